@@ -1,0 +1,341 @@
+"""Settings: defaults < ``config.toml`` < ``BURST_*`` environment < the call. The only reader of ``os.environ``.
+
+Importing this is cheap: platformdirs is imported only where no directory is given, tomlkit only where a
+``config.toml`` exists or is written. Nothing here opens a store or asks a cloud.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from burst_magic.errors import BurstError, OptionError
+from burst_magic.units import format_duration, format_size, parse_duration, parse_money, parse_size
+
+APP = "burst_magic"
+FILE = "config.toml"
+PREFIX = "BURST_"
+DIRECTORIES = ("config_dir", "data_dir")
+HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
+LAUNCHERS = ("local",)
+ARCHES = ("x86_64", "arm64")
+SCHEMES = ("file", "s3", "memory")
+DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects soon after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What holds for one call.
+
+    Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means: nobody said; then ``plan``
+    chooses (cpu, memory), the session draws (seed), the store decides (interval, floor), or there is no limit
+    (timeout, budget).
+    """
+
+    store: str
+    workers: int
+    config_dir: Path
+    data_dir: Path
+    launcher: str = "local"
+    cpu: float | None = None
+    memory: int | None = None
+    arch: str = "x86_64"
+    slots: int = 1
+    timeout: float | None = None
+    retries: int = 0
+    deadline: float = 86400.0
+    idle: float = 300.0
+    budget: int | None = None
+    seed: int | None = None
+    interval: float | None = None
+    floor: float | None = None
+
+    @property
+    def config_file(self) -> Path:
+        """Where ``%burst_config`` writes."""
+        return self.config_dir / FILE
+
+    @property
+    def sessions_file(self) -> Path:
+        """The user's list of sessions, one JSON object a line."""
+        return self.data_dir / "sessions.jsonl"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Where the sessions' keys lie, one 0600 file each."""
+        return self.config_dir / "keys"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """One setting for people: its value as one would type it, and who said so."""
+
+    key: str
+    text: str
+    source: str
+
+
+def load(
+    overrides: Mapping[str, object] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    config_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+) -> Settings:
+    """Reads every layer.
+
+    Args:
+        overrides: the call's own settings in the units that a user types (``memory="8GB"``, ``budget=5.0``
+            dollars); ``None`` values count as not given.
+        environ: instead of the process's environment.
+        config_dir: instead of ``BURST_CONFIG_DIR`` and the user's directory.
+        data_dir: instead of ``BURST_DATA_DIR`` and the user's directory.
+
+    Raises:
+        OptionError: an unknown key or a wrong value, naming where it stands.
+    """
+    check_platform()
+    environ = environment() if environ is None else environ
+    config, data = directories(environ, config_dir=config_dir, data_dir=data_dir)
+    values: dict[str, Any] = {key: value for key, (value, _) in _said(overrides or {}, environ, config).items()}
+    values.setdefault("store", (data / "store").as_uri())
+    values.setdefault("workers", cores())
+    return Settings(config_dir=config, data_dir=data, **values)
+
+
+def explain(*, environ: Mapping[str, str] | None = None, config_dir: str | Path | None = None) -> tuple[Origin, ...]:
+    """Every setting with its value and who set it, for ``%burst_config`` without arguments."""
+    environ = environment() if environ is None else environ
+    settings = load(environ=environ, config_dir=config_dir)
+    said = _said({}, environ, settings.config_dir)
+    return tuple(
+        Origin(key=key, text=show(key, getattr(settings, key)), source=said[key][1] if key in said else "default")
+        for key in keys()
+    )
+
+
+def save(changes: Mapping[str, str], *, config_dir: Path) -> Path:
+    """Writes ``k=v`` into ``config.toml``, keeping comments and order; an empty value removes the key.
+
+    Everything is checked first: a wrong change among several writes none.
+
+    Raises:
+        OptionError: an unknown key or a wrong value.
+    """
+    import tomlkit
+
+    for key, text in changes.items():
+        _known(key, keys(), where=f"{key}={text}")
+        if text:
+            parse(key, text, where=key)
+    path = config_dir / FILE
+    document = _document(path)
+    for key, text in changes.items():
+        if text:
+            document[key] = _plain(text)
+        else:
+            document.pop(key, None)
+    config_dir.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{FILE}.{os.getpid()}")
+    draft.write_text(tomlkit.dumps(document), encoding="utf-8")
+    draft.replace(path)  # a reader sees the old file or the new one
+    return path
+
+
+def keys() -> tuple[str, ...]:
+    """The settings that users may write."""
+    return tuple(field.name for field in fields(Settings) if field.name not in (*DIRECTORIES, *HIDDEN))
+
+
+def parse(key: str, raw: object, *, where: str) -> Any:  # noqa: ANN401 - each key has a type of its own
+    """One value from what was written, checked.
+
+    Args:
+        key: a field of ``Settings``.
+        raw: text, or a number as TOML or Python gave it.
+        where: what the error begins with: an option, a variable, a key of the file.
+    """
+    try:
+        return _PARSERS[key](str(raw))
+    except ValueError as error:
+        raise OptionError(f"{where}: {error}") from None
+
+
+def show(key: str, value: object) -> str:
+    """A parsed value as one would type it; ``none`` where nothing is set."""
+    if value is None:
+        return "none"
+    return _SHOWN[key](value) if key in _SHOWN else str(value)
+
+
+def nearest(word: str, choices: tuple[str, ...]) -> str:
+    """The choice that ``word`` was most likely meant to be, or an empty string."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, choices, n=1, cutoff=0.6)), "")
+
+
+def environment() -> dict[str, str]:
+    """A copy of the process's environment, for those who must hand it on."""
+    return dict(os.environ)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_platform(platform: str = sys.platform) -> None:
+    """Refuses what cannot work: workers are forked, files renamed while open."""
+    if platform == "win32":
+        raise BurstError("burst_magic runs on Linux and macOS, not on Windows (WSL works).")
+
+
+def directories(
+    environ: Mapping[str, str], *, config_dir: str | Path | None = None, data_dir: str | Path | None = None
+) -> tuple[Path, Path]:
+    """The user's (config, data) directories: as given, else ``BURST_…_DIR``, else the system's custom."""
+    config = config_dir or environ.get("BURST_CONFIG_DIR")
+    data = data_dir or environ.get("BURST_DATA_DIR")
+    if not (config and data):
+        import platformdirs
+
+        config = config or platformdirs.user_config_path(APP)
+        data = data or platformdirs.user_data_path(APP)
+    return Path(config).expanduser().absolute(), Path(data).expanduser().absolute()
+
+
+def _said(
+    overrides: Mapping[str, object], environ: Mapping[str, str], config_dir: Path
+) -> dict[str, tuple[object, str]]:
+    """What somebody said for each key, the last layer winning: key -> (value, who)."""
+    said: dict[str, tuple[object, str]] = {}
+    path = config_dir / FILE
+    for key, raw in _document(path).items() if path.exists() else ():
+        _known(key, keys(), where=f"{key} in {path}")
+        said[key] = parse(key, raw, where=f"{key} in {path}"), FILE
+    names = tuple(PREFIX + key.upper() for key in (*keys(), *HIDDEN, *DIRECTORIES))
+    for name in sorted(name for name in environ if name.startswith(PREFIX)):
+        _known(name, names, where=f"the environment variable {name}")
+        key = name[len(PREFIX) :].lower()
+        if key not in DIRECTORIES:
+            said[key] = parse(key, environ[name], where=name), name
+    for key, raw in overrides.items():
+        _known(key, (*keys(), *HIDDEN), where=key)
+        if raw is not None:
+            said[key] = parse(key, raw, where=key), "the call"
+    return said
+
+
+def _known(word: str, choices: tuple[str, ...], *, where: str) -> None:
+    if word not in choices:
+        guess = nearest(word, choices)
+        raise OptionError(
+            f"{word}: no such setting" + (f"; did you mean {guess}?" if guess else ""),
+            context=where,
+            way_out="" if guess else f"one of {', '.join(choices)}",
+        )
+
+
+def _document(path: Path) -> Any:  # noqa: ANN401 - tomlkit's document is a dict in all but name
+    """The file's TOML document; an empty one where there is no file."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    if not path.exists():
+        return tomlkit.document()
+    try:
+        return tomlkit.parse(path.read_text(encoding="utf-8"))
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise OptionError(f"{FILE} is not TOML: {error}", context=str(path)) from None
+
+
+def _plain(text: str) -> int | float | str:
+    """A number stays a number in the file."""
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        return float(text)
+    return text
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        digits = text.strip().replace("_", "")
+        if not (digits.isascii() and digits.isdigit()) or int(digits) < least:
+            raise ValueError(f"{text!r} is not a whole number of at least {least}")
+        return int(digits)
+
+    return read
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text}: not in this version (have: {', '.join(choices)})")
+        return text
+
+    return read
+
+
+def _deadline(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds > DEADLINE_MAX:
+        raise ValueError(f"{text} is more than {format_duration(DEADLINE_MAX)}")
+    return seconds
+
+
+def _store(text: str) -> str:
+    scheme, mark, rest = text.partition("://")
+    if not mark or scheme not in SCHEMES or (scheme != "memory" and not rest.strip("/")):
+        raise ValueError(f"{text!r} is not a store (file:///dir or s3://bucket/prefix)")
+    if scheme == "file" and not rest.startswith("/"):
+        raise ValueError(f"{text!r} is not absolute (file:///dir has three slashes)")
+    return text
+
+
+def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: None if text.strip().lower() == "none" else read(text)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "store": _store,
+    "launcher": _one_of(LAUNCHERS),
+    "workers": _whole(1),
+    "cpu": _or_none(_number),
+    "memory": _or_none(parse_size),
+    "arch": _one_of(ARCHES),
+    "slots": _whole(1),
+    "timeout": _or_none(parse_duration),
+    "retries": _whole(0),
+    "deadline": _deadline,
+    "idle": parse_duration,
+    "budget": _or_none(parse_money),
+    "seed": _or_none(_whole(0)),
+    "interval": _number,
+    "floor": _number,
+}
+
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    "cpu": lambda value: f"{value:g}",
+    "memory": format_size,
+    "timeout": format_duration,
+    "deadline": format_duration,
+    "idle": format_duration,
+    "budget": lambda value: f"{value / 1_000_000:.2f}",
+}
