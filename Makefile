@@ -1,0 +1,95 @@
+# Two commands on a fresh machine:  make demo   make test        All day long:  make check
+#
+# Needs python3 (3.10 or newer) with venv, and make. Everything is installed into .venv from
+# requirements/*.lock, with uv if it can be had and with pip if not; stamps remember what is there.
+# Works with GNU make 3.81 (macOS) and with -j.
+
+PYTHON ?= python3
+PYTEST_FLAGS ?=
+N ?= 200
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+INSTALL := sh requirements/install.sh $(VENV)
+
+.PHONY: help demo test check lint unit versions sim bench lab lock format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo      the quickstart notebook, executed here: no account, no server'
+	@echo 'make test      everything that is tested'
+	@echo 'make check     lint, types, layers, unit tests, a quick simulation: under a minute'
+	@echo 'make format    let ruff format and fix what it can'
+	@echo 'make versions  unit tests and quickstart on the oldest and newest other Python found'
+	@echo 'make sim       N=200 more seeded worlds'
+	@echo 'make bench     the figures, beside the peers'
+	@echo 'make lab       JupyterLab on the executed quickstart'
+	@echo 'make lock      requirements/*.lock anew from pyproject.toml'
+	@echo 'make clean     remove .venv, build and caches'
+
+# ---- what is installed ------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'burst_magic needs Python 3.10 or newer; name one: make PYTHON=python3.12 …' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'this Python cannot make environments; Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+
+# Each set is a superset of the one it waits for, so that -j never runs two installers at once.
+$(STAMPS)/demo: requirements/demo.lock requirements/install.sh pyproject.toml | $(BIN)/python
+	@$(INSTALL) requirements/demo.lock
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: requirements/dev.lock $(STAMPS)/demo
+	@$(INSTALL) requirements/dev.lock
+	@touch $@
+
+$(STAMPS)/lab: requirements/lab.lock $(STAMPS)/demo
+	@$(INSTALL) requirements/lab.lock
+	@touch $@
+
+$(STAMPS)/bench: requirements/bench.lock $(STAMPS)/dev
+	@$(INSTALL) requirements/bench.lock
+	@touch $@
+
+# ---- the two commands -------------------------------------------------------------------------------------------
+
+demo: $(STAMPS)/demo
+	@$(BIN)/python notebooks/demo.py
+
+test: $(STAMPS)/dev
+	@$(BIN)/python tests/versions.py
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests
+
+# ---- all day ----------------------------------------------------------------------------------------------------
+
+check: lint unit
+
+lint: $(STAMPS)/dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --config .importlinter
+	@$(BIN)/codespell
+
+unit: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) tests/unit tests/house tests/simulation
+
+format: $(STAMPS)/dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+versions: $(STAMPS)/dev
+	@$(BIN)/python tests/versions.py
+
+bench: $(STAMPS)/bench
+	@$(BIN)/python -m benchmarks
+
+lab: $(STAMPS)/lab demo
+	@$(BIN)/jupyter lab build/quickstart.ipynb
+
+# Host-free and for all our Pythons at once: docs/decisions/0001-locks-without-hosts.md.
+lock: $(STAMPS)/demo
+	@sh requirements/lock.sh $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
