@@ -1,0 +1,41 @@
+"""Where objects lie: one door, ``open_store(url)``, to five verbs over keys.
+
+A new kind of store is a module beside these and a line in ``TABLE``. obstore is imported when a store is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, cast
+
+from burst_magic.errors import StoreError
+from burst_magic.stores.base import Bytes, Entry, Store
+
+__all__ = ["TABLE", "Bytes", "Entry", "Store", "open_store"]
+
+# scheme -> (module, the function that opens it)
+TABLE: Mapping[str, tuple[str, str]] = {
+    "file": ("burst_magic.stores.folder", "open_folder"),
+    "memory": ("burst_magic.stores.memory", "open_memory"),
+    "s3": ("burst_magic.stores.s3", "open_s3"),
+}
+
+
+def open_store(url: str, *, credentials: Callable[[], Any] | None = None) -> Store:
+    """Opens a store.
+
+    Args:
+        url: ``file:///dir`` (made if it is not there), ``memory://name`` (shared in this process) or
+            ``s3://bucket/prefix``.
+        credentials: what S3 asks for credentials (a provider as obstore has them); None leaves it to the environment.
+
+    Raises:
+        StoreError: the URL is of no store, or its folder cannot be made.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in TABLE:
+        ways = "file:///dir, memory://name or s3://bucket/prefix"
+        raise StoreError("this is not the URL of a store", context=repr(url), way_out=ways)
+    module, name = TABLE[scheme]
+    return cast("Store", getattr(import_module(module), name)(url, credentials=credentials))

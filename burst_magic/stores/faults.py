@@ -1,0 +1,99 @@
+"""Tells the faults of obstore and of the operating system apart.
+
+obstore has one ``GenericError`` for all that has no class of its own, so its text is read: the number of an
+operating system's error, or an HTTP status. What is not recognised is ``Unknown``: it may have been done.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+
+from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
+
+_os_error = re.compile(r"\(os error (\d+)\)").search
+_throttled = re.compile(r"\b(?:429|503)\b|SlowDown|TooManyRequests|RequestLimitExceeded|ServiceUnavailable").search
+_refused = re.compile(r"\b40[13]\b|AccessDenied|ExpiredToken|InvalidAccessKeyId|SignatureDoesNotMatch").search
+_rejected = re.compile(r"Client error with status 4\d\d|status: 4\d\d").search
+_range = re.compile(r"\b416\b|InvalidRange|range was invalid|StartTooLarge").search
+
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+
+_BY_NAME: dict[str, type[StoreError]] = {
+    "FileNotFoundError": Missing,
+    "NotFoundError": Missing,
+    "AlreadyExistsError": Exists,
+    "PreconditionError": Exists,
+    "PermissionDeniedError": Denied,
+    "PermissionError": Denied,
+    "UnauthenticatedError": Denied,
+}
+
+
+def fault(error: Exception, key: str) -> StoreError:
+    """The fault that an exception of obstore or of the operating system stands for."""
+    text = str(error)
+    if "NoSuchBucket" in text:
+        return StoreError("there is no such bucket", context=key, way_out="create it, or check the name and the region")
+    kind = _BY_NAME.get(type(error).__name__)
+    if kind is not None:
+        return _known(kind, key, text)
+    number = os_error(error)
+    return _of_system(number, key) if number else _of_service(text, key)
+
+
+def os_error(error: Exception) -> int:
+    """The operating system's number of an error, 0 where it has none."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = _os_error(str(error))
+    return int(found.group(1)) if found else 0
+
+
+def outside(error: Exception) -> bool:
+    """True when a range that begins behind the object's end was refused."""
+    return _range(str(error)) is not None
+
+
+def _known(kind: type[StoreError], key: str, text: str) -> StoreError:
+    if kind is Missing:
+        return Missing("no such object", context=key)
+    if kind is Exists:
+        return Exists("the object exists already", context=key)
+    return Denied(
+        f"the store denies access: {first_line(text)}", context=key, way_out="check the credentials and what they may do"
+    )
+
+
+def _of_system(number: int, key: str) -> StoreError:
+    reason = os.strerror(number)
+    if number in _FORBIDDEN:
+        way_out = "choose a folder that you may write to, with --store file:///..."
+        return Denied(f"the folder of the store denies access: {reason}", context=key, way_out=way_out)
+    if number in _FULL:
+        return StoreError(f"the store's disk is full: {reason}", context=key, way_out="free some space, or use --store")
+    if number in _NOWHERE:
+        return StoreError(f"the key does not fit into this folder: {reason}", context=key)
+    return StoreError(f"the folder of the store failed: {reason}", context=key)
+
+
+def _of_service(text: str, key: str) -> StoreError:
+    line = first_line(text)
+    if _throttled(text):
+        return Throttled("the store is asked too fast", context=key, way_out="it goes on by itself after a while")
+    if _refused(text):
+        return Denied(f"the store denies access: {line}", context=key, way_out="check the credentials and their policy")
+    if "scheme is not allowed" in text or "BadScheme" in text:
+        way_out = "use https; plain http is for a loopback address only"
+        return Denied("the store's endpoint is not encrypted", context=key, way_out=way_out)
+    if _rejected(text):
+        return StoreError(f"the store refused the request: {line}", context=key)
+    return Unknown(f"the store did not answer as it should: {line}", context=key, way_out="check the network and the URL")
+
+
+def first_line(text: str) -> str:
+    """The first line of a message, bounded: obstore adds pages of debug output behind it."""
+    return text.partition("\n")[0].strip()[:300]

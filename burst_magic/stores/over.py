@@ -1,0 +1,115 @@
+"""Writing and listing over obstore: what memory, folder and S3 have in common. Opens nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.stores.base import Bytes, Entry, folder_of
+from burst_magic.stores.faults import fault
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+PART = 8 << 20  # bytes of one part of an upload: S3 allows 10 000 parts, so one object may have 80 GB
+PARTS_AT_A_TIME = 4
+_BLOCK = 1 << 20  # chunks of an iterator are joined to this: obstore pays for each of them
+_PAGE = 1000
+
+
+def plain(data: Bytes) -> Bytes:
+    """The same bytes in a shape that obstore takes without a copy: flat, of unsigned bytes."""
+    if not isinstance(data, memoryview):
+        return data
+    return data.cast("B") if data.nbytes else b""
+
+
+def write(store: ObjectStore, key: str, data: Bytes, *, create: bool) -> None:
+    """Writes one object with one request; raises obstore's own errors."""
+    store.put(key, plain(data), mode="create" if create else "overwrite", use_multipart=False)
+
+
+def write_parts(store: ObjectStore, key: str, data: Bytes) -> None:
+    """Writes one large object in parts, some at a time."""
+    store.put(key, plain(data), use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME)
+
+
+def stream(store: ObjectStore, key: str, chunks: Guarded) -> None:
+    """Writes what an iterator yields, with flat memory; its own exception comes through and leaves nothing."""
+    head = chunks.take(PART)
+    if chunks.ended:  # small: one request instead of the three of an upload in parts
+        return write(store, key, head, create=False)
+    try:
+        store.put(key, chunks.after(head), use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME)
+    except BaseException:
+        if chunks.error is not None:  # not every version of obstore hands the iterator's exception on
+            raise chunks.error from None
+        raise
+
+
+class Guarded:
+    """An iterator of bytes whose small chunks are joined and whose exception is remembered."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self.ended = False
+        self.error: BaseException | None = None
+
+    def take(self, size: int) -> bytes:
+        """At least ``size`` bytes, or all that is left."""
+        block = bytearray()
+        try:
+            for chunk in self._chunks:
+                block += chunk
+                if len(block) >= size:
+                    return bytes(block)
+        except BaseException as error:
+            self.error = error
+            raise
+        self.ended = True
+        return bytes(block)
+
+    def after(self, head: bytes) -> Iterator[bytes]:
+        """The head that was taken and then all the rest."""
+        yield head
+        del head
+        while not self.ended:
+            block = self.take(_BLOCK)
+            if block:
+                yield block
+
+
+def listed(store: ObjectStore, prefix: str, after: str, limit: int | None) -> list[Entry]:
+    """Objects of a store that lists in order, page by page and no page more than asked for."""
+    folder = folder_of(prefix)
+    size = _PAGE if limit is None else max(1, min(limit, _PAGE))
+    entries: list[Entry] = []
+    try:
+        for page in store.list(folder.rstrip("/") or None, offset=after or None, chunk_size=size):
+            entries += [_entry(meta) for meta in page if meta["path"] > after and meta["path"].startswith(folder)]
+            if limit is not None and len(entries) >= limit:
+                break
+    except Exception as error:
+        raise fault(error, prefix) from error
+    entries.sort(key=lambda entry: entry.key)
+    return entries[:limit]
+
+
+def _entry(meta: Any) -> Entry:
+    return Entry(key=meta["path"], size=meta["size"], modified=meta["last_modified"].timestamp())
+
+
+def unique(keys: Iterable[str]) -> list[str]:
+    """The keys without repetition: S3 refuses a bulk delete that names one twice."""
+    return list(dict.fromkeys(keys))
+
+
+def read(store: ObjectStore, key: str, start: int, end: int | None) -> bytes:
+    """A range of one object with one request; raises obstore's own errors."""
+    if not start and end is None:
+        return store.get(key).bytes().to_bytes()
+    if end is None:
+        return store.get(key, options={"range": {"offset": start}}).bytes().to_bytes()
+    if end <= start:
+        return b""
+    return store.get_range(key, start=start, end=end).to_bytes()
