@@ -1,0 +1,55 @@
+"""What importing costs, measured in a process of its own: `importlib` slips past the import linter."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+HEAVY = {
+    "IPython", "anywidget", "asyncio", "boto3", "botocore", "dill", "ipywidgets", "nbformat", "numpy", "obstore",
+    "pandas", "platformdirs", "tomlkit", "tqdm", "traitlets", "urllib", "uuid",
+}  # fmt: skip
+WORKER_MAY = {"burst_magic", "dill", "obstore"}
+WORKER_MAY_NOT = [
+    f"burst_magic.{part}" for part in ("aws", "capture", "launchers", "magics", "plan", "session", "testing", "ui")
+]
+WORKER_MAY_NOT += ["burst_magic.cli", "burst_magic.notebook", "burst_magic.server"]
+EVERYTHING_A_WORKER_NEEDS = """
+import importlib, pkgutil, tempfile
+import dill, obstore
+import burst_magic.worker
+import burst_magic.payload
+for module in pkgutil.walk_packages(burst_magic.worker.__path__, "burst_magic.worker."):
+    importlib.import_module(module.name)
+from burst_magic.stores import open_store
+open_store("file://" + tempfile.mkdtemp())
+open_store("memory://here")
+"""
+
+
+def third_party(modules: set[str]) -> set[str]:
+    tops = {name.partition(".")[0] for name in modules}
+    return {name for name in tops if name not in sys.stdlib_module_names and name != "__main__"}
+
+
+def test_importing_the_package_brings_nothing_heavy(modules_after):
+    modules = modules_after("import burst_magic")
+
+    assert third_party(modules) == {"burst_magic"}
+    assert {name.partition(".")[0] for name in modules} & HEAVY == set()
+
+
+def test_a_worker_is_made_of_dill_and_obstore_only(modules_after):
+    assert importlib.util.find_spec("burst_magic.worker.__main__")
+    modules = modules_after(EVERYTHING_A_WORKER_NEEDS)
+
+    assert {"dill", "obstore", "burst_magic.worker.__main__"} <= modules
+    assert third_party(modules) <= WORKER_MAY
+    assert [name for name in modules if name.startswith(tuple(WORKER_MAY_NOT))] == []
+
+
+def test_a_worker_starts_without_dill_and_obstore(modules_after):
+    """Slots are forked from a template that started before obstore's threads; each imports what it needs."""
+    modules = modules_after("import burst_magic.worker.__main__")
+
+    assert third_party(modules) == {"burst_magic"}
