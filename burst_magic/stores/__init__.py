@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
 from burst_magic.errors import StoreError
 from burst_magic.stores.base import Bytes, Entry, Store
@@ -22,7 +22,7 @@ TABLE: Mapping[str, tuple[str, str]] = {
 }
 
 
-def open_store(url: str, *, credentials: Callable[[], Any] | None = None) -> Store:
+def open_store(url: str, *, credentials: Callable[[], object] | None = None) -> Store:
     """Opens a store.
 
     Args:

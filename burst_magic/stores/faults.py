@@ -33,7 +33,7 @@ _BY_NAME: dict[str, type[StoreError]] = {
 }
 
 
-def fault(error: Exception, key: str) -> StoreError:
+def fault(error: BaseException, key: str) -> StoreError:
     """The fault that an exception of obstore or of the operating system stands for."""
     text = str(error)
     if "NoSuchBucket" in text:
@@ -41,11 +41,14 @@ def fault(error: Exception, key: str) -> StoreError:
     kind = _BY_NAME.get(type(error).__name__)
     if kind is not None:
         return _known(kind, key, text)
+    if "redirect" in text and "region" in text:
+        way_out = "set AWS_REGION to the bucket's region"
+        return StoreError("the bucket is in another region", context=key, way_out=way_out)
     number = os_error(error)
     return _of_system(number, key) if number else _of_service(text, key)
 
 
-def os_error(error: Exception) -> int:
+def os_error(error: BaseException) -> int:
     """The operating system's number of an error, 0 where it has none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
@@ -53,7 +56,7 @@ def os_error(error: Exception) -> int:
     return int(found.group(1)) if found else 0
 
 
-def outside(error: Exception) -> bool:
+def outside(error: BaseException) -> bool:
     """True when a range that begins behind the object's end was refused."""
     return _range(str(error)) is not None
 
@@ -63,9 +66,8 @@ def _known(kind: type[StoreError], key: str, text: str) -> StoreError:
         return Missing("no such object", context=key)
     if kind is Exists:
         return Exists("the object exists already", context=key)
-    return Denied(
-        f"the store denies access: {first_line(text)}", context=key, way_out="check the credentials and what they may do"
-    )
+    way_out = "check the credentials and what they may do"
+    return Denied(f"the store denies access: {first_line(text)}", context=key, way_out=way_out)
 
 
 def _of_system(number: int, key: str) -> StoreError:
@@ -91,7 +93,8 @@ def _of_service(text: str, key: str) -> StoreError:
         return Denied("the store's endpoint is not encrypted", context=key, way_out=way_out)
     if _rejected(text):
         return StoreError(f"the store refused the request: {line}", context=key)
-    return Unknown(f"the store did not answer as it should: {line}", context=key, way_out="check the network and the URL")
+    way_out = "check the network and the URL"
+    return Unknown(f"the store did not answer as it should: {line}", context=key, way_out=way_out)
 
 
 def first_line(text: str) -> str:

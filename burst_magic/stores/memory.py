@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 def open_memory(url: str, **_: object) -> MemoryStore:
     """Opens ``memory://name``; the same name is the same store."""
-    from obstore.store import MemoryStore as Backend  # noqa: PLC0415  paid for when a store is opened
+    from obstore.store import MemoryStore as Backend  # paid for when a store is opened
 
     with _lock:
         backend = _named.setdefault(url.removeprefix("memory://").strip("/"), Backend())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from burst_magic.stores.base import Bytes, Entry, folder_of
 from burst_magic.stores.faults import fault
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 PART = 8 << 20  # bytes of one part of an upload: S3 allows 10 000 parts, so one object may have 80 GB
@@ -95,13 +96,8 @@ def listed(store: ObjectStore, prefix: str, after: str, limit: int | None) -> li
     return entries[:limit]
 
 
-def _entry(meta: Any) -> Entry:
+def _entry(meta: ObjectMeta) -> Entry:
     return Entry(key=meta["path"], size=meta["size"], modified=meta["last_modified"].timestamp())
-
-
-def unique(keys: Iterable[str]) -> list[str]:
-    """The keys without repetition: S3 refuses a bulk delete that names one twice."""
-    return list(dict.fromkeys(keys))
 
 
 def read(store: ObjectStore, key: str, start: int, end: int | None) -> bytes:
@@ -113,3 +109,18 @@ def read(store: ObjectStore, key: str, start: int, end: int | None) -> bytes:
     if end <= start:
         return b""
     return store.get_range(key, start=start, end=end).to_bytes()
+
+
+def read_large(store: ObjectStore, key: str, start: int, *, large: int) -> bytes:
+    """All bytes from ``start`` on; a large object in parts, some at a time.
+
+    The parts of an object that is replaced meanwhile may not fit together: what is large is never replaced.
+    """
+    found = store.get(key, options={"range": {"offset": start}} if start else None)
+    first, stop = found.range
+    if stop - first < large:
+        return found.bytes().to_bytes()
+    del found
+    starts = range(first, stop, PART)
+    lengths = [min(PART, stop - at) for at in starts]
+    return b"".join(memoryview(part) for part in store.get_ranges(key, starts=starts, lengths=lengths, coalesce=0))

@@ -1,0 +1,71 @@
+"""One boto3 session and its clients, each made once. The only module that makes either."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from burst_magic.errors import Denied
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+DEFAULT_REGION = "us-east-1"  # of a server of one's own, which has no regions
+
+
+class Clients:
+    """boto3 clients by service name, for profile, region and endpoint of AWS's own environment and files.
+
+    Args:
+        session: a boto3 session instead of the default one.
+        endpoint: a server for every service instead of the configured one.
+    """
+
+    def __init__(self, session: Session | None = None, *, endpoint: str = "") -> None:
+        self._given = session
+        self._endpoint = endpoint
+        self._made: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def session(self) -> Session:
+        """The boto3 session; raises ``Denied`` when its profile does not exist."""
+        if self._given is not None:
+            return self._given
+        import boto3
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            return boto3.Session()
+        except BotoCoreError as error:
+            raise Denied(str(error), way_out="check AWS_PROFILE and the files in ~/.aws") from error
+
+    def of(self, service: str) -> Any:  # noqa: ANN401  boto3 makes its clients' classes at run time
+        """The client of a service, e.g. ``"s3"``. Making one is not thread-safe in boto3, using it is."""
+        with self._lock:
+            if service not in self._made:
+                self._made[service] = self._make(service)
+            return self._made[service]
+
+    def _make(self, service: str) -> Any:  # noqa: ANN401  as above
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            region = self.session.region_name or DEFAULT_REGION
+            make = cast("Any", self.session).client  # its stubs know only literal names
+            return make(service, region_name=region, endpoint_url=self._endpoint or None)
+        except (BotoCoreError, ValueError) as error:
+            raise Denied(str(error), way_out="check AWS_PROFILE, AWS_ENDPOINT_URL and the files in ~/.aws") from error
+
+    @property
+    def region(self) -> str:
+        """The configured region, "" when there is none."""
+        return self.session.region_name or ""
+
+    def endpoint(self, service: str) -> str:
+        """The server of a service where it is not AWS's own, else ""."""
+        url = cast("str", self.of(service).meta.endpoint_url)
+        host = urlsplit(url).hostname or ""
+        return "" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else url

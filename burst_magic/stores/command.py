@@ -1,0 +1,118 @@
+"""Credentials from a helper process, for workers of this machine: they may not import what asks AWS for them.
+
+The helper prints what AWS calls the output of a ``credential_process``, plus ``Region`` and ``Endpoint``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from burst_magic.errors import Denied
+
+log = logging.getLogger(__name__)
+
+_MARGIN = 300.0  # seconds before the end at which new ones are asked for
+_AGAIN = 15.0  # seconds after a failure during which the old ones, while they are good, are used without asking
+_TIMEOUT = 60.0  # seconds; a profile may ask a sign-on service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    credential: dict[str, Any]
+    config: Mapping[str, str]
+    expires: float
+
+
+def from_command(argv: Sequence[str], *, clock: Callable[[], float] = time.time) -> CommandCredentials:
+    """Credentials printed by a command, asked for again some minutes before they expire.
+
+    Args:
+        argv: the command and its arguments, e.g. ``[sys.executable, "-m", "burst_magic.aws.credentials"]``.
+        clock: seconds since the epoch.
+    """
+    return CommandCredentials(argv, clock=clock)
+
+
+class CommandCredentials:
+    """A provider for ``open_store``; may be called from many threads."""
+
+    def __init__(self, argv: Sequence[str], *, clock: Callable[[], float] = time.time) -> None:
+        self._argv = list(argv)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._answer: _Answer | None = None
+        self._renew_at = 0.0
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """Region and endpoint as the helper found them."""
+        return self._current().config
+
+    def __call__(self) -> dict[str, Any]:
+        """An obstore ``S3Credential``; raises ``Denied`` with what the helper said."""
+        return dict(self._current().credential)
+
+    def _current(self) -> _Answer:
+        with self._lock:  # while one asks, the others wait: one helper at a time
+            now = self._clock()
+            if self._answer is None or now >= self._renew_at:
+                self._answer = self._renewed(now)
+            return self._answer
+
+    def _renewed(self, now: float) -> _Answer:
+        try:
+            answer = _fresh(_parsed(_run(self._argv)), now)
+        except Denied as error:
+            if self._answer is None or now >= self._answer.expires:
+                raise
+            left = self._answer.expires - now
+            log.warning("no new credentials, the old ones are good for %.0f s more: %s", left, error)
+            self._renew_at = now + _AGAIN
+            return self._answer
+        self._renew_at = answer.expires - min(_MARGIN, (answer.expires - now) / 2)
+        return answer
+
+
+def _run(argv: Sequence[str]) -> str:
+    command = " ".join(argv)
+    try:
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=_TIMEOUT, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Denied(f"the credentials' helper did not run: {error}", context=command) from error
+    if done.returncode:
+        said = done.stderr.strip()[-2000:] or f"it ended with {done.returncode} and said nothing"
+        raise Denied(f"the credentials' helper failed: {said}", context=command)
+    return done.stdout
+
+
+def _fresh(answer: _Answer, now: float) -> _Answer:
+    if answer.expires <= now:
+        raise Denied("the credentials' helper printed credentials that have expired", way_out="sign in again")
+    return answer
+
+
+def _parsed(text: str) -> _Answer:
+    try:
+        found = json.loads(text)
+        expires = datetime.fromisoformat(found["Expiration"].replace("Z", "+00:00")).astimezone(timezone.utc)
+        credential = {
+            "access_key_id": found["AccessKeyId"],
+            "secret_access_key": found["SecretAccessKey"],
+            "token": found.get("SessionToken"),
+            "expires_at": expires,
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Denied(f"the credentials' helper printed something else: {type(error).__name__}") from None
+    said = {"region": found.get("Region"), "endpoint": found.get("Endpoint")}
+    config = {name: value for name, value in said.items() if value}
+    return _Answer(credential=credential, config=config, expires=expires.timestamp())

@@ -1,0 +1,53 @@
+"""Finds a store that ignores conditional writes. On such a store two workers would both own a claim."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from burst_magic.errors import Exists, Missing, StoreError
+from burst_magic.stores.base import Store
+
+_FILE = "probed-stores.txt"
+
+
+def probe(store: Store, *, remembered: Path) -> None:
+    """Checks, once per URL, that creating the same key twice is refused the second time. Leaves no object behind.
+
+    Args:
+        store: the store to check.
+        remembered: a folder of the user's in which the stores that passed are noted.
+
+    Raises:
+        StoreError: the store ignores conditional writes.
+    """
+    name = f"{getattr(store, 'endpoint', '')} {store.url}".strip()
+    notes = remembered / _FILE
+    lasting = not store.url.startswith("memory:")
+    if lasting and notes.exists() and name in notes.read_text(encoding="utf-8").splitlines():
+        return
+    if not _keeps_the_first(store):
+        way_out = "S3, SeaweedFS, moto 5 and folders honour them; update the server or take another --store"
+        raise StoreError("this store ignores conditional writes (If-None-Match)", context=name, way_out=way_out)
+    if lasting:
+        remembered.mkdir(parents=True, exist_ok=True)
+        with notes.open("a", encoding="utf-8") as file:
+            file.write(name + "\n")
+
+
+def _keeps_the_first(store: Store) -> bool:
+    key = f"probe-{secrets.token_hex(8)}"
+    try:
+        return _created(store, key, b"first") and not _created(store, key, b"second") and store.get(key) == b"first"
+    except Missing:
+        return False
+    finally:
+        store.delete([key])
+
+
+def _created(store: Store, key: str, data: bytes) -> bool:
+    try:
+        store.create(key, data)
+    except Exists:
+        return store.get(key) == data  # a retry may have lost to itself: only a read decides
+    return True

@@ -1,0 +1,218 @@
+"""S3, and what speaks its language, as a store.
+
+Region, endpoint and credentials come from the provider that is passed in; without one obstore reads AWS's own
+environment variables, and the container's or the machine's role. Plain http is for loopback addresses only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from burst_magic import config
+from burst_magic.errors import BurstError, Denied, StoreError
+from burst_magic.stores import over
+from burst_magic.stores.base import Bytes, Entry, checked
+from burst_magic.stores.faults import fault, outside
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig, S3Config, S3CredentialProvider
+    from obstore.store import S3Store as Backend
+
+# The protocol gives a write up after 30 s; until then obstore tries again by itself.
+_RETRY = {
+    "max_retries": 6,
+    "retry_timeout": timedelta(seconds=25),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+_PATIENCE = "30s"  # one small request
+_LONG_PATIENCE = "15m"  # one large request: 1 GB at 10 Mbit/s
+_LARGE = 16 << 20  # bytes from which a put or get runs in parts, some at a time
+_DELETE_AT_ONCE = 1000  # S3's limit of one bulk delete
+_LOOPBACK = ("127.", "localhost", "::1")
+
+
+def open_s3(url: str, *, credentials: Callable[[], object] | None = None) -> S3Store:
+    """Opens ``s3://bucket/prefix``.
+
+    Args:
+        url: bucket and prefix.
+        credentials: called for an obstore ``S3Credential``; its optional ``config`` names ``region`` and ``endpoint``.
+
+    Raises:
+        StoreError: no bucket in the URL. Denied: plain http to another machine, or no credentials.
+    """
+    parts = urlsplit(url)
+    if not parts.netloc or parts.query or parts.fragment:
+        raise StoreError("an S3 store's URL names a bucket", context=url, way_out="s3://bucket/prefix")
+    where: Mapping[str, str] = getattr(credentials, "config", None) or {}
+    endpoint = where.get("endpoint") or _endpoint_of(config.environment())
+    _refuse_open_http(endpoint)
+    prefix = parts.path.strip("/")
+    if prefix:
+        checked(prefix)
+    return S3Store(parts.netloc, prefix, settings=_settings(endpoint, where.get("region", "")), credentials=credentials)
+
+
+def _endpoint_of(environ: Mapping[str, str]) -> str:
+    return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
+
+
+def _settings(endpoint: str, region: str) -> dict[str, str]:
+    said = {"endpoint": endpoint.rstrip("/"), "region": region}
+    return {name: value for name, value in said.items() if value}
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    return host.startswith(_LOOPBACK[0]) or host in _LOOPBACK[1:]
+
+
+def _refuse_open_http(endpoint: str) -> None:
+    if endpoint.startswith("http://") and not _is_loopback(endpoint):
+        way_out = "use https; plain http is for a loopback address only"
+        raise Denied("the store's endpoint is not encrypted", context=endpoint, way_out=way_out)
+
+
+class S3Store:
+    """Five verbs over a bucket."""
+
+    def __init__(
+        self, bucket: str, prefix: str, *, settings: Mapping[str, str], credentials: Callable[[], object] | None
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._settings = dict(settings)
+        self._provider = None if credentials is None else _Remembering(credentials)
+        self._backend = self._connect(_PATIENCE)
+
+    @property
+    def url(self) -> str:
+        """The URL that opens the same store again, in this or another process."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def endpoint(self) -> str:
+        """The server, "" for AWS's own: two servers may have a bucket of one name."""
+        return self._settings.get("endpoint", "")
+
+    def _connect(self, patience: str) -> Backend:
+        from obstore.store import S3Store as Backend  # paid for when a store is opened
+
+        try:
+            return Backend(
+                self._bucket,
+                prefix=self._prefix or None,
+                config=cast("S3Config", self._settings),
+                client_options={"timeout": patience, "allow_http": _is_loopback(self.endpoint)},
+                retry_config=cast("RetryConfig", _RETRY),
+                credential_provider=cast("S3CredentialProvider | None", self._provider),
+            )
+        except Exception as error:
+            raise fault(error, self.url) from error
+
+    @cached_property
+    def _patient(self) -> Backend:
+        return self._connect(_LONG_PATIENCE)
+
+    def create(self, key: str, data: Bytes) -> None:
+        """Writes an object that must not exist yet; raises ``Exists`` if it does, or if S3 answers 409 to racers."""
+        checked(key)
+        try:
+            over.write(self._for(data), key, data, create=True)
+        except Exception as error:
+            raise self._fault(error, key) from error
+
+    def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
+        """Writes or replaces an object; an iterator is sent in parts with flat memory."""
+        checked(key)
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            self._put(key, data)
+        else:
+            self._stream(key, data)
+
+    def _put(self, key: str, data: Bytes) -> None:
+        try:
+            if _size(data) >= _LARGE:
+                over.write_parts(self._patient, key, data)
+            else:
+                over.write(self._backend, key, data, create=False)
+        except Exception as error:
+            raise self._fault(error, key) from error
+
+    def _stream(self, key: str, chunks: Iterator[bytes]) -> None:
+        guard = over.Guarded(chunks)
+        try:
+            over.stream(self._patient, key, guard)
+        except Exception as error:
+            if error is guard.error:
+                raise
+            raise self._fault(error, key) from error
+
+    def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
+        checked(key)
+        try:
+            if end is None:
+                return over.read_large(self._backend, key, start, large=_LARGE)
+            return over.read(self._backend, key, start, end)
+        except Exception as error:
+            if outside(error):
+                return b""
+            raise self._fault(error, key) from error
+
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
+        """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
+        try:
+            return over.listed(self._backend, prefix, after, limit)
+        except BurstError as error:
+            raise self._fault(error.__cause__ or error, prefix) from error
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects, a thousand with one request; a missing one is no error."""
+        names = list(dict.fromkeys(map(checked, keys)))  # S3 refuses a bulk delete that names one twice
+        for at in range(0, len(names), _DELETE_AT_ONCE):
+            some = names[at : at + _DELETE_AT_ONCE]
+            try:
+                self._backend.delete(some)
+            except FileNotFoundError:
+                continue
+            except Exception as error:
+                raise self._fault(error, some[0]) from error
+
+    def path(self, key: str) -> Path | None:  # noqa: ARG002  the protocol's signature
+        """None: there is no file."""
+        return None
+
+    def _for(self, data: Bytes) -> Backend:
+        return self._patient if _size(data) >= _LARGE else self._backend
+
+    def _fault(self, error: BaseException, key: str) -> BurstError:
+        said = self._provider.failure if self._provider else None
+        if said is not None and type(error).__name__ in {"UnauthenticatedError", "GenericError"}:
+            return said
+        return error if isinstance(error, BurstError) else fault(error, key)
+
+
+class _Remembering:
+    """obstore turns a provider's exception into text; this keeps the exception itself."""
+
+    def __init__(self, provider: Callable[[], object]) -> None:
+        self._provider = provider
+        self.failure: BurstError | None = None
+
+    def __call__(self) -> object:
+        self.failure = None
+        try:
+            return self._provider()
+        except BurstError as error:
+            self.failure = error
+            raise
+
+
+def _size(data: Bytes) -> int:
+    return data.nbytes if isinstance(data, memoryview) else len(data)
