@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo test check lint unit versions sim bench lab lock format clean
+.PHONY: help demo test check lint ruff types layers spelling unit versions sim bench lab lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -64,11 +64,20 @@ test: $(STAMPS)/dev
 
 check: lint unit
 
-lint: $(STAMPS)/dev
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+# One target each, so that `make -k check` tells everything at once and -j runs them side by side.
+lint: ruff types layers spelling
+
+ruff: $(STAMPS)/dev
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --check .; echo 'make format'; exit 1; }
+
+types: $(STAMPS)/dev
 	@$(BIN)/mypy
+
+layers: $(STAMPS)/dev
 	@$(BIN)/lint-imports --config .importlinter
+
+spelling: $(STAMPS)/dev
 	@$(BIN)/codespell
 
 unit: $(STAMPS)/dev
@@ -84,8 +93,12 @@ versions: $(STAMPS)/dev
 bench: $(STAMPS)/bench
 	@$(BIN)/python -m benchmarks
 
-lab: $(STAMPS)/lab demo
-	@$(BIN)/jupyter lab build/quickstart.ipynb
+build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
+	@$(BIN)/python notebooks/demo.py
+
+# With the demo's own directories, so that the notebook finds its sessions again.
+lab: $(STAMPS)/lab build/quickstart.ipynb
+	@BURST_CONFIG_DIR=build/demo/config BURST_DATA_DIR=build/demo/data $(BIN)/jupyter lab build/quickstart.ipynb
 
 # Host-free and for all our Pythons at once: docs/decisions/0001-locks-without-hosts.md.
 lock: $(STAMPS)/demo

@@ -74,6 +74,7 @@ def execute(source: Path, out: Path) -> tuple[dict, str]:
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # it warns of TCP without encryption; this is the loopback
         resources={"metadata": {"path": str(source.parent)}},
         store_widget_state=True,
     )
