@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo test check lint ruff types layers spelling unit versions sim bench lab lock format clean
+.PHONY: help demo test check lint ruff types layers spelling unit versions sim bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo 'make sim       N=200 more seeded worlds'
 	@echo 'make bench     the figures, beside the peers'
 	@echo 'make lab       JupyterLab on the executed quickstart'
+	@echo 'make docs      docs/reference.md anew from the tables of options and settings'
 	@echo 'make lock      requirements/*.lock anew from pyproject.toml'
 	@echo 'make clean     remove .venv, build and caches'
 
@@ -99,6 +100,9 @@ build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
 # With the demo's own directories, so that the notebook finds its sessions again.
 lab: $(STAMPS)/lab build/quickstart.ipynb
 	@BURST_CONFIG_DIR=build/demo/config BURST_DATA_DIR=build/demo/data $(BIN)/jupyter lab build/quickstart.ipynb
+
+docs: $(STAMPS)/demo
+	@$(BIN)/python docs/reference.py
 
 # Host-free and for all our Pythons at once: docs/decisions/0001-locks-without-hosts.md.
 lock: $(STAMPS)/demo
