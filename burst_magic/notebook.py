@@ -1,0 +1,119 @@
+"""Which sessions did a saved notebook start? The only user of nbformat.
+
+The views put ``{"burst_magic": {"session", "job", "out", …}}`` into the metadata of their outputs; it survives
+saving, a dead kernel and a copy to another machine.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from burst_magic.errors import AttachError
+
+META = "burst_magic"
+SUFFIX = ".ipynb"
+
+
+class Started(NamedTuple):
+    """One ``%%burst`` of a notebook.
+
+    Attributes:
+        session: its id.
+        job: its id within the session, "" when the notebook does not say.
+        out: the name its results were bound to, or "".
+        cell: index of the cell in the notebook.
+    """
+
+    session: str
+    job: str
+    out: str
+    cell: int
+
+
+def sessions_of(path: Path | str) -> list[Started]:
+    """The sessions that a saved notebook started, newest last.
+
+    Raises:
+        AttachError: the file is missing, is no notebook, or is broken.
+    """
+    found = [
+        (_number(mark.get("created")), Started(mark["session"], _text(mark, "job"), _text(mark, "out"), index))
+        for index, mark in _marks(_read(Path(path)))
+    ]
+    newest: dict[tuple[str, str, str], tuple[float, Started]] = {}
+    for created, started in sorted(found, key=lambda one: (one[0], one[1].session)):
+        newest.pop(started[:3], None)
+        newest[started[:3]] = (created, started)
+    return [started for _, started in newest.values()]
+
+
+def this_notebook(shell: object, hints: Mapping[str, str]) -> Path | None:
+    """The file of the notebook that is running, or None where nobody says.
+
+    VS Code names it in the user's namespace, Jupyter servers in the kernel's environment (and IPython's
+    ``__session__``); a kernel of nbclient has neither. The server's name is stale after a rename until a restart,
+    and a kernel started from another kernel inherits it: only a file that is there counts.
+
+    Args:
+        shell: IPython's shell, or None.
+        hints: the environment, as far as ``config`` hands it out (``JPY_SESSION_NAME``).
+    """
+    names: Mapping[str, Any] = getattr(shell, "user_ns", None) or {}
+    for said in (names.get("__vsc_ipynb_file__"), names.get("__session__"), hints.get("JPY_SESSION_NAME")):
+        if isinstance(said, str) and said.endswith(SUFFIX):
+            path = Path(said)
+            if path.is_file():
+                return path.absolute()
+    return None
+
+
+def _read(path: Path) -> object:
+    import nbformat
+
+    reads: Callable[..., object] = nbformat.reads
+
+    if not path.is_file():
+        raise AttachError(
+            "There is no such notebook.", context=str(path), way_out="save it first, or give the session's id"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a notebook of an older version is no news here
+            return reads(path.read_text(encoding="utf-8"), as_version=nbformat.NO_CONVERT)
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
+        # nbformat has no one error for JSON that is no notebook.
+        raise AttachError(
+            "This file cannot be read as a notebook.",
+            context=f"{path}: {type(error).__name__}: {error}"[:300],
+            way_out="give the session's id (%burst_sessions lists them)",
+        ) from error
+
+
+def _marks(notebook: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Our metadata in the outputs of a notebook's cells; whatever has another shape is somebody else's."""
+    for index, cell in enumerate(_list(notebook, "cells")):
+        for output in _list(cell, "outputs"):
+            mark = _mapping(_mapping(output).get("metadata")).get(META)
+            if isinstance(mark, Mapping) and isinstance(mark.get("session"), str) and mark["session"]:
+                yield index, mark
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object, key: str) -> list[Any]:
+    found = _mapping(value).get(key)
+    return found if isinstance(found, list) else []
+
+
+def _text(mark: Mapping[str, Any], key: str) -> str:
+    value = mark.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

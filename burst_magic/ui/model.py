@@ -1,0 +1,351 @@
+"""What every view shows, worked out of a Snapshot once. Pure: no I/O, clock, chance, threads or markup.
+
+A job of a million tasks is drawn as at most ``CELLS`` cells of a heat strip, each with the exact mix of its tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import Enum
+from itertools import groupby
+
+from burst_magic import units
+from burst_magic.protocol.model import Snapshot, Span, WorkerView
+
+CELLS = 400  # about two pixels each in a notebook's column
+ERRORS = 8
+TAIL = 8
+LINE = 240  # characters of an error or output line that are shown
+THIN = "\u202f"  # narrow no-break space: groups digits without looking like two numbers
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi marks would reorder a line
+_ENDINGS = {
+    "finished": "finished",
+    "cancel": "cancelled",
+    "deadline": "deadline reached",
+    "budget": "budget spent",
+    "close": "closed",
+    "expired": "expired",
+    "idle": "workers went idle",
+}
+
+
+class Phase(str, Enum):
+    """What a job is at, in one word that chooses the colour of its headline."""
+
+    WAITING = "waiting"  # tasks are left and none runs
+    RUNNING = "running"
+    FINISHED = "finished"  # every task has a value
+    FAILED = "failed"  # every task has an outcome, some have no value
+    ENDED = "ended"  # nothing runs any more, and tasks are left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """The mix of tasks ``start`` … ``stop`` − 1."""
+
+    start: int
+    stop: int
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Tasks of the cell that nobody has begun."""
+        return self.stop - self.start - self.running - self.completed - self.failed
+
+    @property
+    def mix(self) -> tuple[int, int, int, int]:
+        """Pending, running, completed, failed."""
+        return (self.pending, self.running, self.completed, self.failed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Longest:
+    """The task that has been running for the longest time."""
+
+    task: int
+    seconds: float
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelModel:
+    """One job at one instant, ready to be drawn.
+
+    Attributes:
+        state: the phase in words, such as "finished, 3 failed" or "cancelled".
+        cells: a partition of the tasks, at most ``CELLS``, all of one size except the last.
+        elapsed, eta: seconds; eta is None while unknown.
+        cost: one line about money.
+        errors: distinct failures (count, text), most frequent first; more_errors: kinds that are not listed.
+        tail: the last lines of output (task, text), oldest first.
+        go_on: what to type in a new kernel to have this job back.
+    """
+
+    sid: str
+    jid: str
+    title: str
+    launcher: str
+    phase: Phase
+    state: str
+    total: int
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    reused: int
+    cells: tuple[Cell, ...]
+    wanted: int
+    started: int
+    alive: int
+    elapsed: float
+    eta: float | None
+    cost: str
+    waiting: str
+    longest: Longest | None
+    errors: tuple[tuple[int, str], ...]
+    more_errors: int
+    tail: tuple[tuple[int, str], ...]
+    go_on: str
+
+    @property
+    def done(self) -> int:
+        """Tasks that have an outcome."""
+        return self.completed + self.failed
+
+    @property
+    def over(self) -> bool:
+        """Nothing will change any more."""
+        return self.phase in {Phase.FINISHED, Phase.FAILED, Phase.ENDED}
+
+    @property
+    def progress(self) -> str:
+        """How far it is, in percent."""
+        return percent(self.done, self.total)
+
+    @property
+    def left(self) -> str:
+        """The time to go in words, or ""."""
+        return f"{about(self.eta)} left" if self.eta is not None and not self.over else ""
+
+    @property
+    def fleet(self) -> str:
+        """The workers in one line."""
+        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted"
+
+    @property
+    def idle_word(self) -> str:
+        """What a task without an outcome is called: after the end it will not run."""
+        return "not run" if self.over else "pending"
+
+
+def panel_model(snapshot: Snapshot) -> PanelModel:
+    """Works out what is shown of a snapshot."""
+    until = snapshot.finished_at if snapshot.finished_at is not None else snapshot.now
+    phase = _phase(snapshot)
+    return PanelModel(
+        sid=snapshot.sid,
+        jid=snapshot.jid,
+        title=clean(snapshot.name or snapshot.title),
+        launcher=snapshot.launcher,
+        phase=phase,
+        state=_state(phase, snapshot),
+        total=snapshot.total,
+        pending=snapshot.pending,
+        running=snapshot.running,
+        completed=snapshot.completed,
+        failed=snapshot.failed,
+        reused=snapshot.reused,
+        cells=heat_strip(snapshot.spans, snapshot.total),
+        wanted=snapshot.wanted,
+        started=snapshot.started,
+        alive=snapshot.alive,
+        elapsed=max(0.0, until - snapshot.created),
+        eta=snapshot.eta,
+        cost=cost_line(snapshot),
+        waiting="" if snapshot.ended else clean(snapshot.waiting),
+        longest=None if snapshot.ended else _longest(snapshot.workers, snapshot.jid, snapshot.now),
+        errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
+        more_errors=max(0, len(snapshot.errors) - ERRORS),
+        tail=_tail(snapshot.tail),
+        go_on=f"%burst_attach {snapshot.sid}",
+    )
+
+
+def heat_strip(spans: tuple[Span, ...], total: int, *, cells: int = CELLS) -> tuple[Cell, ...]:
+    """Cuts ``total`` tasks into at most ``cells`` cells and counts the states in each, exactly.
+
+    Tasks that no span covers are pending. One sweep: O(spans + cells).
+    """
+    size = cell_size(total, cells=cells)
+    mixes = [{"running": 0, "completed": 0, "failed": 0} for _ in range(-(-total // size))]
+    for span in spans:
+        if span.state == "pending":
+            continue
+        start, stop = max(0, span.start), min(span.stop, total)
+        while start < stop:
+            index = start // size
+            upto = min(stop, (index + 1) * size)
+            mixes[index][span.state] += upto - start
+            start = upto
+    return tuple(
+        Cell(start=index * size, stop=min(total, (index + 1) * size), **mix) for index, mix in enumerate(mixes)
+    )
+
+
+def cell_size(total: int, *, cells: int = CELLS) -> int:
+    """Tasks in one cell (the last may hold fewer)."""
+    return max(1, -(-total // cells))
+
+
+def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "") -> str:
+    """The model as compact JSON for a browser: some hundred bytes, a few kilobytes at worst.
+
+    Equal neighbours of the heat strip are sent once: ``cells`` is a list of [repeats, running, completed, failed].
+    """
+    runs = [
+        [len(list(group)), *key]
+        for key, group in groupby((cell.running, cell.completed, cell.failed) for cell in model.cells)
+    ]
+    shown = {
+        "phase": model.phase.value,
+        "state": model.state,
+        "title": model.title,
+        "id": model.sid,
+        "total": model.total,
+        "counts": [model.pending, model.running, model.completed, model.failed],
+        "reused": model.reused,
+        "idle": model.idle_word,
+        "progress": model.progress,
+        "size": cell_size(model.total),
+        "cells": runs,
+        "workers": model.fleet,
+        "elapsed": duration(model.elapsed),
+        "left": model.left,
+        "cost": model.cost,
+        "waiting": model.waiting,
+        "longest": longest_line(model.longest),
+        "errors": model.errors,
+        "more": model.more_errors,
+        "tail": model.tail,
+        "go_on": model.go_on,
+        "buttons": buttons,
+        "notice": notice,
+        "over": model.over,
+    }
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+
+
+def cost_line(snapshot: Snapshot) -> str:
+    """What it costs: real money on AWS, and what Fargate would have charged for a local session."""
+    if snapshot.launcher == "local":
+        return f"no charge; on Fargate this would be {dollars(snapshot.fargate_spend)}"
+    if snapshot.ended or snapshot.estimate is None:
+        return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"
+    return f"{dollars(snapshot.spend)} so far, ≈{THIN}{dollars(snapshot.estimate)} when done"
+
+
+def longest_line(longest: Longest | None) -> str:
+    """The longest running task in words, or ""."""
+    if longest is None:
+        return ""
+    return f"task {count(longest.task)} for {duration(longest.seconds)} on {longest.worker}"
+
+
+def count(number: int, *, gap: str = THIN) -> str:
+    """A whole number with its digits in groups of three: ``1 000 000``; four digits are grouped too."""
+    return f"{number:,}".replace(",", gap)
+
+
+def percent(part: int, whole: int) -> str:
+    """Rounded down, so that 100 % means all of it and 0 % nothing at all."""
+    if whole <= 0:
+        return f"100{THIN}%"
+    if 0 < part * 100 < whole:
+        return f"<1{THIN}%"
+    return f"{part * 100 // whole}{THIN}%"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 14 min``, ``3 d 04 h``."""
+    if seconds < 9.95:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for unit, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // part:02d} {part_name}"
+    raise AssertionError(seconds)
+
+
+def about(seconds: float) -> str:
+    """A forecast, in one unit and no more digits than it deserves: ``≈ 40 s``, ``≈ 3 min``, ``≈ 2.5 h``."""
+    if seconds < 10:
+        return "a few seconds"
+    if seconds < 57.5:
+        return f"≈ {5 * round(seconds / 5)} s"
+    if seconds < 5370:
+        return f"≈ {max(1, round(seconds / 60))} min"
+    if seconds < 36 * 3600:
+        return f"≈ {round(seconds / 1800) / 2:g} h"
+    return f"≈ {round(seconds / 86400)} d"
+
+
+def dollars(micro: int, *, gap: str = THIN) -> str:
+    """Micro-dollars as money: ``$0.00``, ``<$0.0001``, ``$0.0042``, ``$1 234.50``."""
+    return units.format_money(micro).replace(",", gap)
+
+
+def size_of(size: int) -> str:
+    """Bytes in decimal units: ``812 B``, ``1.2 kB``, ``200 MB``."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 9.95 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def clean(text: str, *, limit: int = LINE) -> str:
+    """One line of foreign text, made harmless: no terminal escapes or control characters, cut at ``limit``."""
+    line = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").strip()
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def _phase(snapshot: Snapshot) -> Phase:
+    if snapshot.ended == "finished" or (snapshot.ended and snapshot.done >= snapshot.total):
+        return Phase.FAILED if snapshot.failed else Phase.FINISHED
+    if snapshot.ended:
+        return Phase.ENDED
+    return Phase.RUNNING if snapshot.running else Phase.WAITING
+
+
+def _state(phase: Phase, snapshot: Snapshot) -> str:
+    if phase is Phase.FAILED:
+        return f"finished, {count(snapshot.failed)} failed"
+    if phase is Phase.ENDED:
+        ended = snapshot.ended or ""
+        return _ENDINGS.get(ended, clean(ended))
+    return str(phase.value)
+
+
+def _longest(workers: tuple[WorkerView, ...], jid: str, now: float) -> Longest | None:
+    running = [
+        Longest(task=slot.task, seconds=max(0.0, now - slot.since), worker=worker.wid)
+        for worker in workers
+        if worker.alive
+        for slot in worker.slots
+        if slot.job == jid and slot.task is not None and slot.since is not None
+    ]
+    return max(running, key=lambda one: one.seconds, default=None)
+
+
+def _tail(tail: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    lines = [(task, clean(line)) for task, text in tail for line in text.splitlines()]
+    return tuple((task, line) for task, line in lines if line)[-TAIL:]

@@ -1,0 +1,230 @@
+"""Views for terminals, logs and executed notebooks: plain text, and a tqdm bar. Draws no widget."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from burst_magic.protocol.model import Snapshot
+from burst_magic.ui import model
+from burst_magic.ui.model import PanelModel, Phase, panel_model
+from burst_magic.ui.rows import CapturedRow, SessionRow
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+GAP = " "  # a terminal's font may lack the narrow space
+
+
+def one_line(snapshot: Snapshot) -> str:
+    """Where a job stands, for a ``repr``: ``412 of 1 000, ≈ 3 min``."""
+    shown = panel_model(snapshot)
+    parts = [_done_of(shown)]
+    if shown.phase is Phase.FINISHED:
+        parts.append(f"in {model.duration(shown.elapsed)}")
+    elif shown.over:
+        parts.append(_plain(shown.state))
+    else:
+        if shown.failed:
+            parts.append(f"{_count(shown.failed)} failed")
+        if shown.waiting:
+            parts.append(f"waiting: {shown.waiting}")
+        elif shown.eta is not None:
+            parts.append(model.about(shown.eta))
+    return ", ".join(parts)
+
+
+def status_text(snapshot: Snapshot) -> str:
+    """All facts of a job on aligned lines."""
+    shown = panel_model(snapshot)
+    facts = [
+        ("tasks", f"{_done_of(shown)} done ({_plain(shown.progress)})"),
+        ("", ", ".join(f"{_count(number)} {word}" for word, number in _counts(shown))),
+        ("workers", shown.fleet),
+        ("time", ", ".join(part for part in (model.duration(shown.elapsed), shown.left) if part)),
+        ("cost", _plain(shown.cost)),
+        ("waiting", shown.waiting),
+        ("longest", _plain(model.longest_line(shown.longest))),
+    ]
+    head = " · ".join(part for part in (shown.title, f"{shown.sid}/{shown.jid}", _plain(shown.state)) if part)
+    lines = [head, *(f"  {label:<9}{text}" for label, text in facts if text)]
+    if shown.errors:
+        lines += ["", errors_text(snapshot)]
+    if shown.tail:
+        width = max(len(_count(task)) for task, _ in shown.tail)
+        lines += ["", "  output", *(f"  {_count(task):>{width}} | {line}" for task, line in shown.tail)]
+    if not shown.over:
+        lines += ["", f"  in another kernel: {shown.go_on}"]
+    return "\n".join(lines)
+
+
+def errors_text(snapshot: Snapshot) -> str:
+    """The distinct failures of a job, most frequent first, or one line that there are none."""
+    shown = panel_model(snapshot)
+    if not shown.errors:
+        return "  no task has failed"
+    width = max(len(_count(number)) for number, _ in shown.errors)
+    lines = [f"  {_count(number):>{width}} × {text}" for number, text in shown.errors]
+    if shown.more_errors:
+        lines.append(f"  and {_count(shown.more_errors)} more kinds of failure")
+    return "\n".join(lines)
+
+
+def sessions_table(rows: Iterable[SessionRow]) -> str:
+    """Sessions, one a line, numbers aligned."""
+    head = ("id", "name", "created", "last activity", "total", "pending", "running", "completed", "failed", "cost")
+    body = [session_cells(row, gap=GAP) for row in rows]
+    return table(head, body, right=range(4, 10)) if body else "no sessions"
+
+
+def session_cells(row: SessionRow, *, gap: str) -> tuple[str, ...]:
+    """One session as the texts of its columns."""
+    counts = (row.total, row.pending, row.running, row.completed, row.failed)
+    return (
+        row.id,
+        model.clean(row.name, limit=40),
+        clock(row.created),
+        clock(row.last_activity),
+        *(model.count(number, gap=gap) for number in counts),
+        model.dollars(row.cost, gap=gap),
+    )
+
+
+def dry_run_text(
+    rows: Iterable[CapturedRow], *, facts: Sequence[tuple[str, str]] = (), warnings: Sequence[str] = ()
+) -> str:
+    """The report of ``--dry-run``: what would travel and why, then facts (workers, estimate …), then warnings."""
+    body = [captured_cells(row) for row in rows]
+    head = ("name", "kind", "type", "size", "lines", "why")
+    parts = [table(head, body, right=(3,)) if body else "nothing but the cell's own text would travel"]
+    if facts:
+        width = max(len(label) for label, _ in facts)
+        parts.append("\n".join(f"{label:<{width}}  {text}" for label, text in facts))
+    if warnings:
+        parts.append("\n".join(f"! {warning}" for warning in warnings))
+    return "\n\n".join(parts)
+
+
+def captured_cells(row: CapturedRow) -> tuple[str, ...]:
+    """One captured thing as the texts of its columns."""
+    why = f"looks like a secret; {row.why}" if row.secret and row.why else row.why
+    return (
+        model.clean(row.name, limit=40),
+        row.kind,
+        model.clean(row.type, limit=40),
+        model.size_of(row.size),
+        ", ".join(map(str, row.lines)),
+        model.clean(why or ("looks like a secret" if row.secret else ""), limit=100),
+    )
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> str:
+    """Columns two blanks apart; those in ``right`` are aligned on the right."""
+    rights = set(right)
+    widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
+    lines = (
+        "  ".join(
+            text.rjust(width) if column in rights else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in (head, *body)
+    )
+    return "\n".join(lines)
+
+
+def clock(at: float) -> str:
+    """A moment in the reader's own time zone, to the minute."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+class Bar:
+    """A tqdm bar that draws Snapshots: for terminals, and for notebooks that are executed without a browser.
+
+    Into a stream that is no terminal it writes ever less often (at most a line a second, and each 2 % of the time
+    that has passed), so that a long run leaves a short log.
+
+    Args:
+        stream: where to draw; stderr unless told.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._bar: tqdm[Any] | None = None
+        self._next = float("-inf")  # elapsed seconds at which a line is due in a stream that is no terminal
+
+    def draw(self, snapshot: Snapshot) -> None:
+        """Shows a snapshot, if it is time to."""
+        shown = panel_model(snapshot)
+        if not self._stream.isatty() and not shown.over:
+            if shown.elapsed < self._next:
+                return
+            self._next = shown.elapsed + max(1.0, 0.02 * shown.elapsed)
+        self._set(shown).refresh()
+
+    def close(self, snapshot: Snapshot | None) -> None:
+        """Leaves the last state standing, with its failures below."""
+        if snapshot is not None:
+            self._set(panel_model(snapshot))
+        if self._bar is not None:
+            self._bar.close()  # draws a last time
+            self._bar = None
+            if snapshot is not None and snapshot.errors:
+                print(errors_text(snapshot), file=self._stream)
+
+    def _set(self, shown: PanelModel) -> tqdm[Any]:
+        bar = self._bar = self._bar or _new_bar(shown.total, self._stream)
+        bar.n = shown.done
+        bar.bar_format = f"{_plain(shown.progress):>5} |{{bar:24}}| {_braces(bar_text(shown))}"
+        return bar
+
+
+def bar_text(shown: PanelModel) -> str:
+    """What stands to the right of the bar."""
+    over = shown.over
+    parts = [
+        _done_of(shown),
+        f"{_count(shown.failed)} failed" if shown.failed else "",
+        _plain(shown.state) if shown.phase is Phase.ENDED else "",
+        f"{shown.alive} of {shown.wanted} workers" if not over else "",
+        model.duration(shown.elapsed),
+        shown.waiting or (model.about(shown.eta) if shown.eta is not None and not over else ""),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _new_bar(total: int, stream: TextIO) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    class Quiet(tqdm):  # type: ignore[type-arg]
+        monitor_interval = 0  # the bar is redrawn by its owner: no watching thread of tqdm's
+
+    # The tiny delay: no empty bar at birth.
+    return Quiet(total=total, file=stream, leave=True, dynamic_ncols=stream.isatty(), delay=1e-9)
+
+
+def _counts(shown: PanelModel) -> list[tuple[str, int]]:
+    return [
+        ("completed", shown.completed),
+        ("failed", shown.failed),
+        ("running", shown.running),
+        (shown.idle_word, shown.pending),
+        ("reused", shown.reused),
+    ]
+
+
+def _done_of(shown: PanelModel) -> str:
+    return f"{_count(shown.done)} of {_count(shown.total)}"
+
+
+def _count(number: int) -> str:
+    return model.count(number, gap=GAP)
+
+
+def _plain(text: str) -> str:
+    return text.replace(model.THIN, GAP)
+
+
+def _braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
