@@ -1,0 +1,14 @@
+"""The payload: a notebook's values as bytes, and back. Imported by the client and by the worker.
+
+    pack / unpack               a namespace, in one stream with big buffers beside it
+    pack_value / unpack_value   one item or one result
+    Envelope                    what a job's ``payload`` object holds: a header and the stream
+
+Design: docs/decisions/capture.md.
+"""
+
+from burst_magic.payload.envelope import Envelope
+from burst_magic.payload.pack import OUT_OF_BAND, Packed, pack, pack_value
+from burst_magic.payload.unpack import unpack, unpack_value
+
+__all__ = ["OUT_OF_BAND", "Envelope", "Packed", "pack", "pack_value", "unpack", "unpack_value"]

@@ -1,0 +1,245 @@
+"""Objects become bytes: one C pickler, and reducers for what it cannot carry.
+
+The pickler asks Python only about objects that are not plain data (`reducer_override`), so numbers, text and
+containers go at C's speed. One pickler packs a whole namespace, name after name, so that identity between values is
+kept and each name's bytes are known.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+import sys
+import types
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.errors import CaptureError
+from burst_magic.payload import rebuild
+from burst_magic.payload.walk import closure, rank
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+OUT_OF_BAND = 1 << 20  # bytes from which a buffer travels by itself: smaller ones cost more as objects than as bytes
+PROTOCOL = 5
+
+# The notebook's own machinery: it means nothing on a worker.
+OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
+}
+
+_ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
+
+
+class Mode(Enum):
+    """What is being packed decides what may be named instead of sent."""
+
+    NAMESPACE = 0  # everything of the notebook by value
+    ITEM = 1  # client to worker: what the notebook names, by its name
+    RESULT = 2  # worker to client: what the client brought, by its name; nothing may leak into the notebook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A namespace as bytes.
+
+    Attributes:
+        stream: the in-band bytes.
+        buffers: big buffers, views of the live objects: nothing is copied.
+        names: all names that travel, also those that only functions mention.
+        sizes: bytes per name, buffers included; shared objects count for the first name that needs them.
+        why: for a name that nobody asked for, the name that uses it.
+        modules: names of modules that loading will import.
+        words: attribute and global names that the code mentions.
+    """
+
+    stream: bytes
+    buffers: tuple[memoryview, ...] = ()
+    names: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    why: Mapping[str, str] = field(default_factory=dict)
+    modules: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+
+
+class Packer(pickle.Pickler):
+    """The C pickler with reducers for functions, classes and what else a notebook defines."""
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        *,
+        home: Mapping[str, object],
+        mode: Mode,
+        buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
+    ) -> None:
+        super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
+        self.home = home
+        self.mode = mode
+        self.sent: set[str] = set()  # names that travel, or that the other side has
+        self.why: dict[str, str] = {}
+        self.modules: set[str] = set()
+        self.words: set[str] = set()
+        self.cells: dict[int, types.CellType] = {}  # owned by a function that fills them; kept alive for their ids
+        self.scopes: dict[int, tuple[rebuild.Scope, object]] = {}
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Called for everything but plain data."""
+        kind = type(obj)
+        reduce = reducers.TABLE.get(kind)
+        if reduce is not None:
+            return reduce(self, obj)
+        if isinstance(obj, type):
+            return classes.reduce_class(self, obj)
+        if kind in _trusted:
+            return NotImplemented
+        return _unusual(self, obj, kind)
+
+    def claim(self, names: Mapping[str, str]) -> dict[str, object]:
+        """The notebook's names that are needed and not yet under way, with all that they mention, definitions first.
+
+        Args:
+            names: name -> who needs it.
+        """
+        found = closure(names, self.home, skip=self.sent | OMITTED)
+        self.sent.update(found.names)
+        self.why.update(found.names)
+        self.words |= found.words
+        self.modules |= found.imports
+        return {name: self.home[name] for name in sorted(found.names, key=lambda name: rank(self.home[name]))}
+
+
+# Importable types that pickle by themselves, remembered so that they are looked at once.
+_trusted: set[type] = set()
+
+
+def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
+    """Everything else: the type's own reduction, where it has one that works."""
+    if isinstance(obj, BaseException):
+        return reducers.reduce_exception(packer, obj)
+    if isinstance(obj, types.ModuleType):
+        return reducers.reduce_module(packer, obj)
+    own = (
+        kind.__reduce_ex__ is not object.__reduce_ex__
+        or kind.__reduce__ is not object.__reduce__
+        or kind in copyreg.dispatch_table
+    )
+    if not own:
+        try:
+            return obj.__reduce_ex__(PROTOCOL)
+        except TypeError:
+            return reducers.by_dill(obj)
+    if importable(kind):
+        _trusted.add(kind)
+    return NotImplemented
+
+
+def importable(obj: Any) -> bool:
+    """True when a module other than the notebook has this very object under its qualified name."""
+    name = getattr(obj, "__module__", None)
+    if not isinstance(name, str) or name == "__main__":
+        return False
+    found: Any = sys.modules.get(name)
+    if found is None:
+        return False
+    path = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
+    for part in path.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            return False
+    return found is obj
+
+
+class Packing:
+    """A namespace while it is being packed, name after name."""
+
+    def __init__(self, home: Mapping[str, object], *, hold: bool = True) -> None:
+        self._file = io.BytesIO()
+        self._buffers: list[memoryview] = []
+        self._sizes: dict[str, int] = {}
+        self._hold = hold
+        self.packer = Packer(self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=self._buffer)
+
+    def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND:
+            return True
+        if self._hold:
+            self._buffers.append(raw)
+        return False
+
+    def add(self, name: str, value: object) -> None:
+        """Pack one name. Raises whatever the object raises when it is pickled."""
+        start, first = self._file.tell(), len(self._buffers)
+        if type(value) is bytes and len(value) >= OUT_OF_BAND:
+            value = reducers.Raw(value)
+        self.packer.dump((name, value))
+        self._sizes[name] = self._file.tell() - start + sum(view.nbytes for view in self._buffers[first:])
+
+    def finish(self) -> Packed:
+        """All of it. Names that came up while others were packed get their values at the end."""
+        while new := self.packer.sent - self._sizes.keys():
+            for name in sorted(new):
+                self.add(name, self.packer.home[name])
+        self.packer.dump(None)
+        return Packed(
+            stream=self._file.getvalue(),
+            buffers=tuple(self._buffers),
+            names=tuple(self._sizes),
+            sizes=self._sizes,
+            why=self.packer.why,
+            modules=frozenset(self.packer.modules),
+            words=frozenset(self.packer.words),
+        )
+
+
+def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Packed:
+    """Pack named values into one stream.
+
+    Functions and classes of the notebook travel by value, with every global that they mention.
+
+    Args:
+        namespace: what to pack.
+        home: the notebook's globals.
+
+    Raises:
+        CaptureError: a value cannot be pickled; says which.
+    """
+    scope = {**home, **namespace}
+    packing = Packing(scope)
+    for name, value in packing.packer.claim(dict.fromkeys(namespace, "")).items():
+        try:
+            packing.add(name, value)
+        except RECOVERABLE as error:
+            raise CaptureError(f"{name}: {error}") from error
+    return packing.finish()
+
+
+# What pickling a user's object may raise. Anything may come out of a __reduce__; these are not "cannot travel".
+RECOVERABLE = (Exception,)
+
+
+def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | None = None) -> bytes:
+    """Pack one item (client to worker: give `seen`) or one result (worker to client), all in band.
+
+    Functions and classes that both sides know by name travel as that name, so instances come back as instances of
+    the notebook's own class.
+
+    Args:
+        value: anything.
+        home: the notebook's globals, or the worker's copy of them.
+        seen: for items: collects the names of the notebook that the item refers to. They must be in the payload.
+    """
+    if type(value) in _ATOMS:
+        return pickle.dumps(value, PROTOCOL)
+    file = io.BytesIO()
+    packer = Packer(file, home=home, mode=Mode.RESULT if seen is None else Mode.ITEM)
+    packer.dump(value)
+    if seen is not None:
+        seen |= packer.sent
+    return file.getvalue()
+
+
+from burst_magic.payload import classes, reducers  # noqa: E402 - they need Packer, Packer needs their tables

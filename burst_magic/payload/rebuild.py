@@ -1,0 +1,200 @@
+"""What a stream calls while it is being loaded: functions, classes, cells and references are made anew here.
+
+Streams name these functions, so a rename is a change of format. Everything that belongs to "the notebook" is
+looked up in, or gets as its globals, the `home` dict of the load that is going on in this thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import marshal
+import sys
+import threading
+import types
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Home = dict[str, object]
+
+
+class _Here(threading.local):
+    """The load that is going on in this thread."""
+
+    home: Home | None = None
+
+
+here = _Here()
+
+
+class Tracker:
+    """Classes without a name of their own (made in a function, redefined) keep their identity over the wire.
+
+    A class gets an id in the process that first packs it. There the id always means that very class; elsewhere it
+    means the copy that was loaded last, so that items meet the class that the payload brought.
+    """
+
+    def __init__(self) -> None:
+        self._ids: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+        self._own: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
+        self._copies: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def id_of(self, cls: type, new: Callable[[], str]) -> str:
+        """The id of a class; `new` gives one to a class that has none."""
+        with self._lock:
+            known = self._ids.get(cls)
+            if known is None:
+                known = self._ids[cls] = new()
+                self._own[known] = cls
+            return known
+
+    def find(self, ident: str) -> type | None:
+        """The class of this id, if this process has it."""
+        return self._own.get(ident) or self._copies.get(ident)
+
+    def loaded(self, ident: str, cls: type) -> None:
+        """Remember a copy, unless the class is this process's own."""
+        if ident and ident not in self._own:
+            self._ids[cls] = ident
+            self._copies[ident] = cls
+
+
+tracker = Tracker()
+
+# What the client brought to this process: id -> object. Only these may be named in a result, because only these does
+# the client have too. Identity, not equality: a metaclass may define __eq__.
+_arrived: dict[int, weakref.ref[Any]] = {}
+
+
+def arrive(value: object) -> None:
+    """Note that the client knows this function or class by its name."""
+    key = id(value)
+    _arrived[key] = weakref.ref(value, lambda _: _arrived.pop(key, None))
+
+
+def has_arrived(value: object) -> bool:
+    """True for what the client brought."""
+    found = _arrived.get(id(value))
+    return found is not None and found() is value
+
+
+def _home() -> Home:
+    return {} if here.home is None else here.home
+
+
+# The code of a payload that is loaded anew for each task is the same object each time: it keeps what the interpreter
+# specialised.
+@functools.lru_cache(maxsize=4096)
+def code(data: bytes) -> types.CodeType:
+    """A code object."""
+    made: types.CodeType = marshal.loads(data)
+    return made
+
+
+def cell() -> types.CellType:
+    """An empty cell; whoever owns it fills it."""
+    return types.CellType()
+
+
+def fill_cell(empty: types.CellType, contents: tuple[object]) -> None:
+    """State of a cell that travels by itself."""
+    empty.cell_contents = contents[0]
+
+
+def function(
+    body: types.CodeType, scope: str | Scope | None, cells: tuple[types.CellType, ...] | None = None
+) -> types.FunctionType:
+    """A function whose globals are the notebook (None), a module (its name) or a scope of its own."""
+    made = types.FunctionType(body, _globals(scope), closure=cells)
+    made.__module__ = "__main__" if scope is None else made.__module__
+    return made
+
+
+def fill_function(made: types.FunctionType, state: dict[str, Any]) -> None:
+    """Second step: everything that may lead back to the function itself."""
+    needs = state.pop("needs", None)
+    if needs:
+        made.__globals__.update(needs)
+    for box, contents in state.pop("cells", ()):
+        box.cell_contents = contents
+    for name, value in state.items():
+        setattr(made, name, value)
+
+
+class Scope:
+    """Globals that are neither the notebook's nor a module's."""
+
+    __slots__ = ("names",)
+
+    def __init__(self) -> None:
+        self.names: dict[str, object] = {}
+
+
+def _globals(scope: str | Scope | None) -> dict[str, Any]:
+    if scope is None:
+        return _home()
+    if isinstance(scope, str):
+        return vars(module(scope))
+    return scope.names
+
+
+def module(name: str, submodules: Iterable[str] = ()) -> types.ModuleType:
+    """Import by name; the submodules are those that the code reaches through it."""
+    for sub in submodules:
+        importlib.import_module(sub)
+    found = sys.modules.get(name)
+    return importlib.import_module(name) if found is None else found
+
+
+def named(*path: str) -> object:
+    """What the notebook calls so."""
+    try:
+        found = _home()[path[0]]
+    except KeyError:
+        text = f"name {path[0]!r} is not defined in the notebook (any more)"
+        raise NameError(text) from None
+    for part in path[1:]:
+        found = getattr(found, part)
+    return found
+
+
+def method(func: Callable[..., object], owner: object) -> types.MethodType:
+    """A bound method."""
+    return types.MethodType(func, owner)
+
+
+def cached(maxsize: int | None, typed: bool, func: Callable[..., object]) -> object:  # noqa: FBT001 - positional in the stream
+    """An `lru_cache` with an empty cache."""
+    return functools.lru_cache(maxsize, typed)(func)
+
+
+def exception(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
+    """An exception without its own ``__init__``, whose parameters nobody knows."""
+    made = kind.__new__(kind, *args)
+    builtin = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    builtin.__init__(made, *args)
+    return made
+
+
+def lock() -> object:
+    """A free lock: who held it here does not hold it there."""
+    return threading.Lock()
+
+
+def rlock() -> object:
+    """A free re-entrant lock."""
+    return threading.RLock()
+
+
+def plain_module(name: str) -> types.ModuleType:
+    """A module that was made by hand."""
+    return types.ModuleType(name)
+
+
+def fill_module(made: types.ModuleType, state: dict[str, object]) -> None:
+    """Its contents."""
+    vars(made).update(state)

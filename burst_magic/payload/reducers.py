@@ -1,0 +1,264 @@
+"""How things that the C pickler cannot carry are taken apart. `rebuild` puts them together again."""
+
+from __future__ import annotations
+
+import functools
+import marshal
+import pickle
+import sys
+import threading
+import types
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.payload import rebuild
+from burst_magic.payload.mentions import of_code
+from burst_magic.payload.pack import Mode, Packer, importable
+from burst_magic.payload.walk import belongs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Reduction = Any  # a tuple, a string or NotImplemented: pickle's own protocol
+
+
+def path_in(home: Mapping[str, object], obj: Any) -> tuple[str, ...] | None:
+    """The dotted path by which the notebook reaches this very object."""
+    qualname = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    if not isinstance(qualname, str):
+        return None
+    path = tuple(qualname.split("."))
+    found: Any = home
+    try:
+        found = home[path[0]]
+        for part in path[1:]:
+            found = getattr(found, part)
+    except (KeyError, AttributeError):
+        return None
+    return path if found is obj else None
+
+
+def by_name(packer: Packer, obj: Any) -> Reduction | None:
+    """A reference, where the other side knows the object by a name."""
+    path = path_in(packer.home, obj)
+    if path is None:
+        return None
+    if packer.mode is Mode.NAMESPACE:
+        packer.sent.add(path[0])  # by value here, and by this name in items and results
+        return None
+    if packer.mode is Mode.RESULT and not rebuild.has_arrived(packer.home[path[0]]):
+        return None
+    packer.sent.add(path[0])
+    return rebuild.named, path
+
+
+def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
+    """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
+    if importable(obj):
+        packer.modules.add(obj.__module__)
+        return NotImplemented
+    reference = by_name(packer, obj)
+    if reference is not None:
+        return reference
+    scope, needs = _scope(packer, obj)
+    closure = obj.__closure__ or ()
+    fresh = [cell for cell in closure if id(cell) not in packer.cells]
+    packer.cells.update((id(cell), cell) for cell in fresh)
+    state = _function_state(obj)
+    if needs:
+        state["needs"] = needs
+    contents = [(cell, cell.cell_contents) for cell in fresh if _filled(cell)]
+    if contents:
+        state["cells"] = contents
+    args = (obj.__code__, scope, closure) if closure else (obj.__code__, scope)
+    if scope is None and obj.__module__ == "__main__":
+        state.pop("__module__", None)
+    return (rebuild.function, args, state, None, None, rebuild.fill_function) if state else (rebuild.function, args)
+
+
+def _function_state(obj: types.FunctionType) -> dict[str, Any]:
+    """Only what differs from a new function of the same code."""
+    code = obj.__code__
+    state: dict[str, Any] = dict(vars(obj))
+    state["__module__"] = obj.__module__
+    if obj.__name__ != code.co_name:
+        state["__name__"] = obj.__name__
+    if obj.__qualname__ != getattr(code, "co_qualname", code.co_name):
+        state["__qualname__"] = obj.__qualname__
+    first = code.co_consts[0] if code.co_consts and isinstance(code.co_consts[0], str) else None
+    if obj.__doc__ != first:
+        state["__doc__"] = obj.__doc__
+    for name in ("__defaults__", "__kwdefaults__", "__annotations__", "__type_params__"):
+        value = getattr(obj, name, None)
+        if value:
+            state[name] = value
+    return state
+
+
+def _filled(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - asking is the only way to know
+    except ValueError:
+        return False
+    return True
+
+
+def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope | None, dict[str, object]]:
+    """Where the copy finds its globals, and those globals that have to come along."""
+    names = of_code(obj.__code__).names
+    packer.words |= of_code(obj.__code__).words
+    packer.modules |= of_code(obj.__code__).imports
+    if belongs(obj, packer.home):
+        if packer.mode is Mode.NAMESPACE:
+            return None, packer.claim(dict.fromkeys(sorted(names), obj.__name__))
+        if packer.mode is Mode.ITEM:
+            packer.sent |= names & packer.home.keys()
+            return None, {}
+    else:
+        module = sys.modules.get(str(obj.__globals__.get("__name__")))
+        if module is not None and vars(module) is obj.__globals__:
+            packer.modules.add(module.__name__)
+            return module.__name__, {}
+    scope, _ = packer.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
+    wanted = (names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
+    if isinstance(builtins := obj.__globals__.get("__builtins__"), dict) and not builtins:
+        wanted.add("__builtins__")  # namedtuple's __new__ has none on purpose
+    needs = {name: obj.__globals__[name] for name in sorted(wanted)}
+    scope.names.update(needs)
+    return scope, needs
+
+
+def reduce_scope(_packer: Packer, _obj: rebuild.Scope) -> Reduction:
+    """Empty: the functions that use it bring its contents."""
+    return rebuild.Scope, ()
+
+
+def reduce_code(_packer: Packer, obj: types.CodeType) -> Reduction:
+    """Marshalled: both sides run the same Python, which the envelope's header makes sure of."""
+    try:
+        data = marshal.dumps(obj, 2)  # before 3 no back references, which depend on reference counts: same code, same bytes
+    except ValueError:  # a constant that only newer versions know
+        data = marshal.dumps(obj)
+    return rebuild.code, (data,)
+
+
+def reduce_cell(packer: Packer, obj: types.CellType) -> Reduction:
+    """Empty when a function brings the contents, else with them."""
+    if id(obj) in packer.cells or not _filled(obj):
+        return rebuild.cell, ()
+    packer.cells[id(obj)] = obj
+    return rebuild.cell, (), (obj.cell_contents,), None, None, rebuild.fill_cell
+
+
+def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
+    """By import, with the submodules that the code reaches through it; one that was made by hand by value."""
+    name = obj.__name__
+    if sys.modules.get(name) is not obj or (getattr(obj, "__spec__", None) is None and name not in sys.builtin_module_names):
+        state = {key: value for key, value in vars(obj).items() if not (key.startswith("__") and key.endswith("__"))}
+        return rebuild.plain_module, (name,), state, None, None, rebuild.fill_module
+    packer.modules.add(name)
+    if not hasattr(obj, "__path__"):
+        return rebuild.module, (name,)
+    subs = sorted(
+        key for key in sys.modules
+        if key.startswith(name + ".") and packer.words.issuperset(key[len(name) + 1 :].split("."))
+    )
+    packer.modules.update(subs)
+    return rebuild.module, (name, tuple(subs)) if subs else (name,)
+
+
+def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
+    """Function and owner; methods of imported classes as pickle does it."""
+    if importable(obj.__func__):
+        return NotImplemented
+    return rebuild.method, (obj.__func__, obj.__self__)
+
+
+def reduce_builtin(packer: Packer, obj: types.BuiltinFunctionType) -> Reduction:
+    """As pickle does it; only the module is noted."""
+    if isinstance(obj.__module__, str):
+        packer.modules.add(obj.__module__)
+    return NotImplemented
+
+
+def reduce_cached(packer: Packer, obj: Any) -> Reduction:
+    """An `lru_cache`: same parameters, empty cache."""
+    if importable(obj):
+        packer.modules.add(obj.__module__)
+        return NotImplemented
+    reference = by_name(packer, obj)
+    if reference is not None:
+        return reference
+    parameters = obj.cache_parameters()
+    state = {key: value for key, value in vars(obj).items() if key not in {"cache_parameters", "__wrapped__"}}
+    return rebuild.cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__), state
+
+
+def reduce_exception(packer: Packer, obj: BaseException) -> Reduction:
+    """Without calling an ``__init__`` whose parameters `args` does not tell."""
+    kind = type(obj)
+    python_init = isinstance(getattr(kind, "__init__", None), types.FunctionType)
+    own = kind.__reduce__ not in {base.__reduce__ for base in kind.__mro__ if base.__module__ == "builtins"}
+    if own or kind.__reduce_ex__ is not object.__reduce_ex__ or not python_init:
+        return NotImplemented
+    return rebuild.exception, (kind, obj.args), dict(vars(obj)) or None
+
+
+def by_dill(obj: Any) -> Reduction:
+    """What dill makes of an object, as a reduction of ours: what is inside still goes through our pickler."""
+    import dill._dill as dill  # noqa: PLC0415 - 50 ms, and rarely needed
+
+    save = dill.Pickler.dispatch.get(type(obj))
+    if save is None:
+        return NotImplemented
+    recorder = _Recorder()
+    try:
+        save(recorder, obj)
+    except Exception:  # noqa: BLE001 - dill cannot either: pickle's own words are the clearer ones
+        return NotImplemented
+    return recorder.reduction
+
+
+class _Recorder:
+    """Stands where dill expects its pickler, and keeps the one reduction it is given."""
+
+    def __init__(self) -> None:
+        self.reduction: Reduction = NotImplemented
+
+    def save_reduce(self, *parts: Any, obj: Any = None, **named: Any) -> None:
+        if self.reduction is not NotImplemented or named:
+            message = "more than one step"
+            raise pickle.PicklingError(message)
+        self.reduction = parts
+
+
+class Raw:
+    """Big bytes at the top of a namespace: out of band."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def reduce_raw(_packer: Packer, obj: Raw) -> Reduction:
+    """As a buffer."""
+    return bytes, (pickle.PickleBuffer(obj.data),)
+
+
+TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
+    types.FunctionType: reduce_function,
+    types.BuiltinFunctionType: reduce_builtin,
+    types.CodeType: reduce_code,
+    types.CellType: reduce_cell,
+    types.ModuleType: reduce_module,
+    types.MethodType: reduce_method,
+    type(functools.lru_cache(len)): reduce_cached,
+    rebuild.Scope: reduce_scope,
+    Raw: reduce_raw,
+    types.MappingProxyType: lambda _, obj: (types.MappingProxyType, (dict(obj),)),
+    property: lambda _, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),
+    staticmethod: lambda _, obj: (staticmethod, (obj.__func__,)),
+    classmethod: lambda _, obj: (classmethod, (obj.__func__,)),
+    type(threading.Lock()): lambda _, _obj: (rebuild.lock, ()),
+    type(threading.RLock()): lambda _, _obj: (rebuild.rlock, ()),
+}

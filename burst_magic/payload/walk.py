@@ -1,0 +1,107 @@
+"""What named values of the notebook drag in: found by looking at definitions, before anything is packed."""
+
+from __future__ import annotations
+
+import functools
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.payload.mentions import of_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Names in breadth-first order -> who needs them; words and modules that their code mentions."""
+
+    names: dict[str, str]
+    words: set[str]
+    imports: set[str]
+
+
+def closure(names: Mapping[str, str], home: Mapping[str, object], *, skip: AbstractSet[str]) -> Found:
+    """All names of `home` that these names need, through any number of definitions."""
+    found = Found(names={}, words=set(), imports=set())
+    queue = [(name, user) for name, user in names.items() if name in home and name not in skip]
+    for name, user in queue:  # grows while it runs
+        if name in found.names:
+            continue
+        found.names[name] = user
+        for function in functions_of(home[name], home):
+            mentions = of_code(function.__code__)
+            found.words.update(mentions.words)
+            found.imports.update(mentions.imports)
+            queue.extend((other, name) for other in sorted(mentions.names) if other in home and other not in skip)
+    return found
+
+
+def rank(value: object) -> int:
+    """Definitions first: a value's ``__setstate__`` or ``__hash__`` may need them while it is loaded."""
+    if isinstance(value, types.ModuleType):
+        return 0
+    if isinstance(value, types.FunctionType):
+        return 1
+    return 2 if isinstance(value, type) else 3
+
+
+def belongs(function: types.FunctionType, home: Mapping[str, object]) -> bool:
+    """True for a function of the notebook."""
+    scope = function.__globals__
+    return scope is home or scope.get("__name__") == "__main__"
+
+
+def functions_of(value: object, home: Mapping[str, object]) -> Iterator[types.FunctionType]:
+    """The notebook's functions inside a definition: methods, closures, defaults, what a decorator wraps."""
+    stack: list[Any] = [value]
+    seen: set[int] = set()
+    while stack:
+        here = stack.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if isinstance(here, types.FunctionType):
+            if belongs(here, home):
+                yield here
+            stack.extend(_inside_function(here))
+        elif isinstance(here, type):
+            if here.__module__ == "__main__":
+                stack.extend(vars(here).values())
+                stack.extend((*here.__bases__, type(here)))
+        else:
+            stack.extend(_inside(here))
+
+
+def _inside_function(function: types.FunctionType) -> list[object]:
+    parts: list[object] = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    parts.extend(vars(function).values())
+    for cell in function.__closure__ or ():
+        try:
+            parts.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            continue
+    return parts
+
+
+def _inside(value: Any) -> tuple[object, ...]:
+    if isinstance(value, (staticmethod, classmethod, types.MethodType)):
+        return (value.__func__,)
+    if isinstance(value, property):
+        return (value.fget, value.fset, value.fdel)
+    if isinstance(value, functools.partial):
+        return (value.func, *value.args, *value.keywords.values())
+    if isinstance(value, (functools.cached_property, functools.partialmethod, functools.singledispatchmethod)):
+        return (value.func,)
+    if type(value) is type(_cached):
+        return (value.__wrapped__,)
+    if type(value).__module__ == "__main__":
+        return (type(value),)
+    return ()
+
+
+@functools.lru_cache
+def _cached() -> None:
+    """Only its type is of interest."""
