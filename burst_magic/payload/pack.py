@@ -28,7 +28,6 @@ PROTOCOL = 5
 
 # The notebook's own machinery: it means nothing on a worker.
 OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
-}
 
 _ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
 
