@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from burst_magic import config
-from burst_magic.magics import options as table
+from burst_magic.magics import helptext
 
 PAGE = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
@@ -31,7 +31,7 @@ default store and the list of sessions are.
 def page() -> str:
     """The whole reference."""
     settings = "".join(f"| `{key}` | `{config.PREFIX}{key.upper()}` |\n" for key in sorted(config.keys()))
-    return "\n".join([HEAD, table.reference(), SETTINGS + settings])
+    return "\n".join([HEAD, helptext.reference(), SETTINGS + settings])
 
 
 if __name__ == "__main__":
