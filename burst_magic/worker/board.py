@@ -1,0 +1,139 @@
+"""What supervisor and slot share: the forms of their messages and one piece of memory.
+
+    board   4 KiB    words of 8 bytes; each has one writer (see ``Word``)
+    kept    64 KiB   head and tail of an output that the supervisor had to cut (see ``output.py``)
+    ring    1 MiB    packed outcomes on their way to the supervisor, without a system call each
+
+The slot also has a pipe to the supervisor. Outcomes too large for the ring go through it, and short notes that
+wake the supervisor. A note carries how far the ring was written, so that the order of outcomes is kept.
+Nothing here imports more than the standard library: the template loads it before anything else.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+
+BOARD_BYTES = 4096
+HEAD_BYTES = 16 * 1024
+TAIL_BYTES = 48 * 1024
+KEPT_BYTES = HEAD_BYTES + TAIL_BYTES
+RING_BYTES = 1 << 20
+RING_AT = BOARD_BYTES + KEPT_BYTES
+SHARED_BYTES = RING_AT + RING_BYTES
+
+NOTE = struct.Struct("<BBxxIQQ")  # kind of note, failed, number of the job, ring position, bytes that follow
+WAKE, RECORD, READY = range(3)
+
+ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record; the record follows
+TASK = struct.Struct("<Q")  # a packed outcome begins with its task
+SKIP = 0xFFFFFFFF  # instead of a job's number: the ring goes on at its beginning
+
+REQUEST = struct.Struct("<II")  # supervisor to template: verb, key of the slot
+FORK, KILL = range(2)
+
+
+class Word(IntEnum):
+    """Places of the words on the board, and who writes them."""
+
+    SENT = 0  # supervisor: messages sent to the slot
+    TURN = 1  # slot: odd while TASK, SINCE and JOB change
+    TASK = 2  # slot: 1 + the running task; 0: none
+    SINCE = 3  # slot: when it started, time.monotonic(), a float
+    JOB = 4  # slot: number of its job
+    WRITTEN = 5  # slot: bytes written to the ring, ever
+    CONSUMED = 6  # supervisor: bytes taken from the ring, ever
+    PEAK = 7  # slot: MiB, a float
+    PID = 8  # template: the slot's process
+    DEAD = 9  # template: 1 when the process was reaped
+    STATUS = 10  # template: its wait status
+    FINAL_PEAK = 11  # template: MiB, a float
+    CUT = 12  # supervisor: bytes of output it took away
+    CUT_TURN = 13  # supervisor: the TURN that this was for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCode:
+    """A job as a slot needs it.
+
+    Attributes:
+        envelope: the payload's bytes; the supervisor has verified them.
+        blobs: files of the out-of-band buffers, in order; a slot maps them privately.
+        bundle: a zip file or folder with local modules, or "".
+        seed: the session's seed.
+        fresh: captured values are loaded anew for each task.
+        timeout: seconds; the supervisor watches it (``Slot.overdue``).
+        retries: how often a task is tried again after a user error.
+        setenv: environment variables that tasks see.
+    """
+
+    jid: str
+    envelope: bytes
+    blobs: tuple[str, ...] = ()
+    bundle: str = ""
+    seed: int = 0
+    fresh: bool = True
+    timeout: float | None = None
+    retries: int = 0
+    setenv: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCode:
+    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once."""
+
+    jid: str
+    first: int
+    count: int
+    items: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopCode:
+    """Of the tasks of a job that were asked for so far, none from ``task`` on is to be started."""
+
+    jid: str
+    task: int
+
+
+class Shared:
+    """The memory, mapped."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._map = mmap.mmap(descriptor, SHARED_BYTES)
+        self.view = memoryview(self._map)
+        board = self.view[:BOARD_BYTES]
+        self.words = board.cast("Q")
+        self.reals = board.cast("d")
+        self.kept = self.view[BOARD_BYTES:RING_AT]
+        self.ring = self.view[RING_AT:]
+
+    def close(self) -> None:
+        """Unmaps it."""
+        for part in (self.words, self.reals, self.kept, self.ring, self.view):
+            part.release()
+        self._map.close()
+
+
+def anonymous_file(size: int) -> int:
+    """Descriptor of a file without a name that lives in memory where the system has such files."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("burst", os.MFD_CLOEXEC)
+    else:
+        descriptor = nameless_file()
+    if size:
+        os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def nameless_file() -> int:
+    """Descriptor of a file on disk without a name: runaway output must not eat the worker's memory."""
+    import tempfile
+
+    descriptor, path = tempfile.mkstemp(prefix="burst-")
+    os.unlink(path)
+    return descriptor

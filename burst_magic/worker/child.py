@@ -1,0 +1,220 @@
+"""The process of one slot: takes tasks from the supervisor, runs them one after the other, gives outcomes back.
+
+Between two short tasks it makes no system call for the supervisor's sake: what runs stands on the board, outcomes go
+into the ring, and that there are new messages is a counter on the board.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import mmap
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+from array import array
+from collections import deque
+from dataclasses import replace
+from time import monotonic
+
+from burst_magic.worker import execute
+from burst_magic.worker.board import (
+    ENTRY,
+    NOTE,
+    READY,
+    RECORD,
+    RING_BYTES,
+    SKIP,
+    WAKE,
+    JobCode,
+    RunCode,
+    Shared,
+    StopCode,
+    Word,
+)
+from burst_magic.worker.output import Capture
+
+WAKE_AFTER = 0.002  # seconds: outcomes of shorter tasks share one wake-up of the supervisor
+LARGEST_IN_RING = RING_BYTES // 4
+_OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
+_WITH_FILE = 1 << 31
+
+
+def warm_up() -> None:
+    """Loads in the template what every slot needs."""
+    execute.warm_up()
+
+
+def main(control: socket.socket, notes: int, shared: Shared, output: int) -> None:
+    """A slot's life. Never returns: below it lies a copy of the template's stack."""
+    status = 70  # EX_SOFTWARE
+    try:
+        _become_slot()
+        _Child(control, notes, shared, Capture(output, shared)).run()
+        status = 0
+    except BaseException:  # noqa: BLE001 - told in the output, which the death carries
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _become_slot() -> None:
+    os.setsid()  # a group of its own, so that all that a task starts can be ended with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(_OOM_SCORE)
+    sys.argv = [""]
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc] # noqa: SIM115 - the null device
+
+
+class _Run:
+    """Consecutive tasks to do."""
+
+    __slots__ = ("at", "body", "jid", "lengths", "stop", "task")
+
+    def __init__(self, code: RunCode, body: memoryview | None) -> None:
+        self.jid, self.task, self.stop = code.jid, code.first, code.first + code.count
+        self.lengths, self.body, self.at = array("I"), body, 0
+        if body is not None:
+            self.lengths = array("I", bytes(body[: 4 * code.count]))
+            self.lengths.reverse()
+            self.at = 4 * code.count
+
+    def next(self) -> memoryview | None:
+        """The item's bytes of the next task."""
+        if self.body is None:
+            return None
+        begin = self.at
+        self.at = begin + self.lengths.pop()
+        return self.body[begin : self.at]
+
+
+class _Child:
+    def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: Capture) -> None:
+        self._control, self._notes, self._capture = control, notes, capture
+        faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
+        self._words, self._reals, self._ring = shared.words, shared.reals, shared.ring
+        self._stage = execute.Stage(capture)
+        self._pid = os.getpid()
+        self._jobs: dict[str, tuple[int, execute.Program]] = {}
+        self._runs: deque[_Run] = deque()
+        self._received = bytearray()
+        self._files: deque[int] = deque()
+        self._handled = 0
+        self._written = 0
+        self._woken = 0.0
+
+    def run(self) -> None:
+        """Works until the supervisor closes the socket."""
+        self._capture.collect()
+        while True:
+            if self._runs and self._words[Word.SENT] <= self._handled:
+                self._do(self._runs[0])
+                continue
+            if not self._runs:
+                self._words[Word.TASK] = 0
+                self._note(READY, length=self._handled)
+            if not self._receive():
+                return
+
+    # -- tasks
+
+    def _do(self, run: _Run) -> None:
+        """The tasks of a run, until it ends or a message comes."""
+        number, program = self._jobs[run.jid]
+        self._stage.enter(program)
+        words, reals, peak = self._words, self._reals, self._stage
+        words[Word.JOB] = number
+        while run.task < run.stop:
+            task = run.task
+            words[Word.TURN] += 1
+            reals[Word.SINCE] = monotonic()
+            words[Word.JOB] = number
+            words[Word.TASK] = task + 1
+            words[Word.TURN] += 1
+            failed, record = peak.perform(task, run.next())
+            if os.getpid() != self._pid:
+                os._exit(0)  # a fork that the task made and that came back here; its parent tells the outcome
+            self._publish(number, failed, record)
+            run.task = task + 1
+            if words[Word.SENT] > self._handled:
+                return
+        self._runs.popleft()
+
+    def _publish(self, job: int, failed: bool, record: bytes) -> None:
+        length = len(record)
+        need = -(-(ENTRY.size + length) // 16) * 16
+        place = self._written % RING_BYTES
+        skip = RING_BYTES - place if RING_BYTES - place < need else 0
+        free = RING_BYTES - (self._written - self._words[Word.CONSUMED])
+        if need > LARGEST_IN_RING or skip + need > free:
+            self._note(RECORD, job=job, failed=failed, length=length, record=record)
+            return
+        if skip:
+            ENTRY.pack_into(self._ring, place, SKIP, 0, 0)
+            place = 0
+        ENTRY.pack_into(self._ring, place, job, failed, length)
+        begin = place + ENTRY.size
+        self._ring[begin : begin + length] = record
+        self._written += skip + need
+        self._words[Word.WRITTEN] = self._written
+        if self._stage.ended - self._woken > WAKE_AFTER:
+            self._note(WAKE)
+
+    def _note(self, kind: int, *, job: int = 0, failed: bool = False, length: int = 0, record: bytes = b"") -> None:
+        """Blocks while the pipe is full."""
+        self._woken = self._stage.ended
+        rest = memoryview(NOTE.pack(kind, failed, job, self._written, length))
+        for part in (rest, memoryview(record)):
+            rest = part
+            while rest:
+                rest = rest[os.write(self._notes, rest) :]
+
+    # -- messages
+
+    def _receive(self) -> bool:
+        """Waits for messages and takes those that are complete; False when the supervisor closed the socket."""
+        data, files, _, _ = socket.recv_fds(self._control, 1 << 16, 16)
+        if not data:
+            return False
+        self._received += data
+        self._files.extend(files)
+        buffer, at = self._received, 0
+        while len(buffer) - at >= 4:
+            mark = int.from_bytes(buffer[at : at + 4], "little")
+            end = at + 4 + (mark & ~_WITH_FILE)
+            if len(buffer) < end:
+                break
+            message, inline = pickle.loads(memoryview(buffer)[at + 4 : end])
+            beside = _mapped(self._files.popleft()) if mark & _WITH_FILE else inline
+            self._take(message, None if beside is None else memoryview(beside))
+            self._handled += 1
+            at = end
+        del buffer[:at]
+        return True
+
+    def _take(self, message: JobCode | RunCode | StopCode, data: memoryview | None) -> None:
+        if isinstance(message, RunCode):
+            self._runs.append(_Run(message, data if message.items else None))
+        elif isinstance(message, StopCode):
+            for run in self._runs:
+                if run.jid == message.jid:
+                    run.stop = min(run.stop, message.task)
+        else:
+            job = message if data is None else replace(message, envelope=bytes(data))
+            self._jobs[job.jid] = (len(self._jobs), execute.Program(job))
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """A file's bytes; they go when nobody refers to them any more."""
+    try:
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)

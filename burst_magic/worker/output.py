@@ -1,0 +1,122 @@
+"""What a task printed: caught at the level of file descriptors, kept bounded.
+
+One file per slot takes stdout and stderr of everything in the process and below it (C code and subprocesses too).
+A task that printed nothing costs one ``fstat``. The supervisor looks into the file while the task runs, and cuts
+it when it grows without end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from burst_magic.worker.board import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES, Shared, Word
+
+CUT_ABOVE = 4 << 20  # the supervisor cuts a file larger than this
+
+
+class Capture:
+    """The slot's side: takes over the process's output and hands out what each task printed."""
+
+    def __init__(self, descriptor: int, shared: Shared) -> None:
+        self._file, self._shared = descriptor, shared
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)  # subprocesses and threads never overwrite
+        for target in (1, 2):
+            os.dup2(descriptor, target)
+        self._out, self._err = _stream(1), _stream(2)
+        self._flush_c: Callable[[Any], int] | None = None
+        self._modules = 0
+        self.take_over()
+
+    def take_over(self) -> None:
+        """Sets sys.stdout and sys.stderr, also after a task that replaced them."""
+        sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc] # the task's own, to replace as it likes
+        sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
+
+    def collect(self) -> str:
+        """What was printed since the last call, bounded; the file is empty afterwards."""
+        if sys.stdout is not self._out or sys.stderr is not self._err:
+            self.take_over()
+        self._out.flush()
+        self._err.flush()
+        if len(sys.modules) != self._modules:
+            self._look_for_c()
+        if self._flush_c is not None:
+            self._flush_c(None)
+        if not os.fstat(self._file).st_size and not self._shared.words[Word.CUT]:
+            return ""
+        text = bounded(self._file, self._shared)
+        os.ftruncate(self._file, 0)
+        self._shared.words[Word.CUT] = 0
+        return text
+
+    def _look_for_c(self) -> None:
+        """C code buffers its own stdout. It is flushed from the moment on that somebody loaded ctypes (numpy does)."""
+        self._modules = len(sys.modules)
+        if self._flush_c is None and "ctypes" in sys.modules:
+            import ctypes
+
+            self._flush_c = ctypes.CDLL(None).fflush
+
+
+def _stream(descriptor: int) -> TextIO:
+    raw = io.open(descriptor, "wb", closefd=False)  # noqa: SIM115, UP020 - lives as long as the process
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def bounded(descriptor: int, shared: Shared) -> str:
+    """The text in an output file: head and tail, and between them how much was left out."""
+    size = os.fstat(descriptor).st_size
+    words = shared.words
+    cut = words[Word.CUT] if words[Word.CUT_TURN] == words[Word.TURN] else 0
+    if not cut and size <= KEPT_BYTES:
+        return _text(os.pread(descriptor, size, 0))
+    tail = os.pread(descriptor, min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))
+    if cut:
+        head, left_out = bytes(shared.kept[:HEAD_BYTES]), cut + size - HEAD_BYTES - len(tail)
+    else:
+        head, left_out = os.pread(descriptor, HEAD_BYTES, 0), size - HEAD_BYTES - len(tail)
+    return f"{_text(head)}\n… {_size(left_out)} left out …\n{_text(tail)}"
+
+
+def cut_runaway(descriptor: int, shared: Shared) -> bool:
+    """The supervisor's side: empties a file that grew too large and keeps its head. True when it did.
+
+    What the task writes between the look and the cut is lost, uncounted: nobody reads the middle of so much text.
+    """
+    size = os.fstat(descriptor).st_size
+    if size <= CUT_ABOVE:
+        return False
+    words, turn = shared.words, shared.words[Word.TURN]
+    again = words[Word.CUT] and words[Word.CUT_TURN] == turn
+    if not again:
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+        shared.kept[: len(head)] = head
+    words[Word.CUT_TURN] = turn
+    words[Word.CUT] = (words[Word.CUT] if again else 0) + size
+    os.ftruncate(descriptor, 0)
+    return True
+
+
+def tail(descriptor: int, limit: int) -> str:
+    """The last ``limit`` bytes; of lines that were overwritten by carriage returns, what one would see."""
+    size = os.fstat(descriptor).st_size
+    text = _text(os.pread(descriptor, min(size, limit), max(0, size - limit)))
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _size(count: int) -> str:
+    for unit in ("bytes", "kB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count = count / 1000  # type: ignore[assignment]
+    return f"{count:.1f} MB"

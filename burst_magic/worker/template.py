@@ -1,0 +1,246 @@
+"""A small single-threaded process that forks slots for the supervisor.
+
+It is started before the supervisor reads the session's key or imports obstore: forking the threads of a store client
+is unsafe, and what was never in the template's memory no task can find in its own. It hears from the supervisor by a
+socket, writes deaths of slots on their boards, and outlives the supervisor just long enough to end them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass, field
+
+from burst_magic.errors import LaunchError
+from burst_magic.worker.board import FORK, KILL, NOTE, REQUEST, WAKE, Shared, Word
+from burst_magic.worker.slot import Slot
+
+_MIB = 1 << 20
+
+
+class Template:
+    """The supervisor's side."""
+
+    def __init__(self, control: socket.socket, pid: int, process: subprocess.Popen[bytes] | None) -> None:
+        self._control, self._process = control, process
+        self.pid = pid
+        self._keys = 0
+        self._slots: dict[int, Slot] = {}
+
+    @classmethod
+    def start(cls, cwd: str | None = None) -> Template:
+        """Starts it; tasks run in ``cwd``.
+
+        It is a fork of this process where that is safe and cheap, else a fresh interpreter: on macOS, and when this
+        process hashes strings at random (sets of strings must have one order on all workers).
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        if sys.platform == "linux" and not sys.flags.hash_randomization:
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                _main(theirs, cwd)
+            theirs.close()
+            return cls(ours, pid, None)
+        with theirs:
+            process = _spawn(theirs.fileno(), cwd)
+        return cls(ours, process.pid, process)
+
+    def slot(self, number: int) -> Slot:
+        """A new child process for slot ``number``."""
+        self._keys += 1
+        key = self._keys
+        slot, descriptors = Slot.prepare(number, kill=lambda: self._ask(KILL, key))
+        try:
+            self._ask(FORK, key, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._slots = {k: s for k, s in self._slots.items() if not s.closed} | {key: slot}
+        return slot
+
+    def fileno(self) -> int:
+        """Readable only when the template has ended."""
+        return self._control.fileno()
+
+    def lost(self) -> bool:
+        """True when the template has ended: there will be no new slots and no news of deaths."""
+        ready, _, _ = select.select([self._control], [], [], 0)
+        return bool(ready)
+
+    def close(self) -> None:
+        """Ends the template and all its slots, and waits for that."""
+        if self.lost():
+            for slot in self._slots.values():
+                slot.kill_orphan()
+        self._control.close()
+        if self._process is not None:
+            self._process.wait()
+            return
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+    def _ask(self, verb: int, key: int, descriptors: tuple[int, ...] = ()) -> None:
+        request = REQUEST.pack(verb, key)
+        try:
+            if descriptors:
+                socket.send_fds(self._control, [request], list(descriptors))
+            else:
+                self._control.sendall(request)
+        except OSError as error:
+            raise LaunchError("the process that starts slots has ended", context=str(error)) from None
+
+
+def _spawn(descriptor: int, cwd: str | None) -> subprocess.Popen[bytes]:
+    surroundings = {**os.environ, "PYTHONHASHSEED": "0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
+    code = f"from burst_magic.worker import template; template.serve({descriptor}, {cwd!r})"
+    return subprocess.Popen(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", code],
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        env=surroundings,
+        start_new_session=True,
+    )
+
+
+def serve(descriptor: int, cwd: str | None) -> None:
+    """The main of a template that is an interpreter of its own. Never returns."""
+    _main(socket.socket(fileno=descriptor), cwd)
+
+
+def _main(control: socket.socket, cwd: str | None) -> None:
+    """Never returns, whatever happens: below it lies a copy of the supervisor's stack."""
+    status = 1
+    try:
+        _Nursery(control, cwd).run()
+        status = 0
+    except BaseException:  # noqa: BLE001 - told on stderr, and the supervisor sees the end of the socket
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+@dataclass(slots=True)
+class _Child:
+    key: int
+    shared: Shared
+    notes: int  # the write end of the slot's pipe, to wake the supervisor when the child is dead
+    descriptors: list[int] = field(default_factory=list)
+
+
+class _Nursery:
+    """The template's own loop."""
+
+    def __init__(self, control: socket.socket, cwd: str | None) -> None:
+        self._control = control
+        self._children: dict[int, _Child] = {}  # by pid
+        if os.getpid() != os.getsid(0):
+            os.setsid()  # a signal to the supervisor's group must not end those who clean up after it
+        if cwd:
+            os.chdir(cwd)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)  # the supervisor's key comes by stdin
+        os.close(null)
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_r, False)
+        os.set_blocking(self._wake_w, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    def run(self) -> None:
+        """Serves requests until the supervisor is gone."""
+        from burst_magic.worker import child  # loaded once, here, for all slots
+
+        child.warm_up()
+        gc.collect()
+        gc.freeze()  # the children's collector never walks, and so never copies, what they share
+        while True:
+            ready, _, _ = select.select([self._control, self._wake_r], [], [])
+            if self._wake_r in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_r, 4096)
+                self._reap()
+            if self._control in ready and not self._serve_one():
+                break
+        for pid in self._children:
+            _kill_group(pid)
+
+    def _serve_one(self) -> bool:
+        request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4)
+        if len(request) < REQUEST.size:
+            return False
+        verb, key = REQUEST.unpack(request)
+        if verb == FORK:
+            self._fork(key, descriptors)
+        elif verb == KILL:
+            for pid, child in self._children.items():
+                if child.key == key:
+                    _kill_group(pid)
+        return True
+
+    def _fork(self, key: int, descriptors: list[int]) -> None:
+        from burst_magic.worker import child
+
+        control, notes, memory, output = descriptors
+        shared = Shared(memory)
+        pid = os.fork()
+        if pid == 0:
+            self._become_child()
+            child.main(socket.socket(fileno=control), notes, shared, output)
+        shared.words[Word.PID] = pid
+        for descriptor in (control, memory, output):
+            os.close(descriptor)
+        os.set_blocking(notes, True)
+        self._children[pid] = _Child(key, shared, notes)
+
+    def _become_child(self) -> None:
+        """Nothing of the template or of other slots stays open in a slot."""
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in (self._control.fileno(), self._wake_r, self._wake_w):
+            os.close(descriptor)
+        self._control.detach()
+        for other in self._children.values():
+            os.close(other.notes)
+            other.shared.close()
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue
+            _kill_group(pid)  # what the task started goes with it
+            _tell_death(child, status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MIB)
+
+
+def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
+    words = child.shared.words
+    words[Word.STATUS] = status
+    child.shared.reals[Word.FINAL_PEAK] = peak_mb
+    words[Word.DEAD] = 1
+    os.set_blocking(child.notes, False)
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):  # a full pipe wakes the supervisor as well
+        os.write(child.notes, NOTE.pack(WAKE, 0, 0, 0, 0))
+    os.close(child.notes)
+    child.shared.close()
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
