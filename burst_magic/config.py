@@ -12,13 +12,17 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import BurstError, OptionError
-from burst_magic.units import format_duration, format_size, parse_duration, parse_money, parse_size
+from burst_magic.units import format_duration, format_size, parse_duration, parse_money, parse_size, whole
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
 
 APP = "burst_magic"
 FILE = "config.toml"
+SESSIONS = "sessions.jsonl"
 PREFIX = "BURST_"
 DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
@@ -63,7 +67,7 @@ class Settings:
     @property
     def sessions_file(self) -> Path:
         """The user's list of sessions, one JSON object a line."""
-        return self.data_dir / "sessions.jsonl"
+        return self.data_dir / SESSIONS
 
     @property
     def keys_dir(self) -> Path:
@@ -152,7 +156,7 @@ def keys() -> tuple[str, ...]:
     return tuple(field.name for field in fields(Settings) if field.name not in (*DIRECTORIES, *HIDDEN))
 
 
-def parse(key: str, raw: object, *, where: str) -> Any:  # noqa: ANN401 - each key has a type of its own
+def parse(key: str, raw: object, *, where: str) -> object:
     """One value from what was written, checked.
 
     Args:
@@ -178,6 +182,17 @@ def nearest(word: str, choices: tuple[str, ...]) -> str:
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, choices, n=1, cutoff=0.6)), "")
+
+
+def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """A parser of the names that this version has."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text}: not in this version (have: {', '.join(choices)})")
+        return text
+
+    return read
 
 
 def environment() -> dict[str, str]:
@@ -242,7 +257,7 @@ def _known(word: str, choices: tuple[str, ...], *, where: str) -> None:
         )
 
 
-def _document(path: Path) -> Any:  # noqa: ANN401 - tomlkit's document is a dict in all but name
+def _document(path: Path) -> TOMLDocument:
     """The file's TOML document; an empty one where there is no file."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -264,16 +279,6 @@ def _plain(text: str) -> int | float | str:
     return text
 
 
-def _whole(least: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        digits = text.strip().replace("_", "")
-        if not (digits.isascii() and digits.isdigit()) or int(digits) < least:
-            raise ValueError(f"{text!r} is not a whole number of at least {least}")
-        return int(digits)
-
-    return read
-
-
 def _number(text: str) -> float:
     try:
         value = float(text)
@@ -282,15 +287,6 @@ def _number(text: str) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"{text!r} is not a number above 0")
     return value
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{text}: not in this version (have: {', '.join(choices)})")
-        return text
-
-    return read
 
 
 def _deadline(text: str) -> float:
@@ -315,18 +311,18 @@ def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "store": _store,
-    "launcher": _one_of(LAUNCHERS),
-    "workers": _whole(1),
+    "launcher": one_of(LAUNCHERS),
+    "workers": whole(1),
     "cpu": _or_none(_number),
     "memory": _or_none(parse_size),
-    "arch": _one_of(ARCHES),
-    "slots": _whole(1),
+    "arch": one_of(ARCHES),
+    "slots": whole(1),
     "timeout": _or_none(parse_duration),
-    "retries": _whole(0),
+    "retries": whole(0),
     "deadline": _deadline,
     "idle": parse_duration,
     "budget": _or_none(parse_money),
-    "seed": _or_none(_whole(0)),
+    "seed": _or_none(whole(0)),
     "interval": _number,
     "floor": _number,
 }

@@ -8,6 +8,7 @@ that ends a sentence such as ``--deadline: …``: who calls knows the option or 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 MICRO = 1_000_000
 MIB_PER_GB = 1024  # Fargate's GB is 1024 MiB
@@ -16,6 +17,22 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*([smhd]?)", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:([mg])(?:i?b)?)?", re.ASCII | re.IGNORECASE)
 _MONEY = re.compile(r"\$?\s*(\d+(?:\.\d+)?|\.\d+)", re.ASCII)
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A parser of whole numbers of at least ``least``.
+
+    >>> whole(1)("100_000")
+    100000
+    """
+
+    def read(text: str) -> int:
+        digits = text.strip().replace("_", "")
+        if not (digits.isascii() and digits.isdigit()) or int(digits) < least:
+            raise ValueError(f"{text!r} is not a whole number of at least {least}")
+        return int(digits)
+
+    return read
 
 
 def parse_duration(text: str) -> float:

@@ -1,0 +1,89 @@
+"""What a fleet costs: by the second, in whole micro-dollars. Pure arithmetic.
+
+Fargate bills each worker by the second with a minimum of one minute (aws.amazon.com/fargate/pricing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log
+
+from burst_magic.plan.prices import FargatePrice, RequestPrice
+from burst_magic.plan.shapes import Shape
+from burst_magic.units import MIB_PER_GB, MICRO
+
+HOUR = 3600
+MINIMUM = 60  # seconds that are billed at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A forecast for a whole fleet; money is micro-dollars.
+
+    Attributes:
+        hourly: while all workers live.
+        seconds: until the last task is done, None while nobody knows how long a task takes.
+        total: until then, None likewise; a fleet without a rate always costs 0.
+        requests: of ``total``, what the store's requests cost.
+    """
+
+    hourly: int
+    seconds: float | None
+    total: int | None
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """How often the store is asked: writes are PUT and LIST, reads are GET."""
+
+    writes: int
+    reads: int
+
+
+def rate(shape: Shape, price: FargatePrice) -> int:
+    """Micro-dollars an hour of one worker."""
+    return round(MICRO * (shape.cpu * price.vcpu + shape.memory / MIB_PER_GB * price.gb))
+
+
+def charge(rate: int, seconds: float) -> int:
+    """Micro-dollars for one worker that lived so long; one that never lived costs nothing."""
+    return round(rate * max(MINIMUM, ceil(seconds)) / HOUR) if seconds > 0 else 0
+
+
+def duration(tasks: int, sample: float, *, lanes: int) -> float:
+    """Seconds that ``tasks`` of ``sample`` seconds take, ``lanes`` at a time."""
+    return ceil(tasks / lanes) * sample
+
+
+def count_requests(tasks: int, seconds: float, *, workers: int, slots: int, interval: float, floor: float) -> Requests:
+    """An upper estimate from the protocol's own rules (flush rule, heartbeats, claims).
+
+    Args:
+        tasks: of the job.
+        seconds: of the whole run.
+        workers: in the fleet.
+        slots: in each worker.
+        interval: between heartbeats, seconds.
+        floor: shortest time between two flushes of a slot, seconds.
+    """
+    lanes = workers * slots
+    flushes = min(tasks, lanes * ceil(_flushes(seconds, max(floor, floor * workers / 32))))
+    beats = workers * (1 + ceil(seconds / interval))
+    started = 2 * workers + lanes  # .next, .gone and one claim for each lane
+    submitted = 8  # manifest, control, payload, items, job.json, final and two LISTs
+    return Requests(writes=2 * (flushes + beats) + started + submitted, reads=flushes + 4 * workers)
+
+
+def price_requests(requests: Requests, price: RequestPrice) -> int:
+    """Micro-dollars for that many requests."""
+    return round(MICRO * (requests.writes * price.write + requests.reads * price.read))
+
+
+def _flushes(seconds: float, floor: float) -> float:
+    """How often one slot flushes: every min(30 s, max(floor, 2 % of elapsed)), integrated over the run."""
+    steady, slow = 50 * floor, 1500.0
+    count = min(seconds, steady) / floor
+    if seconds > steady:
+        count += 50 * log(max(1.0, min(seconds, slow) / steady))
+    return count + max(0.0, seconds - max(slow, steady)) / 30

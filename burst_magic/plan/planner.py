@@ -1,0 +1,197 @@
+"""What was asked for, made into a plan: workers, size, rate, forecast, verdict. Pure; knows no settings file.
+
+A local fleet has the rate 0, so that a budget never refuses it; what Fargate would charge for the same is
+said beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
+
+from burst_magic.errors import BudgetExceeded, PlanError
+from burst_magic.plan import cost, prices
+from burst_magic.plan.cost import Estimate
+from burst_magic.plan.shapes import Shape, choose
+from burst_magic.units import format_duration, format_money
+
+LOCAL = "local"
+S3_INTERVAL, S3_FLOOR = 20.0, 2.0  # the protocol's two times on S3
+
+
+class Asked(Protocol):
+    """What ``config.Settings`` says about a fleet; units as there."""
+
+    @property
+    def launcher(self) -> str:
+        """Where workers start."""
+
+    @property
+    def workers(self) -> int:
+        """How many, at most."""
+
+    @property
+    def slots(self) -> int:
+        """Tasks at a time in one worker."""
+
+    @property
+    def cpu(self) -> float | None:
+        """vCPU, or nobody said."""
+
+    @property
+    def memory(self) -> int | None:
+        """MiB, or nobody said."""
+
+    @property
+    def arch(self) -> str:
+        """``x86_64`` or ``arm64``."""
+
+    @property
+    def budget(self) -> int | None:
+        """Micro-dollars, or no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What only a cloud can fulfil: ``--gpus``, ``--instance-type``, ``--env``."""
+
+    gpus: int = 0
+    instance_type: str = ""
+    env: str = "sync"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A fleet that may start.
+
+    Attributes:
+        workers: to start; never more than have a task to do.
+        shape: the size of one.
+        rate: micro-dollars an hour of one worker with this launcher.
+        waves: how often each slot gets a task, None while the number of tasks is unknown.
+        estimate: with this launcher.
+        fargate_rate: micro-dollars an hour of one worker on Fargate.
+        fargate: the estimate on Fargate.
+        region: whose prices these are.
+    """
+
+    launcher: str
+    workers: int
+    slots: int
+    shape: Shape
+    arch: str
+    tasks: int | None
+    waves: int | None
+    rate: int
+    estimate: Estimate
+    fargate_rate: int
+    fargate: Estimate
+    region: str
+    warnings: tuple[str, ...] = ()
+
+
+def plan(
+    asked: Asked,
+    *,
+    tasks: int | None,
+    sample: float | None = None,
+    wishes: Wishes | None = None,
+    region: str = "",
+) -> Plan:
+    """Decides, or refuses before anything starts.
+
+    Args:
+        asked: the settings.
+        tasks: how many, None while unknown (a generator).
+        sample: seconds that one task takes, where somebody measured it.
+        wishes: what only a cloud can fulfil.
+        region: whose prices to take.
+
+    Raises:
+        PlanError: no such worker, or a wish that this launcher cannot fulfil.
+        BudgetExceeded: the estimate is above the budget.
+    """
+    refuse(asked.launcher, wishes or Wishes())
+    shape = choose(asked.cpu, asked.memory, slots=asked.slots)
+    workers = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
+    price = prices.fargate(asked.arch, region=region)
+    fargate_rate = cost.rate(shape, price)
+    fargate = _estimate(fargate_rate, tasks, sample, workers=workers, slots=asked.slots)
+    free = Estimate(hourly=0, seconds=fargate.seconds, total=0)
+    made = Plan(
+        launcher=asked.launcher,
+        workers=workers,
+        slots=asked.slots,
+        shape=shape,
+        arch=asked.arch,
+        tasks=tasks,
+        waves=None if tasks is None else ceil(tasks / (workers * asked.slots)),
+        rate=0 if asked.launcher == LOCAL else fargate_rate,
+        estimate=free if asked.launcher == LOCAL else fargate,
+        fargate_rate=fargate_rate,
+        fargate=fargate,
+        region=price.region,
+        warnings=_fewer(asked.workers, workers, tasks),
+    )
+    check_budget(made.estimate, asked.budget)
+    return made
+
+
+def refuse(launcher: str, wishes: Wishes) -> None:
+    """Raises ``PlanError`` for the first wish that this launcher cannot fulfil, with the reason."""
+    if launcher != LOCAL:
+        return
+    here = "local workers are processes of this machine"
+    if wishes.gpus:
+        raise PlanError(f"--gpus: {here} and see the GPUs it has; there are none to ask for")
+    if wishes.instance_type:
+        raise PlanError(f"--instance-type: {here}; there is no type to choose")
+    if wishes.env.startswith("image:"):
+        raise PlanError(f"--env {wishes.env}: {here} and run the kernel's own interpreter, not an image")
+
+
+def check_budget(estimate: Estimate, budget: int | None) -> None:
+    """Raises ``BudgetExceeded`` when the forecast is known and above ``budget`` (micro-dollars)."""
+    if budget is None or estimate.total is None or estimate.total <= budget:
+        return
+    raise BudgetExceeded(
+        f"the estimate is {format_money(estimate.total)}, the budget {format_money(budget)}",
+        context="nothing was started",
+        way_out="fewer items, smaller workers, or a larger --budget",
+    )
+
+
+def summary(made: Plan) -> str:
+    """One line for people: the fleet, its price, and Fargate's where that is another."""
+    parts = [f"{made.workers} {made.launcher} worker{'s' * (made.workers > 1)}"]
+    if made.slots > 1:
+        parts[0] += f" × {made.slots} slots"
+    if made.launcher == LOCAL:
+        parts.append(f"on Fargate ({made.shape}, {made.region}) {_forecast(made.fargate)}")
+    else:
+        parts.append(f"{made.shape}, {made.region}, {_forecast(made.estimate)}")
+    return "; ".join(parts)
+
+
+def _estimate(rate: int, tasks: int | None, sample: float | None, *, workers: int, slots: int) -> Estimate:
+    if tasks is None or sample is None:
+        return Estimate(hourly=rate * workers, seconds=None, total=None)
+    seconds = cost.duration(tasks, sample, lanes=workers * slots)
+    counted = cost.count_requests(tasks, seconds, workers=workers, slots=slots, interval=S3_INTERVAL, floor=S3_FLOOR)
+    requests = cost.price_requests(counted, prices.requests())
+    total = workers * cost.charge(rate, seconds) + requests
+    return Estimate(hourly=rate * workers, seconds=seconds, total=total, requests=requests)
+
+
+def _forecast(estimate: Estimate) -> str:
+    if estimate.total is None or estimate.seconds is None:
+        return f"≈ {format_money(estimate.hourly)} an hour, time unknown"
+    return f"≈ {format_money(estimate.total)} in {format_duration(max(1, round(estimate.seconds)))}"
+
+
+def _fewer(asked: int, workers: int, tasks: int | None) -> tuple[str, ...]:
+    if workers == asked or tasks is None:
+        return ()
+    noun = "task" if tasks == 1 else "tasks"
+    return (f"{workers} of {asked} workers: there is nothing for more to do ({tasks} {noun})",)

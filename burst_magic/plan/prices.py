@@ -1,0 +1,56 @@
+"""List prices, from ``prices.json`` beside this module; no price stands in code."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FargatePrice:
+    """Dollars an hour in one region for one architecture.
+
+    Attributes:
+        region: whose prices these are: the asked one, or the table's default where it has no such region.
+        vcpu: for each vCPU.
+        gb: for each GB of memory.
+    """
+
+    region: str
+    vcpu: float
+    gb: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestPrice:
+    """Dollars for one request to S3: writes are PUT and LIST, reads are GET."""
+
+    write: float
+    read: float
+
+
+def fargate(arch: str, *, region: str = "") -> FargatePrice:
+    """On-demand Linux price; the table's default region where ``region`` is unknown."""
+    table = _table()
+    known = region if region in table["fargate"] else table["default"]
+    return FargatePrice(region=known, **table["fargate"][known][arch])
+
+
+def requests() -> RequestPrice:
+    """S3 Standard, the table's default region; others differ by a tenth of a cent in a thousand."""
+    table = _table()["s3"]
+    return RequestPrice(write=table["writes_per_1000"] / 1000, read=table["reads_per_1000"] / 1000)
+
+
+def checked() -> str:
+    """The day the table was last compared with AWS's pages."""
+    return str(_table()["checked"])
+
+
+@cache
+def _table() -> dict[str, Any]:
+    data = pkgutil.get_data(__package__, "prices.json")
+    return dict(json.loads(data or b"{}"))

@@ -1,0 +1,120 @@
+"""From what was asked to a plan, or to a refusal before anything starts."""
+
+import inspect
+from types import SimpleNamespace
+
+import pytest
+
+from burst_magic.config import Settings, load
+from burst_magic.errors import BudgetExceeded, PlanError
+from burst_magic.plan.planner import Asked, Wishes, plan, summary
+
+
+def asked(**changes):
+    base = {
+        "launcher": "local",
+        "workers": 4,
+        "slots": 1,
+        "cpu": None,
+        "memory": None,
+        "arch": "x86_64",
+        "budget": None,
+    }
+    return SimpleNamespace(**(base | changes))
+
+
+def test_settings_are_what_a_plan_is_made_from(tmp_path):
+    settings = load({"workers": 3}, environ={}, config_dir=tmp_path, data_dir=tmp_path)
+    assert plan(settings, tasks=10).workers == 3
+    wanted = {name for name, value in vars(Asked).items() if isinstance(value, property)}
+    assert wanted <= set(inspect.signature(Settings).parameters)
+
+
+def test_a_local_fleet_is_free_and_says_what_fargate_would_charge():
+    made = plan(asked(), tasks=100, sample=36.0)
+    assert (made.rate, made.estimate.hourly, made.estimate.total) == (0, 0, 0)
+    assert made.estimate.seconds == made.fargate.seconds == 900
+    assert made.fargate_rate == 49_370
+    assert made.fargate.total - made.fargate.requests == 4 * round(49_370 / 4)
+    assert made.fargate.requests > 0
+
+
+@pytest.mark.parametrize(("tasks", "sample"), [(None, 1.0), (100, None), (None, None)])
+def test_without_a_sample_or_a_count_time_and_total_are_unknown(tasks, sample):
+    made = plan(asked(launcher="fargate"), tasks=tasks, sample=sample)
+    assert (made.estimate.seconds, made.estimate.total) == (None, None)
+    assert made.estimate.hourly == 4 * made.rate == 4 * 49_370
+    assert "an hour, time unknown" in summary(made)
+
+
+@pytest.mark.parametrize(
+    ("workers", "slots", "tasks", "started", "waves"),
+    [(4, 1, 100, 4, 25), (4, 1, 3, 3, 1), (8, 4, 5, 2, 1), (4, 1, 1, 1, 1), (4, 1, 0, 1, 0), (4, 2, None, 4, None)],
+)
+def test_no_more_workers_start_than_have_something_to_do(workers, slots, tasks, started, waves):
+    made = plan(asked(workers=workers, slots=slots), tasks=tasks)
+    assert (made.workers, made.waves) == (started, waves)
+    assert bool(made.warnings) == (started < workers)
+
+
+def test_the_size_is_checked_although_a_local_worker_has_none():
+    with pytest.raises(PlanError, match="nearest: 4 vCPU with 8GB"):
+        plan(asked(cpu=4.0, memory=7 * 1024), tasks=1)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says"),
+    [
+        (Wishes(gpus=1), "--gpus: "),
+        (Wishes(instance_type="c7g.xlarge"), "--instance-type: "),
+        (Wishes(env="image:repo/x"), "--env image:repo/x: "),
+    ],
+)
+def test_what_only_a_cloud_can_do_is_refused_here_with_the_reason(wishes, says):
+    with pytest.raises(PlanError) as caught:
+        plan(asked(), tasks=1, wishes=wishes)
+    assert caught.value.problem.startswith(says)
+    assert "processes of this machine" in caught.value.problem
+    assert plan(asked(launcher="fargate"), tasks=1, wishes=wishes).workers == 1
+
+
+def test_a_budget_never_refuses_a_local_fleet():
+    assert plan(asked(budget=1), tasks=1_000_000, sample=3600.0).estimate.total == 0
+
+
+def test_an_estimate_above_the_budget_is_refused_with_both_amounts():
+    with pytest.raises(BudgetExceeded) as caught:
+        plan(asked(launcher="fargate", budget=100_000), tasks=100, sample=360.0)
+    assert "the estimate is $0.51" in caught.value.problem
+    assert "the budget $0.10" in caught.value.problem
+
+
+@pytest.mark.parametrize(("budget", "sample"), [(10_000_000, 360.0), (1, None), (None, 1e6)])
+def test_within_the_budget_without_one_or_without_a_forecast_it_goes_on(budget, sample):
+    assert plan(asked(launcher="fargate", budget=budget), tasks=100, sample=sample).workers == 4
+
+
+def test_the_exact_budget_is_enough():
+    total = plan(asked(launcher="fargate"), tasks=100, sample=360.0).estimate.total
+    assert plan(asked(launcher="fargate", budget=total), tasks=100, sample=360.0).estimate.total == total
+    with pytest.raises(BudgetExceeded):
+        plan(asked(launcher="fargate", budget=total - 1), tasks=100, sample=360.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "4 local workers; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 15m"),
+        ({"workers": 1}, "1 local worker; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 1h"),
+        ({"slots": 2}, "4 local workers × 2 slots; on Fargate (2 vCPU with 4GB, us-east-1) ≈ $0.05 in 468s"),
+        ({"launcher": "fargate"}, "4 fargate workers; 1 vCPU with 2GB, us-east-1, ≈ $0.05 in 15m"),
+    ],
+)
+def test_the_summary_is_one_line(changes, text):
+    assert summary(plan(asked(**changes), tasks=100, sample=36.0)) == text
+
+
+def test_the_same_question_has_the_same_answer():
+    assert plan(asked(), tasks=7, sample=0.3, region="sa-east-1") == plan(
+        asked(), tasks=7, sample=0.3, region="sa-east-1"
+    )
