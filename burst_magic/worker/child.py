@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import mmap
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -20,7 +18,7 @@ from collections import deque
 from dataclasses import replace
 from time import monotonic
 
-from burst_magic.worker import execute
+from burst_magic.payload import Envelope
 from burst_magic.worker.board import (
     ENTRY,
     NOTE,
@@ -35,17 +33,20 @@ from burst_magic.worker.board import (
     StopCode,
     Word,
 )
+from burst_magic.worker.execute import Stage
+from burst_magic.worker.mail import Code, Inbox
 from burst_magic.worker.output import Capture
+from burst_magic.worker.program import Program
 
 WAKE_AFTER = 0.002  # seconds: outcomes of shorter tasks share one wake-up of the supervisor
 LARGEST_IN_RING = RING_BYTES // 4
 _OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
-_WITH_FILE = 1 << 31
 
 
 def warm_up() -> None:
     """Loads in the template what every slot needs."""
-    execute.warm_up()
+    envelope = Envelope(source="0", has_value=True, stream=b"")
+    Program(JobCode(jid="", envelope=envelope.to_bytes()))
 
 
 def main(control: socket.socket, notes: int, shared: Shared, output: int) -> None:
@@ -98,15 +99,13 @@ class _Run:
 
 class _Child:
     def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: Capture) -> None:
-        self._control, self._notes, self._capture = control, notes, capture
+        self._inbox, self._notes, self._capture = Inbox(control), notes, capture
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
         self._words, self._reals, self._ring = shared.words, shared.reals, shared.ring
-        self._stage = execute.Stage(capture)
+        self._stage = Stage(capture)
         self._pid = os.getpid()
-        self._jobs: dict[str, tuple[int, execute.Program]] = {}
+        self._jobs: dict[str, tuple[int, Program]] = {}
         self._runs: deque[_Run] = deque()
-        self._received = bytearray()
-        self._files: deque[int] = deque()
         self._handled = 0
         self._written = 0
         self._woken = 0.0
@@ -130,7 +129,7 @@ class _Child:
         """The tasks of a run, until it ends or a message comes."""
         number, program = self._jobs[run.jid]
         self._stage.enter(program)
-        words, reals, peak = self._words, self._reals, self._stage
+        words, reals, stage = self._words, self._reals, self._stage
         words[Word.JOB] = number
         while run.task < run.stop:
             task = run.task
@@ -139,16 +138,16 @@ class _Child:
             words[Word.JOB] = number
             words[Word.TASK] = task + 1
             words[Word.TURN] += 1
-            failed, record = peak.perform(task, run.next())
+            failed, record = stage.perform(task, run.next())
             if os.getpid() != self._pid:
                 os._exit(0)  # a fork that the task made and that came back here; its parent tells the outcome
-            self._publish(number, failed, record)
+            self._publish(number, record, failed=failed)
             run.task = task + 1
             if words[Word.SENT] > self._handled:
                 return
         self._runs.popleft()
 
-    def _publish(self, job: int, failed: bool, record: bytes) -> None:
+    def _publish(self, job: int, record: bytes, *, failed: bool) -> None:
         length = len(record)
         need = -(-(ENTRY.size + length) // 16) * 16
         place = self._written % RING_BYTES
@@ -180,41 +179,21 @@ class _Child:
     # -- messages
 
     def _receive(self) -> bool:
-        """Waits for messages and takes those that are complete; False when the supervisor closed the socket."""
-        data, files, _, _ = socket.recv_fds(self._control, 1 << 16, 16)
-        if not data:
+        """Waits for messages and takes them; False when the supervisor closed the socket."""
+        messages = self._inbox.wait()
+        if messages is None:
             return False
-        self._received += data
-        self._files.extend(files)
-        buffer, at = self._received, 0
-        while len(buffer) - at >= 4:
-            mark = int.from_bytes(buffer[at : at + 4], "little")
-            end = at + 4 + (mark & ~_WITH_FILE)
-            if len(buffer) < end:
-                break
-            message, inline = pickle.loads(memoryview(buffer)[at + 4 : end])
-            beside = _mapped(self._files.popleft()) if mark & _WITH_FILE else inline
-            self._take(message, None if beside is None else memoryview(beside))
+        for code, data in messages:
+            self._take(code, data)
             self._handled += 1
-            at = end
-        del buffer[:at]
         return True
 
-    def _take(self, message: JobCode | RunCode | StopCode, data: memoryview | None) -> None:
-        if isinstance(message, RunCode):
-            self._runs.append(_Run(message, data if message.items else None))
-        elif isinstance(message, StopCode):
+    def _take(self, code: Code, data: memoryview | None) -> None:
+        if isinstance(code, RunCode):
+            self._runs.append(_Run(code, data if code.items else None))
+        elif isinstance(code, StopCode):
             for run in self._runs:
-                if run.jid == message.jid:
-                    run.stop = min(run.stop, message.task)
-        else:
-            job = message if data is None else replace(message, envelope=bytes(data))
-            self._jobs[job.jid] = (len(self._jobs), execute.Program(job))
-
-
-def _mapped(descriptor: int) -> mmap.mmap:
-    """A file's bytes; they go when nobody refers to them any more."""
-    try:
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    finally:
-        os.close(descriptor)
+                if run.jid == code.jid:
+                    run.stop = min(run.stop, code.task)
+        elif data is not None:
+            self._jobs[code.jid] = (len(self._jobs), Program(replace(code, envelope=bytes(data))))

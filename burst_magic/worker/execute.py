@@ -6,164 +6,24 @@ code raises, whatever it is, is that task's outcome and never ends the process.
 
 from __future__ import annotations
 
-import __future__  # isort: skip
-import ast
 import builtins
-import contextlib
-import importlib.util
-import linecache
-import mmap
-import os
 import resource
 import sys
-import traceback
 import types
-from collections.abc import Coroutine
 from time import monotonic, process_time
 from typing import Any
 
-from burst_magic.errors import CaptureError
-from burst_magic.payload import Envelope, pack_value, unpack, unpack_value
+from burst_magic.payload import pack_value, unpack, unpack_value
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
-from burst_magic.worker.board import JobCode
+from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.output import Capture
+from burst_magic.worker.program import Program
 from burst_magic.worker.surroundings import Surroundings
 
-MESSAGE_CHARS = 10_000
-TRACEBACK_CHARS = 40_000
-ITEM_CHARS = 200
 PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
-
-_OURS = tuple(os.path.join(os.path.dirname(os.path.dirname(__file__)), part) + os.sep for part in ("worker", "payload"))
-_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
-_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect is slow to import
-_ITEM = "__burst_item__"
 _MAXRSS_MB = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
-
-
-def warm_up() -> None:
-    """Does once, in the template, what the first task of every slot would do."""
-    Program(JobCode(jid="", envelope=Envelope(source="0", has_value=True, stream=b"").to_bytes()))
-
-
-class Unfit(Exception):  # noqa: N818 - not a user's error: this worker cannot run this job
-    """Why no task of a job can run here: (type name, message)."""
-
-
-class Cell:
-    """The compiled source.
-
-    Args:
-        envelope: source, file name and what ``--map`` binds.
-    """
-
-    def __init__(self, envelope: Envelope) -> None:
-        name, source = envelope.filename, envelope.source
-        for file, text in (*envelope.sources, (name, source)):
-            linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        tree = ast.parse(source, name)
-        last = tree.body[-1] if tree.body else None
-        value = tree.body.pop() if envelope.has_value and isinstance(last, ast.Expr) else None
-        body = _compiled(tree, name, "exec", 0)
-        self._body = body if tree.body else None
-        self._value = None
-        if isinstance(value, ast.Expr):
-            self._value = _compiled(ast.Expression(value.value), name, "eval", body.co_flags & _FUTURES)
-        self._awaits = any(code is not None and code.co_flags & _COROUTINE for code in (self._body, self._value))
-        self._name = envelope.target if envelope.target.isidentifier() else ""
-        self._target = None
-        if envelope.target and not self._name:
-            self._target = compile(f"{envelope.target} = {_ITEM}", "<map>", "exec", dont_inherit=True)
-
-    def bind(self, item: object, home: dict[str, Any]) -> None:
-        """What ``--map`` names gets its value."""
-        if self._name:
-            home[self._name] = item
-        elif self._target is not None:
-            home[_ITEM] = item
-            exec(self._target, home)
-            del home[_ITEM]
-
-    def run(self, home: dict[str, Any]) -> object:
-        """The value of the last expression."""
-        if self._awaits:
-            import asyncio
-
-            return asyncio.run(self._run_async(home))
-        if self._body is not None:
-            exec(self._body, home)
-        return None if self._value is None else eval(self._value, home)  # noqa: S307 - the user's cell
-
-    async def _run_async(self, home: dict[str, Any]) -> object:
-        value = None
-        for code in (self._body, self._value):
-            if code is not None:
-                value = eval(code, home)  # noqa: S307
-                if code.co_flags & _COROUTINE:
-                    value = await value
-        return None if self._value is None else value
-
-
-def _compiled(tree: ast.Module | ast.Expression, name: str, mode: str, flags: int) -> types.CodeType:
-    flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code: types.CodeType = compile(tree, name, mode, flags=flags, dont_inherit=True)
-    return code
-
-
-class Program:
-    """A job in a slot: its cell, its captured values, what it needs. Never fails to be made: ``problem`` says why not.
-
-    Args:
-        job: as the supervisor sent it.
-    """
-
-    def __init__(self, job: JobCode) -> None:
-        self.job = job
-        self.problem: tuple[str, str] | None = None
-        self.files: list[tuple[int, int]] = []
-        self.generators: tuple[str, ...] | None = None
-        self.loaded: dict[str, Any] | None = None
-        self.envelope = Envelope(source="", stream=b"")
-        try:
-            self.envelope = Envelope.from_bytes(job.envelope)
-            _check_python(self.envelope)
-            self.cell = Cell(self.envelope)
-            for path in job.blobs:
-                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                self.files.append((file, os.fstat(file).st_size))
-        except Exception as error:  # noqa: BLE001 - becomes the outcome of each of its tasks
-            self.problem = _name_of(error), str(error)
-
-    def check_modules(self) -> None:
-        """Looks for the modules that the cell needs. Only now: the local ones are on the path while the job is on."""
-        for name, version in self.envelope.modules:
-            if not _is_there(name):
-                text = f"{name} ({version})" if version else name
-                self.problem = "ModuleNotFoundError", f"module {text} is not on the worker"
-                return
-
-    def maps(self) -> list[mmap.mmap]:
-        """The big buffers, each over a private copy-on-write mapping."""
-        return [mmap.mmap(file, size, access=mmap.ACCESS_COPY) for file, size in self.files]
-
-
-def _check_python(envelope: Envelope) -> None:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if envelope.python and envelope.python != here:
-        problem = f"the notebook runs Python {envelope.python} and the worker Python {here}"
-        raise CaptureError(problem, way_out="workers need the notebook's Python: compiled code does not travel")
-
-
-def _is_there(module: str) -> bool:
-    top = module.partition(".")[0]
-    if top in sys.modules:
-        return True
-    try:
-        return importlib.util.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 class Stage:
@@ -235,9 +95,7 @@ class Stage:
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
                 continue
-            outcome = Outcome(
-                **failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed
-            )
+            outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)
 
     def _prepare(self, program: Program, task: int, *, again: bool) -> None:
@@ -274,30 +132,23 @@ class Stage:
             self._peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_MB
         return self._peak
 
-    def _failure(
-        self, task: int, error: BaseException, entry: memoryview | None, program: Program
-    ) -> dict[str, Any]:
+    def _failure(self, task: int, error: BaseException, entry: memoryview | None, program: Program) -> dict[str, Any]:
         return {
             "task": task,
             "kind": OutcomeKind.ERROR,
-            "error": _name_of(error),
-            "message": _text_of(error),
-            "traceback": _traceback_of(error, program.envelope.filename),
+            "error": name_of(error),
+            "message": text_of(error),
+            "traceback": traceback_of(error, program.envelope.filename),
             "item": "" if entry is None else self._item_text(entry),
             "value": self._packed_exception(error),
         }
 
     def _item_text(self, entry: memoryview) -> str:
         """The item as it was before the task touched it."""
-        import reprlib
-
-        short = reprlib.Repr()
-        short.maxstring = short.maxother = short.maxlong = ITEM_CHARS
-        short.maxlist = short.maxtuple = short.maxdict = short.maxset = 20
         try:
-            return short.repr(unpack_value(entry, home=self.home))[:ITEM_CHARS]  # type: ignore[arg-type]
-        except BaseException:  # noqa: BLE001 - a __repr__ is user code
-            return "(its repr failed)"
+            return short_repr(unpack_value(entry, home=self.home))  # type: ignore[arg-type] # any buffer
+        except BaseException:  # noqa: BLE001 - loading it may be what failed
+            return ""
 
     def _packed_exception(self, error: BaseException) -> bytes:
         """The exception, if it can be had back: those with an ``__init__`` of their own often cannot."""
@@ -310,50 +161,10 @@ class Stage:
 
 
 def _unpicklable(task: int, value: object, error: BaseException) -> dict[str, Any]:
-    reason = _text_of(error) or _name_of(error)
+    reason = text_of(error) or name_of(error)
     return {
         "task": task,
         "kind": OutcomeKind.UNPICKLABLE,
-        "error": _name_of(error),
-        "message": f"the result, a {_type_name(type(value))}, cannot be sent back: {reason}",
+        "error": name_of(error),
+        "message": f"the result, a {type_name(type(value))}, cannot be sent back: {reason}",
     }
-
-
-def _type_name(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _name_of(error: BaseException) -> str:
-    return _type_name(type(error))
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)[:MESSAGE_CHARS]
-    except BaseException:  # noqa: BLE001 - a __str__ is user code
-        return "(its text failed)"
-
-
-def _traceback_of(error: BaseException, filename: str) -> str:
-    """The traceback from the cell on, with none of our frames."""
-    text = ""
-    with contextlib.suppress(BaseException):  # a __str__ or a __repr__ is user code
-        text = "".join(traceback.format_exception(type(error), error, _trimmed(error.__traceback__, filename)))
-    if len(text) > TRACEBACK_CHARS:
-        half = TRACEBACK_CHARS // 2
-        text = f"{text[:half]}\n  …\n{text[-half:]}"
-    return text
-
-
-def _trimmed(trace: types.TracebackType | None, filename: str) -> types.TracebackType | None:
-    frames = []
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    files = [frame.tb_frame.f_code.co_filename for frame in frames]
-    first = files.index(filename) if filename in files else 0
-    kept = None
-    for frame, file in zip(reversed(frames[first:]), reversed(files[first:]), strict=True):
-        if not file.startswith(_OURS):
-            kept = types.TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return kept

@@ -12,7 +12,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 from burst_magic.worker.board import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES, Shared, Word
 
@@ -35,7 +35,7 @@ class Capture:
 
     def take_over(self) -> None:
         """Sets sys.stdout and sys.stderr, also after a task that replaced them."""
-        sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc] # the task's own, to replace as it likes
+        sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
 
     def collect(self) -> str:
@@ -64,7 +64,7 @@ class Capture:
             self._flush_c = ctypes.CDLL(None).fflush
 
 
-def _stream(descriptor: int) -> TextIO:
+def _stream(descriptor: int) -> io.TextIOWrapper:
     raw = io.open(descriptor, "wb", closefd=False)  # noqa: SIM115, UP020 - lives as long as the process
     return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
@@ -115,8 +115,6 @@ def _text(data: bytes) -> str:
 
 
 def _size(count: int) -> str:
-    for unit in ("bytes", "kB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count = count / 1000  # type: ignore[assignment]
-    return f"{count:.1f} MB"
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

@@ -7,20 +7,17 @@ shared memory and a pipe (``board.py``). The template tells deaths.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-import pickle
 import signal
 import socket
 import sys
 import time
 from array import array
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from burst_magic.protocol.blocks import Block
-from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import output
 from burst_magic.worker.board import (
     ENTRY,
@@ -39,15 +36,15 @@ from burst_magic.worker.board import (
     anonymous_file,
     nameless_file,
 )
+from burst_magic.worker.deaths import Died, death_outcome
+from burst_magic.worker.mail import Code, Outbox
 
 __all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "cut_entries", "death_outcome"]
 
+F_SETPIPE_SZ = 1031  # Linux; in fcntl since Python 3.10 only where it was built with new headers
 PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 20
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
-INLINE_BYTES = 16 * 1024  # larger bytes travel as a file
-_LENGTH = 4  # bytes of a message's length; its highest bit says that a file comes with it
-_WITH_FILE = 1 << 31
 
 
 class Ready(NamedTuple):
@@ -63,51 +60,41 @@ class Packed(NamedTuple):
     record: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Died:
-    """The process is gone; nothing more comes from this slot.
-
-    Attributes:
-        exit_code, signal: how it ended; both None when nobody could see it.
-        jid, task: what ran, or None.
-        wall: seconds that it had run.
-        peak_mb: MiB.
-        output: what it had printed, bounded.
-        killed: the supervisor wanted it dead.
-        overdue: seconds of the time limit, when it was killed because this very task ran longer.
-    """
-
-    exit_code: int | None
-    signal: int | None
-    jid: str | None
-    task: int | None
-    wall: float = 0.0
-    peak_mb: float = 0.0
-    output: str = ""
-    killed: bool = False
-    overdue: float | None = None
-
-    @property
-    def culprit(self) -> tuple[str, int] | None:
-        """The task whose outcome this death is. None: no task ran, or it ran while we killed for another reason."""
-        if self.jid is None or self.task is None or (self.killed and self.overdue is None):
-            return None
-        return self.jid, self.task
-
-
 Message = Ready | Packed | Died
+
+
+class Wires(NamedTuple):
+    """The supervisor's ends of all that connects it with a slot's process."""
+
+    control: socket.socket
+    notes: int
+    shared: Shared
+    output: int
+
+
+def connect() -> tuple[Wires, tuple[int, int, int, int]]:
+    """Our ends, and the descriptors that the process gets: control, notes, memory, output."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours.setblocking(False)  # noqa: FBT003 - its name in the standard library
+    notes_r, notes_w = os.pipe()
+    os.set_blocking(notes_r, False)
+    if sys.platform == "linux":
+        with contextlib.suppress(PermissionError):  # above the user's quota for pipes; the system's default does
+            fcntl.fcntl(notes_w, F_SETPIPE_SZ, PIPE_BYTES)
+    memory, printed = anonymous_file(SHARED_BYTES), nameless_file()
+    wires = Wires(ours, notes_r, Shared(memory), printed)
+    return wires, (theirs.detach(), notes_w, memory, os.dup(printed))
 
 
 class Slot:
     """One child process. Made by ``Template.slot``."""
 
-    def __init__(self, number: int, *, kill: Callable[[], None], control: socket.socket, notes: int) -> None:
+    def __init__(self, number: int, *, kill: Callable[[], None], wires: Wires) -> None:
         self.number = number
         self.closed = False
         self._ask_kill = kill
-        self._control, self._notes = control, notes
-        self._backlog: deque[tuple[memoryview, int | None]] = deque()
-        self._asked = 0
+        self._outbox = Outbox(wires.control)
+        self._notes, self._shared, self._output = wires.notes, wires.shared, wires.output
         self._jobs: list[JobCode] = []
         self._numbers: dict[str, int] = {}
         self._buffer = bytearray()
@@ -115,23 +102,6 @@ class Slot:
         self._last: tuple[str, int] | None = None
         self._killed = self._dead = False
         self._overdue: tuple[str, int, float] | None = None
-
-    @classmethod
-    def prepare(cls, number: int, *, kill: Callable[[], None]) -> tuple[Slot, tuple[int, int, int, int]]:
-        """The handle, and the descriptors that its process needs: control, notes, memory, output."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        ours.setblocking(False)
-        notes_r, notes_w = os.pipe()
-        os.set_blocking(notes_r, False)
-        if sys.platform == "linux":
-            import fcntl
-
-            with contextlib.suppress(PermissionError):  # above the user's pipe quota the system's default does
-                fcntl.fcntl(notes_w, fcntl.F_SETPIPE_SZ, PIPE_BYTES)  # type: ignore[attr-defined, unused-ignore]
-        slot = cls(number, kill=kill, control=ours, notes=notes_r)
-        memory, slot._output = anonymous_file(SHARED_BYTES), nameless_file()
-        slot._shared = Shared(memory)
-        return slot, (theirs.detach(), notes_w, memory, os.dup(slot._output))
 
     def fileno(self) -> int:
         """Readable when messages wait. Outcomes of very short tasks may be there before: ``read`` on every tick."""
@@ -183,7 +153,7 @@ class Slot:
         """What happened, in order. Empty when nothing did, and after the death was told."""
         if self._dead or self.closed:
             return []
-        self._send_backlog()
+        self._send_waiting()
         dead = bool(self._shared.words[Word.DEAD])
         written = self._shared.words[Word.WRITTEN]
         end = self._fill(everything=dead)  # a system call between counter and bytes: by then the bytes are there
@@ -237,51 +207,18 @@ class Slot:
             with contextlib.suppress(Exception):
                 self.kill()
         self.closed = True
-        self._control.close()
+        self._outbox.close()
         for descriptor in (self._notes, self._output):
             os.close(descriptor)
         self._shared.close()
-        for _, file in self._backlog:
-            if file is not None:
-                os.close(file)
 
-    # -- to the slot
+    def _send(self, code: Code, data: bytes | memoryview | None = None) -> None:
+        self._outbox.put(code, data)
+        self._send_waiting()
 
-    def _send(self, message: JobCode | RunCode | StopCode, data: bytes | memoryview | None = None) -> None:
-        envelope = b""
-        if isinstance(message, JobCode) and len(message.envelope) > INLINE_BYTES:
-            data, message = message.envelope, _without_envelope(message)
-        file = None
-        if data is not None and len(data) > INLINE_BYTES:
-            file, data = _file_with(data), None
-        body = pickle.dumps((message, None if data is None else bytes(data)), 5)
-        mark = len(body) | (_WITH_FILE if file is not None else 0)
-        self._backlog.append((memoryview(mark.to_bytes(_LENGTH, "little") + body), file))
-        self._send_backlog()
-
-    def _send_backlog(self) -> None:
-        """The child reads between tasks only; what does not fit now goes later."""
-        while self._backlog:
-            data, file = self._backlog[0]
-            try:
-                sent = self._send_some(data, file)
-            except BlockingIOError:
-                return
-            except (BrokenPipeError, ConnectionResetError):
-                return  # its death is on its way
-            if file is not None:
-                os.close(file)
-            if sent < len(data):
-                self._backlog[0] = (data[sent:], None)
-                continue
-            self._backlog.popleft()
-            self._asked += 1
-            self._shared.words[Word.SENT] = self._asked
-
-    def _send_some(self, data: memoryview, file: int | None) -> int:
-        if file is None:
-            return self._control.send(data)
-        return socket.send_fds(self._control, [data], [file])
+    def _send_waiting(self) -> None:
+        self._outbox.send()
+        self._shared.words[Word.SENT] = self._outbox.sent
 
     # -- from the slot
 
@@ -308,7 +245,7 @@ class Slot:
             begin = at + NOTE.size
             if kind == READY:
                 self._take_ring(messages, position)
-                if length == self._asked and not self._backlog:
+                if length == self._outbox.sent and self._outbox.empty:
                     messages.append(Ready())
                 at = begin
                 continue
@@ -371,54 +308,3 @@ def cut_entries(block: Block, body: memoryview, start: int, stop: int) -> bytes:
     begin = 4 * block.count + sum(lengths[:first])
     part = lengths[first:last]
     return part.tobytes() + bytes(body[begin : begin + sum(part)])
-
-
-def death_outcome(died: Died) -> Outcome:
-    """The outcome of the task that ran when its process ended (``died.culprit`` says whether there is one)."""
-    if died.task is None:
-        raise ValueError("no task ran when this slot died")
-    kind, error, message = _cause(died)
-    return Outcome(
-        task=died.task,
-        kind=kind,
-        wall=died.wall,
-        peak_mb=died.peak_mb,
-        error=error,
-        message=message,
-        output=died.output,
-    )
-
-
-def _cause(died: Died) -> tuple[OutcomeKind, str, str]:
-    if died.overdue is not None:
-        return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
-    if died.signal is not None:
-        text = f"its process was ended by {_signal_name(died.signal)}"
-        if died.signal == signal.SIGKILL:
-            text += f", most likely out of memory (it had reached {died.peak_mb:,.0f} MB)"
-        return OutcomeKind.CRASHED, "WorkerLost", text
-    if died.exit_code is not None:
-        text = f"it ended its process with exit code {died.exit_code} (os._exit, or exit() in C code)"
-        return OutcomeKind.CRASHED, "WorkerLost", text
-    return OutcomeKind.CRASHED, "WorkerLost", "its process ended and nobody saw how"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
-    except ValueError:
-        return f"signal {number}"
-
-
-def _without_envelope(job: JobCode) -> JobCode:
-    from dataclasses import replace
-
-    return replace(job, envelope=b"")
-
-
-def _file_with(data: bytes | memoryview) -> int:
-    file = anonymous_file(0)
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-    return file

@@ -76,5 +76,5 @@ def _forget_modules(bundle: str) -> None:
     sys.path_importer_cache.pop(bundle, None)
 
 
-def _refuse_input(prompt: object = "", /) -> NoReturn:
+def _refuse_input(_prompt: object = "", /) -> NoReturn:
     raise RuntimeError("input() has nobody to ask: this code runs on a worker")

@@ -1,0 +1,79 @@
+"""The end of a slot's process, and what it means for the task that ran."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from burst_magic.protocol.model import Outcome, OutcomeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Died:
+    """The process is gone; nothing more comes from this slot.
+
+    Attributes:
+        exit_code: how it ended, if by itself.
+        signal: what ended it. Both None: nobody could see how.
+        jid: the job of the task that ran, or None.
+        task: what ran, or None.
+        wall: seconds that it had run.
+        peak_mb: MiB.
+        output: what it had printed, bounded.
+        killed: the supervisor wanted it dead.
+        overdue: seconds of the time limit, when it was killed because this very task ran longer.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    jid: str | None
+    task: int | None
+    wall: float = 0.0
+    peak_mb: float = 0.0
+    output: str = ""
+    killed: bool = False
+    overdue: float | None = None
+
+    @property
+    def culprit(self) -> tuple[str, int] | None:
+        """The task whose outcome this death is. None: no task ran, or it ran while we killed for another reason."""
+        if self.jid is None or self.task is None or (self.killed and self.overdue is None):
+            return None
+        return self.jid, self.task
+
+
+def death_outcome(died: Died) -> Outcome:
+    """The outcome of the task that ran when its process ended (``died.culprit`` says whether there is one)."""
+    if died.task is None:
+        raise ValueError("no task ran when this slot died")
+    kind, error, message = _cause(died)
+    return Outcome(
+        task=died.task,
+        kind=kind,
+        wall=died.wall,
+        peak_mb=died.peak_mb,
+        error=error,
+        message=message,
+        output=died.output,
+    )
+
+
+def _cause(died: Died) -> tuple[OutcomeKind, str, str]:
+    if died.overdue is not None:
+        return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
+    if died.signal is not None:
+        text = f"its process was ended by {_signal_name(died.signal)}"
+        if died.signal == signal.SIGKILL:
+            text += f", most likely out of memory (it had reached {died.peak_mb:,.0f} MB)"
+        return OutcomeKind.CRASHED, "WorkerLost", text
+    if died.exit_code is not None:
+        text = f"it ended its process with exit code {died.exit_code} (os._exit, or exit() in C code)"
+        return OutcomeKind.CRASHED, "WorkerLost", text
+    return OutcomeKind.CRASHED, "WorkerLost", "its process ended and nobody saw how"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} ({signal.strsignal(number)})"
+    except ValueError:
+        return f"signal {number}"
