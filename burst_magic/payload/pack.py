@@ -159,6 +159,7 @@ class Packing:
         self._buffers: list[memoryview] = []
         self._sizes: dict[str, int] = {}
         self._hold = hold
+        self.current = ""  # the name that is being packed
         self.packer = Packer(self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=self._buffer)
 
     def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
@@ -171,6 +172,7 @@ class Packing:
 
     def add(self, name: str, value: object) -> None:
         """Pack one name. Raises whatever the object raises when it is pickled."""
+        self.current = name
         start, first = self._file.tell(), len(self._buffers)
         if type(value) is bytes and len(value) >= OUT_OF_BAND:
             value = reducers.Raw(value)

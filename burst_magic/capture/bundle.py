@@ -1,0 +1,146 @@
+"""Which modules a cell needs: those that a worker must have, and local sources, which travel as a zip.
+
+Local is what lies neither in the standard library nor in site-packages; what is installed editable counts as local.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import io
+import site
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import CaptureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LIMIT = 50 << 20  # bytes of local sources; more is data, and belongs into a file on the store
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: same files, same bytes
+_OURS = frozenset({"burst_magic", "dill", "obstore", "__main__", "__mp_main__", "builtins"})  # a worker has them
+_LEFT_OUT = frozenset({"__pycache__", "node_modules"})
+
+
+def split(modules: Iterable[str]) -> tuple[tuple[tuple[str, str], ...], tuple[Path, ...]]:
+    """Modules that must be installed on the worker, with versions, and the roots of local ones.
+
+    Args:
+        modules: dotted names. What cannot be found here is left out.
+    """
+    installed: dict[str, str] = {}
+    roots: dict[str, tuple[Path, ...]] = {}
+    queue = sorted({name.partition(".")[0] for name in modules})
+    for top in queue:  # grows while it runs: local sources import others
+        if top in installed or top in roots or top in _OURS or top in sys.stdlib_module_names:
+            continue
+        files = _files_of(top)
+        if files is None:
+            continue
+        if all(_is_local(path) for path in files) and files:
+            roots[top] = files
+            queue.extend(sorted(_imports(files)))
+        else:
+            installed[top] = _version(top)
+    return tuple(sorted(installed.items())), tuple(path for paths in roots.values() for path in paths)
+
+
+def build(roots: Iterable[Path], include: Iterable[Path] = ()) -> bytes:
+    """A zip of these modules, packages and files: the same bytes for the same contents; b"" for nothing.
+
+    Raises:
+        CaptureError: more than `LIMIT` bytes, or a file to include that is not there.
+    """
+    files: dict[str, Path] = {}
+    for root in (*roots, *include):
+        if not root.exists():
+            raise CaptureError(f"there is no file {str(root)!r} to include")
+        files.update((path.relative_to(root.parent).as_posix(), path) for path in _below(root))
+    if not files:
+        return b""
+    total = sum(path.stat().st_size for path in files.values())
+    if total > LIMIT:
+        largest = max(files, key=lambda name: files[name].stat().st_size)
+        raise CaptureError(
+            f"the local sources that the cell needs are {total >> 20} MB",
+            context=f"the largest is {largest}",
+            way_out="move data out of the package, or install the package where the workers' environment comes from",
+        )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), files[name].read_bytes())
+    return out.getvalue()
+
+
+def _below(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    return [
+        path
+        for path in root.rglob("*")
+        if path.is_file()
+        and path.suffix != ".pyc"
+        and not any(part in _LEFT_OUT or part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+
+
+def _files_of(top: str) -> tuple[Path, ...] | None:
+    """A module's file, a package's folders, () for what has no file, None for what is not here."""
+    try:
+        spec = getattr(sys.modules.get(top), "__spec__", None) or importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    if spec.submodule_search_locations is not None:
+        return tuple(Path(place).resolve() for place in spec.submodule_search_locations)
+    return (Path(spec.origin).resolve(),) if spec.has_location and spec.origin else ()
+
+
+def _is_local(path: Path) -> bool:
+    return not any(path.is_relative_to(place) for place in _installed_places()) and path.suffix in {"", ".py"}
+
+
+def _installed_places() -> list[Path]:
+    paths = sysconfig.get_paths()
+    places = [paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"], *site.getsitepackages()]
+    return [Path(place).resolve() for place in (*places, site.getusersitepackages())]
+
+
+def _imports(roots: Iterable[Path]) -> set[str]:
+    names: set[str] = set()
+    for root in roots:
+        for path in _below(root):
+            if path.suffix == ".py":
+                names |= _imports_of(path)
+    return names
+
+
+def _imports_of(path: Path) -> set[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError:  # a template or another Python: it travels, and tells nothing
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _version(top: str) -> str:
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if isinstance(version, str):
+        return version
+    try:
+        return importlib.metadata.version(top)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

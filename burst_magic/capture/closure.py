@@ -1,0 +1,190 @@
+"""What the names of a cell drag in: packed name by name, with size and reason; what cannot travel, with its path."""
+
+from __future__ import annotations
+
+import time
+import types
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.errors import CaptureError
+from burst_magic.payload.pack import Packing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from burst_magic.payload import Packed
+
+SEARCH_SECONDS = 5.0  # looking for the part that cannot travel: long enough for a few thousand objects
+SEARCH_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One name that travels.
+
+    Attributes:
+        kind: module, function, class or value.
+        type: name of its type.
+        size: bytes it adds, buffers included.
+        lines: where the cell mentions it; empty when only something else does.
+        why: "line 3" or "used by helper".
+        secret: it looks like a secret.
+    """
+
+    name: str
+    kind: str
+    type: str
+    size: int
+    lines: tuple[int, ...]
+    why: str
+    secret: bool = False
+
+
+def kind_of(value: object) -> str:
+    """module, function, class or value."""
+    if isinstance(value, types.ModuleType):
+        return "module"
+    if isinstance(value, type):
+        return "class"
+    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)) or hasattr(value, "cache_parameters"):
+        return "function"
+    return "value"
+
+
+def pack_names(
+    reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: set[str]
+) -> Packed:
+    """Pack what the cell reads and all that this needs.
+
+    Args:
+        reads: name -> lines of the cell.
+        home: the notebook's globals.
+        words: attribute names in the cell, to find submodules.
+
+    Raises:
+        CaptureError: something cannot travel; names it, where in it, and who uses it.
+    """
+    packing = Packing(home)
+    packing.packer.words |= words
+    for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
+        try:
+            packing.add(name, value)
+        except Exception as error:
+            raise _refusal(name, value, error, home, used_by(name, reads, packing.packer.why)) from error
+    try:
+        return packing.finish()
+    except Exception as error:
+        name = packing.current
+        raise _refusal(name, home[name], error, home, used_by(name, reads, packing.packer.why)) from error
+
+
+def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
+    """"used in line 3" or "used by helper, which line 3 uses"."""
+    chain: list[str] = []
+    while name not in reads and why.get(name) and why[name] not in chain:
+        name = why[name]
+        chain.append(name)
+    lines = reads.get(name, ())
+    if not chain:
+        return f"used in line {lines[0]}" if lines else "used by the cell"
+    text = f"used by {chain[0]}"
+    return f"{text}, which line {lines[0]} needs" if lines else text
+
+
+def _refusal(name: str, value: object, error: Exception, home: Mapping[str, object], use: str) -> CaptureError:
+    path, reason = find_culprit(name, value, error, home)
+    return CaptureError(
+        f"{path}: {reason} ({use})",
+        way_out="make it inside the cell or a function that the cell calls, or leave it out of what the cell mentions",
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """One line: pickle's words, or the type and text of what a ``__reduce__`` raised."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if isinstance(error, TypeError) and text.startswith("cannot pickle"):
+        return text
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply to be pickled"
+    return f"cannot be pickled: {type(error).__name__}: {text}"
+
+
+def find_culprit(name: str, value: object, error: Exception, home: Mapping[str, object]) -> tuple[str, str]:
+    """The innermost part that cannot be packed by itself, as a path such as ``cfg.client._sock``, and the reason."""
+    until = time.monotonic() + SEARCH_SECONDS
+    path, seen = name, {id(value)}
+    for _ in range(SEARCH_DEPTH):
+        for step, child in children(value):
+            if id(child) in seen or time.monotonic() > until:
+                continue
+            seen.add(id(child))
+            failure = _fails(child, home)
+            if failure is not None:
+                path, value, error = path + step, child, failure
+                break
+        else:
+            break
+    return path, reason_of(error)
+
+
+def _fails(value: object, home: Mapping[str, object]) -> Exception | None:
+    try:
+        packing = Packing(home, hold=False)
+        packing.packer.sent |= home.keys()  # other names are looked at under their own name
+        packing.packer.dump(value)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
+        return error
+    return None
+
+
+def children(value: Any) -> Iterator[tuple[str, object]]:
+    """Parts of an object, each with the text that leads to it."""
+    if isinstance(value, dict):
+        for key, part in list(value.items()):
+            yield f"[{_short(key)}]", part
+        for key in list(value):
+            yield f" key {_short(key)}", key
+    elif isinstance(value, (list, tuple)):
+        for index, part in enumerate(value):
+            yield f"[{index}]", part
+    elif isinstance(value, (set, frozenset)):
+        for part in list(value):
+            yield f" element {_short(part)}", part
+    elif isinstance(value, types.FunctionType):
+        yield from _of_function(value)
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    elif isinstance(value, types.ModuleType):
+        return
+    if not isinstance(value, types.FunctionType):
+        yield from _attributes(value)
+
+
+def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        try:
+            yield f" (its variable {name})", cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+    names = value.__code__.co_varnames[: value.__code__.co_argcount]
+    defaults = value.__defaults__ or ()
+    yield from ((f" (default of {name})", part) for name, part in zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    yield from ((f" (default of {name})", part) for name, part in (value.__kwdefaults__ or {}).items())
+    yield from ((f".{name}", part) for name, part in vars(value).items())
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, object]]:
+    state = getattr(value, "__dict__", None)
+    if state is not None:
+        yield from ((f".{name}", part) for name, part in list(state.items()) if isinstance(name, str))
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else tuple(slots):
+            if name not in {"__dict__", "__weakref__"} and hasattr(value, name):
+                yield f".{name}", getattr(value, name)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004 - what fits into a line beside the rest
