@@ -10,7 +10,7 @@ import builtins
 import difflib
 import time
 import types
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,13 @@ class Capture:
     mutated: tuple[str, ...] = ()
     has_value: bool = False
     sources: tuple[tuple[str, str], ...] = ()
+    again: Callable[[Iterable[str]], Packed] | None = field(default=None, repr=False, compare=False)
+
+
+def with_names(capture: Capture, names: Iterable[str]) -> Capture:
+    """The same capture with more of the notebook's names, which items were found to refer to."""
+    missing = sorted(set(names) - set(capture.packed.names))
+    return replace(capture, packed=capture.again(missing)) if missing and capture.again else capture
 
 
 def capture_cell(
@@ -107,6 +114,7 @@ def _capture(source: str, namespace: Mapping[str, object], target: str, filename
         warnings=tuple(_warnings(names, target)),
         mutated=tuple(name for name in names.changes if name in reads and _changeable(namespace[name])),
         has_value=names.has_value,
+        again=lambda more: pack_names({**reads, **dict.fromkeys(more, ())}, namespace, words=names.words),
     )
 
 

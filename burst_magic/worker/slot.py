@@ -13,11 +13,9 @@ import signal
 import socket
 import sys
 import time
-from array import array
 from collections.abc import Callable
 from typing import NamedTuple
 
-from burst_magic.protocol.blocks import Block
 from burst_magic.worker import output
 from burst_magic.worker.board import (
     ENTRY,
@@ -39,7 +37,7 @@ from burst_magic.worker.board import (
 from burst_magic.worker.deaths import Died, death_outcome
 from burst_magic.worker.mail import Code, Outbox
 
-__all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "cut_entries", "death_outcome"]
+__all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "death_outcome"]
 
 F_SETPIPE_SZ = 1031  # Linux; in fcntl since Python 3.10 only where it was built with new headers
 PIPE_BYTES = 1 << 20
@@ -126,7 +124,7 @@ class Slot:
         Args:
             jid: a job that was loaded.
             first: the first task.
-            entries: their items as in an items block's body (see ``cut_entries``); None when the cell runs once.
+            entries: their items as in an items block's body (``blocks.join_entries``); None when the cell runs once.
             count: how many.
         """
         self._send(RunCode(jid=jid, first=first, count=count, items=entries is not None), entries)
@@ -299,12 +297,3 @@ class Slot:
             killed=self._killed,
             overdue=late[2] if late is not None and late[:2] == (jid, task) else None,
         )
-
-
-def cut_entries(block: Block, body: memoryview, start: int, stop: int) -> bytes:
-    """Of an items block's body the part with the tasks ``start`` … ``stop`` − 1, in the same form."""
-    lengths = array("I", bytes(body[: 4 * block.count]))
-    first, last = start - block.first, stop - block.first
-    begin = 4 * block.count + sum(lengths[:first])
-    part = lengths[first:last]
-    return part.tobytes() + bytes(body[begin : begin + sum(part)])

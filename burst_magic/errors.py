@@ -1,0 +1,149 @@
+"""Every exception of burst_magic, in one tree; imports nothing of the package.
+
+BurstError                      what a user sees: problem, context, way out
+├── OptionError                 a wrong option, argument or setting
+├── CaptureError                a cell, value or item that cannot travel
+├── PlanError                   refused before anything starts
+│   ├── BudgetExceeded
+│   └── QuotaExceeded
+├── StoreError                  the store did not do what was asked
+│   ├── Missing                 no such object
+│   ├── Exists                  a create-only put was refused (read before you believe it)
+│   ├── Denied                  credentials or policy
+│   ├── Throttled               asked too fast; nothing was done
+│   └── Unknown                 the outcome is unknown: it may have been done
+├── SignatureError              bytes that are not what the session's key signed
+├── RecordError                 an object that this version cannot read
+├── LaunchError                 workers could not be started
+├── AttachError                 no such session, expired, or no key
+└── TaskError                   a task has no value
+    ├── TaskFailed              user code raised, and its exception cannot be had here
+    ├── TaskTimeout             it ran longer than --timeout
+    ├── WorkerLost              it ended the process it ran in (signal, exit, out of memory)
+    ├── UnpicklableResult       its result cannot travel
+    └── NotRun                  the session ended before it ran
+"""
+
+from __future__ import annotations
+
+
+class BurstError(Exception):
+    """A problem the user can act on.
+
+    Args:
+        problem: one sentence, what is wrong.
+        context: where: the variable, line, key or option.
+        way_out: what to do about it.
+    """
+
+    def __init__(self, problem: str, *, context: str = "", way_out: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.context = context
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        """Problem, context and way out on lines of their own."""
+        lines = [self.problem]
+        if self.context:
+            lines.append(f"  where: {self.context}")
+        if self.way_out:
+            lines.append(f"  try:   {self.way_out}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickles with its context: the default would lose the keyword arguments."""
+        state = {"context": self.context, "way_out": self.way_out}
+        return (_rebuild, (type(self), self.problem, state))
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this instead of a traceback of ours."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+def _rebuild(kind: type[BurstError], problem: str, state: dict[str, str]) -> BurstError:
+    return kind(problem, **state)
+
+
+class OptionError(BurstError):
+    """A wrong option, argument or setting."""
+
+
+class CaptureError(BurstError):
+    """A cell, value or item that cannot travel."""
+
+
+class PlanError(BurstError):
+    """Refused before anything starts."""
+
+
+class BudgetExceeded(PlanError):
+    """The estimate is above the budget."""
+
+
+class QuotaExceeded(PlanError):
+    """The account does not allow that many workers."""
+
+
+class StoreError(BurstError):
+    """The store did not do what was asked."""
+
+
+class Missing(StoreError):
+    """No such object."""
+
+
+class Exists(StoreError):
+    """A create-only put was refused. A refusal decides nothing; only a read does."""
+
+
+class Denied(StoreError):
+    """Credentials or a policy forbid it."""
+
+
+class Throttled(StoreError):
+    """Asked too fast; nothing was done."""
+
+
+class Unknown(StoreError):
+    """The outcome is unknown: it may have been done."""
+
+
+class SignatureError(BurstError):
+    """Bytes that are not what the session's key signed for this object."""
+
+
+class RecordError(BurstError):
+    """An object that this version cannot read."""
+
+
+class LaunchError(BurstError):
+    """Workers could not be started."""
+
+
+class AttachError(BurstError):
+    """No such session, it has expired, or its key is not here."""
+
+
+class TaskError(BurstError):
+    """A task has no value."""
+
+
+class TaskFailed(TaskError):
+    """User code raised, and its own exception cannot be rebuilt here."""
+
+
+class TaskTimeout(TaskError):
+    """A task ran longer than ``--timeout``."""
+
+
+class WorkerLost(TaskError):
+    """A task ended the process it ran in."""
+
+
+class UnpicklableResult(TaskError):
+    """A task's result cannot travel."""
+
+
+class NotRun(TaskError):
+    """The session ended before this task ran."""

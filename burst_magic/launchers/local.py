@@ -1,0 +1,123 @@
+"""Workers as detached processes of this machine: no account, same protocol, they outlive the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from burst_magic.errors import LaunchError
+from burst_magic.launchers.base import End, Handle, Start
+
+_LOG_TAIL = 20_000  # characters
+
+
+class LocalLauncher:
+    """Starts ``python -m burst_magic.worker`` in sessions of their own.
+
+    Args:
+        logs: folder for what the workers' own processes print; one file a worker.
+    """
+
+    name = "local"
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, start: Start) -> Handle:
+        """One worker process; the start is written to its stdin, which it closes after reading."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        path = self._logs / f"{start.sid}.{start.token}.log"
+        command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(Path.cwd())]
+        try:
+            with path.open("ab") as log:
+                child = subprocess.Popen(  # noqa: S603 - our own module
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                )
+        except OSError as error:
+            raise LaunchError(f"a local worker could not be started: {error}", context=command[0]) from error
+        self._children[child.pid] = child
+        born = process_birth(child.pid) or ""
+        host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
+        wid = f"{host}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
+        handle = Handle(launcher=self.name, wid=wid, token=start.token, host=host, pid=child.pid, born=born)
+        self._tell(child, {**asdict(start), "handle": handle.to_json(), "wid": wid}, path)
+        return handle
+
+    def _tell(self, child: subprocess.Popen[bytes], words: dict[str, object], log: Path) -> None:
+        pipe = child.stdin
+        try:
+            if pipe is not None:
+                with pipe:
+                    pipe.write(json.dumps(words).encode())
+        except BrokenPipeError:
+            said = log.read_text(errors="replace")[-_LOG_TAIL:]
+            raise LaunchError("a local worker ended at once", context=said or "it said nothing") from None
+
+    def ended(self, handles: Sequence[Handle]) -> dict[str, End]:
+        """Processes of this machine that are no more; those of other machines are unknown here."""
+        ends = {}
+        for handle in handles:
+            child = self._children.get(handle.pid)
+            code = child.poll() if child is not None else None
+            if code is not None:
+                ends[handle.wid] = End(exit_code=code, detail=_last_line(self.log(handle)))
+            elif child is None and self._here(handle) and process_birth(handle.pid) != handle.born:
+                ends[handle.wid] = End(detail=_last_line(self.log(handle)))
+        return ends
+
+    def stop(self, handle: Handle, *, kill: bool = False) -> None:
+        """SIGTERM lets it publish and go; kill ends its whole process group."""
+        if not self._here(handle) or process_birth(handle.pid) != handle.born:
+            return
+        try:
+            if kill:
+                os.killpg(handle.pid, signal.SIGKILL)
+            else:
+                os.kill(handle.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+
+    def poke(self, handle: Handle) -> None:
+        """SIGUSR1: a worker that sleeps looks at once."""
+        if self._here(handle) and process_birth(handle.pid) == handle.born:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(handle.pid, signal.SIGUSR1)
+
+    def log(self, handle: Handle) -> str:
+        """The tail of the worker's own log file."""
+        for path in self._logs.glob(f"*.{handle.token}.log"):
+            return path.read_text(errors="replace")[-_LOG_TAIL:]
+        return ""
+
+    def _here(self, handle: Handle) -> bool:
+        return handle.host == (re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host")
+
+
+def process_birth(pid: int) -> str | None:
+    """When a process was started, in its system's own words; None when there is no such (living) process."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    said = subprocess.run(  # noqa: S603
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return said.stdout.strip() or None
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

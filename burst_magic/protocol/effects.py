@@ -1,0 +1,233 @@
+"""What the machines ask for and what they are told: frozen values, shared by drivers and simulator.
+
+A machine is ``step(event, now) -> effects``. A driver carries each effect out once and answers with the
+event that names the same key or folder. Reads and lists are repeated by the driver until they succeed;
+writes are tried once and their result is told as it was, since only the machine may judge a refusal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, EndCause, Final, Gone, Heartbeat, Job, Manifest, Next, SegmentKey
+
+Record = Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next
+
+
+class Wrote(Enum):
+    """What a store said of a write. Only DONE says that it was done."""
+
+    DONE = "done"
+    REFUSED = "refused"  # it exists, or a 409: read before you believe it
+    UNKNOWN = "unknown"  # no answer: it may have been done
+
+
+# --- effects: asked of the store -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """List a folder after a key's name; answered by ``Listed``."""
+
+    folder: str
+    after: str = ""
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read and verify a record; answered by ``Got``."""
+
+    key: str
+    kind: type[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a record that must not exist; answered by ``Created``."""
+
+    key: str
+    record: Record
+
+
+# --- effects: asked of a worker's driver -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """Put the heartbeat; the driver adds what the slots are doing. Answered by ``Beaten``."""
+
+    key: str
+    worker: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Let a slot run the tasks ``start`` … ``stop`` − 1 of a claim; answered by ``Progress`` as they finish."""
+
+    slot: int
+    job: str
+    claim: ClaimKey
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Start no task from ``stop`` on."""
+
+    slot: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Finish the running task and start no other; answered by ``Stopped``."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill the running task without an outcome; answered by ``Stopped``."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write the finished outcomes of a claim as one segment; answered by ``Published``."""
+
+    job: str
+    segment: SegmentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Outcomes of a claim below ``upto`` are published, or nobody wants them."""
+
+    job: str
+    claim: ClaimKey
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The worker's process ends."""
+
+    cause: EndCause
+
+
+# --- effects: asked of a client's driver -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Put the empty ``~watch`` object: somebody is looking. Not answered."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Start so many workers in place of lost ones. Not answered: their heartbeats tell."""
+
+    workers: int
+
+
+Effect = List | Read | Create | Beat | Run | Truncate | Drain | Kill | Publish | Forget | Exit | Watch | Replace
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The answer to ``List``: names inside the folder with their last-modified, ascending."""
+
+    folder: str
+    after: str
+    names: tuple[tuple[str, float], ...]
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """The answer to ``Read``; None when there is no such object."""
+
+    key: str
+    record: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer to ``Create``."""
+
+    key: str
+    wrote: Wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Beaten:
+    """The answer to ``Beat``; ``skew`` is the store's clock minus ours in seconds, where it is known."""
+
+    wrote: Wrote
+    skew: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotReady:
+    """A slot's process can take work."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All tasks of the claim below ``upto`` have outcomes; of them ``failed`` more than last told."""
+
+    slot: int
+    job: str
+    claim: ClaimKey
+    upto: int
+    failed_at: tuple[int, ...]
+    held: int  # bytes of outcomes not yet published
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The slot runs nothing any more; tasks of its claim below ``upto`` have outcomes."""
+
+    slot: int
+    job: str
+    claim: ClaimKey
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The answer to ``Publish``."""
+
+    job: str
+    segment: SegmentKey
+    wrote: Wrote
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """The worker was asked to end (SIGTERM)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """Somebody of this machine says that there is news: look now. It saves time, nothing depends on it."""
+
+
+Event = Tick | Listed | Got | Created | Beaten | SlotReady | Progress | Stopped | Published | Terminate | Poke

@@ -1,0 +1,99 @@
+"""Folds the log: control entries, workers, segments. Any order gives the same result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from burst_magic.protocol import keys
+from burst_magic.protocol.model import Control, ControlKind, Final, WorkerView
+from burst_magic.protocol.ranges import Cover
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """All control entries of a session, folded: cancel and close win for ever, deadline and budget are the largest."""
+
+    cancel_all: bool = False
+    cancelled: frozenset[str] = frozenset()
+    closed: bool = False
+    deadline: float = 0.0
+    budget: int = 0
+    wanted: int | None = None
+    revision: int = 0
+
+
+def fold_control(controls: Iterable[Control]) -> Asked:
+    """What is asked of a session, whatever the order it was asked in."""
+    controls = list(controls)
+    cancels = [c.job for c in controls if c.kind is ControlKind.CANCEL]
+    scales = [(c.revision, c.at, c.workers) for c in controls if c.kind is ControlKind.SCALE]
+    newest = max(scales, default=(0, 0.0, None))
+    return Asked(
+        cancel_all="" in cancels,
+        cancelled=frozenset(job for job in cancels if job),
+        closed=any(c.kind is ControlKind.CLOSE for c in controls),
+        deadline=max((c.deadline or 0.0 for c in controls), default=0.0),
+        budget=max((c.budget or 0 for c in controls), default=0),
+        wanted=newest[2],
+        revision=newest[0],
+    )
+
+
+def make_final(jid: str, cover: Cover, at: float) -> Final:
+    """What ``final`` says of a job that is wholly covered."""
+    parts = tuple((start, stop, keys.segment_name(segment)) for start, stop, segment in cover.parts)
+    return Final(job=jid, at=at, parts=parts, failed=sum(segment.failed for segment in {p[2] for p in cover.parts}))
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The workers' folder as one observer sees it, by its own clock.
+
+    Death is a ``.gone``, or a heartbeat that did not change for a while of the observer's own time: nobody's
+    wall clock is believed (laws 3, 7).
+    """
+
+    gone: set[str] = field(default_factory=set)
+    beats: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> last-modified, when first seen so
+    born: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> billed from (ms), rate
+    starting: dict[str, float] = field(default_factory=dict)  # token -> when first seen
+
+    def listed(self, names: Iterable[tuple[str, float]], now: float) -> None:
+        """Takes a listing of the folder."""
+        for name, modified in names:
+            key = keys.parse_worker(name)
+            if key.kind == "gone":
+                self.gone.add(key.ident)
+            elif key.kind == "next":
+                self.starting.setdefault(key.ident, now)
+            elif key.kind == "beat":
+                self.born[key.ident] = (key.billed_from_ms, key.rate)
+                if self.beats.get(key.ident, (None, 0.0))[0] != modified:
+                    self.beats[key.ident] = (modified, now)
+
+    def dead(self, wid: str, now: float, patience: float) -> bool:
+        """Whether this observer may call a worker dead. One it never saw is not."""
+        if wid in self.gone:
+            return True
+        beat = self.beats.get(wid)
+        return beat is not None and now - beat[1] >= patience
+
+    def silent_for(self, wid: str, now: float) -> float:
+        """Seconds of this observer's clock since it saw a new heartbeat."""
+        beat = self.beats.get(wid)
+        return now - beat[1] if beat else 0.0
+
+    def living(self) -> list[str]:
+        """Workers that beat and of which no end is known, by id."""
+        return sorted(wid for wid in self.beats if wid not in self.gone)
+
+    def rank(self, wid: str) -> int:
+        """A worker's place among the living; −1 when it is not among them."""
+        living = self.living()
+        return living.index(wid) if wid in living else -1
+
+
+def spend(workers: Iterable[WorkerView], now: float) -> float:
+    """Micro-dollars: per worker its rate times (billed-from … its end, or now)."""
+    return sum(worker.rate * max(0.0, min(worker.seen, now) - worker.started) / 3600 for worker in workers)

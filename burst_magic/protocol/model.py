@@ -1,0 +1,339 @@
+"""The nouns of a session as frozen values. Pure: no I/O, clock, chance or threads.
+
+Laws (cited by number in code and tests):
+
+1. Every task of a finished job has exactly one result, the one ``final`` names. No reader changes a
+   result it handed out; all that is first handed out after ``final`` agrees.
+2. A result is never attributed to the wrong item, job or session; results keep the order of items.
+3. Workers, kernels and keepers may die, pause or be cut off at any instant: with one live worker the
+   job finishes; lost are at most the running tasks plus one flush interval per dead worker.
+4. A user error is never retried unless asked; an infrastructure loss always is, without counting.
+5. No worker outlives the deadline, the budget or (mostly) the idle limit, with no kernel alive.
+6. Requests: submit O(1 + bytes), worker O(flushes + steals + intervals), reader O(polls + workers +
+   new segments). No verb asks once per task.
+7. A store that throttles, conflicts, times out or loses a reply costs time only.
+8. Same seed, same trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class OutcomeKind(str, Enum):
+    """How a task ended. The value is what lies in the store."""
+
+    VALUE = "value"
+    ERROR = "error"  # user code raised
+    TIMEOUT = "timeout"  # longer than --timeout
+    CRASHED = "crashed"  # ended its process: signal, exit, out of memory
+    UNPICKLABLE = "unpicklable"  # its result cannot travel
+    LOST = "lost"  # ended three workers
+
+
+class EndCause(str, Enum):
+    """Why a worker, or a session, ended."""
+
+    IDLE = "idle"
+    DEADLINE = "deadline"
+    BUDGET = "budget"
+    CANCEL = "cancel"
+    CLOSE = "close"
+    SCALE = "scale"
+    REJOIN = "rejoin"
+    TERM = "term"  # SIGTERM: Spot, stop, host
+    CRASH = "crash"  # the supervisor itself ended
+    EXPIRED = "expired"  # its manifest is gone
+
+
+class ControlKind(str, Enum):
+    """What may be asked of a living session."""
+
+    ADD_JOB = "add-job"
+    CANCEL = "cancel"
+    CLOSE = "close"
+    EXTEND = "extend"
+    SCALE = "scale"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A session: who, when, what a worker is, and where its limits lie. Never changed.
+
+    Times are seconds since the epoch by the client's clock; durations are seconds; money is micro-dollars.
+    """
+
+    sid: str
+    created: float
+    launcher: str
+    workers: int
+    slots: int
+    cpu: float
+    memory_mb: int
+    arch: str
+    seed: int
+    deadline: float
+    idle: float
+    interval: float
+    floor: float
+    rate: int = 0  # micro-dollars an hour of one worker
+    fargate_rate: int = 0  # what Fargate would charge for one like it
+    budget: int | None = None
+    name: str = ""
+    notebook: str = ""
+    user: str = ""
+    host: str = ""
+    python: str = ""
+    setenv: tuple[tuple[str, str], ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One ``%%burst`` call: N tasks cut into equal lanes.
+
+    Attributes:
+        items: (offset, length) of the index inside the ``items`` object, or None when the cell runs once.
+        lanes: the first task of each lane, ascending, starting with 0.
+        fresh: captured values are loaded anew for each task.
+        payload: bytes of the sealed payload.
+    """
+
+    jid: str
+    created: float
+    tasks: int
+    lanes: tuple[int, ...]
+    seed: int
+    items: tuple[int, int] | None = None
+    fresh: bool = True
+    timeout: float | None = None
+    retries: int = 0
+    out: str = ""
+    map: str = ""
+    title: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Range:
+    """Consecutive tasks ``start`` … ``stop`` − 1."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ClaimKey:
+    """Somebody takes the tasks from ``start`` on, for the ``number``-th time."""
+
+    start: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimBody:
+    """Whose a claim is; the nonce tells this attempt from any other."""
+
+    worker: str
+    slot: int
+    nonce: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SegmentKey:
+    """A published run of outcomes: everything a reader needs to count without opening it."""
+
+    at_ms: int
+    start: int
+    stop: int
+    failed: int
+    claim: ClaimKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotView:
+    """What a slot is doing, as its worker's last heartbeat said it."""
+
+    job: str = ""
+    task: int | None = None
+    since: float | None = None
+    memory_mb: float = 0.0
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The body of a worker's key, replaced each interval."""
+
+    worker: str
+    number: int  # grows with every beat
+    at: float
+    token: str = ""
+    handle: str = ""  # JSON of the launcher's handle: any client can look after the worker
+    slots: tuple[SlotView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Next:
+    """Somebody is starting a worker: ``<token>.next``, written before it starts."""
+
+    token: str
+    launcher: str
+    number: int | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A worker's end, by itself or by whoever saw it."""
+
+    worker: str
+    cause: EndCause
+    at: float
+    token: str = ""
+    exit_code: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """One request to a living session. They fold in any order (see ``log.fold_control``).
+
+    Attributes:
+        job: the job to add or to cancel; "" cancels the session.
+        revision: for scale, 1 + the highest that its writer saw.
+    """
+
+    kind: ControlKind
+    at: float
+    job: str = ""
+    deadline: float | None = None
+    budget: int | None = None
+    workers: int | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """Which segment counts for which tasks: (first task, one past the last, segment's name), a partition."""
+
+    job: str
+    at: float
+    parts: tuple[tuple[int, int, str], ...]
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """One worker as the log tells it."""
+
+    wid: str
+    started: float
+    seen: float
+    rate: int
+    gone: Gone | None = None
+    slots: tuple[SlotView, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Nobody has written its end. A silent worker may still be dead."""
+        return self.gone is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch of tasks in one state, for drawing: ``state`` is pending, running, completed or failed."""
+
+    start: int
+    stop: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All facts of one job of a session at one instant. What every view is drawn from.
+
+    Attributes:
+        now: the instant, seconds since the epoch.
+        spans: partition of 0 … total, ascending.
+        ended: why nothing will run any more, or None while it may. "finished" when all tasks have outcomes.
+        spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
+            local sessions cost nothing and say in fargate_spend what Fargate would have charged.
+        eta: seconds to go, None while unknown.
+        waiting: one line, why nothing runs, or "".
+        errors: distinct failures, most frequent first: (count, "KeyError: 'x' at line 4").
+        tail: the last lines of output, oldest first: (task, text).
+    """
+
+    sid: str
+    jid: str
+    now: float
+    created: float
+    total: int
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    reused: int = 0
+    name: str = ""
+    title: str = ""
+    launcher: str = "local"
+    wanted: int = 0
+    started: int = 0
+    workers: tuple[WorkerView, ...] = ()
+    spans: tuple[Span, ...] = ()
+    ended: str | None = None
+    finished_at: float | None = None
+    deadline: float = 0.0
+    eta: float | None = None
+    spend: int = 0
+    estimate: int | None = None
+    fargate_spend: int = 0
+    waiting: str = ""
+    errors: tuple[tuple[int, str], ...] = ()
+    tail: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def alive(self) -> int:
+        """Workers of which no end is known."""
+        return sum(1 for worker in self.workers if worker.alive)
+
+    @property
+    def done(self) -> int:
+        """Tasks that have an outcome."""
+        return self.completed + self.failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one task ended, without its value's bytes.
+
+    Attributes:
+        wall, cpu: seconds of the last attempt; peak_mb: MiB of the slot's process.
+        attempts: 1 + the user's retries that were used.
+        error: type name of the exception; message: its text; traceback: the remote one, with the cell's lines.
+        output: stdout and stderr, bounded (head and tail).
+    """
+
+    task: int
+    kind: OutcomeKind
+    wall: float = 0.0
+    cpu: float = 0.0
+    peak_mb: float = 0.0
+    attempts: int = 1
+    error: str = ""
+    message: str = ""
+    traceback: str = ""
+    item: str = ""
+    output: str = ""
+    value: bytes = field(default=b"", repr=False)  # the value, or the exception where it can be pickled
+
+    @property
+    def failed(self) -> bool:
+        """True when there is no value."""
+        return self.kind is not OutcomeKind.VALUE

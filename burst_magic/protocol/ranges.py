@@ -1,0 +1,118 @@
+"""The partition: which tasks belong to which claim, what is covered, what is free."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from burst_magic.protocol.model import ClaimKey, Range, SegmentKey
+
+
+def cut_lanes(tasks: int, lanes: int) -> tuple[int, ...]:
+    """The first task of each of at most ``lanes`` equal lanes; none is empty.
+
+    >>> cut_lanes(10, 4)
+    (0, 3, 6, 8)
+    >>> cut_lanes(2, 4)
+    (0, 1)
+    """
+    lanes = max(1, min(tasks, lanes))
+    share, rest = divmod(tasks, lanes)
+    return tuple(lane * share + min(lane, rest) for lane in range(lanes)) if tasks else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One range of the partition and the claim that holds it; None while its lane is free."""
+
+    range: Range
+    claim: ClaimKey | None
+
+
+def partition(tasks: int, lanes: Sequence[int], claims: Iterable[ClaimKey]) -> tuple[Piece, ...]:
+    """The pieces that lanes and claims cut 0 … ``tasks`` into, ascending.
+
+    A claim's range runs from its start to the next lane boundary or the next claimed start; of several
+    claims with one start the highest number holds it.
+    """
+    holders: dict[int, ClaimKey | None] = dict.fromkeys(lanes)
+    for claim in sorted(claims):
+        holders[claim.start] = claim
+    starts = sorted(holders)
+    stops = [*starts[1:], tasks]
+    return tuple(
+        Piece(range=Range(start, stop), claim=holders[start]) for start, stop in zip(starts, stops, strict=True)
+    )
+
+
+def free_lanes(lanes: Sequence[int], claims: Iterable[ClaimKey]) -> list[int]:
+    """Lanes that no claim starts at."""
+    taken = {claim.start for claim in claims}
+    return [start for start in lanes if start not in taken]
+
+
+def lane_end(tasks: int, lanes: Sequence[int], start: int) -> int:
+    """One past the last task of the lane that holds ``start``."""
+    place = bisect_right(lanes, start)
+    return lanes[place] if place < len(lanes) else tasks
+
+
+class Cover:
+    """Which tasks have outcomes, and which segment counts for each: the first one added.
+
+    Segments that only repeat what is covered change nothing (laws 1, 7: a write may land twice).
+    """
+
+    __slots__ = ("_parts", "_starts", "covered", "tasks")
+
+    def __init__(self, tasks: int) -> None:
+        self.tasks = tasks
+        self.covered = 0
+        self._starts: list[int] = []
+        self._parts: list[tuple[int, int, SegmentKey]] = []
+
+    def add(self, segment: SegmentKey) -> list[Range]:
+        """Takes a segment; returns the ranges that it newly covers, ascending."""
+        gaps = self.gaps(segment.start, min(segment.stop, self.tasks))
+        for gap in gaps:
+            place = bisect_right(self._starts, gap.start)
+            self._starts.insert(place, gap.start)
+            self._parts.insert(place, (gap.start, gap.stop, segment))
+            self.covered += len(gap)
+        return gaps
+
+    def gaps(self, start: int = 0, stop: int | None = None) -> list[Range]:
+        """The stretches of ``start`` … ``stop`` that have no outcomes yet, ascending."""
+        stop = self.tasks if stop is None else stop
+        gaps, at = [], start
+        place = max(0, bisect_right(self._starts, start) - 1)
+        while at < stop and place < len(self._parts):
+            begin, end, _ = self._parts[place]
+            if begin >= stop:
+                break
+            if begin > at:
+                gaps.append(Range(at, begin))
+            at = max(at, end)
+            place += 1
+        if at < stop:
+            gaps.append(Range(at, stop))
+        return gaps
+
+    def find(self, task: int) -> SegmentKey | None:
+        """The segment that counts for a task."""
+        place = bisect_right(self._starts, task) - 1
+        if place < 0:
+            return None
+        _, stop, segment = self._parts[place]
+        return segment if task < stop else None
+
+    @property
+    def whole(self) -> bool:
+        """Every task has an outcome."""
+        return self.covered >= self.tasks
+
+    @property
+    def parts(self) -> tuple[tuple[int, int, SegmentKey], ...]:
+        """(first task, one past the last, segment) of all that is covered, ascending."""
+        return tuple(self._parts)

@@ -1,0 +1,358 @@
+"""One job of a session as its client sees it, as a pure machine: ``step(event, now) -> effects``.
+
+It follows the log: new segments, heartbeats, ends, requests; reads ``final`` or writes it when all is
+covered; says when nothing will run any more. It never touches a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol import keys
+from burst_magic.protocol.log import Asked, Fleet, fold_control, make_final, spend
+from burst_magic.protocol.model import (
+    Control,
+    ControlKind,
+    EndCause,
+    Final,
+    Gone,
+    Heartbeat,
+    Job,
+    Manifest,
+    SegmentKey,
+    Snapshot,
+    Span,
+    WorkerView,
+)
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.worker import DEAD_AFTER, WINDOW
+
+STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
+_SLOWEST = 5.0  # seconds between two looks at the results, at most
+_WATCH_EVERY = 30.0
+_NOT_LOST = {
+    EndCause.IDLE,
+    EndCause.SCALE,
+    EndCause.CANCEL,
+    EndCause.CLOSE,
+    EndCause.DEADLINE,
+    EndCause.BUDGET,
+    EndCause.REJOIN,
+}
+
+
+class SessionMachine:
+    """A client's view of one job.
+
+    Args:
+        manifest, job: the two immutable descriptions.
+        signed: the client has the key and may write ``final``; without it the machine only looks.
+        now: a monotonic clock; wall: the wall clock at that instant.
+    """
+
+    def __init__(self, *, manifest: Manifest, job: Job, signed: bool, now: float, wall: float) -> None:
+        self.manifest, self.job, self.signed = manifest, job, signed
+        self.wake = now
+        self.cover = Cover(job.tasks)
+        self.final: Final | None = None
+        self.names: dict[SegmentKey, None] = {}  # every segment seen, for counting failures once each
+        self.ended: str | None = None
+        self.failed = 0
+        self._keys = keys.SessionKeys(manifest.sid)
+        self._job_keys = self._keys.job(job.jid)
+        self._offset, self._born = wall - now, now
+        self._fleet = Fleet()
+        self._beats: dict[str, Heartbeat] = {}
+        self._gone: dict[str, Gone] = {}
+        self._controls: dict[str, Control | None] = {}
+        self._asked = Asked()
+        self._after = ""
+        self._waiting = {self._job_keys.final}  # what it waits for before it may decide
+        self._results_at = self._workers_at = self._control_at = now
+        self._watch_at: float | None = None
+        self._news_at = now
+        self._finished_at: float | None = None
+        self._replaced = 0
+        self._out: list[fx.Effect] = [fx.Read(self._job_keys.final, Final)]
+
+    def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
+        """Takes one event, returns what is to be done."""
+        if isinstance(event, fx.Listed):
+            self._on_listed(event, now)
+        elif isinstance(event, fx.Got):
+            self._on_got(event, now)
+        elif isinstance(event, fx.Created):
+            self._on_created(event)
+        self._think(now)
+        out, self._out = self._out, []
+        return out
+
+    def watch(self, now: float, *, on: bool) -> None:
+        """Somebody looks at live output (or no longer does)."""
+        self._watch_at = now if on else None
+        self.wake = now if on else self.wake
+
+    def look_now(self, now: float) -> None:
+        """Somebody waits: look at everything at the next step."""
+        self._results_at = self._workers_at = self._control_at = now
+        self.wake = now
+
+    @property
+    def finished(self) -> bool:
+        """All tasks have outcomes and ``final`` says which."""
+        return self.ended == "finished"
+
+    # --- what is told -----------------------------------------------------------------------------------
+
+    def _on_listed(self, event: fx.Listed, now: float) -> None:
+        self._waiting.discard(event.folder)
+        if event.folder == self._job_keys.results_folder:
+            for name, _ in event.names:
+                self._segment(keys.parse_segment(name), now)
+        elif event.folder == self._keys.workers_folder:
+            self._fleet.listed(event.names, now)
+            self._read_workers(event)
+        else:
+            for name, _ in event.names:
+                if keys.parse_control(name).kind is not ControlKind.ADD_JOB and name not in self._controls:
+                    self._controls[name] = None
+                    self._ask(fx.Read(f"{event.folder}/{name}", Control))
+
+    def _segment(self, segment: SegmentKey, now: float) -> None:
+        if segment in self.names:
+            return
+        self.names[segment] = None
+        if self.cover.add(segment):
+            self.failed += segment.failed
+        self._news_at = now
+        self._after = max(self._after, keys.results_after(segment.at_ms - int(WINDOW * 1000)))
+
+    def _read_workers(self, event: fx.Listed) -> None:
+        for name, modified in event.names:
+            key = keys.parse_worker(name)
+            path = f"{event.folder}/{name}"
+            if key.kind == "gone" and key.ident not in self._gone:
+                self._ask(fx.Read(path, Gone))
+            elif key.kind == "beat" and key.ident not in self._fleet.gone:
+                beat = self._beats.get(key.ident)  # read once for its token, and on when somebody looks
+                if beat is None or (self._watch_at is not None and modified > beat.at):
+                    self._ask(fx.Read(path, Heartbeat))
+
+    def _on_got(self, event: fx.Got, now: float) -> None:
+        self._waiting.discard(event.key)
+        record = event.record
+        if isinstance(record, Final):
+            self._adopt(record, now)
+        elif isinstance(record, Heartbeat):
+            modified = self._fleet.beats.get(record.worker, (record.at, 0.0))[0]
+            self._beats[record.worker] = replace(record, at=modified)
+        elif isinstance(record, Gone):
+            self._gone[record.worker] = record
+        elif isinstance(record, Control):
+            self._controls[event.key.rpartition("/")[2]] = record
+            self._asked = fold_control(c for c in self._controls.values() if c)
+        elif event.key == self._job_keys.final and self.cover.whole and self.signed:
+            self._write_final(now)
+
+    def _adopt(self, final: Final, now: float) -> None:
+        """``final`` decides; what was covered before only served to count."""
+        self.final = final
+        self.cover = Cover(self.job.tasks)
+        for start, stop, name in final.parts:
+            self.cover.add(replace(keys.parse_segment(name), start=start, stop=stop))
+        self.names = {keys.parse_segment(name): None for _, _, name in final.parts}
+        self.failed, self.ended, self._finished_at = final.failed, "finished", final.at
+
+    def _on_created(self, event: fx.Created) -> None:
+        if event.key == self._job_keys.final:  # done or refused: what lies there is what counts
+            self._waiting.add(event.key)
+            self._ask(fx.Read(event.key, Final))
+
+    # --- what is due --------------------------------------------------------------------------------------
+
+    def _think(self, now: float) -> None:
+        self.wake = now + 3600.0
+        if self.ended == "finished":
+            return
+        if self.cover.whole and self.signed and self._job_keys.final not in self._waiting:
+            self._write_final(now)
+            return
+        self._look(now)
+        self._judge(now)
+
+    def _look(self, now: float) -> None:
+        interval, floor = self.manifest.interval, self.manifest.floor
+        if now >= self._results_at:
+            quiet = now - self._news_at >= WINDOW
+            every = max(floor, min(_SLOWEST, 0.02 * (now - self._born)))
+            self._results_at = now + every
+            self._list(self._job_keys.results_folder, "" if quiet else self._after)
+            if quiet:
+                self._news_at = now
+        if now >= self._workers_at:
+            self._workers_at = now + (interval if self._fleet.living() else min(interval, 4 * floor))
+            self._list(self._keys.workers_folder)
+        if now >= self._control_at:
+            self._control_at = now + interval
+            self._list(self._keys.control_folder)
+        if self._watch_at is not None and now >= self._watch_at:
+            self._watch_at = now + _WATCH_EVERY
+            self._ask(fx.Watch(self._keys.watch))
+        dues = [self._results_at, self._workers_at, self._control_at]
+        self.wake = min(dues if self._watch_at is None else [*dues, self._watch_at])
+
+    def _list(self, folder: str, after: str = "") -> None:
+        if folder not in self._waiting:
+            self._waiting.add(folder)
+            self._ask(fx.List(folder, after))
+
+    def _judge(self, now: float) -> None:
+        """Whether anything can still run. Nothing is decided while an answer is outstanding."""
+        if self._waiting or self.cover.whole:
+            return
+        living = self._living(now)
+        starting = self._starting(now)
+        if living or starting:
+            self.ended = None
+            return
+        reason = self._end_reason(now)
+        lost = [gone for gone in self._gone.values() if gone.cause not in _NOT_LOST]
+        if reason == "no worker lives" and self.signed and len(lost) > self._replaced < 3 * self.manifest.workers:
+            missing = self._wanted() - living - starting
+            self._replaced += missing
+            self._ask(fx.Replace(missing))
+            return
+        self.ended = reason
+
+    def _wanted(self) -> int:
+        return self.manifest.workers if self._asked.wanted is None else self._asked.wanted
+
+    def _living(self, now: float) -> int:
+        patience = DEAD_AFTER * self.manifest.interval
+        return sum(1 for wid in self._fleet.living() if not self._fleet.dead(wid, now, patience))
+
+    def _starting(self, now: float) -> int:
+        """Starts that no heartbeat and no end has named yet."""
+        answered = {beat.token for beat in self._beats.values()} | {gone.token for gone in self._gone.values()}
+        since = [at for token, at in self._fleet.starting.items() if token not in answered]
+        return sum(1 for at in since if now - at < STARTING)
+
+    def _end_reason(self, now: float) -> str:
+        if self._asked.cancel_all or self.job.jid in self._asked.cancelled:
+            return "cancelled"
+        if now + self._offset >= max(self.manifest.deadline, self._asked.deadline):
+            return "deadline"
+        if self._asked.closed:
+            return "closed"
+        return "no worker lives"
+
+    def _write_final(self, now: float) -> None:
+        self._waiting.add(self._job_keys.final)
+        final = make_final(self.job.jid, self.cover, now + self._offset)
+        self._ask(fx.Create(self._job_keys.final, final))
+
+    def _ask(self, effect: fx.Effect) -> None:
+        self._out.append(effect)
+
+    # --- what is seen -------------------------------------------------------------------------------------
+
+    def snapshot(self, now: float) -> Snapshot:
+        """All facts at this instant."""
+        wall = now + self._offset
+        workers = tuple(self._views(wall))
+        running = {
+            slot.task
+            for worker in workers
+            if worker.alive
+            for slot in worker.slots
+            if slot.job == self.job.jid and slot.task is not None
+        }
+        running = {task for task in running if self.cover.find(task) is None} if self.ended is None else set()
+        done, total = self.cover.covered, self.job.tasks
+        failed = min(self.failed, done)
+        return Snapshot(
+            sid=self.manifest.sid,
+            jid=self.job.jid,
+            now=wall,
+            created=self.job.created,
+            total=total,
+            pending=total - done - len(running),
+            running=len(running),
+            completed=done - failed,
+            failed=failed,
+            name=self.manifest.name,
+            title=self.job.title,
+            launcher=self.manifest.launcher,
+            wanted=self._wanted(),
+            started=len(self._fleet.beats),
+            workers=workers,
+            spans=self._spans(running),
+            ended=self.ended,
+            finished_at=self._finished_at,
+            deadline=max(self.manifest.deadline, self._asked.deadline),
+            eta=self._eta(done, total, wall),
+            spend=int(spend(workers, wall)),
+            waiting=self._why_waiting(now, workers, done),
+            tail=tuple((s.task, s.output) for w in workers for s in w.slots if s.task is not None and s.output),
+        )
+
+    def _views(self, wall: float) -> list[WorkerView]:
+        views = []
+        for wid, (modified, _) in sorted(self._fleet.beats.items()):
+            gone, beat = self._gone.get(wid), self._beats.get(wid)
+            billed_ms, rate = self._fleet.born[wid]
+            if gone is None and wid in self._fleet.gone:
+                gone = Gone(worker=wid, cause=EndCause.CRASH, at=modified)
+            views.append(
+                WorkerView(
+                    wid=wid,
+                    started=billed_ms / 1000,
+                    seen=gone.at if gone else min(wall, modified + DEAD_AFTER * self.manifest.interval),
+                    rate=rate,
+                    gone=gone,
+                    slots=beat.slots if beat and gone is None else (),
+                )
+            )
+        return views
+
+    def _spans(self, running: set[int]) -> tuple[Span, ...]:
+        spans: list[Span] = []
+        at = 0
+        for start, stop, segment in self.cover.parts:
+            spans += _uncovered(at, start, running)
+            spans += _covered(start, stop, segment.failed)
+            at = stop
+        return tuple(spans + _uncovered(at, self.job.tasks, running))
+
+    def _eta(self, done: int, total: int, wall: float) -> float | None:
+        if self.ended or not done:
+            return None
+        return (wall - self.job.created) / done * (total - done)
+
+    def _why_waiting(self, now: float, workers: tuple[WorkerView, ...], done: int) -> str:
+        if self.ended or any(slot.task is not None for worker in workers if worker.alive for slot in worker.slots):
+            return ""
+        silent = [self._fleet.silent_for(worker.wid, now) for worker in workers if worker.alive]
+        if silent and min(silent) > DEAD_AFTER * self.manifest.interval:
+            return f"no heartbeat for {min(silent):.0f} s"
+        return "" if workers or done else "workers are starting"
+
+
+def _uncovered(start: int, stop: int, running: set[int]) -> list[Span]:
+    spans, at = [], start
+    for task in sorted(task for task in running if start <= task < stop):
+        if task > at:
+            spans.append(Span(start=at, stop=task, state="pending"))
+        spans.append(Span(start=task, stop=task + 1, state="running"))
+        at = task + 1
+    if at < stop:
+        spans.append(Span(start=at, stop=stop, state="pending"))
+    return spans
+
+
+def _covered(start: int, stop: int, failed: int) -> list[Span]:
+    """Keys tell how many of a segment failed, not which: the failed ones are drawn last."""
+    cut = max(start, stop - failed)
+    parts = [(start, cut, "completed"), (cut, stop, "failed")]
+    return [Span(start=begin, stop=end, state=state) for begin, end, state in parts if end > begin]

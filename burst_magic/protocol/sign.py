@@ -1,0 +1,57 @@
+"""Signatures: what is executed or unpickled was signed under the session's key, for that very object.
+
+A MAC covers the object's key as well as its bytes, so that an object that was moved or replayed
+elsewhere does not verify. JSON records are ``<hex mac>\\n<json>``: they can be read without the key
+(status works), but not believed.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from burst_magic.errors import SignatureError
+
+MAC_BYTES = 32
+SECRET_BYTES = 32
+_HEX = MAC_BYTES * 2
+
+Buffer = bytes | bytearray | memoryview
+
+
+def mac(secret: bytes, key: str, place: str, data: Buffer) -> bytes:
+    """HMAC-SHA256 over (object key, place inside the object, bytes); 32 bytes."""
+    if len(data) < 1 << 16:
+        return hmac.digest(secret, b"%s\0%s\0%b" % (key.encode(), place.encode(), bytes(data)), "sha256")
+    signer = hmac.new(secret, b"%s\0%s\0" % (key.encode(), place.encode()), "sha256")
+    signer.update(data)
+    return signer.digest()
+
+
+def check(secret: bytes, key: str, place: str, data: Buffer, signature: Buffer) -> None:
+    """Raises ``SignatureError`` unless ``signature`` is the MAC of these bytes at this place."""
+    if not hmac.compare_digest(mac(secret, key, place, data), bytes(signature)):
+        problem = "an object in the store is not what this session signed; it was not read"
+        raise SignatureError(problem, context=key, way_out="the store was changed by others: run the cell again")
+
+
+def seal(secret: bytes, key: str, body: bytes) -> bytes:
+    """A record as it lies in the store: its MAC in hex, a newline, the body."""
+    return mac(secret, key, "", body).hex().encode() + b"\n" + body
+
+
+def unseal(secret: bytes, key: str, data: bytes) -> bytes:
+    """The body of a sealed record, verified."""
+    body = peek(key, data)
+    try:
+        signature = bytes.fromhex(data[:_HEX].decode("ascii"))
+    except ValueError:
+        signature = b""
+    check(secret, key, "", body, signature)
+    return body
+
+
+def peek(key: str, data: bytes) -> bytes:
+    """The body of a sealed record, not verified: for status only, never for anything that is executed."""
+    if len(data) <= _HEX or data[_HEX : _HEX + 1] != b"\n":
+        raise SignatureError("an object in the store is not a signed record; it was not read", context=key)
+    return data[_HEX + 1 :]

@@ -1,0 +1,1 @@
+"""A running burst in the kernel: submitting, following, results, and taking hold of it again."""

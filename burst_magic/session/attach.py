@@ -1,0 +1,191 @@
+"""Finds sessions and takes hold of them again: by id, by name, from the user's list or from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
+from burst_magic.launchers import open_launcher
+from burst_magic.protocol import keys, records
+from burst_magic.protocol.model import ControlKind, Job, Manifest, Snapshot
+from burst_magic.session import keyring, roster
+from burst_magic.session.fleet import Fleet
+from burst_magic.session.session import Session
+from burst_magic.session.submit import open_own_store
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.stores import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """One line of ``%burst_sessions``. Times are seconds since the epoch; cost is micro-dollars.
+
+    ``problem`` says why the session could not be read, and then the counts are 0.
+    """
+
+    id: str
+    name: str
+    created: float
+    last_activity: float
+    total: int = 0
+    pending: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cost: int = 0
+    state: str = ""
+    notebook: str = ""
+    problem: str = ""
+
+
+def attach(ident: str, *, settings: Settings, home: dict[str, object], key: str | None = None) -> Session:
+    """Takes hold of a session again.
+
+    Args:
+        ident: a session's id (its latest job), ``session/job``, or a ``--name``.
+        settings: the user's directories and default store.
+        home: the notebook's namespace.
+        key: the session's key, from ``burst key show``; kept for later.
+
+    Raises:
+        AttachError: no such session, it has expired, or the key is wrong.
+    """
+    sid, jid, url = _resolve(ident, settings)
+    store = open_own_store(url, settings)
+    secret = keyring.parse(key, where="--key") if key else keyring.find(settings.keys_dir, sid)
+    manifest = _manifest(store, sid, secret, url)
+    job = _job(store, sid, jid, secret)
+    if key and secret:
+        keyring.keep(settings.keys_dir, sid, secret)
+    fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
+    session = Session(
+        store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home
+    )
+    session.follow()
+    return session
+
+
+def known(settings: Settings, *, notebook: str = "") -> list[roster.RosterLine]:
+    """The user's own jobs, oldest first; with ``notebook`` those that it started."""
+    lines = roster.read(settings.sessions_file)
+    return [line for line in lines if not notebook or line.notebook == notebook]
+
+
+def in_store(settings: Settings, *, notebook: str) -> list[str]:
+    """Ids of sessions whose manifests name this notebook, oldest first."""
+    store = open_own_store(settings.store, settings)
+    found = []
+    for sid in session_ids(store):
+        try:
+            manifest = _manifest(store, sid, None, settings.store)
+        except BurstError:
+            continue
+        if manifest.notebook == notebook:
+            found.append(sid)
+    return found
+
+
+def sessions(settings: Settings, *, home: dict[str, object] | None = None) -> list[SessionRow]:
+    """All sessions of the store and of the user's list, oldest first."""
+    urls = {settings.store: set(session_ids(open_own_store(settings.store, settings)))}
+    for line in roster.read(settings.sessions_file):
+        urls.setdefault(line.store, set()).add(line.sid)
+    rows = [_row(sid, url, settings, home or {}) for url, sids in urls.items() for sid in sids]
+    return sorted((row for row in rows if row is not None), key=lambda row: row.id)
+
+
+def session_ids(store: Store) -> Iterator[str]:
+    """Ids of all sessions in a store, with one LIST each: the next key after a session's own."""
+    after = ""
+    while True:
+        listed = store.list(keys.SESSIONS, after=after, limit=1)
+        if not listed:
+            return
+        sid = listed[0].key.split("/")[1]
+        if keys.is_session_id(sid):
+            yield sid
+        after = f"{keys.SESSIONS}/{sid}0"  # "0" is the character after "/"
+
+
+def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
+    try:
+        session = attach(sid, settings=_at(settings, url), home=home)
+    except AttachError:
+        return None  # deleted, or never begun
+    try:
+        seen = session.status()
+    finally:
+        session.detach()
+    return SessionRow(
+        id=sid,
+        name=session.name,
+        created=session.manifest.created,
+        last_activity=_last_activity(seen),
+        total=seen.total,
+        pending=seen.pending,
+        running=seen.running,
+        completed=seen.completed,
+        failed=seen.failed,
+        cost=seen.spend,
+        state=seen.ended or "running",
+        notebook=session.manifest.notebook,
+    )
+
+
+def _last_activity(seen: Snapshot) -> float:
+    return seen.finished_at or max([seen.created, *(worker.seen for worker in seen.workers)])
+
+
+def _at(settings: Settings, url: str) -> Settings:
+    from dataclasses import replace
+
+    return replace(settings, store=url)
+
+
+def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
+    """(session, job or "", store's URL) of what the user typed."""
+    lines = roster.read(settings.sessions_file)
+    sid, _, jid = ident.partition("/")
+    if not keys.is_session_id(sid):
+        named = [line for line in lines if line.name == ident]
+        if not named:
+            raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
+        return named[-1].sid, "", named[-1].store
+    urls = [line.store for line in lines if line.sid == sid]
+    return sid, jid, urls[-1] if urls else settings.store
+
+
+def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifest:
+    key = keys.SessionKeys(sid).manifest
+    try:
+        return records.decode(Manifest, store.get(key), secret=secret, key=key)
+    except Missing:
+        problem = f"session {sid} is unknown or has expired"
+        raise AttachError(problem, context=url, way_out="%burst_sessions lists what is there") from None
+    except SignatureError:
+        raise AttachError(f"this is not the key of session {sid}", way_out="burst key show ID prints it") from None
+
+
+def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
+    """A job's record; without an id the latest that was committed."""
+    session_keys = keys.SessionKeys(sid)
+    controls = [keys.parse_control(entry.key) for entry in store.list(session_keys.control_folder)]
+    jids = [jid] if jid else [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
+    jobs = []
+    for each in jids:
+        key = session_keys.job(each).record
+        try:
+            jobs.append(records.decode(Job, store.get(key), secret=secret, key=key))
+        except Missing:
+            continue
+    if not jobs:
+        what = f"job {jid}" if jid else "a job"
+        raise AttachError(f"session {sid} does not hold {what}", way_out="its submission was cut short: clean it up")
+    return max(jobs, key=lambda job: job.created)
+
+
+__all__ = ["SessionRow", "attach", "in_store", "known", "session_ids", "sessions"]

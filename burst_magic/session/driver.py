@@ -1,0 +1,211 @@
+"""The client's driver: a thread that carries out the session machine's effects and wakes whoever waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from burst_magic.errors import BurstError, StoreError
+from burst_magic.launchers import Handle
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
+from burst_magic.protocol.session import SessionMachine
+from burst_magic.session.fleet import Fleet
+from burst_magic.stores import Store
+from burst_magic.stores.carry import Carrier
+
+_LOG = logging.getLogger(__name__)
+_FRAME = 0.25  # seconds between two snapshots for a viewer, at least
+
+Viewer = Callable[[Snapshot], None]
+
+
+class Driver:
+    """Follows one job. Starts its thread when it is first needed and ends it with the job.
+
+    Args:
+        store, secret: where, and the key (None: it may only look).
+        manifest, job: what.
+        fleet: the workers.
+    """
+
+    def __init__(self, store: Store, secret: bytes | None, manifest: Manifest, job: Job, fleet: Fleet) -> None:
+        self._store, self._manifest, self._fleet = store, manifest, fleet
+        self._stopping = threading.Event()
+        self._carrier = Carrier(store, secret, lambda seconds: not self._stopping.wait(seconds))
+        self._machine = SessionMachine(
+            manifest=manifest, job=job, signed=secret is not None, now=time.monotonic(), wall=time.time()
+        )
+        self._news = threading.Condition()
+        self._wake = threading.Event()
+        self._viewers: list[Viewer] = []
+        self._thread: threading.Thread | None = None
+        self._rounds = 0
+        self._framed = 0.0
+        self._fleet_at = 0.0
+
+    def start(self) -> None:
+        """Follows the log from now on."""
+        with self._news:
+            if self._thread is None and not self._stopping.is_set():
+                self._thread = threading.Thread(target=self._run, name=f"burst {self._manifest.sid}", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """No longer follows; the session goes on without."""
+        self._stopping.set()
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5.0)
+
+    def snapshot(self) -> Snapshot:
+        """What is known now; asks nobody."""
+        with self._news:
+            return self._machine.snapshot(time.monotonic())
+
+    def refresh(self, timeout: float = 30.0) -> Snapshot:
+        """What the store says now: one look at everything, awaited."""
+        self.start()
+        with self._news:
+            before = self._rounds
+            self._machine.look_now(time.monotonic())
+            self._wake.set()
+            self._news.wait_for(lambda: self._rounds >= before + 2 or self._over(), timeout)
+            return self._machine.snapshot(time.monotonic())
+
+    def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Waits until ``ready`` (called with the state at rest) or until nothing will change any more."""
+        self.start()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._news:
+            while not ready():
+                if self._over():
+                    return False
+                left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
+                if left <= 0:
+                    return False
+                self._news.wait(left)  # bounded, so that an interrupt is seen on every system
+            return True
+
+    def find(self, task: int) -> SegmentKey | None:
+        """The segment that counts for a task, as far as it is known."""
+        return self._machine.cover.find(task)
+
+    @property
+    def segments(self) -> tuple[tuple[int, int, SegmentKey], ...]:
+        """(first task, one past the last, segment) of all that is published."""
+        with self._news:
+            return self._machine.cover.parts
+
+    @property
+    def covered(self) -> int:
+        """How many tasks have outcomes."""
+        return self._machine.cover.covered
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+        return self._machine.failed
+
+    @property
+    def ended(self) -> str | None:
+        """Why nothing will run any more, or None."""
+        return self._machine.ended
+
+    def watch(self, viewer: Viewer) -> Callable[[], None]:
+        """Calls ``viewer`` with snapshots from this driver's thread, at most four a second; returns how to stop."""
+        with self._news:
+            self._viewers.append(viewer)
+            self._machine.watch(time.monotonic(), on=True)
+        self._wake.set()
+        self.start()
+        if self._over():
+            viewer(self.snapshot())
+
+        def unwatch() -> None:
+            with self._news:
+                if viewer in self._viewers:
+                    self._viewers.remove(viewer)
+                if not self._viewers:
+                    self._machine.watch(time.monotonic(), on=False)
+
+        return unwatch
+
+    # --- the thread ------------------------------------------------------------------------------------------
+
+    def _over(self) -> bool:
+        return self._machine.ended is not None or self._stopping.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._step(fx.Tick())
+            while not self._stopping.is_set() and not self._machine.finished:
+                now = time.monotonic()
+                pause = min(self._machine.wake, self._fleet_at) - now
+                if self._viewers:
+                    pause = min(pause, 4 * _FRAME)
+                if pause > 0:
+                    self._wake.wait(pause)
+                self._wake.clear()
+                self._look_at_fleet()
+                self._step(fx.Tick())
+                self._frame()
+        except BurstError as fault:
+            if not self._stopping.is_set():
+                _LOG.error("burst stopped following %s: %s", self._manifest.sid, fault)  # noqa: TRY400
+        finally:
+            with self._news:
+                self._thread = None
+                self._rounds += 2
+                self._news.notify_all()
+            self._frame(last=True)
+
+    def _step(self, event: fx.Event) -> None:
+        """The machine's answer to an event, and to all events that follow from it."""
+        events = [event]
+        while events and not self._stopping.is_set():
+            with self._news:
+                asked = self._machine.step(events.pop(0), time.monotonic())
+            for effect in asked:
+                answer = self._do(effect)
+                if answer is not None:
+                    events.append(answer)
+        with self._news:
+            self._rounds += 1
+            self._news.notify_all()
+
+    def _do(self, effect: fx.Effect) -> fx.Event | None:
+        if isinstance(effect, fx.Watch):
+            try:
+                self._store.put(effect.key, b"")
+            except StoreError as fault:
+                _LOG.warning("%s", fault)
+        elif isinstance(effect, fx.Replace):
+            self._fleet.start(effect.workers)
+        elif isinstance(effect, fx.List | fx.Read | fx.Create):
+            event = self._carrier.carry(effect)
+            if isinstance(event, fx.Got) and isinstance(event.record, Heartbeat) and event.record.handle:
+                self._fleet.meet(Handle.from_json(event.record.handle))
+            return event
+        return None
+
+    def _look_at_fleet(self) -> None:
+        now = time.monotonic()
+        if now < self._fleet_at:
+            return
+        self._fleet_at = now + min(self._manifest.interval, 5.0)
+        if self._fleet.look():
+            with self._news:
+                self._machine.look_now(now)
+
+    def _frame(self, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if not self._viewers or (now - self._framed < _FRAME and not last):
+            return
+        self._framed = now
+        snapshot = self.snapshot()
+        for viewer in list(self._viewers):
+            viewer(snapshot)

@@ -1,0 +1,113 @@
+"""Starts a session's workers and looks after them while a client is attached."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+
+from burst_magic.errors import Exists
+from burst_magic.launchers import Handle, Launcher, Start
+from burst_magic.protocol import keys, records
+from burst_magic.protocol.model import EndCause, Gone, Manifest, Next
+from burst_magic.stores import Store
+
+
+class Fleet:
+    """The workers of one session.
+
+    Args:
+        manifest: the session.
+        secret: its key; None for somebody who may only look.
+        store: where it lies.
+        launcher: what starts workers.
+    """
+
+    def __init__(self, manifest: Manifest, secret: bytes | None, store: Store, launcher: Launcher) -> None:
+        self._manifest, self._secret, self._store, self._launcher = manifest, secret, store, launcher
+        self._keys = keys.SessionKeys(manifest.sid)
+        self._handles: dict[str, Handle] = {}
+        self._ended: set[str] = set()
+        self._awake: set[str] = set()
+
+    def start(self, count: int, *, first: int | None = None) -> None:
+        """Starts workers; each start is written down before it is made.
+
+        Args:
+            count: how many.
+            first: the number of the first one, so that each begins with a lane of its own; None: late joiners.
+        """
+        secret = self._secret
+        if secret is None:
+            return
+        for place in range(count):
+            number = None if first is None else first + place
+            token = secrets.token_hex(8)
+            key = self._keys.next(token)
+            record = Next(token=token, launcher=self._manifest.launcher, number=number, at=time.time())
+            self._store.create(key, records.encode(record, secret=secret, key=key))
+            start = Start(
+                store=self._store.url,
+                sid=self._manifest.sid,
+                secret=secret.hex(),
+                token=token,
+                number=number,
+                cwd=str(Path.cwd()),
+                credentials=_credentials(self._store.url),
+            )
+            handle = self._launcher.start(start)
+            self._handles[handle.wid] = handle
+
+    def meet(self, handle: Handle) -> None:
+        """A worker that was found in the log: it has beaten, so it is awake."""
+        if handle.launcher == self._manifest.launcher:
+            self._handles.setdefault(handle.wid, handle)
+            self._awake.add(handle.wid)
+
+    def look(self) -> bool:
+        """Writes ``.gone`` for workers whose process has definitely ended; says whether there were any."""
+        watched = [handle for wid, handle in self._handles.items() if wid not in self._ended]
+        ends = self._launcher.ended(watched)
+        for wid, end in ends.items():
+            self._ended.add(wid)
+            if self._secret is not None:
+                gone = Gone(
+                    worker=wid,
+                    cause=EndCause.CRASH,
+                    at=time.time(),
+                    token=self._handles[wid].token,
+                    exit_code=end.exit_code,
+                    detail=end.detail,
+                )
+                key = self._keys.gone(wid)
+                try:
+                    self._store.create(key, records.encode(gone, secret=self._secret, key=key))
+                except Exists:  # it has said so itself
+                    continue
+        return bool(ends)
+
+    def poke(self) -> None:
+        """There is news: workers of this machine need not wait for their next look."""
+        for wid in self._awake - self._ended:
+            self._launcher.poke(self._handles[wid])
+
+    def stop(self, *, kill: bool) -> None:
+        """Ends all workers that this client knows."""
+        for wid, handle in self._handles.items():
+            if wid not in self._ended:
+                self._launcher.stop(handle, kill=kill)
+
+    def logs(self) -> dict[str, str]:
+        """What the workers' own processes printed."""
+        return {wid: self._launcher.log(handle) for wid, handle in self._handles.items()}
+
+    @property
+    def living(self) -> list[str]:
+        """Workers whose end this client has not seen."""
+        return [wid for wid in self._handles if wid not in self._ended]
+
+
+def _credentials(store: str) -> tuple[str, ...]:
+    """The helper that a local worker asks for credentials; it may not import what finds them."""
+    return (sys.executable, "-m", "burst_magic.aws.credentials") if store.startswith("s3://") else ()

@@ -1,0 +1,155 @@
+"""Reads outcomes out of segments, and turns a failed one into the exception that the user sees."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from burst_magic.errors import NotRun, TaskError, TaskFailed, TaskTimeout, UnpicklableResult, WorkerLost
+from burst_magic.payload import unpack_value
+from burst_magic.protocol import blocks, keys
+from burst_magic.protocol.model import Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.records import scan_outcomes, unpack_outcome
+from burst_magic.stores.carry import Carrier
+
+_KEPT = 64 << 20  # bytes of opened segments kept at hand
+_PARALLEL = 8  # segments fetched at a time
+
+_KINDS: dict[OutcomeKind, type[TaskError]] = {
+    OutcomeKind.ERROR: TaskFailed,
+    OutcomeKind.TIMEOUT: TaskTimeout,
+    OutcomeKind.CRASHED: WorkerLost,
+    OutcomeKind.LOST: WorkerLost,
+    OutcomeKind.UNPICKLABLE: UnpicklableResult,
+}
+
+
+class SegmentReader:
+    """Opens segments of one job: verified, each fetched once while it is at hand."""
+
+    def __init__(self, carrier: Carrier, job_keys: keys.JobKeys) -> None:
+        self._carrier, self._keys = carrier, job_keys
+        self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
+        self._sizes: dict[SegmentKey, int] = {}
+
+    def outcome(self, segment: SegmentKey, task: int) -> Outcome:
+        """One outcome of a segment."""
+        return unpack_outcome(self._records(segment)[task])
+
+    def outcomes(self, segments: Iterable[tuple[int, int, SegmentKey]]) -> Iterator[Outcome]:
+        """All outcomes of some parts, in order; the next segments are fetched while one is read."""
+        parts = list(segments)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            ahead = [(part, pool.submit(self._fetch, part[2])) for part in parts[:_PARALLEL]]
+            rest = iter(parts[_PARALLEL:])
+            while ahead:
+                (start, stop, _), fetched = ahead.pop(0)
+                records = fetched.result()
+                following = next(rest, None)
+                if following is not None:
+                    ahead.append((following, pool.submit(self._fetch, following[2])))
+                for task in range(start, stop):
+                    yield unpack_outcome(records[task])
+
+    def _records(self, segment: SegmentKey) -> dict[int, memoryview]:
+        records = self._open.get(segment)
+        if records is None:
+            records = self._open[segment] = self._fetch(segment)
+            self._sizes[segment] = sum(map(len, records.values()))
+            while len(self._open) > 1 and sum(self._sizes.values()) > _KEPT:
+                del self._sizes[self._open.popitem(last=False)[0]]
+        return records
+
+    def _fetch(self, segment: SegmentKey) -> dict[int, memoryview]:
+        name = keys.segment_name(segment)
+        key = f"{self._keys.results_folder}/{name}"
+        secret = _secret(self._carrier, key)
+        data = memoryview(self._carrier.fetch(key))
+        offset, length = blocks.locate_index(key, bytes(data[-blocks.TRAILER_BYTES :]), len(data))
+        records: dict[int, memoryview] = {}
+        for block in blocks.read_index(secret, key, bytes(data[offset : offset + length])):
+            body = blocks.open_block(secret, key, block, data[block.offset : block.offset + block.length])
+            records.update((task, body[begin:end]) for task, _, begin, end in scan_outcomes(body))
+        return records
+
+
+def _secret(carrier: Carrier, key: str) -> bytes:
+    if carrier.secret is None:
+        from burst_magic.errors import AttachError
+
+        raise AttachError(
+            "results are signed, and this session's key is not on this machine",
+            context=key,
+            way_out="on the machine that started it: burst key show ID; here: %burst_attach ID --key KEY",
+        )
+    return carrier.secret
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - shown as the cause of the task's own exception
+    """What happened on the worker, with the cell's own lines."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        """Set apart, as concurrent.futures does."""
+        return f"\n{self.text}"
+
+
+class _Shown:
+    """What IPython shows of a task's exception: the worker's side of it, none of ours."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self) -> list[str]:
+        return [self.text]
+
+
+def value_of(outcome: Outcome, home: dict[str, object]) -> object:
+    """A task's value; raises its exception when it failed."""
+    if outcome.failed:
+        raise error_of(outcome, home)
+    return unpack_value(outcome.value, home=home)
+
+
+def story(outcome: Outcome) -> str:
+    """A failed task for people: which item, the remote traceback, what it printed."""
+    head = f"task {outcome.task}" + (f" (item {outcome.item})" if outcome.item else "")
+    parts = [outcome.traceback.rstrip() or f"{outcome.error}: {outcome.message}", f"  in {head}"]
+    if outcome.attempts > 1:
+        parts.append(f"  after {outcome.attempts} attempts")
+    if outcome.output:
+        parts.append(f"  it printed:\n{outcome.output.rstrip()}")
+    return "\n".join(parts)
+
+
+def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
+    """The exception of a failed task: its own where it can be rebuilt, else one that says what it was."""
+    error: BaseException | None = None
+    if outcome.kind is OutcomeKind.ERROR and outcome.value:
+        try:
+            rebuilt = unpack_value(outcome.value, home=home)
+        except Exception:  # noqa: BLE001 - the text is there, the object is best effort
+            rebuilt = None
+        error = rebuilt if isinstance(rebuilt, Exception) else None  # SystemExit would end the kernel
+    text = story(outcome)
+    if error is None:
+        said = f"{outcome.error}: {outcome.message}" if outcome.kind is OutcomeKind.ERROR else outcome.message
+        error = _KINDS[outcome.kind](said, context=f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item)))
+    error.__cause__ = RemoteTraceback(text)
+    try:
+        error._render_traceback_ = _Shown(text)  # type: ignore[attr-defined]
+    except AttributeError:  # an exception with slots is shown as Python does
+        return error
+    return error
+
+
+def not_run(task: int, reason: str) -> NotRun:
+    """A task that nothing will run any more."""
+    return NotRun(
+        f"task {task} did not run: {reason}",
+        way_out="run the cell again for the missing ones; what is there: %burst_collect --nowait",
+    )

@@ -1,0 +1,224 @@
+"""The results of a job: a sequence in order of items that waits only when it is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from burst_magic.errors import OptionError
+from burst_magic.protocol.model import Outcome
+from burst_magic.session.outcomes import SegmentReader, error_of, not_run, value_of
+from burst_magic.units import format_duration
+
+if TYPE_CHECKING:
+    from burst_magic.session.driver import Driver
+
+
+class _Pending:
+    """A result that is not there yet."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "PENDING"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __reduce__(self) -> str:
+        return "PENDING"
+
+
+PENDING: Final = _Pending()
+ERRORS = ("raise", "return", "skip")
+
+
+class Results(Sequence[Any]):
+    """One value a task, in order of items. Equal to the list of its values.
+
+    Indexing, iterating, ``list()`` and ``np.array()`` wait for what is not there yet. Touching a failed task raises
+    its own exception. ``repr`` never waits.
+    """
+
+    def __init__(self, driver: Driver, reader: SegmentReader, tasks: int, home: dict[str, object]) -> None:
+        self._driver, self._reader, self._tasks, self._home = driver, reader, tasks, home
+        self._values: dict[int, Any] = {}  # law 1: what was handed out stays what it was
+        self._errors: dict[int, BaseException] = {}
+
+    def __len__(self) -> int:
+        """How many tasks the job has."""
+        return self._tasks
+
+    def __repr__(self) -> str:
+        seen = self._driver.snapshot()
+        parts = [f"{seen.done:,} of {seen.total:,}".replace(",", "\u2009")]
+        if seen.failed:
+            parts.append(f"{seen.failed} failed")
+        if seen.eta is not None:
+            parts.append(f"\u2248 {format_duration(round(seen.eta))}")
+        if seen.ended and seen.ended != "finished":
+            parts.append(seen.ended)
+        return f"<Results: {', '.join(parts)}>"
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...  # noqa: ANN401
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """The value of a task, or a list of them; waits, and raises what the task raised."""
+        if isinstance(index, slice):
+            return [self._value(task) for task in range(*index.indices(self._tasks))]
+        if not -self._tasks <= index < self._tasks:
+            raise IndexError(f"task {index} of {self._tasks}")
+        return self._value(index % self._tasks)
+
+    def __iter__(self) -> Iterator[Any]:
+        """All values in order; waits for each."""
+        task = 0
+        while task < self._tasks:
+            self._await(task)
+            for task in self._read_from(task):  # noqa: B007, PLW2901
+                yield self._value(task)
+            task += 1
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a list or Results of the same values."""
+        if not isinstance(other, list | Results):
+            return NotImplemented
+        return len(self) == len(other) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: ANN401
+        """All values as an array; waits."""
+        import numpy as np
+
+        return np.array(list(self), dtype=dtype)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travels as the list of its values."""
+        return (list, (list(self),))
+
+    def ready(self) -> bool:
+        """Whether every task has an outcome. Never waits."""
+        return self._driver.covered >= self._tasks
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until every task has an outcome or nothing will run any more; False when time ran out."""
+        self._driver.wait_for(self.ready, timeout)
+        return self.ready() or self._driver.ended is not None
+
+    def collect(self, *, wait: bool = True, timeout: float | None = None, errors: str = "raise") -> list[Any]:
+        """A plain list in order of items.
+
+        Args:
+            wait: False takes what is there; missing ones are ``PENDING``.
+            timeout: seconds to wait at most; then as with ``wait=False``.
+            errors: "raise" the first failure, "return" exceptions in place, or "skip" failed tasks.
+        """
+        if errors not in ERRORS:
+            raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
+        if wait:
+            self.wait(timeout)
+        else:
+            self._driver.refresh()
+        collected = []
+        for task, (value, error) in enumerate(self._peek()):
+            if error is None:
+                collected.append(value)
+            elif errors == "raise":
+                raise error
+            elif errors == "return":
+                collected.append(error)
+        return collected
+
+    def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
+        """(index, value) as tasks finish; failed ones as in ``collect``. Ends when nothing will come any more."""
+        if errors not in ERRORS:
+            raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
+        given: set[int] = set()
+        while len(given) < self._tasks:
+            self._driver.wait_for(lambda: self._driver.covered > len(given))
+            fresh = [
+                task for start, stop, _ in self._driver.segments for task in range(start, stop) if task not in given
+            ]
+            over = self._driver.ended is not None and not fresh
+            for task in fresh if not over else [task for task in range(self._tasks) if task not in given]:
+                given.add(task)
+                try:
+                    yield task, self._value(task)
+                except Exception as error:  # noqa: BLE001 - the task's own
+                    if errors == "raise":
+                        raise
+                    if errors == "return":
+                        yield task, error
+
+    @property
+    def errors(self) -> tuple[Outcome, ...]:
+        """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
+        parts = [part for part in self._driver.segments if part[2].failed]
+        return tuple(outcome for outcome in self._reader.outcomes(parts) if outcome.failed)
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def _await(self, task: int) -> None:
+        if task not in self._values and task not in self._errors:
+            self._driver.wait_for(lambda: self._driver.find(task) is not None)
+
+    def _value(self, task: int) -> Any:  # noqa: ANN401
+        self._await(task)
+        value, error = self._outcome(task)
+        if error is not None:
+            raise error.with_traceback(None)
+        return value
+
+    def _outcome(self, task: int) -> tuple[Any, BaseException | None]:
+        """What is known of a task: (value, None) or (PENDING, why there is none)."""
+        if task in self._values:
+            return self._values[task], None
+        if task in self._errors:
+            return PENDING, self._errors[task]
+        segment = self._driver.find(task)
+        if segment is None:
+            ended = self._driver.ended
+            return PENDING, not_run(task, ended) if ended is not None else None
+        return self._keep(self._reader.outcome(segment, task))
+
+    def _keep(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
+        if outcome.failed:
+            error = self._errors[outcome.task] = error_of(outcome, self._home)
+            return PENDING, error
+        value = self._values[outcome.task] = value_of(outcome, self._home)
+        return value, None
+
+    def _read_from(self, task: int) -> Iterator[int]:
+        """Reads on from ``task`` through all that is there, segments fetched ahead; yields the tasks read."""
+        parts = []
+        at = task
+        for start, stop, segment in self._driver.segments:
+            if start <= at < stop:
+                parts.append((at, stop, segment))
+                at = stop
+        if not parts or all(later in self._values for later in range(task, at)):
+            yield from range(task, max(at, task + 1))
+            return
+        for outcome in self._reader.outcomes(parts):
+            if outcome.task not in self._values and outcome.task not in self._errors:
+                self._keep(outcome)
+            yield outcome.task
+
+    def _peek(self) -> Iterator[tuple[Any, BaseException | None]]:
+        """What is known of every task, in order, without waiting."""
+        for task in self._read_known():
+            yield self._outcome(task)
+
+    def _read_known(self) -> Iterator[int]:
+        parts = [
+            part
+            for part in self._driver.segments
+            if not all(task in self._values or task in self._errors for task in range(part[0], part[1]))
+        ]
+        for outcome in self._reader.outcomes(parts):
+            if outcome.task not in self._values and outcome.task not in self._errors:
+                self._keep(outcome)
+        return iter(range(self._tasks))

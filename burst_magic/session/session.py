@@ -1,0 +1,260 @@
+"""A running burst in the hands of its user: one job of one session."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.errors import AttachError, OptionError
+from burst_magic.protocol import keys, records
+from burst_magic.protocol.log import fold_control
+from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
+from burst_magic.session import keyring, roster
+from burst_magic.session.driver import Driver, Viewer
+from burst_magic.session.fleet import Fleet
+from burst_magic.session.logs import LogLine, read_logs
+from burst_magic.session.outcomes import SegmentReader
+from burst_magic.session.results import Results
+from burst_magic.stores.carry import Carrier
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.stores import Store
+
+_GRACE = 15.0  # seconds that workers get to end before their objects go
+_LAST = 5.0  # seconds to wait for the rest after that
+DEADLINE_MAX = 21 * 86400.0
+
+
+class Session:
+    """One job of a session: its results, its state, and what may be asked of it.
+
+    Made by ``burst.map``, ``%%burst`` and ``burst.attach``. It holds nothing that is not in the store: another kernel
+    with the key can do all the same.
+
+    Args:
+        store: where the session lies.
+        secret: its key; None: it can be looked at, not read or changed.
+        manifest, job: the two descriptions.
+        fleet: its workers.
+        settings: the user's directories.
+        home: the notebook's namespace, whose classes results are instances of.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        secret: bytes | None,
+        *,
+        manifest: Manifest,
+        job: Job,
+        fleet: Fleet,
+        settings: Settings,
+        home: dict[str, object],
+    ) -> None:
+        self.manifest, self.description = manifest, job
+        self.store, self._secret, self._settings = store, secret, settings
+        self._keys = keys.SessionKeys(manifest.sid)
+        self._carrier = Carrier(store, secret, _sleep)
+        self.fleet = fleet
+        self._driver = Driver(store, secret, manifest, job, fleet)
+        self._reader = SegmentReader(self._carrier, self._keys.job(job.jid))
+        self._results = Results(self._driver, self._reader, job.tasks, home)
+
+    # --- what it is -----------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self.manifest.sid
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return self.description.jid
+
+    @property
+    def name(self) -> str:
+        """The label that ``--name`` gave."""
+        return self.manifest.name
+
+    @property
+    def key(self) -> str:
+        """The session's key in hex, for attaching from another machine."""
+        if self._secret is None:
+            raise AttachError("this session's key is not on this machine", context=self.id)
+        return self._secret.hex()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id}/{self.job}: {repr(self._results)[10:-1]}>"
+
+    # --- results --------------------------------------------------------------------------------------------
+
+    def results(self) -> Results:
+        """The results, in order of items; waits only when touched."""
+        return self._results
+
+    def wait(self, timeout: float | None = None, *, errors: str = "raise") -> Session:
+        """Waits until the job is over.
+
+        Args:
+            timeout: seconds; then ``TimeoutError``.
+            errors: "raise" the first failure, or "return" without looking.
+        """
+        if not self._results.wait(timeout):
+            raise TimeoutError(f"{self.id} goes on; {self._results!r}")
+        if errors == "raise":
+            self._raise_first()
+        return self
+
+    def _raise_first(self) -> None:
+        failures = self._results.errors
+        if failures:
+            first = failures[0]
+            try:
+                self._results[first.task]
+            except Exception as error:
+                if len(failures) > 1:
+                    _note(error, f"{len(failures)} tasks failed; all of them: session.results().errors")
+                raise
+        if self._driver.covered < self.description.tasks:
+            gap = next(task for task in range(self.description.tasks) if self._driver.find(task) is None)
+            self._results[gap]
+
+    def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
+        """(index, value) as tasks finish."""
+        return self._results.as_completed(errors=errors)
+
+    @property
+    def errors(self) -> tuple[Outcome, ...]:
+        """The failed tasks so far."""
+        return self._results.errors
+
+    # --- state ------------------------------------------------------------------------------------------------
+
+    def status(self) -> Snapshot:
+        """All facts, as the store tells them now."""
+        return self._driver.refresh()
+
+    def snapshot(self) -> Snapshot:
+        """All facts as far as they are known; asks nobody."""
+        return self._driver.snapshot()
+
+    def subscribe(self, viewer: Viewer) -> Callable[[], None]:
+        """Calls ``viewer`` with snapshots from a thread, at most four a second; returns how to stop."""
+        return self._driver.watch(viewer)
+
+    def follow(self) -> None:
+        """Follows the log in the background from now on."""
+        self._driver.start()
+
+    def detach(self) -> None:
+        """Follows no longer. The session goes on."""
+        self._driver.stop()
+
+    def logs(
+        self, *, task: int | None = None, worker: str | None = None, n: int = 100, follow: bool = False
+    ) -> Iterator[LogLine]:
+        """Lines of output: of finished tasks, of running ones, and of the workers' own processes.
+
+        Args:
+            task: only this task's.
+            worker: only this worker's own process.
+            n: so many last lines.
+            follow: go on until the job is over.
+        """
+        return read_logs(self._driver, self._reader, self.fleet, task=task, worker=worker, n=n, follow=follow)
+
+    # --- what may be asked of it --------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Stops the session: running tasks are killed, what is done is kept, workers end."""
+        self._ask(ControlKind.CANCEL)
+
+    def close(self) -> None:
+        """Lets running tasks finish; then the workers end."""
+        self._ask(ControlKind.CLOSE)
+
+    def extend(self, duration: float | str) -> float:
+        """Moves the deadline; returns the new one, seconds since the epoch."""
+        from burst_magic.units import format_duration, parse_duration
+
+        seconds = parse_duration(duration) if isinstance(duration, str) else float(duration)
+        deadline = max(time.time(), self._driver.refresh().deadline) + seconds
+        if deadline > self.manifest.created + DEADLINE_MAX:
+            raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
+        self._ask(ControlKind.EXTEND, deadline=deadline)
+        return deadline
+
+    def scale(self, workers: int) -> None:
+        """More or fewer workers."""
+        if workers < 1:
+            raise OptionError(f"{workers} workers: at least 1", way_out="stop it with cancel")
+        snapshot = self._driver.refresh()
+        asked = fold_control(self._controls())
+        self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
+        self.fleet.start(max(0, workers - snapshot.alive))
+
+    def cleanup(self, *, force: bool = False) -> int:
+        """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted."""
+        if self._secret is not None:
+            self._ask(ControlKind.CANCEL if force else ControlKind.CLOSE)
+        self.fleet.stop(kill=False)
+        if not force:
+            return 0
+        self._await_end()
+        self._driver.stop()
+        deleted = self._delete(keep=self._keys.manifest)
+        deleted += self._delete(keep=None)
+        keyring.forget(self._settings.keys_dir, self.id)
+        roster.remove(self._settings.sessions_file, self.id)
+        return deleted
+
+    def _await_end(self) -> None:
+        """Workers get a grace, then they are killed: nothing may write behind the deletion."""
+        if not self._await_none_living(_GRACE):
+            self.fleet.stop(kill=True)
+            self._await_none_living(_LAST)
+
+    def _await_none_living(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while self.fleet.living:
+            self.fleet.look()
+            if time.monotonic() > end:
+                return False
+            time.sleep(min(0.05, self.manifest.interval / 4))
+        return True
+
+    def _delete(self, *, keep: str | None) -> int:
+        found = [entry.key for entry in self.store.list(self._keys.root) if entry.key != keep]
+        self.store.delete(found)
+        return len(found)
+
+    def _controls(self) -> list[Control]:
+        found = []
+        for entry in self.store.list(self._keys.control_folder):
+            if keys.parse_control(entry.key).kind is not ControlKind.ADD_JOB:
+                data = self.store.get(entry.key)
+                found.append(records.decode(Control, data, secret=self._secret, key=entry.key))
+        return found
+
+    def _ask(self, kind: ControlKind, **wishes: Any) -> None:  # noqa: ANN401 - the fields of Control
+        key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
+        self.store.create(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
+        self.fleet.poke()
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
+
+
+def _note(error: BaseException, text: str) -> None:
+    """What Python 3.11's ``add_note`` does, on 3.10 too."""
+    notes = getattr(error, "__notes__", [])
+    error.__notes__ = [*notes, text]  # type: ignore[attr-defined, unused-ignore]
+    shown = getattr(error, "_render_traceback_", None)
+    if shown is not None:
+        shown.text += f"\n{text}"

@@ -1,0 +1,336 @@
+"""Writes a job into the store and starts its workers: items, blobs, payload, then ``job.json``, which commits it.
+
+What fails before that leaves nothing behind: neither an object nor a worker.
+"""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import hashlib
+import platform
+import secrets
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.errors import CaptureError, Exists, OptionError
+from burst_magic.launchers import open_launcher
+from burst_magic.payload import Envelope, pack_value
+from burst_magic.protocol import blocks, keys, records, sign
+from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
+from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.session import keyring, roster
+from burst_magic.session.fleet import Fleet
+from burst_magic.session.session import Session
+from burst_magic.stores import open_store
+
+if TYPE_CHECKING:
+    from burst_magic.capture.cell import Capture
+    from burst_magic.config import Settings
+    from burst_magic.plan.planner import Plan
+    from burst_magic.stores import Store
+
+_FRESH = 0.001  # seconds: a stream that loads within this is loaded anew for each task
+_INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
+_FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # seconds between flushes, at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labels:
+    """What a job is called and where it came from.
+
+    Attributes:
+        notebook: path of the notebook, where it is known.
+        out: the name that the results are bound to.
+        map: the text of ``--map``.
+        title: the cell's first line.
+        setenv: environment variables that tasks see.
+    """
+
+    name: str = ""
+    notebook: str = ""
+    out: str = ""
+    map: str = ""
+    title: str = ""
+    setenv: tuple[tuple[str, str], ...] = ()
+
+
+def submit(  # noqa: PLR0913 - the one place where all of it meets
+    capture: Capture,
+    plan: Plan,
+    settings: Settings,
+    *,
+    home: dict[str, object],
+    labels: Labels | None = None,
+    into: Session | None = None,
+    progress: Any = None,  # noqa: ANN401 - called with the number of items uploaded
+) -> Session:
+    """Runs a capture.
+
+    Args:
+        capture: the cell, its values and its items.
+        plan: how many workers of which size.
+        settings: where the session lies and what its limits are.
+        home: the notebook's namespace.
+        labels: names.
+        into: add the job to this living session instead of a new one.
+        progress: called now and then with the number of items uploaded so far.
+
+    Raises:
+        CaptureError: an item cannot travel, or the item source raised.
+        StoreError: the store refuses.
+        LaunchError: no worker could be started.
+    """
+    labels = labels or Labels()
+    if into is not None:
+        return _add(capture, into, settings, home=home, labels=labels, progress=progress)
+    store = open_own_store(settings.store, settings)
+    sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
+    manifest = _manifest(sid, plan, settings, labels)
+    writer = _Writer(store, secret, sid, "0")
+    try:
+        job = writer.write_job(capture, manifest, labels=labels, home=home, progress=progress)
+        _enlist(settings, manifest, job, labels)
+        keyring.keep(settings.keys_dir, sid, secret)
+        writer.put_record(keys.SessionKeys(sid).manifest, manifest)
+        writer.commit(job)
+        fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
+        session = Session(
+            store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home
+        )
+        fleet.start(min(manifest.workers, -(-job.tasks // manifest.slots)), first=0)
+    except BaseException:
+        writer.undo()
+        keyring.forget(settings.keys_dir, sid)
+        roster.remove(settings.sessions_file, sid)
+        raise
+    session.follow()
+    return session
+
+
+def _add(
+    capture: Capture,
+    into: Session,
+    settings: Settings,
+    *,
+    home: dict[str, object],
+    labels: Labels,
+    progress: Any,  # noqa: ANN401
+) -> Session:
+    """Another job for a living session: its workers are warm."""
+    manifest, secret = into.manifest, bytes.fromhex(into.key)
+    snapshot = into.status()
+    if snapshot.ended in {"cancelled", "deadline", "closed"}:
+        raise OptionError(
+            f"session {manifest.sid} takes no more work: {snapshot.ended}", way_out="leave out --session for a new one"
+        )
+    writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
+    try:
+        job = writer.write_job(capture, manifest, labels=labels, home=home, progress=progress)
+        _enlist(settings, manifest, job, labels)
+        writer.commit(job)
+    except BaseException:
+        writer.undo()
+        raise
+    session = Session(
+        into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home
+    )
+    into.fleet.poke()
+    wanted = min(manifest.workers, -(-job.tasks // manifest.slots))
+    into.fleet.start(max(0, wanted - len(into.fleet.living)))
+    session.follow()
+    return session
+
+
+def open_own_store(url: str, settings: Settings) -> Store:
+    """A store opened with this user's credentials, and found to keep its promises."""
+    from burst_magic.stores.probe import probe
+
+    credentials = None
+    if url.startswith("s3://"):
+        from burst_magic.aws.credentials import provider
+
+        credentials = provider()
+    store = open_store(url, credentials=credentials)
+    if url.startswith("s3://"):
+        probe(store, remembered=settings.data_dir)
+    return store
+
+
+def new_session_id(now: float) -> str:
+    """``YYYYMMDD-hhmmss-`` (UTC) and 8 base32 characters."""
+    word = base64.b32encode(secrets.token_bytes(5)).decode().lower()
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{word}"
+
+
+def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manifest:
+    from burst_magic import __version__
+
+    now = time.time()
+    scheme = settings.store.partition("://")[0]
+    return Manifest(
+        sid=sid,
+        created=now,
+        launcher=plan.launcher,
+        workers=plan.workers,
+        slots=plan.slots,
+        cpu=plan.shape.cpu,
+        memory_mb=plan.shape.memory,
+        arch=plan.arch,
+        seed=secrets.randbits(63) if settings.seed is None else settings.seed,
+        deadline=now + settings.deadline,
+        idle=settings.idle,
+        interval=settings.interval or _INTERVAL[scheme],
+        floor=settings.floor or _FLOOR[scheme],
+        rate=plan.rate,
+        fargate_rate=plan.fargate_rate,
+        budget=settings.budget,
+        name=labels.name,
+        notebook=labels.notebook,
+        user=getpass.getuser(),
+        host=socket.gethostname(),
+        python=platform.python_version(),
+        setenv=labels.setenv,
+        version=__version__,
+    )
+
+
+def _enlist(settings: Settings, manifest: Manifest, job: Job, labels: Labels) -> None:
+    line = roster.RosterLine(
+        sid=manifest.sid,
+        jid=job.jid,
+        store=settings.store,
+        created=job.created,
+        name=labels.name,
+        notebook=labels.notebook,
+        out=labels.out,
+    )
+    roster.append(settings.sessions_file, line)
+
+
+class _Writer:
+    """Writes one job's objects and can take them back."""
+
+    def __init__(self, store: Store, secret: bytes, sid: str, jid: str) -> None:
+        self._store, self._secret = store, secret
+        self._session = keys.SessionKeys(sid)
+        self._job = self._session.job(jid)
+        self._written: list[str] = []
+
+    def put_record(self, key: str, record: Any) -> None:  # noqa: ANN401 - any record
+        self._put(key, records.encode(record, secret=self._secret, key=key))
+
+    def _put(self, key: str, data: Any) -> None:  # noqa: ANN401 - bytes or pieces
+        self._written.append(key)
+        self._store.put(key, data)
+
+    def write_job(
+        self,
+        capture: Capture,
+        manifest: Manifest,
+        *,
+        labels: Labels,
+        home: dict[str, object],
+        progress: Any,  # noqa: ANN401
+    ) -> Job:
+        """Everything but ``job.json``, which it returns."""
+        from burst_magic.capture.cell import load_seconds, with_names
+
+        tasks, index = 1, None
+        if capture.items is not None:
+            upload = _Upload(self._secret, self._job.items, capture.items, home, progress)
+            self._put(self._job.items, upload.pieces())
+            tasks, index = upload.count, upload.index
+            capture = with_names(capture, upload.seen)
+        blobs = tuple(self._keep_blob(buffer) for buffer in capture.packed.buffers)
+        bundle = self._keep_blob(memoryview(capture.bundle))[0] if capture.bundle else ""
+        envelope = Envelope(
+            source=capture.source,
+            stream=capture.packed.stream,
+            filename=capture.filename,
+            target=capture.target,
+            has_value=capture.has_value,
+            names=capture.packed.names,
+            modules=capture.modules,
+            bundle=bundle,
+            blobs=blobs,
+            sources=capture.sources,
+        )
+        self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
+        return Job(
+            jid=self._job.jid,
+            created=time.time(),
+            tasks=tasks,
+            lanes=cut_lanes(tasks, manifest.workers * manifest.slots),
+            seed=manifest.seed,
+            items=index,
+            fresh=load_seconds(capture.packed) <= _FRESH,
+            out=labels.out,
+            map=labels.map,
+            title=labels.title,
+            warnings=capture.warnings,
+        )
+
+    def commit(self, job: Job) -> None:
+        """``add-job``, then ``job.json``: a crash between them leaves nothing that anybody runs."""
+        add = self._session.control(job.jid, ControlKind.ADD_JOB)
+        self.put_record(add, Control(kind=ControlKind.ADD_JOB, at=job.created, job=job.jid))
+        self.put_record(self._job.record, job)
+
+    def undo(self) -> None:
+        """Takes back what was written; blobs stay, others may use them."""
+        self._store.delete(self._written)
+
+    def _keep_blob(self, buffer: memoryview) -> tuple[str, int]:
+        """Stores bytes under their hash unless they are there."""
+        view = buffer.cast("B") if buffer.contiguous else memoryview(bytes(buffer))
+        sha256 = hashlib.sha256(view).hexdigest()
+        key = keys.blob(sha256)
+        if not any(entry.key == key for entry in self._store.list("blobs", after=key[:-1], limit=1)):
+            try:
+                self._store.create(key, view)
+            except Exists:
+                return sha256, view.nbytes
+        return sha256, view.nbytes
+
+
+class _Upload:
+    """Packs items one by one while they are uploaded: a generator of any length needs flat memory."""
+
+    def __init__(
+        self, secret: bytes, key: str, items: Iterable[object], home: dict[str, object], progress: Any  # noqa: ANN401
+    ) -> None:
+        self._writer = blocks.BlockWriter(secret, key, lengths=True)
+        self._items, self._home, self._progress = items, home, progress
+        self.count = 0
+        self.index: tuple[int, int] | None = None
+        self.seen: set[str] = set()
+
+    def pieces(self) -> Iterator[bytes]:
+        for entry in self._entries():
+            piece = self._writer.add(self.count, entry)
+            self.count += 1
+            if piece:
+                if self._progress is not None:
+                    self._progress(self.count)
+                yield piece
+        yield self._writer.finish()
+        self.index = self._writer.index
+
+    def _entries(self) -> Iterator[bytes]:
+        iterator = iter(self._items)
+        number = 0
+        while True:
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            except Exception as error:
+                problem = f"the items of --map raised {type(error).__name__}: {error}"
+                raise CaptureError(problem, context=f"item {number}", way_out="nothing was started") from error
+            yield pack_value(item, home=self._home, seen=self.seen)
+            number += 1
+

@@ -1,0 +1,54 @@
+"""``python -m burst_magic.worker``: reads its birth from stdin (an inherited pipe), joins, works, ends.
+
+The template that forks slots starts first, before the key is read and before obstore brings threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+
+
+def main() -> int:
+    """One worker's life; returns the exit code."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # "there is news" is no reason to end before it can be heard
+    parser = argparse.ArgumentParser(prog="python -m burst_magic.worker")
+    parser.add_argument("--cwd", default="", help="where tasks run")
+    options = parser.parse_args()
+    sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}]
+
+    from burst_magic.worker.template import Template
+
+    template = Template.start(options.cwd or None)
+    words = json.loads(sys.stdin.buffer.read())
+    sys.stdin.close()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
+
+    from burst_magic.stores import open_store
+    from burst_magic.worker.supervisor import Birth, join
+
+    birth = Birth(
+        store=words["store"],
+        sid=words["sid"],
+        secret=bytes.fromhex(words["secret"]),
+        token=words["token"],
+        wid=words["wid"],
+        number=words["number"],
+        handle=words["handle"],
+    )
+    credentials = None
+    if words["credentials"]:
+        from burst_magic.stores.command import from_command
+
+        credentials = from_command(words["credentials"])
+    cause = join(birth, open_store(birth.store, credentials=credentials), template)
+    logging.getLogger(__name__).warning("ended: %s", cause.value)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

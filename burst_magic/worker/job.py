@@ -1,0 +1,77 @@
+"""What a worker needs of a job: the verified payload, its big buffers as files, and its items by range."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from pathlib import Path
+
+from burst_magic.errors import SignatureError
+from burst_magic.payload import Envelope
+from burst_magic.protocol import blocks, keys, sign
+from burst_magic.protocol.model import Job
+from burst_magic.stores.carry import Carrier
+
+_PART = 64 << 20  # bytes of a blob fetched at a time
+
+
+class JobFiles:
+    """One job on this machine. Everything is verified before it is handed on.
+
+    Args:
+        carrier: the store, with the session's key.
+        sid: the session.
+        job: its record.
+        scratch: a folder of this worker's own.
+    """
+
+    def __init__(self, carrier: Carrier, sid: str, job: Job, scratch: Path) -> None:
+        self._carrier, self._scratch = carrier, scratch
+        self._keys = keys.SessionKeys(sid).job(job.jid)
+        self._secret = carrier.secret or b""
+        sealed = carrier.fetch(self._keys.payload)
+        self.envelope_bytes = sign.unseal(self._secret, self._keys.payload, sealed)
+        envelope = Envelope.from_bytes(self.envelope_bytes)
+        self.blobs = tuple(str(self._blob(sha256, size)) for sha256, size in envelope.blobs)
+        self.bundle = str(self._blob(envelope.bundle)) if envelope.bundle else ""
+        self._index: tuple[blocks.Block, ...] = ()
+        if job.items is not None:
+            offset, length = job.items
+            index = carrier.fetch(self._keys.items, start=offset, end=offset + length)
+            self._index = blocks.read_index(self._secret, self._keys.items, index)
+
+    def entries(self, task: int) -> tuple[int, list[memoryview]]:
+        """The items of the block that holds ``task``: (first task, entries)."""
+        block = blocks.find_block(self._index, task)
+        data = self._carrier.fetch(self._keys.items, start=block.offset, end=block.offset + block.length)
+        body = blocks.open_block(self._secret, self._keys.items, block, data)
+        return block.first, blocks.split_entries(block, body)
+
+    def _blob(self, sha256: str, size: int | None = None) -> Path:
+        """A blob as a file: the store's own where it is a folder here, else fetched once."""
+        key = keys.blob(sha256)
+        path = self._carrier.store.path(key)
+        if path is None or not path.exists():
+            path = self._scratch / sha256
+            if not path.exists():
+                self._fetch(key, path, size)
+        _verify(path, sha256, key)
+        return path
+
+    def _fetch(self, key: str, path: Path, size: int | None) -> None:
+        draft = path.with_suffix(".part")
+        with draft.open("wb") as file:
+            if size is None:
+                file.write(self._carrier.fetch(key))
+            for start in range(0, size or 0, _PART):
+                file.write(self._carrier.fetch(key, start=start, end=min(start + _PART, size or 0)))
+        draft.rename(path)
+
+
+def _verify(path: Path, sha256: str, key: str) -> None:
+    digest = hashlib.sha256()
+    if path.stat().st_size:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            digest.update(view)
+    if digest.hexdigest() != sha256:
+        raise SignatureError("a blob in the store is not what its name says; it was not read", context=key)

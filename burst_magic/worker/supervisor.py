@@ -1,0 +1,509 @@
+"""The worker's driver: carries out what the pure machine decides, between the store and the slots.
+
+One loop owns all state. Store calls run in a few threads and come back as events; slots are child processes
+that talk through pipes. User code never runs here, and the session's key never leaves here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import random
+import secrets
+import selectors
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from burst_magic.errors import BurstError, StoreError
+from burst_magic.protocol import blocks, keys
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.model import ClaimKey, EndCause, Heartbeat, Job, Manifest, Outcome, OutcomeKind, SlotView
+from burst_magic.protocol.records import pack_outcome
+from burst_magic.protocol.worker import WorkerMachine
+from burst_magic.stores.base import Store
+from burst_magic.stores.carry import Carrier
+from burst_magic.worker.job import JobFiles
+from burst_magic.worker.slot import Died, JobCode, Packed, Ready, Slot, death_outcome
+from burst_magic.worker.template import Template
+
+_LOG = logging.getLogger(__name__)
+_THREADS = 4
+_COALESCE = 0.002  # seconds: outcomes of tiny tasks are read together, not one wake-up each
+_AHEAD = 2  # items blocks kept ready for a slot
+_SKEW_EVERY, _SKEW_MIN = 20, 2.0  # beats; seconds (S3 tells time in whole seconds)
+_TICK = 0.25  # seconds between looks at a busy slot, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """Who this worker is; ``launchers.Start`` as it came through the pipe."""
+
+    store: str
+    sid: str
+    secret: bytes = field(repr=False)
+    token: str
+    wid: str
+    number: int | None
+    handle: str
+
+
+@dataclass(slots=True)
+class _Work:
+    """A range while a slot runs it: which items it was given, which outcomes are not yet published."""
+
+    job: str
+    claim: ClaimKey
+    done: int
+    stop: int
+    fed: int
+    fetching: bool = False
+    first: int = 0  # the task of records[0]
+    records: list[bytes] = field(default_factory=list)
+    held: int = 0
+
+
+@dataclass(slots=True)
+class _SlotState:
+    slot: Slot
+    work: _Work | None = None
+    loaded: set[str] = field(default_factory=set)
+    ending: str = ""  # "", "drain", "kill"
+    overdue: bool = False  # killed for its time limit
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """Items for a slot are here (entries None: the cell runs once), or the job cannot be had."""
+
+    slot: int
+    work: _Work
+    first: int
+    entries: list[memoryview] | None
+    problem: BurstError | None = None
+
+
+class Supervisor:
+    """One worker.
+
+    Args:
+        birth: who it is.
+        template: forks slots; started before any of this was known.
+        store: the session's store.
+        manifest: the session.
+    """
+
+    def __init__(self, birth: Birth, template: Template, store: Store, manifest: Manifest) -> None:
+        self._birth, self._template, self._manifest = birth, template, manifest
+        self._stopping = threading.Event()
+        self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
+        self._store = store
+        self._scratch = Path(tempfile.mkdtemp(prefix="burst-worker-"))
+        self._machine = WorkerMachine(
+            manifest=manifest,
+            wid=birth.wid,
+            number=birth.number,
+            token=birth.token,
+            now=time.monotonic(),
+            wall=time.time(),
+            nonce=lambda: secrets.token_hex(8),
+            chance=random.Random(birth.wid),  # noqa: S311 - spreads workers, no secret
+        )
+        self._events: queue.SimpleQueue[fx.Event | _Fetched] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], fx.Event | _Fetched | None] | None] = queue.SimpleQueue()
+        self._wake_out, self._wake_in = os.pipe()
+        os.set_blocking(self._wake_in, False)
+        os.set_blocking(self._wake_out, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._slots: dict[int, _SlotState] = {}
+        self._works: dict[tuple[str, ClaimKey], _Work] = {}
+        self._jobs: dict[str, Job] = {}
+        self._files: dict[str, JobFiles] = {}
+        self._files_lock = threading.Lock()
+        self._exit: EndCause | None = None
+        self._tick = min(_TICK, max(0.01, manifest.floor / 2))
+        self._beats_since_skew = _SKEW_EVERY
+
+    # --- the loop ----------------------------------------------------------------------------------------
+
+    def run(self) -> EndCause:
+        """Works until the machine says that it is over."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: self._post(fx.Terminate()))
+        signal.signal(signal.SIGUSR1, lambda *_: self._post(fx.Poke()))
+        threads = [threading.Thread(target=self._serve_calls, daemon=True) for _ in range(_THREADS)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(self._manifest.slots):
+                self._open_slot(number)
+            self._step(fx.Tick())
+            while self._exit is None:
+                self._turn()
+            return self._exit
+        finally:
+            self._stopping.set()
+            for _ in threads:
+                self._calls.put(None)
+            for state in self._slots.values():
+                state.slot.kill()
+            self._template.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _turn(self) -> None:
+        """Waits for something, then tells the machine."""
+        now = time.monotonic()
+        wait = max(0.0, self._machine.wake - now)
+        if any(state.work is not None or state.ending for state in self._slots.values()):
+            wait = min(wait, self._tick)  # outcomes of tiny tasks lie in shared memory and wake nobody
+        ready = {key.fd for key, _ in self._selector.select(wait)}
+        self._drain_wake()
+        while not self._events.empty():
+            event = self._events.get()
+            if isinstance(event, _Fetched):
+                self._feed(event)
+            else:
+                self._step(event)
+        for number in list(self._slots):
+            self._read_slot(number)
+        self._watch_slots(time.monotonic())
+        if time.monotonic() >= self._machine.wake:
+            self._step(fx.Tick())
+        if ready and self._exit is None:
+            time.sleep(_COALESCE)
+
+    def _step(self, event: fx.Event) -> None:
+        if isinstance(event, fx.Got) and isinstance(event.record, Job):
+            self._jobs[event.record.jid] = event.record
+        for effect in self._machine.step(event, time.monotonic()):
+            self._do(effect)
+
+    def _do(self, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.List | fx.Read | fx.Create):
+            self._call(lambda: self._carrier.carry(effect))
+        elif isinstance(effect, fx.Beat):
+            body = self._heartbeat(effect)
+            self._call(lambda: self._beat(effect.key, body))
+        elif isinstance(effect, fx.Run):
+            self._run(effect)
+        elif isinstance(effect, fx.Publish):
+            work = self._works[effect.job, effect.segment.claim]
+            begin, end = effect.segment.start - work.first, effect.segment.stop - work.first
+            chosen = work.records[begin:end]
+            self._call(lambda: self._publish(effect, chosen))
+        elif isinstance(effect, fx.Truncate):
+            self._truncate(effect)
+        elif isinstance(effect, fx.Drain | fx.Kill):
+            self._stop_slot(effect.slot, "drain" if isinstance(effect, fx.Drain) else "kill")
+        elif isinstance(effect, fx.Forget):
+            self._forget(effect)
+        elif isinstance(effect, fx.Exit):
+            self._exit = effect.cause
+
+    # --- the store, in threads ---------------------------------------------------------------------------
+
+    def _call(self, call: Callable[[], fx.Event | _Fetched | None]) -> None:
+        self._calls.put(call)
+
+    def _serve_calls(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                event = call()
+            except BurstError as fault:
+                _LOG.error("%s", fault)  # noqa: TRY400 - it says where and what
+                continue
+            if event is not None:
+                self._post(event)
+
+    def _post(self, event: fx.Event | _Fetched) -> None:
+        self._events.put(event)
+        try:
+            os.write(self._wake_in, b"!")
+        except BlockingIOError:  # the pipe is full of wake-ups already
+            return
+
+    def _drain_wake(self) -> None:
+        try:
+            while os.read(self._wake_out, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _publish(self, effect: fx.Publish, chosen: list[bytes]) -> fx.Published:
+        key = keys.SessionKeys(self._manifest.sid).job(effect.job).segment(effect.segment)
+        entries = zip(range(effect.segment.start, effect.segment.stop), chosen, strict=True)
+        data = b"".join(blocks.write_blocks(self._birth.secret, key, entries, lengths=False))
+        return fx.Published(effect.job, effect.segment, self._carrier.create(key, data))
+
+    def _heartbeat(self, effect: fx.Beat) -> Heartbeat:
+        views = []
+        for state in self._slots.values():
+            running = state.slot.now_running()
+            if running is None:
+                views.append(SlotView())
+                continue
+            job, task, since = running
+            since_wall = time.time() - (time.monotonic() - since)
+            views.append(
+                SlotView(
+                    job=job, task=task, since=since_wall, memory_mb=state.slot.memory_mb(), output=state.slot.tail()
+                )
+            )
+        return Heartbeat(
+            worker=effect.worker,
+            number=effect.number,
+            at=time.time(),
+            token=self._birth.token,
+            handle=self._birth.handle,
+            slots=tuple(views),
+        )
+
+    def _beat(self, key: str, body: Heartbeat) -> fx.Beaten:
+        before = time.time()
+        try:
+            self._store.put(key, self._carrier.encode(body, key))
+        except StoreError as fault:
+            _LOG.warning("%s", fault)
+            return fx.Beaten(fx.Wrote.UNKNOWN)
+        self._beats_since_skew += 1
+        if self._beats_since_skew < _SKEW_EVERY:
+            return fx.Beaten(fx.Wrote.DONE)
+        self._beats_since_skew = 0
+        return fx.Beaten(fx.Wrote.DONE, self._skew(key, before))
+
+    def _skew(self, key: str, before: float) -> float | None:
+        """The store's clock minus ours, from the last-modified of our own heartbeat."""
+        listed = self._store.list(key.rpartition("/")[0], after=key[:-1], limit=1)
+        if not listed or listed[0].key != key:
+            return None
+        skew = listed[0].modified - before
+        return skew if abs(skew) >= _SKEW_MIN else None
+
+    # --- running -----------------------------------------------------------------------------------------
+
+    def _open_slot(self, number: int) -> None:
+        slot = self._template.slot(number)
+        self._slots[number] = _SlotState(slot=slot)
+        self._selector.register(slot.fileno(), selectors.EVENT_READ)
+
+    def _run(self, effect: fx.Run) -> None:
+        work = _Work(
+            job=effect.job,
+            claim=effect.claim,
+            done=effect.start,
+            stop=effect.stop,
+            fed=effect.start,
+            first=effect.start,
+        )
+        self._works[effect.job, effect.claim] = work
+        self._slots[effect.slot].work = work
+        self._fetch_more(effect.slot, work)
+
+    def _fetch_more(self, number: int, work: _Work) -> None:
+        if work.fetching or work.fed >= work.stop:
+            return
+        work.fetching = True
+        self._call(lambda: self._fetch(number, work))
+
+    def _fetch(self, number: int, work: _Work) -> _Fetched:
+        """The payload when the job is new here, and the next items."""
+        job = self._jobs[work.job]
+        try:
+            with self._files_lock:
+                if job.jid not in self._files:
+                    self._files[job.jid] = JobFiles(self._carrier, self._manifest.sid, job, self._scratch)
+            if job.items is None:
+                return _Fetched(number, work, 0, None)
+            first, entries = self._files[job.jid].entries(work.fed)
+        except BurstError as problem:
+            return _Fetched(number, work, work.fed, None, problem)
+        return _Fetched(number, work, first, entries)
+
+    def _feed(self, fetched: _Fetched) -> None:
+        work, state = fetched.work, self._slots[fetched.slot]
+        work.fetching = False
+        if state.work is not work or state.ending:
+            return
+        if fetched.problem is not None:
+            self._refuse(fetched)
+            return
+        if work.job not in state.loaded:
+            state.slot.load(self._code(work.job))
+            state.loaded.add(work.job)
+        if fetched.entries is None:
+            state.slot.run(work.job, work.fed, None, work.stop - work.fed)
+            work.fed = work.stop
+            return
+        end = min(work.stop, fetched.first + len(fetched.entries))
+        chosen = fetched.entries[work.fed - fetched.first : end - fetched.first]
+        state.slot.run(work.job, work.fed, blocks.join_entries(chosen), len(chosen))
+        work.fed = end
+        self._top_up(fetched.slot, state, len(fetched.entries))
+
+    def _top_up(self, number: int, state: _SlotState, block: int = 1) -> None:
+        work = state.work
+        if work is not None and not state.ending and work.fed - work.done < _AHEAD * max(1, block):
+            self._fetch_more(number, work)
+
+    def _refuse(self, fetched: _Fetched) -> None:
+        """The job's bytes cannot be believed or had: every task of the range says why, none is run."""
+        work = fetched.work
+        for task in range(work.done, work.stop):
+            outcome = Outcome(
+                task=task,
+                kind=OutcomeKind.ERROR,
+                error=type(fetched.problem).__name__,
+                message=str(fetched.problem),
+            )
+            self._take(fetched.slot, task, pack_outcome(outcome))
+        self._tell_progress(fetched.slot, tuple(range(work.stop - len(work.records), work.stop)))
+
+    def _code(self, jid: str) -> JobCode:
+        job, files = self._jobs[jid], self._files[jid]
+        return JobCode(
+            jid=jid,
+            envelope=files.envelope_bytes,
+            blobs=files.blobs,
+            bundle=files.bundle,
+            seed=job.seed,
+            fresh=job.fresh,
+            timeout=job.timeout,
+            retries=job.retries,
+            setenv=self._manifest.setenv,
+        )
+
+    def _read_slot(self, number: int) -> None:
+        state = self._slots[number]
+        failed: list[int] = []
+        took = False
+        for message in state.slot.read():
+            if isinstance(message, Packed):
+                if state.work is not None and message.jid == state.work.job:
+                    took = self._take(number, message.task, message.record) or took
+                    if message.failed:
+                        failed.append(message.task)
+            elif isinstance(message, Ready):
+                self._slot_ready(number)
+            else:
+                if took:
+                    self._tell_progress(number, tuple(failed))
+                self._slot_died(number, message)
+                return
+        if took:
+            self._tell_progress(number, tuple(failed))
+
+    def _take(self, number: int, task: int, record: bytes) -> bool:
+        """An outcome; anything but the next task of the range is not its business."""
+        work = self._slots[number].work
+        if work is None or task != work.done or task >= work.stop:
+            return False
+        work.records.append(record)
+        work.held += len(record)
+        work.done += 1
+        return True
+
+    def _tell_progress(self, number: int, failed: tuple[int, ...]) -> None:
+        state = self._slots[number]
+        work = state.work
+        if work is None:
+            return
+        self._step(fx.Progress(number, work.job, work.claim, work.done, failed, work.held))
+        if state.work is work and work.done >= work.stop:
+            state.work = None
+        else:
+            self._top_up(number, state)
+
+    def _forget(self, effect: fx.Forget) -> None:
+        work = self._works.get((effect.job, effect.claim))
+        if work is None:
+            return
+        cut = max(0, effect.upto - work.first)
+        work.held -= sum(map(len, work.records[:cut]))
+        del work.records[:cut]
+        work.first += cut
+        if work.first >= work.stop:
+            del self._works[effect.job, effect.claim]
+
+    # --- stopping, limits and deaths ----------------------------------------------------------------------
+
+    def _truncate(self, effect: fx.Truncate) -> None:
+        if effect.slot in self._slots and (work := self._slots[effect.slot].work) is not None:
+            work.stop = min(work.stop, effect.stop)
+            self._slots[effect.slot].slot.stop_at(work.job, work.stop)
+
+    def _stop_slot(self, number: int, how: str) -> None:
+        state = self._slots[number]
+        if state.ending in {"kill", how}:
+            return
+        state.ending = how
+        if how == "kill":
+            state.slot.kill()
+        elif state.work is None or state.work.job not in state.loaded:
+            self._tell_stopped(number)
+        else:
+            state.slot.stop_at(state.work.job, 0)
+
+    def _watch_slots(self, now: float) -> None:
+        for state in self._slots.values():
+            overdue = state.slot.overdue(now)
+            if overdue is not None and not state.overdue:
+                state.overdue = True
+                state.slot.kill(overdue=overdue)
+            state.slot.bound_output()
+
+    def _tell_stopped(self, number: int) -> None:
+        state = self._slots[number]
+        work, state.work, state.ending = state.work, None, ""
+        if work is not None:
+            work.stop = work.done
+            self._step(fx.Stopped(number, work.job, work.claim, work.done))
+
+    def _slot_ready(self, number: int) -> None:
+        """It has done all that it was asked."""
+        state = self._slots[number]
+        if state.ending == "drain":
+            self._tell_stopped(number)
+        elif state.work is None:
+            self._step(fx.SlotReady(number))
+        else:
+            self._fetch_more(number, state.work)
+
+    def _slot_died(self, number: int, died: Died) -> None:
+        """The task that ran has an outcome; the rest of the range goes on in a new child."""
+        state = self._slots[number]
+        self._selector.unregister(state.slot.fileno())
+        state.slot.close()
+        if died.culprit is not None and state.work is not None and died.culprit == (state.work.job, state.work.done):
+            self._take(number, state.work.done, pack_outcome(death_outcome(died)))
+            self._tell_progress(number, (state.work.done - 1,))
+        if state.ending:
+            self._tell_stopped(number)
+        if state.work is not None:
+            state.work.fed = state.work.done
+        self._open_slot(number)
+        self._slots[number].work = state.work
+
+
+def join(birth: Birth, store: Store, template: Template) -> EndCause:
+    """Joins the session and works until it is over; a session that is gone is no error."""
+    key = keys.SessionKeys(birth.sid).manifest
+    carrier = Carrier(store, birth.secret, _sleep)
+    got = carrier.carry(fx.Read(key, Manifest))
+    manifest = got.record if isinstance(got, fx.Got) else None
+    if not isinstance(manifest, Manifest):
+        _LOG.warning("the session is gone: %s", birth.sid)
+        template.close()
+        return EndCause.EXPIRED
+    return Supervisor(birth, template, store, manifest).run()
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
