@@ -1,0 +1,7 @@
+"""``python -m burst_magic`` is ``burst``."""
+
+import sys
+
+from burst_magic.cli import main
+
+sys.exit(main())

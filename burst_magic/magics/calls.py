@@ -1,0 +1,168 @@
+"""What was typed, as values: one small frozen dataclass for each verb.
+
+Settings (``--workers``, ``--deadline`` …) stay the text that was typed, checked: ``config.load(call.settings)``
+puts them above the other layers. Everything else is parsed: durations are seconds, money is micro-dollars.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from burst_magic.plan.planner import Wishes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One verb with its arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Help(Call):
+    """``--help``: the text to show instead of doing anything."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurstCall(Call):
+    """``%%burst``.
+
+    Attributes:
+        map: EXPR, ``x in xs`` or ``i, row in df.iterrows()``; empty: the cell runs once.
+        setenv: (name, value); the value is ``None`` where the kernel's own is meant.
+        settings: key of ``config.Settings`` -> what was typed.
+    """
+
+    map: str = ""
+    out: str = ""
+    wait: bool = False
+    name: str = ""
+    gpus: int = 0
+    instance_type: str = ""
+    env: str = "sync"
+    include: tuple[str, ...] = ()
+    setenv: tuple[tuple[str, str | None], ...] = ()
+    dry_run: bool = False
+    session: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wishes(self) -> Wishes:
+        """What only a cloud can fulfil, for ``plan``."""
+        return Wishes(gpus=self.gpus, instance_type=self.instance_type, env=self.env)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusCall(Call):
+    """``%burst_status``."""
+
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectCall(Call):
+    """``%burst_collect``; ``errors`` is raise, return or skip."""
+
+    id: str = ""
+    nowait: bool = False
+    timeout: float | None = None
+    errors: str = "raise"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachCall(Call):
+    """``%burst_attach``."""
+
+    id: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsCall(Call):
+    """``%burst_sessions``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsCall(Call):
+    """``%burst_logs``; ``lines`` is ``-n``."""
+
+    id: str = ""
+    task: int | None = None
+    worker: str = ""
+    follow: bool = False
+    lines: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleCall(Call):
+    """``%burst_scale``."""
+
+    workers: int
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendCall(Call):
+    """``%burst_extend``: a later deadline (seconds from now on), a larger budget (micro-dollars), or both."""
+
+    duration: float | None = None
+    id: str = ""
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelCall(Call):
+    """``%burst_cancel``."""
+
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupCall(Call):
+    """``%burst_cleanup``; ``blobs`` (terminal only) removes what no session needs any more."""
+
+    id: str = ""
+    force: bool = False
+    blobs: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostCall(Call):
+    """``%burst_cost``."""
+
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigCall(Call):
+    """``%burst_config``: what to write; empty: show."""
+
+    changes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorCall(Call):
+    """``%burst_doctor``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectCall(Call):
+    """``burst inspect``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchCall(Call):
+    """``burst watch``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCall(Call):
+    """``burst key show``."""
+
+    id: str

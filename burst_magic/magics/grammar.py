@@ -1,0 +1,210 @@
+"""From what was typed to a call: the grammar of ``%%burst``, the line magics and ``burst``.
+
+A line is split as a shell would, except that an option such as ``--map`` takes its text as it stands, up to the
+next `` --option`` outside quotes. Every mistake is one line: an ``OptionError`` that names the option.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from burst_magic import config
+from burst_magic.errors import OptionError
+from burst_magic.magics import calls
+from burst_magic.magics.helptext import help_text
+from burst_magic.magics.options import VERBS, Argument, Option, Reader, Verb, options, verb
+
+_PIECE = r"""(?:[^\s'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
+_WORD = re.compile(rf"{_PIECE}+")
+_REST = re.compile(rf"(?:(?!\s--[a-zA-Z])(?:\s|{_PIECE}))*")
+_QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""")
+
+# What belongs to a session from its beginning, and cannot be said again with --session.
+OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "cpu", "memory", "arch", "slots")
+
+
+def parse_line(name: str, line: str) -> calls.Call:
+    """A magic's line.
+
+    Args:
+        name: of the verb, ``burst`` for the cell magic.
+        line: what follows the magic's name, unexpanded.
+
+    Raises:
+        OptionError: one clear line.
+    """
+    spec = verb(name)
+    return _build(spec, _scan(spec, line), terminal=False)
+
+
+def parse_argv(argv: Sequence[str]) -> calls.Call:
+    """The arguments of the ``burst`` command, verb first, as the shell split them.
+
+    Raises:
+        OptionError: one clear line.
+    """
+    spec, rest = _verb_of(argv)
+    return _build(spec, list(rest), terminal=True)
+
+
+def _verb_of(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
+    for spec in VERBS:
+        words = spec.command.split()[1:]
+        if words and list(argv[: len(words)]) == words:
+            return spec, argv[len(words) :]
+    have = tuple(spec.command.removeprefix("burst ") for spec in VERBS if spec.command)
+    raise OptionError(f"burst {argv[0]}: not in this version" + _instead(argv[0], have, f"have: {', '.join(have)}"))
+
+
+def _scan(spec: Verb, line: str) -> list[str]:
+    """The line's words, unquoted; an option that takes the rest is followed by its text as one word."""
+    greedy = {option.name for option in options(spec.name) if option.rest}
+    words: list[str] = []
+    position = 0
+    while rest := line[position:].lstrip():
+        position = len(line) - len(rest)
+        name = re.match(r"--[\w-]+", rest)
+        if name and name[0] in greedy and (rest[name.end() :] + " ")[0] in "= \t":
+            start = position + name.end()
+            text = _REST.match(line, start)
+            position = text.end() if text else start
+            _closed(line, position)
+            value = line[start:position].strip()
+            value = value.removeprefix("=").strip()
+            words += [name[0] + "=" + _whole_quote(value)] if value else [name[0]]
+            continue
+        word = _WORD.match(line, position)
+        position = word.end() if word else position
+        _closed(line, position)
+        words.append(_unquote(line[len(line) - len(rest) : position]))
+    return words
+
+
+def _closed(line: str, position: int) -> None:
+    """What stopped a match must be a blank or the end: anything else is a quote without its partner."""
+    if position < len(line) and not line[position].isspace():
+        raise OptionError(f"a quote is not closed: {line[position:].rstrip()}")
+
+
+def _unquote(word: str) -> str:
+    return _QUOTED.sub(lambda match: re.sub(r"\\(.)", r"\1", match[1] or match[2] or ""), word)
+
+
+def _whole_quote(text: str) -> str:
+    """``"x in xs"`` is x in xs; ``"a" + "b"`` stays what it is."""
+    match = _QUOTED.fullmatch(text)
+    return (match[1] or match[2] or "") if match else text
+
+
+def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
+    if "--help" in words or "-h" in words:
+        return calls.Help(text=help_text(spec, terminal=terminal))
+    title = spec.command if terminal else spec.magic
+    table = {option.name: option for option in options(spec.name, terminal=terminal)}
+    given: dict[str, Any] = {}
+    plain: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word.startswith("-") and len(word) > 1:
+            name, mark, value = word.partition("=")
+            option = _known(table, name, title)
+            _take(given, option, value if mark else _value(option, words, table), mark=bool(mark))
+        else:
+            plain.append(word)
+    _place(given, spec, plain, title)
+    _check(spec, given, title)
+    return spec.call(**given)
+
+
+def _known(table: dict[str, Option], name: str, title: str) -> Option:
+    if name in table:
+        return table[name]
+    raise OptionError(f"{name}: not in this version" + _instead(name, tuple(table), f"{title} --help lists what is"))
+
+
+def _instead(word: str, choices: tuple[str, ...], otherwise: str) -> str:
+    """``; did you mean …?``: the dashes do not count, or every option would be near to every other."""
+    bare = {choice.strip("-"): choice for choice in choices}
+    guess = bare.get(config.nearest(word.strip("-"), tuple(bare)))
+    return f"; did you mean {guess}?" if guess else f" ({otherwise})"
+
+
+def _value(option: Option, words: list[str], table: dict[str, Option]) -> str:
+    """The word after an option that wants one."""
+    if option.flag:
+        return ""
+    if not words or words[0].startswith("--") or words[0] in table:
+        raise OptionError(f"{option.name}: a value is missing ({option.usage})")
+    return words.pop(0)
+
+
+def _take(given: dict[str, Any], option: Option, text: str, *, mark: bool) -> None:
+    """Reads one option into the call's fields."""
+    if option.flag and mark:
+        raise OptionError(f"{option.name}: takes no value (got {text!r})")
+    if not option.flag and not text:
+        raise OptionError(f"{option.name}: a value is missing ({option.usage})")
+    if option.many:
+        given[option.target] = (*given.get(option.target, ()), _read(option.read, option.name, text))
+        return
+    values = given.setdefault("settings", {}) if option.setting else given
+    key = option.setting or option.target
+    if key in values:
+        raise OptionError(f"{option.name}: given twice")
+    if option.setting:
+        config.parse(key, text, where=option.name)
+        values[key] = text
+    else:
+        values[key] = True if option.flag else _read(option.read, option.name, text)
+
+
+def _read(read: Reader, where: str, text: str) -> object:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise OptionError(f"{where}: {error}") from None
+
+
+def _place(given: dict[str, Any], spec: Verb, plain: list[str], title: str) -> None:
+    """Gives the words without dashes to the verb's arguments, in order."""
+    if spec.name == "config":
+        given["changes"] = dict(_change(word) for word in plain)
+        return
+    for argument in spec.arguments:
+        if plain and (not argument.skip or _reads(argument, plain[0])):
+            given[argument.field] = _read(argument.read, f"{title} {argument.metavar}", plain.pop(0))
+        elif argument.required:
+            raise OptionError(f"{title}: {argument.metavar} is missing")
+    if plain and spec.place == "cell":
+        raise OptionError(f"{title} takes options only, not {plain[0]!r}; did you mean --map {plain[0]}?")
+    if plain:
+        raise OptionError(f"{title}: {plain[0]!r} is one word too many")
+
+
+def _change(word: str) -> tuple[str, str]:
+    key, mark, value = word.partition("=")
+    if not mark or not key:
+        raise OptionError(f"{word!r} is not key=value")
+    return key, value
+
+
+def _reads(argument: Argument, word: str) -> bool:
+    try:
+        argument.read(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
+    """What no single option can see."""
+    if spec.name == "extend" and not {"duration", "budget"} & given.keys():
+        raise OptionError(f"{title}: a duration (1h), --budget, or both")
+    if spec.name == "cleanup" and given.get("blobs") and (given.get("id") or given.get("force")):
+        raise OptionError("--blobs: concerns the whole store; without ID and --force")
+    if given.get("session"):
+        for key in OF_THE_SESSION:
+            if key in given.get("settings", {}):
+                raise OptionError(f"--{key}: belongs to the session and cannot change with --session")

@@ -1,0 +1,153 @@
+"""Completion: what is offered, and that a real IPython shell offers it."""
+
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+
+from burst_magic.magics.complete import offer, register, session_ids, unregister
+
+IDS = ["20260102-000000-abcdefgh", "fit"]
+
+
+def words(line, **more):
+    made = offer(line, ids=lambda: IDS, names=lambda word: ["xs", "xylophones", "items"], **more)
+    return made and (made.fragment, *made.words)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("%%burst --wo", ("--wo", "--workers")),
+        ("%%burst --workers 4 --o", ("--o", "--out")),
+        ("%%burst --map x in xs if x --o", ("--o", "--out")),
+        ("%%burst --map x", ("x", "xs", "xylophones")),
+        ("%%burst --map=x", ("x", "xs", "xylophones")),
+        ("%%burst --map i, x in enumerate(xy", ("xy", "xylophones")),
+        ("%%burst --launcher ", ("", "local")),
+        ("%%burst --arch a", ("a", "arm64")),
+        ("%%burst --arch=", ("", "x86_64", "arm64")),
+        ("%%burst --env s", ("s", "sync")),
+        ("%%burst --session ", ("", *IDS)),
+        ("%%burst --session=f", ("f", "fit")),
+        ("%burst_status ", ("", *IDS, "--help")),
+        ("%burst_status 2026", ("2026", IDS[0])),
+        ("%burst_status --", ("--", "--help")),
+        ("  x = %burst_collect --errors r", ("r", "raise", "return")),
+        ("x=%burst_collect --errors=s", ("s", "skip")),
+        ("%burst_collect fit --n", ("--n", "--nowait")),
+        ("%burst_logs -", ("-", "--task", "--worker", "--follow", "-n", "--help")),
+        ("%burst_config wo", ("wo", "workers=")),
+        ("%burst_config workers=4 arch=a", ("a", "arm64")),
+        ("%burst_config launcher=", ("", "local")),
+        ("%burst_sessions ", ("", "--help")),
+    ],
+)
+def test_what_fits_is_offered(line, offered):
+    assert words(line) == offered
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "%%burst",  # IPython completes the names of magics
+        "%burst_st",
+        "%%burst --map ",  # any name may follow
+        "%%burst --map xs.",
+        "%%burst --map xs.x",
+        "%%burst --map 1x",
+        "%%burst --out r",
+        "%%burst --workers ",
+        "%%burst --gp",  # hidden
+        "%%burst --launcher f",
+        "%%timeit --wo",
+        "%burst_setup --",
+        "%burst_inspect ",
+        "%%burst_status ",
+        "burst_status ",
+        "print('%burst_status",
+        "",
+    ],
+)
+def test_where_nothing_of_ours_fits_nothing_is_offered(line):
+    assert words(line) is None
+
+
+def test_everything_is_offered_after_the_cells_name_and_nothing_twice():
+    offered = words("%%burst ")
+    assert "--workers" in offered
+    assert "--gpus" not in offered
+    assert "--workers" not in words("%%burst --workers 4 --")
+    assert "--include" in words("%%burst --include a --")
+
+
+def test_the_cell_magic_stands_in_the_first_line_only():
+    assert words("%%burst --wo", first=False) is None
+    assert words("%burst_collect --no", first=False) == ("--no", "--nowait")
+
+
+def test_ids_and_names_are_read_from_the_session_list_newest_first(tmp_path):
+    path = tmp_path / "sessions.jsonl"
+    assert session_ids(path) == []
+    path.write_text(
+        '{"id": "a", "name": "fit"}\n{"id": "b", "name": ""}\n{"id": "c"}\n[1]\n{"id": "torn', encoding="utf-8"
+    )
+    assert session_ids(path) == ["c", "b", "a", "fit"]
+
+
+def test_of_a_long_session_list_only_the_end_is_read(tmp_path):
+    path = tmp_path / "sessions.jsonl"
+    path.write_text("".join(f'{{"id": "s{number:06}"}}\n' for number in range(20_000)), encoding="utf-8")
+    ids = session_ids(path)
+    assert ids[0] == "s019999"
+    assert 1000 < len(ids) < 5000
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """A real IPython shell with the matcher."""
+    made = InteractiveShell(ipython_dir=str(tmp_path))
+    made.history_manager.enabled = False
+    register(made)
+    made.user_ns["itemlist"] = [1]
+    yield made
+    made.atexit_operations()
+    InteractiveShell.clear_instance()
+
+
+def completions(shell, text):
+    """What a kernel answers to a complete_request: (start, text)."""
+    with provisionalcompleter():
+        return [(each.start, each.text) for each in shell.Completer.completions(text, len(text))]
+
+
+@pytest.mark.filterwarnings(
+    "ignore:.*Completer.complete:PendingDeprecationWarning"
+)  # what `shell.complete` still calls
+@pytest.mark.parametrize("jedi", [True, False])
+@pytest.mark.parametrize(
+    ("line", "fragment", "first"),
+    [
+        ("%%burst --wo", "--wo", "--workers"),
+        ("%%burst --arch=a", "a", "arm64"),
+        ("x = %burst_collect --errors s", "s", "skip"),
+        ("%burst_config wo", "wo", "workers="),
+    ],
+)
+def test_a_real_shell_completes_options_and_values(shell, jedi, line, fragment, first):
+    shell.Completer.use_jedi = jedi
+    assert shell.complete(None, line, len(line)) == (fragment, [first])
+    assert completions(shell, line) == [(len(line) - len(fragment), first)]
+
+
+@pytest.mark.parametrize("jedi", [True, False])
+def test_a_real_shell_completes_names_in_the_expression_of_map_and_in_the_cell(shell, jedi):
+    shell.Completer.use_jedi = jedi
+    assert (14, "itemlist") in completions(shell, "%%burst --map itemli")
+    assert (15, "itemlist") in completions(shell, "%%burst --wait\nitemli")
+
+
+def test_registering_twice_offers_once_and_unregistering_nothing(shell):
+    register(shell)
+    assert completions(shell, "%%burst --wo") == [(8, "--workers")]
+    unregister(shell)
+    assert "--workers" not in [text for _, text in completions(shell, "%%burst --wo")]

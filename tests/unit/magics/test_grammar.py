@@ -1,0 +1,264 @@
+"""The grammar of `%%burst`, the line magics and the command: what is typed, and what it means or why not."""
+
+import pytest
+
+from burst_magic.config import load
+from burst_magic.errors import OptionError, PlanError
+from burst_magic.magics import calls
+from burst_magic.magics.grammar import parse_argv, parse_line
+from burst_magic.plan.planner import refuse
+
+
+@pytest.mark.parametrize(
+    ("line", "expression", "out"),
+    [
+        ("--map items --out r", "items", "r"),
+        ("--map x in xs --out r", "x in xs", "r"),
+        ("--map i, row in df.iterrows() --out r", "i, row in df.iterrows()", "r"),
+        ("--out r --map [x for x in xs if x > 1]", "[x for x in xs if x > 1]", "r"),
+        ('--map "x in xs" --out r', "x in xs", "r"),
+        ("--map 'x in xs' --out=r", "x in xs", "r"),
+        ("--map=range(4) --out r", "range(4)", "r"),
+        ("--map = range(4) --out r", "range(4)", "r"),
+        ('--map="x in xs" --out r', "x in xs", "r"),
+        ('--map "a" + "b --workers 4" --out r', '"a" + "b --workers 4"', "r"),
+        ("--map open('a b.txt').read().split() --out r", "open('a b.txt').read().split()", "r"),
+        ("--map ['it\\'s', 'two'] --out r", "['it\\'s', 'two']", "r"),
+        ("--map x - -y --out r", "x - -y", "r"),
+        ("--map x-- y --out r", "x-- y", "r"),
+        ("--map   range( 3 )   --out   r  ", "range( 3 )", "r"),
+        ("--map a\t--out\tr", "a", "r"),
+        ("--map files['$HOME'] --out r", "files['$HOME']", "r"),
+    ],
+)
+def test_the_text_of_map_runs_to_the_next_option_outside_quotes(line, expression, out):
+    call = parse_line("burst", line)
+    assert (call.map, call.out) == (expression, out)
+
+
+def test_a_whole_line_is_read():
+    line = (
+        "--workers 32 --map items --out squares --wait --name fit --cpu 4 --memory 8GB --arch arm64 --slots 2"
+        " --timeout 5m --retries 1 --deadline 2d --idle 60 --budget 5.00 --env sync --include a.csv --include 'b c.csv'"
+        " --setenv A=1 --setenv B --seed 7 --dry-run --launcher local --store file:///dir"
+    )
+    assert parse_line("burst", line) == calls.BurstCall(
+        map="items",
+        out="squares",
+        wait=True,
+        name="fit",
+        include=("a.csv", "b c.csv"),
+        setenv=(("A", "1"), ("B", None)),
+        dry_run=True,
+        settings={
+            "workers": "32",
+            "cpu": "4",
+            "memory": "8GB",
+            "arch": "arm64",
+            "slots": "2",
+            "timeout": "5m",
+            "retries": "1",
+            "deadline": "2d",
+            "idle": "60",
+            "budget": "5.00",
+            "seed": "7",
+            "launcher": "local",
+            "store": "file:///dir",
+        },
+    )
+
+
+def test_an_empty_line_is_a_cell_that_runs_once():
+    assert parse_line("burst", "") == parse_line("burst", "   ") == calls.BurstCall()
+
+
+def test_what_was_typed_is_above_every_other_layer(tmp_path):
+    call = parse_line("burst", "--budget 5 --timeout none --memory 8")
+    settings = load(call.settings, environ={"BURST_TIMEOUT": "1h"}, config_dir=tmp_path, data_dir=tmp_path)
+    assert (settings.budget, settings.timeout, settings.memory) == (5_000_000, None, 8192)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--wrokers 4", "--wrokers: not in this version; did you mean --workers?"),
+        ("--work 4", "--work: not in this version; did you mean --workers?"),
+        ("--Workers 4", "--Workers: not in this version; did you mean --workers?"),
+        ("--retry 4", "--retry: not in this version; did you mean --retries?"),
+        ("--gpu 1", "--gpu: not in this version; did you mean --gpus?"),
+        ("--dryrun", "--dryrun: not in this version; did you mean --dry-run?"),
+        ("--no-reuse", "--no-reuse: not in this version (%%burst --help lists what is)"),
+        ("--xyzzy", "--xyzzy: not in this version (%%burst --help lists what is)"),
+        ("-w 4", "-w: not in this version (%%burst --help lists what is)"),
+        ("--", "--: not in this version (%%burst --help lists what is)"),
+        ("--workers", "--workers: a value is missing (--workers N)"),
+        ("--workers --wait", "--workers: a value is missing (--workers N)"),
+        ("--workers=", "--workers: a value is missing (--workers N)"),
+        ("--map", "--map: a value is missing (--map EXPR)"),
+        ("--map --out x", "--map: a value is missing (--map EXPR)"),
+        ("--map=", "--map: a value is missing (--map EXPR)"),
+        ("--name ''", "--name: a value is missing (--name LABEL)"),
+        ("--wait=yes", "--wait: takes no value (got 'yes')"),
+        ("--workers four", "--workers: 'four' is not a whole number of at least 1"),
+        ("--workers 0", "--workers: '0' is not a whole number of at least 1"),
+        ("--workers -1", "--workers: '-1' is not a whole number of at least 1"),
+        ("--cpu lots", "--cpu: 'lots' is not a number above 0"),
+        ("--memory 8TB", "--memory: '8TB' is not a size (8GB, 512MB or a number of GB)"),
+        ("--timeout soon", "--timeout: 'soon' is not a duration (300, 300s, 5m, 24h or 2d)"),
+        ("--deadline 22d", "--deadline: 22d is more than 21d"),
+        ("--budget cheap", "--budget: 'cheap' is not an amount of dollars (5 or 5.00)"),
+        ("--store /dir", "--store: '/dir' is not a store (file:///dir or s3://bucket/prefix)"),
+        ("--launcher fargate", "--launcher: fargate: not in this version (have: local)"),
+        ("--launcher spot", "--launcher: spot: not in this version (have: local)"),
+        ("--launcher nonsense", "--launcher: nonsense: not in this version (have: local)"),
+        ("--arch x86", "--arch: x86: not in this version (have: x86_64, arm64)"),
+        ("--env conda", "--env: conda: not in this version (have: sync)"),
+        ("--out 3x", "--out: '3x' is not a variable's name"),
+        ("--out class", "--out: 'class' is not a variable's name"),
+        ("--out a.b", "--out: 'a.b' is not a variable's name"),
+        ("--name a/b", "--name: 'a/b' is not a label (no slash, no blank at its ends)"),
+        ("--setenv 1=2", "--setenv: '1=2' is not NAME or NAME=VALUE"),
+        ("--workers 3 --workers 4", "--workers: given twice"),
+        ("--map a --map b", "--map: given twice"),
+        ("--wait --wait", "--wait: given twice"),
+        ("items", "%%burst takes options only, not 'items'; did you mean --map items?"),
+        ("--wait items", "%%burst takes options only, not 'items'; did you mean --map items?"),
+        ("--map don't --out x", "a quote is not closed: 't --out x"),
+        ("--name 'my label", "a quote is not closed: 'my label"),
+        ('--map "x in xs --out r', 'a quote is not closed: "x in xs --out r'),
+        ("--session s --budget 4", "--budget: belongs to the session and cannot change with --session"),
+        ("--deadline 1h --session s", "--deadline: belongs to the session and cannot change with --session"),
+        ("--session s --cpu 4", "--cpu: belongs to the session and cannot change with --session"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_option(line, says):
+    with pytest.raises(OptionError) as caught:
+        parse_line("burst", line)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("line", ["--gpus 1", "--instance-type c7g.xlarge", "--env image:repo/x"])
+def test_what_only_a_cloud_can_do_is_read_and_then_refused_by_the_plan(line):
+    call = parse_line("burst", line)
+    with pytest.raises(PlanError, match="processes of this machine"):
+        refuse("local", call.wishes)
+
+
+def test_a_session_takes_what_belongs_to_a_job():
+    call = parse_line("burst", "--session s --map xs --timeout 5 --retries 1 --workers 8 --seed 3")
+    assert call.session == "s"
+    assert set(call.settings) == {"timeout", "retries", "workers", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "call"),
+    [
+        ("status", "", calls.StatusCall()),
+        ("status", "20260101-000000-abcdefgh/j1", calls.StatusCall(id="20260101-000000-abcdefgh/j1")),
+        ("status", "'my fit'", calls.StatusCall(id="my fit")),
+        ("collect", "", calls.CollectCall()),
+        (
+            "collect",
+            "x --nowait --timeout 5m --errors skip",
+            calls.CollectCall(id="x", nowait=True, timeout=300.0, errors="skip"),
+        ),
+        ("collect", "--errors=return x", calls.CollectCall(id="x", errors="return")),
+        ("attach", "x --key abc=", calls.AttachCall(id="x", key="abc=")),
+        ("sessions", "", calls.SessionsCall()),
+        (
+            "logs",
+            "x --task 0 --worker h-1 --follow -n 5",
+            calls.LogsCall(id="x", task=0, worker="h-1", follow=True, lines=5),
+        ),
+        ("logs", "", calls.LogsCall(lines=100)),
+        ("scale", "4", calls.ScaleCall(workers=4)),
+        ("scale", "0 x", calls.ScaleCall(workers=0, id="x")),
+        ("extend", "1h", calls.ExtendCall(duration=3600.0)),
+        ("extend", "1h x --budget 10", calls.ExtendCall(duration=3600.0, id="x", budget=10_000_000)),
+        ("extend", "x --budget $2.50", calls.ExtendCall(id="x", budget=2_500_000)),
+        ("cancel", "x/j2", calls.CancelCall(id="x/j2")),
+        ("cleanup", "x --force --yes", calls.CleanupCall(id="x", force=True, yes=True)),
+        ("cost", "x", calls.CostCall(id="x")),
+        ("config", "", calls.ConfigCall()),
+        ("config", "workers=4 store=s3://b/a=1", calls.ConfigCall(changes={"workers": "4", "store": "s3://b/a=1"})),
+        ("config", "budget=", calls.ConfigCall(changes={"budget": ""})),
+        ("doctor", "", calls.DoctorCall()),
+    ],
+)
+def test_a_line_magic_is_read(name, line, call):
+    assert parse_line(name, line) == call
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "says"),
+    [
+        ("status", "a b", "%burst_status: 'b' is one word too many"),
+        ("sessions", "a", "%burst_sessions: 'a' is one word too many"),
+        ("status", "--nowait", "--nowait: not in this version (%burst_status --help lists what is)"),
+        ("collect", "--error skip", "--error: not in this version; did you mean --errors?"),
+        ("collect", "--errors rise", "--errors: rise: not in this version (have: raise, return, skip)"),
+        ("collect", "--timeout", "--timeout: a value is missing (--timeout D)"),
+        ("scale", "", "%burst_scale: N is missing"),
+        ("scale", "many", "%burst_scale N: 'many' is not a whole number of at least 0"),
+        ("extend", "", "%burst_extend: a duration (1h), --budget, or both"),
+        ("extend", "x", "%burst_extend: a duration (1h), --budget, or both"),
+        ("extend", "x y", "%burst_extend: 'y' is one word too many"),
+        ("logs", "-n 0", "-n: '0' is not a whole number of at least 1"),
+        ("logs", "-n", "-n: a value is missing (-n N)"),
+        ("logs", "--task x", "--task: 'x' is not a whole number of at least 0"),
+        ("config", "workers", "'workers' is not key=value"),
+        ("config", "=4", "'=4' is not key=value"),
+        ("cleanup", "--blobs", "--blobs: not in this version (%burst_cleanup --help lists what is)"),
+        ("cleanup", "--forse", "--forse: not in this version; did you mean --force?"),
+    ],
+)
+def test_a_mistake_in_a_line_magic_is_one_line(name, line, says):
+    with pytest.raises(OptionError) as caught:
+        parse_line(name, line)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("argv", "call"),
+    [
+        (["status"], calls.StatusCall()),
+        (["collect", "my fit", "--timeout", "5m"], calls.CollectCall(id="my fit", timeout=300.0)),
+        (["logs", "-n", "3", "x"], calls.LogsCall(id="x", lines=3)),
+        (["config", "workers=4"], calls.ConfigCall(changes={"workers": "4"})),
+        (["inspect", "x"], calls.InspectCall(id="x")),
+        (["watch", "x"], calls.WatchCall(id="x")),
+        (["key", "show", "x"], calls.KeyCall(id="x")),
+        (["cleanup", "--blobs", "--yes"], calls.CleanupCall(blobs=True, yes=True)),
+    ],
+)
+def test_the_command_has_the_same_grammar(argv, call):
+    assert parse_argv(argv) == call
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["statsu"], "burst statsu: not in this version; did you mean status?"),
+        (["burst"], "burst burst: not in this version"),
+        (["retry"], "burst retry: not in this version (have: status, collect, "),
+        (["sandbox"], "burst sandbox: not in this version (have: status, collect, "),
+        (["setup"], "burst setup: not in this version (have: status, collect, "),
+        (["key"], "burst key: not in this version"),
+        (["inspect"], "burst inspect: ID is missing"),
+        (["key", "show"], "burst key show: ID is missing"),
+        (["status", "--xyzzy"], "--xyzzy: not in this version (burst status --help lists what is)"),
+        (["cleanup", "x", "--blobs"], "--blobs: concerns the whole store; without ID and --force"),
+    ],
+)
+def test_a_mistake_in_the_command_is_one_line(argv, says):
+    with pytest.raises(OptionError) as caught:
+        parse_argv(argv)
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["--help", "-h", "--workers 4 --help", "--help --nonsense"])
+def test_help_is_asked_for_anywhere_and_before_any_mistake(line):
+    call = parse_line("burst", line)
+    assert isinstance(call, calls.Help)
+    assert call.text.startswith("%%burst [options]")

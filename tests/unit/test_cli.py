@@ -1,0 +1,136 @@
+"""The `burst` command: dispatch, exit codes, questions."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from burst_magic.cli import main
+from burst_magic.errors import AttachError
+from burst_magic.magics import calls
+
+
+class Desk:
+    """Performs calls by noting them, and answers questions as told."""
+
+    def __init__(self, text=None, answer=None):
+        self.text, self.answer, self.calls, self.questions = text, answer, [], []
+
+    def perform(self, call, settings):
+        self.calls.append(call)
+        if isinstance(self.text, BaseException):
+            raise self.text
+        return self.text
+
+    def ask(self, question, /):
+        self.questions.append(question)
+        return self.answer
+
+    def run(self, *argv):
+        return main(argv, perform=self.perform, ask=self.ask)
+
+
+def test_a_verb_is_performed_and_its_text_printed(capsys):
+    desk = Desk(text="3 of 4 done")
+    assert desk.run("status", "fit") == 0
+    assert desk.calls == [calls.StatusCall(id="fit")]
+    assert capsys.readouterr().out == "3 of 4 done\n"
+
+
+def test_no_text_prints_nothing(capsys):
+    assert Desk().run("cancel", "fit") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["-h"], ["status", "--help"], ["key", "show", "--help"]])
+def test_help_is_printed_and_nothing_performed(argv, capsys):
+    desk = Desk()
+    assert desk.run(*argv) == 0
+    assert desk.calls == []
+    assert capsys.readouterr().out.startswith("burst ")
+
+
+def test_without_a_verb_the_overview_goes_to_stderr_as_wrong_use(capsys):
+    assert Desk().run() == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert "burst VERB" in err
+
+
+def test_the_version_is_printed(capsys):
+    assert Desk().run("--version") == 0
+    assert capsys.readouterr().out.startswith("burst 0.")
+
+
+@pytest.mark.parametrize("argv", [["nonsense"], ["status", "--nonsense"], ["scale"], ["scale", "x"], ["inspect"]])
+def test_wrong_use_is_two_and_one_line_on_stderr(argv, capsys):
+    desk = Desk()
+    assert desk.run(*argv) == 2
+    assert desk.calls == []
+    out, err = capsys.readouterr()
+    assert not out
+    assert len(err.splitlines()) == 1
+
+
+def test_a_refusal_is_one_and_its_message_on_stderr_without_a_traceback(capsys):
+    desk = Desk(text=AttachError("no session fit", way_out="burst sessions lists them"))
+    assert desk.run("status", "fit") == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err == "no session fit\n  try:   burst sessions lists them\n"
+
+
+def test_a_bug_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        Desk(text=ZeroDivisionError()).run("status")
+
+
+def test_an_interrupt_ends_quietly(capsys):
+    assert Desk(text=KeyboardInterrupt()).run("watch", "fit") == 130
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("argv", [["cleanup", "fit", "--force"], ["cleanup", "--blobs"]])
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("YES ", 0), ("n", 1), ("", 1), (None, 1)])
+def test_what_destroys_asks_first_and_refuses_where_nobody_answers(argv, answer, code, capsys):
+    desk = Desk(answer=answer)
+    assert desk.run(*argv) == code
+    assert len(desk.questions) == 1
+    assert len(desk.calls) == (code == 0)
+    assert ("--yes" in capsys.readouterr().err) == (answer is None)
+
+
+@pytest.mark.parametrize("argv", [["cleanup", "fit", "--force", "--yes"], ["cleanup", "fit"], ["cancel", "fit"]])
+def test_what_was_answered_or_destroys_nothing_does_not_ask(argv):
+    desk = Desk()
+    assert desk.run(*argv) == 0
+    assert desk.questions == []
+
+
+def burst(*argv, **more):
+    command = [sys.executable, "-m", "burst_magic", *argv]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, **more)
+
+
+def test_the_real_command_refuses_to_destroy_without_a_terminal(tmp_path):
+    environ = os.environ | {"BURST_CONFIG_DIR": str(tmp_path), "BURST_DATA_DIR": str(tmp_path)}
+    ran = burst("cleanup", "--blobs", stdin=subprocess.DEVNULL, env=environ)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "say --yes" in ran.stderr
+
+
+def test_the_real_command_prints_help_and_survives_a_reader_that_goes_away():
+    assert "burst VERB" in burst("--help").stdout
+    piped = burst_into_a_closed_pipe("status", "--help")
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
+def burst_into_a_closed_pipe(*argv):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "burst_magic", *argv]
+        return subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    finally:
+        os.close(writing)
