@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from burst_magic import config
 from burst_magic.errors import Denied
 
 if TYPE_CHECKING:
@@ -38,18 +39,19 @@ class Clients:
         from botocore.exceptions import BotoCoreError
 
         try:
-            return boto3.Session()
+            # boto3 reads AWS_DEFAULT_REGION only; AWS's other tools, and we, put AWS_REGION before it.
+            return boto3.Session(region_name=config.environment().get("AWS_REGION"))
         except BotoCoreError as error:
             raise Denied(str(error), way_out="check AWS_PROFILE and the files in ~/.aws") from error
 
-    def of(self, service: str) -> Any:  # noqa: ANN401  boto3 makes its clients' classes at run time
+    def of(self, service: str) -> Any:
         """The client of a service, e.g. ``"s3"``. Making one is not thread-safe in boto3, using it is."""
         with self._lock:
             if service not in self._made:
                 self._made[service] = self._make(service)
             return self._made[service]
 
-    def _make(self, service: str) -> Any:  # noqa: ANN401  as above
+    def _make(self, service: str) -> Any:
         from botocore.exceptions import BotoCoreError
 
         try:

@@ -70,7 +70,12 @@ class Store(Protocol):
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix`` (a trailing ``/`` is implied), sorted by key, with keys > ``after``,
-        at most ``limit``. All pages are read."""
+        at most ``limit``. All pages are read.
+
+        A whole listing is exact on every store. ``after`` and ``limit`` are on S3, in folders and in memory; a
+        server that goes folder by folder (SeaweedFS) differs where ``after`` is the name of a folder without its
+        slash, and where a folder ``x/`` has a sibling that begins with ``x`` and one of ``!"$%&'()*+,-.``. No key
+        of the protocol does either."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""

@@ -39,7 +39,7 @@ def fault(error: BaseException, key: str) -> StoreError:
     if "NoSuchBucket" in text:
         return StoreError("there is no such bucket", context=key, way_out="create it, or check the name and the region")
     kind = _BY_NAME.get(type(error).__name__)
-    if kind is not None:
+    if kind is not None and not (isinstance(error, PermissionError) and error.errno):
         return _known(kind, key, text)
     if "redirect" in text and "region" in text:
         way_out = "set AWS_REGION to the bucket's region"

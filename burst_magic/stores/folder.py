@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from burst_magic.errors import Missing, StoreError
+from burst_magic.errors import Exists, Missing, StoreError
 from burst_magic.stores import over
 from burst_magic.stores.base import Bytes, Entry, checked, folder_of
 from burst_magic.stores.faults import fault, os_error
+from burst_magic.stores.stream import upload
 
 if TYPE_CHECKING:
     from obstore.store import LocalStore
 
 _GONE = (FileNotFoundError, NotADirectoryError)
-_TRIES = 20  # a delete may take an empty folder away while a write is about to use it
+# A delete may take an empty folder away while a write is about to use or to make it.
+_FOLDER_RACE = {errno.ENOENT, errno.EEXIST}
+_TRIES = 20
 _ONE_READ = 1 << 30  # Linux reads at most 2 GB at a time
 
 
@@ -66,25 +69,17 @@ class FolderStore:
         if isinstance(data, (bytes, bytearray, memoryview)):
             self._write(key, data, create=False)
         else:
-            self._stream(key, data)
+            upload(self._backend, key, data, fault=fault)
 
     def _write(self, key: str, data: Bytes, *, create: bool) -> None:
         for attempt in range(_TRIES):
             try:
                 return over.write(self._backend, key, data, create=create)
             except Exception as error:
-                if os_error(error) != errno.ENOENT or attempt == _TRIES - 1:
-                    raise fault(error, key) from error
+                told = fault(error, key)
+                if isinstance(told, Exists) or os_error(error) not in _FOLDER_RACE or attempt == _TRIES - 1:
+                    raise told from error
         return None
-
-    def _stream(self, key: str, chunks: Iterator[bytes]) -> None:
-        guard = over.Guarded(chunks)
-        try:
-            over.stream(self._backend, key, guard)
-        except Exception as error:
-            if error is guard.error:
-                raise
-            raise fault(error, key) from error
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from burst_magic.stores.base import Bytes, Entry, folder_of
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 PART = 8 << 20  # bytes of one part of an upload: S3 allows 10 000 parts, so one object may have 80 GB
 PARTS_AT_A_TIME = 4
-_BLOCK = 1 << 20  # chunks of an iterator are joined to this: obstore pays for each of them
 _PAGE = 1000
 
 
@@ -33,51 +31,6 @@ def write(store: ObjectStore, key: str, data: Bytes, *, create: bool) -> None:
 def write_parts(store: ObjectStore, key: str, data: Bytes) -> None:
     """Writes one large object in parts, some at a time."""
     store.put(key, plain(data), use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME)
-
-
-def stream(store: ObjectStore, key: str, chunks: Guarded) -> None:
-    """Writes what an iterator yields, with flat memory; its own exception comes through and leaves nothing."""
-    head = chunks.take(PART)
-    if chunks.ended:  # small: one request instead of the three of an upload in parts
-        return write(store, key, head, create=False)
-    try:
-        store.put(key, chunks.after(head), use_multipart=True, chunk_size=PART, max_concurrency=PARTS_AT_A_TIME)
-    except BaseException:
-        if chunks.error is not None:  # not every version of obstore hands the iterator's exception on
-            raise chunks.error from None
-        raise
-
-
-class Guarded:
-    """An iterator of bytes whose small chunks are joined and whose exception is remembered."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self.ended = False
-        self.error: BaseException | None = None
-
-    def take(self, size: int) -> bytes:
-        """At least ``size`` bytes, or all that is left."""
-        block = bytearray()
-        try:
-            for chunk in self._chunks:
-                block += chunk
-                if len(block) >= size:
-                    return bytes(block)
-        except BaseException as error:
-            self.error = error
-            raise
-        self.ended = True
-        return bytes(block)
-
-    def after(self, head: bytes) -> Iterator[bytes]:
-        """The head that was taken and then all the rest."""
-        yield head
-        del head
-        while not self.ended:
-            block = self.take(_BLOCK)
-            if block:
-                yield block
 
 
 def listed(store: ObjectStore, prefix: str, after: str, limit: int | None) -> list[Entry]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from pathlib import Path
 
-from burst_magic.errors import Exists, Missing, StoreError
+from burst_magic.errors import Exists, StoreError
 from burst_magic.stores.base import Store
 
 _FILE = "probed-stores.txt"
@@ -38,11 +39,13 @@ def probe(store: Store, *, remembered: Path) -> None:
 def _keeps_the_first(store: Store) -> bool:
     key = f"probe-{secrets.token_hex(8)}"
     try:
-        return _created(store, key, b"first") and not _created(store, key, b"second") and store.get(key) == b"first"
-    except Missing:
-        return False
-    finally:
-        store.delete([key])
+        kept = _created(store, key, b"first") and not _created(store, key, b"second") and store.get(key) == b"first"
+    except StoreError:
+        with contextlib.suppress(StoreError):  # the first fault is the one to tell
+            store.delete([key])
+        raise
+    store.delete([key])
+    return kept
 
 
 def _created(store: Store, key: str, data: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -18,22 +19,20 @@ from burst_magic.errors import BurstError, Denied, StoreError
 from burst_magic.stores import over
 from burst_magic.stores.base import Bytes, Entry, checked
 from burst_magic.stores.faults import fault, outside
+from burst_magic.stores.stream import upload
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config, S3CredentialProvider
     from obstore.store import S3Store as Backend
 
 # The protocol gives a write up after 30 s; until then obstore tries again by itself.
-_RETRY = {
-    "max_retries": 6,
-    "retry_timeout": timedelta(seconds=25),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
-}
+_RETRIES = 6
+_RETRY_FOR = timedelta(seconds=25)
+_BACKOFF = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2}
 _PATIENCE = "30s"  # one small request
 _LONG_PATIENCE = "15m"  # one large request: 1 GB at 10 Mbit/s
 _LARGE = 16 << 20  # bytes from which a put or get runs in parts, some at a time
 _DELETE_AT_ONCE = 1000  # S3's limit of one bulk delete
-_LOOPBACK = ("127.", "localhost", "::1")
 
 
 def open_s3(url: str, *, credentials: Callable[[], object] | None = None) -> S3Store:
@@ -69,7 +68,10 @@ def _settings(endpoint: str, region: str) -> dict[str, str]:
 
 def _is_loopback(endpoint: str) -> bool:
     host = urlsplit(endpoint).hostname or ""
-    return host.startswith(_LOOPBACK[0]) or host in _LOOPBACK[1:]
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, whatever it begins with
+        return False
 
 
 def _refuse_open_http(endpoint: str) -> None:
@@ -79,14 +81,28 @@ def _refuse_open_http(endpoint: str) -> None:
 
 
 class S3Store:
-    """Five verbs over a bucket."""
+    """Five verbs over a bucket.
+
+    Args:
+        bucket: its name; prefix: of all keys, "" for none.
+        settings: ``endpoint`` and ``region``, where they are known.
+        credentials: a provider, or None for AWS's own environment.
+        retries: of one request that failed on the way or at the server.
+    """
 
     def __init__(
-        self, bucket: str, prefix: str, *, settings: Mapping[str, str], credentials: Callable[[], object] | None
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        settings: Mapping[str, str],
+        credentials: Callable[[], object] | None,
+        retries: int = _RETRIES,
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._settings = dict(settings)
+        self._retry = {"max_retries": retries, "retry_timeout": _RETRY_FOR, "backoff": _BACKOFF}
         self._provider = None if credentials is None else _Remembering(credentials)
         self._backend = self._connect(_PATIENCE)
 
@@ -109,7 +125,7 @@ class S3Store:
                 prefix=self._prefix or None,
                 config=cast("S3Config", self._settings),
                 client_options={"timeout": patience, "allow_http": _is_loopback(self.endpoint)},
-                retry_config=cast("RetryConfig", _RETRY),
+                retry_config=cast("RetryConfig", self._retry),
                 credential_provider=cast("S3CredentialProvider | None", self._provider),
             )
         except Exception as error:
@@ -133,7 +149,7 @@ class S3Store:
         if isinstance(data, (bytes, bytearray, memoryview)):
             self._put(key, data)
         else:
-            self._stream(key, data)
+            upload(self._patient, key, data, fault=self._fault)
 
     def _put(self, key: str, data: Bytes) -> None:
         try:
@@ -142,15 +158,6 @@ class S3Store:
             else:
                 over.write(self._backend, key, data, create=False)
         except Exception as error:
-            raise self._fault(error, key) from error
-
-    def _stream(self, key: str, chunks: Iterator[bytes]) -> None:
-        guard = over.Guarded(chunks)
-        try:
-            over.stream(self._patient, key, guard)
-        except Exception as error:
-            if error is guard.error:
-                raise
             raise self._fault(error, key) from error
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:

@@ -122,24 +122,28 @@ def seaweedfs(*users: tuple[Keys, list[str]]) -> Iterator[Server]:
     Args:
         users: more users, each with what they may do, e.g. ``["Read", "List"]``. An administrator is always there.
     """
+    ports = dict(zip(("master", "volume", "filer", "s3"), free_ports(4, above=_GRPC), strict=True))
     everybody = [(_ADMINISTRATOR, ["Admin"]), *users]
     folder = Path(tempfile.mkdtemp(prefix="burst-seaweedfs-"))
     try:
         identities = folder / "s3.json"
         identities.write_text(json.dumps({"identities": [_identity(*user) for user in everybody]}), encoding="utf-8")
-        master, volume, filer, s3 = free_ports(4, above=_GRPC)
         command = [
-            _weed(), "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false",
-            f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", "-volume.max=300",
-            "-s3", f"-s3.port={s3}", f"-s3.config={identities}", "-s3.port.iceberg=0",
+            _weed(), "-logtostderr=true", "server", f"-dir={folder}", "-master.telemetry=false",
+            "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            *(f"-{role}.port={port}" for role, port in ports.items()), "-volume.max=300",
+            "-s3", f"-s3.config={identities}", "-s3.port.iceberg=0",
+            f"-filer.localSocket={folder / 'filer.sock'}", f"-s3.localSocket={folder / 's3.sock'}",
         ]  # fmt: skip
-        extra = {"WEED_S3_SSE_KEY": "loopback-only", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+        extra = {"WEED_S3_SSE_KEY": "loopback-only", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "TMPDIR": str(folder)}
         with _running(command, extra, name="SeaweedFS") as process:
-            server = Server(endpoint=f"http://127.0.0.1:{s3}", keys=_ADMINISTRATOR, pid=process.pid)
+            server = Server(endpoint=f"http://127.0.0.1:{ports['s3']}", keys=_ADMINISTRATOR, pid=process.pid)
             _wait(server, process, name="SeaweedFS")
             yield server
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for role, port in ports.items():  # SeaweedFS has this place in its code and leaves them there
+            Path(f"/tmp/seaweedfs-{role}-grpc-{port + _GRPC}.sock").unlink(missing_ok=True)  # noqa: S108  as above
 
 
 def _identity(keys: Keys, actions: list[str]) -> dict[str, Any]:

@@ -1,0 +1,120 @@
+"""Uploads what an iterator yields, in parts, with flat memory.
+
+obstore would pull the iterator inside its own event loop: an iterator that used a store itself would then panic
+("cannot start a runtime from within a runtime"), and Ctrl-C would wait for the whole upload. So the iterator runs in
+the caller's thread and the upload in another; a few blocks lie between them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from burst_magic.stores import over
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_BLOCK = 1 << 20  # small chunks are joined to this: obstore pays for each of them
+_WAITING = 4  # blocks between the two threads
+
+
+Fault = Callable[[BaseException, str], Exception]  # tells what an error of obstore stands for
+
+
+def upload(store: ObjectStore, key: str, chunks: Iterator[bytes], *, fault: Fault) -> None:
+    """Writes an object; raises the iterator's own exception and then leaves nothing, or the fault of the store."""
+    source = iter(chunks)
+    head, ended = _joined(source, over.PART)
+    if ended:  # small: one request instead of the three of an upload in parts
+        return _write(store, key, head, fault)
+    parts = _Upload(store, key, fault)
+    try:
+        parts.add(head)
+        while not ended:
+            block, ended = _joined(source, _BLOCK)
+            parts.add(block)
+    except BaseException:
+        parts.abort()
+        raise
+    return parts.finish()
+
+
+def _write(store: ObjectStore, key: str, data: bytes, fault: Fault) -> None:
+    try:
+        over.write(store, key, data, create=False)
+    except Exception as error:
+        raise fault(error, key) from error
+
+
+def _joined(chunks: Iterator[bytes], size: int) -> tuple[bytes, bool]:
+    """At least ``size`` bytes, or all that is left and True."""
+    block = bytearray()
+    for chunk in chunks:
+        block += chunk
+        if len(block) >= size:
+            return bytes(block), False
+    return bytes(block), True
+
+
+class _Aborted(Exception):
+    """Makes obstore give an upload up and take its parts back."""
+
+
+class _Upload:
+    """One upload in a thread of its own."""
+
+    def __init__(self, store: ObjectStore, key: str, fault: Fault) -> None:
+        self._blocks: queue.Queue[bytes | _Aborted | None] = queue.Queue(_WAITING)
+        self._failure: Exception | None = None
+        self._drained = False
+        self._thread = threading.Thread(target=self._run, args=(store, key, fault), name="burst-upload", daemon=True)
+        self._thread.start()
+
+    def add(self, block: bytes) -> None:
+        """Hands a block on; raises what the upload failed of."""
+        if self._failure is not None:
+            raise self._failure
+        if block:
+            self._blocks.put(block)
+
+    def finish(self) -> None:
+        """Waits until the object stands; raises what the upload failed of."""
+        try:
+            self._blocks.put(None)
+            self._thread.join()
+        except BaseException:  # Ctrl-C: the object may stand by now, as after any lost reply
+            self.abort()
+            raise
+        if self._failure is not None:
+            raise self._failure
+
+    def abort(self) -> None:
+        """Waits until nothing is left of it."""
+        self._blocks.put(_Aborted())
+        self._thread.join()
+
+    def _run(self, store: ObjectStore, key: str, fault: Fault) -> None:
+        blocks, at_a_time = self._pulled(), over.PARTS_AT_A_TIME
+        try:
+            store.put(key, blocks, use_multipart=True, chunk_size=over.PART, max_concurrency=at_a_time)
+        except Exception as error:  # noqa: BLE001  raised in the caller's thread
+            self._failure = fault(error, key)
+            self._failure.__cause__ = error
+            self._drain()
+
+    def _pulled(self) -> Iterator[bytes]:
+        while (block := self._blocks.get()) is not None:
+            if isinstance(block, _Aborted):
+                self._drained = True
+                raise block
+            yield block
+        self._drained = True
+
+    def _drain(self) -> None:
+        """Takes what is still handed on, so that the caller never waits for a reader that is gone."""
+        while not self._drained:
+            block = self._blocks.get()
+            self._drained = block is None or isinstance(block, _Aborted)

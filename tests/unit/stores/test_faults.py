@@ -1,0 +1,88 @@
+"""Every fault has its class, also those that come over the wire."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
+from burst_magic.stores import open_store
+from burst_magic.stores.s3 import S3Store
+from burst_magic.testing.careless import LOST, careless
+from burst_magic.testing.servers import Keys, StaticCredentials, free_ports
+
+
+@pytest.fixture
+def server():
+    with careless() as running:
+        yield running
+
+
+def impatient(endpoint, retries=0):
+    keys = StaticCredentials(Keys(access="a", secret="b"), {})
+    return S3Store("bucket", "", settings={"endpoint": endpoint, "region": "x"}, credentials=keys, retries=retries)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, Denied), (403, Denied), (404, Missing), (409, Exists), (412, Exists), (429, Throttled), (503, Throttled),
+        (500, Unknown), (502, Unknown), (504, Unknown), (LOST, Unknown), (400, StoreError),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("verb", ["create", "put", "get"])
+def test_an_answer_is_told_by_its_status(server, status, kind, verb):
+    if verb == "get" and status in {409, 412}:
+        kind = StoreError  # no condition was asked of it
+    server.script.append(status)
+    store = impatient(server.endpoint)
+    with pytest.raises(StoreError) as caught:
+        store.get("a") if verb == "get" else getattr(store, verb)("a", b"1")
+    assert type(caught.value) is kind or (kind is StoreError and isinstance(caught.value, kind))
+    assert caught.value.context == "a"
+
+
+def test_a_write_whose_reply_is_lost_is_done_though_unknown(server):
+    server.script.append(LOST)
+    store = impatient(server.endpoint)
+    with pytest.raises(Unknown):
+        store.create("a", b"1")
+    assert store.get("a") == b"1"
+
+
+def test_a_short_fault_is_tried_again_without_a_word(server):
+    server.script.extend([503, 500, 503])
+    store = impatient(server.endpoint, retries=5)
+    store.put("a", b"1")
+    assert store.get("a") == b"1"
+    assert server.requests == 5
+
+
+def test_a_server_that_is_not_there_is_an_unknown_outcome():
+    with pytest.raises(Unknown, match="did not answer"):
+        impatient(f"http://127.0.0.1:{free_ports(1)[0]}").put("a", b"1")
+
+
+def test_messages_are_short(server):
+    server.script.append(500)
+    with pytest.raises(Unknown) as caught:
+        impatient(server.endpoint).get("a")
+    assert len(str(caught.value)) < 600
+    assert "Debug source" not in str(caught.value)
+
+
+def test_what_a_provider_says_comes_through(server):
+    def provider():
+        raise Denied("the sign-on has ended", way_out="aws sso login")
+
+    provider.config = {"endpoint": server.endpoint}
+    store = open_store("s3://bucket", credentials=provider)
+    for verb in (
+        lambda: store.get("a"),
+        lambda: store.put("a", b""),
+        lambda: store.list(""),
+        lambda: store.delete(["a"]),
+    ):
+        with pytest.raises(Denied, match="the sign-on has ended") as caught:
+            verb()
+        assert caught.value.way_out == "aws sso login"
+    assert server.requests == 0

@@ -1,0 +1,72 @@
+"""A store that ignores conditional writes is found before it harms."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.errors import Denied, StoreError
+from burst_magic.stores import open_store
+from burst_magic.stores.probe import probe
+from burst_magic.testing.careless import careless
+from burst_magic.testing.servers import Keys, StaticCredentials
+
+
+@pytest.fixture
+def server():
+    with careless() as running:
+        yield running
+
+
+def on(server):
+    keys = StaticCredentials(Keys(access="a", secret="b"), {"endpoint": server.endpoint})
+    return open_store("s3://bucket/prefix", credentials=keys)
+
+
+def test_a_careless_store_is_refused_each_time_and_nothing_is_left(server, tmp_path):
+    for _ in range(2):
+        with pytest.raises(StoreError, match="ignores conditional writes") as caught:
+            probe(on(server), remembered=tmp_path)
+        assert server.endpoint in caught.value.context
+        assert caught.value.way_out
+    assert server.objects == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sound_store_is_asked_once(tmp_path):
+    store = open_store((tmp_path / "store").as_uri())
+    asked = []
+    create, store.create = store.create, lambda key, data: (asked.append(key), create(key, data))
+    probe(store, remembered=tmp_path / "data")
+    probe(store, remembered=tmp_path / "data")
+    assert len(asked) == 2
+    probe(store, remembered=tmp_path / "other user")
+    assert len(asked) == 4
+    assert store.list("") == []
+
+
+def test_one_bucket_name_on_two_servers_is_two_stores(server, tmp_path):
+    with careless() as other:
+        (tmp_path / "probed-stores.txt").write_text(f"{other.endpoint} s3://bucket/prefix\n")
+        probe(on(other), remembered=tmp_path)
+        with pytest.raises(StoreError):
+            probe(on(server), remembered=tmp_path)
+
+
+def test_a_write_that_lost_to_itself_does_not_condemn_a_store(tmp_path):
+    """S3 may answer 412 to the second try of a write that had landed."""
+    store = open_store("memory://lost-to-itself")
+    create = store.create
+
+    def create_twice(key, data):
+        create(key, data)
+        create(key, data)
+
+    store.create = create_twice
+    probe(store, remembered=tmp_path)
+
+
+def test_denial_is_no_verdict(server, tmp_path):
+    server.script.append(403)
+    with pytest.raises(Denied):
+        probe(on(server), remembered=tmp_path)
+    assert list(tmp_path.iterdir()) == []
