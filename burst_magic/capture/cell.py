@@ -8,24 +8,24 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+import inspect
 import time
-import types
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from burst_magic.capture import bundle as sources
-from burst_magic.capture.closure import Captured, kind_of, pack_names, used_by
-from burst_magic.capture.names import CellNames, cell_names, targets
+from burst_magic.capture import bundle, report
+from burst_magic.capture.closure import Captured, pack_names
+from burst_magic.capture.lines import rewrite
+from burst_magic.capture.mapping import evaluate, iterable, parse_map, target_names
+from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed, unpack
 from burst_magic.payload.pack import OMITTED
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-LARGE = 10_000_000  # bytes of one captured value that are worth a warning
-_FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range)
+# What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
+_HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
+_BUILT_IN_TOO = frozenset({"exit", "quit"})  # IPython's differ; a worker has Python's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,13 @@ class Capture:
         items: what ``--map`` evaluated to, or None.
         packed: the captured values.
         modules: (name, version) of modules that workers must have.
-        bundle: zip of local sources to be unpacked onto ``sys.path``, or b"".
+        bundle: zip of local sources, to be unpacked onto ``sys.path``, or b"".
         entries: one per captured name.
-        mutated: captured names whose objects the cell changes.
+        warnings: sentences for the user.
+        mutated: captured names whose objects the cell changes in place.
         has_value: the cell ends in an expression.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
+        home: the namespace it was captured from.
     """
 
     source: str
@@ -51,19 +53,15 @@ class Capture:
     items: Iterable[object] | None
     packed: Packed
     modules: tuple[tuple[str, str], ...] = ()
-    bundle: bytes = b""
+    bundle: bytes = field(default=b"", repr=False)
     entries: tuple[Captured, ...] = ()
     warnings: tuple[str, ...] = ()
     mutated: tuple[str, ...] = ()
     has_value: bool = False
-    sources: tuple[tuple[str, str], ...] = ()
-    again: Callable[[Iterable[str]], Packed] | None = field(default=None, repr=False, compare=False)
-
-
-def with_names(capture: Capture, names: Iterable[str]) -> Capture:
-    """The same capture with more of the notebook's names, which items were found to refer to."""
-    missing = sorted(set(names) - set(capture.packed.names))
-    return replace(capture, packed=capture.again(missing)) if missing and capture.again else capture
+    sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    home: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    include: tuple[Path, ...] = ()
+    imports: frozenset[str] = frozenset()
 
 
 def capture_cell(
@@ -78,7 +76,7 @@ def capture_cell(
     """Capture a cell with all that it mentions.
 
     Args:
-        source: the cell's text below the magic's line.
+        source: the cell's text below the magic's line. Line numbers count from its first line.
         namespace: the notebook's globals.
         map_expr: ``items``, ``x in xs`` or ``i, row in df.iterrows()``; "" when the cell runs once.
         transform: IPython's `shell.transform_cell`, for ``%`` and ``!`` lines.
@@ -88,34 +86,14 @@ def capture_cell(
     Raises:
         CaptureError: the cell cannot run elsewhere, and why.
     """
-    if transform is not None:
-        source = transform(source)
     target, expression = parse_map(map_expr) if map_expr.strip() else ("", "")
-    capture = _capture(source, namespace, target, filename, [Path(path).resolve() for path in include])
-    return replace(capture, items=_evaluate(map_expr, expression, namespace)) if target else capture
-
-
-def _capture(source: str, namespace: Mapping[str, object], target: str, filename: str, include: list[Path]) -> Capture:
-    tree = _parse(source, filename)
-    names = cell_names(tree, bound=frozenset(_target_names(target)))
-    _refuse_undefined(names, namespace)
-    reads = {name: lines for name, lines in names.reads.items() if name in namespace and name not in OMITTED}
-    packed = pack_names(reads, namespace, words=names.words)
-    installed, roots = sources.split({*packed.modules, *names.imports})
-    return Capture(
-        source=source,
-        filename=filename,
-        target=target,
-        items=None,
-        packed=packed,
-        modules=installed,
-        bundle=sources.build(roots, include),
-        entries=_entries(packed, reads, namespace),
-        warnings=tuple(_warnings(names, target)),
-        mutated=tuple(name for name in names.changes if name in reads and _changeable(namespace[name])),
-        has_value=names.has_value,
-        again=lambda more: pack_names({**reads, **dict.fromkeys(more, ())}, namespace, words=names.words),
-    )
+    text = source if transform is None else _transformed(source, transform)
+    paths = tuple(Path(path).resolve() for path in include)
+    capture = _capture(text, namespace, target=target, filename=filename, include=paths)
+    if not target:
+        return capture
+    items = evaluate(map_expr, expression, namespace)
+    return replace(capture, items=items, warnings=(*capture.warnings, *report.about_items(items)))
 
 
 def capture_call(function: Callable[..., object], items: Iterable[object], *, namespace: Mapping[str, object]) -> Capture:
@@ -125,6 +103,9 @@ def capture_call(function: Callable[..., object], items: Iterable[object], *, na
         function: called with one item; may be a coroutine function.
         items: anything iterable.
         namespace: the caller's globals.
+
+    Raises:
+        CaptureError: it cannot run elsewhere, and why.
     """
     if not callable(function):
         raise CaptureError(f"{function!r} is not callable")
@@ -132,8 +113,25 @@ def capture_call(function: Callable[..., object], items: Iterable[object], *, na
     if not name.isidentifier() or name == "item" or namespace.get(name) is not function:
         name = "function"
         namespace = {**namespace, name: function}
-    source = f"{'await ' if _is_async(function) else ''}{name}(item)\n"
-    return replace(_capture(source, namespace, "item", "<burst.map>", []), items=_iterable(items, "items"))
+    source = f"{'await ' if inspect.iscoroutinefunction(function) else ''}{name}(item)\n"
+    capture = _capture(source, namespace, target="item", filename="<burst.map>", include=())
+    return replace(capture, items=iterable(items, "items"))
+
+
+def with_names(capture: Capture, names: Iterable[str], home: Mapping[str, object]) -> Capture:
+    """The capture with these names of the notebook added: items refer to them (`pack_value` collects them in `seen`).
+
+    Args:
+        capture: from `capture_cell` or `capture_call`; returned as it is when it has the names already.
+        names: names of `home`.
+        home: the notebook's globals.
+    """
+    missing = {name for name in names if name in home and name not in capture.packed.sizes}
+    if not missing:
+        return capture
+    reads = {entry.name: entry.lines for entry in capture.entries if entry.lines or not entry.why}
+    reads.update(dict.fromkeys(missing, ()))
+    return _packed(capture, reads, capture.packed.words)
 
 
 def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
@@ -146,30 +144,59 @@ def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
     return best
 
 
-def parse_map(text: str) -> tuple[str, str]:
-    """``--map``'s text as (target, expression).
+def _capture(
+    source: str, namespace: Mapping[str, object], *, target: str, filename: str, include: tuple[Path, ...]
+) -> Capture:
+    bound = target_names(target)
+    tree = _parse(source, filename)
+    local = cell_names(tree, bound=bound).bound
+    rewritten = rewrite(tree, source, lambda name: name in namespace or name in local)
+    if rewritten.source != source:
+        source = rewritten.source
+        tree = _parse(source, filename)
+    names = cell_names(tree, bound=bound)
+    _refuse(names, namespace)
+    reads = {name: lines for name, lines in names.reads.items() if name in namespace and name not in OMITTED}
+    blank = Capture(
+        source=source,
+        filename=filename,
+        target=target,
+        items=None,
+        packed=Packed(stream=b""),
+        warnings=(*rewritten.notes, *report.about_cell(tree, names, is_mapped=bool(target))),
+        mutated=tuple(name for name in names.changes if name in reads and report.changeable(namespace[name])),
+        has_value=names.has_value,
+        home=namespace,
+        include=include,
+        imports=frozenset(names.imports),
+    )
+    return _packed(blank, reads, names.words)
 
-    Raises:
-        CaptureError: neither an expression nor ``target in expression``.
-    """
+
+def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:
+    """With the values of these names, and what they need."""
+    home = capture.home
+    packed = pack_names(reads, home, words=words)
+    installed, roots = bundle.split({*packed.modules, *capture.imports})
+    entries = report.entries(packed, reads, home)
+    return replace(
+        capture,
+        packed=packed,
+        modules=installed,
+        bundle=bundle.build(roots, capture.include),
+        entries=entries,
+        warnings=tuple(dict.fromkeys((*capture.warnings, *report.about_entries(entries, packed, home)))),
+        sources=report.sources_of(packed),
+    )
+
+
+def _transformed(source: str, transform: Callable[[str], str]) -> str:
+    """IPython drops blank lines at the top; line numbers must stay those of the cell."""
+    first = next((number for number, line in enumerate(source.split("\n")) if line.strip()), 0)
     try:
-        loop = ast.parse(f"for {text.strip()}: pass").body[0]
-    except SyntaxError:
-        loop = None
-    if isinstance(loop, ast.For):
-        if any(isinstance(part, (ast.Attribute, ast.Subscript)) for part in ast.walk(loop.target)):
-            raise CaptureError(f"--map {text}: only names can be bound to items")
-        return ast.unparse(loop.target).strip("()"), ast.unparse(loop.iter)
-    try:
-        return "item", ast.unparse(ast.parse(text.strip(), mode="eval").body)
+        return "\n" * first + transform(source)
     except SyntaxError as error:
-        raise CaptureError(
-            f"--map {text}: {error.msg}", way_out="an expression, or 'x in xs' as in a for loop"
-        ) from None
-
-
-def _target_names(target: str) -> set[str]:
-    return targets(ast.parse(f"{target} = None")) if target else set()
+        raise _syntax(error) from None
 
 
 def _parse(source: str, filename: str) -> ast.Module:
@@ -177,67 +204,30 @@ def _parse(source: str, filename: str) -> ast.Module:
         tree = ast.parse(source, filename)
         compile(source, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except SyntaxError as error:
-        text = (error.text or "").strip()
-        raise CaptureError(f"syntax error in line {error.lineno}: {error.msg}", context=text) from None
+        raise _syntax(error) from None
+    except ValueError as error:  # a null byte
+        raise CaptureError(f"the cell is not Python: {error}") from None
     return tree
 
 
-def _refuse_undefined(names: CellNames, namespace: Mapping[str, object]) -> None:
+def _syntax(error: SyntaxError) -> CaptureError:
+    return CaptureError(f"syntax error in line {error.lineno}: {error.msg}", context=(error.text or "").strip())
+
+
+def _refuse(names: CellNames, namespace: Mapping[str, object]) -> None:
+    """Names that mean nothing on a worker, and names that mean nothing at all."""
     known = {*namespace, *vars(builtins), *names.bound}
     for name, lines in names.reads.items():
-        if name in known or names.star:
+        if name == "get_ipython":
+            raise CaptureError(f"get_ipython() cannot be used (line {lines[0]})", way_out="there is no IPython on a worker")
+        if name in _HISTORY and name in namespace:
+            raise CaptureError(
+                f"{name!r} is the notebook's history and does not travel (line {lines[0]})",
+                way_out="give the value that you need a name of its own, in another cell",
+            )
+        if name in known or names.star or name in _BUILT_IN_TOO:
             continue
-        near = difflib.get_close_matches(name, [other for other in known if not other.startswith("_")], n=1)
+        visible = [other for other in known if not other.startswith("_") or name.startswith("_")]
+        near = difflib.get_close_matches(name, visible, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise CaptureError(f"{name!r} is not defined (line {lines[0]}){hint}")
-
-
-def _evaluate(text: str, expression: str, namespace: Mapping[str, object]) -> Iterable[object]:
-    try:
-        value = eval(compile(expression, "<--map>", "eval", dont_inherit=True), _globals(namespace))  # noqa: S307
-    except Exception as error:
-        raise CaptureError(f"--map {text}: {type(error).__name__}: {error}") from error
-    return _iterable(value, f"--map {text}")
-
-
-def _globals(namespace: Mapping[str, object]) -> dict[str, object]:
-    return namespace if isinstance(namespace, dict) else dict(namespace)
-
-
-def _iterable(value: Any, text: str) -> Iterable[object]:
-    try:
-        iter(value)
-    except TypeError:
-        raise CaptureError(f"{text}: {type(value).__name__!r} object is not iterable") from None
-    found: Iterable[object] = value
-    return found
-
-
-def _is_async(function: object) -> bool:
-    code = getattr(function, "__code__", None)
-    return bool(code and code.co_flags & 0x80)  # CO_COROUTINE
-
-
-def _changeable(value: object) -> bool:
-    return not isinstance(value, (*_FIXED, type, types.ModuleType, types.FunctionType))
-
-
-def _entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object]) -> tuple[Captured, ...]:
-    return tuple(
-        Captured(
-            name=name,
-            kind=kind_of(home[name]),
-            type=type(home[name]).__name__,
-            size=packed.sizes[name],
-            lines=reads.get(name, ()),
-            why=used_by(name, reads, packed.why),
-        )
-        for name in packed.names
-    )
-
-
-def _warnings(names: CellNames, target: str) -> list[str]:
-    found = []
-    if target and not names.has_value:
-        found.append("the cell does not end in an expression, so every result will be None")
-    return found

@@ -11,7 +11,7 @@ from burst_magic.errors import CaptureError
 from burst_magic.payload.pack import Packing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from burst_magic.payload import Packed
 
@@ -53,7 +53,7 @@ def kind_of(value: object) -> str:
 
 
 def pack_names(
-    reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: set[str]
+    reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: Iterable[str]
 ) -> Packed:
     """Pack what the cell reads and all that this needs.
 
@@ -66,7 +66,7 @@ def pack_names(
         CaptureError: something cannot travel; names it, where in it, and who uses it.
     """
     packing = Packing(home)
-    packing.packer.words |= words
+    packing.packer.words.update(words)
     for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
         try:
             packing.add(name, value)
@@ -187,4 +187,4 @@ def _attributes(value: Any) -> Iterator[tuple[str, object]]:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."  # noqa: PLR2004 - what fits into a line beside the rest
+    return text if len(text) <= 40 else text[:37] + "..."

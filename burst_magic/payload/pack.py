@@ -52,6 +52,8 @@ class Packed:
         why: for a name that nobody asked for, the name that uses it.
         modules: names of modules that loading will import.
         words: attribute and global names that the code mentions.
+        omitted: (name, user): names that mean nothing elsewhere, and stay behind.
+        files: file names of the code that travels.
     """
 
     stream: bytes
@@ -61,6 +63,8 @@ class Packed:
     why: Mapping[str, str] = field(default_factory=dict)
     modules: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    omitted: tuple[tuple[str, str], ...] = ()
+    files: frozenset[str] = frozenset()
 
 
 class Packer(pickle.Pickler):
@@ -81,6 +85,8 @@ class Packer(pickle.Pickler):
         self.why: dict[str, str] = {}
         self.modules: set[str] = set()
         self.words: set[str] = set()
+        self.files: set[str] = set()
+        self.omitted: dict[str, str] = {}
         self.cells: dict[int, types.CellType] = {}  # owned by a function that fills them; kept alive for their ids
         self.scopes: dict[int, tuple[rebuild.Scope, object]] = {}
 
@@ -102,11 +108,13 @@ class Packer(pickle.Pickler):
         Args:
             names: name -> who needs it.
         """
-        found = closure(names, self.home, skip=self.sent | OMITTED)
+        found = closure(names, self.home, skip=self.sent, omit=OMITTED)
         self.sent.update(found.names)
         self.why.update(found.names)
         self.words |= found.words
         self.modules |= found.imports
+        self.files |= found.files
+        self.omitted.update(found.omitted)
         return {name: self.home[name] for name in sorted(found.names, key=lambda name: rank(self.home[name]))}
 
 
@@ -193,6 +201,8 @@ class Packing:
             why=self.packer.why,
             modules=frozenset(self.packer.modules),
             words=frozenset(self.packer.words),
+            omitted=tuple(self.packer.omitted.items()),
+            files=frozenset(self.packer.files),
         )
 
 

@@ -6,6 +6,7 @@ looked up in, or gets as its globals, the `home` dict of the load that is going 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import marshal
@@ -73,7 +74,8 @@ _arrived: dict[int, weakref.ref[Any]] = {}
 def arrive(value: object) -> None:
     """Note that the client knows this function or class by its name."""
     key = id(value)
-    _arrived[key] = weakref.ref(value, lambda _: _arrived.pop(key, None))
+    with contextlib.suppress(TypeError):  # a callable of some other kind, which is never sent as a name
+        _arrived[key] = weakref.ref(value, lambda _: _arrived.pop(key, None))
 
 
 def has_arrived(value: object) -> bool:

@@ -119,7 +119,7 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
             packer.modules.add(module.__name__)
             return module.__name__, {}
     scope, _ = packer.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
-    wanted = (names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
+    wanted = set(names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
     if isinstance(builtins := obj.__globals__.get("__builtins__"), dict) and not builtins:
         wanted.add("__builtins__")  # namedtuple's __new__ has none on purpose
     needs = {name: obj.__globals__[name] for name in sorted(wanted)}
@@ -205,7 +205,7 @@ def reduce_exception(packer: Packer, obj: BaseException) -> Reduction:
 
 def by_dill(obj: Any) -> Reduction:
     """What dill makes of an object, as a reduction of ours: what is inside still goes through our pickler."""
-    import dill._dill as dill  # noqa: PLC0415 - 50 ms, and rarely needed
+    import dill._dill as dill
 
     save = dill.Pickler.dispatch.get(type(obj))
     if save is None:

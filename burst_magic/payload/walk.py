@@ -16,25 +16,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Names in breadth-first order -> who needs them; words and modules that their code mentions."""
+    """Names in breadth-first order -> who needs them; words, modules and files of their code; names left out -> user."""
 
     names: dict[str, str]
     words: set[str]
     imports: set[str]
+    files: set[str]
+    omitted: dict[str, str]
 
 
-def closure(names: Mapping[str, str], home: Mapping[str, object], *, skip: AbstractSet[str]) -> Found:
+def closure(
+    names: Mapping[str, str], home: Mapping[str, object], *, skip: AbstractSet[str], omit: AbstractSet[str]
+) -> Found:
     """All names of `home` that these names need, through any number of definitions."""
-    found = Found(names={}, words=set(), imports=set())
+    found = Found(names={}, words=set(), imports=set(), files=set(), omitted={})
     queue = [(name, user) for name, user in names.items() if name in home and name not in skip]
     for name, user in queue:  # grows while it runs
-        if name in found.names:
+        if name in found.names or name in omit:
             continue
         found.names[name] = user
         for function in functions_of(home[name], home):
             mentions = of_code(function.__code__)
             found.words.update(mentions.words)
             found.imports.update(mentions.imports)
+            found.files.add(function.__code__.co_filename)
+            found.omitted.update(dict.fromkeys(mentions.names & omit & home.keys(), name))
             queue.extend((other, name) for other in sorted(mentions.names) if other in home and other not in skip)
     return found
 

@@ -1,0 +1,65 @@
+"""``--map``: its grammar, and what it evaluates to."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from burst_magic.capture.names import targets
+from burst_magic.errors import CaptureError
+
+_WAY_OUT = "an expression such as range(10), or 'x in xs' as in a for loop"
+
+
+def parse_map(text: str) -> tuple[str, str]:
+    """The text as (target, expression): ``xs`` binds "item", ``i, row in df.iterrows()`` binds "i, row".
+
+    Raises:
+        CaptureError: neither an expression nor ``target in expression``.
+    """
+    text = text.strip()
+    try:
+        loop = ast.parse(f"for {text}: pass").body[0]
+    except SyntaxError:
+        loop = None
+    if isinstance(loop, ast.For):
+        if any(isinstance(part, (ast.Attribute, ast.Subscript)) for part in ast.walk(loop.target)):
+            raise CaptureError(f"--map {text}: only names can be bound to items", way_out=_WAY_OUT)
+        target = ast.unparse(loop.target)
+        return target[1:-1] if isinstance(loop.target, ast.Tuple) and target[0] == "(" else target, ast.unparse(loop.iter)
+    try:
+        return "item", ast.unparse(ast.parse(text, mode="eval").body)
+    except SyntaxError as error:
+        raise CaptureError(f"--map {text}: {error.msg}", way_out=_WAY_OUT) from None
+
+
+def target_names(target: str) -> frozenset[str]:
+    """Names that a target binds."""
+    return frozenset(targets(ast.parse(f"{target} = None"))) if target else frozenset()
+
+
+def evaluate(text: str, expression: str, namespace: Mapping[str, object]) -> Iterable[object]:
+    """The items, as the notebook sees them; a generator stays one.
+
+    Raises:
+        CaptureError: it raises, or is not iterable.
+    """
+    scope: Any = namespace if isinstance(namespace, dict) else dict(namespace)
+    try:
+        value = eval(compile(expression, "<--map>", "eval", dont_inherit=True), scope)  # noqa: S307 - the user's own text
+    except Exception as error:
+        raise CaptureError(f"--map {text}: {type(error).__name__}: {error}") from error
+    return iterable(value, f"--map {text}")
+
+
+def iterable(value: Any, text: str) -> Iterable[object]:
+    """The value itself.
+
+    Raises:
+        CaptureError: it cannot be iterated.
+    """
+    if hasattr(type(value), "__iter__") or hasattr(type(value), "__getitem__"):
+        found: Iterable[object] = value
+        return found
+    raise CaptureError(f"{text}: {type(value).__name__!r} object is not iterable", way_out=_WAY_OUT)

@@ -1,0 +1,84 @@
+"""What a capture says about itself: one entry per name, and warnings."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import linecache
+import types
+from collections.abc import Iterable, Mapping
+
+from burst_magic.capture.closure import Captured, kind_of, used_by
+from burst_magic.capture.names import CellNames
+from burst_magic.capture.sensitive import find_secret, secret_lines
+from burst_magic.payload import Packed
+
+LARGE = 10_000_000  # bytes of one captured value that are worth a warning
+_FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range, type, types.ModuleType,
+          types.FunctionType, types.BuiltinFunctionType)  # fmt: skip
+
+
+def changeable(value: object) -> bool:
+    """False for what cannot change in place."""
+    return not isinstance(value, _FIXED)
+
+
+def entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object]) -> tuple[Captured, ...]:
+    """One entry per name that travels."""
+    return tuple(
+        Captured(
+            name=name,
+            kind=kind_of(home[name]),
+            type=type(home[name]).__name__,
+            size=packed.sizes[name],
+            lines=reads.get(name, ()),
+            why=used_by(name, reads, packed.why),
+            secret=bool(find_secret(name, home[name])),
+        )
+        for name in packed.names
+    )
+
+
+def about_cell(tree: ast.Module, names: CellNames, *, is_mapped: bool) -> list[str]:
+    """Warnings from the cell's text."""
+    found = []
+    if is_mapped and not names.has_value:
+        found.append("the cell does not end in an expression: every result will be None")
+    found.extend(f"line {line} holds what looks like a secret; the cell's text travels" for line in secret_lines(tree))
+    for module, line in names.imports.items():
+        if module not in names.optional and _is_missing(module):
+            found.append(f"module {module!r} is not installed here (line {line})")
+    return found
+
+
+def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, object]) -> list[str]:
+    """Warnings from what travels."""
+    texts = []
+    for entry in found:
+        if entry.secret:
+            path = find_secret(entry.name, home[entry.name])
+            texts.append(f"{path} looks like a secret and would travel to the workers ({entry.why}); use --setenv instead")
+        if entry.size > LARGE:
+            texts.append(f"{entry.name} is {entry.size / 1e6:,.0f} MB ({entry.why})")
+    texts.extend(f"{name} has no meaning on a worker and is left out (used by {user})" for name, user in packed.omitted)
+    return texts
+
+
+def about_items(items: object) -> list[str]:
+    """Warnings about what ``--map`` evaluated to."""
+    if type(items).__name__ == "DataFrame":
+        return ["iterating over a DataFrame gives its columns; for rows write --map i, row in df.iterrows()"]
+    return []
+
+
+def sources_of(packed: Packed) -> tuple[tuple[str, str], ...]:
+    """The text of cells whose functions travel: only what no file holds."""
+    texts = ((name, "".join(linecache.getlines(name))) for name in sorted(packed.files))
+    return tuple((name, text) for name, text in texts if text)
+
+
+def _is_missing(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module.partition(".")[0]) is None
+    except (ImportError, ValueError):  # ValueError: in sys.modules without a spec, so it is here
+        return False

@@ -1,0 +1,77 @@
+"""What looks like a secret among captured values. Says where it is, never what it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+from collections.abc import Iterator
+from typing import Any
+
+_NAME = re.compile(
+    r"(?:^|_|\b)(?:password|passwd|passphrase|secret|token|api_?key|apikey|access_?key|private_?key|authorization|"
+    r"credential)s?(?:$|_(?:key|id|value|str|text)\b|\b)",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(
+    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # AWS access keys
+    r"|\b(?:ghp|gho|ghs|ghu)_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{18,}"  # GitHub, GitLab
+    r"|\bxox[abprs]-[\w-]{10,}|\bsk-[\w-]{20,}|\bAIza[\w-]{30,}|\bhf_[A-Za-z0-9]{30,}"  # Slack, model APIs, Google
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
+    r"|://[^\s/:@]+:[^\s/:@]{3,}@"  # user:password@host
+)
+_SHORTEST = 8  # a named secret of fewer characters is a placeholder
+_NODES = 2000
+_DEPTH = 5
+
+
+def find_secret(name: str, value: object) -> str:
+    """The path of the first thing that looks like a secret under this name, or ""."""
+    budget = _NODES
+    queue: list[tuple[str, str, Any, int]] = [(name, name, value, 0)]
+    for path, key, part, depth in queue:  # grows while it runs
+        budget -= 1
+        if budget < 0:
+            break
+        if _is_secret(key, part):
+            return path
+        if depth < _DEPTH and not isinstance(part, (str, bytes)):
+            queue.extend((path + step, word, child, depth + 1) for step, word, child in _parts(part))
+            del queue[_NODES:]
+    return ""
+
+
+def secret_lines(tree: ast.AST) -> list[int]:
+    """Lines of the cell's own text that hold what looks like a secret."""
+    lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.Constant) and _is_secret("", node.value)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            names = [getattr(target, "id", getattr(target, "attr", "")) for target in node.targets]
+            if any(_is_secret(name, node.value.value) for name in names):
+                lines.add(node.lineno)
+    return sorted(lines)
+
+
+def _is_secret(key: str, value: object) -> bool:
+    if isinstance(value, bytes):
+        value = value[:10_000].decode("latin-1")
+    if not isinstance(value, str):
+        return False
+    if _VALUE.search(value[:10_000]):
+        return True
+    return len(value) >= _SHORTEST and not re.search(r"\s", value.strip()) and bool(_NAME.search(key))
+
+
+def _parts(value: Any) -> Iterator[tuple[str, str, object]]:
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]" if isinstance(key, str) else "[...]", str(key), part)
+                    for key, part in list(value.items())[:_NODES])  # fmt: skip
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((f"[{index}]", "", part) for index, part in enumerate(list(value)[:_NODES]))
+    elif isinstance(value, types.FunctionType):
+        yield from ((" (a constant in it)", "", part) for part in value.__code__.co_consts)
+    elif not isinstance(value, (type, types.ModuleType)):
+        state = getattr(value, "__dict__", None)
+        if isinstance(state, dict):
+            yield from ((f".{key}", str(key), part) for key, part in list(state.items())[:_NODES])
