@@ -26,14 +26,17 @@ class Capture:
         self._file, self._shared = descriptor, shared
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)  # subprocesses and threads never overwrite
-        for target in (1, 2):
-            os.dup2(descriptor, target)
-        self._out, self._err = _stream(1), _stream(2)
+        self._open()
         self._flush_c: Callable[[Any], int] | None = None
         self._modules = 0
-        self.take_over()
 
-    def take_over(self) -> None:
+    def _open(self) -> None:
+        for target in (1, 2):
+            os.dup2(self._file, target)
+        self._out, self._err = _stream(1), _stream(2)
+        self._take_over()
+
+    def _take_over(self) -> None:
         """Sets sys.stdout and sys.stderr, also after a task that replaced them."""
         sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
@@ -41,9 +44,12 @@ class Capture:
     def collect(self) -> str:
         """What was printed since the last call, bounded; the file is empty afterwards."""
         if sys.stdout is not self._out or sys.stderr is not self._err:
-            self.take_over()
-        self._out.flush()
-        self._err.flush()
+            self._take_over()
+        try:
+            self._out.flush()
+            self._err.flush()
+        except (ValueError, OSError):  # the task closed them
+            self._open()
         if len(sys.modules) != self._modules:
             self._look_for_c()
         if self._flush_c is not None:

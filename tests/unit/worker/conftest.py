@@ -1,0 +1,104 @@
+"""A template of real slots, and a bench on which cells are run in them."""
+
+from __future__ import annotations
+
+import itertools
+import select
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from burst_magic.payload import Envelope, pack, pack_value
+from burst_magic.protocol.blocks import join_entries
+from burst_magic.protocol.model import Outcome
+from burst_magic.protocol.records import unpack_outcome
+from burst_magic.worker.board import JobCode
+from burst_magic.worker.slot import Died, Message, Packed, Ready, Slot
+from burst_magic.worker.template import Template
+
+PATIENCE = 30  # seconds until a test gives up waiting
+
+
+class Bench:
+    """Slots of one template, and what a test wants to do with them."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+        self.numbers = itertools.count()
+        self.slots: list[Slot] = []
+
+    def slot(self) -> Slot:
+        slot = self.template.slot(next(self.numbers))
+        self.slots.append(slot)
+        return slot
+
+    def load(self, slot: Slot, source: str, *, captured: dict[str, Any] | None = None, **job: Any) -> str:
+        """A job of this cell; returns its id."""
+        packed = pack(captured or {}, home=captured or {})
+        cell = {
+            "filename": "<cell 7>",
+            "target": "item",
+            "has_value": True,
+            "names": packed.names,
+            **{name: job.pop(name) for name in ("target", "modules", "python", "has_value") if name in job},
+        }
+        jid = f"j{next(self.numbers)}"
+        envelope = Envelope(source=source, stream=packed.stream, **cell)
+        slot.load(JobCode(jid=jid, envelope=envelope.to_bytes(), **job))
+        return jid
+
+    def run(self, slot: Slot, jid: str, items: Iterable[Any] | None, first: int = 0) -> None:
+        """Asks for tasks with these items."""
+        if items is None:
+            slot.run(jid, first, None, 1)
+            return
+        entries = [pack_value(item, home={}) for item in items]
+        slot.run(jid, first, join_entries(entries), len(entries))
+
+    def until(self, slot: Slot, kind: type) -> list[Message]:
+        """All messages up to the first of a kind."""
+        found: list[Message] = []
+        self.wait(slot, lambda: any(isinstance(m, (kind, Died)) for m in found), found)
+        assert any(isinstance(m, kind) for m in found), found[-1]
+        return found
+
+    def wait(self, slot: Slot, done: Callable[[], object], found: list[Message] | None = None) -> None:
+        """Reads the slot until something is so."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            messages = slot.read()
+            if found is not None:
+                found += messages
+            if done():
+                return
+            assert time.monotonic() < end, f"waited too long; running: {slot.now_running()}"
+            select.select([slot], [], [], 0.02)
+
+    def perform(self, source: str, items: Iterable[Any] | None = (0,), **job: Any) -> list[Outcome]:
+        """Runs a cell in a new slot."""
+        slot = self.slot()
+        self.run(slot, self.load(slot, source, **job), items)
+        return self.outcomes(slot)
+
+    def outcomes(self, slot: Slot) -> list[Outcome]:
+        """What a slot does until it is ready."""
+        messages = self.until(slot, Ready)
+        assert not any(isinstance(message, Died) for message in messages), messages
+        return [unpack_outcome(message.record) for message in messages if isinstance(message, Packed)]
+
+
+@pytest.fixture(scope="session")
+def template():
+    started = Template.start()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def bench(template):
+    bench = Bench(template)
+    yield bench
+    for slot in bench.slots:
+        slot.close()

@@ -1,0 +1,357 @@
+"""The process around tasks: order, deaths, limits, clean-up. Real processes; waits are on descriptors."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from burst_magic.protocol.model import OutcomeKind
+from burst_magic.protocol.records import unpack_outcome
+from burst_magic.worker.slot import Died, Packed, Ready, death_outcome
+
+
+def died(bench, slot):
+    messages = bench.until(slot, Died)
+    return messages, messages[-1]
+
+
+def test_outcomes_come_in_the_order_of_tasks(bench):
+    outcomes = bench.perform("item * 2", range(3000))
+    assert [(o.task, pickle.loads(o.value)) for o in outcomes] == [(i, 2 * i) for i in range(3000)]
+
+
+def test_outcomes_of_all_sizes_keep_their_order_and_their_bytes(bench):
+    sizes = [0, 10, 70_000, 300_000, 3, 5_000_000, 1, 200_000, 200_000, 200_000, 200_000, 200_000, 200_000, 7] * 3
+    outcomes = bench.perform("bytes([task_byte % 256]) * item if (task_byte := item) or True else 0", sizes)
+    assert [pickle.loads(o.value) for o in outcomes] == [bytes([size % 256]) * size for size in sizes]
+
+
+def test_a_slow_reader_loses_nothing(bench):
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, "'x' * 3000 + str(item)"), range(2000))
+    bench.wait(slot, lambda: True)
+    select.select([slot], [], [], 1)
+    found = [pickle.loads(o.value)[3000:] for o in bench.outcomes(slot)]
+    assert found[-1] == "1999"
+    assert len(set(found)) == len(found)
+
+
+def test_large_items_reach_the_slot(bench):
+    outcomes = bench.perform("len(item)", [b"x" * 3_000_000, b"", b"y" * 20_000])
+    assert [pickle.loads(o.value) for o in outcomes] == [3_000_000, 0, 20_000]
+
+
+def test_more_messages_than_the_socket_holds_wait_for_a_busy_slot(bench, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    slot = bench.slot()
+    jid = bench.load(slot, f"item or open({str(gate)!r}).read()")
+    bench.run(slot, jid, [""])
+    bench.wait(slot, slot.now_running)
+    for task in range(1, 3001):
+        bench.run(slot, jid, [task], first=task)
+    gate.write_text("open")
+    assert [o.task for o in bench.outcomes(slot)] == list(range(3001))
+
+
+def test_ready_is_said_only_when_all_that_was_asked_is_done(bench):
+    slot = bench.slot()
+    jid = bench.load(slot, "item")
+    for first in range(0, 100, 10):
+        bench.run(slot, jid, range(10), first=first)
+    messages = bench.until(slot, Ready)
+    assert sum(isinstance(message, Packed) for message in messages) == 100
+    assert isinstance(messages[-1], Ready)
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "number"),
+    [
+        ("import os; os._exit(3)", 3, None),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", None, signal.SIGKILL),
+        ("import faulthandler; faulthandler._sigsegv()", None, signal.SIGSEGV),
+    ],
+)
+def test_a_task_that_ends_its_process_is_named(bench, source, code, number):
+    slot = bench.slot()
+    jid = bench.load(slot, f"print('last words', flush=True)\nif item == 2:\n    {source}\nitem")
+    bench.run(slot, jid, range(5))
+    messages, death = died(bench, slot)
+    assert [m.task for m in messages if isinstance(m, Packed)] == [0, 1]
+    assert death.culprit == (jid, 2)
+    assert (death.exit_code, death.signal) == (code, number)
+    outcome = death_outcome(death)
+    assert (outcome.task, outcome.kind) == (2, OutcomeKind.CRASHED)
+    assert "last words" in outcome.output
+    assert (f"exit code {code}" if code else signal.Signals(number).name) in outcome.message
+    assert ("out of memory" in outcome.message) == (number == signal.SIGKILL)
+
+
+def test_a_segfault_shows_the_line_of_the_cell(bench):
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, "import faulthandler\n\nfaulthandler._sigsegv()"), [0])
+    assert 'File "<cell 7>", line 3' in died(bench, slot)[1].output
+
+
+def test_a_death_after_the_last_outcome_blames_nobody(bench):
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, "item"), range(3))
+    bench.outcomes(slot)
+    slot.kill()
+    assert died(bench, slot)[1].culprit is None
+
+
+def test_a_task_killed_for_its_time_is_a_timeout(bench):
+    slot = bench.slot()
+    jid = bench.load(slot, "while True: pass", timeout=0.05)
+    bench.run(slot, jid, range(2))
+    bench.wait(slot, lambda: slot.overdue(time.monotonic()))
+    slot.kill(overdue=slot.overdue(time.monotonic()))
+    death = died(bench, slot)[1]
+    assert death.culprit == (jid, 0)
+    outcome = death_outcome(death)
+    assert outcome.kind is OutcomeKind.TIMEOUT
+    assert "0.05 s" in outcome.message
+    assert outcome.wall >= 0.05
+
+
+def test_a_task_that_ran_when_another_was_overdue_is_innocent(bench):
+    slot = bench.slot()
+    jid = bench.load(slot, "while item: pass", timeout=60.0)
+    bench.run(slot, jid, [0, 1])
+    bench.wait(slot, lambda: (slot.now_running() or ("", 0, 0.0))[1] == 1)
+    slot.kill(overdue=(jid, 0))
+    death = died(bench, slot)[1]
+    assert death.task == 1
+    assert death.culprit is None
+
+
+def test_nothing_is_overdue_without_a_limit(bench):
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, "while True: pass"), [0])
+    bench.wait(slot, slot.now_running)
+    assert slot.overdue(time.monotonic() + 1e6) is None
+
+
+def test_tasks_from_the_stop_on_are_not_started(bench, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    slot = bench.slot()
+    jid = bench.load(slot, f"item or open({str(gate)!r}).read()")
+    bench.run(slot, jid, ["", *range(1, 100)])
+    bench.wait(slot, slot.now_running)
+    slot.stop_at(jid, 3)
+    gate.write_text("open")
+    assert [o.task for o in bench.outcomes(slot)] == [0, 1, 2]
+    bench.run(slot, jid, range(1, 6), first=50)
+    assert [o.task for o in bench.outcomes(slot)] == [50, 51, 52, 53, 54]
+
+
+def test_what_runs_and_what_it_prints_are_seen_live(bench):
+    slot = bench.slot()
+    jid = bench.load(
+        slot, "import sys\nfor i in range(90):\n    sys.stdout.write(f'\\r{i} %')\nprint()\nwhile True: pass"
+    )
+    before = time.monotonic()
+    bench.run(slot, jid, [0], first=41)
+    bench.wait(slot, lambda: slot.tail().endswith("\n"))
+    running = slot.now_running()
+    assert running[:2] == (jid, 41)
+    assert before <= running[2] <= time.monotonic()
+    assert slot.tail() == "89 %\n"
+    assert slot.memory_mb() > 3
+
+
+def test_nothing_runs_when_all_is_done(bench):
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, "item"), range(3))
+    bench.outcomes(slot)
+    assert slot.now_running() is None
+
+
+def test_a_kill_takes_along_what_the_task_started(bench):
+    slot = bench.slot()
+    source = "import subprocess\nprint(subprocess.Popen(['sleep', '600']).pid, flush=True)\nwhile True: pass"
+    bench.run(slot, bench.load(slot, source), [0])
+    bench.wait(slot, lambda: slot.tail().endswith("\n"))
+    started = os.pidfd_open(int(slot.tail()))
+    slot.kill()
+    died(bench, slot)
+    assert select.select([started], [], [], 20)[0], "the sleeper lives on"
+    os.close(started)
+
+
+def test_a_fork_that_comes_back_does_not_tell_an_outcome_twice(bench):
+    outcomes = bench.perform("import os\nos.fork()\nitem", range(20))
+    assert [o.task for o in outcomes] == list(range(20))
+
+
+def test_a_death_is_seen_while_a_grandchild_holds_the_pipe(bench):
+    source = textwrap.dedent("""
+        import os, time
+        ready, tell = os.pipe()
+        if (pid := os.fork()) == 0:
+            os.setsid()
+            os.write(tell, b"!")
+            time.sleep(600)
+        os.read(ready, 1)
+        print(pid, flush=True)
+        os._exit(0)
+    """)
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, source), [0])
+    death = died(bench, slot)[1]
+    os.kill(int(death.output), signal.SIGKILL)
+    assert death.exit_code == 0
+
+
+def test_a_user_error_is_tried_again_in_place_and_only_the_last_attempt_is_told(bench, tmp_path):
+    trace = tmp_path / "trace"
+    source = textwrap.dedent(f"""
+        import random
+        with open({str(trace)!r}, "a") as file:
+            file.write(f"{{random.random()}} {{len(box)}}\\n")
+        box.append(item)
+        print("attempt")
+        with open({str(trace)!r}) as file:
+            tries = len(file.readlines())
+        if tries < 3:
+            raise ValueError(tries)
+        tries
+    """)
+    (outcome,) = bench.perform(source, captured={"box": []}, retries=5)
+    assert outcome.kind is OutcomeKind.VALUE
+    assert outcome.attempts == 3
+    assert outcome.output == "attempt\n"
+    lines = trace.read_text().splitlines()
+    assert len(lines) == 3
+    assert len(set(lines)) == 1, "each attempt starts fresh, with the same seed"
+
+
+def test_retries_end(bench):
+    (outcome,) = bench.perform("1 / item", [0], retries=2)
+    assert (outcome.kind, outcome.attempts) == (OutcomeKind.ERROR, 3)
+
+
+def test_output_without_end_is_cut_while_it_is_written(bench):
+    slot = bench.slot()
+    source = "print('begin')\nwhile not item: print('x' * 99)"
+    bench.run(slot, bench.load(slot, source), [0])
+    for _ in range(3):
+        bench.wait(slot, slot.bound_output)
+    slot.kill()
+    text = died(bench, slot)[1].output
+    assert text.startswith("begin\n")
+    assert "MB left out" in text
+    assert len(text) < 70_000
+
+
+def _script(code, **options):
+    """Runs Python that plays the supervisor, with a fixed hash seed, so that its template is a fork."""
+    surroundings = {**os.environ, "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    return subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, text=True, **options)
+
+
+_START = """
+    import select, sys, time
+    from burst_magic.payload import Envelope
+    from burst_magic.worker.slot import JobCode, Packed
+    from burst_magic.worker.template import Template
+    template = Template.start()
+    slot = template.slot(0)
+    def run(source):
+        envelope = Envelope(source=source, stream=b"", has_value=True)
+        slot.load(JobCode(jid="j", envelope=envelope.to_bytes()))
+        slot.run("j", 0, None, 1)
+        while True:
+            select.select([slot], [], [], 0.05)
+            if (found := [m for m in slot.read() if isinstance(m, Packed)]) or "live" in slot.tail():
+                return found
+"""
+
+
+def test_a_task_cannot_read_the_key_that_the_supervisor_gets(tmp_path):
+    script = (
+        _START
+        + """
+    packed, = run("import os; os.read(0, 100)")
+    print(b"secret" in packed.record, sys.stdin.read())
+    template.close()
+    """
+    )
+    process = _script(script, stdin=subprocess.PIPE)
+    assert process.communicate("secret", timeout=30)[0].split() == ["False", "secret"]
+
+
+def test_slots_end_when_the_supervisor_is_killed():
+    script = (
+        _START
+        + """
+    run("print('live', flush=True)\\nwhile True: pass")
+    print(slot.pid, template.pid, flush=True)
+    time.sleep(600)
+    """
+    )
+    with _script(script) as process:
+        pids = [int(word) for word in process.stdout.readline().split()]
+        left = [os.pidfd_open(pid) for pid in pids]
+        process.kill()
+        for descriptor in left:
+            assert select.select([descriptor], [], [], 20)[0], "an orphan lives on"
+            os.close(descriptor)
+
+
+def test_the_loss_of_the_template_is_seen_and_leaves_no_slot():
+    script = (
+        _START
+        + """
+    import os, signal
+    run("print('live', flush=True)\\nwhile True: pass")
+    print(slot.pid, flush=True)
+    sys.stdin.readline()
+    os.kill(template.pid, signal.SIGKILL)
+    select.select([template], [], [], 20)
+    print(template.lost(), flush=True)
+    template.close()
+    """
+    )
+    with _script(script, stdin=subprocess.PIPE) as process:
+        slot = os.pidfd_open(int(process.stdout.readline()))
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert process.stdout.readline().strip() == "True"
+        assert select.select([slot], [], [], 20)[0]
+        os.close(slot)
+
+
+def test_strings_hash_alike_in_all_templates(bench):
+    (outcome,) = bench.perform("hash('burst')")
+    process = _script(
+        _START
+        + """
+    from burst_magic.protocol.records import unpack_outcome
+    import pickle
+    packed, = run("hash('burst')")
+    print(pickle.loads(unpack_outcome(packed.record).value))
+    template.close()
+    """
+    )
+    assert int(process.communicate(timeout=30)[0]) == pickle.loads(outcome.value)
+
+
+def test_an_outcome_does_not_wait_behind_the_next_task(bench):
+    slot = bench.slot()
+    jid = bench.load(slot, "while item == 100: pass")
+    bench.run(slot, jid, range(101))
+    found = []
+    bench.wait(slot, lambda: len(found) == 100, found)
+    assert unpack_outcome(found[-1].record).task == 99
