@@ -66,7 +66,8 @@ class Plan:
     """A fleet that may start.
 
     Attributes:
-        workers: to start; never more than have a task to do.
+        workers: wanted, as asked; later jobs of the session may need them all.
+        starting: for this job; never more than have a task to do.
         shape: the size of one.
         rate: micro-dollars an hour of one worker with this launcher.
         waves: how often each slot gets a task, None while the number of tasks is unknown.
@@ -78,6 +79,7 @@ class Plan:
 
     launcher: str
     workers: int
+    starting: int
     slots: int
     shape: Shape
     arch: str
@@ -114,25 +116,26 @@ def plan(
     """
     refuse(asked.launcher, wishes or Wishes())
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)
-    workers = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
+    starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
     price = prices.fargate(asked.arch, region=region)
     fargate_rate = cost.rate(shape, price)
-    fargate = _estimate(fargate_rate, tasks, sample, workers=workers, slots=asked.slots)
+    fargate = _estimate(fargate_rate, tasks, sample, workers=starting, slots=asked.slots)
     free = Estimate(hourly=0, seconds=fargate.seconds, total=0)
     made = Plan(
         launcher=asked.launcher,
-        workers=workers,
+        workers=asked.workers,
+        starting=starting,
         slots=asked.slots,
         shape=shape,
         arch=asked.arch,
         tasks=tasks,
-        waves=None if tasks is None else ceil(tasks / (workers * asked.slots)),
+        waves=None if tasks is None else ceil(tasks / (starting * asked.slots)),
         rate=0 if asked.launcher == LOCAL else fargate_rate,
         estimate=free if asked.launcher == LOCAL else fargate,
         fargate_rate=fargate_rate,
         fargate=fargate,
         region=price.region,
-        warnings=_fewer(asked.workers, workers, tasks),
+        warnings=_fewer(asked.workers, starting, tasks),
     )
     check_budget(made.estimate, asked.budget)
     return made
@@ -164,7 +167,7 @@ def check_budget(estimate: Estimate, budget: int | None) -> None:
 
 def summary(made: Plan) -> str:
     """One line for people: the fleet, its price, and Fargate's where that is another."""
-    parts = [f"{made.workers} {made.launcher} worker{'s' * (made.workers > 1)}"]
+    parts = [f"{made.starting} {made.launcher} worker{'s' * (made.starting > 1)}"]
     if made.slots > 1:
         parts[0] += f" × {made.slots} slots"
     if made.launcher == LOCAL:
@@ -190,8 +193,8 @@ def _forecast(estimate: Estimate) -> str:
     return f"≈ {format_money(estimate.total)} in {format_duration(max(1, round(estimate.seconds)))}"
 
 
-def _fewer(asked: int, workers: int, tasks: int | None) -> tuple[str, ...]:
-    if workers == asked or tasks is None:
+def _fewer(asked: int, starting: int, tasks: int | None) -> tuple[str, ...]:
+    if starting == asked or tasks is None:
         return ()
     noun = "task" if tasks == 1 else "tasks"
-    return (f"{workers} of {asked} workers: there is nothing for more to do ({tasks} {noun})",)
+    return (f"{starting} of {asked} workers start: there is nothing for more to do ({tasks} {noun})",)

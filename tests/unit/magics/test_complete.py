@@ -1,10 +1,16 @@
 """Completion: what is offered, and that a real IPython shell offers it."""
 
+import atexit
+
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
-from burst_magic.magics.complete import offer, register, session_ids, unregister
+from burst_magic.magics.complete import register, session_ids, unregister
+from burst_magic.magics.offer import offer
+from burst_magic.session import roster
+from burst_magic.session.roster import RosterLine
 
 IDS = ["20260102-000000-abcdefgh", "fit"]
 
@@ -85,33 +91,24 @@ def test_the_cell_magic_stands_in_the_first_line_only():
     assert words("%burst_collect --no", first=False) == ("--no", "--nowait")
 
 
-def test_ids_and_names_are_read_from_the_session_list_newest_first(tmp_path):
+def test_ids_and_names_are_read_from_the_session_list_newest_first_and_once(tmp_path):
     path = tmp_path / "sessions.jsonl"
     assert session_ids(path) == []
-    path.write_text(
-        '{"id": "a", "name": "fit"}\n{"id": "b", "name": ""}\n{"id": "c"}\n[1]\n{"id": "torn', encoding="utf-8"
-    )
-    assert session_ids(path) == ["c", "b", "a", "fit"]
-
-
-def test_of_a_long_session_list_only_the_end_is_read(tmp_path):
-    path = tmp_path / "sessions.jsonl"
-    path.write_text("".join(f'{{"id": "s{number:06}"}}\n' for number in range(20_000)), encoding="utf-8")
-    ids = session_ids(path)
-    assert ids[0] == "s019999"
-    assert 1000 < len(ids) < 5000
+    for sid, job, name in [("a", "0", "fit"), ("b", "0", ""), ("b", "1", ""), ("c", "0", "fit")]:
+        roster.append(path, RosterLine(id=sid, job=job, store="memory://x", created=0.0, name=name))
+    assert session_ids(path) == ["c", "fit", "b", "a"]
 
 
 @pytest.fixture
 def shell(tmp_path):
     """A real IPython shell with the matcher."""
-    made = InteractiveShell(ipython_dir=str(tmp_path))
-    made.history_manager.enabled = False
+    quiet = Config({"HistoryManager": {"enabled": False}})
+    made = InteractiveShell(ipython_dir=str(tmp_path), config=quiet)
+    atexit.unregister(made.atexit_operations)  # it is ended here, not with the process
     register(made)
     made.user_ns["itemlist"] = [1]
     yield made
     made.atexit_operations()
-    InteractiveShell.clear_instance()
 
 
 def completions(shell, text):

@@ -53,7 +53,7 @@ def test_without_a_sample_or_a_count_time_and_total_are_unknown(tasks, sample):
 )
 def test_no_more_workers_start_than_have_something_to_do(workers, slots, tasks, started, waves):
     made = plan(asked(workers=workers, slots=slots), tasks=tasks)
-    assert (made.workers, made.waves) == (started, waves)
+    assert (made.workers, made.starting, made.waves) == (workers, started, waves)
     assert bool(made.warnings) == (started < workers)
 
 
@@ -75,7 +75,7 @@ def test_what_only_a_cloud_can_do_is_refused_here_with_the_reason(wishes, says):
         plan(asked(), tasks=1, wishes=wishes)
     assert caught.value.problem.startswith(says)
     assert "processes of this machine" in caught.value.problem
-    assert plan(asked(launcher="fargate"), tasks=1, wishes=wishes).workers == 1
+    assert plan(asked(launcher="fargate"), tasks=1, wishes=wishes).starting == 1
 
 
 def test_a_budget_never_refuses_a_local_fleet():
