@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 
 HEAVY = {
@@ -53,3 +55,50 @@ def test_a_worker_starts_without_dill_and_obstore(modules_after):
     modules = modules_after("import burst_magic.worker.__main__")
 
     assert third_party(modules) == {"burst_magic"}
+
+
+A_BURST = """
+import burst_magic as burst
+
+def square(x):
+    return x * x
+
+session = burst.map(square, range(8), workers=1, slots=2)
+assert list(session.results()) == [x * x for x in range(8)]
+session.cleanup()
+"""
+
+
+def test_a_working_worker_and_its_slots_imported_dill_and_obstore_only(tmp_path):
+    """The whole life of a real worker, as the interpreter itself reports it in the worker's log."""
+    (tmp_path / "burst.py").write_text(A_BURST)
+    surroundings = {
+        **os.environ,
+        "BURST_CONFIG_DIR": str(tmp_path / "config"),
+        "BURST_DATA_DIR": str(tmp_path / "data"),
+        "PYTHONPROFILEIMPORTTIME": "1",
+    }
+
+    done = subprocess.run(
+        [sys.executable, tmp_path / "burst.py"],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert not done.returncode, done.stderr
+    (log,) = (tmp_path / "data").rglob("*.log")
+    lines = log.read_text().splitlines()
+    modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    assert {"burst_magic.worker.supervisor", "burst_magic.worker.execute", "obstore"} <= modules
+    assert third_party(modules) <= WORKER_MAY | site_modules() | {"org"}  # the standard pickle looks for Jython's
+    assert [name for name in modules if name.startswith(tuple(WORKER_MAY_NOT))] == []
+
+
+def site_modules() -> set[str]:
+    """What this environment's own start-up files import into every interpreter."""
+    command = [sys.executable, "-X", "importtime", "-c", ""]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in said.splitlines()}
