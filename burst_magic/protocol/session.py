@@ -74,6 +74,7 @@ class SessionMachine:
         self._news_at = now
         self._finished_at: float | None = None
         self._replaced = 0
+        self._asked_to_look = False
         self._out: list[fx.Effect] = [fx.Read(self._job_keys.final, Final)]
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
@@ -96,6 +97,7 @@ class SessionMachine:
     def look_now(self, now: float) -> None:
         """Somebody waits: look at everything at the next step."""
         self._results_at = self._workers_at = self._control_at = now
+        self._asked_to_look = True
         self.wake = now
 
     @property
@@ -174,6 +176,9 @@ class SessionMachine:
     def _think(self, now: float) -> None:
         self.wake = now + 3600.0
         if self.ended == "finished":
+            if self._asked_to_look:  # results stand, but workers and their cost go on
+                self._list(self._keys.workers_folder)
+            self._asked_to_look = False
             return
         if self.cover.whole and self.signed and self._job_keys.final not in self._waiting:
             self._write_final(now)

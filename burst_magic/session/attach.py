@@ -93,7 +93,7 @@ def sessions(settings: Settings, *, home: dict[str, object] | None = None) -> li
     """All sessions of the store and of the user's list, oldest first."""
     urls = {settings.store: set(session_ids(open_own_store(settings.store, settings)))}
     for line in roster.read(settings.sessions_file):
-        urls.setdefault(line.store, set()).add(line.sid)
+        urls.setdefault(line.store, set()).add(line.id)
     rows = [_row(sid, url, settings, home or {}) for url, sids in urls.items() for sid in sids]
     return sorted((row for row in rows if row is not None), key=lambda row: row.id)
 
@@ -155,7 +155,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
         if not named:
             raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
         return named[-1].sid, "", named[-1].store
-    urls = [line.store for line in lines if line.sid == sid]
+    urls = [line.store for line in lines if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import re
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from burst_magic.stores.carry import Carrier
 
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
 _PARALLEL = 8  # segments fetched at a time
+_LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
 
 _KINDS: dict[OutcomeKind, type[TaskError]] = {
     OutcomeKind.ERROR: TaskFailed,
@@ -153,3 +155,16 @@ def not_run(task: int, reason: str) -> NotRun:
         f"task {task} did not run: {reason}",
         way_out="run the cell again for the missing ones; what is there: %burst_collect --nowait",
     )
+
+
+def distinct(failures: Iterable[Outcome]) -> tuple[tuple[int, str], ...]:
+    """Failures that say the same, counted: most frequent first."""
+    counts = Counter(_headline(outcome) for outcome in failures)
+    return tuple((number, text) for text, number in counts.most_common())
+
+
+def _headline(outcome: Outcome) -> str:
+    """``KeyError: 'x' at line 4``: the error and the cell's own line that raised it."""
+    lines = _LINE.findall(outcome.traceback)
+    where = f" at line {lines[-1]}" if lines else ""
+    return f"{outcome.error}: {outcome.message.splitlines()[0] if outcome.message else ''}{where}"

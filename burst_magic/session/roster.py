@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterLine:
-    """One job that this user started from this machine. ``out`` is the name its results were bound to."""
+    """One job that this user started from this machine. ``id`` is the session's, ``out`` the name its results were bound to."""
 
-    sid: str
-    jid: str
+    id: str
+    job: str
     store: str
     created: float
     name: str = ""
@@ -44,7 +44,7 @@ def read(path: Path) -> list[RosterLine]:
 
 def remove(path: Path, sid: str) -> None:
     """Takes a session off the list."""
-    kept = [line for line in read(path) if line.sid != sid]
+    kept = [line for line in read(path) if line.id != sid]
     draft = path.with_suffix(".new")
     draft.write_text("".join(json.dumps(asdict(line)) + "\n" for line in kept), encoding="utf-8")
     draft.replace(path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import AttachError, OptionError
+from burst_magic.plan.cost import charge
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.log import fold_control
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
@@ -15,9 +17,12 @@ from burst_magic.session import keyring, roster
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
-from burst_magic.session.outcomes import SegmentReader
+from burst_magic.session.outcomes import SegmentReader, distinct
 from burst_magic.session.results import Results
 from burst_magic.stores.carry import Carrier
+
+from burst_magic.config import DEADLINE_MAX
+from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
 
 _GRACE = 15.0  # seconds that workers get to end before their objects go
 _LAST = 5.0  # seconds to wait for the rest after that
-DEADLINE_MAX = 21 * 86400.0
 
 
 class Session:
@@ -62,6 +66,8 @@ class Session:
         self._driver = Driver(store, secret, manifest, job, fleet)
         self._reader = SegmentReader(self._carrier, self._keys.job(job.jid))
         self._results = Results(self._driver, self._reader, job.tasks, home)
+        self._failed = 0
+        self._distinct: tuple[tuple[int, str], ...] = ()
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -136,7 +142,7 @@ class Session:
 
     def status(self) -> Snapshot:
         """All facts, as the store tells them now."""
-        return self._driver.refresh()
+        return self._told(self._driver.refresh())
 
     def snapshot(self) -> Snapshot:
         """All facts as far as they are known; asks nobody."""
@@ -144,7 +150,18 @@ class Session:
 
     def subscribe(self, viewer: Viewer) -> Callable[[], None]:
         """Calls ``viewer`` with snapshots from a thread, at most four a second; returns how to stop."""
-        return self._driver.watch(viewer)
+        return self._driver.watch(lambda snapshot: viewer(self._told(snapshot)))
+
+    def _told(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot with what only outcomes and prices tell."""
+        if snapshot.failed != self._failed and self._secret is not None:
+            self._failed, self._distinct = snapshot.failed, distinct(self._results.errors)
+        until = snapshot.finished_at or snapshot.now
+        charged = sum(
+            charge(self.manifest.fargate_rate, max(0.0, min(worker.seen, until) - worker.started))
+            for worker in snapshot.workers
+        )
+        return replace(snapshot, errors=self._distinct, fargate_spend=charged)
 
     def follow(self) -> None:
         """Follows the log in the background from now on."""
@@ -177,15 +194,18 @@ class Session:
         """Lets running tasks finish; then the workers end."""
         self._ask(ControlKind.CLOSE)
 
-    def extend(self, duration: float | str) -> float:
-        """Moves the deadline; returns the new one, seconds since the epoch."""
-        from burst_magic.units import format_duration, parse_duration
+    def extend(self, duration: float | str | None = None, *, budget: int | None = None) -> float:
+        """Moves the deadline, raises the budget, or both; returns the deadline, seconds since the epoch.
 
-        seconds = parse_duration(duration) if isinstance(duration, str) else float(duration)
+        Args:
+            duration: how much later; seconds or text such as "1h".
+            budget: micro-dollars that the session may cost in all.
+        """
+        seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
         deadline = max(time.time(), self._driver.refresh().deadline) + seconds
         if deadline > self.manifest.created + DEADLINE_MAX:
             raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
-        self._ask(ControlKind.EXTEND, deadline=deadline)
+        self._ask(ControlKind.EXTEND, deadline=deadline, budget=budget)
         return deadline
 
     def scale(self, workers: int) -> None:

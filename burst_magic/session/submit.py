@@ -200,8 +200,8 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
 
 def _enlist(settings: Settings, manifest: Manifest, job: Job, labels: Labels) -> None:
     line = roster.RosterLine(
-        sid=manifest.sid,
-        jid=job.jid,
+        id=manifest.sid,
+        job=job.jid,
         store=settings.store,
         created=job.created,
         name=labels.name,
@@ -244,7 +244,7 @@ class _Writer:
             upload = _Upload(self._secret, self._job.items, capture.items, home, progress)
             self._put(self._job.items, upload.pieces())
             tasks, index = upload.count, upload.index
-            capture = with_names(capture, upload.seen)
+            capture = with_names(capture, upload.seen, home)
         blobs = tuple(self._keep_blob(buffer) for buffer in capture.packed.buffers)
         bundle = self._keep_blob(memoryview(capture.bundle))[0] if capture.bundle else ""
         envelope = Envelope(

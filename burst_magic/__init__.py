@@ -1,0 +1,47 @@
+"""Put ``%%burst`` on a notebook cell and run it on many workers; or ``burst.map`` the same from Python.
+
+Names load when they are first used: importing this costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burst_magic.session.face import attach, map, sessions
+    from burst_magic.session.results import PENDING, Results
+    from burst_magic.session.session import Session
+
+__version__ = "0.1.0"
+__all__ = ["PENDING", "Results", "Session", "attach", "load_ipython_extension", "map", "sessions"]  # noqa: PLE0604
+
+_HOMES = {
+    "PENDING": "burst_magic.session.results",
+    "Results": "burst_magic.session.results",
+    "Session": "burst_magic.session.session",
+    "attach": "burst_magic.session.face",
+    "map": "burst_magic.session.face",
+    "sessions": "burst_magic.session.face",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def load_ipython_extension(shell: Any) -> None:  # noqa: ANN401 - IPython's shell
+    """``%load_ext burst_magic``."""
+    from burst_magic.magics.burst import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:  # noqa: ANN401
+    """``%unload_ext burst_magic``."""
+    from burst_magic.magics.burst import unload
+
+    unload(shell)

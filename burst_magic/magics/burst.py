@@ -1,0 +1,196 @@
+"""The magics: they parse, call and show. ``load`` gives them to a shell, ``unload`` takes them away."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from burst_magic import config
+from burst_magic.errors import OptionError
+from burst_magic.magics import calls, complete
+from burst_magic.magics.desk import DESK
+from burst_magic.magics.grammar import parse_line
+from burst_magic.magics.options import VERBS
+
+if TYPE_CHECKING:
+    from burst_magic.capture.cell import Capture
+    from burst_magic.plan.planner import Plan
+    from burst_magic.session.session import Session
+
+
+def load(shell: Any) -> None:  # noqa: ANN401 - IPython's shell
+    """Registers the magics and the completion. Nothing heavy is imported before the first burst."""
+    config.check_platform()
+    DESK.shell = shell
+    for spec in VERBS:
+        if spec.place == "cell":
+            shell.register_magic_function(_unexpanded(_burst_cell), "cell", spec.name)
+        elif spec.place == "line":
+            shell.register_magic_function(_unexpanded(partial(_line, spec.name)), "line", f"burst_{spec.name}")
+    complete.register(shell)
+
+
+def unload(shell: Any) -> None:  # noqa: ANN401
+    """Takes the magics away; sessions go on."""
+    complete.unregister(shell)
+    for spec in VERBS:
+        shell.magics_manager.magics["cell" if spec.place == "cell" else "line"].pop(
+            spec.name if spec.place == "cell" else f"burst_{spec.name}", None
+        )
+    for session in DESK.open.values():
+        session.detach()
+
+
+def _unexpanded(magic: Callable[..., object]) -> Callable[..., object]:
+    """IPython leaves ``$name`` and ``{name}`` in the line alone."""
+    from IPython.core.magic import no_var_expand
+
+    def call(line: str, cell: str | None = None) -> object:
+        return magic(line) if cell is None else magic(line, cell)
+
+    call.__doc__ = magic.__doc__
+    marked: Callable[..., object] = no_var_expand(call)
+    return marked
+
+
+def _line(name: str, line: str) -> object:
+    from burst_magic.magics import verbs
+
+    call = parse_line(name, line)
+    if isinstance(call, calls.Help):
+        print(call.text)
+        return None
+    settings = config.load()
+    if isinstance(call, calls.CollectCall):
+        return verbs.collected(call, settings)
+    if isinstance(call, calls.AttachCall):
+        return verbs.attach_here(call, settings)
+    text: str | None = getattr(verbs, name)(call, settings)
+    if text:
+        print(text)
+    return None
+
+
+def _burst_cell(line: str, cell: str) -> object:
+    """Runs the cell on many workers. ``%%burst --help`` tells all options."""
+    call = parse_line("burst", line)
+    if not isinstance(call, calls.BurstCall):
+        print(call.text if isinstance(call, calls.Help) else "")
+        return None
+    prepared = _prepare(call, cell)
+    if call.dry_run:
+        _show_dry_run(prepared)
+        return None
+    for warning in (*prepared.capture.warnings, *prepared.plan.warnings):
+        print(f"burst: {warning}", file=sys.stderr)
+    session = DESK.keep(_submit(prepared))
+    if call.out:
+        DESK.home[call.out] = session.results()
+    _follow(session, call)
+    return None if call.out else session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """A cell that may be submitted: captured and planned, nothing stored yet."""
+
+    call: calls.BurstCall
+    cell: str
+    settings: config.Settings
+    capture: Capture
+    plan: Plan
+    setenv: tuple[tuple[str, str], ...]
+
+
+def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
+    """Everything that can be refused is refused here."""
+    from burst_magic.capture.cell import capture_cell
+    from burst_magic.plan.planner import plan
+
+    settings = config.load(call.settings)
+    setenv = _values(call.setenv)
+    shell = DESK.shell
+    capture = capture_cell(
+        cell,
+        DESK.home,
+        map_expr=call.map,
+        transform=shell.transform_cell,
+        filename=f"<cell {shell.execution_count}>",
+        include=call.include,
+    )
+    tasks = 1 if capture.items is None else len(capture.items) if hasattr(capture.items, "__len__") else None
+    made = plan(settings, tasks=tasks, wishes=call.wishes)
+    return _Prepared(call=call, cell=cell, settings=settings, capture=capture, plan=made, setenv=setenv)
+
+
+def _values(pairs: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str], ...]:
+    """``--setenv NAME`` takes the kernel's own value."""
+    environ = config.environment()
+    missing = [name for name, value in pairs if value is None and name not in environ]
+    if missing:
+        raise OptionError(
+            f"--setenv {missing[0]}: the kernel has no such environment variable",
+            way_out=f"--setenv {missing[0]}=VALUE",
+        )
+    return tuple((name, environ[name] if value is None else value) for name, value in pairs)
+
+
+def _submit(prepared: _Prepared) -> Session:
+    from burst_magic.session.submit import Labels, submit
+
+    call = prepared.call
+    title = next((line.strip() for line in prepared.cell.splitlines() if line.strip()), "")
+    labels = Labels(
+        name=call.name,
+        notebook=str(DESK.notebook or ""),
+        out=call.out,
+        map=call.map,
+        title=title[:80],
+        setenv=prepared.setenv,
+    )
+    into = DESK.find(call.session, prepared.settings) if call.session else None
+    return submit(
+        prepared.capture, prepared.plan, prepared.settings, home=DESK.home, labels=labels, into=into
+    )
+
+
+def _follow(session: Session, call: calls.BurstCall) -> None:
+    """Shows the session; with ``--wait`` until it is over."""
+    from burst_magic.ui.panel import show
+
+    showing = show(session, out=call.out, blocking=call.wait, shell=DESK.shell)
+    if not call.wait:
+        return
+    try:
+        session.wait()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_GO_ON.format(id=session.id)) from None
+    finally:
+        showing.finish()
+
+
+_GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
+
+
+def _show_dry_run(prepared: _Prepared) -> None:
+    from IPython.display import display
+
+    from burst_magic.plan.planner import summary
+    from burst_magic.ui import html, text
+
+    capture, made = prepared.capture, prepared.plan
+    facts = [
+        ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
+        ("workers", summary(made)),
+        ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
+        ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
+    ]
+    warnings = (*capture.warnings, *made.warnings)
+    bundle = {
+        "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=warnings),
+        "text/html": html.dry_run_html(capture.entries, facts=facts, warnings=warnings),
+    }
+    display(bundle, raw=True)

@@ -1,0 +1,111 @@
+"""What this kernel has open: sessions by id, and which of them a verb without an ID means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from burst_magic import config
+from burst_magic.errors import AttachError, OptionError
+from burst_magic.notebook import sessions_of, this_notebook
+from burst_magic.session import attach as attaching
+
+if TYPE_CHECKING:
+    from burst_magic.session.session import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A job that this notebook started, as far as somebody wrote it down."""
+
+    session: str
+    job: str
+    out: str
+
+
+@dataclass(slots=True)
+class Desk:
+    """The sessions in the hands of one kernel or terminal.
+
+    Attributes:
+        shell: IPython's, or None in a terminal.
+        open: (session, job) -> Session, newest last.
+    """
+
+    shell: Any = None
+    open: dict[tuple[str, str], Session] = field(default_factory=dict)
+
+    @property
+    def home(self) -> dict[str, object]:
+        """The namespace of whoever types."""
+        import sys
+
+        return self.shell.user_ns if self.shell is not None else vars(sys.modules["__main__"])
+
+    @property
+    def notebook(self) -> Path | None:
+        """The file of the running notebook, where somebody says."""
+        return this_notebook(self.shell, config.environment())
+
+    def keep(self, session: Session) -> Session:
+        """Takes a session into the hand; it is now the latest."""
+        self.open.pop((session.id, session.job), None)
+        self.open[session.id, session.job] = session
+        return session
+
+    def find(self, ident: str, settings: config.Settings, *, sure: bool = False) -> Session:
+        """The session of an ID, or the latest one.
+
+        Args:
+            ident: what the user typed, or "".
+            settings: the user's directories and store.
+            sure: the verb changes something: with several alive the user has to say which.
+
+        Raises:
+            AttachError: there is none.
+            OptionError: there are several.
+        """
+        if not ident:
+            return self._latest(settings, sure=sure)
+        for (sid, jid), session in reversed(self.open.items()):
+            if ident in {sid, f"{sid}/{jid}", session.name}:
+                return session
+        return self.keep(attaching.attach(ident, settings=settings, home=self.home))
+
+    def _latest(self, settings: config.Settings, *, sure: bool) -> Session:
+        if sure:
+            alive = {sid: each for (sid, _), each in self.open.items() if each.snapshot().ended is None}
+            if len(alive) > 1:
+                names = "\n".join(f"    {sid}  {each.name}".rstrip() for sid, each in alive.items())
+                raise OptionError(f"several sessions are alive: say which one\n{names}")
+        if self.open:
+            return next(reversed(self.open.values()))
+        known = self.known(settings)
+        if not known:
+            raise AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
+        return self.keep(self.attach(known[-1], settings))
+
+    def attach(self, known: Known, settings: config.Settings) -> Session:
+        """Takes hold of a job that was written down."""
+        ident = f"{known.session}/{known.job}" if known.job else known.session
+        return attaching.attach(ident, settings=settings, home=self.home)
+
+    def known(self, settings: config.Settings) -> list[Known]:
+        """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests."""
+        path = self.notebook
+        found: dict[tuple[str, str], Known] = {}
+        if path is not None:
+            for line in sessions_of(path):
+                found[line.session, line.job] = Known(session=line.session, job=line.job, out=line.out)
+        for mine in attaching.known(settings):
+            if mine.notebook == str(path or ""):
+                found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
+        if path is not None:
+            for sid in attaching.in_store(settings, notebook=str(path)):
+                if not any(session == sid for session, _ in found):
+                    found[sid, ""] = Known(session=sid, job="", out="")
+        return sorted(found.values(), key=lambda known: (known.session, known.job))
+
+
+DESK = Desk()

@@ -1,0 +1,204 @@
+"""What each verb does, for magics and terminal alike: a call and the settings in, text out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from burst_magic import config as configuration
+from burst_magic.errors import AttachError, BurstError
+from burst_magic.magics import calls
+from burst_magic.magics.desk import DESK
+from burst_magic.units import format_duration, format_money
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.session.session import Session
+
+
+def status(call: calls.StatusCall, settings: Settings) -> str:
+    """Counts, workers, cost, why it waits, distinct errors."""
+    from burst_magic.ui import text
+
+    return text.status_text(DESK.find(call.id, settings).status())
+
+
+def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
+    """A plain list in order of items."""
+    session = DESK.find(call.id, settings)
+    if call.nowait:
+        return session.results().collect(wait=False, errors=call.errors)
+    from burst_magic.ui.panel import show
+
+    showing = show(session, blocking=True, shell=DESK.shell)
+    try:
+        return session.results().collect(timeout=call.timeout, errors=call.errors)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped waiting; session {session.id} goes on") from None
+    finally:
+        showing.finish()
+
+
+def collect(call: calls.CollectCall, settings: Settings) -> str:
+    """One value a line, for a terminal."""
+    return "\n".join(map(repr, collected(call, settings)))
+
+
+def attach_here(call: calls.AttachCall, settings: Settings) -> None:
+    """Binds the results of this notebook's jobs again and shows the latest."""
+    from burst_magic.ui.panel import show
+
+    sessions = _attached(call, settings)
+    for session in sessions:
+        out = session.description.out
+        if out:
+            DESK.home[out] = session.results()
+            print(f"{out} = {session.results()!r} of session {session.id}")
+    latest = sessions[-1]
+    show(latest, out=latest.description.out, shell=DESK.shell)
+
+
+def attach(call: calls.AttachCall, settings: Settings) -> str:
+    """Takes hold of a session from a terminal; keeps its key."""
+    from burst_magic.ui import text
+
+    return text.status_text(_attached(call, settings)[-1].status())
+
+
+def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
+    from burst_magic.session import attach as attaching
+
+    if call.id:
+        session = attaching.attach(call.id, settings=settings, home=DESK.home, key=call.key or None)
+        return [DESK.keep(session)]
+    known = DESK.known(settings)
+    found, problem = [], None
+    for each in known:
+        try:
+            found.append(DESK.keep(DESK.attach(each, settings)))
+        except AttachError as error:
+            problem = error  # deleted meanwhile: the others may be there
+    if not found:
+        if problem is not None:
+            raise problem
+        raise AttachError("this notebook has started no session", way_out="give an id: %burst_sessions lists yours")
+    return found
+
+
+def sessions(call: calls.SessionsCall, settings: Settings) -> str:  # noqa: ARG001 - takes nothing
+    """All sessions of this store and this user."""
+    from burst_magic.session import attach as attaching
+    from burst_magic.ui import text
+
+    return text.sessions_table(attaching.sessions(settings))
+
+
+def logs(call: calls.LogsCall, settings: Settings) -> str | None:
+    """Output of tasks and workers; with ``--follow`` as it comes."""
+    session = DESK.find(call.id, settings)
+    lines = session.logs(task=call.task, worker=call.worker or None, n=call.lines, follow=call.follow)
+    shown = (f"[{line.source}] {line.text}" for line in lines)
+    if not call.follow:
+        return "\n".join(shown) or "nothing was printed so far"
+    for line in shown:
+        print(line, flush=True)
+    return None
+
+
+def scale(call: calls.ScaleCall, settings: Settings) -> str:
+    """More or fewer workers."""
+    session = DESK.find(call.id, settings, sure=True)
+    session.scale(call.workers)
+    return f"session {session.id}: {call.workers} workers wanted"
+
+
+def extend(call: calls.ExtendCall, settings: Settings) -> str:
+    """A later deadline or a larger budget."""
+    import time
+
+    session = DESK.find(call.id, settings, sure=True)
+    deadline = session.extend(call.duration, budget=call.budget)
+    left = format_duration(round(deadline - time.time()))
+    money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
+    return f"session {session.id}: {left} to its deadline{money}"
+
+
+def cancel(call: calls.CancelCall, settings: Settings) -> str:
+    """Stops a session; what is done is kept."""
+    session = DESK.find(call.id, settings, sure=True)
+    session.cancel()
+    return f"session {session.id}: cancelled; what is done: %burst_collect {session.id} --nowait"
+
+
+def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
+    """Stops workers; with ``--force`` deletes every object of the session."""
+    if call.blobs:
+        from burst_magic.session.sweep import sweep_blobs
+
+        count, size = sweep_blobs(settings)
+        return f"{count} stored values deleted, {size / 1e6:,.1f} MB"
+    session = DESK.find(call.id, settings, sure=True)
+    deleted = session.cleanup(force=call.force)
+    if not call.force:
+        return f"session {session.id}: its workers end; its results stay (delete them: --force)"
+    for key in [key for key in DESK.open if key[0] == session.id]:
+        del DESK.open[key]
+    return f"session {session.id}: deleted, {deleted} objects"
+
+
+def cost(call: calls.CostCall, settings: Settings) -> str:
+    """What it has cost, and what Fargate would have charged."""
+    session = DESK.find(call.id, settings)
+    seen = session.status()
+    lines = [f"session {session.id}: {format_money(seen.spend)} so far ({session.manifest.launcher} workers)"]
+    if session.manifest.launcher == "local":
+        rate = format_money(session.manifest.fargate_rate)
+        lines.append(f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)")
+    return "\n".join(lines)
+
+
+def config(call: calls.ConfigCall, settings: Settings) -> str:
+    """Shows or writes settings."""
+    if call.changes:
+        path = configuration.save(call.changes, config_dir=settings.config_dir)
+        return f"written to {path}"
+    rows = configuration.explain()
+    width = max(len(row.key) for row in rows)
+    return "\n".join(f"{row.key:<{width}}  {row.text}  ({row.source})" for row in rows)
+
+
+def doctor(call: calls.DoctorCall, settings: Settings) -> str:  # noqa: ARG001
+    """Checks what a burst needs here."""
+    from burst_magic.session.doctor import examine
+
+    found = examine(settings)
+    lines = [f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.detail}" for finding in found]
+    bad = [finding for finding in found if not finding.good]
+    if bad:
+        raise BurstError("\n".join(lines), way_out=bad[0].way_out)
+    return "\n".join(lines)
+
+
+def inspect(call: calls.InspectCall, settings: Settings) -> str:
+    """A session's log in words."""
+    from burst_magic.session.inspect import tell
+
+    return "\n".join(tell(DESK.find(call.id, settings)))
+
+
+def watch(call: calls.WatchCall, settings: Settings) -> str:
+    """A bar until the job is over."""
+    from burst_magic.ui import text
+    from burst_magic.ui.panel import show
+
+    session = DESK.find(call.id, settings)
+    showing = show(session, blocking=True)
+    try:
+        session.results().wait()
+    finally:
+        showing.finish()
+    return text.status_text(session.status())
+
+
+def key(call: calls.KeyCall, settings: Settings) -> str:
+    """A session's key, to attach from another machine."""
+    return DESK.find(call.id, settings).key

@@ -1,0 +1,94 @@
+"""Checks that everything a burst needs is here: directories, store, workers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import BurstError
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    good: bool
+    detail: str
+    way_out: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Looks at one thing after the other; a fault in one does not hide the next."""
+    checks: list[tuple[str, Callable[[Settings], str]]] = [
+        ("python", lambda _: f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("directories", _directories),
+        ("store", _store),
+        ("workers", _workers),
+    ]
+    return [_found(what, check, settings) for what, check in checks]
+
+
+def _found(what: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(what=what, good=True, detail=check(settings))
+    except (BurstError, OSError) as error:
+        return Finding(what=what, good=False, detail=str(error), way_out=getattr(error, "way_out", ""))
+
+
+def _directories(settings: Settings) -> str:
+    for folder in (settings.config_dir, settings.data_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise BurstError(f"{folder} cannot be written to", way_out="set BURST_CONFIG_DIR and BURST_DATA_DIR")
+    return f"{settings.config_dir}, {settings.data_dir}"
+
+
+def _store(settings: Settings) -> str:
+    """The five verbs, once each, on a key of our own."""
+    from burst_magic.session.submit import open_own_store
+
+    store = open_own_store(settings.store, settings)
+    key, data = f"doctor/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    began = time.monotonic()
+    store.put(key, data)
+    try:
+        if store.get(key) != data or [entry.key for entry in store.list("doctor", after=key[:-1], limit=1)] != [key]:
+            raise BurstError("the store did not give back what was put", context=settings.store)
+    finally:
+        store.delete([key])
+    return f"{settings.store}, {1000 * (time.monotonic() - began):.0f} ms for put, get, list and delete"
+
+
+def _workers(settings: Settings) -> str:
+    """A real worker process starts, finds that its session does not exist, and ends."""
+    from burst_magic.launchers import Start, open_launcher
+    from burst_magic.session.submit import new_session_id
+
+    launcher = open_launcher(settings.launcher, logs=settings.data_dir / "logs")
+    start = Start(
+        store=(settings.data_dir / "doctor").as_uri(),
+        sid=new_session_id(time.time()),
+        secret=secrets.token_hex(32),
+        token=secrets.token_hex(8),
+        number=0,
+    )
+    began = time.monotonic()
+    handle = launcher.start(start)
+    while not (ends := launcher.ended([handle])):
+        if time.monotonic() - began > 20:  # noqa: PLR2004 - seconds; a worker takes a tenth of one
+            launcher.stop(handle, kill=True)
+            raise BurstError("a worker did not start within 20 s", context=launcher.log(handle)[-500:])
+        time.sleep(0.01)
+    if ends[handle.wid].exit_code:
+        raise BurstError("a worker failed to start", context=launcher.log(handle)[-500:])
+    return f"{settings.launcher}: {sys.executable} started one in {1000 * (time.monotonic() - began):.0f} ms"

@@ -1,0 +1,67 @@
+"""``burst.map``, ``burst.attach``, ``burst.sessions``: the same thing as the magics, from Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from burst_magic import config
+from burst_magic.session import attach as attaching
+from burst_magic.session.session import Session
+from burst_magic.session.submit import Labels, submit
+
+
+def map(  # noqa: A001 - the name users type
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    name: str = "",
+    session: Session | None = None,
+    **options: Any,  # noqa: ANN401 - the settings, as in config.toml
+) -> Session:
+    """Runs ``function(item)`` for each item on workers; returns at once.
+
+    Args:
+        function: any callable with one argument; a coroutine function is awaited. What it mentions travels along.
+        items: anything iterable; a generator is consumed while it is uploaded.
+        name: a label for the session.
+        session: add the work to this living session.
+        **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``timeout``, ``retries``,
+            ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
+
+    Returns:
+        The session; ``session.results()`` are the values in order of items.
+
+    Raises:
+        CaptureError: the function or an item cannot travel.
+        OptionError: a wrong option.
+    """
+    from burst_magic.capture.cell import capture_call
+    from burst_magic.plan.planner import plan
+
+    settings = config.load(options)
+    home = vars(sys.modules["__main__"])
+    capture = capture_call(function, items, namespace=home)
+    made = plan(settings, tasks=len(items) if hasattr(items, "__len__") else None)
+    return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
+
+
+def attach(session_id: str, *, key: str | None = None, store: str | None = None) -> Session:
+    """Takes hold of a session again, in this or another kernel, on this or another machine.
+
+    Args:
+        session_id: an id, ``session/job`` or a name.
+        key: the session's key, from ``burst key show``, where this machine does not have it.
+        store: where to look, if it is not the configured store.
+
+    Raises:
+        AttachError: no such session, it has expired, or its key is not here.
+    """
+    settings = config.load({"store": store})
+    return attaching.attach(session_id, settings=settings, home=vars(sys.modules["__main__"]), key=key)
+
+
+def sessions(store: str | None = None) -> list[attaching.SessionRow]:
+    """All sessions of the store and of this user, oldest first."""
+    return attaching.sessions(config.load({"store": store}))
