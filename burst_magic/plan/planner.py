@@ -135,7 +135,7 @@ def plan(
         fargate_rate=fargate_rate,
         fargate=fargate,
         region=price.region,
-        warnings=_fewer(asked.workers, starting, tasks),
+        warnings=_warnings(asked, shape, fargate),
     )
     check_budget(made.estimate, asked.budget)
     return made
@@ -167,7 +167,8 @@ def check_budget(estimate: Estimate, budget: int | None) -> None:
 
 def summary(made: Plan) -> str:
     """One line for people: the fleet, its price, and Fargate's where that is another."""
-    parts = [f"{made.starting} {made.launcher} worker{'s' * (made.starting > 1)}"]
+    few = f" of {made.workers}" if made.starting < made.workers else ""
+    parts = [f"{made.starting}{few} {made.launcher} worker{'s' * (made.workers > 1)}"]
     if made.slots > 1:
         parts[0] += f" × {made.slots} slots"
     if made.launcher == LOCAL:
@@ -190,11 +191,23 @@ def _estimate(rate: int, tasks: int | None, sample: float | None, *, workers: in
 def _forecast(estimate: Estimate) -> str:
     if estimate.total is None or estimate.seconds is None:
         return f"≈ {format_money(estimate.hourly)} an hour, time unknown"
-    return f"≈ {format_money(estimate.total)} in {format_duration(max(1, round(estimate.seconds)))}"
+    return f"≈ {format_money(estimate.total)} in {_coarse(estimate.seconds)}"
 
 
-def _fewer(asked: int, starting: int, tasks: int | None) -> tuple[str, ...]:
-    if starting == asked or tasks is None:
+def _coarse(seconds: float) -> str:
+    """No more digits than a forecast deserves."""
+    unit = 1 if seconds < 120 else 60 if seconds < 7200 else 3600
+    return format_duration(max(1, round(seconds / unit)) * unit)
+
+
+def _warnings(asked: Asked, shape: Shape, estimate: Estimate) -> tuple[str, ...]:
+    """What goes on and may still surprise, where it costs money."""
+    if asked.launcher == LOCAL:
         return ()
-    noun = "task" if tasks == 1 else "tasks"
-    return (f"{starting} of {asked} workers start: there is nothing for more to do ({tasks} {noun})",)
+    said = []
+    if asked.slots > shape.cpu:
+        said.append(f"{asked.slots} slots share {shape.cpu:g} vCPU")
+    if asked.budget is not None and estimate.total is None:
+        lasts = _coarse(asked.budget * cost.HOUR / estimate.hourly)
+        said.append(f"nobody knows how long this takes; the budget of {format_money(asked.budget)} lasts {lasts}")
+    return tuple(said)

@@ -54,7 +54,23 @@ def test_without_a_sample_or_a_count_time_and_total_are_unknown(tasks, sample):
 def test_no_more_workers_start_than_have_something_to_do(workers, slots, tasks, started, waves):
     made = plan(asked(workers=workers, slots=slots), tasks=tasks)
     assert (made.workers, made.starting, made.waves) == (workers, started, waves)
-    assert bool(made.warnings) == (started < workers)
+    assert (f"{started} of {workers} local" in summary(made)) == (started < workers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings"),
+    [
+        ({"slots": 4, "cpu": 1.0, "budget": 1_000_000}, ()),
+        ({"launcher": "fargate", "slots": 4}, ()),
+        ({"launcher": "fargate", "slots": 4, "cpu": 1.0}, ("4 slots share 1 vCPU",)),
+        (
+            {"launcher": "fargate", "budget": 1_000_000},
+            ("nobody knows how long this takes; the budget of $1.00 lasts 5h",),
+        ),
+    ],
+)
+def test_what_may_surprise_is_said_where_it_costs_money(changes, warnings):
+    assert plan(asked(**changes), tasks=None).warnings == warnings
 
 
 def test_the_size_is_checked_although_a_local_worker_has_none():
@@ -106,7 +122,7 @@ def test_the_exact_budget_is_enough():
     [
         ({}, "4 local workers; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 15m"),
         ({"workers": 1}, "1 local worker; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 1h"),
-        ({"slots": 2}, "4 local workers × 2 slots; on Fargate (2 vCPU with 4GB, us-east-1) ≈ $0.05 in 468s"),
+        ({"slots": 2}, "4 local workers × 2 slots; on Fargate (2 vCPU with 4GB, us-east-1) ≈ $0.05 in 8m"),
         ({"launcher": "fargate"}, "4 fargate workers; 1 vCPU with 2GB, us-east-1, ≈ $0.05 in 15m"),
     ],
 )
