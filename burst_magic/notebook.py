@@ -6,7 +6,6 @@ saving, a dead kernel and a copy to another machine.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,25 +70,30 @@ def this_notebook(shell: object, hints: Mapping[str, str]) -> Path | None:
 
 
 def _read(path: Path) -> object:
-    import nbformat
+    """The notebook as nbformat parses it; not validated, since whoever wrote it may be older or newer than we are."""
+    from nbformat import ValidationError, reader
 
-    reads: Callable[..., object] = nbformat.reads
-
+    reads: Callable[[str], object] = reader.reads
     if not path.is_file():
         raise AttachError(
             "There is no such notebook.", context=str(path), way_out="save it first, or give the session's id"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a notebook of an older version is no news here
-            return reads(path.read_text(encoding="utf-8"), as_version=nbformat.NO_CONVERT)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
+        notebook = reads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:
         # nbformat has no one error for JSON that is no notebook.
-        raise AttachError(
-            "This file cannot be read as a notebook.",
-            context=f"{path}: {type(error).__name__}: {error}"[:300],
-            way_out="give the session's id (%burst_sessions lists them)",
-        ) from error
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
+    if not isinstance(notebook, Mapping) or not {"cells", "worksheets"} & notebook.keys():
+        raise _unreadable(path, "it holds no cells")
+    return notebook
+
+
+def _unreadable(path: Path, why: str) -> AttachError:
+    return AttachError(
+        "This file cannot be read as a notebook.",
+        context=f"{path}: {why[:200]}",
+        way_out="give the session's id (%burst_sessions lists them)",
+    )
 
 
 def _marks(notebook: object) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -115,12 +115,17 @@ def layers(cell: Cell) -> list[tuple[str, int, int]]:
 
 
 def _legend(shown: PanelModel) -> str:
-    words = {"pending": shown.idle_word}
-    counts = (shown.pending, shown.running, shown.completed, shown.failed)
+    counts = (
+        ("completed", "completed", shown.completed),
+        ("running", "running", shown.running),
+        ("pending", shown.idle_word, shown.pending),
+        ("failed", "failed", shown.failed),
+    )
     items = [
         f'<span class="burst-count{"" if number else " burst-none"}"><i class="burst-key burst-{state}"></i>'
-        f"<b>{model.count(number)}</b> {words.get(state, state)}</span>"
-        for state, number in reversed(list(zip(STATES, counts, strict=True)))
+        f"<b>{model.count(number)}</b> {word}</span>"
+        for state, word, number in counts
+        if number or not shown.over or state in {"completed", "failed"}
     ]
     if shown.reused:
         items.append(f'<span class="burst-count"><b>{model.count(shown.reused)}</b> reused</span>')
@@ -134,7 +139,7 @@ def _facts(shown: PanelModel) -> str:
         ("workers", shown.fleet),
         ("cost", shown.cost),
         ("longest", model.longest_line(shown.longest)),
-        ("go on", shown.go_on),
+        ("reattach", shown.go_on),
     ]
     return waiting + _pairs([(label, fact) for label, fact in facts if fact])
 

@@ -314,7 +314,7 @@ def size_of(size: int) -> str:
 
 def clean(text: str, *, limit: int = LINE) -> str:
     """One line of foreign text, made harmless: no terminal escapes or control characters, cut at ``limit``."""
-    line = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").strip()
+    line = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").rstrip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

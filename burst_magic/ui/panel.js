@@ -2,6 +2,7 @@
 // so that a reload shows the same. All foreign text goes through textContent.
 const STATES = ["pending", "running", "completed", "failed"];
 const THIN = "\u202f";
+const LEGEND = ["completed", "running", "pending", "failed"];
 const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, THIN);
 
 function make(tag, className = "", text = "") {
@@ -106,7 +107,7 @@ function render({ model, el }) {
   const canvas = make("canvas", "burst-strip");
   canvas.setAttribute("role", "img");
   const legend = make("div", "burst-legend");
-  const numbers = [...STATES].reverse().map((name) => {
+  const numbers = LEGEND.map((name) => {
     const item = make("span", "burst-count");
     const number = make("b");
     const word = make("span");
@@ -122,6 +123,7 @@ function render({ model, el }) {
   const facts = make("dl", "burst-facts");
   const errors = make("table", "burst-errors");
   const tail = make("details", "burst-tail");
+  tail.open = true;
   const lines = make("table");
   tail.append(make("summary", "", "output"), lines);
   root.append(head, canvas, legend, waiting, notice, facts, errors, tail);
@@ -144,6 +146,7 @@ function render({ model, el }) {
     for (const { name, item, number, word } of numbers) {
       const n = shown.counts[STATES.indexOf(name)];
       item.className = n ? "burst-count" : "burst-count burst-none";
+      item.hidden = !n && shown.over && (name === "running" || name === "pending");
       number.textContent = count(n);
       word.textContent = name === "pending" ? shown.idle : name;
     }
@@ -154,7 +157,7 @@ function render({ model, el }) {
     waiting.hidden = !shown.waiting;
     notice.textContent = shown.notice;
     notice.hidden = !shown.notice;
-    const pairs = { workers: shown.workers, cost: shown.cost, longest: shown.longest, "go on": shown.go_on };
+    const pairs = { workers: shown.workers, cost: shown.cost, longest: shown.longest, reattach: shown.go_on };
     facts.replaceChildren(
       ...Object.entries(pairs).filter(([, fact]) => fact).flatMap(([label, fact]) => [make("dt", "", label), make("dd", "", fact)]),
     );

@@ -6,7 +6,6 @@ freeze while a cell runs, and the session's driver must not wait for a slow scre
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import threading
@@ -131,8 +130,7 @@ class Showing:
 class Panel:
     """The live panel: one widget with one synced string, replaced by static HTML when nothing will change any more.
 
-    A widget dies with its kernel ("model not found" in a saved notebook); HTML does not. That is also why an
-    orderly end of the kernel leaves HTML behind.
+    A widget dies with its kernel ("model not found" in a saved notebook); HTML does not.
 
     Args:
         session: whose ``cancel`` the button calls.
@@ -158,7 +156,6 @@ class Panel:
         """Puts the panel into the cell's output."""
         self.draw(snapshot)
         self._display = _ipython().display(self._widget, metadata=self._metadata, display_id=True)
-        _open_panels().add(self)
         return self
 
     def draw(self, snapshot: Snapshot) -> None:
@@ -181,7 +178,6 @@ class Panel:
             if snapshot is not None:
                 self.draw(snapshot)
             self._swap()
-        _open_panels().discard(self)
 
     def _swap(self) -> None:
         if self._shown is not None and self._display is not None:
@@ -206,19 +202,6 @@ class Panel:
             self._notice = notice
             if self._shown is not None:
                 self.draw(self._shown)
-
-
-@cache
-def _open_panels() -> set[Panel]:
-    """Panels that show a widget now; the first call arranges that a kernel which ends in order leaves HTML."""
-    panels: set[Panel] = set()
-
-    def leave_html() -> None:
-        for panel in list(panels):
-            panel.close(None)
-
-    atexit.register(leave_html)
-    return panels
 
 
 @cache
@@ -317,7 +300,7 @@ def _running_shell() -> object:
     return get_ipython()
 
 
-def _ipython() -> Any:  # noqa: ANN401  (IPython types its display functions only in part)
+def _ipython() -> Any:
     from IPython import display
 
     return display

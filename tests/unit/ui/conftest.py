@@ -1,0 +1,101 @@
+"""A session that plays the Snapshots a test gives it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from burst_magic.protocol.model import Snapshot, Span
+
+SID = "20261121-091500-abcd2345"
+
+
+def snapshot(**changes) -> Snapshot:
+    """Forty-two of a hundred tasks are done, two of them failed."""
+    facts = {
+        "sid": SID,
+        "jid": "j1",
+        "now": 1080.0,
+        "created": 1000.0,
+        "total": 100,
+        "pending": 50,
+        "running": 8,
+        "completed": 40,
+        "failed": 2,
+        "wanted": 4,
+        "started": 4,
+        "spans": (
+            Span(start=0, stop=40, state="completed"),
+            Span(start=40, stop=42, state="failed"),
+            Span(start=42, stop=50, state="running"),
+            Span(start=50, stop=100, state="pending"),
+        ),
+        "eta": 110.0,
+        "fargate_spend": 4_200,
+        "errors": ((2, "KeyError: 'x' at line 4"),),
+    }
+    return Snapshot(**(facts | changes))
+
+
+def finished(**changes) -> Snapshot:
+    """All hundred tasks have values."""
+    facts = {
+        "pending": 0,
+        "running": 0,
+        "completed": 100,
+        "failed": 0,
+        "errors": (),
+        "spans": (Span(start=0, stop=100, state="completed"),),
+        "ended": "finished",
+        "finished_at": 1200.0,
+        "now": 9000.0,
+        "eta": None,
+    }
+    return snapshot(**(facts | changes))
+
+
+@dataclass
+class FakeSession:
+    """Publishes when told to; counts who listens."""
+
+    id: str = SID
+    job: str = "j1"
+    last: Snapshot = field(default_factory=snapshot)
+    listeners: list[Callable[[Snapshot], None]] = field(default_factory=list)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    refusal: Exception | None = None
+
+    def subscribe(self, callback):
+        self.listeners.append(callback)
+        return lambda: self.listeners.remove(callback)
+
+    def publish(self, snapshot):
+        self.last = snapshot
+        for listener in list(self.listeners):
+            listener(snapshot)
+
+    def status(self):
+        return self.last
+
+    def cancel(self):
+        self.cancelled.set()
+        if self.refusal:
+            raise self.refusal
+
+
+@pytest.fixture(name="snapshot")
+def snapshot_factory():
+    return snapshot
+
+
+@pytest.fixture(name="finished")
+def finished_factory():
+    return finished
+
+
+@pytest.fixture
+def session():
+    return FakeSession()

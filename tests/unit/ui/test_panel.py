@@ -1,0 +1,338 @@
+"""When, how often and where a session is drawn; what goes over the wire to a browser."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+from types import ModuleType, SimpleNamespace
+
+import comm
+import pytest
+from comm.base_comm import BaseComm
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from burst_magic.protocol.model import Span
+from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+PATIENCE = 20  # seconds until a thread that should have done something is given up
+
+
+class Slate:
+    """A screen that keeps what was drawn, and waits before each drawing until the test lets it."""
+
+    def __init__(self, *, gated=False):
+        self.drawn, self.closed = [], []
+        self.drawing = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0) if gated else None
+
+    def draw(self, snapshot):
+        self.drawing.release()
+        if self.gate:
+            assert self.gate.acquire(timeout=PATIENCE)
+        self.drawn.append(snapshot)
+
+    def close(self, snapshot):
+        self.closed.append(snapshot)
+
+
+class Wire(BaseComm):
+    """A comm that keeps its messages."""
+
+    sent: list[tuple[str, dict]] = []  # noqa: RUF012  (one for all, emptied by the fixture)
+
+    def publish_msg(self, msg_type, data=None, metadata=None, buffers=None, **keys):
+        self.sent.append((msg_type, data))
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    monkeypatch.setattr(comm, "create_comm", Wire)
+    Wire.sent.clear()
+    return Wire.sent
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """IPython's shell with a publisher that keeps what is displayed; __main__ stays pytest's."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell.instance(
+        ipython_dir=str(tmp_path), config=config, user_module=ModuleType("a_notebook"), user_ns={}
+    )
+    shell.display_pub = CapturingDisplayPublisher()
+    yield shell
+    shell.restore_sys_module_state()
+    InteractiveShell.clear_instance()
+    sys.modules.pop("a_notebook", None)
+
+
+@pytest.fixture
+def browser(shell):
+    """The same, asked by a front end that names the cell."""
+    shell.kernel = SimpleNamespace(get_parent=lambda: {"metadata": {"cellId": "c0ffee"}})
+    return shell
+
+
+def numbered(snapshot, count):
+    return [
+        snapshot(completed=done, failed=0, pending=92 - done, now=1000.0 + done, errors=()) for done in range(count)
+    ]
+
+
+def test_a_slow_screen_sees_the_newest_snapshot_and_not_every_one(session, snapshot, finished):
+    slate = Slate(gated=True)
+    showing = Showing(session, slate, interval=0.0).start()
+    first, *between, last = numbered(snapshot, 50)
+
+    session.publish(first)
+    assert slate.drawing.acquire(timeout=PATIENCE)
+    for one in (*between, last):
+        session.publish(one)
+    slate.gate.release()
+    assert slate.drawing.acquire(timeout=PATIENCE)
+    slate.gate.release()
+    session.publish(finished())
+
+    assert showing.join(PATIENCE)
+    assert slate.drawn == [first, last]
+    assert slate.closed == [finished()]
+
+
+def test_between_two_frames_lies_the_interval(session, snapshot):
+    slate = Slate()
+    showing = Showing(session, slate, interval=3600.0).start()
+    first, *others = numbered(snapshot, 20)
+
+    session.publish(first)
+    assert slate.drawing.acquire(timeout=PATIENCE)
+    for one in others:
+        session.publish(one)
+    showing.stop(PATIENCE)
+
+    assert slate.drawn == [first]
+    assert slate.closed == [others[-1]]
+
+
+def test_the_end_of_the_job_ends_the_view_and_its_subscription(session, finished):
+    slate = Slate()
+    showing = Showing(session, slate).start()
+
+    session.publish(finished())
+
+    assert showing.join(PATIENCE)
+    assert (slate.drawn, slate.closed, session.listeners) == ([], [finished()], [])
+
+
+def test_stopping_the_view_cancels_nothing(session, snapshot):
+    slate = Slate()
+    showing = Showing(session, slate).start()
+    session.publish(snapshot())
+
+    showing.stop(PATIENCE)
+    showing.stop(PATIENCE)
+
+    assert slate.closed == [snapshot()]
+    assert (session.listeners, session.cancelled.is_set()) == ([], False)
+
+
+def test_finishing_asks_for_the_newest_state(session, finished):
+    slate = Slate()
+    showing = Showing(session, slate).start()
+    session.last = finished()
+
+    showing.finish(PATIENCE)
+
+    assert slate.closed == [finished()]
+
+
+def test_another_job_of_the_session_is_not_drawn(session, snapshot, finished):
+    slate = Slate()
+    showing = Showing(session, slate).start()
+
+    session.publish(snapshot(jid="j2", ended="finished"))
+    session.publish(finished())
+
+    assert showing.join(PATIENCE)
+    assert slate.closed == [finished()]
+
+
+def test_a_broken_screen_is_logged_and_lets_the_session_go(session, snapshot, caplog):
+    class Broken(Slate):
+        def draw(self, snapshot):
+            raise OSError("the pipe is gone")
+
+    showing = Showing(session, Broken()).start()
+    session.publish(snapshot())
+
+    assert showing.join(PATIENCE)
+    assert "the session itself goes on" in caplog.text
+    assert "the pipe is gone" in caplog.text
+    assert session.listeners == []
+
+
+def test_a_frame_is_one_small_message(wire, browser, session, snapshot):
+    panel = Panel(session, metadata={}).open(snapshot())
+    wire.clear()
+
+    states = ("completed", "running", "pending", "failed")
+    frames = [
+        snapshot(
+            now=1000.0 + tick,
+            total=10_000,
+            spans=tuple(
+                Span(start=at, stop=at + 50 + tick, state=states[(at // 100 + tick) % 4])
+                for at in range(0, 10_000, 100)
+            ),
+        )
+        for tick in range(10)
+    ]
+    for one in frames:
+        panel.draw(one)
+
+    assert [kind for kind, _ in wire] == ["comm_msg"] * 10
+    assert [list(data["state"]) for _, data in wire] == [["state"]] * 10
+    assert max(len(json.dumps(data)) for _, data in wire) < 7_000
+
+
+def test_a_frame_that_changes_nothing_is_not_sent(wire, browser, session, snapshot):
+    panel = Panel(session, metadata={}).open(snapshot())
+    wire.clear()
+
+    panel.draw(snapshot())
+
+    assert wire == []
+
+
+def test_the_whole_state_is_in_the_model_for_a_page_that_comes_back(wire, browser, session, snapshot):
+    panel = Panel(session, metadata={}).open(snapshot())
+    panel.draw(snapshot(completed=41, running=7))
+
+    state = json.loads(panel._widget.get_state("state")["state"])
+
+    assert state["counts"] == [50, 7, 41, 2]
+
+
+def test_the_output_is_a_widget_that_carries_its_session(wire, browser, session, finished):
+    showing = show(session, out="squares")
+    session.publish(finished())
+    assert showing.join(PATIENCE)
+
+    shown, swapped = browser.display_pub.outputs
+    mark = {META: {"session": session.id, "job": "j1", "out": "squares", "cell": "c0ffee", "created": 1000.0}}
+    assert WIDGET in shown["data"]
+    assert "42" in shown["data"]["text/html"]
+    assert shown["metadata"] == swapped["metadata"] == mark
+    assert swapped["update"] is True
+    assert WIDGET not in swapped["data"]
+    assert "finished" in swapped["data"]["text/html"]
+    assert swapped["transient"] == shown["transient"]
+
+
+def test_cancel_runs_in_a_thread_of_its_own_and_is_answered(wire, browser, session, snapshot):
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    message(panel, {"kind": "cancel"})
+
+    assert session.cancelled.wait(PATIENCE)
+    wait_for_threads("burst-cancel")
+    assert "Cancelling" in json.loads(panel._widget.state)["notice"]
+
+
+def test_a_cancel_that_fails_says_why(wire, browser, session, snapshot, caplog):
+    session.refusal = OSError("the store is away")
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    message(panel, {"kind": "cancel"})
+
+    assert session.cancelled.wait(PATIENCE)
+    wait_for_threads("burst-cancel")
+    assert json.loads(panel._widget.state)["notice"] == "Not cancelled: the store is away"
+
+
+@pytest.mark.parametrize("content", [{"kind": "erase"}, {}, "cancel", None, ["cancel"]])
+def test_other_messages_are_ignored(wire, browser, session, snapshot, content):
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    message(panel, content)
+
+    assert not session.cancelled.is_set()
+    assert len(browser.display_pub.outputs) == 1
+
+
+def test_a_waiting_cell_has_no_cancel_button_and_hears_none(wire, browser, session):
+    showing = show(session, blocking=True)
+    panel = showing._screen
+
+    message(panel, {"kind": "cancel"})
+    showing.stop(PATIENCE)
+
+    assert json.loads(panel._widget.state)["buttons"] == []
+    assert not session.cancelled.is_set()
+
+
+def test_a_page_that_comes_back_after_the_end_gets_the_static_picture_again(wire, browser, session, finished):
+    showing = show(session)
+    session.publish(finished())
+    assert showing.join(PATIENCE)
+
+    message(showing._screen, {"kind": "shown"})
+
+    assert [output["update"] for output in browser.display_pub.outputs] == [False, True, True]
+    assert browser.display_pub.outputs[1] == browser.display_pub.outputs[2]
+
+
+def test_a_terminal_that_does_not_wait_gets_one_line_and_no_thread(session, capsys):
+    show(session, stream=io.StringIO()).stop()
+
+    line = capsys.readouterr().out
+    assert line == f"session {session.id}: 42 of 100, 2 failed, ≈ 2 min; %burst_status tells more\n"
+    assert session.listeners == []
+
+
+def test_a_terminal_that_waits_gets_the_bar(session, finished):
+    stream = io.StringIO()
+    showing = show(session, blocking=True, stream=stream)
+
+    session.publish(finished())
+
+    assert showing.join(PATIENCE)
+    assert "100 of 100" in stream.getvalue()
+
+
+def test_a_notebook_that_is_executed_without_a_browser_keeps_its_session_in_plain_text(shell, session, finished):
+    shell.kernel = SimpleNamespace(get_parent=lambda: {"metadata": {}})
+    stream = io.StringIO()
+    showing = show(session, out="squares", blocking=True, stream=stream)
+    session.publish(finished())
+    assert showing.join(PATIENCE)
+
+    (output,) = shell.display_pub.outputs
+    assert set(output["data"]) == {"text/plain"}
+    assert output["metadata"][META]["out"] == "squares"
+    assert "100 of 100" in stream.getvalue()
+
+
+@pytest.mark.parametrize("parent", [{}, {"metadata": None}, {"metadata": {}}, {"metadata": {"cellId": None}}])
+def test_a_request_that_names_no_cell_comes_from_no_browser(parent):
+    assert frontend_cell(SimpleNamespace(kernel=SimpleNamespace(get_parent=lambda: parent))) == ""
+
+
+def test_a_terminal_shell_has_no_kernel():
+    assert frontend_cell(object()) == ""
+    assert frontend_cell(None) == ""
+
+
+def message(panel, content):
+    """What the browser sends, by the road that ipywidgets takes."""
+    panel._widget._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
+
+
+def wait_for_threads(name):
+    for thread in threading.enumerate():
+        if thread.name.startswith(name):
+            thread.join(PATIENCE)

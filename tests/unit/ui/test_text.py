@@ -1,0 +1,214 @@
+"""Plain text: lines, tables and the bar."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+
+import pytest
+
+from burst_magic.protocol.model import Span
+from burst_magic.ui.text import Bar, dry_run_text, errors_text, one_line, sessions_table, status_text
+
+
+@dataclass(frozen=True)
+class Row:
+    id: str = "20261121-091500-abcd2345"
+    name: str = "squares"
+    created: float = 1.0e9
+    last_activity: float = 1.0e9 + 60
+    total: int = 1_000_000
+    pending: int = 0
+    running: int = 12
+    completed: int = 999_000
+    failed: int = 988
+    cost: int = 1_250_000
+
+
+@dataclass(frozen=True)
+class Travels:
+    name: str = "scale"
+    kind: str = "value"
+    type: str = "int"
+    size: int = 5
+    lines: tuple[int, ...] = (4,)
+    why: str = "used by the cell"
+    secret: bool = False
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_one_line_says_how_far_and_how_long(snapshot):
+    assert one_line(snapshot(total=1_000, completed=412, failed=0, eta=180.0)) == "412 of 1 000, ≈ 3 min"
+
+
+def test_one_line_counts_failures_and_says_why_nothing_runs(snapshot):
+    assert one_line(snapshot(running=0, waiting="no worker lives")) == "42 of 100, 2 failed, waiting: no worker lives"
+
+
+def test_one_line_of_a_job_that_is_over_forecasts_nothing(snapshot, finished):
+    assert one_line(finished()) == "100 of 100, in 3 min 20 s"
+    assert one_line(finished(completed=98, failed=2)) == "100 of 100, finished, 2 failed"
+    assert one_line(snapshot(ended="cancel")) == "42 of 100, cancelled"
+
+
+def test_status_has_every_count_and_the_way_to_go_on(snapshot):
+    text = status_text(snapshot(name="squares", reused=7, waiting="capacity", tail=((3, "a\nb"), (41, "c"))))
+
+    assert text.splitlines() == [
+        "squares · 20261121-091500-abcd2345/j1 · running",
+        "  tasks    42 of 100 done (42 %)",
+        "           40 completed, 2 failed, 8 running, 50 pending, 7 reused",
+        "  workers  0 alive, 4 started, 4 wanted",
+        "  time     1 min 20 s, ≈ 2 min left",
+        "  cost     no charge; on Fargate this would be $0.0042",
+        "  waiting  capacity",
+        "",
+        "  2 × KeyError: 'x' at line 4",
+        "",
+        "  output",
+        "   3 | a",
+        "   3 | b",
+        "  41 | c",
+        "",
+        "  in another kernel: %burst_attach 20261121-091500-abcd2345",
+    ]
+
+
+def test_status_of_a_finished_job_has_no_way_to_go_on(finished):
+    assert "burst_attach" not in status_text(finished())
+
+
+def test_errors_are_aligned_and_the_rest_is_counted(snapshot):
+    errors = ((1200, "KeyError: 'x'"), *((1, f"Error{n}") for n in range(9)))
+
+    lines = errors_text(snapshot(errors=errors)).splitlines()
+
+    assert lines[:2] == ["  1 200 × KeyError: 'x'", "      1 × Error0"]
+    assert lines[-1] == "  and 2 more kinds of failure"
+
+
+def test_without_failures_the_listing_says_so(finished):
+    assert errors_text(finished()) == "  no task has failed"
+
+
+def test_sessions_are_a_table_with_aligned_numbers():
+    head, first, second = sessions_table([Row(), Row(name="", total=3, completed=3, failed=0)]).splitlines()
+
+    assert head.split() == [
+        *("id", "name", "created", "last", "activity", "total", "pending", "running", "completed", "failed", "cost")
+    ]
+    assert first.endswith("999 000     988  $1.25")
+    assert second.index("3  ", 60) + 1 == first.index("1 000 000") + len("1 000 000")
+    assert sessions_table([]) == "no sessions"
+
+
+def test_the_dry_run_names_what_travels_what_looks_secret_and_what_it_costs():
+    text = dry_run_text(
+        [Travels(), Travels(name="API_KEY", type="str", size=41, lines=(2, 3), secret=True)],
+        facts=[("workers", "4"), ("estimate", "$0.02")],
+        warnings=["the cell changes `table` in place"],
+    )
+
+    assert text.splitlines() == [
+        "name     kind   type  size  lines  why",
+        "scale    value  int    5 B  4      used by the cell",
+        "API_KEY  value  str   41 B  2, 3   looks like a secret; used by the cell",
+        "",
+        "workers   4",
+        "estimate  $0.02",
+        "",
+        "! the cell changes `table` in place",
+    ]
+
+
+def test_a_cell_that_needs_nothing_says_so():
+    assert dry_run_text([]) == "nothing but the cell's own text would travel"
+
+
+def test_the_bar_shows_counts_workers_and_the_forecast(snapshot):
+    stream = io.StringIO()
+    bar = Bar(stream)
+
+    bar.draw(snapshot())
+
+    line = stream.getvalue().rsplit("\r", 1)[-1]
+    assert line.startswith(" 42 % |")
+    assert line.rstrip().endswith("| 42 of 100 · 2 failed · 0 of 4 workers · 1 min 20 s · ≈ 2 min")
+    bar.close(None)
+
+
+def test_the_bar_of_a_finished_job_is_full_and_ends_its_line(finished):
+    stream = io.StringIO()
+    bar = Bar(stream)
+
+    bar.close(finished())
+
+    assert stream.getvalue() == f"\r100 % |{'#' * 24}| 100 of 100 · 3 min 20 s\n"
+
+
+def test_the_bar_leaves_failures_below(finished):
+    stream = io.StringIO()
+
+    Bar(stream).close(finished(completed=98, failed=2, errors=((2, "KeyError: 'x' at line 4"),)))
+
+    assert stream.getvalue().endswith("100 of 100 · 2 failed · 3 min 20 s\n  2 × KeyError: 'x' at line 4\n")
+
+
+def test_a_log_gets_a_line_a_second_at_first_and_ever_fewer(snapshot):
+    stream = io.StringIO()
+    bar = Bar(stream)
+
+    for tick in range(4 * 3600):
+        bar.draw(snapshot(now=1000.0 + tick / 4))
+    lines = stream.getvalue().count("\r")
+
+    assert 100 < lines < 300
+
+
+def test_a_terminal_sees_every_frame(snapshot):
+    stream = Terminal()
+    bar = Bar(stream)
+
+    for tick in range(8):
+        bar.draw(snapshot(now=1000.0 + tick / 4))
+
+    assert stream.getvalue().count("\r") == 8
+
+
+@pytest.mark.parametrize("waiting", ["{braces}", "{bar}", "}{"])
+def test_text_with_braces_is_shown_as_it_is(snapshot, waiting):
+    stream = io.StringIO()
+
+    Bar(stream).draw(snapshot(waiting=waiting))
+
+    assert stream.getvalue().rstrip().endswith(waiting)
+
+
+def test_a_job_without_tasks_has_a_bar_too(finished):
+    stream = io.StringIO()
+
+    Bar(stream).close(finished(total=0, completed=0, spans=()))
+
+    assert "100 %" in stream.getvalue()
+    assert "0 of 0" in stream.getvalue()
+
+
+def test_a_bar_that_was_never_drawn_closes_silently():
+    stream = io.StringIO()
+
+    Bar(stream).close(None)
+
+    assert not stream.getvalue()
+
+
+def test_the_bar_starts_no_thread_of_its_own(snapshot):
+    import threading
+
+    before = threading.active_count()
+    Bar(io.StringIO()).draw(replace(snapshot(), spans=(Span(start=0, stop=100, state="pending"),)))
+
+    assert threading.active_count() == before
