@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from burst_magic.plan.planner import Wishes
+if TYPE_CHECKING:
+    from burst_magic.plan.planner import Wishes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class BurstCall(Call):
     @property
     def wishes(self) -> Wishes:
         """What only a cloud can fulfil, for ``plan``."""
+        from burst_magic.plan.planner import Wishes
+
         return Wishes(gpus=self.gpus, instance_type=self.instance_type, env=self.env)
 
 
