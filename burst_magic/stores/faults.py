@@ -35,6 +35,8 @@ _BY_NAME: dict[str, type[StoreError]] = {
 
 def fault(error: BaseException, key: str) -> StoreError:
     """The fault that an exception of obstore or of the operating system stands for."""
+    if isinstance(error, (TypeError, AttributeError, AssertionError)):
+        raise error  # a mistake in a program, and no fault of any store
     text = str(error)
     if "NoSuchBucket" in text:
         return StoreError("there is no such bucket", context=key, way_out="create it, or check the name and the region")

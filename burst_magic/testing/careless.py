@@ -1,6 +1,6 @@
 """A little S3 that ignores conditional writes, as some real servers do, and fails on demand.
 
-It knows whole objects only (PUT, GET, bulk delete) and asks for no signature. What stands in ``script`` is
+It knows whole objects only (PUT, GET, DELETE, bulk delete) and asks for no signature. What stands in ``script`` is
 answered first, one request each: a status, or ``LOST``: the request is carried out and its reply is lost.
 """
 
@@ -42,6 +42,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.objects.pop(f"{self.path.partition('?')[0].rstrip('/')}/{key}", None)
         said = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in named)
         self._answer(200, f"<DeleteResult>{said}</DeleteResult>".encode())
+
+    def do_DELETE(self) -> None:
+        """Forgets one object."""
+        self.server.objects.pop(self.path, None)
+        self._answer(204)
 
     def _scripted(self, act: Callable[[], None]) -> bool:
         self.server.requests += 1

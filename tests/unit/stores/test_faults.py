@@ -62,6 +62,12 @@ def test_a_server_that_is_not_there_is_an_unknown_outcome():
         impatient(f"http://127.0.0.1:{free_ports(1)[0]}").put("a", b"1")
 
 
+def test_a_mistake_in_a_program_is_no_fault_of_the_store():
+    for store in (open_store("memory://mistakes"), impatient("http://127.0.0.1:9")):
+        with pytest.raises(TypeError):
+            store.create("a", "text is not bytes")
+
+
 def test_messages_are_short(server):
     server.script.append(500)
     with pytest.raises(Unknown) as caught:
