@@ -1,29 +1,42 @@
-"""Classes of the notebook, by value, in two steps: an empty class first, so that its methods can lead back to it."""
+"""Classes of the notebook, by value, in two steps: an empty class first, so that its methods can lead back to it.
+
+What ran once when the class was made (its metaclass, ``__init_subclass__``, ``__set_name__``) is not run again: the
+finished class is what travels.
+"""
 
 from __future__ import annotations
 
+import _abc
 import types
 import uuid
-from typing import TYPE_CHECKING, Any
+from abc import ABCMeta
+from enum import EnumMeta
+from typing import Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.pack import Mode, Packer, importable
 from burst_magic.payload.reducers import by_name, path_in
 
-if TYPE_CHECKING:
-    Reduction = Any
+Reduction = Any
 
 _PROCESS = uuid.uuid4().hex
 
-# Made by the interpreter for each class anew.
-_AUTOMATIC = frozenset({"__weakref__", "__dict__", "_abc_impl", "__slots__", "__orig_bases__", "__module__", "__qualname__", "__slotnames__"})
+# Made anew for each class by the interpreter, or given when the class is made.
+_AUTOMATIC = frozenset({"__weakref__", "__dict__", "_abc_impl", "__slots__", "__orig_bases__", "__module__",
+                        "__qualname__", "__slotnames__"})  # fmt: skip
+# Made anew by EnumMeta from the members.
+_OF_MEMBERS = frozenset({"_member_names_", "_member_map_", "_member_type_", "_value2member_map_", "_boundary_",
+                         "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_flag_mask_",
+                         "_singles_mask_", "_all_bits_", "_inverted_", "__new__"})  # fmt: skip
+_OF_A_MEMBER = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"})
 
 _TYPES = {value: name for name, value in vars(types).items() if isinstance(value, type)}
+_SINGLE = (type(None), type(...), type(NotImplemented))  # pickle has ways of its own for these
 
 
 def reduce_class(packer: Packer, cls: type) -> Reduction:
     """By import, by name, or by value."""
-    if cls in (type(None), type(...), type(NotImplemented)):
+    if cls in _SINGLE:
         return NotImplemented
     if importable(cls):
         packer.modules.add(cls.__module__)
@@ -33,12 +46,11 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     reference = by_name(packer, cls)
     if reference is not None:
         return reference
-    ident = _identity(packer, cls)
-    body = {name: vars(cls)[name] for name in ("__slots__", "__orig_bases__") if name in vars(cls)}
-    body["__module__"], body["__qualname__"] = cls.__module__, cls.__qualname__
-    slots = _slot_names(cls)
-    state = {name: value for name, value in vars(cls).items() if name not in _AUTOMATIC and name not in slots}
-    return make_class, (type(cls), cls.__name__, cls.__bases__, body, ident), state, None, None, fill_class
+    maker = next(meta for meta in type(cls).__mro__ if importable(meta))
+    head = (maker, type(cls), cls.__name__, cls.__bases__, _body(cls), _identity(packer, cls))
+    if isinstance(cls, EnumMeta):
+        return rebuild_enum, (*head, _members(cls)), _enum_state(cls), None, None, fill_enum
+    return rebuild_class, head, _state(cls), None, None, fill_class
 
 
 def _identity(packer: Packer, cls: type) -> str:
@@ -48,21 +60,134 @@ def _identity(packer: Packer, cls: type) -> str:
     return rebuild.tracker.id_of(cls, lambda: f"{_PROCESS}.{uuid.uuid4().hex}")
 
 
-def _slot_names(cls: type) -> set[str]:
-    return {name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)}
+def _body(cls: type) -> dict[str, Any]:
+    """What has to be there when the class is made."""
+    given = {name: vars(cls)[name] for name in ("__slots__", "__orig_bases__") if name in vars(cls)}
+    return {**given, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
 
 
-def make_class(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any], ident: str) -> type:
+def _state(cls: type) -> dict[str, Any]:
+    slots = {name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)}
+    state = {name: value for name, value in vars(cls).items() if name not in _AUTOMATIC and name not in slots}
+    if isinstance(cls, ABCMeta):
+        registered = [found for reference in _abc._get_dump(cls)[0] if (found := reference()) is not None]
+        if registered:
+            state["<registered>"] = registered
+    return state
+
+
+def rebuild_class(
+    maker: type, meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any], ident: str
+) -> type:
     """First step: the class without its contents, or the one that this process knows already."""
     known = rebuild.tracker.find(ident) if ident else None
     if known is not None:
         return known
-    cls: type = meta(name, bases, body)
+    with _Quiet(bases):
+        try:
+            cls: type = maker.__new__(maker, name, bases, body) if maker is meta else maker.__new__(meta, name, bases, body)
+        except TypeError:  # a metaclass of a library that wants more than it gets, such as TypedDict's
+            cls = type.__new__(meta, name, bases, body)
     rebuild.tracker.loaded(ident, cls)
     return cls
 
 
+class _Quiet:
+    """Keeps ``__init_subclass__`` of the notebook's bases from running a second time."""
+
+    def __init__(self, bases: tuple[type, ...]) -> None:
+        self._hooks = [
+            (owner, vars(owner)["__init_subclass__"])
+            for base in bases
+            for owner in base.__mro__
+            if "__init_subclass__" in vars(owner) and not importable(owner)
+        ]
+
+    def __enter__(self) -> None:
+        for owner, _ in self._hooks:
+            type.__setattr__(owner, "__init_subclass__", classmethod(lambda cls: None))  # noqa: ARG005
+
+    def __exit__(self, *_: object) -> None:
+        for owner, hook in self._hooks:
+            type.__setattr__(owner, "__init_subclass__", hook)
+
+
 def fill_class(cls: type, state: dict[str, Any]) -> None:
     """Second step: its contents."""
+    registered = state.pop("<registered>", ())
     for name, value in state.items():
         type.__setattr__(cls, name, value)
+    for other in registered:
+        cls.register(other)  # type: ignore[attr-defined] # only an ABC has any
+
+
+def _members(cls: Any) -> tuple[tuple[str, tuple[object, ...], object], ...]:
+    """(name, arguments of the mixed-in type, value) of each member, aliases included."""
+    kind = cls._member_type_
+    return tuple((name, _base_arguments(kind, member), member._value_) for name, member in cls.__members__.items())
+
+
+def _base_arguments(kind: type, member: Any) -> tuple[object, ...]:
+    if hasattr(kind, "__getnewargs__"):  # int, str, float, bytes, tuple ...
+        arguments: tuple[object, ...] = kind.__getnewargs__(member)
+        return arguments
+    if kind.__new__ is object.__new__:
+        return ()
+    return member._value_ if isinstance(member._value_, tuple) else (member._value_,)
+
+
+def _enum_state(cls: Any) -> dict[str, Any]:
+    state = {name: value for name, value in _state(cls).items() if name not in _OF_MEMBERS and name not in cls.__members__}
+    extras = {}
+    for name, member in cls.__members__.items():
+        own = {key: value for key, value in getattr(member, "__dict__", {}).items() if key not in _OF_A_MEMBER}
+        if own:
+            extras[name] = own
+    if extras:
+        state["<members>"] = extras
+    return state
+
+
+def rebuild_enum(
+    maker: Any, meta: Any, name: str, bases: tuple[type, ...], body: dict[str, Any], ident: str,
+    members: tuple[tuple[str, tuple[object, ...], object], ...],
+) -> type:  # fmt: skip
+    """First step: the class with its members, made from their finished values: no ``__new__`` of the user runs again."""
+    known = rebuild.tracker.find(ident) if ident else None
+    if known is not None:
+        return known
+    space = maker.__prepare__(name, bases)
+    for key, value in body.items():
+        space[key] = value
+    if members:
+        space["__new__"] = _new_member
+        space["__init__"] = _init_member
+    for key, arguments, value in members:
+        space[key] = (arguments, value)
+    with _Quiet(bases):
+        cls: Any = maker.__new__(meta, name, bases, space)
+    rebuild.tracker.loaded(ident, cls)
+    return cls  # type: ignore[no-any-return]
+
+
+def _new_member(cls: Any, *parts: Any) -> Any:
+    arguments, value = parts if len(parts) == 2 else parts[0]  # noqa: PLR2004 - one for enums of tuples
+    kind = cls._member_type_ if "_member_type_" in vars(cls) else object
+    member = kind.__new__(cls, *arguments)
+    member._value_ = value
+    return member
+
+
+def _init_member(self: object, *parts: object) -> None:
+    """The members' attributes come with the state."""
+
+
+def fill_enum(cls: Any, state: dict[str, Any]) -> None:
+    """Second step: its methods, and the attributes that its members got from the user's ``__init__`` or ``__new__``."""
+    extras = state.pop("<members>", {})
+    for name in ("__init__", "__new_member__", "__reduce_ex__"):
+        if name in vars(cls) and name not in state:
+            type.__delattr__(cls, name)
+    fill_class(cls, state)
+    for name, attributes in extras.items():
+        vars(cls.__members__[name]).update(attributes)

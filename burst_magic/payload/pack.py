@@ -93,7 +93,7 @@ class Packer(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         """Called for everything but plain data."""
         kind = type(obj)
-        reduce = reducers.TABLE.get(kind)
+        reduce = _TABLE.get(kind)
         if reduce is not None:
             return reduce(self, obj)
         if isinstance(obj, type):
@@ -253,4 +253,6 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     return file.getvalue()
 
 
-from burst_magic.payload import classes, reducers  # noqa: E402 - they need Packer, Packer needs their tables
+from burst_magic.payload import classes, oddities, reducers  # noqa: E402 - they need Packer, Packer needs their tables
+
+_TABLE = {**reducers.TABLE, **oddities.TABLE}

@@ -13,6 +13,7 @@ import marshal
 import sys
 import threading
 import types
+import typing
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -200,3 +201,30 @@ def plain_module(name: str) -> types.ModuleType:
 def fill_module(made: types.ModuleType, state: dict[str, object]) -> None:
     """Its contents."""
     vars(made).update(state)
+
+
+def type_variable(kind: Any, name: str, constraints: tuple[object, ...], options: dict[str, object], owner: str) -> object:
+    """A TypeVar, ParamSpec or TypeVarTuple."""
+    made = kind(name, *constraints, **options)
+    with contextlib.suppress(AttributeError):  # it takes its caller's by itself; ours is not the one to be seen
+        made.__module__ = owner
+    return made
+
+
+def new_type(name: str, base: Any, owner: str) -> object:
+    """A NewType."""
+    made: Any = typing.NewType(name, base)  # type: ignore[misc] # mypy wants literals
+    made.__module__ = owner
+    return made
+
+
+def type_alias(name: str, value: object, parameters: tuple[object, ...]) -> object:
+    """What a ``type`` statement makes."""
+    return typing.TypeAliasType(name, value, type_params=parameters)  # type: ignore[attr-defined] # 3.12
+
+
+def cached_property(func: Callable[[Any], object], name: str | None, doc: str | None) -> object:
+    """A `functools.cached_property`."""
+    made = functools.cached_property(func)
+    made.attrname, made.__doc__ = name, doc
+    return made

@@ -6,7 +6,6 @@ import functools
 import marshal
 import pickle
 import sys
-import threading
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -255,10 +254,4 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     type(functools.lru_cache(len)): reduce_cached,
     rebuild.Scope: reduce_scope,
     Raw: reduce_raw,
-    types.MappingProxyType: lambda _, obj: (types.MappingProxyType, (dict(obj),)),
-    property: lambda _, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),
-    staticmethod: lambda _, obj: (staticmethod, (obj.__func__,)),
-    classmethod: lambda _, obj: (classmethod, (obj.__func__,)),
-    type(threading.Lock()): lambda _, _obj: (rebuild.lock, ()),
-    type(threading.RLock()): lambda _, _obj: (rebuild.rlock, ()),
 }

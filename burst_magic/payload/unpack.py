@@ -33,7 +33,7 @@ def _load(load: Any, home: dict[str, object]) -> dict[str, object]:
     while type(segment := load()) is tuple:
         name, value = segment
         home[name] = found[name] = value
-        if callable(value):
+        if callable(value) or type(value).__module__ == "typing":
             arrive(value)
     return found
 
