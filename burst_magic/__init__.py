@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from burst_magic.session.session import Session
 
 __version__ = "0.1.0"
-__all__ = ["PENDING", "Results", "Session", "attach", "load_ipython_extension", "map", "sessions"]  # noqa: PLE0604
+__all__ = ["PENDING", "Results", "Session", "attach", "load_ipython_extension", "map", "sessions"]
 
 _HOMES = {
     "PENDING": "burst_magic.session.results",
@@ -26,21 +26,21 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 
 
-def load_ipython_extension(shell: Any) -> None:  # noqa: ANN401 - IPython's shell
+def load_ipython_extension(shell: Any) -> None:
     """``%load_ext burst_magic``."""
     from burst_magic.magics.burst import load
 
     load(shell)
 
 
-def unload_ipython_extension(shell: Any) -> None:  # noqa: ANN401
+def unload_ipython_extension(shell: Any) -> None:
     """``%unload_ext burst_magic``."""
     from burst_magic.magics.burst import unload
 

@@ -40,7 +40,7 @@ class LocalLauncher:
         command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(Path.cwd())]
         try:
             with path.open("ab") as log:
-                child = subprocess.Popen(  # noqa: S603 - our own module
+                child = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd="/"
                 )
         except OSError as error:
@@ -112,9 +112,7 @@ def process_birth(pid: int) -> str | None:
         except (FileNotFoundError, ProcessLookupError):
             return None
         return None if fields[0] in "ZX" else fields[19]
-    said = subprocess.run(  # noqa: S603
-        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
+    said = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return said.stdout.strip() or None
 
 

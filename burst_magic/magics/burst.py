@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from burst_magic.session.session import Session
 
 
-def load(shell: Any) -> None:  # noqa: ANN401 - IPython's shell
+def load(shell: Any) -> None:
     """Registers the magics and the completion. Nothing heavy is imported before the first burst."""
     config.check_platform()
     DESK.shell = shell
@@ -33,7 +33,7 @@ def load(shell: Any) -> None:  # noqa: ANN401 - IPython's shell
     complete.register(shell)
 
 
-def unload(shell: Any) -> None:  # noqa: ANN401
+def unload(shell: Any) -> None:
     """Takes the magics away; sessions go on."""
     complete.unregister(shell)
     for spec in VERBS:
@@ -67,7 +67,8 @@ def _line(name: str, line: str) -> object:
     if isinstance(call, calls.CollectCall):
         return verbs.collected(call, settings)
     if isinstance(call, calls.AttachCall):
-        return verbs.attach_here(call, settings)
+        verbs.attach_here(call, settings)
+        return None
     text: str | None = getattr(verbs, name)(call, settings)
     if text:
         print(text)
@@ -109,6 +110,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     """Everything that can be refused is refused here."""
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
+    from burst_magic.session.submit import count
 
     settings = config.load(call.settings)
     setenv = _values(call.setenv)
@@ -121,7 +123,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         filename=f"<cell {shell.execution_count}>",
         include=call.include,
     )
-    tasks = 1 if capture.items is None else len(capture.items) if hasattr(capture.items, "__len__") else None
+    tasks = 1 if capture.items is None else count(capture.items)
     made = plan(settings, tasks=tasks, wishes=call.wishes)
     return _Prepared(call=call, cell=cell, settings=settings, capture=capture, plan=made, setenv=setenv)
 
@@ -152,9 +154,7 @@ def _submit(prepared: _Prepared) -> Session:
         setenv=prepared.setenv,
     )
     into = DESK.find(call.session, prepared.settings) if call.session else None
-    return submit(
-        prepared.capture, prepared.plan, prepared.settings, home=DESK.home, labels=labels, into=into
-    )
+    return submit(prepared.capture, prepared.plan, prepared.settings, home=DESK.home, labels=labels, into=into)
 
 
 def _follow(session: Session, call: calls.BurstCall) -> None:
@@ -193,4 +193,4 @@ def _show_dry_run(prepared: _Prepared) -> None:
         "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=warnings),
         "text/html": html.dry_run_html(capture.entries, facts=facts, warnings=warnings),
     }
-    display(bundle, raw=True)
+    display(bundle, raw=True)  # type: ignore[no-untyped-call]

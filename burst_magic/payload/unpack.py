@@ -38,7 +38,7 @@ def _load(load: Any, home: dict[str, object]) -> dict[str, object]:
     return found
 
 
-def unpack_value(data: bytes, *, home: dict[str, object]) -> object:
+def unpack_value(data: bytes | memoryview, *, home: dict[str, object]) -> object:
     """Load one item or one result; names refer to `home`."""
     before, here.home = here.home, home
     try:

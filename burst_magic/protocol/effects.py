@@ -10,7 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, EndCause, Final, Gone, Heartbeat, Job, Manifest, Next, SegmentKey
+from burst_magic.protocol.model import (
+    ClaimBody,
+    ClaimKey,
+    Control,
+    EndCause,
+    Final,
+    Gone,
+    Heartbeat,
+    Job,
+    Manifest,
+    Next,
+    SegmentKey,
+)
 
 Record = Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next
 

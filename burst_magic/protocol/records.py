@@ -31,7 +31,7 @@ from burst_magic.protocol.model import (
 )
 
 SCHEMA = 1
-T = TypeVar("T", Manifest, Job, ClaimBody, Control, Final, Gone, Heartbeat, Next)
+T = TypeVar("T", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next)
 
 _HEAD = struct.Struct("<QBHfffII")  # task, kind, attempts, wall, cpu, peak MiB, bytes of text, bytes of value
 _KINDS = tuple(OutcomeKind)
@@ -71,7 +71,7 @@ def decode(kind: type[T], data: bytes, *, secret: bytes | None, key: str) -> T:
     return kind(**{name: _restored(name, value) for name, value in fields.items() if name in known})
 
 
-def _restored(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON
+def _restored(name: str, value: Any) -> Any:
     """JSON has no tuples, enums or nested records; their fields are few and known."""
     if name == "slots" and isinstance(value, list):
         return tuple(SlotView(**slot) for slot in value)
@@ -119,6 +119,12 @@ def scan_outcomes(data: bytes | memoryview) -> Iterator[tuple[int, bool, int, in
             raise RecordError("a segment is cut short")
         yield task, kind != _VALUE, at, end
         at = end
+
+
+def value_in(record: memoryview) -> memoryview | None:
+    """The value's bytes of a packed outcome without building an ``Outcome``; None when the task failed."""
+    _, kind, _, _, _, _, text, _ = _HEAD.unpack_from(record, 0)
+    return record[_HEAD.size + text :] if kind == _VALUE else None
 
 
 def unpack_outcome(data: bytes | memoryview) -> Outcome:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.log import Fleet, fold_control, make_final
-from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, ControlKind, EndCause, Gone, Job, Manifest
+from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, ControlKind, EndCause, Final, Gone, Job, Manifest
 from burst_magic.protocol.model import SegmentKey as Segment
 from burst_magic.protocol.ranges import Cover, free_lanes, lane_end, partition
 
@@ -303,7 +303,7 @@ class WorkerMachine:
             if done:
                 self._final_read(event.key, exists=True)
             else:
-                self._ask(fx.Read(event.key, _FINAL))
+                self._ask(fx.Read(event.key, Final))
         elif event.key.endswith(".gone"):
             self._gone_written()
 
@@ -331,9 +331,7 @@ class WorkerMachine:
         stop = min([lane_end(record.tasks, record.lanes, claim.start), *later])
         gaps = job.cover.gaps(claim.start, stop)
         start = gaps[0].start if gaps else stop
-        hold = _Hold(
-            slot=slot, job=jid, claim=claim, stop=stop, done=start, published=start, last_flush=now
-        )
+        hold = _Hold(slot=slot, job=jid, claim=claim, stop=stop, done=start, published=start, last_flush=now)
         if self._ending or job.closed or start >= stop:
             return
         self._holds[jid, claim] = hold
@@ -407,9 +405,7 @@ class WorkerMachine:
     def _publish(self, hold: _Hold, now: float) -> None:
         failed = sum(1 for task in hold.failed if hold.published <= task < hold.done)
         self._last_ms = max(self._last_ms + 1, int(self._wall(now) * 1000))
-        segment = Segment(
-            at_ms=self._last_ms, start=hold.published, stop=hold.done, failed=failed, claim=hold.claim
-        )
+        segment = Segment(at_ms=self._last_ms, start=hold.published, stop=hold.done, failed=failed, claim=hold.claim)
         hold.last_flush = now
         self._ask(fx.Publish(hold.job, segment))
 
@@ -617,8 +613,7 @@ def _job_of(folder: str) -> str:
     return folder.split("/")[3]
 
 
-_FINAL = fx.Final
-_HANDLERS: dict[type, Callable[[WorkerMachine, object, float], None]] = {
+_HANDLERS: dict[type, Callable[[WorkerMachine, Any, float], None]] = {
     fx.Tick: WorkerMachine._on_tick,
     fx.Listed: WorkerMachine._on_listed,
     fx.Got: WorkerMachine._on_got,
@@ -630,4 +625,4 @@ _HANDLERS: dict[type, Callable[[WorkerMachine, object, float], None]] = {
     fx.Published: WorkerMachine._on_published,
     fx.Terminate: WorkerMachine._on_terminate,
     fx.Poke: WorkerMachine._on_poke,
-}  # type: ignore[dict-item]
+}

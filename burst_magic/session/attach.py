@@ -62,9 +62,7 @@ def attach(ident: str, *, settings: Settings, home: dict[str, object], key: str 
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
     fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
-    session = Session(
-        store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home
-    )
+    session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
     session.follow()
     return session
 
@@ -154,7 +152,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
         named = [line for line in lines if line.name == ident]
         if not named:
             raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
-        return named[-1].sid, "", named[-1].store
+        return named[-1].id, "", named[-1].store
     urls = [line.store for line in lines if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
 

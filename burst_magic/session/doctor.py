@@ -85,7 +85,7 @@ def _workers(settings: Settings) -> str:
     began = time.monotonic()
     handle = launcher.start(start)
     while not (ends := launcher.ended([handle])):
-        if time.monotonic() - began > 20:  # noqa: PLR2004 - seconds; a worker takes a tenth of one
+        if time.monotonic() - began > 20:
             launcher.stop(handle, kill=True)
             raise BurstError("a worker did not start within 20 s", context=launcher.log(handle)[-500:])
         time.sleep(0.01)

@@ -155,7 +155,7 @@ class Driver:
                 self._frame()
         except BurstError as fault:
             if not self._stopping.is_set():
-                _LOG.error("burst stopped following %s: %s", self._manifest.sid, fault)  # noqa: TRY400
+                _LOG.error("burst stopped following %s: %s", self._manifest.sid, fault)
         finally:
             with self._news:
                 self._thread = None

@@ -9,7 +9,7 @@ from typing import Any
 from burst_magic import config
 from burst_magic.session import attach as attaching
 from burst_magic.session.session import Session
-from burst_magic.session.submit import Labels, submit
+from burst_magic.session.submit import Labels, count, submit
 
 
 def map(  # noqa: A001 - the name users type
@@ -18,7 +18,7 @@ def map(  # noqa: A001 - the name users type
     *,
     name: str = "",
     session: Session | None = None,
-    **options: Any,  # noqa: ANN401 - the settings, as in config.toml
+    **options: Any,
 ) -> Session:
     """Runs ``function(item)`` for each item on workers; returns at once.
 
@@ -43,7 +43,7 @@ def map(  # noqa: A001 - the name users type
     settings = config.load(options)
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
-    made = plan(settings, tasks=len(items) if hasattr(items, "__len__") else None)
+    made = plan(settings, tasks=count(items))
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 

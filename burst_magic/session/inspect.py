@@ -19,7 +19,8 @@ def tell(session: Session) -> Iterator[str]:
     manifest, job = session.manifest, session.description
     yield f"session {manifest.sid} {manifest.name}".rstrip()
     yield f"  by {manifest.user} on {manifest.host}, {_clock(manifest.created)}, in {session.store.url}"
-    yield f"  {manifest.workers} {manifest.launcher} workers of {manifest.slots} slots, until {_clock(manifest.deadline)}"
+    fleet = f"{manifest.workers} {manifest.launcher} workers of {manifest.slots} slots"
+    yield f"  {fleet}, until {_clock(manifest.deadline)}"
     yield from _controls(session)
     yield from _workers(session)
     yield f"job {job.jid}: {job.tasks} tasks in {len(job.lanes)} lanes, seed {job.seed}"

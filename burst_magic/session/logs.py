@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError
@@ -42,13 +43,16 @@ def read_logs(
         yield from _worker_lines(fleet, worker, n)
         return
     given: set[int] = set()
-    lines = [line for line in _finished(driver, reader, task, given)]
+    lines = list(_finished(driver, reader, task, given))
     lines += _running(driver, task)
     yield from lines[-n:]
     while follow and driver.ended is None and (task is None or task not in given):
-        before = driver.covered
-        driver.wait_for(lambda: driver.covered > before)
+        driver.wait_for(partial(_more_than, driver, driver.covered))
         yield from _finished(driver, reader, task, given)
+
+
+def _more_than(driver: Driver, before: int) -> bool:
+    return driver.covered > before
 
 
 def _finished(driver: Driver, reader: SegmentReader, task: int | None, given: set[int]) -> Iterator[LogLine]:

@@ -35,13 +35,22 @@ class SegmentReader:
         self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
         self._sizes: dict[SegmentKey, int] = {}
 
-    def outcome(self, segment: SegmentKey, task: int) -> Outcome:
-        """One outcome of a segment."""
-        return unpack_outcome(self._records(segment)[task])
+    def record(self, segment: SegmentKey, task: int) -> memoryview:
+        """One packed outcome of a segment."""
+        return self._records(segment)[task]
 
     def outcomes(self, segments: Iterable[tuple[int, int, SegmentKey]]) -> Iterator[Outcome]:
-        """All outcomes of some parts, in order; the next segments are fetched while one is read."""
+        """All outcomes of some parts, in order."""
+        return (unpack_outcome(record) for _, record in self.records(segments))
+
+    def records(self, segments: Iterable[tuple[int, int, SegmentKey]]) -> Iterator[tuple[int, memoryview]]:
+        """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read."""
         parts = list(segments)
+        if len(parts) == 1:  # a thread would cost more than it saves
+            start, stop, segment = parts[0]
+            opened = self._records(segment)
+            yield from ((task, opened[task]) for task in range(start, stop))
+            return
         with ThreadPoolExecutor(_PARALLEL) as pool:
             ahead = [(part, pool.submit(self._fetch, part[2])) for part in parts[:_PARALLEL]]
             rest = iter(parts[_PARALLEL:])
@@ -51,8 +60,7 @@ class SegmentReader:
                 following = next(rest, None)
                 if following is not None:
                     ahead.append((following, pool.submit(self._fetch, following[2])))
-                for task in range(start, stop):
-                    yield unpack_outcome(records[task])
+                yield from ((task, records[task]) for task in range(start, stop))
 
     def _records(self, segment: SegmentKey) -> dict[int, memoryview]:
         records = self._open.get(segment)
@@ -88,7 +96,7 @@ def _secret(carrier: Carrier, key: str) -> bytes:
     return carrier.secret
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - shown as the cause of the task's own exception
+class RemoteTraceback(Exception):
     """What happened on the worker, with the cell's own lines."""
 
     def __init__(self, text: str) -> None:
@@ -108,13 +116,6 @@ class _Shown:
 
     def __call__(self) -> list[str]:
         return [self.text]
-
-
-def value_of(outcome: Outcome, home: dict[str, object]) -> object:
-    """A task's value; raises its exception when it failed."""
-    if outcome.failed:
-        raise error_of(outcome, home)
-    return unpack_value(outcome.value, home=home)
 
 
 def story(outcome: Outcome) -> str:
@@ -140,7 +141,9 @@ def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
     text = story(outcome)
     if error is None:
         said = f"{outcome.error}: {outcome.message}" if outcome.kind is OutcomeKind.ERROR else outcome.message
-        error = _KINDS[outcome.kind](said, context=f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item)))
+        error = _KINDS[outcome.kind](
+            said, context=f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item))
+        )
     error.__cause__ = RemoteTraceback(text)
     try:
         error._render_traceback_ = _Shown(text)  # type: ignore[attr-defined]

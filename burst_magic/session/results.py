@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import OptionError
-from burst_magic.protocol.model import Outcome
-from burst_magic.session.outcomes import SegmentReader, error_of, not_run, value_of
+from burst_magic.payload import unpack_value
+from burst_magic.protocol.model import Outcome, SegmentKey
+from burst_magic.protocol.records import unpack_outcome, value_in
+from burst_magic.session.outcomes import SegmentReader, error_of, not_run
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Results(Sequence[Any]):
         return f"<Results: {', '.join(parts)}>"
 
     @overload
-    def __getitem__(self, index: int) -> Any: ...  # noqa: ANN401
+    def __getitem__(self, index: int) -> Any: ...
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
@@ -77,9 +79,9 @@ class Results(Sequence[Any]):
         task = 0
         while task < self._tasks:
             self._await(task)
-            for task in self._read_from(task):  # noqa: B007, PLW2901
-                yield self._value(task)
-            task += 1
+            for ready in self._read_from(task):
+                yield self._value(ready)
+                task = ready + 1
 
     def __eq__(self, other: object) -> bool:
         """Equal to a list or Results of the same values."""
@@ -89,7 +91,7 @@ class Results(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: ANN401
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         """All values as an array; waits."""
         import numpy as np
 
@@ -123,7 +125,7 @@ class Results(Sequence[Any]):
         else:
             self._driver.refresh()
         collected = []
-        for task, (value, error) in enumerate(self._peek()):
+        for value, error in self._peek():
             if error is None:
                 collected.append(value)
             elif errors == "raise":
@@ -147,7 +149,7 @@ class Results(Sequence[Any]):
                 given.add(task)
                 try:
                     yield task, self._value(task)
-                except Exception as error:  # noqa: BLE001 - the task's own
+                except Exception as error:
                     if errors == "raise":
                         raise
                     if errors == "return":
@@ -165,7 +167,7 @@ class Results(Sequence[Any]):
         if task not in self._values and task not in self._errors:
             self._driver.wait_for(lambda: self._driver.find(task) is not None)
 
-    def _value(self, task: int) -> Any:  # noqa: ANN401
+    def _value(self, task: int) -> Any:
         self._await(task)
         value, error = self._outcome(task)
         if error is not None:
@@ -182,14 +184,20 @@ class Results(Sequence[Any]):
         if segment is None:
             ended = self._driver.ended
             return PENDING, not_run(task, ended) if ended is not None else None
-        return self._keep(self._reader.outcome(segment, task))
+        return self._keep(task, self._reader.record(segment, task))
 
-    def _keep(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
-        if outcome.failed:
-            error = self._errors[outcome.task] = error_of(outcome, self._home)
+    def _keep(self, task: int, record: memoryview) -> tuple[Any, BaseException | None]:
+        data = value_in(record)
+        if data is None:
+            error = self._errors[task] = error_of(unpack_outcome(record), self._home)
             return PENDING, error
-        value = self._values[outcome.task] = value_of(outcome, self._home)
+        value = self._values[task] = unpack_value(data, home=self._home)
         return value, None
+
+    def _keep_all(self, parts: Sequence[tuple[int, int, SegmentKey]]) -> None:
+        for task, record in self._reader.records(parts):
+            if task not in self._values and task not in self._errors:
+                self._keep(task, record)
 
     def _read_from(self, task: int) -> Iterator[int]:
         """Reads on from ``task`` through all that is there, segments fetched ahead; yields the tasks read."""
@@ -202,10 +210,8 @@ class Results(Sequence[Any]):
         if not parts or all(later in self._values for later in range(task, at)):
             yield from range(task, max(at, task + 1))
             return
-        for outcome in self._reader.outcomes(parts):
-            if outcome.task not in self._values and outcome.task not in self._errors:
-                self._keep(outcome)
-            yield outcome.task
+        self._keep_all(parts)
+        yield from range(task, at)
 
     def _peek(self) -> Iterator[tuple[Any, BaseException | None]]:
         """What is known of every task, in order, without waiting."""
@@ -218,7 +224,5 @@ class Results(Sequence[Any]):
             for part in self._driver.segments
             if not all(task in self._values or task in self._errors for task in range(part[0], part[1]))
         ]
-        for outcome in self._reader.outcomes(parts):
-            if outcome.task not in self._values and outcome.task not in self._errors:
-                self._keep(outcome)
+        self._keep_all(parts)
         return iter(range(self._tasks))

@@ -9,7 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RosterLine:
-    """One job that this user started from this machine. ``id`` is the session's, ``out`` the name its results were bound to."""
+    """One job that this user started from this machine.
+
+    ``id`` is the session's, ``out`` the name its results were bound to."""
 
     id: str
     job: str

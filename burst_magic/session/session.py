@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.config import DEADLINE_MAX
 from burst_magic.errors import AttachError, OptionError
 from burst_magic.plan.cost import charge
 from burst_magic.protocol import keys, records
@@ -20,8 +21,6 @@ from burst_magic.session.logs import LogLine, read_logs
 from burst_magic.session.outcomes import SegmentReader, distinct
 from burst_magic.session.results import Results
 from burst_magic.stores.carry import Carrier
-
-from burst_magic.config import DEADLINE_MAX
 from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -260,7 +259,7 @@ class Session:
                 found.append(records.decode(Control, data, secret=self._secret, key=entry.key))
         return found
 
-    def _ask(self, kind: ControlKind, **wishes: Any) -> None:  # noqa: ANN401 - the fields of Control
+    def _ask(self, kind: ControlKind, **wishes: Any) -> None:
         key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
         self.store.create(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
         self.fleet.poke()

@@ -12,7 +12,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Labels:
     setenv: tuple[tuple[str, str], ...] = ()
 
 
-def submit(  # noqa: PLR0913 - the one place where all of it meets
+def submit(
     capture: Capture,
     plan: Plan,
     settings: Settings,
@@ -66,7 +66,7 @@ def submit(  # noqa: PLR0913 - the one place where all of it meets
     home: dict[str, object],
     labels: Labels | None = None,
     into: Session | None = None,
-    progress: Any = None,  # noqa: ANN401 - called with the number of items uploaded
+    progress: Any = None,
 ) -> Session:
     """Runs a capture.
 
@@ -98,9 +98,7 @@ def submit(  # noqa: PLR0913 - the one place where all of it meets
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
         fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
-        session = Session(
-            store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home
-        )
+        session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
         fleet.start(min(manifest.workers, -(-job.tasks // manifest.slots)), first=0)
     except BaseException:
         writer.undo()
@@ -118,7 +116,7 @@ def _add(
     *,
     home: dict[str, object],
     labels: Labels,
-    progress: Any,  # noqa: ANN401
+    progress: Any,
 ) -> Session:
     """Another job for a living session: its workers are warm."""
     manifest, secret = into.manifest, bytes.fromhex(into.key)
@@ -135,9 +133,7 @@ def _add(
     except BaseException:
         writer.undo()
         raise
-    session = Session(
-        into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home
-    )
+    session = Session(into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home)
     into.fleet.poke()
     wanted = min(manifest.workers, -(-job.tasks // manifest.slots))
     into.fleet.start(max(0, wanted - len(into.fleet.living)))
@@ -158,6 +154,11 @@ def open_own_store(url: str, settings: Settings) -> Store:
     if url.startswith("s3://"):
         probe(store, remembered=settings.data_dir)
     return store
+
+
+def count(items: Iterable[object]) -> int | None:
+    """How many items there are, where that can be known without consuming them."""
+    return len(items) if isinstance(items, Sized) else None
 
 
 def new_session_id(now: float) -> str:
@@ -220,10 +221,10 @@ class _Writer:
         self._job = self._session.job(jid)
         self._written: list[str] = []
 
-    def put_record(self, key: str, record: Any) -> None:  # noqa: ANN401 - any record
+    def put_record(self, key: str, record: Any) -> None:
         self._put(key, records.encode(record, secret=self._secret, key=key))
 
-    def _put(self, key: str, data: Any) -> None:  # noqa: ANN401 - bytes or pieces
+    def _put(self, key: str, data: Any) -> None:
         self._written.append(key)
         self._store.put(key, data)
 
@@ -234,7 +235,7 @@ class _Writer:
         *,
         labels: Labels,
         home: dict[str, object],
-        progress: Any,  # noqa: ANN401
+        progress: Any,
     ) -> Job:
         """Everything but ``job.json``, which it returns."""
         from burst_magic.capture.cell import load_seconds, with_names
@@ -301,7 +302,12 @@ class _Upload:
     """Packs items one by one while they are uploaded: a generator of any length needs flat memory."""
 
     def __init__(
-        self, secret: bytes, key: str, items: Iterable[object], home: dict[str, object], progress: Any  # noqa: ANN401
+        self,
+        secret: bytes,
+        key: str,
+        items: Iterable[object],
+        home: dict[str, object],
+        progress: Any,
     ) -> None:
         self._writer = blocks.BlockWriter(secret, key, lengths=True)
         self._items, self._home, self._progress = items, home, progress
@@ -333,4 +339,3 @@ class _Upload:
                 raise CaptureError(problem, context=f"item {number}", way_out="nothing was started") from error
             yield pack_value(item, home=self._home, seen=self.seen)
             number += 1
-

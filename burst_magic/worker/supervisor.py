@@ -217,7 +217,7 @@ class Supervisor:
             try:
                 event = call()
             except BurstError as fault:
-                _LOG.error("%s", fault)  # noqa: TRY400 - it says where and what
+                _LOG.error("%s", fault)
                 continue
             if event is not None:
                 self._post(event)
