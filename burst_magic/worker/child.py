@@ -170,6 +170,7 @@ class _Child:
     def _note(self, kind: int, *, job: int = 0, failed: bool = False, length: int = 0, record: bytes = b"") -> None:
         """Blocks while the pipe is full."""
         self._woken = self._stage.ended
+        self._reals[Word.PEAK] = self._stage.peak_mb
         rest = memoryview(NOTE.pack(kind, failed, job, self._written, length))
         for part in (rest, memoryview(record)):
             rest = part

@@ -10,6 +10,7 @@ import builtins
 import resource
 import sys
 import types
+from contextvars import copy_context
 from time import monotonic, process_time
 from typing import Any
 
@@ -74,7 +75,7 @@ class Stage:
             value, failure = b"", None
             try:
                 self._prepare(program, task, again=attempt > 1)
-                result = self._run(program, entry)
+                result = copy_context().run(self._run, program, entry)
             except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
                 failure = self._failure(task, error, entry, program)
             else:

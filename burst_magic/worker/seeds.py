@@ -42,7 +42,8 @@ class Chance:
             _reseed(generator, blake2b(self._digest + name.encode(), digest_size=16).digest())
 
     def _seed_random(self, module: ModuleType) -> None:
-        module.seed(int.from_bytes(self._digest[:16], "little"))
+        if hasattr(module, "Random"):  # it is not a local module of that name
+            module.seed(int.from_bytes(self._digest[:16], "little"))
 
     def _seed_numpy(self, module: ModuleType) -> None:
         seed = getattr(module, "seed", None)
@@ -67,8 +68,8 @@ def generators(namespace: dict[str, Any]) -> tuple[str, ...]:
 
 def _kinds() -> tuple[type, ...]:
     kinds: list[type] = []
-    if "random" in sys.modules:
-        kinds.append(sys.modules["random"].Random)
+    if "_random" in sys.modules:
+        kinds.append(sys.modules["_random"].Random)
     if "numpy.random" in sys.modules:
         module = sys.modules["numpy.random"]
         kinds += [module.Generator, module.RandomState, module.BitGenerator]
@@ -76,7 +77,7 @@ def _kinds() -> tuple[type, ...]:
 
 
 def _reseed(generator: Any, digest: bytes) -> None:
-    if "random" in sys.modules and isinstance(generator, sys.modules["random"].Random):
+    if "_random" in sys.modules and isinstance(generator, sys.modules["_random"].Random):
         generator.seed(int.from_bytes(digest, "little"))
         return
     module: Any = sys.modules["numpy.random"]

@@ -232,7 +232,7 @@ class Slot:
                 return True
             self._buffer += data
             taken += len(data)
-            if len(data) < READ_BYTES and not everything and taken < NOTE.size * 64:
+            if len(data) < READ_BYTES and not everything:  # that was all for now
                 return False
         return False
 

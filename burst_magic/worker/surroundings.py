@@ -1,6 +1,7 @@
 """What a task may change of its process and the next one must not see: put back before each task, when changed.
 
-Each part is a comparison that costs well under a microsecond.
+Each part is a comparison that costs well under a microsecond. What lives in context variables (decimal's precision,
+numpy's error state) needs nothing: each task runs in a copy of the context (``execute.py``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 
 
 class Surroundings:
-    """Folder, environment, module path, warning filters, decimal context and alarm of a clean slot."""
+    """Folder, environment, module path, warning filters and alarm of a clean slot."""
 
     def __init__(self) -> None:
         os.environ.setdefault("MPLBACKEND", "Agg")  # a worker has no display
@@ -45,12 +46,15 @@ class Surroundings:
         if sys.path != self._path:
             sys.path[:] = self._path
         if warnings.filters != self._filters:
-            warnings.resetwarnings()
-            warnings.filters[:] = self._filters  # type: ignore[index] # a list at run time
-        if "decimal" in sys.modules:
-            decimal = sys.modules["decimal"]
-            decimal.setcontext(decimal.DefaultContext)
+            self._restore_filters()
         signal.alarm(0)
+
+    def _restore_filters(self) -> None:
+        """Special filters stay: modules set such when they are first imported, and only then."""
+        kept = [one for one in warnings.filters if one in self._filters or _is_special(one)]
+        self._filters = kept + [one for one in self._filters if one not in kept]
+        warnings.resetwarnings()
+        warnings.filters[:] = self._filters  # type: ignore[index] # a list at run time
 
     def _restore_environment(self) -> None:
         for name in set(self._raw) - set(self._environment):
@@ -58,6 +62,11 @@ class Surroundings:
         for name, value in self._environment.items():
             if self._raw.get(name) != value:
                 os.environb[name] = value
+
+
+def _is_special(one: tuple[Any, ...]) -> bool:
+    _, message, category, module, _ = one
+    return bool(message or module) or category.__module__ != "builtins"
 
 
 def _folder() -> str:

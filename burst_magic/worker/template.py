@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 import traceback
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import LaunchError
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import subprocess  # 7 ms, and only macOS needs it
 
 _MIB = 1 << 20
+_NO_FORK = 71 << 8  # wait status of a process that ended with EX_OSERR
 
 
 class Template:
@@ -106,7 +106,10 @@ def _spawn(descriptor: int, cwd: str | None) -> subprocess.Popen[bytes]:
     import subprocess
 
     surroundings = {**os.environ, "PYTHONHASHSEED": "0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
-    code = f"from burst_magic.worker import template; template.serve({descriptor}, {cwd!r})"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from burst_magic.worker import template; template.serve({descriptor}, {cwd!r})"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code],
         pass_fds=(descriptor,),
@@ -133,11 +136,13 @@ def _main(control: socket.socket, cwd: str | None) -> None:
         os._exit(status)
 
 
-@dataclass(slots=True)
 class _Child:
-    key: int
-    shared: Shared
-    notes: int  # the write end of the slot's pipe, to wake the supervisor when the child is dead
+    """A slot that lives. ``notes`` is the write end of its pipe: a death must wake the supervisor."""
+
+    __slots__ = ("key", "notes", "shared")
+
+    def __init__(self, key: int, shared: Shared, notes: int) -> None:
+        self.key, self.shared, self.notes = key, shared, notes
 
 
 class _Nursery:
@@ -163,10 +168,10 @@ class _Nursery:
 
     def run(self) -> None:
         """Serves requests until the supervisor is gone."""
+        gc.disable()
         from burst_magic.worker import child  # loaded once, here, for all slots
 
         child.warm_up()
-        gc.collect()
         gc.freeze()  # the children's collector never walks, and so never copies, what they share
         while True:
             ready, _, _ = select.select([self._control.fileno(), self._wake_r], [], [])
@@ -183,6 +188,8 @@ class _Nursery:
         request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4)
         if len(request) < REQUEST.size:
             return False
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - what came by a socket is, other than the rest
         verb, key = REQUEST.unpack(request)
         if verb == FORK:
             self._fork(key, descriptors)
@@ -197,18 +204,24 @@ class _Nursery:
 
         control, notes, memory, output = descriptors
         shared = Shared(memory)
-        pid = os.fork()
-        if pid == 0:
-            self._become_child()
-            child.main(socket.socket(fileno=control), notes, shared, output)
-        shared.words[Word.PID] = pid
-        for descriptor in (control, memory, output):
-            os.close(descriptor)
-        os.set_blocking(notes, True)
-        self._children[pid] = _Child(key, shared, notes)
+        os.close(memory)
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory or no more processes; the supervisor sees a slot that died at birth
+            os.write(output, f"a process could not be started: {error}\n".encode())
+            _tell_death(_Child(key, shared, notes), _NO_FORK, 0.0)
+        else:
+            if pid == 0:
+                self._become_child()
+                child.main(socket.socket(fileno=control), notes, shared, output)
+            shared.words[Word.PID] = pid
+            self._children[pid] = _Child(key, shared, notes)
+        os.close(control)
+        os.close(output)
 
     def _become_child(self) -> None:
         """Nothing of the template or of other slots stays open in a slot."""
+        gc.enable()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)

@@ -85,7 +85,7 @@ def test_our_own_future_imports_do_not_leak_into_the_cell(bench):
 
 
 def test_the_cell_lives_in_main(bench):
-    source = "import __main__, sys\nm = sys.modules['__main__']\n(__name__, __main__.item, m is __main__, globals() is vars(m))"
+    source = "import __main__ as m, sys\n(__name__, m.item, m is sys.modules['__main__'], globals() is vars(m))"
     assert values(bench.perform(source, [7])) == [("__main__", 7, True, True)]
 
 
@@ -251,7 +251,11 @@ SURROUNDINGS = {
     "changed variable": ("os.environ['PATH'] = ''", "os.environ['PATH']"),
     "deleted variable": ("del os.environ['PATH']", "os.environ['PATH']"),
     "module path": ("sys.path.insert(0, '/nowhere')", "list(sys.path)"),
-    "warning filters": ("warnings.simplefilter('ignore')", "str(warnings.filters)"),
+    "warning filters": (
+        "warnings.simplefilter('ignore')",
+        "[f[:3] for f in warnings.filters if f[2] is Warning and not f[1]]",
+    ),
+    "numpy's error state": ("numpy.seterr(all='ignore')", "numpy.geterr()['divide']"),
     "decimal context": ("decimal.getcontext().prec = 3", "decimal.getcontext().prec"),
 }
 
@@ -259,9 +263,19 @@ SURROUNDINGS = {
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_what_a_task_changes_around_it_is_put_back(bench, name):
     change, look = SURROUNDINGS[name]
-    source = f"import decimal, os, sys, tempfile, warnings\nfound = {look}\n{change}\nfound"
+    source = f"import decimal, numpy, os, sys, tempfile, warnings\nfound = {look}\n{change}\nfound"
     first, second = values(bench.perform(source, range(2)))
     assert first == second
+
+
+def test_warning_filters_that_a_module_sets_when_it_is_imported_stay(bench, tmp_path):
+    bundle = tmp_path / "bundle"
+    with zipfile.ZipFile(bundle, "w") as file:
+        file.writestr("noisy.py", "import warnings\nwarnings.filterwarnings('ignore', message='dull')\n")
+    source = "import noisy, warnings\nwarnings.warn('dull', stacklevel=1)\nwarnings.warn('news', stacklevel=1)"
+    for outcome in bench.perform(source, range(3), bundle=str(bundle)):
+        assert "news" in outcome.output
+        assert "dull" not in outcome.output
 
 
 def test_an_alarm_that_a_task_leaves_behind_hurts_nobody(bench):
@@ -343,6 +357,13 @@ def test_captured_generators_are_seeded_each_with_a_stream_of_its_own(bench, nam
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source, captured=captured, fresh=fresh, seed=3), range(2), first=2)
     assert values(bench.outcomes(slot)) == drawn[2:]
+
+
+def test_a_local_module_called_random_is_left_alone(bench, tmp_path):
+    bundle = tmp_path / "bundle"
+    with zipfile.ZipFile(bundle, "w") as file:
+        file.writestr("random.py", "def seed(number): raise RuntimeError\nNUMBER = 4\n")
+    assert values(bench.perform("import random\nrandom.NUMBER", [0, 1], bundle=str(bundle))) == [4, 4]
 
 
 # -- figures

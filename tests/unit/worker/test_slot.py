@@ -189,6 +189,12 @@ def test_a_kill_takes_along_what_the_task_started(bench):
     os.close(started)
 
 
+def test_programs_that_a_task_starts_inherit_no_descriptor_of_ours(bench):
+    source = "import os\nos.system('ls /proc/self/fd | wc -l')\nitem"
+    outcomes = bench.perform(source, [0, "x" * 100_000])
+    assert [o.output for o in outcomes] == ["4\n", "4\n"], "0, 1, 2 and the folder that ls reads"
+
+
 def test_a_fork_that_comes_back_does_not_tell_an_outcome_twice(bench):
     outcomes = bench.perform("import os\nos.fork()\nitem", range(20))
     assert [o.task for o in outcomes] == list(range(20))
