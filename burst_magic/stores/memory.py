@@ -42,17 +42,16 @@ class MemoryStore:
     def create(self, key: str, data: Bytes) -> None:
         """Writes an object that must not exist yet; raises ``Exists`` if it does."""
         try:
-            over.write(self._backend, checked(key), data, create=True)
+            over.write(self._backend, checked(key), _own(data), create=True)
         except Exception as error:
             raise fault(error, key) from error
 
     def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
         """Writes or replaces an object."""
         checked(key)
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            data = b"".join(data)
+        whole = _own(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
         try:
-            over.write(self._backend, key, data, create=False)
+            over.write(self._backend, key, whole, create=False)
         except Exception as error:
             raise fault(error, key) from error
 
@@ -80,3 +79,8 @@ class MemoryStore:
     def path(self, key: str) -> Path | None:  # noqa: ARG002  the protocol's signature
         """None: there is no file."""
         return None
+
+
+def _own(data: Bytes) -> bytes:
+    """Bytes that nobody can change any more: obstore keeps what it is given, without a copy."""
+    return bytes(over.plain(data))

@@ -81,6 +81,15 @@ def test_every_kind_of_bytes_is_stored(store, kind):
     assert store.get("created") == store.get("put") == b"12345"
 
 
+@pytest.mark.parametrize("size", [5, 3 * PART])
+def test_what_its_writer_changes_afterwards_is_not_changed_in_the_store(store, size):
+    buffer = bytearray(size)
+    store.create("created", buffer)
+    store.put("put", memoryview(buffer))
+    buffer[:] = b"x" * size
+    assert store.get("created") == store.get("put") == bytes(size)
+
+
 def test_a_view_of_numbers_is_stored_as_its_bytes(store):
     grid = memoryview(array.array("d", range(6))).cast("B").cast("d", (2, 3))
     store.create("grid", grid)
