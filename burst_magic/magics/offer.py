@@ -50,7 +50,7 @@ def offer(
         return _fitting(word[0], names(word[0])) if word else None
     if option:
         return _fitting(typed, ids() if option.metavar == "ID" else option.choices)
-    return _fitting(fragment, [*_plain(spec, fragment, ids), *_unused(table, before, fragment)])
+    return _fitting(fragment, [*_plain(spec, fragment, ids), *_unused(table, before)])
 
 
 def _magic(line: str, *, first: bool) -> tuple[Verb | None, str]:
@@ -91,10 +91,9 @@ def _plain(spec: Verb, fragment: str, ids: Callable[[], Iterable[str]]) -> Itera
     return ids() if takes and not fragment.startswith("-") else ()
 
 
-def _unused(table: dict[str, Option], before: list[str], fragment: str) -> Iterable[str]:
+def _unused(table: dict[str, Option], before: list[str]) -> Iterable[str]:
     said = {word.partition("=")[0] for word in before}
-    wanted = fragment.startswith("-") or not fragment
-    return (name for name, option in table.items() if wanted and (option.many or name not in said))
+    return (name for name, option in table.items() if option.many or name not in said)
 
 
 def _settings() -> list[str]:

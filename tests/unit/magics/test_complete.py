@@ -145,6 +145,18 @@ def test_a_real_shell_completes_names_in_the_expression_of_map_and_in_the_cell(s
 
 def test_registering_twice_offers_once_and_unregistering_nothing(shell):
     register(shell)
+    assert len(shell.Completer.custom_matchers) == 1
     assert completions(shell, "%%burst --wo") == [(8, "--workers")]
     unregister(shell)
     assert "--workers" not in [text for _, text in completions(shell, "%%burst --wo")]
+
+
+def test_a_real_shell_completes_the_users_sessions_and_names_that_no_python_token_holds(shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("BURST_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("BURST_CONFIG_DIR", str(tmp_path))
+    sid = "20260102-000000-abcdefgh"
+    roster.append(
+        tmp_path / "sessions.jsonl", RosterLine(id=sid, job="0", store="memory://x", created=0.0, name="fit:one")
+    )
+    assert completions(shell, "%burst_status 20260102-0") == [(14, sid)]
+    assert completions(shell, "%burst_status fit:o") == [(14, "fit:one")]
