@@ -28,14 +28,14 @@ def main() -> int:
     chosen = [version for version in (versions[0], newest) if version in found]
     for version in {versions[0], versions[-1]} - set(found) - {here}:
         print(f"Python {version}: not on this machine, nothing run on it", flush=True)
+    failed = []
     for version in dict.fromkeys(chosen):
         home = environment(version, found[version])
         print(f"Python {version}: unit suite and quickstart", flush=True)
-        for command in commands(home):
-            if subprocess.run(command, cwd=ROOT, check=False).returncode:
-                print(f"Python {version}: failed: {' '.join(command)}", file=sys.stderr)
-                return 1
-    return 0
+        runs = [subprocess.run(command, cwd=ROOT, check=False) for command in commands(home)]
+        failed += [f"Python {version}: failed: {' '.join(run.args)}" for run in runs if run.returncode]
+    print(*failed, sep="\n", end="\n" if failed else "", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def supported() -> list[str]:
