@@ -32,8 +32,7 @@ def main() -> int:
         print(failure, file=sys.stderr)
         print(f"failed; the notebook so far is {shown(options.out)}", file=sys.stderr)
         return 1
-    print(*results(notebook), sep="\n")
-    print()
+    print("", *results(notebook), sep="\n")
     report(wall)
     print(f"executed notebook      {shown(options.out)}")
     print("open it in JupyterLab  make lab")
@@ -77,6 +76,7 @@ def execute(source: Path, out: Path) -> tuple[dict, str]:
         extra_arguments=["--log-level=ERROR"],  # it warns of TCP without encryption; this is the loopback
         resources={"metadata": {"path": str(source.parent)}},
         store_widget_state=True,
+        coalesce_streams=True,
     )
     failure = ""
     try:
@@ -103,16 +103,15 @@ def report(wall: float) -> None:
     """Wall time and price, as another process than the kernel finds them in the store; then stops the workers."""
     import burst_magic as burst
 
-    dollars = 0.0
-    tasks = 0
+    dollars, workers = 0.0, 0
     for row in burst.sessions():
         session = burst.attach(row.id)
         status = session.status()
-        tasks += status.total
         dollars += status.fargate_spend / 1_000_000
+        workers += status.started
         session.cleanup()
-    print(f"wall time              {wall:.1f} s, kernel start included, {tasks} tasks")
-    print(f"on Fargate             ${dollars:.6f}")
+    print(f"wall time              {wall:.1f} s, kernel start included; {workers} local workers, no charge")
+    print(f"on Fargate             ${dollars:.4f}, its minimum of a minute a worker included")
 
 
 def shown(path: Path) -> str:
