@@ -188,10 +188,10 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Beaten:
-    """The answer to ``Beat``; ``skew`` is the store's clock minus ours in seconds, where it is known."""
+    """The answer to ``Beat``; ``offset`` is the store's wall clock minus our monotonic one, seconds, where known."""
 
     wrote: Wrote
-    skew: float | None = None
+    offset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from burst_magic.protocol.ranges import Cover, free_lanes, lane_end, partition
 WINDOW = 60.0  # seconds that a reader goes back: a segment may land that long after its key was named
 MAX_FLUSH = 30.0  # seconds
 MAX_HELD = 32 << 20  # bytes of outcomes that are worth a segment of their own
+SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
 DEAD_AFTER = 3  # intervals without a new heartbeat
 
 
@@ -157,8 +158,8 @@ class WorkerMachine:
 
     def _on_beaten(self, event: fx.Beaten, now: float) -> None:
         self._beating = False
-        if event.skew is not None:
-            self._offset += event.skew
+        if event.offset is not None and abs(event.offset - self._offset) >= SKEW:
+            self._offset = event.offset
 
     def _on_listed(self, event: fx.Listed, now: float) -> None:
         if event.folder == self._keys.control_folder:

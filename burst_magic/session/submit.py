@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError, Exists, OptionError
@@ -168,8 +169,6 @@ def new_session_id(now: float) -> str:
 
 
 def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manifest:
-    from burst_magic import __version__
-
     now = time.time()
     scheme = settings.store.partition("://")[0]
     return Manifest(
@@ -195,7 +194,7 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
         host=socket.gethostname(),
         python=platform.python_version(),
         setenv=labels.setenv,
-        version=__version__,
+        version=version("burst_magic"),
     )
 
 

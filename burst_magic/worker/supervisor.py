@@ -7,8 +7,6 @@ that talk through pipes. User code never runs here, and the session's key never 
 from __future__ import annotations
 
 import logging
-import os
-import queue
 import random
 import secrets
 import selectors
@@ -17,11 +15,10 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from burst_magic.errors import BurstError, StoreError
+from burst_magic.errors import BurstError
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.model import ClaimKey, EndCause, Heartbeat, Job, Manifest, Outcome, OutcomeKind, SlotView
@@ -29,15 +26,14 @@ from burst_magic.protocol.records import pack_outcome
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
+from burst_magic.worker.courier import Courier
 from burst_magic.worker.job import JobFiles
 from burst_magic.worker.slot import Died, JobCode, Packed, Ready, Slot, death_outcome
 from burst_magic.worker.template import Template
 
 _LOG = logging.getLogger(__name__)
-_THREADS = 4
 _COALESCE = 0.002  # seconds: outcomes of tiny tasks are read together, not one wake-up each
 _AHEAD = 2  # items blocks kept ready for a slot
-_SKEW_EVERY, _SKEW_MIN = 20, 2.0  # beats; seconds (S3 tells time in whole seconds)
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 
 
@@ -103,7 +99,6 @@ class Supervisor:
         self._birth, self._template, self._manifest = birth, template, manifest
         self._stopping = threading.Event()
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
-        self._store = store
         self._scratch = Path(tempfile.mkdtemp(prefix="burst-worker-"))
         self._machine = WorkerMachine(
             manifest=manifest,
@@ -115,13 +110,9 @@ class Supervisor:
             nonce=lambda: secrets.token_hex(8),
             chance=random.Random(birth.wid),  # noqa: S311 - spreads workers, no secret
         )
-        self._events: queue.SimpleQueue[fx.Event | _Fetched] = queue.SimpleQueue()
-        self._calls: queue.SimpleQueue[Callable[[], fx.Event | _Fetched | None] | None] = queue.SimpleQueue()
-        self._wake_out, self._wake_in = os.pipe()
-        os.set_blocking(self._wake_in, False)
-        os.set_blocking(self._wake_out, False)
+        self._courier: Courier[fx.Event | _Fetched] = Courier(self._carrier, self._stopping)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._selector.register(self._courier.fileno(), selectors.EVENT_READ)
         self._slots: dict[int, _SlotState] = {}
         self._works: dict[tuple[str, ClaimKey], _Work] = {}
         self._jobs: dict[str, Job] = {}
@@ -129,18 +120,14 @@ class Supervisor:
         self._files_lock = threading.Lock()
         self._exit: EndCause | None = None
         self._tick = min(_TICK, max(0.01, manifest.floor / 2))
-        self._beats_since_skew = _SKEW_EVERY
 
     # --- the loop ----------------------------------------------------------------------------------------
 
     def run(self) -> EndCause:
         """Works until the machine says that it is over."""
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, lambda *_: self._post(fx.Terminate()))
-        signal.signal(signal.SIGUSR1, lambda *_: self._post(fx.Poke()))
-        threads = [threading.Thread(target=self._serve_calls, daemon=True) for _ in range(_THREADS)]
-        for thread in threads:
-            thread.start()
+            signal.signal(signum, lambda *_: self._courier.post(fx.Terminate()))
+        signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))
         try:
             for number in range(self._manifest.slots):
                 self._open_slot(number)
@@ -149,9 +136,7 @@ class Supervisor:
                 self._turn()
             return self._exit
         finally:
-            self._stopping.set()
-            for _ in threads:
-                self._calls.put(None)
+            self._courier.close()
             for state in self._slots.values():
                 state.slot.kill()
             self._template.close()
@@ -164,9 +149,7 @@ class Supervisor:
         if any(state.work is not None or state.ending for state in self._slots.values()):
             wait = min(wait, self._tick)  # outcomes of tiny tasks lie in shared memory and wake nobody
         ready = {key.fd for key, _ in self._selector.select(wait)}
-        self._drain_wake()
-        while not self._events.empty():
-            event = self._events.get()
+        for event in self._courier.events():
             if isinstance(event, _Fetched):
                 self._feed(event)
             else:
@@ -176,7 +159,7 @@ class Supervisor:
         self._watch_slots(time.monotonic())
         if time.monotonic() >= self._machine.wake:
             self._step(fx.Tick())
-        if ready and self._exit is None:
+        if ready - {self._courier.fileno()} and self._exit is None:
             time.sleep(_COALESCE)
 
     def _step(self, event: fx.Event) -> None:
@@ -187,17 +170,17 @@ class Supervisor:
 
     def _do(self, effect: fx.Effect) -> None:
         if isinstance(effect, fx.List | fx.Read | fx.Create):
-            self._call(lambda: self._carrier.carry(effect))
+            self._courier.call(lambda: self._carrier.carry(effect))
         elif isinstance(effect, fx.Beat):
             body = self._heartbeat(effect)
-            self._call(lambda: self._beat(effect.key, body))
+            self._courier.call(lambda: self._courier.beat(effect.key, body))
         elif isinstance(effect, fx.Run):
             self._run(effect)
         elif isinstance(effect, fx.Publish):
             work = self._works[effect.job, effect.segment.claim]
             begin, end = effect.segment.start - work.first, effect.segment.stop - work.first
             chosen = work.records[begin:end]
-            self._call(lambda: self._publish(effect, chosen))
+            self._courier.call(lambda: self._courier.publish(self._manifest.sid, effect, chosen))
         elif isinstance(effect, fx.Truncate):
             self._truncate(effect)
         elif isinstance(effect, fx.Drain | fx.Kill):
@@ -206,41 +189,6 @@ class Supervisor:
             self._forget(effect)
         elif isinstance(effect, fx.Exit):
             self._exit = effect.cause
-
-    # --- the store, in threads ---------------------------------------------------------------------------
-
-    def _call(self, call: Callable[[], fx.Event | _Fetched | None]) -> None:
-        self._calls.put(call)
-
-    def _serve_calls(self) -> None:
-        while (call := self._calls.get()) is not None:
-            try:
-                event = call()
-            except BurstError as fault:
-                _LOG.error("%s", fault)
-                continue
-            if event is not None:
-                self._post(event)
-
-    def _post(self, event: fx.Event | _Fetched) -> None:
-        self._events.put(event)
-        try:
-            os.write(self._wake_in, b"!")
-        except BlockingIOError:  # the pipe is full of wake-ups already
-            return
-
-    def _drain_wake(self) -> None:
-        try:
-            while os.read(self._wake_out, 4096):
-                pass
-        except BlockingIOError:
-            return
-
-    def _publish(self, effect: fx.Publish, chosen: list[bytes]) -> fx.Published:
-        key = keys.SessionKeys(self._manifest.sid).job(effect.job).segment(effect.segment)
-        entries = zip(range(effect.segment.start, effect.segment.stop), chosen, strict=True)
-        data = b"".join(blocks.write_blocks(self._birth.secret, key, entries, lengths=False))
-        return fx.Published(effect.job, effect.segment, self._carrier.create(key, data))
 
     def _heartbeat(self, effect: fx.Beat) -> Heartbeat:
         views = []
@@ -264,27 +212,6 @@ class Supervisor:
             handle=self._birth.handle,
             slots=tuple(views),
         )
-
-    def _beat(self, key: str, body: Heartbeat) -> fx.Beaten:
-        before = time.time()
-        try:
-            self._store.put(key, self._carrier.encode(body, key))
-        except StoreError as fault:
-            _LOG.warning("%s", fault)
-            return fx.Beaten(fx.Wrote.UNKNOWN)
-        self._beats_since_skew += 1
-        if self._beats_since_skew < _SKEW_EVERY:
-            return fx.Beaten(fx.Wrote.DONE)
-        self._beats_since_skew = 0
-        return fx.Beaten(fx.Wrote.DONE, self._skew(key, before))
-
-    def _skew(self, key: str, before: float) -> float | None:
-        """The store's clock minus ours, from the last-modified of our own heartbeat."""
-        listed = self._store.list(key.rpartition("/")[0], after=key[:-1], limit=1)
-        if not listed or listed[0].key != key:
-            return None
-        skew = listed[0].modified - before
-        return skew if abs(skew) >= _SKEW_MIN else None
 
     # --- running -----------------------------------------------------------------------------------------
 
@@ -310,7 +237,7 @@ class Supervisor:
         if work.fetching or work.fed >= work.stop:
             return
         work.fetching = True
-        self._call(lambda: self._fetch(number, work))
+        self._courier.call(lambda: self._fetch(number, work))
 
     def _fetch(self, number: int, work: _Work) -> _Fetched:
         """The payload when the job is new here, and the next items."""
