@@ -40,14 +40,14 @@ def fargate(arch: str, *, region: str = "") -> FargatePrice:
 
 
 def requests() -> RequestPrice:
-    """S3 Standard, the table's default region; others differ by a tenth of a cent in a thousand."""
+    """S3 Standard in the table's default region; other regions cost a little more."""
     table = _table()["s3"]
     return RequestPrice(write=table["writes_per_1000"] / 1000, read=table["reads_per_1000"] / 1000)
 
 
-def checked() -> str:
-    """The day the table was last compared with AWS's pages."""
-    return str(_table()["checked"])
+def compiled() -> str:
+    """The day the table was put together; from where, its ``source`` says."""
+    return str(_table()["compiled"])
 
 
 @cache
