@@ -39,7 +39,7 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     if cls in _SINGLE:
         return NotImplemented
     if importable(cls):
-        packer.modules.add(cls.__module__)
+        packer.notes.modules.add(cls.__module__)
         return NotImplemented
     if cls in _TYPES:
         return getattr, (types, _TYPES[cls])

@@ -8,6 +8,7 @@ kept and each name's bytes are known.
 from __future__ import annotations
 
 import copyreg
+import functools
 import io
 import pickle
 import sys
@@ -67,6 +68,30 @@ class Packed:
     files: frozenset[str] = frozenset()
 
 
+class Notes:
+    """What a packer learns while it packs.
+
+    Attributes:
+        sent: names that travel, or, in items, that the other side must have.
+        why: name -> who needs it.
+        cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
+        plain: types that pickle does by itself.
+    """
+
+    __slots__ = ("cells", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
+
+    def __init__(self) -> None:
+        self.sent: set[str] = set()
+        self.why: dict[str, str] = {}
+        self.modules: set[str] = set()
+        self.words: set[str] = set()
+        self.files: set[str] = set()
+        self.omitted: dict[str, str] = {}
+        self.cells: dict[int, types.CellType] = {}
+        self.scopes: dict[int, tuple[rebuild.Scope, object]] = {}
+        self.plain: set[type] = set()
+
+
 class Packer(pickle.Pickler):
     """The C pickler with reducers for functions, classes and what else a notebook defines."""
 
@@ -81,14 +106,11 @@ class Packer(pickle.Pickler):
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.home = home
         self.mode = mode
-        self.sent: set[str] = set()  # names that travel, or that the other side has
-        self.why: dict[str, str] = {}
-        self.modules: set[str] = set()
-        self.words: set[str] = set()
-        self.files: set[str] = set()
-        self.omitted: dict[str, str] = {}
-        self.cells: dict[int, types.CellType] = {}  # owned by a function that fills them; kept alive for their ids
-        self.scopes: dict[int, tuple[rebuild.Scope, object]] = {}
+
+    @functools.cached_property
+    def notes(self) -> Notes:
+        """Made when first needed: most items are plain data."""
+        return Notes()
 
     def reducer_override(self, obj: Any) -> Any:
         """Called for everything but plain data."""
@@ -98,7 +120,7 @@ class Packer(pickle.Pickler):
             return reduce(self, obj)
         if isinstance(obj, type):
             return classes.reduce_class(self, obj)
-        if kind in _trusted:
+        if kind in _trusted or kind in self.notes.plain:
             return NotImplemented
         return _unusual(self, obj, kind)
 
@@ -108,13 +130,14 @@ class Packer(pickle.Pickler):
         Args:
             names: name -> who needs it.
         """
-        found = closure(names, self.home, skip=self.sent, omit=OMITTED)
-        self.sent.update(found.names)
-        self.why.update(found.names)
-        self.words |= found.words
-        self.modules |= found.imports
-        self.files |= found.files
-        self.omitted.update(found.omitted)
+        notes = self.notes
+        found = closure(names, self.home, skip=notes.sent, omit=OMITTED)
+        notes.sent.update(found.names)
+        notes.why.update(found.names)
+        notes.words |= found.words
+        notes.modules |= found.imports
+        notes.files |= found.files
+        notes.omitted.update(found.omitted)
         return {name: self.home[name] for name in sorted(found.names, key=lambda name: rank(self.home[name]))}
 
 
@@ -128,19 +151,27 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
         return reducers.reduce_exception(packer, obj)
     if isinstance(obj, types.ModuleType):
         return reducers.reduce_module(packer, obj)
-    own = (
+    if _reduces_itself(kind):
+        if importable(kind):
+            _trusted.add(kind)
+        return NotImplemented
+    try:
+        reduction = obj.__reduce_ex__(PROTOCOL)
+    except TypeError:
+        return reducers.by_dill(obj)
+    if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
+        packer.notes.plain.add(kind)
+        return NotImplemented
+    return reducers.with_raw_state(reduction)
+
+
+def _reduces_itself(kind: Any) -> bool:
+    """True when the type, or `copyreg`, says how to reduce it."""
+    return (
         kind.__reduce_ex__ is not object.__reduce_ex__
         or kind.__reduce__ is not object.__reduce__
         or kind in copyreg.dispatch_table
     )
-    if not own:
-        try:
-            return obj.__reduce_ex__(PROTOCOL)
-        except TypeError:
-            return reducers.by_dill(obj)
-    if importable(kind):
-        _trusted.add(kind)
-    return NotImplemented
 
 
 def importable(obj: Any) -> bool:
@@ -189,7 +220,8 @@ class Packing:
 
     def finish(self) -> Packed:
         """All of it. Names that came up while others were packed get their values at the end."""
-        while new := self.packer.sent - self._sizes.keys():
+        notes = self.packer.notes
+        while new := notes.sent - self._sizes.keys():
             for name in sorted(new):
                 self.add(name, self.packer.home[name])
         self.packer.dump(None)
@@ -198,11 +230,11 @@ class Packing:
             buffers=tuple(self._buffers),
             names=tuple(self._sizes),
             sizes=self._sizes,
-            why=self.packer.why,
-            modules=frozenset(self.packer.modules),
-            words=frozenset(self.packer.words),
-            omitted=tuple(self.packer.omitted.items()),
-            files=frozenset(self.packer.files),
+            why=notes.why,
+            modules=frozenset(notes.modules),
+            words=frozenset(notes.words),
+            omitted=tuple(notes.omitted.items()),
+            files=frozenset(notes.files),
         )
 
 
@@ -218,18 +250,14 @@ def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Pack
     Raises:
         CaptureError: a value cannot be pickled; says which.
     """
-    scope = {**home, **namespace}
-    packing = Packing(scope)
+    same = all(name in home and home[name] is value for name, value in namespace.items())
+    packing = Packing(home if same else {**home, **namespace})
     for name, value in packing.packer.claim(dict.fromkeys(namespace, "")).items():
         try:
             packing.add(name, value)
-        except RECOVERABLE as error:
+        except Exception as error:
             raise CaptureError(f"{name}: {error}") from error
     return packing.finish()
-
-
-# What pickling a user's object may raise. Anything may come out of a __reduce__; these are not "cannot travel".
-RECOVERABLE = (Exception,)
 
 
 def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | None = None) -> bytes:
@@ -249,7 +277,7 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     packer = Packer(file, home=home, mode=Mode.RESULT if seen is None else Mode.ITEM)
     packer.dump(value)
     if seen is not None:
-        seen |= packer.sent
+        seen |= packer.notes.sent
     return file.getvalue()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.pack import Mode, Packer, importable
+from burst_magic.payload.pack import OUT_OF_BAND, Mode, Packer, importable
 from burst_magic.payload.walk import belongs
 
 if TYPE_CHECKING:
@@ -42,26 +42,26 @@ def by_name(packer: Packer, obj: Any) -> Reduction | None:
     if path is None:
         return None
     if packer.mode is Mode.NAMESPACE:
-        packer.sent.add(path[0])  # by value here, and by this name in items and results
+        packer.notes.sent.add(path[0])  # by value here, and by this name in items and results
         return None
     if packer.mode is Mode.RESULT and not rebuild.has_arrived(packer.home[path[0]]):
         return None
-    packer.sent.add(path[0])
+    packer.notes.sent.add(path[0])
     return rebuild.named, path
 
 
 def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
     """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
     if importable(obj):
-        packer.modules.add(obj.__module__)
+        packer.notes.modules.add(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)
     if reference is not None:
         return reference
     scope, needs = _scope(packer, obj)
     closure = obj.__closure__ or ()
-    fresh = [cell for cell in closure if id(cell) not in packer.cells]
-    packer.cells.update((id(cell), cell) for cell in fresh)
+    fresh = [cell for cell in closure if id(cell) not in packer.notes.cells]
+    packer.notes.cells.update((id(cell), cell) for cell in fresh)
     state = _function_state(obj)
     if needs:
         state["needs"] = needs
@@ -104,20 +104,20 @@ def _filled(cell: types.CellType) -> bool:
 def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope | None, dict[str, object]]:
     """Where the copy finds its globals, and those globals that have to come along."""
     names = of_code(obj.__code__).names
-    packer.words |= of_code(obj.__code__).words
-    packer.modules |= of_code(obj.__code__).imports
+    packer.notes.words |= of_code(obj.__code__).words
+    packer.notes.modules |= of_code(obj.__code__).imports
     if belongs(obj, packer.home):
         if packer.mode is Mode.NAMESPACE:
             return None, packer.claim(dict.fromkeys(sorted(names), obj.__name__))
         if packer.mode is Mode.ITEM:
-            packer.sent |= names & packer.home.keys()
+            packer.notes.sent |= names & packer.home.keys()
             return None, {}
     else:
         module = sys.modules.get(str(obj.__globals__.get("__name__")))
         if module is not None and vars(module) is obj.__globals__:
-            packer.modules.add(module.__name__)
+            packer.notes.modules.add(module.__name__)
             return module.__name__, {}
-    scope, _ = packer.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
+    scope, _ = packer.notes.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
     wanted = set(names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
     if isinstance(builtins := obj.__globals__.get("__builtins__"), dict) and not builtins:
         wanted.add("__builtins__")  # namedtuple's __new__ has none on purpose
@@ -142,9 +142,9 @@ def reduce_code(_packer: Packer, obj: types.CodeType) -> Reduction:
 
 def reduce_cell(packer: Packer, obj: types.CellType) -> Reduction:
     """Empty when a function brings the contents, else with them."""
-    if id(obj) in packer.cells or not _filled(obj):
+    if id(obj) in packer.notes.cells or not _filled(obj):
         return rebuild.cell, ()
-    packer.cells[id(obj)] = obj
+    packer.notes.cells[id(obj)] = obj
     return rebuild.cell, (), (obj.cell_contents,), None, None, rebuild.fill_cell
 
 
@@ -154,14 +154,14 @@ def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
     if sys.modules.get(name) is not obj or (getattr(obj, "__spec__", None) is None and name not in sys.builtin_module_names):
         state = {key: value for key, value in vars(obj).items() if not (key.startswith("__") and key.endswith("__"))}
         return rebuild.plain_module, (name,), state, None, None, rebuild.fill_module
-    packer.modules.add(name)
+    packer.notes.modules.add(name)
     if not hasattr(obj, "__path__"):
         return rebuild.module, (name,)
     subs = sorted(
         key for key in sys.modules
-        if key.startswith(name + ".") and packer.words.issuperset(key[len(name) + 1 :].split("."))
+        if key.startswith(name + ".") and packer.notes.words.issuperset(key[len(name) + 1 :].split("."))
     )
-    packer.modules.update(subs)
+    packer.notes.modules.update(subs)
     return rebuild.module, (name, tuple(subs)) if subs else (name,)
 
 
@@ -175,14 +175,14 @@ def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
 def reduce_builtin(packer: Packer, obj: types.BuiltinFunctionType) -> Reduction:
     """As pickle does it; only the module is noted."""
     if isinstance(obj.__module__, str):
-        packer.modules.add(obj.__module__)
+        packer.notes.modules.add(obj.__module__)
     return NotImplemented
 
 
 def reduce_cached(packer: Packer, obj: Any) -> Reduction:
     """An `lru_cache`: same parameters, empty cache."""
     if importable(obj):
-        packer.modules.add(obj.__module__)
+        packer.notes.modules.add(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)
     if reference is not None:
@@ -242,6 +242,14 @@ class Raw:
 def reduce_raw(_packer: Packer, obj: Raw) -> Reduction:
     """As a buffer."""
     return bytes, (pickle.PickleBuffer(obj.data),)
+
+
+def with_raw_state(reduction: Reduction) -> Reduction:
+    """Big bytes as state, such as a polars frame's: out of band."""
+    state = reduction[2] if isinstance(reduction, tuple) and len(reduction) > 2 else None
+    if type(state) is bytes and len(state) >= OUT_OF_BAND:
+        return (*reduction[:2], Raw(state), *reduction[3:])
+    return reduction
 
 
 TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
