@@ -82,7 +82,7 @@ spelling: $(STAMPS)/dev
 	@$(BIN)/codespell
 
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) tests/unit tests/house tests/simulation
+	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) tests/unit tests/house tests/simulation
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff format .
