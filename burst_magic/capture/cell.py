@@ -44,7 +44,7 @@ class Capture:
         mutated: captured names whose objects the cell changes in place.
         has_value: the cell ends in an expression.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
-        home: the namespace it was captured from.
+        home: the namespace it was captured from; `reads`, `include` and `imports` are what else went into it.
     """
 
     source: str
@@ -60,6 +60,7 @@ class Capture:
     has_value: bool = False
     sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     home: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    reads: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     include: tuple[Path, ...] = ()
     imports: frozenset[str] = frozenset()
 
@@ -118,20 +119,23 @@ def capture_call(function: Callable[..., object], items: Iterable[object], *, na
     return replace(capture, items=iterable(items, "items"))
 
 
-def with_names(capture: Capture, names: Iterable[str], home: Mapping[str, object]) -> Capture:
-    """The capture with these names of the notebook added: items refer to them (`pack_value` collects them in `seen`).
+def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]) -> Capture:
+    """The capture with what its items refer to added.
 
     Args:
-        capture: from `capture_cell` or `capture_call`; returned as it is when it has the names already.
-        names: names of `home`.
+        capture: from `capture_cell` or `capture_call`; returned as it is when it has all of it already.
+        seen: what `pack_value` collected: names of `home`, and modules as "import name".
         home: the notebook's globals.
     """
-    missing = {name for name in names if name in home and name not in capture.packed.sizes}
+    seen = set(seen)
+    imports = {name.partition(" ")[2] for name in seen if name.startswith("import ")}
+    missing = {name for name in seen if name in home and name not in capture.packed.sizes}
+    if imports - capture.imports:
+        capture = replace(capture, imports=capture.imports | imports)
+        capture = capture if missing else _with_modules(capture)
     if not missing:
         return capture
-    reads = {entry.name: entry.lines for entry in capture.entries if entry.lines or not entry.why}
-    reads.update(dict.fromkeys(missing, ()))
-    return _packed(capture, reads, capture.packed.words)
+    return _packed(capture, {**capture.reads, **dict.fromkeys(missing, ())}, capture.packed.words)
 
 
 def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
@@ -177,17 +181,22 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
     """With the values of these names, and what they need."""
     home = capture.home
     packed = pack_names(reads, home, words=words)
-    installed, roots = bundle.split({*packed.modules, *capture.imports})
     entries = report.entries(packed, reads, home)
-    return replace(
-        capture,
-        packed=packed,
-        modules=installed,
-        bundle=bundle.build(roots, capture.include),
-        entries=entries,
-        warnings=tuple(dict.fromkeys((*capture.warnings, *report.about_entries(entries, packed, home)))),
-        sources=report.sources_of(packed),
+    return _with_modules(
+        replace(
+            capture,
+            packed=packed,
+            reads=reads,
+            entries=entries,
+            warnings=tuple(dict.fromkeys((*capture.warnings, *report.about_entries(entries, packed, home)))),
+            sources=report.sources_of(packed),
+        )
     )
+
+
+def _with_modules(capture: Capture) -> Capture:
+    installed, roots = bundle.split({*capture.packed.modules, *capture.imports})
+    return replace(capture, modules=installed, bundle=bundle.build(roots, capture.include))
 
 
 def _transformed(source: str, transform: Callable[[str], str]) -> str:

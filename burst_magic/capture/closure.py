@@ -66,17 +66,17 @@ def pack_names(
         CaptureError: something cannot travel; names it, where in it, and who uses it.
     """
     packing = Packing(home)
-    packing.packer.words.update(words)
+    packing.packer.notes.words.update(words)
     for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
         try:
             packing.add(name, value)
         except Exception as error:
-            raise _refusal(name, value, error, home, used_by(name, reads, packing.packer.why)) from error
+            raise _refusal(name, value, error, home, used_by(name, reads, packing.packer.notes.why)) from error
     try:
         return packing.finish()
     except Exception as error:
         name = packing.current
-        raise _refusal(name, home[name], error, home, used_by(name, reads, packing.packer.why)) from error
+        raise _refusal(name, home[name], error, home, used_by(name, reads, packing.packer.notes.why)) from error
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
@@ -131,7 +131,7 @@ def find_culprit(name: str, value: object, error: Exception, home: Mapping[str, 
 def _fails(value: object, home: Mapping[str, object]) -> Exception | None:
     try:
         packing = Packing(home, hold=False)
-        packing.packer.sent |= home.keys()  # other names are looked at under their own name
+        packing.packer.notes.sent |= home.keys()  # other names are looked at under their own name
         packing.packer.dump(value)
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
         return error

@@ -269,7 +269,8 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     Args:
         value: anything.
         home: the notebook's globals, or the worker's copy of them.
-        seen: for items: collects the names of the notebook that the item refers to. They must be in the payload.
+        seen: for items: collects what the item refers to and the payload must bring: names of the notebook, and
+            modules as "import name".
     """
     if type(value) in _ATOMS:
         return pickle.dumps(value, PROTOCOL)
@@ -278,6 +279,7 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     packer.dump(value)
     if seen is not None:
         seen |= packer.notes.sent
+        seen.update(f"import {name}" for name in packer.notes.modules)
     return file.getvalue()
 
 
