@@ -105,7 +105,9 @@ class Template:
 def _spawn(descriptor: int, cwd: str | None) -> subprocess.Popen[bytes]:
     import subprocess
 
-    surroundings = {**os.environ, "PYTHONHASHSEED": "0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
+    from burst_magic import config
+
+    surroundings = {**config.environment(), "PYTHONHASHSEED": "0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
         f"from burst_magic.worker import template; template.serve({descriptor}, {cwd!r})"
