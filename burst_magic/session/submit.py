@@ -94,7 +94,7 @@ def submit(
     writer = _Writer(store, secret, sid, "0")
     try:
         job = writer.write_job(capture, manifest, labels=labels, home=home, progress=progress)
-        _enlist(settings, manifest, job, labels)
+        _enlist(settings, store.url, manifest, job, labels)
         keyring.keep(settings.keys_dir, sid, secret)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
@@ -129,7 +129,7 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     try:
         job = writer.write_job(capture, manifest, labels=labels, home=home, progress=progress)
-        _enlist(settings, manifest, job, labels)
+        _enlist(settings, into.store.url, manifest, job, labels)
         writer.commit(job)
     except BaseException:
         writer.undo()
@@ -198,11 +198,11 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
     )
 
 
-def _enlist(settings: Settings, manifest: Manifest, job: Job, labels: Labels) -> None:
+def _enlist(settings: Settings, url: str, manifest: Manifest, job: Job, labels: Labels) -> None:
     line = roster.RosterLine(
         id=manifest.sid,
         job=job.jid,
-        store=settings.store,
+        store=url,
         created=job.created,
         name=labels.name,
         notebook=labels.notebook,
