@@ -1,4 +1,4 @@
-"""The places the store contract runs on. Servers start once for the whole run and only if a test asks for them."""
+"""The places the store contract runs on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from burst_magic.stores import Store, open_store
-from burst_magic.testing.servers import Keys, Server, moto, seaweedfs
+from burst_magic.testing.servers import Server
 
-READER = Keys(access="reader", secret="may-read-only")
 _names = itertools.count()
 
 
@@ -28,20 +27,6 @@ class Place:
 
     def open(self) -> Store:
         return open_store(self.url, credentials=self.credentials)
-
-
-@pytest.fixture(scope="session")
-def moto_server():
-    with moto() as server:
-        server.bucket("contract")
-        yield server
-
-
-@pytest.fixture(scope="session")
-def seaweedfs_server():
-    with seaweedfs((READER, ["Read", "List"])) as server:
-        server.bucket("contract")
-        yield server
 
 
 def on_server(kind: str, server: Server) -> Place:

@@ -1,0 +1,23 @@
+"""S3 servers for whoever asks. They start once for the whole run and only if a test asks for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.testing.servers import Keys, moto, seaweedfs
+
+READER = Keys(access="reader", secret="may-read-only")
+
+
+@pytest.fixture(scope="session")
+def moto_server():
+    with moto() as server:
+        server.bucket("contract")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs_server():
+    with seaweedfs((READER, ["Read", "List"])) as server:
+        server.bucket("contract")
+        yield server
