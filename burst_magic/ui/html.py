@@ -71,11 +71,12 @@ def _page(body: str) -> str:
 
 
 def _head(shown: PanelModel) -> str:
-    title = f'<span class="burst-title">{escape(shown.title)}</span>' if shown.title else ""
-    left = f" · {escape(shown.left)}" if shown.left else ""
+    title = f' <span class="burst-title">{escape(shown.title)}</span>' if shown.title else ""
+    seen = f"{'ended' if shown.over else 'seen'} {text.clock(shown.at)}"  # a saved picture grows old
+    times = " · ".join(part for part in (model.duration(shown.elapsed), shown.left, seen) if part)
     return (
         f'<header><span class="burst-state">{escape(shown.state)}</span>{title}'
-        f'<span class="burst-time">{model.duration(shown.elapsed)}{left}</span></header>'
+        f' <span class="burst-time">{escape(times)}</span></header>'
     )
 
 
@@ -130,7 +131,7 @@ def _legend(shown: PanelModel) -> str:
     if shown.reused:
         items.append(f'<span class="burst-count"><b>{model.count(shown.reused)}</b> reused</span>')
     whole = f"<b>{escape(shown.progress)}</b> of {model.count(shown.total)}"
-    return f'<div class="burst-legend">{"".join(items)}<span class="burst-whole">{whole}</span></div>'
+    return f'<div class="burst-legend">{" ".join(items)} <span class="burst-whole">{whole}</span></div>'
 
 
 def _facts(shown: PanelModel) -> str:

@@ -80,6 +80,7 @@ class PanelModel:
     Attributes:
         state: the phase in words, such as "finished, 3 failed" or "cancelled".
         cells: a partition of the tasks, at most ``CELLS``, all of one size except the last.
+        at: the instant that is shown, seconds since the epoch: the end, once there is one.
         elapsed, eta: seconds; eta is None while unknown.
         cost: one line about money.
         errors: distinct failures (count, text), most frequent first; more_errors: kinds that are not listed.
@@ -103,6 +104,7 @@ class PanelModel:
     wanted: int
     started: int
     alive: int
+    at: float
     elapsed: float
     eta: float | None
     cost: str
@@ -165,6 +167,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         wanted=snapshot.wanted,
         started=snapshot.started,
         alive=snapshot.alive,
+        at=until,
         elapsed=max(0.0, until - snapshot.created),
         eta=snapshot.eta,
         cost=cost_line(snapshot),

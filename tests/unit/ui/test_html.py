@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from burst_magic.protocol.model import Span
 from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, sessions_html, style
 from burst_magic.ui.model import Cell, panel_model
+from burst_magic.ui.text import clock
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
 
@@ -102,6 +103,14 @@ def test_the_picture_says_counts_errors_cost_and_the_way_to_go_on(snapshot):
         assert word in words
     assert "no charge; on Fargate this would be $0.0042" in words
     assert "%burst_attach 20261121-091500-abcd2345" in words
+
+
+def test_a_picture_says_how_old_it_is(snapshot, finished):
+    running = Reader(panel_html(panel_model(snapshot(now=1000.0 + 80)))).words
+    ended = Reader(panel_html(panel_model(finished()))).words
+
+    assert f"1 min 20 s · ≈ 2 min left · seen {clock(1080.0)}" in running
+    assert f"3 min 20 s · ended {clock(1200.0)}" in ended
 
 
 def test_a_finished_job_of_a_million_tasks_is_one_rectangle(finished):
