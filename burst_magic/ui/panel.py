@@ -14,6 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol, TextIO
 
+from burst_magic.errors import BurstError
 from burst_magic.protocol.model import Snapshot
 from burst_magic.ui import html, text
 from burst_magic.ui.model import frame, panel_model
@@ -78,8 +79,8 @@ class Showing:
 
     def start(self) -> Showing:
         """Draws from now on."""
-        self._thread.start()
         self._unsubscribe = self._session.subscribe(self._hear)
+        self._thread.start()  # last: a session that is over calls back at once, and then all ends
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -89,9 +90,12 @@ class Showing:
         self.join(timeout)
 
     def finish(self, timeout: float = 5.0) -> None:
-        """Ends the view on the newest state."""
+        """Ends the view on the newest state, or on what it saw last when the store does not answer."""
         if self._thread.is_alive():
-            self._hear(self._session.status())
+            try:
+                self._hear(self._session.status())
+            except BurstError as fault:
+                logger.warning("session %s is shown as it was seen last: %s", self._session.id, fault)
         self.stop(timeout)
 
     def join(self, timeout: float | None = None) -> bool:

@@ -66,10 +66,14 @@ class FakeSession:
     last: Snapshot = field(default_factory=snapshot)
     listeners: list[Callable[[Snapshot], None]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
-    refusal: Exception | None = None
+    refusal: Exception | None = None  # what cancel raises
+    silence: Exception | None = None  # what status raises
+    eager: bool = False  # calls back at once
 
     def subscribe(self, callback):
         self.listeners.append(callback)
+        if self.eager:
+            callback(self.last)
         return lambda: self.listeners.remove(callback)
 
     def publish(self, snapshot):
@@ -78,6 +82,8 @@ class FakeSession:
             listener(snapshot)
 
     def status(self):
+        if self.silence:
+            raise self.silence
         return self.last
 
     def cancel(self):

@@ -15,6 +15,7 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from burst_magic.errors import Throttled
 from burst_magic.protocol.model import Span
 from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show
 
@@ -148,6 +149,29 @@ def test_finishing_asks_for_the_newest_state(session, finished):
     showing.finish(PATIENCE)
 
     assert slate.closed == [finished()]
+
+
+def test_a_store_that_does_not_answer_leaves_what_was_seen_last(session, snapshot, caplog):
+    slate = Slate()
+    showing = Showing(session, slate).start()
+    session.publish(snapshot())
+    session.silence = Throttled("The store is busy.")
+
+    showing.finish(PATIENCE)
+
+    assert slate.closed == [snapshot()]
+    assert "The store is busy." in caplog.text
+
+
+def test_a_session_that_is_over_already_is_closed_at_once_and_let_go(session, finished):
+    slate = Slate()
+    session.last = finished()
+    session.eager = True
+
+    showing = Showing(session, slate).start()
+
+    assert showing.join(PATIENCE)
+    assert (slate.drawn, slate.closed, session.listeners) == ([], [finished()], [])
 
 
 def test_another_job_of_the_session_is_not_drawn(session, snapshot, finished):
