@@ -123,7 +123,7 @@ class Stage:
 
     def _run(self, program: Program, entry: memoryview | None) -> object:
         if entry is not None:
-            program.cell.bind(unpack_value(entry, home=self.home), self.home)  # type: ignore[arg-type] # any buffer
+            program.cell.bind(unpack_value(entry, home=self.home), self.home)
         return program.cell.run(self.home)
 
     def _look(self, wall: float) -> float:
@@ -147,7 +147,7 @@ class Stage:
     def _item_text(self, entry: memoryview) -> str:
         """The item as it was before the task touched it."""
         try:
-            return short_repr(unpack_value(entry, home=self.home))  # type: ignore[arg-type] # any buffer
+            return short_repr(unpack_value(entry, home=self.home))
         except BaseException:  # noqa: BLE001 - loading it may be what failed
             return ""
 

@@ -94,8 +94,6 @@ class Inbox:
         if not data:
             return None
         self._buffer += data
-        for file in files:
-            os.set_inheritable(file, False)  # noqa: FBT003
         self._files.extend(files)
         return self._messages()
 

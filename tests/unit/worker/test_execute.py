@@ -158,6 +158,7 @@ def test_whatever_a_task_raises_fails_that_task_only(bench, source, error):
 def test_input_is_refused_in_clear_words(bench):
     (outcome,) = bench.perform("input('name?')")
     assert "worker" in outcome.message
+    assert "burst_magic" not in outcome.traceback
 
 
 def test_an_exception_that_cannot_be_had_back_travels_without_its_value(bench):

@@ -14,8 +14,9 @@ import time
 import pytest
 
 from burst_magic.protocol.model import OutcomeKind
-from burst_magic.protocol.records import unpack_outcome
-from burst_magic.worker.slot import Died, Packed, Ready, death_outcome
+from burst_magic.protocol.records import pack_value, unpack_outcome
+from burst_magic.worker.board import NOTE, RECORD, WAKE, JobCode, Shared, Word
+from burst_magic.worker.slot import Died, Packed, Ready, Slot, connect, death_outcome
 
 
 def died(bench, slot):
@@ -219,7 +220,8 @@ def test_a_death_is_seen_while_a_grandchild_holds_the_pipe(bench):
     assert death.exit_code == 0
 
 
-def test_a_user_error_is_tried_again_in_place_and_only_the_last_attempt_is_told(bench, tmp_path):
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_user_error_is_tried_again_in_place_and_only_the_last_attempt_is_told(bench, tmp_path, fresh):
     trace = tmp_path / "trace"
     source = textwrap.dedent(f"""
         import random
@@ -233,7 +235,7 @@ def test_a_user_error_is_tried_again_in_place_and_only_the_last_attempt_is_told(
             raise ValueError(tries)
         tries
     """)
-    (outcome,) = bench.perform(source, captured={"box": []}, retries=5)
+    (outcome,) = bench.perform(source, captured={"box": []}, retries=5, fresh=fresh)
     assert outcome.kind is OutcomeKind.VALUE
     assert outcome.attempts == 3
     assert outcome.output == "attempt\n"
@@ -352,6 +354,48 @@ def test_strings_hash_alike_in_all_templates(bench):
     """
     )
     assert int(process.communicate(timeout=30)[0]) == pickle.loads(outcome.value)
+
+
+def test_the_outcome_of_a_task_that_took_time_wakes_the_supervisor(bench):
+    slot = bench.slot()
+    bench.until(slot, Ready)
+    bench.run(slot, bench.load(slot, "import time\ntime.sleep(0.01)\nwhile item: pass"), [0, 1])
+    while not any(isinstance(message, Packed) for message in slot.read()):
+        assert select.select([slot], [], [], 10)[0], "nothing woke us"
+
+
+def test_an_outcome_that_was_told_is_not_blamed_for_a_death_just_after_it():
+    wires, (control, notes, memory, printed) = connect()
+    slot = Slot(0, kill=lambda: None, wires=wires)
+    slot.load(JobCode(jid="j", envelope=b""))
+    shared = Shared(memory)
+    record = pack_value(5, b"", wall=0.0, cpu=0.0, peak_mb=0.0)
+    os.write(notes, NOTE.pack(RECORD, 0, 0, 0, len(record)) + record)
+    shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, signal.SIGKILL, 1
+    packed, death = slot.read()
+    assert packed.task == 5
+    assert (death.task, death.signal) == (None, signal.SIGKILL)
+    slot.close()
+    shared.close()
+    for descriptor in (control, notes, memory, printed):
+        os.close(descriptor)
+
+
+def test_a_record_that_was_cut_short_by_a_death_is_dropped():
+    wires, (control, notes, memory, printed) = connect()
+    slot = Slot(0, kill=lambda: None, wires=wires)
+    slot.load(JobCode(jid="j", envelope=b""))
+    shared = Shared(memory)
+    os.write(notes, NOTE.pack(RECORD, 0, 0, 0, 1000) + bytes(100))
+    assert slot.read() == []
+    shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, 3 << 8, 1
+    os.write(notes, NOTE.pack(WAKE, 0, 0, 0, 0))
+    (death,) = slot.read()
+    assert (death.culprit, death.exit_code) == (("j", 5), 3)
+    slot.close()
+    shared.close()
+    for descriptor in (control, notes, memory, printed):
+        os.close(descriptor)
 
 
 def test_an_outcome_does_not_wait_behind_the_next_task(bench):
