@@ -81,7 +81,7 @@ def commands(home: Path) -> list[list[str]]:
     """What runs there."""
     python = str(home / "bin" / "python")
     demo = [python, "notebooks/demo.py", "--home", str(home / "demo"), "--out", str(home / "quickstart.ipynb")]
-    return [[python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"], demo]
+    return [[python, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "tests/unit"], demo]
 
 
 if __name__ == "__main__":
