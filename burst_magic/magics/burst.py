@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
 from burst_magic.errors import OptionError
-from burst_magic.magics import calls, complete
+from burst_magic.magics import calls, complete, later
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
 from burst_magic.magics.options import VERBS
@@ -30,12 +30,14 @@ def load(shell: Any) -> None:
             shell.register_magic_function(_unexpanded(_burst_cell), "cell", spec.name)
         elif spec.place == "line":
             shell.register_magic_function(_unexpanded(partial(_line, spec.name)), "line", f"burst_{spec.name}")
+    later.register(shell)
     complete.register(shell)
 
 
 def unload(shell: Any) -> None:
     """Takes the magics away; sessions go on."""
     complete.unregister(shell)
+    later.unregister(shell)
     for spec in VERBS:
         shell.magics_manager.magics["cell" if spec.place == "cell" else "line"].pop(
             spec.name if spec.place == "cell" else f"burst_{spec.name}", None
@@ -88,6 +90,8 @@ def _burst_cell(line: str, cell: str) -> object:
     for warning in (*prepared.capture.warnings, *prepared.plan.warnings):
         print(f"burst: {warning}", file=sys.stderr)
     session = DESK.keep(_submit(prepared))
+    for name in () if session.description.fresh else prepared.capture.mutated:
+        print(f"burst: {name} takes long to load: what a task changes in it, later tasks of a slot see", file=sys.stderr)
     if call.out:
         DESK.home[call.out] = session.results()
     _follow(session, call)

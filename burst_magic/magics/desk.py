@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from burst_magic import config
 from burst_magic.errors import AttachError, OptionError
 from burst_magic.notebook import sessions_of, this_notebook
-from burst_magic.session import attach as attaching
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
@@ -71,7 +70,7 @@ class Desk:
         for (sid, jid), session in reversed(self.open.items()):
             if ident in {sid, f"{sid}/{jid}", session.name}:
                 return session
-        return self.keep(attaching.attach(ident, settings=settings, home=self.home))
+        return self.keep(_attaching().attach(ident, settings=settings, home=self.home))
 
     def _latest(self, settings: config.Settings, *, sure: bool) -> Session:
         if sure:
@@ -89,7 +88,8 @@ class Desk:
     def attach(self, known: Known, settings: config.Settings) -> Session:
         """Takes hold of a job that was written down."""
         ident = f"{known.session}/{known.job}" if known.job else known.session
-        return attaching.attach(ident, settings=settings, home=self.home)
+        session: Session = _attaching().attach(ident, settings=settings, home=self.home)
+        return session
 
     def known(self, settings: config.Settings) -> list[Known]:
         """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests."""
@@ -98,14 +98,21 @@ class Desk:
         if path is not None:
             for line in sessions_of(path):
                 found[line.session, line.job] = Known(session=line.session, job=line.job, out=line.out)
-        for mine in attaching.known(settings):
+        for mine in _attaching().known(settings):
             if mine.notebook == str(path or ""):
                 found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
         if path is not None:
-            for sid in attaching.in_store(settings, notebook=str(path)):
+            for sid in _attaching().in_store(settings, notebook=str(path)):
                 if not any(session == sid for session, _ in found):
                     found[sid, ""] = Known(session=sid, job="", out="")
         return sorted(found.values(), key=lambda known: (known.session, known.job))
+
+
+def _attaching() -> Any:
+    """Imported when the first verb needs it: ``%load_ext`` is to cost next to nothing."""
+    from burst_magic.session import attach
+
+    return attach
 
 
 DESK = Desk()

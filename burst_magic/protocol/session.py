@@ -31,6 +31,8 @@ from burst_magic.protocol.worker import DEAD_AFTER, WINDOW
 STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
 _WATCH_EVERY = 30.0
+_REPLACED_AT_MOST = 3  # times the fleet: what always ends at once is not started for ever
+_NOBODY = "no worker lives"
 _NOT_LOST = {
     EndCause.IDLE,
     EndCause.SCALE,
@@ -134,7 +136,8 @@ class SessionMachine:
         for name, modified in event.names:
             key = keys.parse_worker(name)
             path = f"{event.folder}/{name}"
-            if key.kind == "gone" and key.ident not in self._gone:
+            if key.kind == "gone" and key.ident not in self._gone and path not in self._waiting:
+                self._waiting.add(path)  # why it ended decides whether it is replaced
                 self._ask(fx.Read(path, Gone))
             elif key.kind == "beat" and key.ident not in self._fleet.gone:
                 beat = self._beats.get(key.ident)  # read once for its token, and on when somebody looks
@@ -216,19 +219,25 @@ class SessionMachine:
         """Whether anything can still run. Nothing is decided while an answer is outstanding."""
         if self._waiting or self.cover.whole:
             return
-        living = self._living(now)
-        starting = self._starting(now)
-        if living or starting:
-            self.ended = None
-            return
+        running = self._living(now) + self._starting(now)
         reason = self._end_reason(now)
-        lost = [gone for gone in self._gone.values() if gone.cause not in _NOT_LOST]
-        if reason == "no worker lives" and self.signed and len(lost) > self._replaced < 3 * self.manifest.workers:
-            missing = self._wanted() - living - starting
+        missing = self._missing(running) if reason == _NOBODY and self.signed else 0
+        if missing > 0:
             self._replaced += missing
             self._ask(fx.Replace(missing))
-            return
-        self.ended = reason
+            self._list(self._keys.workers_folder)  # nothing is decided before their starts are seen
+        else:
+            self.ended = None if running else reason
+
+    def _missing(self, running: int) -> int:
+        """How many lost workers to replace now: never more than were lost, nor for ever.
+
+        One that went for want of work is missed only when nobody is left and there is work after all.
+        """
+        kept = _NOT_LOST if running else _NOT_LOST - {EndCause.IDLE}
+        lost = sum(1 for gone in self._gone.values() if gone.cause not in kept)
+        bound = min(lost, _REPLACED_AT_MOST * self.manifest.workers) - self._replaced
+        return min(bound, self._wanted() - running)
 
     def _wanted(self) -> int:
         return self.manifest.workers if self._asked.wanted is None else self._asked.wanted
@@ -250,7 +259,7 @@ class SessionMachine:
             return "deadline"
         if self._asked.closed:
             return "closed"
-        return "no worker lives"
+        return _NOBODY
 
     def _write_final(self, now: float) -> None:
         self._waiting.add(self._job_keys.final)

@@ -73,7 +73,7 @@ class Driver:
             before = self._rounds
             self._machine.look_now(time.monotonic())
             self._wake.set()
-            self._news.wait_for(lambda: self._rounds >= before + 2 or self._over(), timeout)
+            self._news.wait_for(lambda: self._rounds >= before + 2 or self._stopping.is_set(), timeout)
             return self._machine.snapshot(time.monotonic())
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:

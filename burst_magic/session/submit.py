@@ -93,7 +93,7 @@ def submit(
     manifest = _manifest(sid, plan, settings, labels)
     writer = _Writer(store, secret, sid, "0")
     try:
-        job = writer.write_job(capture, manifest, labels=labels, home=home, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
         _enlist(settings, store.url, manifest, job, labels)
         keyring.keep(settings.keys_dir, sid, secret)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
@@ -128,13 +128,14 @@ def _add(
         )
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     try:
-        job = writer.write_job(capture, manifest, labels=labels, home=home, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
         _enlist(settings, into.store.url, manifest, job, labels)
         writer.commit(job)
     except BaseException:
         writer.undo()
         raise
     session = Session(into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home)
+    into.fleet.look()
     into.fleet.poke()
     wanted = min(manifest.workers, -(-job.tasks // manifest.slots))
     into.fleet.start(max(0, wanted - len(into.fleet.living)))
@@ -146,6 +147,9 @@ def open_own_store(url: str, settings: Settings) -> Store:
     """A store opened with this user's credentials, and found to keep its promises."""
     from burst_magic.stores.probe import probe
 
+    if url.startswith("memory:"):
+        problem = "a store in this process's memory cannot be seen by workers, which are other processes"
+        raise OptionError(problem, context=url, way_out="file:///dir or s3://bucket/prefix")
     credentials = None
     if url.startswith("s3://"):
         from burst_magic.aws.credentials import provider
@@ -231,6 +235,7 @@ class _Writer:
         self,
         capture: Capture,
         manifest: Manifest,
+        settings: Settings,
         *,
         labels: Labels,
         home: dict[str, object],
@@ -265,9 +270,11 @@ class _Writer:
             created=time.time(),
             tasks=tasks,
             lanes=cut_lanes(tasks, manifest.workers * manifest.slots),
-            seed=manifest.seed,
+            seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
             fresh=load_seconds(capture.packed) <= _FRESH,
+            timeout=settings.timeout,
+            retries=settings.retries,
             out=labels.out,
             map=labels.map,
             title=labels.title,

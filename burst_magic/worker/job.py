@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import shutil
+import tempfile
 from pathlib import Path
 
 from burst_magic.errors import SignatureError
@@ -13,6 +15,24 @@ from burst_magic.protocol.model import Job
 from burst_magic.stores.carry import Carrier
 
 _PART = 64 << 20  # bytes of a blob fetched at a time
+
+
+class Scratch:
+    """A folder of this worker's own, made when something has to lie there."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+
+    def place(self, name: str) -> Path:
+        """Where a file of that name belongs."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="burst-worker-"))
+        return self._folder / name
+
+    def remove(self) -> None:
+        """Nothing is left of it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class JobFiles:
@@ -25,7 +45,7 @@ class JobFiles:
         scratch: a folder of this worker's own.
     """
 
-    def __init__(self, carrier: Carrier, sid: str, job: Job, scratch: Path) -> None:
+    def __init__(self, carrier: Carrier, sid: str, job: Job, scratch: Scratch) -> None:
         self._carrier, self._scratch = carrier, scratch
         self._keys = keys.SessionKeys(sid).job(job.jid)
         self._secret = carrier.secret or b""
@@ -52,7 +72,7 @@ class JobFiles:
         key = keys.blob(sha256)
         path = self._carrier.store.path(key)
         if path is None or not path.exists():
-            path = self._scratch / sha256
+            path = self._scratch.place(sha256)
             if not path.exists():
                 self._fetch(key, path, size)
         _verify(path, sha256, key)

@@ -10,13 +10,10 @@ import logging
 import random
 import secrets
 import selectors
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from burst_magic.errors import BurstError
 from burst_magic.protocol import blocks, keys
@@ -27,7 +24,7 @@ from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.courier import Courier
-from burst_magic.worker.job import JobFiles
+from burst_magic.worker.job import JobFiles, Scratch
 from burst_magic.worker.slot import Died, JobCode, Packed, Ready, Slot, death_outcome
 from burst_magic.worker.template import Template
 
@@ -99,7 +96,7 @@ class Supervisor:
         self._birth, self._template, self._manifest = birth, template, manifest
         self._stopping = threading.Event()
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
-        self._scratch = Path(tempfile.mkdtemp(prefix="burst-worker-"))
+        self._scratch = Scratch()
         self._machine = WorkerMachine(
             manifest=manifest,
             wid=birth.wid,
@@ -140,7 +137,7 @@ class Supervisor:
             for state in self._slots.values():
                 state.slot.kill()
             self._template.close()
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
 
     def _turn(self) -> None:
         """Waits for something, then tells the machine."""
