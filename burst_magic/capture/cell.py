@@ -97,7 +97,9 @@ def capture_cell(
     return replace(capture, items=items, warnings=(*capture.warnings, *report.about_items(items)))
 
 
-def capture_call(function: Callable[..., object], items: Iterable[object], *, namespace: Mapping[str, object]) -> Capture:
+def capture_call(
+    function: Callable[..., object], items: Iterable[object], *, namespace: Mapping[str, object]
+) -> Capture:
     """Capture ``function(item)`` for each item, as `capture_cell` does for a cell.
 
     Args:
@@ -228,7 +230,9 @@ def _refuse(names: CellNames, namespace: Mapping[str, object]) -> None:
     known = {*namespace, *vars(builtins), *names.bound}
     for name, lines in names.reads.items():
         if name == "get_ipython":
-            raise CaptureError(f"get_ipython() cannot be used (line {lines[0]})", way_out="there is no IPython on a worker")
+            raise CaptureError(
+                f"get_ipython() cannot be used (line {lines[0]})", way_out="there is no IPython on a worker"
+            )
         if name in _HISTORY and name in namespace:
             raise CaptureError(
                 f"{name!r} is the notebook's history and does not travel (line {lines[0]})",

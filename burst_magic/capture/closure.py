@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload.pack import Packing
+from burst_magic.payload.pack import Packing, importable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,9 +52,7 @@ def kind_of(value: object) -> str:
     return "value"
 
 
-def pack_names(
-    reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: Iterable[str]
-) -> Packed:
+def pack_names(reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: Iterable[str]) -> Packed:
     """Pack what the cell reads and all that this needs.
 
     Args:
@@ -80,7 +78,7 @@ def pack_names(
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
-    """"used in line 3" or "used by helper, which line 3 uses"."""
+    """ "used in line 3" or "used by helper, which line 3 uses"."""
     chain: list[str] = []
     while name not in reads and why.get(name) and why[name] not in chain:
         name = why[name]
@@ -140,25 +138,23 @@ def _fails(value: object, home: Mapping[str, object]) -> Exception | None:
 
 def children(value: Any) -> Iterator[tuple[str, object]]:
     """Parts of an object, each with the text that leads to it."""
-    if isinstance(value, dict):
-        for key, part in list(value.items()):
-            yield f"[{_short(key)}]", part
-        for key in list(value):
-            yield f" key {_short(key)}", key
-    elif isinstance(value, (list, tuple)):
-        for index, part in enumerate(value):
-            yield f"[{index}]", part
-    elif isinstance(value, (set, frozenset)):
-        for part in list(value):
-            yield f" element {_short(part)}", part
-    elif isinstance(value, types.FunctionType):
+    if isinstance(value, types.ModuleType):
+        return
+    if isinstance(value, types.FunctionType):
         yield from _of_function(value)
+        return
+    if isinstance(value, dict):
+        yield from ((f"[{_short(key)}]", part) for key, part in list(value.items()))
+        yield from ((f" key {_short(key)}", key) for key in list(value))
+    elif isinstance(value, (list, tuple)):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif isinstance(value, (set, frozenset)):
+        yield from ((f" element {_short(part)}", part) for part in list(value))
     elif isinstance(value, types.MethodType):
         yield ".__self__", value.__self__
-    elif isinstance(value, types.ModuleType):
-        return
-    if not isinstance(value, types.FunctionType):
-        yield from _attributes(value)
+    yield from _attributes(value)
+    if not importable(type(value)):
+        yield f" (its class {type(value).__name__})", type(value)
 
 
 def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
@@ -169,7 +165,8 @@ def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
             continue
     names = value.__code__.co_varnames[: value.__code__.co_argcount]
     defaults = value.__defaults__ or ()
-    yield from ((f" (default of {name})", part) for name, part in zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    named = zip(names[len(names) - len(defaults) :], defaults, strict=True)
+    yield from ((f" (default of {name})", part) for name, part in named)
     yield from ((f" (default of {name})", part) for name, part in (value.__kwdefaults__ or {}).items())
     yield from ((f".{name}", part) for name, part in vars(value).items())
 

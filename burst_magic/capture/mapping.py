@@ -27,7 +27,9 @@ def parse_map(text: str) -> tuple[str, str]:
         if any(isinstance(part, (ast.Attribute, ast.Subscript)) for part in ast.walk(loop.target)):
             raise CaptureError(f"--map {text}: only names can be bound to items", way_out=_WAY_OUT)
         target = ast.unparse(loop.target)
-        return target[1:-1] if isinstance(loop.target, ast.Tuple) and target[0] == "(" else target, ast.unparse(loop.iter)
+        return target[1:-1] if isinstance(loop.target, ast.Tuple) and target[0] == "(" else target, ast.unparse(
+            loop.iter
+        )
     try:
         return "item", ast.unparse(ast.parse(text, mode="eval").body)
     except SyntaxError as error:

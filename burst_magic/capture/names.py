@@ -115,6 +115,7 @@ class _Visitor(ast.NodeVisitor):
         self.definite = definite  # surely bound at the top level at this point
         self.scopes: list[_Scope] = []
         self.deferred: list[tuple[str, int]] | None = None  # reads of a definition that is being visited
+        self.methods: list[tuple[str, int]] | None = None  # the same for the methods of a class
         self.pending: dict[str, list[tuple[str, int]]] = {}  # reads of definitions that have not been mentioned yet
         self.evaluated = True  # annotations are
         self.guarded = 0  # inside try
@@ -317,7 +318,8 @@ class _Visitor(ast.NodeVisitor):
                     self.visit(annotation)
             self.scopes.pop()
         names = {argument.arg for argument in parameters} | bindings(node.body) | generic
-        self._definition(node.name, node.body, _Scope(names - _outer(node.body), _outer(node.body)), node.decorator_list)
+        outer = _outer(node.body)
+        self._function(node, _Scope(names - outer, outer))
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
@@ -328,29 +330,39 @@ class _Visitor(ast.NodeVisitor):
         self.scopes.append(_Scope(generic))
         for part in (*node.bases, *(keyword.value for keyword in node.keywords)):
             self.visit(part)
-        self._definition(node.name, node.body, _Scope(set(generic), is_class=True), node.decorator_list)
-        self.scopes.pop()
-        self._bind({node.name})
-
-    def _definition(self, name: str, body: list[ast.stmt], scope: _Scope, decorators: list[ast.expr]) -> None:
-        """A body of its own; at the top level, what it reads waits until the name is mentioned."""
-        waits = self.deferred is None and not scope.is_class
-        if waits:
-            self.deferred = []
-        definite = self.definite
-        self.definite = set(definite)
-        self.scopes.append(scope)
-        for inner in body:
+        outermost = self.deferred is None and self.methods is None
+        if outermost:
+            self.methods = []
+        definite = set(self.definite)
+        self.scopes.append(_Scope(set(generic), is_class=True))
+        for inner in node.body:
             self.visit(inner)
         self.scopes.pop()
+        self.scopes.pop()
         self.definite = definite
-        if not waits:
-            self._bind({name})
-            return
-        reads, self.deferred = self.deferred or [], None
-        owner = next((None for outer in self.scopes if outer.is_class), name)
-        self._bind({name})
-        if decorators or owner is None or self.scopes:
+        self._bind({node.name})
+        if outermost:
+            reads, self.methods = self.methods or [], None
+            self._wait(node.name, reads, run_now=bool(node.decorator_list))
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> None:
+        """A body that runs later: what it reads waits until the name, or its class's name, is mentioned."""
+        sink: list[tuple[str, int]] = [] if self.methods is None else self.methods
+        outermost = self.deferred is None
+        if outermost:
+            self.deferred = sink
+        self.scopes.append(scope)
+        for inner in node.body:
+            self.visit(inner)
+        self.scopes.pop()
+        self._bind({node.name})
+        if outermost:
+            self.deferred = None
+            if self.methods is None:
+                self._wait(node.name, sink, run_now=bool(node.decorator_list) or bool(self.scopes))
+
+    def _wait(self, name: str, reads: list[tuple[str, int]], *, run_now: bool) -> None:
+        if run_now:
             for other, line in reads:
                 self._read_top(other, line)
         else:

@@ -57,7 +57,9 @@ def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, 
     for entry in found:
         if entry.secret:
             path = find_secret(entry.name, home[entry.name])
-            texts.append(f"{path} looks like a secret and would travel to the workers ({entry.why}); use --setenv instead")
+            texts.append(
+                f"{path} looks like a secret and would travel to the workers ({entry.why}); use --setenv instead"
+            )
         if entry.size > LARGE:
             texts.append(f"{entry.name} is {entry.size / 1e6:,.0f} MB ({entry.why})")
     texts.extend(f"{name} has no meaning on a worker and is left out (used by {user})" for name, user in packed.omitted)

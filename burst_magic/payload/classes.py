@@ -39,7 +39,7 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     if cls in _SINGLE:
         return NotImplemented
     if importable(cls):
-        packer.notes.modules.add(cls.__module__)
+        packer.notes.module(cls.__module__)
         return NotImplemented
     if cls in _TYPES:
         return getattr, (types, _TYPES[cls])
@@ -85,7 +85,9 @@ def rebuild_class(
         return known
     with _Quiet(bases):
         try:
-            cls: type = maker.__new__(maker, name, bases, body) if maker is meta else maker.__new__(meta, name, bases, body)
+            cls: type = (
+                maker.__new__(maker, name, bases, body) if maker is meta else maker.__new__(meta, name, bases, body)
+            )
         except TypeError:  # a metaclass of a library that wants more than it gets, such as TypedDict's
             cls = type.__new__(meta, name, bases, body)
     rebuild.tracker.loaded(ident, cls)
@@ -137,7 +139,9 @@ def _base_arguments(kind: type, member: Any) -> tuple[object, ...]:
 
 
 def _enum_state(cls: Any) -> dict[str, Any]:
-    state = {name: value for name, value in _state(cls).items() if name not in _OF_MEMBERS and name not in cls.__members__}
+    state = {
+        name: value for name, value in _state(cls).items() if name not in _OF_MEMBERS and name not in cls.__members__
+    }
     extras = {}
     for name, member in cls.__members__.items():
         own = {key: value for key, value in getattr(member, "__dict__", {}).items() if key not in _OF_A_MEMBER}
@@ -171,7 +175,7 @@ def rebuild_enum(
 
 
 def _new_member(cls: Any, *parts: Any) -> Any:
-    arguments, value = parts if len(parts) == 2 else parts[0]  # noqa: PLR2004 - one for enums of tuples
+    arguments, value = parts if len(parts) == 2 else parts[0]
     kind = cls._member_type_ if "_member_type_" in vars(cls) else object
     member = kind.__new__(cls, *arguments)
     member._value_ = value

@@ -61,7 +61,9 @@ class Envelope:
         """
         start = len(_MAGIC) + _LENGTH.size
         if data[: len(_MAGIC)] != _MAGIC or len(data) < start:
-            raise RecordError("the payload is not one that this version can read", way_out="use the same burst_magic on both sides")
+            raise RecordError(
+                "the payload is not one that this version can read", way_out="use the same burst_magic on both sides"
+            )
         end = start + _LENGTH.unpack_from(data, len(_MAGIC))[0]
         try:
             header = json.loads(data[start:end])

@@ -32,7 +32,7 @@ def _sentinel(_packer: Packer, obj: object) -> Reduction:
 
 def _type_variable(packer: Packer, obj: Any) -> Reduction:
     if importable(obj):
-        packer.notes.modules.add(obj.__module__)
+        packer.notes.module(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)
     if reference is not None:

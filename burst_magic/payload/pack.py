@@ -91,6 +91,11 @@ class Notes:
         self.scopes: dict[int, tuple[rebuild.Scope, object]] = {}
         self.plain: set[type] = set()
 
+    def module(self, name: str) -> None:
+        """Loading will import this module."""
+        if name != "builtins" and not name.startswith("burst_magic"):
+            self.modules.add(name)
+
 
 class Packer(pickle.Pickler):
     """The C pickler with reducers for functions, classes and what else a notebook defines."""
@@ -277,7 +282,7 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     file = io.BytesIO()
     packer = Packer(file, home=home, mode=Mode.RESULT if seen is None else Mode.ITEM)
     packer.dump(value)
-    if seen is not None:
+    if seen is not None and "notes" in vars(packer):
         seen |= packer.notes.sent
         seen.update(f"import {name}" for name in packer.notes.modules)
     return file.getvalue()

@@ -203,7 +203,9 @@ def fill_module(made: types.ModuleType, state: dict[str, object]) -> None:
     vars(made).update(state)
 
 
-def type_variable(kind: Any, name: str, constraints: tuple[object, ...], options: dict[str, object], owner: str) -> object:
+def type_variable(
+    kind: Any, name: str, constraints: tuple[object, ...], options: dict[str, object], owner: str
+) -> object:
     """A TypeVar, ParamSpec or TypeVarTuple."""
     made = kind(name, *constraints, **options)
     with contextlib.suppress(AttributeError):  # it takes its caller's by itself; ours is not the one to be seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import marshal
 import pickle
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.pack import OUT_OF_BAND, Mode, Packer, importable
+from burst_magic.payload.pack import OMITTED, OUT_OF_BAND, Mode, Packer, importable
 from burst_magic.payload.walk import belongs
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def by_name(packer: Packer, obj: Any) -> Reduction | None:
 def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
     """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
     if importable(obj):
-        packer.notes.modules.add(obj.__module__)
+        packer.notes.module(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)
     if reference is not None:
@@ -108,14 +109,14 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
     packer.notes.modules |= of_code(obj.__code__).imports
     if belongs(obj, packer.home):
         if packer.mode is Mode.NAMESPACE:
-            return None, packer.claim(dict.fromkeys(sorted(names), obj.__name__))
+            return None, packer.claim(dict.fromkeys(sorted(names - OMITTED), obj.__name__))
         if packer.mode is Mode.ITEM:
             packer.notes.sent |= names & packer.home.keys()
             return None, {}
     else:
         module = sys.modules.get(str(obj.__globals__.get("__name__")))
         if module is not None and vars(module) is obj.__globals__:
-            packer.notes.modules.add(module.__name__)
+            packer.notes.module(module.__name__)
             return module.__name__, {}
     scope, _ = packer.notes.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
     wanted = set(names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
@@ -134,7 +135,9 @@ def reduce_scope(_packer: Packer, _obj: rebuild.Scope) -> Reduction:
 def reduce_code(_packer: Packer, obj: types.CodeType) -> Reduction:
     """Marshalled: both sides run the same Python, which the envelope's header makes sure of."""
     try:
-        data = marshal.dumps(obj, 2)  # before 3 no back references, which depend on reference counts: same code, same bytes
+        data = marshal.dumps(
+            obj, 2
+        )  # before 3 no back references, which depend on reference counts: same code, same bytes
     except ValueError:  # a constant that only newer versions know
         data = marshal.dumps(obj)
     return rebuild.code, (data,)
@@ -151,14 +154,17 @@ def reduce_cell(packer: Packer, obj: types.CellType) -> Reduction:
 def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
     """By import, with the submodules that the code reaches through it; one that was made by hand by value."""
     name = obj.__name__
-    if sys.modules.get(name) is not obj or (getattr(obj, "__spec__", None) is None and name not in sys.builtin_module_names):
+    if sys.modules.get(name) is not obj or (
+        getattr(obj, "__spec__", None) is None and name not in sys.builtin_module_names
+    ):
         state = {key: value for key, value in vars(obj).items() if not (key.startswith("__") and key.endswith("__"))}
         return rebuild.plain_module, (name,), state, None, None, rebuild.fill_module
-    packer.notes.modules.add(name)
+    packer.notes.module(name)
     if not hasattr(obj, "__path__"):
         return rebuild.module, (name,)
     subs = sorted(
-        key for key in sys.modules
+        key
+        for key in sys.modules
         if key.startswith(name + ".") and packer.notes.words.issuperset(key[len(name) + 1 :].split("."))
     )
     packer.notes.modules.update(subs)
@@ -175,14 +181,14 @@ def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
 def reduce_builtin(packer: Packer, obj: types.BuiltinFunctionType) -> Reduction:
     """As pickle does it; only the module is noted."""
     if isinstance(obj.__module__, str):
-        packer.notes.modules.add(obj.__module__)
+        packer.notes.module(obj.__module__)
     return NotImplemented
 
 
 def reduce_cached(packer: Packer, obj: Any) -> Reduction:
     """An `lru_cache`: same parameters, empty cache."""
     if importable(obj):
-        packer.notes.modules.add(obj.__module__)
+        packer.notes.module(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)
     if reference is not None:
@@ -206,6 +212,8 @@ def by_dill(obj: Any) -> Reduction:
     """What dill makes of an object, as a reduction of ours: what is inside still goes through our pickler."""
     import dill._dill as dill
 
+    if isinstance(obj, io.IOBase):  # dill would send its path, which is another file elsewhere or none
+        return NotImplemented
     save = dill.Pickler.dispatch.get(type(obj))
     if save is None:
         return NotImplemented

@@ -30,9 +30,10 @@ def closure(
 ) -> Found:
     """All names of `home` that these names need, through any number of definitions."""
     found = Found(names={}, words=set(), imports=set(), files=set(), omitted={})
+    # Only what code mentions is left out: who asks for a name, gets it.
     queue = [(name, user) for name, user in names.items() if name in home and name not in skip]
     for name, user in queue:  # grows while it runs
-        if name in found.names or name in omit:
+        if name in found.names:
             continue
         found.names[name] = user
         for function in functions_of(home[name], home):
@@ -41,7 +42,9 @@ def closure(
             found.imports.update(mentions.imports)
             found.files.add(function.__code__.co_filename)
             found.omitted.update(dict.fromkeys(mentions.names & omit & home.keys(), name))
-            queue.extend((other, name) for other in sorted(mentions.names) if other in home and other not in skip)
+            queue.extend(
+                (other, name) for other in sorted(mentions.names - omit) if other in home and other not in skip
+            )
     return found
 
 

@@ -98,6 +98,13 @@ def test_a_class_defined_in_the_cell_comes_back_by_value(notebook):
     assert "k" not in notebook.home
 
 
+def test_a_class_of_the_cell_that_extends_one_of_the_notebook_comes_back_as_its_subclass(notebook):
+    notebook.run("class A:\n    def f(self): return 1")
+    result = notebook.burst("class B(A):\n    def f(self): return super().f() + 1\nB()")
+    assert isinstance(result, notebook["A"])
+    assert result.f() == 2
+
+
 def test_a_function_defined_in_the_cell_comes_back_and_leaves_the_notebook_alone(notebook):
     notebook.run("base = 1")
     f = notebook.burst("more = 5\ndef g(x): return base + more + x\ng")
@@ -246,7 +253,9 @@ def test_enums_with_an_own_init_or_new_keep_their_members_attributes(notebook):
 
 
 def test_an_enum_whose_methods_mention_itself_travels(notebook):
-    notebook.run("from enum import Enum\nclass E(Enum):\n    A = 1\n    B = 2\n    def other(self): return E.B if self is E.A else E.A")
+    notebook.run(
+        "from enum import Enum\nclass E(Enum):\n    A = 1\n    B = 2\n    def other(self): return E.B if self is E.A else E.A"
+    )
     assert notebook.burst("E.A.other().name, E.B.other() is E.A") == ("B", True)
 
 

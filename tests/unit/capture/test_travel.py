@@ -126,9 +126,7 @@ def test_a_decorator_with_wraps_travels(notebook):
 
 
 def test_a_context_manager_from_a_library_decorator_travels(notebook):
-    notebook.run(
-        "import contextlib\nname = 'x'\n@contextlib.contextmanager\ndef opened():\n    yield name"
-    )
+    notebook.run("import contextlib\nname = 'x'\n@contextlib.contextmanager\ndef opened():\n    yield name")
     assert notebook.burst("with opened() as o: r = o\nr") == "x"
 
 
@@ -150,7 +148,9 @@ def test_generators_are_items(notebook):
 
 
 def test_function_attributes_annotations_and_names_travel(notebook):
-    notebook.run("class T: pass\ndef f(x: T, *, y: int = 1) -> T:\n    'doc'\n    return x\nf.tag = [1]\nf.__name__ = 'other'")
+    notebook.run(
+        "class T: pass\ndef f(x: T, *, y: int = 1) -> T:\n    'doc'\n    return x\nf.tag = [1]\nf.__name__ = 'other'"
+    )
     cell = "f.tag, f.__doc__, f.__name__, f.__annotations__ == {'x': T, 'y': int, 'return': T}, f.__kwdefaults__"
     assert notebook.burst(cell) == ([1], "doc", "other", True, {"y": 1})
 
@@ -172,7 +172,9 @@ def test_globals_that_a_function_sets_are_the_cell_s(notebook):
 
 
 def test_functions_of_functions_of_another_namespace_keep_their_globals(notebook):
-    notebook.run("space = {'k': 5, '__name__': 'elsewhere'}\nexec('def f(): return g() + k\\ndef g(): return k', space)\nf = space['f']")
+    notebook.run(
+        "space = {'k': 5, '__name__': 'elsewhere'}\nexec('def f(): return g() + k\\ndef g(): return k', space)\nf = space['f']"
+    )
     assert notebook.burst("f()") == 10
 
 
@@ -187,12 +189,16 @@ def test_a_module_made_by_hand_travels_by_value(notebook):
 
 
 def test_bound_methods_travel_with_their_object(notebook):
-    notebook.run("class A:\n    def __init__(self, x): self.x = x\n    def get(self): return self.x\na = A(4)\nget = a.get")
+    notebook.run(
+        "class A:\n    def __init__(self, x): self.x = x\n    def get(self): return self.x\na = A(4)\nget = a.get"
+    )
     assert notebook.burst("get(), get.__self__ is a") == (4, True)
 
 
 def test_locks_arrive_free(notebook):
-    notebook.run("import threading\nlock = threading.Lock(); lock.acquire()\nclass C:\n    def __init__(self): self.l = threading.RLock()\nc = C()")
+    notebook.run(
+        "import threading\nlock = threading.Lock(); lock.acquire()\nclass C:\n    def __init__(self): self.l = threading.RLock()\nc = C()"
+    )
     assert notebook.burst("c.l.acquire(blocking=False) and lock.acquire(blocking=False)") is True
 
 

@@ -52,7 +52,9 @@ def test_two_names_for_one_array_are_one_buffer_and_one_array(notebook):
 
 
 def test_object_arrays_and_structured_arrays_travel(notebook):
-    notebook.run("import numpy as np\nclass A: pass\no = np.array([A(), {'k': 1}], dtype=object)\ns = np.array([(1, 2.)], dtype='i4,f8')")
+    notebook.run(
+        "import numpy as np\nclass A: pass\no = np.array([A(), {'k': 1}], dtype=object)\ns = np.array([(1, 2.)], dtype='i4,f8')"
+    )
     assert notebook.burst("type(o[0]) is A, o[1], s['f1'].tolist()") == (True, {"k": 1}, [2.0])
 
 
@@ -65,7 +67,11 @@ def test_pandas_frames_series_and_groups_travel(notebook):
         "t = pd.date_range('2024-01-01', periods=2)"
     )
     assert any(view.nbytes >= OUT_OF_BAND for view in notebook.capture("df").packed.buffers)
-    assert notebook.burst("df.loc[0, 'a'] = 7\nfloat(df['a'].head(2).sum()), df.shape, s.tolist()") == (8.0, (200_000, 2), [0, 1, 2])
+    assert notebook.burst("df.loc[0, 'a'] = 7\nfloat(df['a'].head(2).sum()), df.shape, s.tolist()") == (
+        8.0,
+        (200_000, 2),
+        [0, 1, 2],
+    )
     assert notebook.burst("list(c.cat.categories), str(t[1].date())") == (["u", "v"], "2024-01-02")
     pd.testing.assert_frame_equal(notebook.burst("df.head(2)"), notebook["df"].head(2))
 

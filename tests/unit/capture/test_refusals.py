@@ -1,0 +1,191 @@
+"""What cannot travel is refused with its path, reason and line, before anything is stored (issue 2, point 5)."""
+
+import pytest
+
+from burst_magic.capture import capture_call
+from burst_magic.errors import CaptureError
+
+
+def refusal(notebook, cell, **options):
+    with pytest.raises(CaptureError) as refused:
+        notebook.capture(cell, **options)
+    return refused.value.problem
+
+
+CONFIG = """
+import socket, threading
+class Thing: pass
+class Slotted:
+    __slots__ = ('conn',)
+cfg = Thing()
+cfg.name = 'x'
+cfg.client = Thing()
+cfg.client._sock = socket.socket()
+sock = cfg.client._sock
+def close(): sock.close()
+"""
+
+
+@pytest.fixture
+def sockets(notebook):
+    notebook.run(CONFIG)
+    yield notebook
+    notebook["sock"].close()
+
+
+def test_an_attribute_of_an_attribute_is_named_with_its_line(sockets):
+    assert refusal(sockets, "x = 1\n\ncfg.client") == "cfg.client._sock: cannot pickle 'socket' object (used in line 3)"
+
+
+def test_what_a_helper_uses_is_named_with_the_line_that_needs_the_helper(sockets):
+    assert refusal(sockets, "1\nclose()") == "sock: cannot pickle 'socket' object (used by close, which line 2 needs)"
+
+
+def test_an_element_of_a_container_is_named(sockets):
+    sockets.run("deep = {'a': [1, (2, {'k': sock})]}\npair = {1: 2, (3, sock): 4}\nmany = [sock]")
+    assert refusal(sockets, "deep").startswith("deep['a'][1][1]['k']: cannot pickle 'socket'")
+    assert refusal(sockets, "many").startswith("many[0]: cannot pickle 'socket'")
+    assert refusal(sockets, "pair").startswith("pair key (3, <socket")
+
+
+def test_a_slot_a_closure_and_a_default_are_named(sockets):
+    sockets.run(
+        "s = Slotted(); s.conn = sock\n"
+        "def outer():\n    inside = sock\n    def f(): return inside\n    return f\n"
+        "closed = outer()\n"
+        "def late(x, s=sock): return x\n"
+        "bound = cfg.client.__class__.__str__\n"
+    )
+    assert refusal(sockets, "s").startswith("s.conn: cannot pickle 'socket'")
+    assert refusal(sockets, "closed()").startswith("closed (its variable inside): cannot pickle 'socket'")
+    assert refusal(sockets, "late(1)").startswith("late (default of s): cannot pickle 'socket'")
+
+
+def test_a_class_attribute_is_named(sockets):
+    sockets.run("class Shared:\n    pool = [sock]\nx = Shared()")
+    assert refusal(sockets, "Shared()").startswith("Shared.pool[0]: cannot pickle 'socket'")
+    assert ".pool[0]: cannot pickle 'socket'" in refusal(sockets, "x")
+
+
+def test_a_cycle_does_not_hide_the_culprit(sockets):
+    sockets.run("cfg.me = cfg\ncfg.client.parent = cfg")
+    assert refusal(sockets, "cfg") == "cfg.client._sock: cannot pickle 'socket' object (used in line 1)"
+
+
+def test_open_files_and_generators_are_refused(notebook, tmp_path):
+    notebook.run(f"f = open({str(tmp_path / 'x')!r}, 'w')\ng = (i for i in [1])\nclass A: pass\na = A(); a.f = f")
+    assert refusal(notebook, "f.write('x')") == "f: cannot pickle '_io.TextIOWrapper' object (used in line 1)"
+    assert refusal(notebook, "list(g)") == "g: cannot pickle 'generator' object (used in line 1)"
+    assert refusal(notebook, "a").startswith("a.f: cannot pickle")
+    notebook["f"].close()
+
+
+def test_an_object_that_refuses_by_itself_is_named_with_its_own_words(notebook):
+    notebook.run("class No:\n    def __reduce__(self): raise ValueError('not me')\nbox = {'n': No()}")
+    assert refusal(notebook, "box") == "box['n']: cannot be pickled: ValueError: not me (used in line 1)"
+
+
+def test_an_object_nested_without_end_is_refused(notebook):
+    notebook.run("deep = []\nfor _ in range(100_000): deep = [deep]")
+    assert "nested too deeply" in refusal(notebook, "deep")
+    notebook.run("while deep: deep = deep[0]")
+
+
+def test_an_undefined_name_is_refused_with_its_line_and_the_nearest_name(notebook):
+    notebook.run("scale = 1")
+    assert refusal(notebook, "x = 1\ny = 2\nscal * 2") == "'scal' is not defined (line 3); did you mean 'scale'?"
+    assert refusal(notebook, "prnit(1)") == "'prnit' is not defined (line 1); did you mean 'print'?"
+    assert refusal(notebook, "qqqqq") == "'qqqqq' is not defined (line 1)"
+    assert refusal(notebook, "def f(): return scal\nf()") == "'scal' is not defined (line 1); did you mean 'scale'?"
+
+
+def test_a_syntax_error_is_refused_with_its_line(notebook):
+    assert refusal(notebook, "x = 1\ny = = 2").startswith("syntax error in line 2: ")
+    assert refusal(notebook, "x = 1\n\nreturn x").startswith("syntax error in line 3: 'return' outside function")
+
+
+def test_history_and_ipython_are_refused(notebook):
+    notebook.run("In = ['']\nOut = {}\n_ = 5\ndef get_ipython(): pass\nexit = 1")
+    assert refusal(notebook, "1\nOut[3]") == "'Out' is the notebook's history and does not travel (line 2)"
+    assert refusal(notebook, "get_ipython().user") == "get_ipython() cannot be used (line 1)"
+    assert notebook.burst("_ + 1") == 6
+
+
+def test_a_map_that_is_not_iterable_or_raises_is_refused(notebook):
+    notebook.run("n = 5")
+    assert refusal(notebook, "item", map_expr="n") == "--map n: 'int' object is not iterable"
+    assert refusal(notebook, "item", map_expr="1 / 0") == "--map 1 / 0: ZeroDivisionError: division by zero"
+    assert refusal(notebook, "item", map_expr="nope") == "--map nope: NameError: name 'nope' is not defined"
+    assert refusal(notebook, "item", map_expr="x in").startswith("--map x in: ")
+    assert refusal(notebook, "item", map_expr="a.b in [1]") == "--map a.b in [1]: only names can be bound to items"
+
+
+def test_a_call_of_what_cannot_be_called_or_iterated_is_refused(notebook):
+    with pytest.raises(CaptureError, match="not callable"):
+        capture_call(3, [1], namespace=notebook.home)
+    with pytest.raises(CaptureError, match="'int' object is not iterable"):
+        capture_call(len, 3, namespace=notebook.home)
+
+
+def test_what_the_cell_defines_itself_is_not_captured_and_not_refused(sockets):
+    assert sockets.burst("sock = 3\ndef g(): return sock\ng()") == 3
+    assert sockets.burst("def g(): return sock\nsock = 4\ng()") == 4
+
+
+def test_a_helper_s_undefined_name_is_its_own_affair(notebook):
+    notebook.run("def f(x): return x if x else later")
+    assert notebook.burst("f(1)") == 1
+
+
+def test_a_helper_that_asks_for_ipython_loses_it_with_a_warning(notebook):
+    notebook.run(
+        "def get_ipython(): return 1\n"
+        "def f():\n    try:\n        return get_ipython()\n    except NameError:\n        return 'none'"
+    )
+    assert notebook.burst("f()") == "none"
+    assert notebook.capture("f()").warnings == ("get_ipython has no meaning on a worker and is left out (used by f)",)
+
+
+def test_a_mapped_cell_without_a_value_is_warned_about(notebook):
+    assert notebook.capture("x = item", map_expr="[1]").warnings == (
+        "the cell does not end in an expression: every result will be None",
+    )
+    assert notebook.capture("item", map_expr="[1]").warnings == ()
+    assert notebook.capture("x = 1").warnings == ()
+    assert not notebook.capture("x = 1").has_value
+
+
+def test_large_values_are_warned_about(notebook):
+    notebook.run("import numpy as np\nbig = np.zeros(2_000_000)\nsmall = 1")
+    assert notebook.capture("small\nbig").warnings == ("big is 16 MB (used in line 2)",)
+
+
+def test_columns_instead_of_rows_are_warned_about(notebook):
+    notebook.run("import pandas as pd\ndf = pd.DataFrame({'a': [1]})")
+    assert "for rows write --map i, row in df.iterrows()" in notebook.capture("item", map_expr="df").warnings[0]
+
+
+def test_modules_that_are_not_here_are_warned_about_unless_the_cell_expects_it(notebook):
+    assert notebook.capture("import no_such_module_x\n1").warnings == (
+        "module 'no_such_module_x' is not installed here (line 1)",
+    )
+    assert notebook.capture("try:\n    import no_such_module_x\nexcept ImportError:\n    pass\n1").warnings == ()
+
+
+def test_objects_that_the_cell_changes_are_named(notebook):
+    notebook.run("a = []; b = {}; c = type('C', (), {})(); d = [1]; e = 5; f = {1}; g = []; h = [[]]")
+    cell = "a.append(1)\nb['k'] = 2\nc.x = 1\nd += [2]\ne += 1\ndef fun(): f.add(2)\nfun()\ng = []\ng.append(1)\nh[0].sort()\nlen(a)"
+    assert set(notebook.capture(cell).mutated) == {"a", "b", "c", "d", "f", "h"}
+    assert notebook.capture("len(a), b.get(1)").mutated == ()
+
+
+def test_every_captured_name_has_an_entry_with_size_lines_and_reason(notebook):
+    notebook.run("import math\nscale = 2\ndef helper(x): return math.sqrt(x) * scale\nclass K: pass\nk = K()")
+    entries = {entry.name: entry for entry in notebook.capture("helper(1)\nK, k\nhelper(2)").entries}
+    assert {name: entry.kind for name, entry in entries.items()} == {
+        "math": "module", "helper": "function", "scale": "value", "K": "class", "k": "value",
+    }  # fmt: skip
+    assert entries["helper"].lines == (1, 3)
+    assert entries["scale"].why == "used by helper, which line 1 needs"
+    assert entries["k"].type == "K"
+    assert all(entry.size > 0 for entry in entries.values())
