@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from burst_magic.errors import OptionError
 
-NAMES = ("quota", "setup", "teardown", "retry", "debug")
+_NAMES = ("quota", "setup", "teardown", "retry", "debug")
+_CALL = re.compile(rf"%(burst_(?:{'|'.join(_NAMES)}))\b")
 
 
 def register(shell: Any) -> None:
-    """IPython imports a lazy magic's extension when the magic is called, and lists it nowhere."""
-    for name in NAMES:
-        shell.magics_manager.register_lazy(f"burst_{name}", __name__)
+    """Looks at cells before IPython does: a registered magic would be listed and completed."""
+    unregister(shell)
+    shell.input_transformers_cleanup.append(refuse)
 
 
 def unregister(shell: Any) -> None:
-    """Takes them away again."""
-    for name in NAMES:
-        shell.magics_manager.lazy_magics.pop(f"burst_{name}", None)
+    """Looks no longer."""
+    shell.input_transformers_cleanup[:] = [each for each in shell.input_transformers_cleanup if each is not refuse]
 
 
-def load_ipython_extension(shell: Any) -> None:  # noqa: ARG001 - IPython's protocol
-    """Called instead of the magic."""
-    raise OptionError("this magic is not in this version", way_out="burst --help lists what is")
+def refuse(lines: list[str]) -> list[str]:
+    """The lines as they are; raises ``OptionError`` when one calls a magic that is not here."""
+    for line in lines:
+        called = _CALL.match(line)
+        if called:
+            raise OptionError(f"%{called[1]}: not in this version", way_out="burst --help lists what is")
+    return lines
