@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
-from burst_magic.protocol.model import Snapshot, Span, WorkerView
+from burst_magic.protocol.model import Snapshot, Span
 
 CELLS = 400  # about two pixels each in a notebook's column
 ERRORS = 8
@@ -172,7 +173,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         eta=snapshot.eta,
         cost=cost_line(snapshot),
         waiting="" if snapshot.ended else clean(snapshot.waiting),
-        longest=None if snapshot.ended else _longest(snapshot.workers, snapshot.jid, snapshot.now),
+        longest=None if snapshot.ended else _longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
         more_errors=max(0, len(snapshot.errors) - ERRORS),
         tail=_tail(snapshot.tail),
@@ -326,7 +327,9 @@ def _phase(snapshot: Snapshot) -> Phase:
         return Phase.FAILED if snapshot.failed else Phase.FINISHED
     if snapshot.ended:
         return Phase.ENDED
-    return Phase.RUNNING if snapshot.running else Phase.WAITING
+    # Short tasks come and go between two heartbeats: outcomes from living workers are a sign of running too.
+    moving = snapshot.running or (snapshot.done and snapshot.alive and not snapshot.waiting)
+    return Phase.RUNNING if moving else Phase.WAITING
 
 
 def _state(phase: Phase, snapshot: Snapshot) -> str:
@@ -335,16 +338,25 @@ def _state(phase: Phase, snapshot: Snapshot) -> str:
     if phase is Phase.ENDED:
         ended = snapshot.ended or ""
         return _ENDINGS.get(ended, clean(ended))
+    if phase is Phase.WAITING and not snapshot.done and not snapshot.waiting:
+        return "starting"
     return str(phase.value)
 
 
-def _longest(workers: tuple[WorkerView, ...], jid: str, now: float) -> Longest | None:
+def _longest(snapshot: Snapshot) -> Longest | None:
+    """By the last heartbeats, less the tasks that have an outcome since."""
+    starts = [span.start for span in snapshot.spans]
+
+    def over(task: int) -> bool:
+        at = bisect_right(starts, task) - 1
+        return at >= 0 and task < snapshot.spans[at].stop and snapshot.spans[at].state in {"completed", "failed"}
+
     running = [
-        Longest(task=slot.task, seconds=max(0.0, now - slot.since), worker=worker.wid)
-        for worker in workers
+        Longest(task=slot.task, seconds=max(0.0, snapshot.now - slot.since), worker=worker.wid)
+        for worker in snapshot.workers
         if worker.alive
         for slot in worker.slots
-        if slot.job == jid and slot.task is not None and slot.since is not None
+        if slot.job == snapshot.jid and slot.task is not None and slot.since is not None and not over(slot.task)
     ]
     return max(running, key=lambda one: one.seconds, default=None)
 

@@ -25,6 +25,7 @@ from burst_magic.ui.model import (
     size_of,
 )
 
+ALIVE = WorkerView(wid="w1", started=1000.0, seen=1080.0, rate=0)
 STATES = ("pending", "running", "completed", "failed")
 
 
@@ -105,6 +106,9 @@ def test_a_frame_says_what_the_model_says(snapshot):
     [
         ({}, Phase.RUNNING, "running"),
         ({"running": 0}, Phase.WAITING, "waiting"),
+        ({"running": 0, "workers": (ALIVE,)}, Phase.RUNNING, "running"),
+        ({"running": 0, "workers": (ALIVE,), "waiting": "capacity"}, Phase.WAITING, "waiting"),
+        ({"running": 0, "completed": 0, "failed": 0, "workers": (ALIVE,)}, Phase.WAITING, "starting"),
         ({"ended": "cancel"}, Phase.ENDED, "cancelled"),
         ({"ended": "deadline"}, Phase.ENDED, "deadline reached"),
         ({"ended": "some new reason"}, Phase.ENDED, "some new reason"),
@@ -152,13 +156,18 @@ def test_the_longest_running_task_of_this_job_on_a_living_worker_is_named(snapsh
             started=1000,
             seen=1080,
             rate=0,
-            slots=(SlotView(job="j1", task=41, since=1020.0), SlotView(job="j1", task=42, since=1070.0), SlotView()),
+            slots=(
+                SlotView(job="j1", task=42, since=1020.0),
+                SlotView(job="j1", task=43, since=1070.0),
+                SlotView(job="j1", task=41, since=1010.0),  # has an outcome already
+                SlotView(),
+            ),
         ),
     )
 
     longest = panel_model(snapshot(workers=workers)).longest
 
-    assert (longest.task, longest.seconds, longest.worker) == (41, 60.0, "w1")
+    assert (longest.task, longest.seconds, longest.worker) == (42, 60.0, "w1")
     assert panel_model(snapshot(workers=workers)).alive == 2
 
 
