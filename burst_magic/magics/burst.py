@@ -170,13 +170,8 @@ def _follow(session: Session, call: calls.BurstCall) -> None:
         return
     try:
         session.wait()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_GO_ON.format(id=session.id)) from None
     finally:
         showing.finish()
-
-
-_GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
 
 
 def _show_dry_run(prepared: _Prepared) -> None:

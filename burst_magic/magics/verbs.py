@@ -32,8 +32,6 @@ def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
     showing = show(session, blocking=True, shell=DESK.shell)
     try:
         return session.results().collect(timeout=call.timeout, errors=call.errors)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped waiting; session {session.id} goes on") from None
     finally:
         showing.finish()
 

@@ -72,6 +72,15 @@ class Cover:
         self._starts: list[int] = []
         self._parts: list[tuple[int, int, SegmentKey]] = []
 
+    @classmethod
+    def of(cls, tasks: int, parts: Iterable[tuple[int, int, SegmentKey]]) -> Cover:
+        """What ``final`` says: a partition, in which a segment may count for a part of its tasks only."""
+        cover = cls(tasks)
+        cover._parts = sorted(parts, key=lambda part: part[0])
+        cover._starts = [start for start, _, _ in cover._parts]
+        cover.covered = sum(stop - start for start, stop, _ in cover._parts)
+        return cover
+
     def add(self, segment: SegmentKey) -> list[Range]:
         """Takes a segment; returns the ranges that it newly covers, ascending."""
         gaps = self.gaps(segment.start, min(segment.stop, self.tasks))

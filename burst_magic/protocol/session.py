@@ -163,9 +163,8 @@ class SessionMachine:
     def _adopt(self, final: Final, now: float) -> None:
         """``final`` decides; what was covered before only served to count."""
         self.final = final
-        self.cover = Cover(self.job.tasks)
-        for start, stop, name in final.parts:
-            self.cover.add(replace(keys.parse_segment(name), start=start, stop=stop))
+        parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
+        self.cover = Cover.of(self.job.tasks, parts)
         self.names = {keys.parse_segment(name): None for _, _, name in final.parts}
         self.failed, self.ended, self._finished_at = final.failed, "finished", final.at
 

@@ -46,6 +46,11 @@ class Driver:
         self._framed = 0.0
         self._fleet_at = 0.0
 
+    @property
+    def sid(self) -> str:
+        """The session's id."""
+        return self._manifest.sid
+
     def start(self) -> None:
         """Follows the log from now on."""
         with self._news:

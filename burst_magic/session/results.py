@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import OptionError
@@ -33,6 +33,7 @@ class _Pending:
 
 PENDING: Final = _Pending()
 ERRORS = ("raise", "return", "skip")
+GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
 
 
 class Results(Sequence[Any]):
@@ -107,7 +108,7 @@ class Results(Sequence[Any]):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every task has an outcome or nothing will run any more; False when time ran out."""
-        self._driver.wait_for(self.ready, timeout)
+        self._wait_for(self.ready, timeout)
         return self.ready() or self._driver.ended is not None
 
     def collect(self, *, wait: bool = True, timeout: float | None = None, errors: str = "raise") -> list[Any]:
@@ -140,7 +141,7 @@ class Results(Sequence[Any]):
             raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
         given: set[int] = set()
         while len(given) < self._tasks:
-            self._driver.wait_for(lambda: self._driver.covered > len(given))
+            self._wait_for(lambda: self._driver.covered > len(given))
             fresh = [
                 task for start, stop, _ in self._driver.segments for task in range(start, stop) if task not in given
             ]
@@ -165,7 +166,14 @@ class Results(Sequence[Any]):
 
     def _await(self, task: int) -> None:
         if task not in self._values and task not in self._errors:
-            self._driver.wait_for(lambda: self._driver.find(task) is not None)
+            self._wait_for(lambda: self._driver.find(task) is not None)
+
+    def _wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> None:
+        """Stop ends the waiting, never the session."""
+        try:
+            self._driver.wait_for(ready, timeout)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(GO_ON.format(id=self._driver.sid)) from None
 
     def _value(self, task: int) -> Any:
         self._await(task)
