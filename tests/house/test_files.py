@@ -12,7 +12,7 @@ NO_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "
 BUILD = {".lock", ".toml", ".sh", ".cfg", ".ini", ".yaml", ".yml", ""}
 # A folder of somebody's machine; an example URL (three slashes) is none.
 MACHINE_PATH = re.compile(r"(?<![\w.<{}*/])/(?:home|Users|root|work|mnt)/\w")
-SECRET = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----")
+SECRET = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s]{60}")
 NEVER_BINARY = {".png", ".gif", ".svg", ".ico"}
 
 
