@@ -21,7 +21,7 @@ from burst_magic.capture.mapping import evaluate, iterable, parse_map, target_na
 from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed, unpack
-from burst_magic.payload.pack import OMITTED
+from burst_magic.payload.notes import OMITTED
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})

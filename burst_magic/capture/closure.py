@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload.pack import Packing, importable
+from burst_magic.payload.notes import importable
+from burst_magic.payload.pack import Packing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -78,7 +79,7 @@ def pack_names(reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object],
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
-    """ "used in line 3" or "used by helper, which line 3 uses"."""
+    """As "used in line 3" or "used by helper, which line 3 uses"."""
     chain: list[str] = []
     while name not in reads and why.get(name) and why[name] not in chain:
         name = why[name]

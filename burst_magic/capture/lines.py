@@ -11,6 +11,7 @@ import re
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from burst_magic.errors import CaptureError
 
@@ -46,12 +47,12 @@ def rewrite(tree: ast.Module, source: str, known: Callable[[str], bool]) -> Rewr
     calls = [node for node in ast.walk(tree) if _is_shell_call(node)]
     for node in sorted(calls, key=lambda call: (call.lineno, call.col_offset), reverse=True):
         text = _replacement(node, known, notes, is_statement=id(node) in statements)
-        row = rows[node.lineno - 1].encode()
+        row = rows[node.lineno - 1].encode()  # columns count bytes
         rows[node.lineno - 1] = (row[: node.col_offset] + text.encode() + row[node.end_col_offset :]).decode()
     return Rewritten(source="\n".join(rows), notes=tuple(reversed(notes)))
 
 
-def _is_shell_call(node: ast.AST) -> bool:
+def _is_shell_call(node: ast.AST) -> TypeGuard[ast.Call]:
     """``get_ipython().method("text", ...)`` on one line, as `transform_cell` writes it."""
     return (
         isinstance(node, ast.Call)
@@ -63,7 +64,7 @@ def _is_shell_call(node: ast.AST) -> bool:
     )
 
 
-def _replacement(node: ast.Call, known: Callable[[str], bool], notes: list[str], *, is_statement: bool) -> str:
+def _replacement(node: Any, known: Callable[[str], bool], notes: list[str], *, is_statement: bool) -> str:
     method = node.func.attr
     words = [part.value for part in node.args]
     if method in _FEATURES:

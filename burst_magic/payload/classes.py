@@ -6,15 +6,15 @@ finished class is what travels.
 
 from __future__ import annotations
 
-import _abc
 import types
 import uuid
+from _abc import _get_dump  # type: ignore[import-not-found] # typeshed leaves it out; functools and abc use it too
 from abc import ABCMeta
 from enum import EnumMeta
 from typing import Any
 
 from burst_magic.payload import rebuild
-from burst_magic.payload.pack import Mode, Packer, importable
+from burst_magic.payload.notes import Mode, Packer, importable
 from burst_magic.payload.reducers import by_name, path_in
 
 Reduction = Any
@@ -46,7 +46,7 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     reference = by_name(packer, cls)
     if reference is not None:
         return reference
-    maker = next(meta for meta in type(cls).__mro__ if importable(meta))
+    maker = next(meta for meta in type.mro(type(cls)) if importable(meta))
     head = (maker, type(cls), cls.__name__, cls.__bases__, _body(cls), _identity(packer, cls))
     if isinstance(cls, EnumMeta):
         return rebuild_enum, (*head, _members(cls)), _enum_state(cls), None, None, fill_enum
@@ -70,7 +70,8 @@ def _state(cls: type) -> dict[str, Any]:
     slots = {name for name, value in vars(cls).items() if isinstance(value, types.MemberDescriptorType)}
     state = {name: value for name, value in vars(cls).items() if name not in _AUTOMATIC and name not in slots}
     if isinstance(cls, ABCMeta):
-        registered = [found for reference in _abc._get_dump(cls)[0] if (found := reference()) is not None]
+        registry = _get_dump(cls)[0]
+        registered = [found for reference in registry if (found := reference()) is not None]
         if registered:
             state["<registered>"] = registered
     return state
@@ -133,7 +134,8 @@ def _base_arguments(kind: type, member: Any) -> tuple[object, ...]:
     if hasattr(kind, "__getnewargs__"):  # int, str, float, bytes, tuple ...
         arguments: tuple[object, ...] = kind.__getnewargs__(member)
         return arguments
-    if kind.__new__ is object.__new__:
+    plain: Any = object.__new__
+    if kind.__new__ is plain:
         return ()
     return member._value_ if isinstance(member._value_, tuple) else (member._value_,)
 

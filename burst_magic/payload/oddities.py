@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from burst_magic.payload import rebuild
-from burst_magic.payload.pack import Packer, importable
+from burst_magic.payload.notes import Packer, importable
 from burst_magic.payload.reducers import by_name
 
 Reduction = Any

@@ -11,34 +11,20 @@ import copyreg
 import functools
 import io
 import pickle
-import sys
 import types
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import rebuild
+from burst_magic.payload import classes, oddities, reducers
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Mode, Notes, importable
 from burst_magic.payload.walk import closure, rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-OUT_OF_BAND = 1 << 20  # bytes from which a buffer travels by itself: smaller ones cost more as objects than as bytes
-PROTOCOL = 5
-
-# The notebook's own machinery: it means nothing on a worker.
-OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
-
+_TABLE = {**reducers.TABLE, **oddities.TABLE}
 _ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
-
-
-class Mode(Enum):
-    """What is being packed decides what may be named instead of sent."""
-
-    NAMESPACE = 0  # everything of the notebook by value
-    ITEM = 1  # client to worker: what the notebook names, by its name
-    RESULT = 2  # worker to client: what the client brought, by its name; nothing may leak into the notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,35 +52,6 @@ class Packed:
     words: frozenset[str] = frozenset()
     omitted: tuple[tuple[str, str], ...] = ()
     files: frozenset[str] = frozenset()
-
-
-class Notes:
-    """What a packer learns while it packs.
-
-    Attributes:
-        sent: names that travel, or, in items, that the other side must have.
-        why: name -> who needs it.
-        cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
-        plain: types that pickle does by itself.
-    """
-
-    __slots__ = ("cells", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
-
-    def __init__(self) -> None:
-        self.sent: set[str] = set()
-        self.why: dict[str, str] = {}
-        self.modules: set[str] = set()
-        self.words: set[str] = set()
-        self.files: set[str] = set()
-        self.omitted: dict[str, str] = {}
-        self.cells: dict[int, types.CellType] = {}
-        self.scopes: dict[int, tuple[rebuild.Scope, object]] = {}
-        self.plain: set[type] = set()
-
-    def module(self, name: str) -> None:
-        """Loading will import this module."""
-        if name != "builtins" and not name.startswith("burst_magic"):
-            self.modules.add(name)
 
 
 class Packer(pickle.Pickler):
@@ -177,22 +134,6 @@ def _reduces_itself(kind: Any) -> bool:
         or kind.__reduce__ is not object.__reduce__
         or kind in copyreg.dispatch_table
     )
-
-
-def importable(obj: Any) -> bool:
-    """True when a module other than the notebook has this very object under its qualified name."""
-    name = getattr(obj, "__module__", None)
-    if not isinstance(name, str) or name == "__main__":
-        return False
-    found: Any = sys.modules.get(name)
-    if found is None:
-        return False
-    path = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
-    for part in path.split("."):
-        found = getattr(found, part, None)
-        if found is None:
-            return False
-    return found is obj
 
 
 class Packing:
@@ -286,8 +227,3 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
         seen |= packer.notes.sent
         seen.update(f"import {name}" for name in packer.notes.modules)
     return file.getvalue()
-
-
-from burst_magic.payload import classes, oddities, reducers  # noqa: E402 - they need Packer, Packer needs their tables
-
-_TABLE = {**reducers.TABLE, **oddities.TABLE}

@@ -178,7 +178,7 @@ def cached(maxsize: int | None, typed: bool, func: Callable[..., object]) -> obj
 def exception(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
     """An exception without its own ``__init__``, whose parameters nobody knows."""
     made = kind.__new__(kind, *args)
-    builtin = next(base for base in kind.__mro__ if base.__module__ == "builtins")
+    builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     builtin.__init__(made, *args)
     return made
 

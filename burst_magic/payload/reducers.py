@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.pack import OMITTED, OUT_OF_BAND, Mode, Packer, importable
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, importable
 from burst_magic.payload.walk import belongs
 
 if TYPE_CHECKING:
@@ -202,7 +202,8 @@ def reduce_exception(packer: Packer, obj: BaseException) -> Reduction:
     """Without calling an ``__init__`` whose parameters `args` does not tell."""
     kind = type(obj)
     python_init = isinstance(getattr(kind, "__init__", None), types.FunctionType)
-    own = kind.__reduce__ not in {base.__reduce__ for base in kind.__mro__ if base.__module__ == "builtins"}
+    known: set[Any] = {base.__reduce__ for base in kind.__mro__ if base.__module__ == "builtins"}
+    own = kind.__reduce__ not in known
     if own or kind.__reduce_ex__ is not object.__reduce_ex__ or not python_init:
         return NotImplemented
     return rebuild.exception, (kind, obj.args), dict(vars(obj)) or None

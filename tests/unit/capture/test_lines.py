@@ -21,7 +21,7 @@ def test_names_in_a_shell_line_are_captured_and_the_shell_keeps_its_own(notebook
     notebook.run("name = 'x y'\nn = 3")
     cell = "r = !echo {n + item} $name $BURST_NO_SUCH. '$name' $$name\nr"
     assert notebook.burst(cell, "[1]", transform=transform) == [["4 x y . $name"]]
-    assert notebook.burst("r = !echo '{print $1}' $n\nr", transform=transform) == ["{print $1} "]
+    assert notebook.burst("r = !echo '{print $1}' $n\nr", transform=transform) == ["{print $1}"]
 
 
 def test_a_failing_command_raises_nothing(notebook):

@@ -114,7 +114,7 @@ def test_plain_data_is_packed_by_the_c_pickler_alone(notebook):
 
     import io
 
-    from burst_magic.payload.pack import Mode
+    from burst_magic.payload.notes import Mode
 
     data = [(i, {"k": [float(i), str(i), None, b"x", {1, 2}]}) for i in range(100)]
     Counting(io.BytesIO(), home={}, mode=Mode.NAMESPACE).dump(data)

@@ -1,0 +1,85 @@
+"""What the packer and the reducers share: what is being packed, what was learnt so far, what goes by import."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+from burst_magic.payload.rebuild import Scope
+
+OUT_OF_BAND = 1 << 20  # bytes from which a buffer travels by itself: smaller ones cost more as objects than as bytes
+PROTOCOL = 5
+
+# The notebook's own machinery: it means nothing on a worker.
+OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
+
+class Mode(Enum):
+    """What is being packed decides what may be named instead of sent."""
+
+    NAMESPACE = 0  # everything of the notebook by value
+    ITEM = 1  # client to worker: what the notebook names, by its name
+    RESULT = 2  # worker to client: what the client brought, by its name; nothing may leak into the notebook
+
+
+class Notes:
+    """What a packer learns while it packs.
+
+    Attributes:
+        sent: names that travel, or, in items, that the other side must have.
+        why: name -> who needs it.
+        cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
+        plain: types that pickle does by itself.
+    """
+
+    __slots__ = ("cells", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
+
+    def __init__(self) -> None:
+        self.sent: set[str] = set()
+        self.why: dict[str, str] = {}
+        self.modules: set[str] = set()
+        self.words: set[str] = set()
+        self.files: set[str] = set()
+        self.omitted: dict[str, str] = {}
+        self.cells: dict[int, types.CellType] = {}
+        self.scopes: dict[int, tuple[Scope, object]] = {}
+        self.plain: set[type] = set()
+
+    def module(self, name: str) -> None:
+        """Loading will import this module."""
+        if name != "builtins" and not name.startswith("burst_magic"):
+            self.modules.add(name)
+
+
+class Packer(Protocol):
+    """The pickler, as reducers see it."""
+
+    home: Mapping[str, object]
+    mode: Mode
+
+    @property
+    def notes(self) -> Notes:
+        """What was learnt so far."""
+
+    def claim(self, names: Mapping[str, str]) -> dict[str, object]:
+        """The notebook's names that are needed and not yet under way, with all that they mention."""
+
+
+def importable(obj: Any) -> bool:
+    """True when a module other than the notebook has this very object under its qualified name."""
+    name = getattr(obj, "__module__", None)
+    if not isinstance(name, str) or name == "__main__":
+        return False
+    found: Any = sys.modules.get(name)
+    if found is None:
+        return False
+    path: str = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
+    for part in path.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            return False
+    return found is obj
+
+
