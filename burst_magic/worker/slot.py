@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from burst_magic.errors import LaunchError
 from burst_magic.worker import output
 from burst_magic.worker.board import (
     ENTRY,
@@ -202,7 +203,7 @@ class Slot:
         if self.closed:
             return
         if not self._dead:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(LaunchError):  # without a template nothing lives
                 self.kill()
         self.closed = True
         self._outbox.close()

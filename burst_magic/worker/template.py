@@ -87,9 +87,11 @@ class Template:
         self._control.close()
         if self._process is not None:
             self._process.wait()
-            return
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+        else:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+        for slot in self._slots.values():
+            slot.close()
 
     def _ask(self, verb: int, key: int, descriptors: tuple[int, ...] = ()) -> None:
         request = REQUEST.pack(verb, key)

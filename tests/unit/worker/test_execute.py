@@ -386,4 +386,4 @@ def test_an_outcome_says_what_it_cost(bench):
 def test_a_slot_loads_nothing_heavy_for_plain_tasks():
     code = "import sys, burst_magic.worker.template, burst_magic.worker.child\nprint(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
-    assert not loaded & {"dill", "obstore", "asyncio", "random", "ctypes", "subprocess", "tempfile", "IPython", "boto3"}
+    assert not loaded & {"dill", "obstore", "asyncio", "random", "ctypes", "tempfile", "IPython", "boto3"}
