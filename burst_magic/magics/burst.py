@@ -91,7 +91,7 @@ def _burst_cell(line: str, cell: str) -> object:
         print(f"burst: {warning}", file=sys.stderr)
     session = DESK.keep(_submit(prepared))
     for name in () if session.description.fresh else prepared.capture.mutated:
-        print(f"burst: {name} takes long to load: what a task changes in it, later tasks of a slot see", file=sys.stderr)
+        print(f"burst: {name} is loaded once a slot: what a task changes in it, later tasks see", file=sys.stderr)
     if call.out:
         DESK.home[call.out] = session.results()
     _follow(session, call)

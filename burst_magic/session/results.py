@@ -139,15 +139,13 @@ class Results(Sequence[Any]):
         """(index, value) as tasks finish; failed ones as in ``collect``. Ends when nothing will come any more."""
         if errors not in ERRORS:
             raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
-        given: set[int] = set()
-        while len(given) < self._tasks:
-            self._wait_for(lambda: self._driver.covered > len(given))
-            fresh = [
-                task for start, stop, _ in self._driver.segments for task in range(start, stop) if task not in given
-            ]
-            over = self._driver.ended is not None and not fresh
-            for task in fresh if not over else [task for task in range(self._tasks) if task not in given]:
-                given.add(task)
+        given, count = bytearray(self._tasks), 0  # one byte a task: a million of them is a megabyte
+        while count < self._tasks:
+            self._wait_for(lambda: self._driver.covered > count)
+            fresh = [task for start, stop, _ in self._driver.segments for task in _zeros(given, start, stop)]
+            for task in fresh or _zeros(given, 0, self._tasks):  # nothing fresh: nothing will run any more
+                given[task] = 1
+                count += 1
                 try:
                     yield task, self._value(task)
                 except Exception as error:
@@ -234,3 +232,10 @@ class Results(Sequence[Any]):
         ]
         self._keep_all(parts)
         return iter(range(self._tasks))
+
+
+def _zeros(given: bytearray, start: int, stop: int) -> Iterator[int]:
+    at = given.find(0, start, stop)
+    while at != -1:
+        yield at
+        at = given.find(0, at + 1, stop)

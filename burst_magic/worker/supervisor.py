@@ -25,6 +25,7 @@ from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.courier import Courier
 from burst_magic.worker.job import JobFiles, Scratch
+from burst_magic.worker.mask import Mask
 from burst_magic.worker.slot import Died, JobCode, Packed, Ready, Slot, death_outcome
 from burst_magic.worker.template import Template
 
@@ -97,6 +98,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
         self._scratch = Scratch()
+        self._mask = Mask(manifest.setenv)
         self._machine = WorkerMachine(
             manifest=manifest,
             wid=birth.wid,
@@ -198,7 +200,11 @@ class Supervisor:
             since_wall = time.time() - (time.monotonic() - since)
             views.append(
                 SlotView(
-                    job=job, task=task, since=since_wall, memory_mb=state.slot.memory_mb(), output=state.slot.tail()
+                    job=job,
+                    task=task,
+                    since=since_wall,
+                    memory_mb=state.slot.memory_mb(),
+                    output=self._mask.text(state.slot.tail()),
                 )
             )
         return Heartbeat(
@@ -328,6 +334,7 @@ class Supervisor:
         work = self._slots[number].work
         if work is None or task != work.done or task >= work.stop:
             return False
+        record = self._mask.record(record)
         work.records.append(record)
         work.held += len(record)
         work.done += 1
