@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import OptionError
@@ -141,7 +142,7 @@ class Results(Sequence[Any]):
             raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
         given, count = bytearray(self._tasks), 0  # one byte a task: a million of them is a megabyte
         while count < self._tasks:
-            self._wait_for(lambda: self._driver.covered > count)
+            self._wait_for(partial(self._more_than, count))
             fresh = [task for start, stop, _ in self._driver.segments for task in _zeros(given, start, stop)]
             for task in fresh or _zeros(given, 0, self._tasks):  # nothing fresh: nothing will run any more
                 given[task] = 1
@@ -159,6 +160,9 @@ class Results(Sequence[Any]):
         """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
         parts = [part for part in self._driver.segments if part[2].failed]
         return tuple(outcome for outcome in self._reader.outcomes(parts) if outcome.failed)
+
+    def _more_than(self, count: int) -> bool:
+        return self._driver.covered > count
 
     # --- reading ------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from burst_magic.protocol.records import pack_outcome, unpack_outcome, value_in
+from burst_magic.protocol.records import pack_outcome, unpack_outcome
 
 _LEAST = 4  # characters: masking "1" or "yes" would hide more than it protects
 _STARS = "****"
@@ -32,9 +32,15 @@ class Mask:
         if not self._words:
             return record
         outcome = unpack_outcome(record)
-        texts = {name: getattr(outcome, name) for name in ("message", "traceback", "item", "output")}
-        masked = {name: self.text(text) for name, text in texts.items()}
-        if masked == texts:
+        masked = replace(
+            outcome,
+            message=self.text(outcome.message),
+            traceback=self.text(outcome.traceback),
+            item=self.text(outcome.item),
+            output=self.text(outcome.output),
+        )
+        if masked == outcome:
             return record
-        failed = value_in(memoryview(record)) is None
-        return pack_outcome(replace(outcome, **masked, value=b"" if failed else outcome.value))
+        if outcome.failed and masked.message != outcome.message:  # then the pickled exception holds it too
+            masked = replace(masked, value=b"")
+        return pack_outcome(masked)
