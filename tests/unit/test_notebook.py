@@ -44,9 +44,8 @@ def test_sessions_are_found_newest_last_wherever_their_cells_stand(tmp_path):
 
 
 def test_a_job_that_is_shown_twice_counts_once_at_its_last_place(tmp_path):
-    path = saved(
-        tmp_path / "a.ipynb", [output("s1", out="x", created=1.0)], [output("s2")], [output("s1", out="x", created=1.0)]
-    )
+    first, again = output("s1", out="x", created=1.0), output("s1", out="x", created=3.0)
+    path = saved(tmp_path / "a.ipynb", [first], [output("s2", created=2.0)], [again])
 
     assert sessions_of(path) == [Started("s2", "j1", "", 2), Started("s1", "j1", "x", 3)]
 

@@ -113,6 +113,7 @@ def test_between_two_frames_lies_the_interval(session, snapshot):
     assert slate.drawing.acquire(timeout=PATIENCE)
     for one in others:
         session.publish(one)
+    assert not slate.drawing.acquire(timeout=0.3)
     showing.stop(PATIENCE)
 
     assert slate.drawn == [first]
@@ -179,6 +180,7 @@ def test_another_job_of_the_session_is_not_drawn(session, snapshot, finished):
     showing = Showing(session, slate).start()
 
     session.publish(snapshot(jid="j2", ended="finished"))
+    assert not showing.join(0.3)
     session.publish(finished())
 
     assert showing.join(PATIENCE)
