@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from burst_magic.config import environment
 from burst_magic.errors import LaunchError
 from burst_magic.launchers.base import End, Handle, Start
 
@@ -41,7 +42,13 @@ class LocalLauncher:
         try:
             with path.open("ab") as log:
                 child = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, cwd="/"
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd="/",
+                    env={**environment(), "PYTHONHASHSEED": "0"},  # sets are in one order on every worker
                 )
         except OSError as error:
             raise LaunchError(f"a local worker could not be started: {error}", context=command[0]) from error

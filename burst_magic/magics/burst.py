@@ -98,6 +98,9 @@ def _burst_cell(line: str, cell: str) -> object:
     return None if call.out else session
 
 
+_PREAMBLE = ("import ", "from ", "#", "%", "!", "@")  # lines that do not tell what a cell is about
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
     """A cell that may be submitted: captured and planned, nothing stored yet."""
@@ -148,7 +151,8 @@ def _submit(prepared: _Prepared) -> Session:
     from burst_magic.session.submit import Labels, submit
 
     call = prepared.call
-    title = next((line.strip() for line in prepared.cell.splitlines() if line.strip()), "")
+    lines = [line.strip() for line in prepared.cell.splitlines() if line.strip()]
+    title = next((line for line in lines if not line.startswith(_PREAMBLE)), "".join(lines[:1]))
     labels = Labels(
         name=call.name,
         notebook=str(DESK.notebook or ""),

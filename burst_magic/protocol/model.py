@@ -164,6 +164,7 @@ class SlotView:
     since: float | None = None
     memory_mb: float = 0.0
     output: str = ""
+    printed_by: int | None = None  # the task that printed it: the running one, or the last that printed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,11 @@ def value_in(record: memoryview) -> memoryview | None:
     return record[_HEAD.size + text :] if kind == _VALUE else None
 
 
+def says_something(record: bytes) -> bool:
+    """Whether a packed outcome has texts: it printed or failed."""
+    return bool(_HEAD.unpack_from(record, 0)[6])
+
+
 def unpack_outcome(data: bytes | memoryview) -> Outcome:
     """One packed outcome."""
     task, kind, attempts, wall, cpu, peak, text_bytes, value_bytes = _HEAD.unpack_from(data, 0)

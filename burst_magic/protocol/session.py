@@ -307,7 +307,7 @@ class SessionMachine:
             eta=self._eta(done, total, wall),
             spend=int(spend(workers, wall)),
             waiting=self._why_waiting(now, workers, done),
-            tail=tuple((s.task, s.output) for w in workers for s in w.slots if s.task is not None and s.output),
+            tail=tuple((s.printed_by, s.output) for w in workers for s in w.slots if s.printed_by is not None),
         )
 
     def _views(self, wall: float) -> list[WorkerView]:

@@ -562,7 +562,8 @@ class WorkerMachine:
         elif not self._holds and not self._trying and now >= self._idle_since + self.manifest.idle:
             self._end(EndCause.IDLE, kill=False)
         else:
-            self._due(deadline if self._holds else min(deadline, self._idle_since + self.manifest.idle))
+            busy = self._holds or self._trying
+            self._due(deadline if busy else min(deadline, self._idle_since + self.manifest.idle))
         wanted = self._asked.wanted
         if wanted is not None and not self._ending and self._fleet.rank(self.wid) >= wanted:
             self._end(EndCause.SCALE, kill=False)
@@ -575,7 +576,8 @@ class WorkerMachine:
             self._ask(fx.Beat(key, self.wid, self._beats))
             if self._asked.wanted is not None:
                 self._ask(fx.List(self._keys.workers_folder))
-        self._due(self._beat_at)
+        if not self._beating:  # the answer wakes it
+            self._due(self._beat_at)
 
     def _look_at_control(self, now: float) -> None:
         if not self._listing_control and now >= self._control_at:
@@ -583,7 +585,8 @@ class WorkerMachine:
             self._control_at = now + (2 * self.manifest.floor if idle else self.manifest.interval)
             self._listing_control = True
             self._ask(fx.List(self._keys.control_folder))
-        self._due(self._control_at)
+        if not self._listing_control:  # the answer wakes it
+            self._due(self._control_at)
 
     def _say_gone(self, now: float) -> None:
         if self._holds or self._trying or self._leaving:

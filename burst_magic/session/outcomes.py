@@ -161,13 +161,13 @@ def not_run(task: int, reason: str) -> NotRun:
 
 
 def distinct(failures: Iterable[Outcome]) -> tuple[tuple[int, str], ...]:
-    """Failures that say the same, counted: most frequent first."""
-    counts = Counter(_headline(outcome) for outcome in failures)
-    return tuple((number, text) for text, number in counts.most_common())
-
-
-def _headline(outcome: Outcome) -> str:
-    """``KeyError: 'x' at line 4``: the error and the cell's own line that raised it."""
-    lines = _LINE.findall(outcome.traceback)
-    where = f" at line {lines[-1]}" if lines else ""
-    return f"{outcome.error}: {outcome.message.splitlines()[0] if outcome.message else ''}{where}"
+    """Failures of one type at one line of the cell, counted, in the words of the first: most frequent first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    firsts: dict[tuple[str, str], str] = {}
+    for outcome in failures:
+        lines = _LINE.findall(outcome.traceback)
+        kind = (outcome.error, lines[-1] if lines else outcome.message)
+        counts[kind] += 1
+        message = outcome.message.splitlines()[0] if outcome.message else ""
+        firsts.setdefault(kind, f"{outcome.error}: {message}" + (f" at line {lines[-1]}" if lines else ""))
+    return tuple((number, firsts[kind]) for kind, number in counts.most_common())

@@ -14,16 +14,17 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from burst_magic.errors import BurstError
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.model import ClaimKey, EndCause, Heartbeat, Job, Manifest, Outcome, OutcomeKind, SlotView
-from burst_magic.protocol.records import pack_outcome
+from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.courier import Courier
+from burst_magic.worker.courier import Broken, Courier
 from burst_magic.worker.job import JobFiles, Scratch
 from burst_magic.worker.mask import Mask
 from burst_magic.worker.slot import Died, JobCode, Packed, Ready, Slot, death_outcome
@@ -31,7 +32,9 @@ from burst_magic.worker.template import Template
 
 _LOG = logging.getLogger(__name__)
 _COALESCE = 0.002  # seconds: outcomes of tiny tasks are read together, not one wake-up each
+_LIVE = 4096  # characters of output that a heartbeat carries for each slot
 _AHEAD = 2  # items blocks kept ready for a slot
+_STILLBORN = 20  # deaths in a row without a word; tasks that end their process are told apart by what they did
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 
 
@@ -70,6 +73,7 @@ class _SlotState:
     loaded: set[str] = field(default_factory=set)
     ending: str = ""  # "", "drain", "kill"
     overdue: bool = False  # killed for its time limit
+    heard: bytes = b""  # the last outcome that came with output
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class Supervisor:
         self._files: dict[str, JobFiles] = {}
         self._files_lock = threading.Lock()
         self._exit: EndCause | None = None
+        self._stillborn = 0
         self._tick = min(_TICK, max(0.01, manifest.floor / 2))
 
     # --- the loop ----------------------------------------------------------------------------------------
@@ -194,19 +199,12 @@ class Supervisor:
         for state in self._slots.values():
             running = state.slot.now_running()
             if running is None:
-                views.append(SlotView())
+                views.append(SlotView(**self._said(state, None)))
                 continue
             job, task, since = running
             since_wall = time.time() - (time.monotonic() - since)
-            views.append(
-                SlotView(
-                    job=job,
-                    task=task,
-                    since=since_wall,
-                    memory_mb=state.slot.memory_mb(),
-                    output=self._mask.text(state.slot.tail()),
-                )
-            )
+            memory = state.slot.memory_mb()
+            views.append(SlotView(job=job, task=task, since=since_wall, memory_mb=memory, **self._said(state, task)))
         return Heartbeat(
             worker=effect.worker,
             number=effect.number,
@@ -215,6 +213,14 @@ class Supervisor:
             handle=self._birth.handle,
             slots=tuple(views),
         )
+
+    def _said(self, state: _SlotState, task: int | None) -> dict[str, Any]:
+        """The live output of a slot: the running task's, or while it is silent the last that was heard."""
+        output = self._mask.text(state.slot.tail()) if task is not None else ""
+        if not output and state.heard:
+            last = unpack_outcome(state.heard)
+            task, output = last.task, last.output[-_LIVE:]
+        return {"output": output, "printed_by": task} if output else {}
 
     # --- running -----------------------------------------------------------------------------------------
 
@@ -335,6 +341,8 @@ class Supervisor:
         if work is None or task != work.done or task >= work.stop:
             return False
         record = self._mask.record(record)
+        if says_something(record):
+            self._slots[number].heard = record
         work.records.append(record)
         work.held += len(record)
         work.done += 1
@@ -382,6 +390,8 @@ class Supervisor:
             state.slot.stop_at(state.work.job, 0)
 
     def _watch_slots(self, now: float) -> None:
+        if self._template.lost():
+            raise Broken("the process that starts slots has died")
         for state in self._slots.values():
             overdue = state.slot.overdue(now)
             if overdue is not None and not state.overdue:
@@ -398,6 +408,7 @@ class Supervisor:
 
     def _slot_ready(self, number: int) -> None:
         """It has done all that it was asked."""
+        self._stillborn = 0
         state = self._slots[number]
         if state.ending == "drain":
             self._tell_stopped(number)
@@ -408,6 +419,9 @@ class Supervisor:
 
     def _slot_died(self, number: int, died: Died) -> None:
         """The task that ran has an outcome; the rest of the range goes on in a new child."""
+        self._stillborn += 1
+        if self._stillborn > _STILLBORN:
+            raise Broken(f"slots end before they can take work: {died}")
         state = self._slots[number]
         self._selector.unregister(state.slot.fileno())
         state.slot.close()
