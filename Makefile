@@ -7,6 +7,7 @@
 PYTHON ?= python3
 PYTEST_FLAGS ?=
 N ?= 200
+FROM ?= 0
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +23,7 @@ help:
 	@echo 'make check     lint, types, layers, unit tests, a quick simulation: under a minute'
 	@echo 'make format    let ruff format and fix what it can'
 	@echo 'make versions  unit tests and quickstart on the oldest and newest other Python found'
-	@echo 'make sim       N=200 more seeded worlds'
+	@echo 'make sim       N=200 FROM=0: more seeded worlds'
 	@echo 'make bench     the figures, beside the peers'
 	@echo 'make lab       JupyterLab on the executed quickstart'
 	@echo 'make docs      docs/reference.md anew from the tables of options and settings'
@@ -88,6 +89,9 @@ format: $(STAMPS)/dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+sim: $(STAMPS)/dev
+	@$(BIN)/python tests/worlds.py $(FROM) $(N)
+
 versions: $(STAMPS)/dev
 	@$(BIN)/python tests/versions.py
 
@@ -99,7 +103,7 @@ build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
 
 # With the demo's own directories, so that the notebook finds its sessions again.
 lab: $(STAMPS)/lab build/quickstart.ipynb
-	@BURST_CONFIG_DIR=build/demo/config BURST_DATA_DIR=build/demo/data $(BIN)/jupyter lab build/quickstart.ipynb
+	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' $(BIN)/jupyter lab build/quickstart.ipynb
 
 docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py
