@@ -149,6 +149,7 @@ def _values(pairs: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str],
 
 def _submit(prepared: _Prepared) -> Session:
     from burst_magic.session.submit import Labels, submit
+    from burst_magic.ui.text import Upload
 
     call = prepared.call
     lines = [line.strip() for line in prepared.cell.splitlines() if line.strip()]
@@ -162,7 +163,13 @@ def _submit(prepared: _Prepared) -> Session:
         setenv=prepared.setenv,
     )
     into = DESK.find(call.session, prepared.settings) if call.session else None
-    return submit(prepared.capture, prepared.plan, prepared.settings, home=DESK.home, labels=labels, into=into)
+    bar = Upload(prepared.plan.tasks)
+    try:
+        return submit(
+            prepared.capture, prepared.plan, prepared.settings, home=DESK.home, labels=labels, into=into, progress=bar
+        )
+    finally:
+        bar.close()
 
 
 def _follow(session: Session, call: calls.BurstCall) -> None:

@@ -139,6 +139,9 @@ def clock(at: float) -> str:
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+_PATIENCE = 0.5  # seconds before an upload is worth a bar
+
+
 class Bar:
     """A tqdm bar that draws Snapshots: for terminals, and for notebooks that are executed without a browser.
 
@@ -178,6 +181,32 @@ class Bar:
         bar.n = shown.done
         bar.bar_format = f"{_plain(shown.progress):>5} |{{bar:24}}| {_braces(bar_text(shown))}"
         return bar
+
+
+class Upload:
+    """A bar for items that are being uploaded; a short upload shows none.
+
+    Args:
+        total: how many there are, None for a generator.
+        stream: where to draw; stderr unless told.
+    """
+
+    def __init__(self, total: int | None, stream: TextIO | None = None) -> None:
+        self._total, self._stream = total, sys.stderr if stream is None else stream
+        self._bar: tqdm[Any] | None = None
+
+    def __call__(self, count: int) -> None:
+        """So many items are on their way."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, desc="uploading items", file=self._stream, leave=False, delay=_PATIENCE)
+        self._bar.update(count - self._bar.n)
+
+    def close(self) -> None:
+        """The job stands, or it does not."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def bar_text(shown: PanelModel) -> str:
