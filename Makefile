@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 PYTEST_FLAGS ?=
+LAB_FLAGS ?=
 N ?= 200
 FROM ?= 0
 
@@ -103,7 +104,7 @@ build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
 
 # With the demo's own directories, so that the notebook finds its sessions again.
 lab: $(STAMPS)/lab build/quickstart.ipynb
-	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' $(BIN)/jupyter lab build/quickstart.ipynb
+	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' $(BIN)/jupyter lab $(LAB_FLAGS) build/quickstart.ipynb
 
 docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py
