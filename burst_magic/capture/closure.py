@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import re
 import time
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.capture.sensitive import attributes_of
 from burst_magic.errors import CaptureError
 from burst_magic.payload.notes import importable
 from burst_magic.payload.pack import Packing
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 SEARCH_SECONDS = 5.0  # looking for the part that cannot travel: long enough for a few thousand objects
 SEARCH_DEPTH = 20
+
+_Cached = type(functools.lru_cache(len))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +54,7 @@ def kind_of(value: object) -> str:
         return "module"
     if isinstance(value, type):
         return "class"
-    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)) or hasattr(value, "cache_parameters"):
+    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType, _Cached)):
         return "function"
     return "value"
 
@@ -102,8 +108,9 @@ def _refusal(name: str, value: object, error: Exception, home: Mapping[str, obje
 def reason_of(error: Exception) -> str:
     """One line: pickle's words, or the type and text of what a ``__reduce__`` raised."""
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if isinstance(error, TypeError) and text.startswith("cannot pickle"):
-        return text
+    known = re.match(r"cannot pickle '(?:[\w.]*\.)?(\w+)' (?:object|instances)", text)  # wording differs by version
+    if known:
+        return f"cannot pickle {known[1]!r} object"
     if isinstance(error, RecursionError):
         return "it is nested too deeply to be pickled"
     return f"cannot be pickled: {type(error).__name__}: {text}"
@@ -111,6 +118,8 @@ def reason_of(error: Exception) -> str:
 
 def find_culprit(name: str, value: object, error: Exception, home: Mapping[str, object]) -> tuple[str, str]:
     """The innermost part that cannot be packed by itself, as a path such as ``cfg.client._sock``, and the reason."""
+    if isinstance(error, RecursionError):  # it is the whole that is too deep
+        return name, reason_of(error)
     until = time.monotonic() + SEARCH_SECONDS
     path, seen = name, {id(value)}
     for _ in range(SEARCH_DEPTH):
@@ -173,14 +182,14 @@ def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, object]]:
-    state = getattr(value, "__dict__", None)
-    if state is not None:
-        yield from ((f".{name}", part) for name, part in list(state.items()) if isinstance(name, str))
+    yield from ((f".{name}", part) for name, part in attributes_of(value).items())
     for kind in type(value).__mro__:
         slots = vars(kind).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            if name not in {"__dict__", "__weakref__"} and hasattr(value, name):
-                yield f".{name}", getattr(value, name)
+            descriptor = vars(kind).get(name)
+            if isinstance(descriptor, types.MemberDescriptorType):
+                with contextlib.suppress(AttributeError):  # not set
+                    yield f".{name}", descriptor.__get__(value)
 
 
 def _short(value: object) -> str:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from burst_magic.capture.names import targets
+from burst_magic.capture.bindings import targets
 from burst_magic.errors import CaptureError
 
 _WAY_OUT = "an expression such as range(10), or 'x in xs' as in a for loop"

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
+from typing import Any
 
-# Set by the interpreter in every module.
-IMPLICIT = frozenset({"__name__", "__builtins__", "__doc__", "__file__", "__spec__", "__loader__", "__package__",
-                      "__annotations__", "__debug__", "__class__", "__module__", "__qualname__"})  # fmt: skip
+from burst_magic.capture.bindings import bindings, captures, leaves, outer_names, parameters, targets, type_parameters
 
+# Set by the interpreter in every module, function or class.
+IMPLICIT = frozenset({
+    "__name__", "__builtins__", "__doc__", "__file__", "__spec__", "__loader__", "__package__", "__annotations__",
+    "__debug__", "__class__", "__module__", "__qualname__",
+})  # fmt: skip
 # Methods that change their object in place, of the types that people keep in notebooks.
-CHANGING = frozenset({"append", "extend", "insert", "update", "add", "pop", "popitem", "popleft", "appendleft", "remove",
-                      "discard", "clear", "setdefault", "sort", "reverse", "fill", "fit", "partial_fit"})  # fmt: skip
-
-_Function = (ast.FunctionDef, ast.AsyncFunctionDef)
-_Comprehension = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+CHANGING = frozenset({
+    "append", "extend", "insert", "update", "add", "pop", "popitem", "popleft", "appendleft", "remove", "discard",
+    "clear", "setdefault", "sort", "reverse", "fill", "fit", "partial_fit",
+})  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,48 +59,6 @@ def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset()) -> Cell
     _Visitor(found, set(bound)).run(tree)
     found.has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
     return found
-
-
-def targets(node: ast.AST) -> set[str]:
-    """Names that an assignment target binds."""
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-
-
-def bindings(body: list[ast.stmt]) -> set[str]:
-    """Names that these statements bind in their own scope."""
-    names: set[str] = set()
-    stack: list[ast.AST] = list(body)
-    while stack:
-        node = stack.pop()
-        names |= _bound_here(node)
-        stack.extend(_same_scope(node))
-    return names
-
-
-def _bound_here(node: ast.AST) -> set[str]:
-    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-        return {node.id}
-    if isinstance(node, (*_Function, ast.ClassDef)):
-        return {node.name}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
-    if isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)):
-        return {node.name} if node.name else set()
-    if isinstance(node, ast.MatchMapping):
-        return {node.rest} if node.rest else set()
-    if type(node).__name__ == "TypeAlias":  # 3.12
-        return targets(node.name)  # type: ignore[attr-defined]
-    return set()
-
-
-def _same_scope(node: ast.AST) -> list[ast.AST]:
-    """Children whose bindings fall into the same scope. A walrus in a comprehension binds outside of it."""
-    if isinstance(node, (*_Function, ast.ClassDef, ast.Lambda)):
-        return list(getattr(node, "decorator_list", ()))
-    if isinstance(node, _Comprehension):
-        inner = [part for part in ast.walk(node) if isinstance(part, ast.NamedExpr)]
-        return [part.target for part in inner]
-    return list(ast.iter_child_nodes(node))
 
 
 @dataclass(slots=True)
@@ -252,7 +213,7 @@ class _Visitor(ast.NodeVisitor):
             self.definite = set(before)
             for node in way:
                 self.visit(node)
-            if not _leaves(way):
+            if not leaves(way):
                 ends.append(self.definite)
         self.definite = set.intersection(*ends) if ends else before
 
@@ -287,7 +248,7 @@ class _Visitor(ast.NodeVisitor):
             self._bind({handler.name} if handler.name else set())
             for inner in handler.body:
                 self.visit(inner)
-            if not _leaves(handler.body):
+            if not leaves(handler.body):
                 ends.append(self.definite - {handler.name or ""})
         self.definite = set.intersection(*ends)
         for inner in node.finalbody:
@@ -300,7 +261,7 @@ class _Visitor(ast.NodeVisitor):
         before = set(self.definite)
         for case in node.cases:
             self.definite = set(before)
-            self._bind(_captures(case.pattern))
+            self._bind(captures(case.pattern))
             self.generic_visit(case)
         self.definite = before
 
@@ -309,25 +270,27 @@ class _Visitor(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for part in (*node.decorator_list, *node.args.defaults, *(item for item in node.args.kw_defaults if item)):
             self.visit(part)
-        parameters = _parameters(node.args)
-        generic = _type_parameters(node)
+        arguments = parameters(node.args)
+        generic = type_parameters(node)
+        self._bounds(node, generic)
         if self.evaluated:
             self.scopes.append(_Scope(generic))
-            for annotation in (*(argument.annotation for argument in parameters), node.returns):
+            for annotation in (*(argument.annotation for argument in arguments), node.returns):
                 if annotation is not None:
                     self.visit(annotation)
             self.scopes.pop()
-        names = {argument.arg for argument in parameters} | bindings(node.body) | generic
-        outer = _outer(node.body)
+        names = {argument.arg for argument in arguments} | bindings(node.body) | generic
+        outer = outer_names(node.body)
         self._function(node, _Scope(names - outer, outer))
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        generic = _type_parameters(node)
+        generic = type_parameters(node)
         for part in node.decorator_list:
             self.visit(part)
         self.scopes.append(_Scope(generic))
+        self._bounds(node, generic)
         for part in (*node.bases, *(keyword.value for keyword in node.keywords)):
             self.visit(part)
         outermost = self.deferred is None and self.methods is None
@@ -344,6 +307,21 @@ class _Visitor(ast.NodeVisitor):
         if outermost:
             reads, self.methods = self.methods or [], None
             self._wait(node.name, reads, run_now=bool(node.decorator_list))
+
+    def visit_TypeAlias(self, node: Any) -> None:  # 3.12
+        generic = type_parameters(node)
+        self._bounds(node, generic)
+        self.scopes.append(_Scope(generic))
+        self.visit(node.value)
+        self.scopes.pop()
+        self.visit(node.name)
+
+    def _bounds(self, node: ast.AST, generic: set[str]) -> None:
+        """Bounds and defaults in the brackets of ``def f[T: bound]``."""
+        self.scopes.append(_Scope(generic))
+        for part in getattr(node, "type_params", ()):
+            self.generic_visit(part)
+        self.scopes.pop()
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> None:
         """A body that runs later: what it reads waits until the name, or its class's name, is mentioned."""
@@ -371,7 +349,7 @@ class _Visitor(ast.NodeVisitor):
     def visit_Lambda(self, node: ast.Lambda) -> None:
         for part in (*node.args.defaults, *(item for item in node.args.kw_defaults if item)):
             self.visit(part)
-        self.scopes.append(_Scope({argument.arg for argument in _parameters(node.args)}))
+        self.scopes.append(_Scope({argument.arg for argument in parameters(node.args)}))
         self.visit(node.body)
         self.scopes.pop()
 
@@ -389,33 +367,3 @@ class _Visitor(ast.NodeVisitor):
         self._bind(walrus)
 
     visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension  # noqa: N815
-
-
-def _leaves(body: list[ast.stmt]) -> bool:
-    return bool(body) and isinstance(body[-1], (ast.Raise, ast.Return, ast.Continue, ast.Break))
-
-
-def _captures(pattern: ast.AST) -> set[str]:
-    return set().union(*(_bound_here(part) for part in ast.walk(pattern)))
-
-
-def _parameters(arguments: ast.arguments) -> list[ast.arg]:
-    rest = [item for item in (arguments.vararg, arguments.kwarg) if item is not None]
-    return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *rest]
-
-
-def _type_parameters(node: ast.AST) -> set[str]:
-    return {part.name for part in getattr(node, "type_params", ())}  # 3.12
-
-
-def _outer(body: list[ast.stmt]) -> set[str]:
-    """Names declared global in a function's own body."""
-    names: set[str] = set()
-    stack: list[ast.AST] = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, ast.Global):
-            names.update(node.names)
-        if not isinstance(node, (*_Function, ast.ClassDef, ast.Lambda)):
-            stack.extend(ast.iter_child_nodes(node))
-    return names

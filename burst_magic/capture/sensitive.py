@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 _NAME = re.compile(
@@ -63,15 +64,22 @@ def _is_secret(key: str, value: object) -> bool:
     return len(value) >= _SHORTEST and not re.search(r"\s", value.strip()) and bool(_NAME.search(key))
 
 
+def attributes_of(value: object) -> dict[str, object]:
+    """An object's own attributes, without asking it."""
+    try:
+        state = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return {name: part for name, part in state.items() if isinstance(name, str)} if isinstance(state, Mapping) else {}
+
+
 def _parts(value: Any) -> Iterator[tuple[str, str, object]]:
     if isinstance(value, dict):
-        yield from ((f"[{key!r}]" if isinstance(key, str) else "[...]", str(key), part)
-                    for key, part in list(value.items())[:_NODES])  # fmt: skip
+        for key, part in islice(value.items(), _NODES):
+            yield f"[{key!r}]" if isinstance(key, str) else "[...]", key if isinstance(key, str) else "", part
     elif isinstance(value, (list, tuple, set, frozenset)):
-        yield from ((f"[{index}]", "", part) for index, part in enumerate(list(value)[:_NODES]))
+        yield from ((f"[{index}]", "", part) for index, part in enumerate(islice(value, _NODES)))
     elif isinstance(value, types.FunctionType):
         yield from ((" (a constant in it)", "", part) for part in value.__code__.co_consts)
     elif not isinstance(value, (type, types.ModuleType)):
-        state = getattr(value, "__dict__", None)
-        if isinstance(state, dict):
-            yield from ((f".{key}", str(key), part) for key, part in list(state.items())[:_NODES])
+        yield from ((f".{name}", name, part) for name, part in islice(attributes_of(value).items(), _NODES))

@@ -4,11 +4,12 @@
     pack_value / unpack_value   one item or one result
     Envelope                    what a job's ``payload`` object holds: a header and the stream
 
-Design: docs/decisions/capture.md.
+Design: docs/decisions/0003-capture.md.
 """
 
 from burst_magic.payload.envelope import Envelope
-from burst_magic.payload.pack import OUT_OF_BAND, Packed, pack, pack_value
+from burst_magic.payload.notes import OUT_OF_BAND
+from burst_magic.payload.pack import Packed, pack, pack_value
 from burst_magic.payload.unpack import unpack, unpack_value
 
 __all__ = ["OUT_OF_BAND", "Envelope", "Packed", "pack", "pack_value", "unpack", "unpack_value"]

@@ -18,6 +18,9 @@ from burst_magic.payload.notes import Mode, Packer, importable
 from burst_magic.payload.reducers import by_name, path_in
 
 Reduction = Any
+# The importable class that makes it, its metaclass, name, bases, first contents, id.
+Head = tuple[Any, Any, str, tuple[type, ...], dict[str, Any], str]
+Members = tuple[tuple[str, tuple[object, ...], object], ...]  # name, arguments of the mixed-in type, value
 
 _PROCESS = uuid.uuid4().hex
 
@@ -30,27 +33,28 @@ _OF_MEMBERS = frozenset({"_member_names_", "_member_map_", "_member_type_", "_va
                          "_singles_mask_", "_all_bits_", "_inverted_", "__new__"})  # fmt: skip
 _OF_A_MEMBER = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"})
 
-_TYPES = {value: name for name, value in vars(types).items() if isinstance(value, type)}
-_SINGLE = (type(None), type(...), type(NotImplemented))  # pickle has ways of its own for these
+# By identity: a metaclass may define __eq__ and __hash__.
+_TYPES = {id(value): name for name, value in vars(types).items() if isinstance(value, type)}
+_SINGLE = {id(type(value)) for value in (None, ..., NotImplemented)}  # pickle has ways of its own for these
 
 
 def reduce_class(packer: Packer, cls: type) -> Reduction:
     """By import, by name, or by value."""
-    if cls in _SINGLE:
+    if id(cls) in _SINGLE:
         return NotImplemented
     if importable(cls):
         packer.notes.module(cls.__module__)
         return NotImplemented
-    if cls in _TYPES:
-        return getattr, (types, _TYPES[cls])
+    if id(cls) in _TYPES:
+        return getattr, (types, _TYPES[id(cls)])
     reference = by_name(packer, cls)
     if reference is not None:
         return reference
     maker = next(meta for meta in type.mro(type(cls)) if importable(meta))
     head = (maker, type(cls), cls.__name__, cls.__bases__, _body(cls), _identity(packer, cls))
     if isinstance(cls, EnumMeta):
-        return rebuild_enum, (*head, _members(cls)), _enum_state(cls), None, None, fill_enum
-    return rebuild_class, head, _state(cls), None, None, fill_class
+        return rebuild_enum, (head, _members(cls)), _enum_state(cls), None, None, fill_enum
+    return rebuild_class, (head,), _state(cls), None, None, fill_class
 
 
 def _identity(packer: Packer, cls: type) -> str:
@@ -77,18 +81,15 @@ def _state(cls: type) -> dict[str, Any]:
     return state
 
 
-def rebuild_class(
-    maker: type, meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any], ident: str
-) -> type:
+def rebuild_class(head: Head) -> type:
     """First step: the class without its contents, or the one that this process knows already."""
+    maker, meta, name, bases, body, ident = head
     known = rebuild.tracker.find(ident) if ident else None
     if known is not None:
         return known
     with _Quiet(bases):
         try:
-            cls: type = (
-                maker.__new__(maker, name, bases, body) if maker is meta else maker.__new__(meta, name, bases, body)
-            )
+            cls: type = maker.__new__(meta, name, bases, body)
         except TypeError:  # a metaclass of a library that wants more than it gets, such as TypedDict's
             cls = type.__new__(meta, name, bases, body)
     rebuild.tracker.loaded(ident, cls)
@@ -124,8 +125,8 @@ def fill_class(cls: type, state: dict[str, Any]) -> None:
         cls.register(other)  # type: ignore[attr-defined] # only an ABC has any
 
 
-def _members(cls: Any) -> tuple[tuple[str, tuple[object, ...], object], ...]:
-    """(name, arguments of the mixed-in type, value) of each member, aliases included."""
+def _members(cls: Any) -> Members:
+    """Each member, aliases included."""
     kind = cls._member_type_
     return tuple((name, _base_arguments(kind, member), member._value_) for name, member in cls.__members__.items())
 
@@ -154,11 +155,9 @@ def _enum_state(cls: Any) -> dict[str, Any]:
     return state
 
 
-def rebuild_enum(
-    maker: Any, meta: Any, name: str, bases: tuple[type, ...], body: dict[str, Any], ident: str,
-    members: tuple[tuple[str, tuple[object, ...], object], ...],
-) -> type:  # fmt: skip
-    """First step: the class with its members, made from their finished values: no ``__new__`` of the user runs again."""
+def rebuild_enum(head: Head, members: Members) -> type:
+    """First step: the class with its members, from their finished values: no ``__new__`` of the user runs again."""
+    maker, meta, name, bases, body, ident = head
     known = rebuild.tracker.find(ident) if ident else None
     if known is not None:
         return known

@@ -16,6 +16,7 @@ PROTOCOL = 5
 # The notebook's own machinery: it means nothing on a worker.
 OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
 
+
 class Mode(Enum):
     """What is being packed decides what may be named instead of sent."""
 
@@ -67,19 +68,23 @@ class Packer(Protocol):
         """The notebook's names that are needed and not yet under way, with all that they mention."""
 
 
+def find_module(name: str) -> types.ModuleType | None:
+    """A module that others can import too; not one that was made by hand, nor the notebook."""
+    module = sys.modules.get(name)
+    if module is None or name == "__main__":
+        return None
+    return None if getattr(module, "__spec__", None) is None and name not in sys.builtin_module_names else module
+
+
 def importable(obj: Any) -> bool:
     """True when a module other than the notebook has this very object under its qualified name."""
     name = getattr(obj, "__module__", None)
-    if not isinstance(name, str) or name == "__main__":
-        return False
-    found: Any = sys.modules.get(name)
+    found: Any = find_module(name) if isinstance(name, str) else None
     if found is None:
         return False
-    path: str = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
-    for part in path.split("."):
+    path = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
+    for part in str(path).split("."):
         found = getattr(found, part, None)
         if found is None:
             return False
     return found is obj
-
-

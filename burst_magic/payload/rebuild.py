@@ -40,7 +40,8 @@ class Tracker:
     """
 
     def __init__(self) -> None:
-        self._ids: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
+        # By identity: a metaclass may define __eq__ and __hash__.
+        self._ids: dict[int, tuple[weakref.ref[type], str]] = {}
         self._own: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
         self._copies: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
         self._lock = threading.Lock()
@@ -48,21 +49,27 @@ class Tracker:
     def id_of(self, cls: type, new: Callable[[], str]) -> str:
         """The id of a class; `new` gives one to a class that has none."""
         with self._lock:
-            known = self._ids.get(cls)
-            if known is None:
-                known = self._ids[cls] = new()
+            reference, known = self._ids.get(id(cls), (None, ""))
+            if reference is None or reference() is not cls:
+                known = new()
+                self._note(cls, known)
                 self._own[known] = cls
             return known
 
     def find(self, ident: str) -> type | None:
         """The class of this id, if this process has it."""
-        return self._own.get(ident) or self._copies.get(ident)
+        own = self._own.get(ident)
+        return self._copies.get(ident) if own is None else own
 
     def loaded(self, ident: str, cls: type) -> None:
         """Remember a copy, unless the class is this process's own."""
         if ident and ident not in self._own:
-            self._ids[cls] = ident
+            self._note(cls, ident)
             self._copies[ident] = cls
+
+    def _note(self, cls: type, ident: str) -> None:
+        key = id(cls)
+        self._ids[key] = (weakref.ref(cls, lambda _: self._ids.pop(key, None)), ident)
 
 
 tracker = Tracker()

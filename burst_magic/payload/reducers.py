@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, importable
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, find_module, importable
 from burst_magic.payload.walk import belongs
 
 if TYPE_CHECKING:
@@ -108,13 +108,14 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
     packer.notes.words |= of_code(obj.__code__).words
     packer.notes.modules |= of_code(obj.__code__).imports
     if belongs(obj, packer.home):
+        packer.notes.files.add(obj.__code__.co_filename)
         if packer.mode is Mode.NAMESPACE:
             return None, packer.claim(dict.fromkeys(sorted(names - OMITTED), obj.__name__))
         if packer.mode is Mode.ITEM:
             packer.notes.sent |= names & packer.home.keys()
             return None, {}
     else:
-        module = sys.modules.get(str(obj.__globals__.get("__name__")))
+        module = find_module(str(obj.__globals__.get("__name__")))
         if module is not None and vars(module) is obj.__globals__:
             packer.notes.module(module.__name__)
             return module.__name__, {}
@@ -154,9 +155,7 @@ def reduce_cell(packer: Packer, obj: types.CellType) -> Reduction:
 def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
     """By import, with the submodules that the code reaches through it; one that was made by hand by value."""
     name = obj.__name__
-    if sys.modules.get(name) is not obj or (
-        getattr(obj, "__spec__", None) is None and name not in sys.builtin_module_names
-    ):
+    if find_module(name) is not obj:
         state = {key: value for key, value in vars(obj).items() if not (key.startswith("__") and key.endswith("__"))}
         return rebuild.plain_module, (name,), state, None, None, rebuild.fill_module
     packer.notes.module(name)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.payload.mentions import of_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Names in breadth-first order -> who needs them; words, modules and files of their code; names left out -> user."""
+    """Names in breadth-first order -> who needs them; words, modules and files of their code; what is left out."""
 
     names: dict[str, str]
     words: set[str]
@@ -96,21 +96,20 @@ def _inside_function(function: types.FunctionType) -> list[object]:
 
 
 def _inside(value: Any) -> tuple[object, ...]:
-    if isinstance(value, (staticmethod, classmethod, types.MethodType)):
-        return (value.__func__,)
-    if isinstance(value, property):
-        return (value.fget, value.fset, value.fdel)
-    if isinstance(value, functools.partial):
-        return (value.func, *value.args, *value.keywords.values())
-    if isinstance(value, (functools.cached_property, functools.partialmethod, functools.singledispatchmethod)):
-        return (value.func,)
-    if type(value) is type(_cached):
-        return (value.__wrapped__,)
-    if type(value).__module__ == "__main__":
-        return (type(value),)
-    return ()
+    look = _LOOK.get(type(value))
+    if look is not None:
+        return look(value)
+    return (type(value),) if type(value).__module__ == "__main__" else ()
 
 
-@functools.lru_cache
-def _cached() -> None:
-    """Only its type is of interest."""
+def _wrapped(value: Any) -> tuple[object, ...]:
+    return (value.func,)
+
+
+_LOOK: dict[type, Callable[[Any], tuple[object, ...]]] = {
+    **dict.fromkeys((staticmethod, classmethod, types.MethodType), lambda value: (value.__func__,)),
+    **dict.fromkeys((functools.cached_property, functools.partialmethod, functools.singledispatchmethod), _wrapped),
+    property: lambda value: (value.fget, value.fset, value.fdel),
+    functools.partial: lambda value: (value.func, *value.args, *value.keywords.values()),
+    type(functools.lru_cache(len)): lambda value: (value.__wrapped__,),
+}

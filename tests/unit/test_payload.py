@@ -104,7 +104,7 @@ def test_errors_of_the_package_travel_whole():
 
 
 def test_what_cannot_be_packed_is_named():
-    with pytest.raises(CaptureError, match="^gen: cannot pickle 'generator' object"):
+    with pytest.raises(CaptureError, match=r"^gen: cannot pickle 'generator' object"):
         pack({"a": 1, "gen": (i for i in [1])}, home={})
 
 

@@ -223,3 +223,82 @@ def test_burst_map_takes_any_function(notebook):
     assert notebook.call(notebook["g"], iter([1, 2])) == [-1, 0]
     assert notebook.call(len, ["abc"]) == [3]
     assert notebook.call(str.upper, ["abc"]) == ["ABC"]
+
+
+def test_functions_of_a_module_made_by_hand_travel_by_value(notebook):
+    notebook.run(
+        "import sys, types\n"
+        "made = types.ModuleType('made_by_hand')\nsys.modules['made_by_hand'] = made\n"
+        "exec('k = 4\\ndef f(): return k', vars(made))\n"
+        "f = made.f"
+    )
+    try:
+        assert notebook.burst("f(), made.k") == (4, 4)
+    finally:
+        notebook.run("del sys.modules['made_by_hand']")
+
+
+def test_objects_that_answer_every_question_with_an_error_travel(notebook):
+    notebook.run(
+        "class Grumpy:\n"
+        "    def __eq__(self, other): raise ValueError\n"
+        "    def __hash__(self): raise TypeError\n"
+        "    def __bool__(self): raise ValueError\n"
+        "    def __getattr__(self, name): raise (AttributeError if name[:2] == '__' else RuntimeError)(name)\n"
+        "class Same(type):\n"
+        "    def __eq__(cls, other): return True\n"
+        "    def __hash__(cls): return 1\n"
+        "def make():\n"
+        "    class A(metaclass=Same): n = 1\n"
+        "    class B(metaclass=Same): n = 2\n"
+        "    return A, B\n"
+        "g = Grumpy()\nA, B = make()"
+    )
+    assert notebook.burst("type(g).__name__, A.n, B.n") == ("Grumpy", 1, 2)
+    one, two = notebook.burst("A(), B()")
+    assert (type(one) is notebook["A"], type(two) is notebook["B"]) == (True, True)
+
+
+def test_the_text_of_the_cells_whose_functions_travel_is_known(notebook):
+    notebook.run("def f(): return 1\ntable = [lambda: 2]")
+    assert dict(notebook.capture("f(), table").sources) == {
+        "<ipython-input-1>": "def f(): return 1\ntable = [lambda: 2]"
+    }
+
+
+def test_threads_pack_and_unpack_at_once(notebook):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from burst_magic.payload import unpack
+
+    notebook.run("k = 1\ndef f(): return k")
+    packed = notebook.capture("f()").packed
+
+    def load(n):
+        home = {"__name__": "__main__"}
+        unpack(packed.stream, home=home)
+        home["k"] = n
+        return home["f"]()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(load, range(200))) == list(range(200))
+
+
+def test_a_cell_in_a_real_shell_is_captured_with_its_transform(notebook, worker):
+    """IPython's own namespace and transform, as the magic hands them over."""
+    import sys
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    before = sys.modules["__main__"]
+    shell = InteractiveShell()
+    try:
+        shell.run_cell("base = 2\ndef f(x):\n    return x + base\nclass P:\n    def __init__(self, x): self.x = x")
+        notebook = type(notebook)(worker, shell.user_ns)
+        results = notebook.burst(
+            "%matplotlib inline\nq = !echo {item}\nP(f(item) + len(q))", "range(2)", transform=shell.transform_cell
+        )
+        assert [result.x for result in results] == [3, 4]
+        assert all(type(result) is shell.user_ns["P"] for result in results)
+    finally:
+        sys.modules["__main__"] = before
