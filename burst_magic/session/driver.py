@@ -73,8 +73,8 @@ class Driver:
 
     def refresh(self, timeout: float = 30.0) -> Snapshot:
         """What the store says now: one look at everything, awaited."""
-        self.start()
         with self._news:
+            self.start()  # inside: a thread that ends after this counts its last rounds after ``before``
             before = self._rounds
             self._machine.look_now(time.monotonic())
             self._wake.set()

@@ -14,9 +14,9 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from burst_magic import __version__
 from burst_magic.errors import CaptureError, Exists, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope, pack_value
@@ -198,7 +198,7 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
         host=socket.gethostname(),
         python=platform.python_version(),
         setenv=labels.setenv,
-        version=version("burst_magic"),
+        version=__version__,
     )
 
 
