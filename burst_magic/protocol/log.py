@@ -88,9 +88,9 @@ class Fleet:
         """Workers that beat and of which no end is known, by id."""
         return sorted(wid for wid in self.beats if wid not in self.gone)
 
-    def rank(self, wid: str) -> int:
-        """A worker's place among the living; −1 when it is not among them."""
-        living = self.living()
+    def rank(self, wid: str, now: float, patience: float) -> int:
+        """A worker's place among those that this observer believes to live; −1 when it is not among them."""
+        living = [other for other in self.living() if not self.dead(other, now, patience)]
         return living.index(wid) if wid in living else -1
 
 

@@ -28,6 +28,7 @@ MAX_FLUSH = 30.0  # seconds
 MAX_HELD = 32 << 20  # bytes of outcomes that are worth a segment of their own
 SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
 DEAD_AFTER = 3  # intervals without a new heartbeat
+KEPT = 2  # idle workers that an unfinished job keeps
 
 
 class Chance(Protocol):
@@ -51,6 +52,7 @@ class _Job:
     cover: Cover = field(default_factory=lambda: Cover(0))
     after: str = ""  # results are known up to here
     asked: set[str] = field(default_factory=set)  # what this hunt still waits for
+    reading: int = 0  # answers about job.json that are still to come
     hunt_at: float = 0.0
     hunt_wait: float = 0.0
     claims_known: bool = False
@@ -59,7 +61,10 @@ class _Job:
 
 @dataclass(slots=True)
 class _Hold:
-    """A range that this worker owns: tasks below ``published`` are in the store, below ``done`` have outcomes."""
+    """A range that this worker owns: tasks below ``published`` are in the store, below ``done`` have outcomes.
+
+    ``slot`` is −1 once no slot runs it any more: its outcomes may still be on their way, the slot has moved on.
+    """
 
     slot: int
     job: str
@@ -71,7 +76,7 @@ class _Hold:
     failed: list[int] = field(default_factory=list)
     held: int = 0
     busy: bool = False  # a look or a publish is under way
-    stopping: bool = False
+    stopping: str = ""  # "", "drain", "kill"
     retry_at: float = 0.0
 
 
@@ -121,6 +126,7 @@ class WorkerMachine:
         self._trying: dict[str, tuple[int, str, ClaimKey, str]] = {}  # claim key -> slot, job, claim, nonce
         self._idle_since = now
         self._ending: EndCause | None = None
+        self._terminated, self._gone_at = False, now
         self._leaving = ""  # "", "gone", "look", "left"
         self._last_ms = 0
         self._out: list[fx.Effect] = []
@@ -176,7 +182,7 @@ class WorkerMachine:
 
     def _control_listed(self, event: fx.Listed, now: float) -> None:
         self._listing_control = False
-        if not event.names and self._jobs:  # cleaned up under us: is the session still there?
+        if not event.names:  # cleaned up under us? is the session still there?
             self._ask(fx.Read(self._keys.manifest, Manifest))
         for name, _ in event.names:
             control = keys.parse_control(name)
@@ -194,6 +200,7 @@ class WorkerMachine:
         if job is None:
             job = self._jobs[jid] = _Job(keys=self._keys.job(jid), since=now)
         if job.record is None and not job.closed:
+            job.reading += 1
             self._ask(fx.Read(job.keys.record, Job))
 
     def _on_got(self, event: fx.Got, now: float) -> None:
@@ -206,19 +213,21 @@ class WorkerMachine:
         elif event.key.startswith(self._keys.control_folder):
             self._control_read(event.key, cast("Control | None", record), now)
         elif event.key.endswith("/job.json"):
-            self._job_read(cast("Job | None", record), now)
+            self._job_read(self._jobs[_job_of(event.key)], cast("Job | None", record), now)
         elif event.key.endswith("/final"):
-            self._final_read(event.key, exists=record is not None)
-        elif "/claims/" in event.key and record is not None:
-            self._owner_read(event.key, cast("ClaimBody", record), now)
+            self._final_read(event.key, now, exists=record is not None)
+        elif "/claims/" in event.key:
+            self._owner_read(event.key, cast("ClaimBody | None", record), now)
 
-    def _job_read(self, record: Job | None, now: float) -> None:
-        if record is None or self._jobs[record.jid].record is not None:
-            return
-        job = self._jobs[record.jid]
-        job.record, job.cover, job.since = record, Cover(record.tasks), now
-        job.hunt_wait, job.hunt_at = self.manifest.floor / 4, now
-        self._idle_since = now
+    def _job_read(self, job: _Job, record: Job | None, now: float) -> None:
+        job.reading -= 1
+        if record is not None and job.record is None:
+            job.record, job.cover, job.since = record, Cover(record.tasks), now
+            job.hunt_wait, job.hunt_at = self.manifest.floor / 4, now
+            job.closed = record.jid in self._asked.cancelled
+            self._idle_since = now
+        if self._leaving == "look":
+            self._leave_or_rejoin(now)
 
     def _control_read(self, key: str, record: Control | None, now: float) -> None:
         if record is None:  # not signed by this session: it asks for nothing
@@ -229,13 +238,9 @@ class WorkerMachine:
             self._jobs[jid].closed = True
             for hold in self._of(jid):
                 self._stop(hold, kill=True)
-        if asked.cancel_all:
-            self._end(EndCause.CANCEL, kill=True)
-        elif asked.closed:
-            self._end(EndCause.CLOSE, kill=False)
 
     def _on_terminate(self, event: fx.Terminate, now: float) -> None:
-        self._end(EndCause.TERM, kill=False)
+        self._terminated = True
 
     def _on_poke(self, event: fx.Poke, now: float) -> None:
         self._control_at = now
@@ -302,7 +307,7 @@ class WorkerMachine:
                 self._ask(fx.Read(event.key, ClaimBody))
         elif event.key.endswith("/final"):
             if done:
-                self._final_read(event.key, exists=True)
+                self._final_read(event.key, now, exists=True)
             else:
                 self._ask(fx.Read(event.key, Final))
         elif event.key.endswith(".gone"):
@@ -346,6 +351,8 @@ class WorkerMachine:
             hold.done = max(hold.done, event.upto)
             hold.failed.extend(event.failed_at)
             hold.held = event.held
+            if hold.done >= hold.stop:
+                hold.slot = -1
 
     def _on_stopped(self, event: fx.Stopped, now: float) -> None:
         hold = self._holds.get((event.job, event.claim))
@@ -389,7 +396,8 @@ class WorkerMachine:
             if found.start < hold.stop:
                 hold.stop = found.start
                 hold.done = min(hold.done, hold.stop)
-                self._ask(fx.Truncate(hold.slot, hold.stop))
+                if hold.slot >= 0:
+                    self._ask(fx.Truncate(hold.slot, hold.stop))
         if hold.done > hold.published:
             self._publish(hold, now)
         else:
@@ -400,8 +408,7 @@ class WorkerMachine:
         """Another owns the range now: what is unpublished is his to do again."""
         del self._holds[hold.job, hold.claim]
         self._ask(fx.Forget(hold.job, hold.claim, hold.stop))
-        if hold.slot >= 0 and not hold.stopping:
-            self._ask(fx.Kill(hold.slot))
+        self._stop(hold, kill=True)
 
     def _publish(self, hold: _Hold, now: float) -> None:
         failed = sum(1 for task in hold.failed if hold.published <= task < hold.done)
@@ -464,8 +471,11 @@ class WorkerMachine:
             self._ask(fx.Create(job.keys.final, make_final(job.keys.jid, job.cover, self._wall(now))))
             return
         if not self._recover(job, now):
-            job.hunt_at = now + job.hunt_wait
-            job.hunt_wait = min(2 * job.hunt_wait, 10 * self.manifest.floor)
+            self._hunt_later(job, now)
+
+    def _hunt_later(self, job: _Job, now: float) -> None:
+        job.hunt_at = now + job.hunt_wait
+        job.hunt_wait = min(2 * job.hunt_wait, 10 * self.manifest.floor)
 
     def _recover(self, job: _Job, now: float) -> bool:
         """Takes the range of a dead owner for a slot that has nothing to do."""
@@ -475,6 +485,9 @@ class WorkerMachine:
             claim = piece.claim
             if claim is None or not job.cover.gaps(piece.range.start, piece.range.stop):
                 continue
+            successor = ClaimKey(start=claim.start, number=claim.number + 1)
+            if {job.keys.claim(claim), job.keys.claim(successor)} & set(self._trying):
+                continue  # another slot of this worker is at it
             owner = job.owners.get(claim)
             if owner is None:
                 job.asked.add("owner")
@@ -482,20 +495,22 @@ class WorkerMachine:
                 return True
             patience = DEAD_AFTER * 2 ** min(claim.number, 4) * self.manifest.interval
             if slots and owner != self.wid and self._fleet.dead(owner, now, patience):
-                self._try(slots[0], job.keys.jid, ClaimKey(start=claim.start, number=claim.number + 1), now)
+                self._try(slots[0], job.keys.jid, successor, now)
                 return True
         return False
 
-    def _owner_read(self, key: str, body: ClaimBody, now: float) -> None:
-        job = self._jobs[_job_of(key.rpartition("/")[0])]
-        job.owners[keys.parse_claim(key)] = body.worker
+    def _owner_read(self, key: str, body: ClaimBody | None, now: float) -> None:
+        job = self._jobs[_job_of(key)]
+        if body is not None:
+            job.owners[keys.parse_claim(key)] = body.worker
         job.asked.discard("owner")
         self._hunted(job, now)
 
-    def _final_read(self, key: str, *, exists: bool) -> None:
-        job = self._jobs[key.split("/")[3]]
+    def _final_read(self, key: str, now: float, *, exists: bool) -> None:
+        job = self._jobs[_job_of(key)]
         job.asked.discard("final")
         job.closed = exists or job.closed
+        self._hunt_later(job, now)  # refused, and nothing to read there: not at once
 
     # --- ends ------------------------------------------------------------------------------------------------
 
@@ -506,8 +521,9 @@ class WorkerMachine:
             self._stop(hold, kill=kill)
 
     def _stop(self, hold: _Hold, *, kill: bool) -> None:
-        if not hold.stopping and hold.slot >= 0:
-            hold.stopping = True
+        """Stops the slot that runs it, once; one that drains may still be killed."""
+        if hold.slot >= 0 and hold.stopping not in {"kill", "kill" if kill else "drain"}:
+            hold.stopping = "kill" if kill else "drain"
             self._ready.discard(hold.slot)
             self._ask(fx.Kill(hold.slot) if kill else fx.Drain(hold.slot))
 
@@ -526,7 +542,11 @@ class WorkerMachine:
             self._leave(self._ending or EndCause.IDLE)
 
     def _leave_or_rejoin(self, now: float) -> None:
-        if all(job.record is not None or job.closed for job in self._jobs.values()):
+        """Only a committed job that it did not know is new work: one that was announced may never come."""
+        if any(job.reading for job in self._jobs.values()):
+            return
+        news = any(job.since >= self._gone_at for job in self._open_jobs())
+        if not news or self._told_to_end():
             self._leave(EndCause.IDLE)
             return
         self._incarnation += 1
@@ -556,17 +576,40 @@ class WorkerMachine:
                     self._hunt(job, now)
 
     def _limits(self, now: float) -> None:
+        """What ends a worker. It is looked at again each time: a cancel or the deadline outdoes a drain."""
         deadline = max(self.manifest.deadline, self._asked.deadline) - self._offset
-        if now >= deadline:
+        idle_at = self._idle_since + self.manifest.idle
+        busy = self._holds or self._trying
+        if self._asked.cancel_all:
+            self._end(EndCause.CANCEL, kill=True)
+        elif now >= deadline:
             self._end(EndCause.DEADLINE, kill=True)
-        elif not self._holds and not self._trying and now >= self._idle_since + self.manifest.idle:
-            self._end(EndCause.IDLE, kill=False)
-        else:
-            busy = self._holds or self._trying
-            self._due(deadline if busy else min(deadline, self._idle_since + self.manifest.idle))
-        wanted = self._asked.wanted
-        if wanted is not None and not self._ending and self._fleet.rank(self.wid) >= wanted:
+        elif self._asked.closed:
+            self._end(EndCause.CLOSE, kill=False)
+        elif self._terminated:
+            self._end(EndCause.TERM, kill=False)
+        elif self._surplus(now):
             self._end(EndCause.SCALE, kill=False)
+        elif not busy and now >= idle_at and not self._kept(now):
+            self._end(EndCause.IDLE, kill=False)
+        if now < deadline:
+            self._due(deadline)
+        if not busy and now < idle_at:
+            self._due(idle_at)
+
+    def _told_to_end(self) -> bool:
+        return self._terminated or self._asked.closed or self._asked.cancel_all
+
+    def _surplus(self, now: float) -> bool:
+        wanted = self._asked.wanted
+        return wanted is not None and self._rank(now) >= wanted
+
+    def _kept(self, now: float) -> bool:
+        """Two stay while a job is unfinished: who else would take over from its last owner?"""
+        return any(True for _ in self._open_jobs()) and self._rank(now) < KEPT
+
+    def _rank(self, now: float) -> int:
+        return self._fleet.rank(self.wid, now, DEAD_AFTER * self.manifest.interval)
 
     def _beat(self, now: float) -> None:
         if not self._beating and now >= self._beat_at:
@@ -591,7 +634,7 @@ class WorkerMachine:
     def _say_gone(self, now: float) -> None:
         if self._holds or self._trying or self._leaving:
             return
-        self._leaving = "gone"
+        self._leaving, self._gone_at = "gone", now
         cause = self._ending or EndCause.IDLE
         gone = Gone(worker=self.wid, cause=cause, at=self._wall(now), token=self._token, exit_code=0)
         self._ask(fx.Create(self._keys.gone(self.wid), gone))
@@ -607,14 +650,17 @@ class WorkerMachine:
     def _of(self, jid: str) -> Iterator[_Hold]:
         return (hold for hold in list(self._holds.values()) if hold.job == jid)
 
+    def _open_jobs(self) -> Iterator[_Job]:
+        return (job for job in self._jobs.values() if job.record is not None and not job.closed)
+
     def _idle_slots(self) -> list[int]:
         """Slots with nothing to run: a range whose last outcomes are being published keeps nobody busy."""
-        running = {hold.slot for hold in self._holds.values() if hold.done < hold.stop or hold.stopping}
+        running = {hold.slot for hold in self._holds.values()}
         return [slot for slot in sorted(self._ready) if slot not in running]
 
 
-def _job_of(folder: str) -> str:
-    return folder.split("/")[3]
+def _job_of(key: str) -> str:
+    return key.split("/")[3]
 
 
 _HANDLERS: dict[type, Callable[[WorkerMachine, Any, float], None]] = {
