@@ -41,7 +41,7 @@ class Capture:
         bundle: zip of local sources, to be unpacked onto ``sys.path``, or b"".
         entries: one per captured name.
         warnings: sentences for the user.
-        mutated: captured names whose objects the cell changes in place.
+        mutated: captured names whose objects the cell, or a helper, changes in place.
         has_value: the cell ends in an expression.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
         home: the namespace it was captured from; `reads`, `include` and `imports` are what else went into it.
@@ -170,7 +170,7 @@ def _capture(
         items=None,
         packed=Packed(stream=b""),
         warnings=(*rewritten.notes, *report.about_cell(tree, names, is_mapped=bool(target))),
-        mutated=tuple(name for name in names.changes if name in reads and report.changeable(namespace[name])),
+        mutated=tuple(name for name in names.changes if name in reads),
         has_value=names.has_value,
         home=namespace,
         include=include,
@@ -190,6 +190,7 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
             packed=packed,
             reads=reads,
             entries=entries,
+            mutated=report.mutated((*capture.mutated, *sorted(packed.changes)), packed, home),
             warnings=tuple(dict.fromkeys((*capture.warnings, *report.about_entries(entries, packed, home)))),
             sources=report.sources_of(packed),
         )

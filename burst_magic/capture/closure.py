@@ -92,7 +92,7 @@ def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, s
         chain.append(name)
     lines = reads.get(name, ())
     if not chain:
-        return f"used in line {lines[0]}" if lines else "used by the cell"
+        return f"used in line {lines[0]}" if lines else "used by the items"
     text = f"used by {chain[0]}"
     return f"{text}, which line {lines[0]} needs" if lines else text
 

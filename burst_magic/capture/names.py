@@ -11,16 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from burst_magic.capture.bindings import bindings, captures, leaves, outer_names, parameters, targets, type_parameters
+from burst_magic.payload.mentions import CHANGING
 
 # Set by the interpreter in every module, function or class.
 IMPLICIT = frozenset({
     "__name__", "__builtins__", "__doc__", "__file__", "__spec__", "__loader__", "__package__", "__annotations__",
     "__debug__", "__class__", "__module__", "__qualname__",
-})  # fmt: skip
-# Methods that change their object in place, of the types that people keep in notebooks.
-CHANGING = frozenset({
-    "append", "extend", "insert", "update", "add", "pop", "popitem", "popleft", "appendleft", "remove", "discard",
-    "clear", "setdefault", "sort", "reverse", "fill", "fit", "partial_fit",
 })  # fmt: skip
 
 

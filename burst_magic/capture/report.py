@@ -18,9 +18,9 @@ _FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), r
           types.FunctionType, types.BuiltinFunctionType)  # fmt: skip
 
 
-def changeable(value: object) -> bool:
-    """False for what cannot change in place."""
-    return not isinstance(value, _FIXED)
+def mutated(changed: Iterable[str], packed: Packed, home: Mapping[str, object]) -> tuple[str, ...]:
+    """Those of these names that travel and whose objects can change in place."""
+    return tuple(dict.fromkeys(name for name in changed if name in packed.sizes and not isinstance(home[name], _FIXED)))
 
 
 def entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object]) -> tuple[Captured, ...]:

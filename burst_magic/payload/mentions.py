@@ -7,17 +7,30 @@ import functools
 import types
 from dataclasses import dataclass
 
+# Methods that change their object in place, of the types that people keep in notebooks.
+CHANGING = frozenset({
+    "append", "extend", "insert", "update", "add", "pop", "popitem", "popleft", "appendleft", "remove", "discard",
+    "clear", "setdefault", "sort", "reverse", "fill", "fit", "partial_fit",
+})  # fmt: skip
 _READS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "DELETE_GLOBAL"})
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mentions:
-    """Names read as globals, attribute names, and modules imported, nested code included."""
+    """What code mentions, nested code included.
+
+    Attributes:
+        names: read as globals.
+        words: these and attribute names.
+        imports: modules.
+        changes: globals whose objects are plainly changed in place: ``x.append(…)``, ``x[k] = …``, ``x.a = …``.
+    """
 
     names: frozenset[str]
     words: frozenset[str]
     imports: frozenset[str]
+    changes: frozenset[str]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -26,7 +39,9 @@ def of_code(code: types.CodeType) -> Mentions:
     names: set[str] = set()
     words: set[str] = set()
     imports: set[str] = set()
-    for step in dis.get_instructions(code):
+    steps = list(dis.get_instructions(code))
+    changes = _changes(steps)
+    for step in steps:
         if step.opname in _READS:
             names.add(step.argval)
         elif step.opname in _ATTRIBUTES:
@@ -39,4 +54,23 @@ def of_code(code: types.CodeType) -> Mentions:
             names |= inner.names
             words |= inner.words
             imports |= inner.imports
-    return Mentions(names=frozenset(names), words=frozenset(words | names), imports=frozenset(imports))
+            changes |= inner.changes
+    return Mentions(
+        names=frozenset(names),
+        words=frozenset(words | names),
+        imports=frozenset(imports),
+        changes=frozenset(changes),
+    )
+
+
+def _changes(steps: list[dis.Instruction]) -> set[str]:
+    found: set[str] = set()
+    last = ("", "", "")  # the globals on top of the stack after the last three instructions, or ""
+    for step in steps:
+        method = step.opname in {"LOAD_ATTR", "LOAD_METHOD"} and step.argval in CHANGING
+        if method or step.opname == "STORE_ATTR":
+            found.add(last[-1])
+        elif step.opname in {"STORE_SUBSCR", "DELETE_SUBSCR"}:
+            found.add(last[-2])  # the key came after the object
+        last = (*last[1:], str(step.argval) if step.opname == "LOAD_GLOBAL" else "")
+    return found - {""}

@@ -35,7 +35,7 @@ class Notes:
         plain: types that pickle does by itself.
     """
 
-    __slots__ = ("cells", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
+    __slots__ = ("cells", "changes", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
 
     def __init__(self) -> None:
         self.sent: set[str] = set()
@@ -43,6 +43,7 @@ class Notes:
         self.modules: set[str] = set()
         self.words: set[str] = set()
         self.files: set[str] = set()
+        self.changes: set[str] = set()
         self.omitted: dict[str, str] = {}
         self.cells: dict[int, types.CellType] = {}
         self.scopes: dict[int, tuple[Scope, object]] = {}

@@ -41,6 +41,7 @@ class Packed:
         words: attribute and global names that the code mentions.
         omitted: (name, user): names that mean nothing elsewhere, and stay behind.
         files: file names of the code that travels.
+        changes: globals whose objects this code plainly changes in place.
     """
 
     stream: bytes
@@ -52,6 +53,7 @@ class Packed:
     words: frozenset[str] = frozenset()
     omitted: tuple[tuple[str, str], ...] = ()
     files: frozenset[str] = frozenset()
+    changes: frozenset[str] = frozenset()
 
 
 class Packer(pickle.Pickler):
@@ -99,6 +101,7 @@ class Packer(pickle.Pickler):
         notes.words |= found.words
         notes.modules |= found.imports
         notes.files |= found.files
+        notes.changes |= found.changes
         notes.omitted.update(found.omitted)
         return {name: self.home[name] for name in sorted(found.names, key=lambda name: rank(self.home[name]))}
 
@@ -181,6 +184,7 @@ class Packing:
             words=frozenset(notes.words),
             omitted=tuple(notes.omitted.items()),
             files=frozenset(notes.files),
+            changes=frozenset(notes.changes),
         )
 
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Names in breadth-first order -> who needs them; words, modules and files of their code; what is left out."""
+    """Names breadth first -> who needs them; words, modules, files and changes of their code; what is left out."""
 
     names: dict[str, str]
     words: set[str]
     imports: set[str]
     files: set[str]
+    changes: set[str]
     omitted: dict[str, str]
 
 
@@ -29,7 +30,7 @@ def closure(
     names: Mapping[str, str], home: Mapping[str, object], *, skip: AbstractSet[str], omit: AbstractSet[str]
 ) -> Found:
     """All names of `home` that these names need, through any number of definitions."""
-    found = Found(names={}, words=set(), imports=set(), files=set(), omitted={})
+    found = Found(names={}, words=set(), imports=set(), files=set(), changes=set(), omitted={})
     # Only what code mentions is left out: who asks for a name, gets it.
     queue = [(name, user) for name, user in names.items() if name in home and name not in skip]
     for name, user in queue:  # grows while it runs
@@ -40,6 +41,7 @@ def closure(
             mentions = of_code(function.__code__)
             found.words.update(mentions.words)
             found.imports.update(mentions.imports)
+            found.changes.update(mentions.changes)
             found.files.add(function.__code__.co_filename)
             found.omitted.update(dict.fromkeys(mentions.names & omit & home.keys(), name))
             queue.extend(

@@ -179,6 +179,23 @@ def test_objects_that_the_cell_changes_are_named(notebook):
     assert notebook.capture("len(a), b.get(1)").mutated == ()
 
 
+def test_objects_that_a_helper_changes_are_named(notebook):
+    notebook.run(
+        "a = []; b = {}; c = type('C', (), {})(); d = {}; e = []; f = 1\n"
+        "def one(x):\n    a.append(x)\n    b[x] = 1\n    c.x = x\n    def inner(): del d[x]\n    return e, f, b[x]\n"
+    )
+    assert set(notebook.capture("one(1)").mutated) == {"a", "b", "c", "d"}
+
+
+def test_names_that_only_items_need_say_so(notebook):
+    from burst_magic.capture.cell import with_names
+
+    notebook.run("class A: pass\nk = 2\ndef f(x): return x * k")
+    capture = with_names(notebook.capture("item", map_expr="[A()]"), {"A", "import json"}, notebook.home)
+    assert [(entry.name, entry.why) for entry in capture.entries] == [("A", "used by the items")]
+    assert with_names(capture, {"A"}, notebook.home) is capture
+
+
 def test_every_captured_name_has_an_entry_with_size_lines_and_reason(notebook):
     notebook.run("import math\nscale = 2\ndef helper(x): return math.sqrt(x) * scale\nclass K: pass\nk = K()")
     entries = {entry.name: entry for entry in notebook.capture("helper(1)\nK, k\nhelper(2)").entries}
