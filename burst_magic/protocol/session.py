@@ -197,6 +197,9 @@ class SessionMachine:
             self._list(self._job_keys.results_folder, "" if quiet else self._after)
             if quiet:
                 self._news_at = now
+            if self.cover.whole and self._job_keys.final not in self._waiting:  # not signed: somebody else writes it
+                self._waiting.add(self._job_keys.final)
+                self._ask(fx.Read(self._job_keys.final, Final))
         if now >= self._workers_at:
             self._workers_at = now + (interval if self._fleet.living() else min(interval, 4 * floor))
             self._list(self._keys.workers_folder)
