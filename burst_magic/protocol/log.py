@@ -58,6 +58,7 @@ class Fleet:
     beats: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> last-modified, when first seen so
     born: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> billed from (ms), rate
     starting: dict[str, float] = field(default_factory=dict)  # token -> when first seen
+    heard_of: dict[str, float] = field(default_factory=dict)  # id in a claim -> when first read
 
     def listed(self, names: Iterable[tuple[str, float]], now: float) -> None:
         """Takes a listing of the folder."""
@@ -73,11 +74,11 @@ class Fleet:
                     self.beats[key.ident] = (modified, now)
 
     def dead(self, wid: str, now: float, patience: float) -> bool:
-        """Whether this observer may call a worker dead. One it never saw is not."""
+        """Whether this observer may call a worker dead: one that died before its first heartbeat too."""
         if wid in self.gone:
             return True
-        beat = self.beats.get(wid)
-        return beat is not None and now - beat[1] >= patience
+        since = self.beats[wid][1] if wid in self.beats else self.heard_of.get(wid)
+        return since is not None and now - since >= patience
 
     def silent_for(self, wid: str, now: float) -> float:
         """Seconds of this observer's clock since it saw a new heartbeat."""

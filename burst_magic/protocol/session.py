@@ -76,7 +76,8 @@ class SessionMachine:
         self._news_at = now
         self._finished_at: float | None = None
         self._replaced = 0
-        self._asked_to_look = False
+        self._asked_to_look = self._looked_again = False
+        self._final_at = now
         self._out: list[fx.Effect] = [fx.Read(self._job_keys.final, Final)]
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
@@ -121,7 +122,7 @@ class SessionMachine:
             for name, _ in event.names:
                 if keys.parse_control(name).kind is not ControlKind.ADD_JOB and name not in self._controls:
                     self._controls[name] = None
-                    self._ask(fx.Read(f"{event.folder}/{name}", Control))
+                    self._read(f"{event.folder}/{name}", Control)
 
     def _segment(self, segment: SegmentKey, now: float) -> None:
         if segment in self.names:
@@ -136,13 +137,12 @@ class SessionMachine:
         for name, modified in event.names:
             key = keys.parse_worker(name)
             path = f"{event.folder}/{name}"
-            if key.kind == "gone" and key.ident not in self._gone and path not in self._waiting:
-                self._waiting.add(path)  # why it ended decides whether it is replaced
-                self._ask(fx.Read(path, Gone))
+            if key.kind == "gone" and key.ident not in self._gone:
+                self._read(path, Gone)
             elif key.kind == "beat" and key.ident not in self._fleet.gone:
                 beat = self._beats.get(key.ident)  # read once for its token, and on when somebody looks
                 if beat is None or (self._watch_at is not None and modified > beat.at):
-                    self._ask(fx.Read(path, Heartbeat))
+                    self._read(path, Heartbeat)
 
     def _on_got(self, event: fx.Got, now: float) -> None:
         self._waiting.discard(event.key)
@@ -157,8 +157,6 @@ class SessionMachine:
         elif isinstance(record, Control):
             self._controls[event.key.rpartition("/")[2]] = record
             self._asked = fold_control(c for c in self._controls.values() if c)
-        elif event.key == self._job_keys.final and self.cover.whole and self.signed:
-            self._write_final(now)
 
     def _adopt(self, final: Final, now: float) -> None:
         """``final`` decides; what was covered before only served to count."""
@@ -170,8 +168,8 @@ class SessionMachine:
 
     def _on_created(self, event: fx.Created) -> None:
         if event.key == self._job_keys.final:  # done or refused: what lies there is what counts
-            self._waiting.add(event.key)
-            self._ask(fx.Read(event.key, Final))
+            self._waiting.discard(event.key)
+            self._read(event.key, Final)
 
     # --- what is due --------------------------------------------------------------------------------------
 
@@ -182,11 +180,19 @@ class SessionMachine:
                 self._list(self._keys.workers_folder)
             self._asked_to_look = False
             return
-        if self.cover.whole and self.signed and self._job_keys.final not in self._waiting:
-            self._write_final(now)
-            return
+        if self.cover.whole:
+            self._settle(now)
         self._look(now)
         self._judge(now)
+
+    def _settle(self, now: float) -> None:
+        """All is covered: ``final`` is written, or read when somebody else has to write it."""
+        if now >= self._final_at and self._job_keys.final not in self._waiting:
+            self._final_at = now + max(self.manifest.floor, min(_SLOWEST, now - self._born))
+            if self.signed:
+                self._write_final(now)
+            else:
+                self._read(self._job_keys.final, Final)
 
     def _look(self, now: float) -> None:
         interval, floor = self.manifest.interval, self.manifest.floor
@@ -197,9 +203,6 @@ class SessionMachine:
             self._list(self._job_keys.results_folder, "" if quiet else self._after)
             if quiet:
                 self._news_at = now
-            if self.cover.whole and self._job_keys.final not in self._waiting:  # not signed: somebody else writes it
-                self._waiting.add(self._job_keys.final)
-                self._ask(fx.Read(self._job_keys.final, Final))
         if now >= self._workers_at:
             self._workers_at = now + (interval if self._fleet.living() else min(interval, 4 * floor))
             self._list(self._keys.workers_folder)
@@ -210,20 +213,37 @@ class SessionMachine:
             self._watch_at = now + _WATCH_EVERY
             self._ask(fx.Watch(self._keys.watch))
         dues = [self._results_at, self._workers_at, self._control_at]
-        self.wake = min(dues if self._watch_at is None else [*dues, self._watch_at])
+        if self._watch_at is not None:
+            dues.append(self._watch_at)
+        if self.cover.whole:
+            dues.append(max(now, self._final_at))
+        self.wake = min(dues)
 
     def _list(self, folder: str, after: str = "") -> None:
         if folder not in self._waiting:
             self._waiting.add(folder)
             self._ask(fx.List(folder, after))
 
+    def _read(self, key: str, kind: type[fx.Record]) -> None:
+        """Reads what a verdict depends on: why a worker ended, which start it answers, what was asked."""
+        if key not in self._waiting:
+            self._waiting.add(key)
+            self._ask(fx.Read(key, kind))
+
     def _judge(self, now: float) -> None:
         """Whether anything can still run. Nothing is decided while an answer is outstanding."""
         if self._waiting or self.cover.whole:
             return
         running = self._living(now) + self._starting(now)
+        if running:
+            self._looked_again = False
+        elif not self._looked_again:  # what they did last may have come after our last look, and out of our window
+            self._looked_again = True
+            self._list(self._job_keys.results_folder)
+            self._list(self._keys.control_folder)
+            return
         reason = self._end_reason(now)
-        missing = self._missing(running) if reason == _NOBODY and self.signed else 0
+        missing = self._missing(running, now) if reason == _NOBODY and self.signed else 0
         if missing > 0:
             self._replaced += missing
             self._ask(fx.Replace(missing))
@@ -231,13 +251,13 @@ class SessionMachine:
         else:
             self.ended = None if running else reason
 
-    def _missing(self, running: int) -> int:
+    def _missing(self, running: int, now: float) -> int:
         """How many lost workers to replace now: never more than were lost, nor for ever.
 
         One that went for want of work is missed only when nobody is left and there is work after all.
         """
         kept = _NOT_LOST if running else _NOT_LOST - {EndCause.IDLE}
-        lost = sum(1 for gone in self._gone.values() if gone.cause not in kept)
+        lost = sum(1 for gone in self._gone.values() if gone.cause not in kept) + self._silent(now)
         bound = min(lost, _REPLACED_AT_MOST * self.manifest.workers) - self._replaced
         return min(bound, self._wanted() - running)
 
@@ -245,8 +265,11 @@ class SessionMachine:
         return self.manifest.workers if self._asked.wanted is None else self._asked.wanted
 
     def _living(self, now: float) -> int:
+        return len(self._fleet.living()) - self._silent(now)
+
+    def _silent(self, now: float) -> int:
         patience = DEAD_AFTER * self.manifest.interval
-        return sum(1 for wid in self._fleet.living() if not self._fleet.dead(wid, now, patience))
+        return sum(1 for wid in self._fleet.living() if self._fleet.dead(wid, now, patience))
 
     def _starting(self, now: float) -> int:
         """Starts that no heartbeat and no end has named yet."""

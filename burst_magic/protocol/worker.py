@@ -325,6 +325,7 @@ class WorkerMachine:
             job = self._jobs[jid]
             job.claims.add(claim)
             job.owners[claim] = body.worker
+            self._fleet.heard_of.setdefault(body.worker, now)
             job.claims_known = False
 
     def _won(self, key: str, now: float) -> None:
@@ -503,6 +504,7 @@ class WorkerMachine:
         job = self._jobs[_job_of(key)]
         if body is not None:
             job.owners[keys.parse_claim(key)] = body.worker
+            self._fleet.heard_of.setdefault(body.worker, now)
         job.asked.discard("owner")
         self._hunted(job, now)
 
