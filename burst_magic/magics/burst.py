@@ -123,7 +123,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     setenv = _values(call.setenv)
     shell = DESK.shell
     capture = capture_cell(
-        cell,
+        f"\n{cell}",  # line numbers as the notebook counts them, the magic's own line included
         DESK.home,
         map_expr=call.map,
         transform=shell.transform_cell,

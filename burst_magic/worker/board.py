@@ -63,7 +63,7 @@ class JobCode:
     Attributes:
         envelope: the payload's bytes; the supervisor has verified them.
         blobs: files of the out-of-band buffers, in order; a slot maps them privately.
-        bundle: a zip file or folder with local modules, or "".
+        bundle: a folder with local modules, or "".
         seed: the session's seed.
         fresh: captured values are loaded anew for each task.
         timeout: seconds; the supervisor watches it (``Slot.overdue``).

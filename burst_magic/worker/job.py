@@ -53,7 +53,7 @@ class JobFiles:
         self.envelope_bytes = sign.unseal(self._secret, self._keys.payload, sealed)
         envelope = Envelope.from_bytes(self.envelope_bytes)
         self.blobs = tuple(str(self._blob(sha256, size)) for sha256, size in envelope.blobs)
-        self.bundle = str(self._blob(envelope.bundle)) if envelope.bundle else ""
+        self.bundle = str(self._unpacked(envelope.bundle)) if envelope.bundle else ""
         self._index: tuple[blocks.Block, ...] = ()
         if job.items is not None:
             offset, length = job.items
@@ -66,6 +66,16 @@ class JobFiles:
         data = self._carrier.fetch(self._keys.items, start=block.offset, end=block.offset + block.length)
         body = blocks.open_block(self._secret, self._keys.items, block, data)
         return block.first, blocks.split_entries(block, body)
+
+    def _unpacked(self, sha256: str) -> Path:
+        """Local sources as a folder: packages read files beside their modules."""
+        import zipfile
+
+        folder = self._scratch.place(f"{sha256}.sources")
+        if not folder.exists():
+            with zipfile.ZipFile(self._blob(sha256)) as bundle:
+                bundle.extractall(folder)
+        return folder
 
     def _blob(self, sha256: str, size: int | None = None) -> Path:
         """A blob as a file: the store's own where it is a folder here, else fetched once."""
