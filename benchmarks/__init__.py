@@ -1,0 +1,1 @@
+"""burst_magic measured, beside its peers: ``python -m benchmarks`` (``make bench``)."""

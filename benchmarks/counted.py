@@ -1,0 +1,122 @@
+"""Requests that a burst makes to S3: moto's server with a counter in front of it, in a process of its own.
+
+Run as a module it is that server: it prints its port, counts by verb and by what the key is, and answers
+``GET /-counts`` with the counts since it was last asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable
+from urllib.parse import parse_qs, unquote
+
+from benchmarks.process import Figures
+
+_ASK = "/-counts"
+_KEY = re.compile(r"sessions/[^/]+/(?:jobs/[^/]+/)?([^/?]+)")
+
+
+def kind_of(method: str, path: str, query: str) -> str:
+    """``PUT claims``, ``LIST results``, …: the verb and the part of the log."""
+    asked = parse_qs(query)
+    place = asked.get("prefix", [""])[0] if "list-type" in asked else path
+    found = _KEY.search(unquote(place))
+    part = found[1].split(".")[0] if found else "blobs" if "blobs" in place else "other"
+    return f"{'LIST' if 'list-type' in asked else method} {part}"
+
+
+class Counting:
+    """A WSGI application around another."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app, self._counts = app, Counter[str]()
+
+    def __call__(self, environ: dict[str, str], start_response: Callable[..., object]) -> Iterable[bytes]:
+        """Answers, and counts what is not for the counter itself."""
+        if environ["PATH_INFO"] != _ASK:
+            self._counts[kind_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])] += 1
+            return self._app(environ, start_response)
+        counts, self._counts = self._counts, Counter()
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(counts).encode()]
+
+
+def main() -> None:
+    """The server; ends with its stdin."""
+    import logging
+    import threading
+
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    WSGIRequestHandler.protocol_version = "HTTP/1.1"
+    app = Counting(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    print(server.server_port, flush=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()
+
+
+def count(task: Callable[[int], int], *, n: int, workers: int, folders_rhythm: bool = False) -> Figures:
+    """Requests of a whole session on S3 (``cold …``) and of a job on its warm workers (``warm …``).
+
+    Args:
+        task: what the workers do.
+        n: how many tasks.
+        workers: on how many workers.
+        folders_rhythm: with the heartbeat interval and the floor of a folder instead of S3's.
+    """
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.counted"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin
+    assert server.stdout
+    try:
+        endpoint = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        os.environ |= {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "anybody",
+            "AWS_SECRET_ACCESS_KEY": "anything",
+            "AWS_REGION": "us-east-1",
+        }
+        if folders_rhythm:
+            os.environ |= {"BURST_INTERVAL": "1", "BURST_FLOOR": "0.05"}
+        return _count(endpoint, task, n, workers)
+    finally:
+        server.stdin.close()
+        server.wait()
+
+
+def _count(endpoint: str, task: Callable[[int], int], n: int, workers: int) -> Figures:
+    import burst_magic as burst
+
+    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bench", method="PUT")):
+        _counts(endpoint)
+    figures: Figures = {"n": n}
+    session = None
+    for name in ("cold", "warm"):
+        how = {"workers": workers, "store": "s3://bench/x"} if session is None else {"session": session}
+        running = burst.map(task, range(n), **how)
+        session = session or running
+        assert list(running.results()) == list(range(n))
+        counts = _counts(endpoint)
+        figures[name] = sum(counts.values())
+        figures |= {f"{name} {kind}": number for kind, number in sorted(counts.items())}
+    session.cleanup()
+    return figures
+
+
+def _counts(endpoint: str) -> Counter[str]:
+    with urllib.request.urlopen(endpoint + _ASK) as answer:
+        return Counter(json.load(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What is measured of burst_magic. Each function is one case: ``python -m benchmarks.ours CASE '{"argument": 1}'``.
+
+Heavy imports stand inside the cases: what an import costs is one of the figures.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from benchmarks.counted import count
+from benchmarks.process import Figures, forget_peak, memory, serve, timed
+
+MB = 1_000_000
+
+
+def same(item: int) -> int:
+    """A task that does nothing."""
+    return item
+
+
+def nap(_: int) -> None:
+    """A task of ten milliseconds."""
+    time.sleep(0.01)
+
+
+def load_ext() -> Figures:
+    """``%load_ext burst_magic`` in an IPython that is up."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+    figures: Figures = {}
+    with timed(figures):
+        shell.run_line_magic("load_ext", "burst_magic")
+    return figures
+
+
+def imported() -> Figures:
+    """``import burst_magic`` and its ``map`` in a bare Python."""
+    figures: Figures = {}
+    with timed(figures):
+        import burst_magic as burst
+    began = time.perf_counter()
+    assert burst.map
+    figures["map"] = time.perf_counter() - began
+    return figures
+
+
+def ready() -> Figures:
+    """From the record that precedes a worker's start to its first claim and heartbeat, by the store's own times."""
+    import burst_magic as burst
+
+    session = burst.map(same, range(1), workers=1)
+    session.wait()
+    figures = {"wall": 0.0}
+    root = Path(os.environ["BENCH_HOME"]) / "data" / "store" / "sessions" / session.id
+    born = next(root.glob("workers/*.next")).stat().st_mtime
+    figures["wall"] = next(root.glob("jobs/*/claims/*")).stat().st_mtime - born
+    figures["published"] = next(root.glob("jobs/*/results/*")).stat().st_mtime - born
+    session.cleanup()
+    return figures
+
+
+def cold(*, imports: bool) -> Figures:
+    """The first result of a new session of two workers; ``imports``: of the first in this process, all imports too."""
+    if not imports:
+        import burst_magic
+
+        burst_magic.map(same, range(2), workers=2).wait().cleanup()
+    figures: Figures = {}
+    with timed(figures):
+        import burst_magic as burst
+
+        session = burst.map(same, range(2), workers=2)
+        assert session.results()[0] == 0
+    session.cleanup()
+    return figures
+
+
+def warm(*, n: int, workers: int, nap_ms: int = 0) -> Figures:
+    """``n`` tasks on workers that have worked before, from the call to the list of results."""
+    import burst_magic as burst
+
+    task = nap if nap_ms else same
+    session = burst.map(task, range(max(100, workers)), workers=workers).wait()
+    _settle(session.fleet.living)
+    figures: Figures = {"n": n, "ideal": n * nap_ms / 1000 / workers}
+    with timed(figures):
+        results = list(burst.map(task, range(n), session=session).results())
+    assert len(results) == n
+    if not nap_ms:
+        assert results == list(range(n))
+    session.cleanup()
+    return figures
+
+
+def _settle(living: list[str]) -> None:
+    """A warm fleet is one that has started: all have beaten and nobody's start-up competes for the cores."""
+    root = Path(os.environ["BENCH_HOME"]) / "data" / "store" / "sessions"
+    end = time.monotonic() + 30
+    while len(list(root.glob("*/workers/*.*.*"))) < len(living) and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(0.5)
+
+
+def array(*, megabytes: int, workers: int) -> Figures:
+    """An array that 16 tasks use, captured by their function; the workers have worked before."""
+    import numpy as np
+
+    import burst_magic as burst
+
+    session = burst.map(same, range(workers), workers=workers).wait()
+    _settle(session.fleet.living)
+    figures: Figures = {}
+    base = memory("VmRSS")
+    forget_peak()
+    big = np.arange(megabytes * MB // 8, dtype=np.float64)
+    step = len(big) // 16
+
+    def look(item: int) -> float:
+        return float(big[item * step])
+
+    with timed(figures):
+        results = list(burst.map(look, range(16), session=session).results())
+    assert results == [float(item * step) for item in range(16)]
+    figures["peak_ratio"] = (memory("VmHWM") - base) / megabytes
+    blobs = [path for path in Path(os.environ["BENCH_HOME"]).rglob("blobs/*") if path.stat().st_size >= MB]
+    figures["stored"] = sum(path.stat().st_size for path in blobs) / (megabytes * MB)
+    figures["again"] = _again(burst.map, look, session)
+    session.cleanup()
+    return figures
+
+
+def _again(run, look, session) -> float:  # noqa: ANN001 - burst_magic's own, which is imported in the cases
+    """Seconds of the next burst that uses the same array: it is there."""
+    began = time.perf_counter()
+    list(run(look, range(16), session=session).results())
+    return time.perf_counter() - began
+
+
+def disk(*, megabytes: int) -> Figures:
+    """What the folder itself can do: as many bytes written to a new file, without and with fsync; and their sha256."""
+    import hashlib
+
+    data = memoryview(os.urandom(MB) * megabytes)
+    figures: Figures = {}
+    path = Path(os.environ["BENCH_HOME"]) / "written"
+    with timed(figures), path.open("wb", buffering=0) as file:
+        rest = data
+        while rest:
+            rest = rest[file.write(rest) :]
+    began = time.perf_counter()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    figures["fsync"] = time.perf_counter() - began
+    began = time.perf_counter()
+    hashlib.sha256(data).digest()
+    figures["sha256"] = time.perf_counter() - began
+    return figures
+
+
+def requests(*, n: int, workers: int, folders_rhythm: bool = False) -> Figures:
+    """Requests to S3 of ``n`` tasks that do nothing; by verb and part of the log."""
+    return count(same, n=n, workers=workers, folders_rhythm=folders_rhythm)
+
+
+if __name__ == "__main__":
+    serve({
+        "load_ext": load_ext, "imported": imported, "ready": ready, "cold": cold, "warm": warm, "array": array,
+        "disk": disk, "requests": requests,
+    })  # fmt: skip

@@ -1,0 +1,249 @@
+"""What is measured, what was promised, and the tables that come of it. Runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from benchmarks.process import Figures
+
+OURS, PEERS = "benchmarks.ours", "benchmarks.peers"
+MEMORY_FOLDER = "/dev/shm"  # a tmpfs on Linux; rows that need it are left out elsewhere
+Measured = Mapping[str, Sequence[Figures]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One case with its arguments; ``folder``: where its store lies."""
+
+    case: str
+    module: str = OURS
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: a figure of some work, and what the issue asks of it."""
+
+    number: str
+    label: str
+    work: str
+    value: Callable[[Figures], float]
+    unit: str = "s"
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def verdict(self, value: float) -> str:
+        """Whether a median keeps the promise; empty where there is none."""
+        if self.at_most is not None:
+            return "met" if value <= self.at_most else "**missed**"
+        if self.at_least is not None:
+            return "met" if value >= self.at_least else "**missed**"
+        return ""
+
+    def target(self) -> str:
+        """The promise as text."""
+        if self.at_most is not None:
+            return f"≤ {shown(self.at_most, self.unit)}"
+        return "" if self.at_least is None else f"≥ {shown(self.at_least, self.unit)}"
+
+
+def _of(name: str, scale: float = 1.0) -> Callable[[Figures], float]:
+    return lambda figures: figures[name] * scale
+
+
+def _rate(figures: Figures) -> float:
+    return figures["n"] / figures["wall"]
+
+
+def _stretch(figures: Figures) -> float:
+    return figures["wall"] / figures["ideal"]
+
+
+def _a_task(name: str) -> Callable[[Figures], float]:
+    return lambda figures: figures[name] / figures["n"]
+
+
+_ARRAY = {"megabytes": 200, "workers": 2}
+_REQUESTS = {"n": 10_000, "workers": 8}
+WORKS: dict[str, Work] = {
+    "load_ext": Work(case="load_ext"),
+    "import": Work(case="imported"),
+    "ready": Work(case="ready"),
+    "cold": Work(case="cold", arguments={"imports": True}),
+    "second": Work(case="cold", arguments={"imports": False}),
+    "noop_100k": Work(case="warm", arguments={"n": 100_000, "workers": 2}),
+    "noop_10k": Work(case="warm", arguments={"n": 10_000, "workers": 2}),
+    "naps": Work(case="warm", arguments={"n": 1000, "workers": 8, "nap_ms": 10}),
+    "requests": Work(case="requests", arguments=_REQUESTS),
+    "requests_folder": Work(case="requests", arguments={**_REQUESTS, "folders_rhythm": True}),
+    "array": Work(case="array", arguments=_ARRAY),
+    "array_memory": Work(case="array", arguments=_ARRAY, folder=MEMORY_FOLDER),
+    "disk": Work(case="disk", arguments={"megabytes": 200}),
+    "disk_memory": Work(case="disk", arguments={"megabytes": 200}, folder=MEMORY_FOLDER),
+}
+
+ROWS = (
+    Row(number="1", label="`%load_ext burst_magic`, IPython being up", work="load_ext", value=_of("wall", 1e3),
+        unit="ms", at_most=100),
+    Row(number="", label="`import burst_magic`", work="import", value=_of("wall", 1e3), unit="ms"),
+    Row(number="", label="… and `burst.map` (loads at its first use)", work="import", value=_of("map", 1e3), unit="ms"),
+    Row(number="2", label="worker started → its first claim", work="ready", value=_of("wall"), at_most=0.15),
+    Row(number="", label="… → its first result published", work="ready", value=_of("published")),
+    Row(number="3", label="first result from cold, every import included", work="cold", value=_of("wall"), at_most=0.5),
+    Row(number="", label="first result of a new session, imports done", work="second", value=_of("wall"), at_most=0.5),
+    Row(number="4", label="100 000 no-op tasks, 2 warm workers", work="noop_100k", value=_rate, unit="/s",
+        at_least=50_000),
+    Row(number="", label="10 000 no-op tasks, 2 warm workers", work="noop_10k", value=_rate, unit="/s"),
+    Row(number="5", label="1 000 × 10 ms, 8 warm workers: makespan ÷ ideal", work="naps",
+        value=_stretch, unit="×", at_most=1.10),
+    Row(number="6", label="requests a task: 10 000 no-ops, 8 workers, S3; whole session", work="requests",
+        value=_a_task("cold"), unit="requests", at_most=0.03),
+    Row(number="", label="… the next job on its warm workers", work="requests", value=_a_task("warm"),
+        unit="requests", at_most=0.03),
+    Row(number="", label="… whole session, in a folder's rhythm", work="requests_folder", value=_a_task("cold"),
+        unit="requests"),
+    Row(number="7", label="200 MB captured, 16 tasks, 2 warm workers; store on disk", work="array", value=_of("wall"),
+        at_most=0.6),
+    Row(number="", label="… store on tmpfs", work="array_memory", value=_of("wall"), at_most=0.6),
+    Row(number="", label="… the next burst that uses it (disk)", work="array", value=_of("again")),
+    Row(number="", label="… bytes stored ÷ its size", work="array", value=_of("stored"), unit="×", at_most=1.001),
+    Row(number="", label="… client's peak over base ÷ its size", work="array", value=_of("peak_ratio"), unit="×",
+        at_most=1.2),
+    Row(number="", label="200 MB written to that disk by one `write`", work="disk", value=_of("wall")),
+    Row(number="", label="… fsync after it (nobody here asks for one)", work="disk", value=_of("fsync")),
+    Row(number="", label="… its sha256", work="disk", value=_of("sha256")),
+    Row(number="", label="200 MB written to that tmpfs", work="disk_memory", value=_of("wall")),
+)  # fmt: skip
+
+PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")
+PEER_WORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "import": ("imported", {}),
+    "cold": ("cold", {}),
+    "noop_10k": ("warm", WORKS["noop_10k"].arguments),
+    "naps": ("warm", WORKS["naps"].arguments),
+    "array": ("array", _ARRAY),
+}
+# Where a peer is not run: measured once on the same kind of machine, at rest. import s, cold s, no-op tasks/s at
+# N=10k, makespan ÷ ideal, 200 MB s.
+REFERENCE: dict[str, tuple[str, ...]] = {
+    "multiprocessing": (".03", ".051", "30 000", "1.06", "6.5–7.1"),
+    "concurrent.futures": (".04", ".047", "8 700", "1.03", "6.5–7.1"),
+    "loky": (".04", ".198", "9 300", "1.06", "6.5–7.1"),
+    "joblib": (".18", ".549", "214 000", "1.03", ".32"),
+    "dask": (".34", "1.02", "553", "1.41", ".67"),
+    "ipyparallel": (".19", "6.9", "437", "2.08", ".94"),
+    "ray": (".29", "2.8", "1 700", "2.81", ".14"),
+    "parsl": (".34", "7.1", "981", "1.31", "–"),
+    "lithops localhost v2": (".11", ".85", "–", "237", "–"),
+}
+
+
+def peer_works(peer: str) -> dict[str, Work]:
+    """The same work for a peer: name -> work."""
+    return {
+        f"{peer}:{name}": Work(module=PEERS, case=case, arguments={"peer": peer, **arguments})
+        for name, (case, arguments) in PEER_WORKS.items()
+    }
+
+
+def tiny(work: Work) -> Work:
+    """The same with next to nothing to do: for trying the plumbing."""
+    most = {"n": 20, "megabytes": 2, "workers": 2}
+    small = {key: min(value, most[key]) if key in most else value for key, value in work.arguments.items()}
+    return Work(case=work.case, module=work.module, arguments=small, folder=work.folder)
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure with its unit, to three digits or so."""
+    if unit == "/s":
+        return f"{round(value, -2):,.0f}/s".replace(",", "\u2009")
+    if unit == "ms":
+        return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+    digits = 4 if unit == "requests" else 2 if unit == "×" or value >= 1 else 3
+    return f"{value:.{digits}f}" + {"s": " s", "×": " ×", "requests": ""}[unit]
+
+
+def targets_table(measured: Measured) -> list[str]:
+    """Our own rows as Markdown."""
+    lines = ["| | what | target | median | min – max | CPU s: client + supervisors + slots | |", "|" + "---|" * 7]
+    for row in ROWS:
+        if runs := measured.get(row.work):
+            values = sorted(row.value(figures) for figures in runs)
+            middle = median(values)
+            spread = f"{shown(values[0], row.unit)} – {shown(values[-1], row.unit)}"
+            cells = row.number, row.label, row.target(), f"**{shown(middle, row.unit)}**", spread, _cpu(runs)
+            lines.append(f"| {' | '.join(cells)} | {row.verdict(middle)} |")
+    return lines + _against_dask(measured)
+
+
+def _against_dask(measured: Measured) -> list[str]:
+    mine, theirs = measured.get("noop_10k"), measured.get("dask:noop_10k")
+    if not mine or not theirs:
+        return []
+    ratio = median(f["wall"] for f in theirs) / median(f["wall"] for f in mine)
+    verdict = "met" if ratio >= 20 else "**missed**"
+    return [f"| 4 | 10 000 no-op tasks: our rate ÷ dask's | ≥ 20 × | **{ratio:.0f} ×** | | | {verdict} |"]
+
+
+def _cpu(runs: Sequence[Figures]) -> str:
+    names = ("client_cpu", "children_cpu", "slots_cpu")
+    if not all("client_cpu" in figures for figures in runs):
+        return ""
+    return " + ".join(f"{median(figures.get(name, 0.0) for figures in runs):.2f}" for name in names)
+
+
+def peers_table(measured: Measured) -> list[str]:
+    """All of us side by side; in parentheses the figures of another day, for those that did not run."""
+    head = [
+        "",
+        "import s",
+        "cold, import included s",
+        "no-op tasks/s, N=10k",
+        "naps ÷ ideal",
+        "200 MB s",
+        "peak ÷ size",
+    ]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    if measured.get("noop_10k"):
+        mine = _peer_cells(measured, {name: name for name in PEER_WORKS})
+        lines.append(f"| **burst_magic** | {' | '.join(mine)} |")
+    for peer, reference in REFERENCE.items():
+        names = {name: f"{peer}:{name}" for name in PEER_WORKS}
+        ran = any(measured.get(name) for name in names.values())
+        cells = _peer_cells(measured, names) if ran else [*(f"({text})" for text in reference), ""]
+        lines.append(f"| {peer} | {' | '.join(cells)} |")
+    return lines
+
+
+def _peer_cells(measured: Measured, names: Mapping[str, str]) -> list[str]:
+    columns: tuple[tuple[str, Callable[[Figures], float], str], ...] = (
+        ("import", lambda figures: figures["wall"] + figures.get("map", 0.0), ""),
+        ("cold", _of("wall"), ""),
+        ("noop_10k", _rate, "/s"),
+        ("naps", _stretch, ""),
+        ("array", _of("wall"), ""),
+        ("array", _of("peak_ratio"), ""),
+    )
+    cells = []
+    for name, value, unit in columns:
+        runs = measured.get(names[name])
+        middle = median(map(value, runs)) if runs else None
+        cells.append("–" if middle is None else shown(middle, unit).removesuffix("/s") if unit else f"{middle:.2f}")
+    return cells
+
+
+def requests_table(measured: Measured) -> list[str]:
+    """What the requests of row 6 are."""
+    runs = measured.get("requests")
+    if not runs:
+        return []
+    kinds = sorted({name.partition(" ")[2] for figures in runs for name in figures if " " in name})
+    lines = ["| request | whole session | next job |", "|---|---|---|"]
+    for kind in kinds:
+        cold, warm = (median(figures.get(f"{when} {kind}", 0) for figures in runs) for when in ("cold", "warm"))
+        lines.append(f"| {kind} | {cold:g} | {warm:g} |")
+    return lines
