@@ -57,7 +57,12 @@ def attach(ident: str, *, settings: Settings, home: dict[str, object], key: str 
     sid, jid, url = _resolve(ident, settings)
     store = open_own_store(url, settings)
     secret = keyring.parse(key, where="--key") if key else keyring.find(settings.keys_dir, sid)
-    manifest = _manifest(store, sid, secret, url)
+    try:
+        manifest = _manifest(store, sid, secret, url)
+    except SignatureError:
+        if not key:
+            raise
+        raise AttachError(f"this is not the key of session {sid}", way_out="burst key show ID prints it") from None
     job = _job(store, sid, jid, secret)
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
@@ -164,8 +169,6 @@ def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifes
     except Missing:
         problem = f"session {sid} is unknown or has expired"
         raise AttachError(problem, context=url, way_out="%burst_sessions lists what is there") from None
-    except SignatureError:
-        raise AttachError(f"this is not the key of session {sid}", way_out="burst key show ID prints it") from None
 
 
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:

@@ -33,6 +33,7 @@ class Driver:
 
     def __init__(self, store: Store, secret: bytes | None, manifest: Manifest, job: Job, fleet: Fleet) -> None:
         self._store, self._manifest, self._fleet = store, manifest, fleet
+        self._signed = secret is not None
         self._stopping = threading.Event()
         self._carrier = Carrier(store, secret, lambda seconds: not self._stopping.wait(seconds))
         self._machine = SessionMachine(
@@ -192,10 +193,15 @@ class Driver:
             self._fleet.start(effect.workers)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             event = self._carrier.carry(effect)
-            if isinstance(event, fx.Got) and isinstance(event.record, Heartbeat) and event.record.handle:
-                self._fleet.meet(Handle.from_json(event.record.handle))
+            if self._signed and isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
+                self._meet(event.record)
             return event
         return None
+
+    def _meet(self, beat: Heartbeat) -> None:
+        """Takes a worker's handle out of a verified heartbeat: what it names gets signals."""
+        if beat.handle:
+            self._fleet.meet(Handle.from_json(beat.handle))
 
     def _look_at_fleet(self) -> None:
         now = time.monotonic()

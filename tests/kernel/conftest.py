@@ -113,8 +113,9 @@ class Home:
         return {pid: command for pid, command in all_processes() if marked(pid, self.root)}
 
     def workers(self) -> list[int]:
-        """The workers' supervisors."""
-        return [pid for pid, command in self.processes().items() if "burst_magic.worker --cwd" in command]
+        """The workers' supervisors; their templates and slots are forks with the same command."""
+        found = [pid for pid, command in self.processes().items() if "burst_magic.worker --cwd" in command]
+        return [pid for pid in found if parent(pid) not in found]
 
     def objects(self, sid: str) -> list[str]:
         """Keys of a session in the default store."""
@@ -151,6 +152,13 @@ def all_processes():
                 if path.joinpath("stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
                     command = path.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     yield int(path.name), command
+
+
+def parent(pid: int) -> int:
+    """The process that started another; 0 when that has ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def marked(pid: int, root: Path) -> bool:
