@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,15 +32,15 @@ class LocalLauncher:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}  # by worker id: pids come again
 
     def start(self, start: Start) -> Handle:
         """One worker process; the start is written to its stdin, which it closes after reading."""
-        self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / f"{start.sid}.{start.token}.log"
         command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(Path.cwd())]
         try:
-            with path.open("ab") as log:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as log, _deaf_to_news():
                 child = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
@@ -52,12 +52,12 @@ class LocalLauncher:
                 )
         except OSError as error:
             raise LaunchError(f"a local worker could not be started: {error}", context=command[0]) from error
-        self._children[child.pid] = child
         born = process_birth(child.pid) or ""
-        host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
-        wid = f"{host}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
-        handle = Handle(launcher=self.name, wid=wid, token=start.token, host=host, pid=child.pid, born=born)
+        name = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
+        wid = f"{name}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
+        handle = Handle(launcher=self.name, wid=wid, token=start.token, host=this_host(), pid=child.pid, born=born)
         self._tell(child, {**asdict(start), "handle": handle.to_json(), "wid": wid}, path)
+        self._children[wid] = child
         return handle
 
     def _tell(self, child: subprocess.Popen[bytes], words: dict[str, object], log: Path) -> None:
@@ -67,6 +67,8 @@ class LocalLauncher:
                 with pipe:
                     pipe.write(json.dumps(words).encode())
         except BrokenPipeError:
+            child.kill()  # whatever it is, it is no worker
+            child.wait()
             said = log.read_text(errors="replace")[-_LOG_TAIL:]
             raise LaunchError("a local worker ended at once", context=said or "it said nothing") from None
 
@@ -74,17 +76,17 @@ class LocalLauncher:
         """Processes of this machine that are no more; those of other machines are unknown here."""
         ends = {}
         for handle in handles:
-            child = self._children.get(handle.pid)
+            child = self._children.get(handle.wid)
             code = child.poll() if child is not None else None
             if code is not None:
                 ends[handle.wid] = End(exit_code=code, detail=_last_line(self.log(handle)))
-            elif child is None and self._here(handle) and process_birth(handle.pid) != handle.born:
+            elif child is None and _here(handle) and process_birth(handle.pid) != handle.born:
                 ends[handle.wid] = End(detail=_last_line(self.log(handle)))
         return ends
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """SIGTERM lets it publish and go; kill ends its whole process group."""
-        if not self._here(handle) or process_birth(handle.pid) != handle.born:
+        if not _here(handle) or process_birth(handle.pid) != handle.born:
             return
         try:
             if kill:
@@ -96,7 +98,7 @@ class LocalLauncher:
 
     def poke(self, handle: Handle) -> None:
         """SIGUSR1: a worker that sleeps looks at once."""
-        if self._here(handle) and process_birth(handle.pid) == handle.born:
+        if _here(handle) and process_birth(handle.pid) == handle.born:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(handle.pid, signal.SIGUSR1)
 
@@ -106,8 +108,28 @@ class LocalLauncher:
             return path.read_text(errors="replace")[-_LOG_TAIL:]
         return ""
 
-    def _here(self, handle: Handle) -> bool:
-        return handle.host == (re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host")
+
+@contextlib.contextmanager
+def _deaf_to_news() -> Iterator[None]:
+    """A child begins with SIGUSR1 blocked: a poke must not end an interpreter that is still starting."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _here(handle: Handle) -> bool:
+    return handle.host == this_host()
+
+
+def this_host() -> str:
+    """Where process ids mean the same processes. A name alone would not do: machines and containers share names."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - not a path
+    except OSError:  # macOS
+        return socket.gethostname()
 
 
 def process_birth(pid: int) -> str | None:

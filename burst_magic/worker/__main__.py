@@ -15,6 +15,7 @@ import sys
 def main() -> int:
     """One worker's life; returns the exit code."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # "there is news" is no reason to end before it can be heard
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})  # the launcher blocked it until here
     option, cwd = sys.argv[1:] or ("--cwd", "")  # argparse would take a tenth of the time until the first claim
     if option != "--cwd":
         raise SystemExit(__doc__)
