@@ -115,7 +115,7 @@ class WorkerMachine:
         self._keys = keys.SessionKeys(manifest.sid)
         self._billed_from = int(wall * 1000)
         self._beats = 0
-        self._beat_at = self._control_at = now
+        self._joined = self._beat_at = self._control_at = now
         self._beating = self._listing_control = False
         self._jobs: dict[str, _Job] = {}
         self._controls: dict[str, Control | None] = {}
@@ -277,14 +277,14 @@ class WorkerMachine:
 
     def _free_lane(self, slot: int, job: _Job) -> int | None:
         lanes = job.record.lanes if job.record else ()
+        trying = {claim.start for _, jid, claim, _ in self._trying.values() if jid == job.keys.jid}
         if self._number is not None and slot not in job.own_tried:
             job.own_tried.add(slot)
             place = self._number * self.manifest.slots + slot
-            if place < len(lanes) and ClaimKey(start=lanes[place], number=0) not in job.claims:
+            if place < len(lanes) and lanes[place] not in trying | {claim.start for claim in job.claims}:
                 return lanes[place]
         if not job.claims_known:
             return None
-        trying = {claim.start for _, jid, claim, _ in self._trying.values() if jid == job.keys.jid}
         free = [start for start in free_lanes(lanes, job.claims) if start not in trying]
         return self._chance.choice(free) if free else None
 
@@ -555,7 +555,7 @@ class WorkerMachine:
         self.wid = f"{self._base}~{self._incarnation}"
         self._leaving, self._ending = "", None
         self._billed_from = int(self._wall(now) * 1000)
-        self._idle_since = self._beat_at = now
+        self._joined = self._idle_since = self._beat_at = now
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -604,11 +604,15 @@ class WorkerMachine:
 
     def _surplus(self, now: float) -> bool:
         wanted = self._asked.wanted
-        return wanted is not None and self._rank(now) >= wanted
+        return wanted is not None and not self._blind(now) and self._rank(now) >= wanted
 
     def _kept(self, now: float) -> bool:
         """Two stay while a job is unfinished: who else would take over from its last owner?"""
-        return any(True for _ in self._open_jobs()) and self._rank(now) < KEPT
+        return any(True for _ in self._open_jobs()) and (self._blind(now) or self._rank(now) < KEPT)
+
+    def _blind(self, now: float) -> bool:
+        """It has not watched for long enough to tell the living from the silent, and knows no rank."""
+        return now < self._joined + (DEAD_AFTER + 1) * self.manifest.interval
 
     def _rank(self, now: float) -> int:
         return self._fleet.rank(self.wid, now, DEAD_AFTER * self.manifest.interval)
