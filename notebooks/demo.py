@@ -1,6 +1,6 @@
 """`make demo`: executes the quickstart in a real kernel and prints what came of it.
 
-Local workers, a folder as the store, and every directory below ``build/``: nothing of the user's is read or
+Local workers, a folder as the store unless told, and every directory below ``build/``: nothing of the user's is read or
 written. Cells tagged ``result`` are the ones whose output is shown here.
 """
 
@@ -23,8 +23,11 @@ def main() -> int:
     parser.add_argument("--notebook", type=Path, default=ROOT / "notebooks" / "quickstart.ipynb")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "quickstart.ipynb", help="the executed notebook")
     parser.add_argument("--home", type=Path, default=ROOT / "build" / "demo", help="made anew: config, store, sessions")
+    parser.add_argument("--store", help="instead of a folder in there, e.g. s3://bucket/prefix")
     options = parser.parse_args()
     settle(options.home)
+    if options.store:
+        os.environ["BURST_STORE"] = options.store
     began = time.monotonic()
     notebook, failure = execute(options.notebook, options.out)
     wall = time.monotonic() - began

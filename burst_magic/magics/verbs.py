@@ -50,6 +50,7 @@ def attach_here(call: calls.AttachCall, settings: Settings) -> None:
         out = session.description.out
         if out:
             DESK.home[out] = session.results()
+            session.status()  # looks: what is printed is what the store says now
             print(f"{out} = {session.results()!r} of session {session.id}")
     latest = sessions[-1]
     show(latest, out=latest.description.out, shell=DESK.shell)

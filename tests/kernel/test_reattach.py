@@ -161,9 +161,7 @@ def test_a_session_is_found_by_its_name_and_by_its_job(start_kernel):
 
 def test_results_handed_out_again_are_the_same_with_failures_and_output(start_kernel):
     first = start_kernel()
-    session = first.run(
-        '%%burst --workers 2 --map "range(4)" --out out\nprint("seen", item)\n10 // (item - 2)'
-    ).session
+    session = first.run('%%burst --workers 2 --map "range(4)" --out out\nprint("seen", item)\n10 // (item - 2)').session
     first.run("out.wait()")
     first.kill()
     second = start_kernel()

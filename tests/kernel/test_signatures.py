@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
 from pathlib import Path
@@ -41,6 +40,12 @@ def marker(tmp_path):
 @pytest.fixture
 def store(shared_home):
     return shared_home.folder
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A file that tasks wait for."""
+    return tmp_path / "gate"
 
 
 def only(folder: Path, pattern: str) -> Path:
@@ -129,8 +134,8 @@ def test_a_result_is_not_taken_for_that_of_another_task(kernel, store):
         ("items", forged_items), ("items", changed), ("items", from_elsewhere),
     ],
 )  # fmt: skip
-def test_a_job_that_was_tampered_with_is_not_run(kernel, store, tmp_path, marker, what, trick):
-    gate = tmp_path / "gate"
+def test_a_job_that_was_tampered_with_is_not_run(kernel, gate, marker, what, trick):
+    store = kernel.home.folder
     kernel.run(WAIT)
     session = kernel.run(f'%%burst --workers 1 --map "[10]" --out busy\nbehind({str(gate)!r}, item)').session
     kernel.run(f'%%burst --map "[10]" --out out --session {session}\nbehind({str(gate)!r}, item)')
@@ -145,8 +150,7 @@ def test_a_job_that_was_tampered_with_is_not_run(kernel, store, tmp_path, marker
     assert not marker.exists()
 
 
-def test_a_stored_value_that_was_changed_is_not_used(kernel, store, tmp_path):
-    gate = tmp_path / "gate"
+def test_a_stored_value_that_was_changed_is_not_used(kernel, store, gate):
     kernel.run(WAIT + "import numpy as np\nbig = np.ones(300_000)")
     session = kernel.run(f'%%burst --workers 1 --map "[1]" --out busy\nbehind({str(gate)!r}, item)').session
     kernel.run(f'%%burst --map "[1]" --out out --session {session}\nfloat(big.sum()) * item')
@@ -190,7 +194,7 @@ def test_a_final_that_was_changed_is_passed_over(start_kernel, home):
 
 def memory_holds(pid: int, words: tuple[bytes, ...]) -> bool:
     """Whether a process has these bytes in any page that it can read."""
-    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
+    with Path(f"/proc/{pid}/mem").open("rb", 0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             span, rights, *_ = line.split()
             if rights.startswith("r") and not line.endswith(("[vvar]", "[vsyscall]", "[vvar_vclock]")):
@@ -277,4 +281,4 @@ def test_the_key_is_shown_only_when_it_is_asked_for(kernel, shared_home):
         done = shared_home.burst(*verb.split())
         assert text not in done.stdout + done.stderr
     assert text not in kernel.run("repr(out), repr(vars(out))").text
-    assert os.listdir(shared_home.config / "keys") == [session]
+    assert [path.name for path in (shared_home.config / "keys").iterdir()] == [session]
