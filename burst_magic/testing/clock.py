@@ -1,0 +1,40 @@
+"""Virtual time: what is due runs in order, and a day passes in milliseconds."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Generator
+
+Process = Generator[float, None, None]  # yields the seconds that it waits
+
+
+class Clock:
+    """A clock that stands still until somebody asks what comes next."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self._count = 0
+
+    def at(self, when: float, call: Callable[[], object]) -> None:
+        """Calls ``call`` at ``when``, or now if that has passed; of one instant, in the order of asking."""
+        self._count += 1
+        heapq.heappush(self._due, (max(when, self.now), self._count, call))
+
+    def spawn(self, process: Process) -> None:
+        """Runs a process until it ends; each value that it yields is a pause in seconds."""
+
+        def go_on() -> None:
+            for pause in process:
+                self.at(self.now + pause, go_on)
+                return
+
+        go_on()
+
+    def turn(self) -> bool:
+        """Goes on to what is due next and does it; False when nothing will ever be due."""
+        if not self._due:
+            return False
+        self.now, _, call = heapq.heappop(self._due)
+        call()
+        return True

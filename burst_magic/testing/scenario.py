@@ -1,0 +1,143 @@
+"""What happens in a simulated world, drawn from its seed: sizes, durations, weather, and who does what when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from burst_magic.testing.weather import Weather
+
+
+class Deed(str, Enum):
+    """Something that happens to a world. ``Act.target`` chooses among workers or clients alive at that time."""
+
+    CRASH = "a worker crashes"
+    TERM = "a worker gets SIGTERM"
+    PAUSE = "a worker stands still"
+    KERNEL_DIES = "a client crashes"
+    ATTACH = "a client attaches"
+    LOOK = "a client attaches without the key"
+    CANCEL = "the session is cancelled"
+    CANCEL_JOB = "a job is cancelled"
+    CLOSE = "the session is closed"
+    EXTEND = "the deadline is moved"
+    SCALE = "the fleet is scaled"
+    ADD = "a job is added"
+    HALF_ADD = "a client dies while it adds a job"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One deed; ``size`` is a duration in seconds, a number of workers or of tasks, as the deed needs it."""
+
+    at: float
+    deed: Deed
+    target: int = 0
+    size: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A world before it begins. Times are seconds.
+
+    Attributes:
+        work: the shape of task durations (exp, equal, pareto), ``task`` their mean.
+        failing: the share of tasks that raise.
+        skew: of a worker's wall clock, at most.
+        reaps: attached clients see ended processes and write their ``.gone``.
+        lifetime: until the deadline; short: the deadline comes in the middle of the work.
+        calm: from here on nobody does anything, and a client is attached that stays.
+    """
+
+    seed: int
+    workers: int
+    slots: int
+    tasks: int
+    interval: float
+    floor: float
+    idle: float
+    lifetime: float
+    short: bool
+    work: str
+    task: float
+    failing: float
+    boot: float
+    skew: float
+    reaps: bool
+    weather: Weather
+    acts: tuple[Act, ...]
+    calm: float
+
+
+_USUAL = (Deed.CRASH, Deed.CRASH, Deed.CRASH, Deed.TERM, Deed.PAUSE, Deed.KERNEL_DIES, Deed.ATTACH, Deed.LOOK, Deed.ADD)
+_RARE = (Deed.CANCEL, Deed.CANCEL_JOB, Deed.CLOSE, Deed.EXTEND, Deed.SCALE, Deed.SCALE, Deed.HALF_ADD)
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    rng = Random(seed)  # noqa: S311 - chance that can be had again
+    slow = rng.random() < 0.3  # S3's pace or a folder's
+    interval, floor = (20.0, 2.0) if slow else (1.0, rng.choice((0.05, 0.2)))
+    workers, slots = rng.choice((1, 2, 2, 3, 4)), rng.choice((1, 1, 2))
+    tasks = rng.choice((0, 1, 3, 10, 25, 60))
+    task = rng.choice((0.01, 0.1, 0.5, 2.0)) * (interval if slow else 1.0) / rng.choice((1.0, 4.0))
+    span = max(interval, min(40 * interval, tasks * task / max(1, workers * slots)))
+    short = rng.random() < 0.05
+    return Scenario(
+        seed=seed,
+        workers=workers,
+        slots=slots,
+        tasks=tasks,
+        interval=interval,
+        floor=floor,
+        idle=interval * rng.choice((2.0, 6.0)),
+        lifetime=span * rng.uniform(0.3, 2) if short else 4 * span + 200 * interval + 4 * (tasks + 60) * task,
+        short=short,
+        work=rng.choice(("exp", "equal", "pareto")),
+        task=task,
+        failing=rng.choice((0.0, 0.0, 0.1)),
+        boot=rng.choice((0.05, 0.3, 1.0)) * interval,
+        skew=rng.choice((0.0, 1.0, 5.0)),
+        reaps=rng.random() < 0.5,
+        weather=_weather(rng, interval),
+        acts=_acts(rng, span, interval),
+        calm=2 * span + 2 * interval,
+    )
+
+
+def _weather(rng: Random, interval: float) -> Weather:
+    latency = rng.choice((0.001, 0.03)) * (1 if interval < 5 else 5)
+    if rng.random() < 0.3:
+        return Weather(latency=latency)
+    bad = rng.choice((0.01, 0.05, 0.15))
+    return Weather(
+        latency=latency,
+        slow=bad,
+        slowness=rng.choice((0.3, 1.0)) * interval,
+        conflict=rng.choice((0.0, bad)),
+        doubled=rng.choice((0.0, bad)),
+        lost=rng.choice((0.0, bad)),
+        silent=rng.choice((0.0, bad)),
+        late=rng.choice((0.0, bad)),
+        lateness=rng.choice((5.0, 40.0, 600.0)),
+        slips=rng.choice((0.0, 0.2)),
+    )
+
+
+def _acts(rng: Random, span: float, interval: float) -> tuple[Act, ...]:
+    deeds = [rng.choice(_USUAL) for _ in range(rng.choice((0, 1, 2, 3, 5)))]
+    deeds += [rng.choice(_RARE) for _ in range(rng.choice((0, 0, 1, 2)))]
+    acts = [
+        Act(at=rng.uniform(0, 2 * span), deed=deed, target=rng.randrange(100), size=_size(rng, deed, interval))
+        for deed in deeds
+    ]
+    return tuple(sorted(acts, key=lambda act: act.at))
+
+
+def _size(rng: Random, deed: Deed, interval: float) -> float:
+    if deed is Deed.PAUSE:
+        return interval * rng.choice((0.5, 3.0, 10.0))
+    if deed is Deed.EXTEND:
+        return interval * rng.choice((1.0, 30.0))
+    return float(rng.choice((1, 2, 4, 9)))

@@ -1,0 +1,194 @@
+"""A client of a simulated world: the production machine, and a stand-in for ``session.driver`` and its user."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol import keys
+from burst_magic.protocol.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
+from burst_magic.protocol.session import SessionMachine
+from burst_magic.testing.clock import Process
+from burst_magic.testing.simworker import Pack, Run
+from burst_magic.testing.weather import EPOCH, Waiting
+
+if TYPE_CHECKING:
+    from burst_magic.testing.world import World
+
+_SAME_INSTANT = 300  # steps without time passing
+
+
+class SimulatedClient:
+    """A kernel that is attached to one job. One request at a time, as the driver's thread does it.
+
+    Args:
+        world: where.
+        name: in the trace.
+        job: which one it follows.
+        signed: it has the key.
+        stays: its user goes on until the job is over: when no worker lives he starts some.
+        rng: its chance.
+    """
+
+    def __init__(self, world: World, *, name: str, job: Job, signed: bool, stays: bool, rng: Random) -> None:
+        self.name, self.job, self.signed, self.stays = name, job, signed, stays
+        self.alive = True
+        self.met: set[str] = set()
+        self.ended_workers: set[str] = set()
+        self.handed: dict[int, Run] = {}
+        self.requests = 0
+        self.born = world.clock.now
+        self.verdict: str | None = None
+        self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
+        self._world, self._rng = world, rng
+        self._mono = rng.uniform(0, 1e5)
+        self._fleet_at = 0.0
+        self._instant, self._steps = -1.0, 0
+        self._keys = keys.SessionKeys(world.manifest.sid)
+        self.machine = SessionMachine(
+            manifest=world.manifest, job=job, signed=signed, now=self.now, wall=EPOCH + world.clock.now
+        )
+
+    @property
+    def now(self) -> float:
+        """Its monotonic clock."""
+        return self._world.clock.now + self._mono
+
+    @property
+    def over(self) -> bool:
+        """It is dead, or has seen the end of the job."""
+        return not self.alive or self.machine.finished or self.verdict in {"cancelled", "closed", "deadline"}
+
+    def crash(self) -> None:
+        """The kernel is killed."""
+        self.alive = False
+        self._world.tell(self.name, "crashed")
+
+    # --- the driver's thread -----------------------------------------------------------------------------------
+
+    def life(self) -> Process:
+        """Follows the log until the job is finished or the kernel dies."""
+        yield from self._drive(fx.Tick())
+        while self.alive and not self.machine.finished:
+            pause = min(self.machine.wake, self._fleet_at) - self.now
+            yield max(0.0, pause) + 1e-6
+            yield from self._look_at_fleet()
+            yield from self._drive(fx.Tick())
+            self._touch()
+            if self.machine.wake <= self.now - 1e-3 and not self.machine.finished:
+                self._count_steps()
+            yield from self._act_on_verdict()
+        if self.alive and self.signed:
+            self._touch_all()
+
+    def _drive(self, event: fx.Event) -> Waiting[None]:
+        events = [event]
+        while events:
+            self._count_steps()
+            told = events.pop(0)
+            self._world.tell(self.name, told)
+            for effect in self.machine.step(told, self.now):
+                answer = yield from self._do(effect)
+                if not self.alive:
+                    return
+                if answer is not None:
+                    events.append(answer)
+            self._judge()
+
+    def _count_steps(self) -> None:
+        if self._world.clock.now != self._instant:
+            self._instant, self._steps = self._world.clock.now, 0
+        self._steps += 1
+        if self._steps > _SAME_INSTANT:
+            self._world.broken(6, f"{self.name} goes round and round without time passing", self.job.jid)
+
+    def _do(self, effect: fx.Effect) -> Waiting[fx.Event | None]:
+        self._world.tell(self.name, effect)
+        self.requests += 1
+        if isinstance(effect, fx.Replace):
+            self._start_workers(effect.workers)
+        elif isinstance(effect, fx.List | fx.Read | fx.Create):
+            if isinstance(effect, fx.Create) and not self.signed:
+                self._world.broken(2, f"{self.name} writes without the key", self.job.jid)
+            asked_at = self._world.clock.now
+            event = yield from self._world.store.carry(effect)
+            if isinstance(event, fx.Listed) and event.folder == self._keys.workers_folder:
+                self.workers_asked_at = asked_at
+            if isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
+                self.met.add(event.record.worker.partition("~")[0])
+            return event
+        return None
+
+    def _start_workers(self, count: int) -> None:
+        for _ in range(count):
+            self.met.add(self._world.start_worker(None))
+
+    def _look_at_fleet(self) -> Waiting[None]:
+        """Writes ``.gone`` for processes that it can see and that have ended."""
+        if self.now < self._fleet_at:
+            return
+        self._fleet_at = self.now + min(self._world.manifest.interval, 5.0)
+        if not (self._world.plan.reaps and self.signed):
+            return
+        ends = [w for w in sorted(self.met - self.ended_workers) if self._world.has_ended(w)]
+        for wid in ends:
+            self.ended_workers.add(wid)
+            token = self._world.workers[wid].token
+            gone = Gone(worker=wid, cause=EndCause.CRASH, at=EPOCH + self._world.clock.now, token=token)
+            yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone))
+        if ends:
+            self.machine.look_now(self.now)
+
+    # --- the user ------------------------------------------------------------------------------------------------
+
+    def ask(self, kind: ControlKind, **wishes: object) -> None:
+        """Writes a control entry; a user's verb is not retried here, so it goes without faults."""
+        at = EPOCH + self._world.clock.now
+        ident = f"{int(at * 1000):014d}x{self._rng.getrandbits(32):x}"
+        control = Control(kind=kind, at=at, **wishes)  # type: ignore[arg-type]
+        self._world.store.create(self._keys.control(ident, kind), control)
+        self._world.tell(self.name, control)
+
+    def _judge(self) -> None:
+        if self.machine.ended != self.verdict:
+            self.verdict = self.machine.ended
+            self._world.tell(self.name, f"says: {self.verdict or 'it goes on'}")
+            self._world.check_verdict(self)
+
+    def _act_on_verdict(self) -> Waiting[None]:
+        if not (self.stays and self.signed and self.verdict == "no worker lives"):
+            return
+        yield self._world.manifest.interval
+        if self.alive and self.machine.ended == "no worker lives":
+            self._start_workers(self.machine.snapshot(self.now).wanted)
+            self.machine.look_now(self.now)
+
+    def _touch(self) -> None:
+        """Reads a result or two, sometimes."""
+        for _ in range(2):
+            if self.job.tasks and self._rng.random() < 0.2:
+                self._hand_out(self._rng.randrange(self.job.tasks))
+
+    def _touch_all(self) -> None:
+        for task in range(self.job.tasks):
+            self._hand_out(task)
+        if len(self.handed) < self.job.tasks:
+            self._world.broken(1, f"{self.name} has no result for every task of a finished job", self.job.jid)
+
+    def _hand_out(self, task: int) -> None:
+        """As ``session.results``: what was handed out is kept; the rest comes from the segment that counts."""
+        segment = self.machine.cover.find(task)
+        if task in self.handed or segment is None or not self.signed:
+            return
+        key = self._keys.job(self.job.jid).segment(segment)
+        pack = self._world.store.get(key)
+        runs = [run for run in pack.runs if run.task == task] if isinstance(pack, Pack) else []
+        if len(runs) != 1:
+            self._world.broken(
+                2, f"{self.name} finds no result of task {task} in {key.rpartition('/')[2]}", self.job.jid
+            )
+        self.handed[task] = runs[0]
+        final = self._world.store.get(self._keys.job(self.job.jid).final)
+        if self.machine.final is not None and isinstance(final, Final):
+            self._world.check_agrees(self, final, task, runs[0])

@@ -1,0 +1,196 @@
+"""A store of virtual time with all the faults of law 7: slow, refusing without reason, silent, late."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from random import Random
+from typing import TypeVar
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.keys import parse_worker
+from burst_magic.testing.clock import Clock
+
+EPOCH = 1_800_000_000.0  # what the store's wall clock shows at virtual time 0
+GIVEN_UP = 30.0  # seconds after which a write is given up
+T = TypeVar("T")
+Waiting = Generator[float, None, T]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weather:
+    """How a store behaves. Times are seconds, the others chances per request.
+
+    Attributes:
+        latency: of a request, on average.
+        slow, slowness: some take that much longer.
+        conflict: a create is refused although nobody won (S3's 409).
+        doubled: a create is done and refused (a retry that lost to itself).
+        lost: a create is not done, and no answer comes.
+        silent: it is done, and no answer comes.
+        late, lateness: no answer comes, and it is done so much later, at most.
+        slips: last-modified is a second early.
+    """
+
+    latency: float
+    slow: float = 0.0
+    slowness: float = 0.0
+    conflict: float = 0.0
+    doubled: float = 0.0
+    lost: float = 0.0
+    silent: float = 0.0
+    late: float = 0.0
+    lateness: float = 0.0
+    slips: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object; ``at`` is the virtual time at which it was written, which no client can know."""
+
+    record: object
+    modified: float
+    at: float
+
+
+class SimulatedStore:
+    """The five verbs in virtual time. Requests are processes: they yield the seconds that they wait.
+
+    Args:
+        clock: virtual time.
+        rng: all chance.
+        weather: faults.
+        wrote: called with (key, record) as each create takes effect.
+    """
+
+    def __init__(self, clock: Clock, rng: Random, weather: Weather, wrote: Callable[[str, object], None]) -> None:
+        self.objects: dict[str, Stored] = {}
+        self.weather = weather
+        self.requests = 0
+        self._clock, self._rng, self._wrote = clock, rng, wrote
+        self._folders: dict[str, list[str]] = {}
+
+    # --- at once -------------------------------------------------------------------------------------------
+
+    def put(self, key: str, record: object) -> None:
+        """Writes or replaces."""
+        folder, _, name = key.rpartition("/")
+        if key not in self.objects:
+            insort(self._folders.setdefault(folder, []), name)
+        slip = 1.0 if self.weather.slips and self._rng.random() < self.weather.slips else 0.0
+        modified = float(int(EPOCH + self._clock.now)) - slip
+        self.objects[key] = Stored(record, modified, self._clock.now)
+
+    def create(self, key: str, record: object) -> bool:
+        """Writes unless it exists; says whether it did."""
+        if key in self.objects:
+            return False
+        self.put(key, record)
+        self._wrote(key, record)
+        return True
+
+    def get(self, key: str) -> object | None:
+        """What lies there."""
+        stored = self.objects.get(key)
+        return stored.record if stored else None
+
+    def names(self, folder: str, after: str = "", limit: int | None = None) -> tuple[tuple[str, float], ...]:
+        """A listing: (name, last-modified), ascending."""
+        found = self._folders.get(folder, [])
+        begin = bisect_right(found, after) if after else 0
+        chosen = found[begin : None if limit is None else begin + limit]
+        return tuple((name, self.objects[f"{folder}/{name}"].modified) for name in chosen)
+
+    # --- as requests -----------------------------------------------------------------------------------------
+
+    def carry(self, effect: fx.List | fx.Read | fx.Create) -> Waiting[fx.Event]:
+        """One effect, one event; as ``stores.carry`` does it."""
+        if isinstance(effect, fx.List):
+            yield self._latency()
+            self.requests += 1
+            names = self.names(effect.folder, effect.after, effect.limit)
+            yield self._latency()
+            return fx.Listed(effect.folder, effect.after, names, effect.limit)
+        if isinstance(effect, fx.Read):
+            yield self._latency()
+            self.requests += 1
+            record = self.get(effect.key)
+            yield self._latency()
+            return fx.Got(effect.key, record if isinstance(record, effect.kind) else None)
+        wrote = yield from self.creating(effect.key, effect.record)
+        return fx.Created(effect.key, wrote)
+
+    def creating(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        """A create-only put, and what the store says of it."""
+        yield self._latency()
+        self.requests += 1
+        weather, fate = self.weather, self._rng.random()
+        for chance, what in (
+            (weather.conflict, self._conflict),
+            (weather.doubled, self._doubled),
+            (weather.lost, self._lost),
+            (weather.silent, self._silent),
+            (weather.late, self._late),
+        ):
+            if fate < chance:
+                return (yield from what(key, record))
+            fate -= chance
+        done = self.create(key, record)
+        yield self._latency()
+        return fx.Wrote.DONE if done else fx.Wrote.REFUSED
+
+    def putting(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        """A put; it may be lost."""
+        yield self._latency()
+        self.requests += 1
+        if self._rng.random() < self.weather.lost:
+            yield self._silence()
+            return fx.Wrote.UNKNOWN
+        self.put(key, record)
+        yield self._latency()
+        return fx.Wrote.DONE
+
+    def _conflict(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        yield self._latency()
+        return fx.Wrote.REFUSED
+
+    def _doubled(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        self.create(key, record)
+        yield self._latency()
+        return fx.Wrote.REFUSED
+
+    def _lost(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        yield self._silence()
+        return fx.Wrote.UNKNOWN
+
+    def _silent(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        self.create(key, record)
+        yield self._silence()
+        return fx.Wrote.UNKNOWN
+
+    def _late(self, key: str, record: object) -> Waiting[fx.Wrote]:
+        when = self._clock.now + self._rng.uniform(0, self.weather.lateness)
+        self._clock.at(when, lambda: self.create(key, record))
+        yield self._silence()
+        return fx.Wrote.UNKNOWN
+
+    def _latency(self) -> float:
+        latency = self.weather.latency
+        if self.weather.slow and self._rng.random() < self.weather.slow:
+            latency += self._rng.uniform(0, self.weather.slowness)
+        return self._rng.uniform(0.2, 1.0) * latency
+
+    def _silence(self) -> float:
+        return self._rng.uniform(0, 1) ** 4 * GIVEN_UP
+
+
+def has_beaten(store: SimulatedStore, folder: str, wid: str) -> Stored | None:
+    """A worker's heartbeat as it lies in the store; None when there is none or its end is written."""
+    if f"{folder}/{wid}.gone" in store.objects:
+        return None
+    for name, _ in store.names(folder):
+        key = parse_worker(name)
+        if key.kind == "beat" and key.ident == wid:
+            return store.objects[f"{folder}/{name}"]
+    return None
