@@ -20,6 +20,10 @@ from burst_magic.launchers.base import End, Handle, Start
 
 _LOG_TAIL = 20_000  # characters
 
+# What this process has started, for all its launchers: only a parent hears the exit code. By worker id, since pids come
+# again, and by our own pid, since a fork of this process is no parent. A worker outlives its launcher on purpose.
+_STARTED: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
+
 
 class LocalLauncher:
     """Starts ``python -m burst_magic.worker`` in sessions of their own.
@@ -32,7 +36,6 @@ class LocalLauncher:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
-        self._children: dict[str, subprocess.Popen[bytes]] = {}  # by worker id: pids come again
 
     def start(self, start: Start) -> Handle:
         """One worker process; the start is written to its stdin, which it closes after reading."""
@@ -57,7 +60,7 @@ class LocalLauncher:
         wid = f"{name}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
         handle = Handle(launcher=self.name, wid=wid, token=start.token, host=this_host(), pid=child.pid, born=born)
         self._tell(child, {**asdict(start), "handle": handle.to_json(), "wid": wid}, path)
-        self._children[wid] = child
+        _STARTED[os.getpid(), wid] = child
         return handle
 
     def _tell(self, child: subprocess.Popen[bytes], words: dict[str, object], log: Path) -> None:
@@ -76,7 +79,7 @@ class LocalLauncher:
         """Processes of this machine that are no more; those of other machines are unknown here."""
         ends = {}
         for handle in handles:
-            child = self._children.get(handle.wid)
+            child = _STARTED.get((os.getpid(), handle.wid))
             code = child.poll() if child is not None else None
             if code is not None:
                 ends[handle.wid] = End(exit_code=code, detail=_last_line(self.log(handle)))

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from burst_magic.errors import BurstError, StoreError
+from burst_magic.errors import Denied, LaunchError, StoreError
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
@@ -17,6 +17,7 @@ from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
 
 _LOG = logging.getLogger(__name__)
+_FOR_EVER = {"finished", "cancelled", "closed"}  # nothing comes after these: no need to look on
 _FRAME = 0.25  # seconds between two snapshots for a viewer, at least
 
 Viewer = Callable[[Snapshot], None]
@@ -35,7 +36,7 @@ class Driver:
         self._store, self._manifest, self._fleet = store, manifest, fleet
         self._signed = secret is not None
         self._stopping = threading.Event()
-        self._carrier = Carrier(store, secret, lambda seconds: not self._stopping.wait(seconds))
+        self._carrier = Carrier(store, secret, lambda seconds: not self._stopping.wait(seconds), give_up=(Denied,))
         self._machine = SessionMachine(
             manifest=manifest, job=job, signed=secret is not None, now=time.monotonic(), wall=time.time()
         )
@@ -43,6 +44,7 @@ class Driver:
         self._wake = threading.Event()
         self._viewers: list[Viewer] = []
         self._thread: threading.Thread | None = None
+        self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
         self._rounds = 0
         self._framed = 0.0
         self._fleet_at = 0.0
@@ -55,12 +57,13 @@ class Driver:
     def start(self) -> None:
         """Follows the log from now on."""
         with self._news:
-            if self._thread is None and not self._stopping.is_set():
+            if self._thread is None:
+                self._stopping.clear()
                 self._thread = threading.Thread(target=self._run, name=f"burst {self._manifest.sid}", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
-        """No longer follows; the session goes on without."""
+        """No longer follows, until somebody waits again; the session goes on without."""
         self._stopping.set()
         self._wake.set()
         thread = self._thread
@@ -79,17 +82,19 @@ class Driver:
             before = self._rounds
             self._machine.look_now(time.monotonic())
             self._wake.set()
-            self._news.wait_for(lambda: self._rounds >= before + 2 or self._stopping.is_set(), timeout)
+            self._news.wait_for(lambda: self._rounds >= before + 2, timeout)
+            self._raise_fault()
             return self._machine.snapshot(time.monotonic())
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until ``ready`` (called with the state at rest) or until nothing will change any more."""
-        self.start()
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._news:
             while not ready():
-                if self._over():
+                self._raise_fault()
+                if self._machine.ended is not None:
                     return False
+                self.start()
                 left = 1.0 if deadline is None else min(1.0, deadline - time.monotonic())
                 if left <= 0:
                     return False
@@ -128,7 +133,7 @@ class Driver:
             self._machine.watch(time.monotonic(), on=True)
         self._wake.set()
         self.start()
-        if self._over():
+        if self._machine.ended is not None:
             viewer(self.snapshot())
 
         def unwatch() -> None:
@@ -142,13 +147,15 @@ class Driver:
 
     # --- the thread ------------------------------------------------------------------------------------------
 
-    def _over(self) -> bool:
-        return self._machine.ended is not None or self._stopping.is_set()
+    def _raise_fault(self) -> None:
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
 
     def _run(self) -> None:
         try:
             self._step(fx.Tick())
-            while not self._stopping.is_set() and not self._machine.finished:
+            while not self._stopping.is_set() and self._machine.ended not in _FOR_EVER:
                 now = time.monotonic()
                 pause = min(self._machine.wake, self._fleet_at) - now
                 if self._viewers:
@@ -159,9 +166,10 @@ class Driver:
                 self._look_at_fleet()
                 self._step(fx.Tick())
                 self._frame()
-        except BurstError as fault:
+        except Exception as fault:  # noqa: BLE001 - told to whoever waits
             if not self._stopping.is_set():
-                _LOG.error("burst stopped following %s: %s", self._manifest.sid, fault)
+                _LOG.warning("burst stopped following %s: %s", self._manifest.sid, fault)
+                self._fault = fault
         finally:
             with self._news:
                 self._thread = None
@@ -190,7 +198,7 @@ class Driver:
             except StoreError as fault:
                 _LOG.warning("%s", fault)
         elif isinstance(effect, fx.Replace):
-            self._fleet.start(effect.workers)
+            self._replace(effect.workers)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             event = self._carrier.carry(effect)
             if self._signed and isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
@@ -202,6 +210,13 @@ class Driver:
         """Takes a worker's handle out of a verified heartbeat: what it names gets signals."""
         if beat.handle:
             self._fleet.meet(Handle.from_json(beat.handle))
+
+    def _replace(self, workers: int) -> None:
+        """Where no worker can be started the others go on, and when there are none the machine says so."""
+        try:
+            self._fleet.start(workers)
+        except (LaunchError, StoreError) as fault:
+            _LOG.warning("a lost worker was not replaced: %s", fault)
 
     def _look_at_fleet(self) -> None:
         now = time.monotonic()
@@ -219,4 +234,9 @@ class Driver:
         self._framed = now
         snapshot = self.snapshot()
         for viewer in list(self._viewers):
-            viewer(snapshot)
+            try:
+                viewer(snapshot)
+            except Exception:  # noqa: BLE001 - a view that breaks must not stop those who wait for results
+                _LOG.exception("a view of %s failed and is not called again", self._manifest.sid)
+                with self._news:
+                    self._viewers = [each for each in self._viewers if each is not viewer]

@@ -7,11 +7,15 @@ import sys
 import time
 from pathlib import Path
 
-from burst_magic.errors import Exists
-from burst_magic.launchers import Handle, Launcher, Start
+from burst_magic.errors import Throttled
+from burst_magic.launchers import End, Handle, Launcher, Start
+from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import EndCause, Gone, Manifest, Next
 from burst_magic.stores import Store
+from burst_magic.stores.carry import Carrier
+
+_DYING = 5.0  # seconds that a killed worker may take to end
 
 
 class Fleet:
@@ -27,6 +31,7 @@ class Fleet:
     def __init__(self, manifest: Manifest, secret: bytes | None, store: Store, launcher: Launcher) -> None:
         self._manifest, self._secret, self._store, self._launcher = manifest, secret, store, launcher
         self._keys = keys.SessionKeys(manifest.sid)
+        self._carrier = Carrier(store, secret, _sleep)
         self._handles: dict[str, Handle] = {}
         self._ended: set[str] = set()
         self._awake: set[str] = set()
@@ -46,7 +51,7 @@ class Fleet:
             token = secrets.token_hex(8)
             key = self._keys.next(token)
             record = Next(token=token, launcher=self._manifest.launcher, number=number, at=time.time())
-            self._store.create(key, records.encode(record, secret=secret, key=key))
+            self._write_down(key, records.encode(record, secret=secret, key=key))
             start = Start(
                 store=self._store.url,
                 sid=self._manifest.sid,
@@ -59,6 +64,9 @@ class Fleet:
             handle = self._launcher.start(start)
             self._handles[handle.wid] = handle
 
+    def _write_down(self, key: str, data: bytes) -> None:
+        self._carrier.patiently(lambda: self._store.create(key, data), Throttled)
+
     def meet(self, handle: Handle) -> None:
         """A worker that was found in the log: it has beaten, so it is awake."""
         if handle.launcher == self._manifest.launcher:
@@ -67,45 +75,62 @@ class Fleet:
 
     def look(self) -> bool:
         """Writes ``.gone`` for workers whose process has definitely ended; says whether there were any."""
-        watched = [handle for wid, handle in self._handles.items() if wid not in self._ended]
+        watched = [handle for wid, handle in self._known() if wid not in self._ended]
         ends = self._launcher.ended(watched)
         for wid, end in ends.items():
-            self._ended.add(wid)
-            if self._secret is not None:
-                gone = Gone(
-                    worker=wid,
-                    cause=EndCause.CRASH,
-                    at=time.time(),
-                    token=self._handles[wid].token,
-                    exit_code=end.exit_code,
-                    detail=end.detail,
-                )
-                key = self._keys.gone(wid)
-                try:
-                    self._store.create(key, records.encode(gone, secret=self._secret, key=key))
-                except Exists:  # it has said so itself
-                    continue
+            if self._secret is None or self._say_gone(wid, end):
+                self._ended.add(wid)
         return bool(ends)
+
+    def _say_gone(self, wid: str, end: End) -> bool:
+        """A refusal is fine: it has said so itself. Without an answer it is said again at the next look."""
+        gone = Gone(
+            worker=wid,
+            cause=EndCause.CRASH,
+            at=time.time(),
+            token=self._handles[wid].token,
+            exit_code=end.exit_code,
+            detail=end.detail,
+        )
+        key = self._keys.gone(wid)
+        return self._carrier.create(key, self._carrier.encode(gone, key)) is not fx.Wrote.UNKNOWN
 
     def poke(self) -> None:
         """There is news: workers of this machine need not wait for their next look."""
-        for wid in self._awake - self._ended:
+        for wid in self._awake.copy() - self._ended:
             self._launcher.poke(self._handles[wid])
 
     def stop(self, *, kill: bool) -> None:
         """Ends all workers that this client knows."""
-        for wid, handle in self._handles.items():
+        for wid, handle in self._known():
             if wid not in self._ended:
                 self._launcher.stop(handle, kill=kill)
 
+    def abandon(self) -> None:
+        """Kills the workers of a session that comes to nothing, and waits until nothing writes any more."""
+        self.stop(kill=True)
+        end = time.monotonic() + _DYING
+        while any(wid not in self._ended for wid in self._handles) and time.monotonic() < end:
+            self._ended.update(self._launcher.ended([handle for _, handle in self._known()]))
+            time.sleep(0.01)
+
     def logs(self) -> dict[str, str]:
         """What the workers' own processes printed."""
-        return {wid: self._launcher.log(handle) for wid, handle in self._handles.items()}
+        return {wid: self._launcher.log(handle) for wid, handle in self._known()}
 
     @property
     def living(self) -> list[str]:
         """Workers whose end this client has not seen."""
-        return [wid for wid in self._handles if wid not in self._ended]
+        return [wid for wid, _ in self._known() if wid not in self._ended]
+
+    def _known(self) -> list[tuple[str, Handle]]:
+        """A copy: the driver's thread meets workers at any time."""
+        return list(self._handles.items())
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
 
 
 def _credentials(store: str) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from burst_magic.errors import OptionError
+from burst_magic.errors import NotRun, OptionError
 from burst_magic.payload import unpack_value
 from burst_magic.protocol.model import Outcome, SegmentKey
 from burst_magic.protocol.records import unpack_outcome, value_in
@@ -34,7 +35,15 @@ class _Pending:
 
 PENDING: Final = _Pending()
 ERRORS = ("raise", "return", "skip")
-GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
+_GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
+
+
+def stopped(sid: str) -> KeyboardInterrupt:
+    """What Stop raises while somebody waits; IPython shows it without a traceback of ours."""
+    said = _GO_ON.format(id=sid)
+    error = KeyboardInterrupt(said)
+    error._render_traceback_ = lambda: [f"KeyboardInterrupt: {said}"]  # type: ignore[attr-defined]
+    return error
 
 
 class Results(Sequence[Any]):
@@ -72,9 +81,10 @@ class Results(Sequence[Any]):
         """The value of a task, or a list of them; waits, and raises what the task raised."""
         if isinstance(index, slice):
             return [self._value(task) for task in range(*index.indices(self._tasks))]
-        if not -self._tasks <= index < self._tasks:
-            raise IndexError(f"task {index} of {self._tasks}")
-        return self._value(index % self._tasks)
+        task = operator.index(index)
+        if not -self._tasks <= task < self._tasks:
+            raise IndexError(f"task {task} of {self._tasks}")
+        return self._value(task % self._tasks)
 
     def __iter__(self) -> Iterator[Any]:
         """All values in order; waits for each."""
@@ -130,6 +140,8 @@ class Results(Sequence[Any]):
         for value, error in self._peek():
             if error is None:
                 collected.append(value)
+            elif isinstance(error, NotRun) and not wait:
+                collected.append(PENDING)
             elif errors == "raise":
                 raise error
             elif errors == "return":
@@ -175,7 +187,7 @@ class Results(Sequence[Any]):
         try:
             self._driver.wait_for(ready, timeout)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(GO_ON.format(id=self._driver.sid)) from None
+            raise stopped(self._driver.sid) from None
 
     def _value(self, task: int) -> Any:
         self._await(task)

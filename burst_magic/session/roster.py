@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,8 +27,7 @@ class RosterLine:
 
 def append(path: Path, line: RosterLine) -> None:
     """Adds a line. A single write, so that two kernels do not mix theirs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with _alone(path), path.open("ab") as file:
         file.write(json.dumps(asdict(line)).encode() + b"\n")
 
 
@@ -35,18 +37,38 @@ def read(path: Path) -> list[RosterLine]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    found = []
-    for line in lines:
-        try:
-            found.append(RosterLine(**json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return found
+    return [found for line in lines if (found := _parsed(line)) is not None]
 
 
-def remove(path: Path, sid: str) -> None:
-    """Takes a session off the list."""
-    kept = [line for line in read(path) if line.id != sid]
-    draft = path.with_suffix(".new")
-    draft.write_text("".join(json.dumps(asdict(line)) + "\n" for line in kept), encoding="utf-8")
-    draft.replace(path)
+def remove(path: Path, sid: str, *, job: str = "") -> None:
+    """Takes a session off the list, or only one job of it. Lines that this version cannot read stay."""
+    if not path.exists():
+        return
+    with _alone(path):
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if not _names(line.decode(errors="replace"), sid, job)]
+        if len(kept) < len(lines):
+            draft = path.with_suffix(".new")
+            draft.write_bytes(b"".join(kept))
+            draft.replace(path)
+
+
+def _names(text: str, sid: str, job: str) -> bool:
+    line = _parsed(text)
+    return line is not None and line.id == sid and (not job or line.job == job)
+
+
+def _parsed(text: str) -> RosterLine | None:
+    try:
+        return RosterLine(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One writer at a time: a line that another kernel appends must not be lost to a rewrite."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import DEADLINE_MAX
-from burst_magic.errors import AttachError, OptionError
+from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.plan.cost import charge
 from burst_magic.protocol import keys, records
-from burst_magic.protocol.log import fold_control
+from burst_magic.protocol.log import Asked, fold_control
+from burst_magic.protocol.log import Fleet as Log
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
+from burst_magic.protocol.worker import DEAD_AFTER
 from burst_magic.session import keyring, roster
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
@@ -60,7 +62,7 @@ class Session:
         self.manifest, self.description = manifest, job
         self.store, self._secret, self._settings = store, secret, settings
         self._keys = keys.SessionKeys(manifest.sid)
-        self._carrier = Carrier(store, secret, _sleep)
+        self._carrier = Carrier(store, secret, _sleep, give_up=(Denied,))
         self.fleet = fleet
         self._driver = Driver(store, secret, manifest, job, fleet)
         self._reader = SegmentReader(self._carrier, self._keys.job(job.jid))
@@ -122,7 +124,7 @@ class Session:
                 self._results[first.task]
             except Exception as error:
                 if len(failures) > 1:
-                    _note(error, f"{len(failures)} tasks failed; all of them: session.results().errors")
+                    note(error, f"{len(failures)} tasks failed; all of them: session.results().errors")
                 raise
         if self._driver.covered < self.description.tasks:
             gap = next(task for task in range(self.description.tasks) if self._driver.find(task) is None)
@@ -154,7 +156,10 @@ class Session:
     def _told(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot with what only outcomes and prices tell."""
         if snapshot.failed != self._failed and self._secret is not None:
-            self._failed, self._distinct = snapshot.failed, distinct(self._results.errors)
+            try:
+                self._failed, self._distinct = snapshot.failed, distinct(self._results.errors)
+            except BurstError as problem:  # the counts are true all the same
+                self._distinct = ((snapshot.failed - self._failed, problem.problem),)
         until = snapshot.finished_at or snapshot.now
         charged = sum(
             charge(self.manifest.fargate_rate, max(0.0, min(worker.seen, until) - worker.started))
@@ -212,39 +217,81 @@ class Session:
         if workers < 1:
             raise OptionError(f"{workers} workers: at least 1", way_out="stop it with cancel")
         snapshot = self._driver.refresh()
-        asked = fold_control(self._controls())
+        asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
         self.fleet.start(max(0, workers - snapshot.alive))
+
+    def check_open(self) -> Asked:
+        """What was asked of the session, all of it; refuses when that was to end.
+
+        Raises:
+            OptionError: it takes no more work and no more workers.
+        """
+        asked = fold_control(self._controls())
+        over = {
+            "cancelled": asked.cancel_all,
+            "closed": asked.closed,
+            "deadline": time.time() >= max(self.manifest.deadline, asked.deadline),
+        }
+        for reason, holds in over.items():
+            if holds:
+                raise OptionError(
+                    f"session {self.id} takes no more work: {reason}", way_out="leave out --session for a new one"
+                )
+        return asked
 
     def cleanup(self, *, force: bool = False) -> int:
         """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted."""
         if self._secret is not None:
             self._ask(ControlKind.CANCEL if force else ControlKind.CLOSE)
+        elif not force:
+            raise AttachError(
+                "this session's key is not on this machine: its workers cannot be told to end", context=self.id
+            )
         self.fleet.stop(kill=False)
         if not force:
             return 0
         self._await_end()
         self._driver.stop()
         deleted = self._delete(keep=self._keys.manifest)
+        deleted += self._delete(keep=self._keys.manifest)  # what came while we deleted
         deleted += self._delete(keep=None)
         keyring.forget(self._settings.keys_dir, self.id)
         roster.remove(self._settings.sessions_file, self.id)
         return deleted
 
     def _await_end(self) -> None:
-        """Workers get a grace, then they are killed: nothing may write behind the deletion."""
-        if not self._await_none_living(_GRACE):
-            self.fleet.stop(kill=True)
-            self._await_none_living(_LAST)
+        """Workers get a grace, then those of this machine are killed: nothing may write behind the deletion."""
+        log = Log()
+        if self._await_none_living(log, _GRACE):
+            return
+        self.fleet.stop(kill=True)
+        if not self._await_none_living(log, _LAST + (DEAD_AFTER + 1) * self.manifest.interval):
+            raise BurstError(
+                f"workers of session {self.id} go on: nothing was deleted",
+                context=", ".join(log.living()),
+                way_out="stop them where they run, then clean up again",
+            )
 
-    def _await_none_living(self, seconds: float) -> bool:
+    def _await_none_living(self, log: Log, seconds: float) -> bool:
+        """Whether each worker that ever began is gone or silent. The log tells: they may run on any machine."""
         end = time.monotonic() + seconds
-        while self.fleet.living:
-            self.fleet.look()
+        while self._may_write(log):
             if time.monotonic() > end:
                 return False
             time.sleep(min(0.05, self.manifest.interval / 4))
         return True
+
+    def _may_write(self, log: Log) -> bool:
+        self.fleet.look()
+        now, patience = time.monotonic(), DEAD_AFTER * self.manifest.interval
+        entries = self.store.list(self._keys.workers_folder)
+        log.listed([(entry.key.rpartition("/")[2], entry.modified) for entry in entries], now)
+        if any(not log.dead(wid, now, patience) for wid in log.living()):
+            return True
+        begun = {wid.partition("~")[0] for wid in [*log.beats, *log.gone]}
+        fresh = [since for since in log.starting.values() if now - since < patience]
+        return bool(fresh) and len(log.starting) > len(begun)  # a start that nobody has answered yet
 
     def _delete(self, *, keep: str | None) -> int:
         found = [entry.key for entry in self.store.list(self._keys.root) if entry.key != keep]
@@ -270,10 +317,14 @@ def _sleep(seconds: float) -> bool:
     return True
 
 
-def _note(error: BaseException, text: str) -> None:
-    """What Python 3.11's ``add_note`` does, on 3.10 too."""
+def note(error: BaseException, text: str) -> None:
+    """What Python 3.11's ``add_note`` does, on 3.10 too, and seen where no traceback is shown."""
     notes = getattr(error, "__notes__", [])
+    if text in notes:  # the same exception is raised again and again
+        return
     error.__notes__ = [*notes, text]  # type: ignore[attr-defined, unused-ignore]
-    shown = getattr(error, "_render_traceback_", None)
-    if shown is not None:
+    shown: Any = getattr(error, "_render_traceback_", None)
+    if hasattr(shown, "text"):
         shown.text += f"\n{text}"
+    elif isinstance(error, BurstError):
+        error.context = "; ".join(filter(None, (error.context, text)))

@@ -12,12 +12,12 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import __version__
-from burst_magic.errors import CaptureError, Exists, OptionError
+from burst_magic.errors import BurstError, CaptureError, Exists, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope, pack_value
 from burst_magic.protocol import blocks, keys, records, sign
@@ -25,7 +25,7 @@ from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.session import keyring, roster
 from burst_magic.session.fleet import Fleet
-from burst_magic.session.session import Session
+from burst_magic.session.session import Session, note
 from burst_magic.stores import open_store
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def submit(
     sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
     manifest = _manifest(sid, plan, settings, labels)
     writer = _Writer(store, secret, sid, "0")
+    fleet: Fleet | None = None
     try:
         job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
         _enlist(settings, store.url, manifest, job, labels)
@@ -101,10 +102,14 @@ def submit(
         fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
         session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
         fleet.start(min(manifest.workers, -(-job.tasks // manifest.slots)), first=0)
-    except BaseException:
-        writer.undo()
-        keyring.forget(settings.keys_dir, sid)
-        roster.remove(settings.sessions_file, sid)
+    except BaseException as error:
+        _take_back(
+            error,
+            lambda: fleet.abandon() if fleet is not None else None,
+            lambda: _delete_all(store, keys.SessionKeys(sid)),
+            lambda: keyring.forget(settings.keys_dir, sid),
+            lambda: roster.remove(settings.sessions_file, sid),
+        )
         raise
     session.follow()
     return session
@@ -121,26 +126,39 @@ def _add(
 ) -> Session:
     """Another job for a living session: its workers are warm."""
     manifest, secret = into.manifest, bytes.fromhex(into.key)
-    snapshot = into.status()
-    if snapshot.ended in {"cancelled", "deadline", "closed"}:
-        raise OptionError(
-            f"session {manifest.sid} takes no more work: {snapshot.ended}", way_out="leave out --session for a new one"
-        )
+    asked = into.check_open()
+    capacity = manifest.workers if asked.wanted is None else asked.wanted
+    into.status()  # meets the workers
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     try:
         job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
         _enlist(settings, into.store.url, manifest, job, labels)
-        writer.commit(job)
-    except BaseException:
-        writer.undo()
+        into.fleet.look()
+        wanted = min(capacity, -(-job.tasks // manifest.slots))
+        into.fleet.start(max(0, wanted - len(into.fleet.living)))
+        writer.commit(job)  # last: what a worker may have begun could not be taken back
+    except BaseException as error:
+        _take_back(error, writer.undo, lambda: roster.remove(settings.sessions_file, manifest.sid, job=writer.jid))
         raise
-    session = Session(into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home)
-    into.fleet.look()
     into.fleet.poke()
-    wanted = min(manifest.workers, -(-job.tasks // manifest.slots))
-    into.fleet.start(max(0, wanted - len(into.fleet.living)))
+    session = Session(into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home)
     session.follow()
     return session
+
+
+def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
+    """Undoes a submission. What cannot be undone is said beside the error that led here."""
+    for step in steps:
+        try:
+            step()
+        except (BurstError, OSError) as fault:
+            note(error, f"and what was begun could not be taken back wholly: {fault}")
+
+
+def _delete_all(store: Store, session: keys.SessionKeys) -> None:
+    """The manifest first: who has not joined yet never will."""
+    store.delete([session.manifest])
+    store.delete([entry.key for entry in store.list(session.root)])
 
 
 def open_own_store(url: str, settings: Settings) -> Store:
@@ -219,6 +237,7 @@ class _Writer:
     """Writes one job's objects and can take them back."""
 
     def __init__(self, store: Store, secret: bytes, sid: str, jid: str) -> None:
+        self.jid = jid
         self._store, self._secret = store, secret
         self._session = keys.SessionKeys(sid)
         self._job = self._session.job(jid)

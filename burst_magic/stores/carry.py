@@ -7,10 +7,11 @@ the machine may judge a refusal (law 7). A throttled write was not done, so it i
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from burst_magic.errors import Exists, Missing, RecordError, SignatureError, StoreError, Throttled
+from burst_magic.errors import Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import records
 from burst_magic.protocol.model import ClaimBody
@@ -18,6 +19,8 @@ from burst_magic.stores.base import Store
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds
+_READ_AGAIN = (0.05, 0.2, 0.8)  # seconds before what does not verify is read once more
+_TOLD_AGAIN = 60.0  # seconds between two reports of one fault
 T = TypeVar("T")
 
 
@@ -28,10 +31,19 @@ class Carrier:
         store: where.
         secret: the session's key; None reads records without believing them (status only).
         pause: waits so many seconds and says whether to go on; a driver that ends says no.
+        give_up: faults that are raised at once: a person who waits is better told than made to wait.
     """
 
-    def __init__(self, store: Store, secret: bytes | None, pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        secret: bytes | None,
+        pause: Callable[[float], bool],
+        *,
+        give_up: tuple[type[StoreError], ...] = (),
+    ) -> None:
         self.store, self.secret, self._pause = store, secret, pause
+        self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
 
     def carry(self, effect: fx.List | fx.Read | fx.Create) -> fx.Event:
         """One effect, one event."""
@@ -50,21 +62,45 @@ class Carrier:
     def create(self, key: str, data: bytes) -> fx.Wrote:
         """A create-only put, and what the store said of it."""
         try:
-            self._patiently(lambda: self.store.create(key, data), Throttled)
+            self.patiently(lambda: self.store.create(key, data), Throttled)
         except Exists:
             return fx.Wrote.REFUSED
         except StoreError as fault:
-            _LOG.warning("%s", fault)
-            self._pause(_FIRST_PAUSE)
+            self.tell(fault)
+            self._unanswered += 1
+            self._pause(min(_FIRST_PAUSE * 2 ** min(self._unanswered - 1, 10), _LONGEST_PAUSE))
             return fx.Wrote.UNKNOWN
+        self._unanswered = 0
         return fx.Wrote.DONE
+
+    def insist(self, key: str, data: bytes) -> None:
+        """Creates an object that nobody else would: a refusal or no answer is looked into, then it is tried again.
+
+        Raises:
+            StoreError: what the store refused, or did not answer to again and again.
+        """
+        for wait in _READ_AGAIN:
+            try:
+                return self.patiently(lambda: self.store.create(key, data), Throttled)
+            except (Exists, Unknown):
+                if self._lies_there(key, data):
+                    return None
+                if not self._pause(wait):
+                    raise
+        return self.patiently(lambda: self.store.create(key, data), Throttled)
+
+    def _lies_there(self, key: str, data: bytes) -> bool:
+        try:
+            return self.fetch(key) == data
+        except Missing:
+            return False
 
     def fetch(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """An object's bytes; repeated until the store answers. Raises ``Missing``."""
-        return self._patiently(lambda: self.store.get(key, start=start, end=end), StoreError)
+        return self.patiently(lambda: self.store.get(key, start=start, end=end), StoreError)
 
     def _list(self, effect: fx.List) -> fx.Listed:
-        entries = self._patiently(
+        entries = self.patiently(
             lambda: self.store.list(
                 effect.folder,
                 after=f"{effect.folder}/{effect.after}" if effect.after else "",
@@ -77,24 +113,48 @@ class Carrier:
         return fx.Listed(effect.folder, effect.after, names, effect.limit)
 
     def _read(self, effect: fx.Read) -> fx.Record | None:
+        kind, key = effect.kind, effect.key
         try:
-            data = self.fetch(effect.key)
-            return records.decode(effect.kind, data, secret=self.secret, key=effect.key)
+            return self.believed(lambda: records.decode(kind, self.fetch(key), secret=self.secret, key=key))
         except Missing:
             return None
         except (SignatureError, RecordError) as fault:  # whoever wrote it, it is not believed
             _LOG.warning("%s", fault)
             return ClaimBody(worker="", slot=0, nonce="", at=0.0) if effect.kind is ClaimBody else None
 
-    def _patiently(self, call: Callable[[], T], repeat: type[StoreError]) -> T:
+    def patiently(self, call: Callable[[], T], repeat: type[StoreError]) -> T:
+        """What a call of the store returns; faults of the kind ``repeat`` are waited out."""
         wait = _FIRST_PAUSE
         while True:
             try:
                 return call()
-            except (Missing, Exists):
+            except self._give_up:
                 raise
             except repeat as fault:
-                _LOG.warning("again in %.2f s: %s", wait, fault)
+                if wait >= 1.0:  # shorter troubles are nobody's business
+                    self.tell(fault)
                 if not self._pause(wait):
                     raise
                 wait = min(2 * wait, _LONGEST_PAUSE)
+
+    def believed(self, read: Callable[[], T]) -> T:
+        """What ``read`` returns, which verifies what it fetches; see the function of this name."""
+        return believed(read, self._pause)
+
+    def tell(self, fault: StoreError) -> None:
+        """Reports a fault, one that stays once a minute."""
+        text, now = str(fault), time.monotonic()
+        if now - self._told.get(fault.problem, -_TOLD_AGAIN) >= _TOLD_AGAIN:
+            self._told[fault.problem] = now
+            _LOG.warning("%s", text)
+
+
+def believed(read: Callable[[], T], pause: Callable[[float], bool]) -> T:
+    """What ``read`` returns. Bytes that do not verify may have been cut on their way: they are read again, some times."""
+    for wait in _READ_AGAIN:
+        try:
+            return read()
+        except (SignatureError, RecordError):
+            if not pause(wait):
+                raise
+    return read()

@@ -1,0 +1,223 @@
+"""Submitting: what fails on the way leaves nothing behind, neither objects nor workers nor keys."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+
+from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, LaunchError, OptionError, Throttled
+from burst_magic.launchers import TABLE
+from burst_magic.launchers.local import LocalLauncher
+from burst_magic.protocol import keys
+from burst_magic.session import roster
+
+
+def test_a_submission_leaves_a_key_a_line_and_a_committed_job(world):
+    session = world.burst("item + 1", [1, 2])
+    assert list(session.results()) == [2, 3]
+    assert world.keys_kept() == [session.id]
+    (line,) = roster.read(world.settings().sessions_file)
+    assert (line.id, line.job, line.store, line.out) == (session.id, session.job, world.store.url, "out")
+    assert {key.rpartition("/")[2] for key in world.objects(f"sessions/{session.id}/jobs/0")} >= {
+        "items",
+        "payload",
+        "job.json",
+    }
+
+
+@pytest.mark.parametrize(
+    "step", ["/items", "/payload", "/manifest.json", "-add-job", "/job.json", ".next"], ids=lambda step: step[1:]
+)
+@pytest.mark.parametrize("fault", [Denied("not yours"), KeyboardInterrupt()], ids=["denied", "interrupted"])
+def test_a_submission_that_fails_at_any_step_leaves_nothing(world, flaky, step, fault):
+    def weather(verb, key):
+        if verb in {"put", "create"} and key.endswith(step):
+            raise fault
+
+    flaky.weather = weather
+    with pytest.raises(type(fault)) as caught:
+        world.burst("item + 1", [1, 2])
+    assert caught.value is fault
+    world.nothing_is_left()
+
+
+def test_an_item_source_that_raises_half_way_leaves_nothing(world):
+    def items():
+        yield 1
+        raise ValueError("no more")
+
+    with pytest.raises(CaptureError, match="no more"):
+        world.burst("item", items())
+    world.nothing_is_left()
+
+
+def test_an_interrupt_while_items_are_made_leaves_nothing(world):
+    def items():
+        yield 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.burst("item", items())
+    world.nothing_is_left()
+
+
+class Second:
+    """A launcher that starts one worker and then fails as it is told."""
+
+    def __init__(self, fault):
+        self.fault, self.started = fault, 0
+
+    def __call__(self, logs):
+        self.inner = LocalLauncher(logs)
+        self.ended, self.stop, self.poke, self.log = (
+            self.inner.ended,
+            self.inner.stop,
+            self.inner.poke,
+            self.inner.log,
+        )
+        return self
+
+    def start(self, start):
+        if self.started:
+            raise self.fault
+        self.started += 1
+        return self.inner.start(start)
+
+
+@pytest.mark.parametrize("fault", [LaunchError("no more of them"), KeyboardInterrupt()], ids=["refused", "interrupted"])
+def test_when_only_some_workers_start_these_are_ended_and_nothing_is_left(world, monkeypatch, fault):
+    monkeypatch.setitem(TABLE, "local", Second(fault))
+    with pytest.raises(type(fault)):
+        world.burst("item + 1", [1, 2], workers=2)
+    world.nothing_is_left()
+
+
+def test_an_interpreter_that_cannot_start_is_said_and_nothing_is_left(world, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    with pytest.raises(LaunchError):
+        world.burst("item + 1", [1, 2])
+    world.nothing_is_left()
+
+
+def test_what_cannot_be_taken_back_is_said_beside_the_reason_and_the_rest_is(world, flaky):
+    def weather(verb, key):
+        if verb in {"list", "delete"} or key.endswith("/payload"):
+            raise Denied(f"no {verb}")
+
+    flaky.weather = weather
+    with pytest.raises(Denied, match="no put") as caught:
+        world.burst("item + 1", [1, 2])
+    assert "could not be taken back" in caught.value.__notes__[0]
+    assert "could not be taken back" in str(caught.value)
+    assert world.keys_kept() == []
+    assert roster.read(world.settings().sessions_file) == []
+
+
+def test_a_throttled_start_is_made_a_little_later(world, flaky):
+    refused = []
+
+    def weather(verb, key):
+        if key.endswith(".next") and len(refused) < 3:
+            refused.append(key)
+            raise Throttled("slow down")
+
+    flaky.weather = weather
+    assert list(world.burst("item + 1", [1, 2]).results()) == [2, 3]
+    assert len(set(refused)) == 1
+
+
+# --- into a living session --------------------------------------------------------------------------------------
+
+
+def test_a_second_job_runs_on_the_warm_workers(world):
+    first = world.burst("__import__('os').getppid()", [0])
+    second = world.burst("__import__('os').getppid()", [0], into=first)
+    assert list(first.results()) == list(second.results())
+    assert (second.id, second.job != first.job) == (first.id, True)
+    assert len([key for key in world.objects() if key.endswith(".next")]) == 1
+
+
+def test_a_session_whose_workers_have_all_idled_out_gets_new_ones(world, until):
+    first = world.burst("item", [1], idle=0.1)
+    assert list(first.results()) == [1]
+    until(lambda: not world.workers(), "idle workers to end")
+    second = world.burst("item * 2", [1, 2], into=first)
+    assert list(second.results()) == [2, 4]
+
+
+def test_another_client_gives_work_to_a_session_whose_workers_have_idled_out(world, until):
+    first = world.burst("item", [1], idle=0.1)
+    assert list(first.results()) == [1]
+    first.detach()
+    until(lambda: not world.workers(), "idle workers to end")
+    second = world.burst("item * 2", [1, 2], into=world.attach(first.id))
+    assert list(second.results()) == [2, 4]
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_a_session_that_was_told_to_end_takes_no_more_work_even_when_its_job_is_finished(world, how):
+    first = world.burst("item", [1])
+    assert list(first.results()) == [1]
+    getattr(first, how)()
+    before = world.objects()
+    with pytest.raises(OptionError, match="takes no more work"):
+        world.burst("item", [2], into=first)
+    assert not [key for key in world.objects() if key not in before and "/jobs/" in key]
+    assert len(roster.read(world.settings().sessions_file)) == 1
+
+
+@pytest.mark.parametrize("step", ["/items", "/payload", "-add-job", "/job.json"], ids=lambda step: step[1:])
+def test_a_second_job_that_fails_on_the_way_leaves_the_first_as_it_was(world, flaky, step):
+    first = world.burst("item", [1])
+    assert list(first.results()) == [1]
+    before = [key for key in world.objects() if "/workers/" not in key]
+
+    def weather(verb, key):
+        if verb in {"put", "create"} and key.endswith(step):
+            raise Denied("not yours")
+
+    flaky.weather = weather
+    with pytest.raises(Denied):
+        world.burst("item", [2], into=first)
+    flaky.weather = lambda verb, key: None
+    assert [key for key in world.objects() if "/workers/" not in key] == before
+    assert [line.job for line in roster.read(world.settings().sessions_file)] == [first.job]
+    assert world.keys_kept() == [first.id]
+    assert list(world.burst("item", [3], into=first).results()) == [3]
+
+
+def test_without_the_key_no_work_can_be_added(world):
+    session = world.burst("item", [1])
+    stranger = world.attach(session.id, user="-other")
+    with pytest.raises(AttachError, match="key is not on this machine"):
+        world.burst("item", [2], into=stranger)
+
+
+def test_two_clients_may_add_at_once(world):
+    first = world.burst("item", [0], workers=2)
+    other = world.attach(first.id)
+    found, errors = {}, []
+
+    def add(into, base):
+        try:
+            found[base] = list(world.burst(f"item + {base}", range(20), into=into).results())
+        except BurstError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=add, args=words) for words in ((first, 100), (other, 200))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not errors
+    assert found == {100: list(range(100, 120)), 200: list(range(200, 220))}
+
+
+def test_ids_are_told_apart_and_have_their_form(world):
+    from burst_magic.session.submit import new_session_id
+
+    made = {new_session_id(0.0) for _ in range(100)}
+    assert len(made) == 100
+    assert all(keys.is_session_id(each) and each.startswith("19700101-000000-") for each in made)
