@@ -140,9 +140,11 @@ class SessionMachine:
             if key.kind == "gone" and key.ident not in self._gone:
                 self._read(path, Gone)
             elif key.kind == "beat" and key.ident not in self._fleet.gone:
-                beat = self._beats.get(key.ident)  # read once for its token, and on when somebody looks
-                if beat is None or (self._watch_at is not None and modified > beat.at):
+                beat = self._beats.get(key.ident)  # read once for its token, and again when somebody looks
+                looking = self._asked_to_look or self._watch_at is not None
+                if beat is None or (looking and modified > beat.at):
                     self._read(path, Heartbeat)
+        self._asked_to_look = False
 
     def _on_got(self, event: fx.Got, now: float) -> None:
         self._waiting.discard(event.key)
@@ -198,7 +200,7 @@ class SessionMachine:
         interval, floor = self.manifest.interval, self.manifest.floor
         if now >= self._results_at:
             quiet = now - self._news_at >= WINDOW
-            every = max(floor, min(_SLOWEST, 0.02 * (now - self._born)))
+            every = max(floor / 4, min(_SLOWEST, 0.02 * (now - self._born)))
             self._results_at = now + every
             self._list(self._job_keys.results_folder, "" if quiet else self._after)
             if quiet:

@@ -32,6 +32,7 @@ class SegmentReader:
 
     def __init__(self, carrier: Carrier, job_keys: keys.JobKeys) -> None:
         self._carrier, self._keys = carrier, job_keys
+        self._at_hand = carrier.store.path(job_keys.payload) is not None
         self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
         self._sizes: dict[SegmentKey, int] = {}
 
@@ -46,10 +47,10 @@ class SegmentReader:
     def records(self, segments: Iterable[tuple[int, int, SegmentKey]]) -> Iterator[tuple[int, memoryview]]:
         """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read."""
         parts = list(segments)
-        if len(parts) == 1:  # a thread would cost more than it saves
-            start, stop, segment = parts[0]
-            opened = self._records(segment)
-            yield from ((task, opened[task]) for task in range(start, stop))
+        if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
+            for start, stop, segment in parts:
+                opened = self._records(segment)
+                yield from ((task, opened[task]) for task in range(start, stop))
             return
         with ThreadPoolExecutor(_PARALLEL) as pool:
             ahead = [(part, pool.submit(self._fetch, part[2])) for part in parts[:_PARALLEL]]

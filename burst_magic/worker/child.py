@@ -38,7 +38,7 @@ from burst_magic.worker.mail import Code, Inbox
 from burst_magic.worker.output import Capture
 from burst_magic.worker.program import Program
 
-WAKE_AFTER = 0.002  # seconds: outcomes of shorter tasks share one wake-up of the supervisor
+WAKE_AFTER = 0.02  # seconds: outcomes of shorter tasks share one wake-up of the supervisor, which costs as much as ten
 LARGEST_IN_RING = RING_BYTES // 4
 _OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
 
