@@ -44,6 +44,8 @@ class Carrier:
     ) -> None:
         self.store, self.secret, self._pause = store, secret, pause
         self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
+        self._told: dict[str, float] = {}
+        self._unanswered = 0  # creates in a row
 
     def carry(self, effect: fx.List | fx.Read | fx.Create) -> fx.Event:
         """One effect, one event."""
@@ -150,7 +152,7 @@ class Carrier:
 
 
 def believed(read: Callable[[], T], pause: Callable[[float], bool]) -> T:
-    """What ``read`` returns. Bytes that do not verify may have been cut on their way: they are read again, some times."""
+    """What ``read`` returns. What does not verify may have been cut on its way: it is read again, some times."""
     for wait in _READ_AGAIN:
         try:
             return read()

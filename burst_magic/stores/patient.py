@@ -1,0 +1,70 @@
+"""A store for somebody who waits: short troubles are waited out, long ones are told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from burst_magic.errors import Throttled, Unknown
+from burst_magic.stores.base import Bytes, Entry, Store
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds
+T = TypeVar("T")
+
+
+class Patient:
+    """Repeats what the store did not answer, or was asked too fast, until it has waited ``seconds``.
+
+    A create is repeated only when it certainly was not done: what an unknown one means is for its caller to find out.
+    A stream is not repeated, since it is consumed; its parts are, by the store itself.
+    """
+
+    def __init__(self, store: Store, seconds: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._store, self._seconds, self._sleep = store, seconds, sleep
+
+    @property
+    def url(self) -> str:
+        """The URL that opens the same store again, in this or another process."""
+        return self._store.url
+
+    def create(self, key: str, data: Bytes) -> None:
+        """Writes an object that must not exist yet; raises ``Exists`` if it does."""
+        self._patiently(lambda: self._store.create(key, data), Throttled)
+
+    def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
+        """Writes or replaces an object."""
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            self._patiently(lambda: self._store.put(key, data), Throttled, Unknown)
+        else:
+            self._store.put(key, data)
+
+    def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
+        return self._patiently(lambda: self._store.get(key, start=start, end=end), Throttled, Unknown)
+
+    def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
+        """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
+        return self._patiently(lambda: self._store.list(prefix, after=after, limit=limit), Throttled, Unknown)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; a missing one is no error."""
+        names = list(keys)
+        self._patiently(lambda: self._store.delete(names), Throttled, Unknown)
+
+    def path(self, key: str) -> Path | None:
+        """The file that holds the object, where the store is a folder of this machine."""
+        return self._store.path(key)
+
+    def _patiently(self, call: Callable[[], T], *faults: type[Exception]) -> T:
+        wait, left = _FIRST_PAUSE, self._seconds
+        while True:
+            try:
+                return call()
+            except faults:
+                if left <= 0:
+                    raise
+            self._sleep(wait)
+            left -= wait
+            wait = min(2 * wait, _LONGEST_PAUSE)
