@@ -37,7 +37,7 @@ def measure(module: str, case: str, *, folder: str = "", **arguments: object) ->
     strange = ("BURST_", "AWS_", "PYTHON")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     own = {f"BURST_{name.upper()}_DIR": str(home / name) for name in ("config", "data")}
-    own |= {"IPYTHONDIR": str(home / "ipython"), "JOBLIB_TEMP_FOLDER": str(home), "BENCH_HOME": str(home)}
+    own |= {"IPYTHONDIR": str(home / "ipython"), "BENCH_HOME": str(home)}
     own["PYTHONPYCACHEPREFIX"] = str(_BYTECODE)
     command = [sys.executable, "-m", module, case, json.dumps(arguments)]
     try:
