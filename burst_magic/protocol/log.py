@@ -51,17 +51,26 @@ class Fleet:
     """The workers' folder as one observer sees it, by its own clock.
 
     Death is a ``.gone``, or a heartbeat that did not change for a while of the observer's own time: nobody's
-    wall clock is believed (laws 3, 7).
+    wall clock is believed (laws 3, 7). That time passes only as it looks: between two listings at most ``most``
+    seconds, so that one who slept, or whose store did not answer, does not bury a living fleet.
     """
 
+    most: float
+    watched: float = 0.0  # seconds
+    listed_at: float | None = None
     gone: set[str] = field(default_factory=set)
-    beats: dict[str, tuple[float, float]] = field(default_factory=dict)  # id -> last-modified, when first seen so
+    beats: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # id -> last-modified, ``watched`` when first seen so
     born: dict[str, tuple[int, int]] = field(default_factory=dict)  # id -> billed from (ms), rate
     starting: dict[str, float] = field(default_factory=dict)  # token -> when first seen
-    heard_of: dict[str, float] = field(default_factory=dict)  # id in a claim -> when first read
+    heard_of: dict[str, float] = field(default_factory=dict)  # id in a claim -> ``watched`` when first read
 
     def listed(self, names: Iterable[tuple[str, float]], now: float) -> None:
         """Takes a listing of the folder."""
+        if self.listed_at is not None:
+            self.watched += min(self.most, now - self.listed_at)
+        self.listed_at = now
         for name, modified in names:
             key = keys.parse_worker(name)
             if key.kind == "gone":
@@ -71,27 +80,30 @@ class Fleet:
             elif key.kind == "beat":
                 self.born[key.ident] = (key.billed_from_ms, key.rate)
                 if self.beats.get(key.ident, (None, 0.0))[0] != modified:
-                    self.beats[key.ident] = (modified, now)
+                    self.beats[key.ident] = (modified, self.watched)
 
-    def dead(self, wid: str, now: float, patience: float) -> bool:
+    def hear_of(self, wid: str) -> None:
+        """Somebody has claimed something; from now on a heartbeat is awaited."""
+        self.heard_of.setdefault(wid, self.watched)
+
+    def dead(self, wid: str, patience: float) -> bool:
         """Whether this observer may call a worker dead: one that died before its first heartbeat too."""
         if wid in self.gone:
             return True
         since = self.beats[wid][1] if wid in self.beats else self.heard_of.get(wid)
-        return since is not None and now - since >= patience
+        return since is not None and self.watched - since >= patience
 
-    def silent_for(self, wid: str, now: float) -> float:
-        """Seconds of this observer's clock since it saw a new heartbeat."""
-        beat = self.beats.get(wid)
-        return now - beat[1] if beat else 0.0
+    def silent_for(self, wid: str) -> float:
+        """Seconds that this observer has watched since it saw a new heartbeat."""
+        return self.watched - self.beats[wid][1] if wid in self.beats else 0.0
 
     def living(self) -> list[str]:
         """Workers that beat and of which no end is known, by id."""
         return sorted(wid for wid in self.beats if wid not in self.gone)
 
-    def rank(self, wid: str, now: float, patience: float) -> int:
+    def rank(self, wid: str, patience: float) -> int:
         """A worker's place among those that this observer believes to live; −1 when it is not among them."""
-        living = [other for other in self.living() if not self.dead(other, now, patience)]
+        living = [other for other in self.living() if not self.dead(other, patience)]
         return living.index(wid) if wid in living else -1
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
+from burst_magic.protocol.known import WINDOW
 from burst_magic.protocol.log import Asked, Fleet, fold_control, make_final, spend
 from burst_magic.protocol.model import (
     Control,
@@ -26,7 +27,7 @@ from burst_magic.protocol.model import (
     WorkerView,
 )
 from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.worker import DEAD_AFTER, WINDOW
+from burst_magic.protocol.worker import DEAD_AFTER
 
 STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
@@ -64,7 +65,7 @@ class SessionMachine:
         self._keys = keys.SessionKeys(manifest.sid)
         self._job_keys = self._keys.job(job.jid)
         self._offset, self._born = wall - now, now
-        self._fleet = Fleet()
+        self._fleet = Fleet(manifest.interval)
         self._beats: dict[str, Heartbeat] = {}
         self._gone: dict[str, Gone] = {}
         self._controls: dict[str, Control | None] = {}
@@ -259,7 +260,7 @@ class SessionMachine:
         One that went for want of work is missed only when nobody is left and there is work after all.
         """
         kept = _NOT_LOST if running else _NOT_LOST - {EndCause.IDLE}
-        lost = sum(1 for gone in self._gone.values() if gone.cause not in kept) + self._silent(now)
+        lost = sum(1 for gone in self._gone.values() if gone.cause not in kept) + self._silent()
         bound = min(lost, _REPLACED_AT_MOST * self.manifest.workers) - self._replaced
         return min(bound, self._wanted() - running)
 
@@ -267,11 +268,11 @@ class SessionMachine:
         return self.manifest.workers if self._asked.wanted is None else self._asked.wanted
 
     def _living(self, now: float) -> int:
-        return len(self._fleet.living()) - self._silent(now)
+        return len(self._fleet.living()) - self._silent()
 
-    def _silent(self, now: float) -> int:
+    def _silent(self) -> int:
         patience = DEAD_AFTER * self.manifest.interval
-        return sum(1 for wid in self._fleet.living() if self._fleet.dead(wid, now, patience))
+        return sum(1 for wid in self._fleet.living() if self._fleet.dead(wid, patience))
 
     def _starting(self, now: float) -> int:
         """Starts that no heartbeat and no end has named yet."""
@@ -374,7 +375,7 @@ class SessionMachine:
     def _why_waiting(self, now: float, workers: tuple[WorkerView, ...], done: int) -> str:
         if self.ended or any(slot.task is not None for worker in workers if worker.alive for slot in worker.slots):
             return ""
-        silent = [self._fleet.silent_for(worker.wid, now) for worker in workers if worker.alive]
+        silent = [self._fleet.silent_for(worker.wid) for worker in workers if worker.alive]
         if silent and min(silent) > DEAD_AFTER * self.manifest.interval:
             return f"no heartbeat for {min(silent):.0f} s"
         return "" if workers or done else "workers are starting"

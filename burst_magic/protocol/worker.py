@@ -18,12 +18,12 @@ from typing import Any, Protocol, cast
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
+from burst_magic.protocol.known import KnownJob
 from burst_magic.protocol.log import Fleet, fold_control, make_final
 from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, ControlKind, EndCause, Final, Gone, Job, Manifest
 from burst_magic.protocol.model import SegmentKey as Segment
-from burst_magic.protocol.ranges import Cover, free_lanes, lane_end, partition
+from burst_magic.protocol.steal import cut
 
-WINDOW = 60.0  # seconds that a reader goes back: a segment may land that long after its key was named
 MAX_FLUSH = 30.0  # seconds
 MAX_HELD = 32 << 20  # bytes of outcomes that are worth a segment of their own
 SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
@@ -32,31 +32,13 @@ KEPT = 2  # idle workers that an unfinished job keeps
 
 
 class Chance(Protocol):
-    """The only use of chance: spreading workers over free lanes."""
+    """The only use of chance: spreading workers over free lanes, and thieves over victims."""
 
     def choice(self, seq: Sequence[int]) -> int:
         """One of ``seq``."""
 
-
-@dataclass(slots=True)
-class _Job:
-    """What this worker knows of a job."""
-
-    keys: keys.JobKeys
-    since: float
-    record: Job | None = None
-    closed: bool = False  # finished or cancelled: nothing more to do for it
-    own_tried: set[int] = field(default_factory=set)
-    claims: set[ClaimKey] = field(default_factory=set)
-    owners: dict[ClaimKey, str] = field(default_factory=dict)
-    cover: Cover = field(default_factory=lambda: Cover(0))
-    after: str = ""  # results are known up to here
-    asked: set[str] = field(default_factory=set)  # what this hunt still waits for
-    reading: int = 0  # answers about job.json that are still to come
-    hunt_at: float = 0.0
-    hunt_wait: float = 0.0
-    claims_known: bool = False
-    flushed: bool = False
+    def choices(self, population: Sequence[int], weights: Sequence[float]) -> list[int]:
+        """One of ``population``, weighted."""
 
 
 @dataclass(slots=True)
@@ -117,10 +99,10 @@ class WorkerMachine:
         self._beats = 0
         self._joined = self._beat_at = self._control_at = now
         self._beating = self._listing_control = False
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, KnownJob] = {}
         self._controls: dict[str, Control | None] = {}
         self._asked = fold_control(())
-        self._fleet = Fleet()
+        self._fleet = Fleet(manifest.interval)
         self._ready: set[int] = set()
         self._holds: dict[tuple[str, ClaimKey], _Hold] = {}
         self._trying: dict[str, tuple[int, str, ClaimKey, str]] = {}  # claim key -> slot, job, claim, nonce
@@ -198,7 +180,7 @@ class WorkerMachine:
         """A job was announced; ``job.json`` commits it and may come a little later, or never."""
         job = self._jobs.get(jid)
         if job is None:
-            job = self._jobs[jid] = _Job(keys=self._keys.job(jid), since=now)
+            job = self._jobs[jid] = KnownJob(keys=self._keys.job(jid), since=now)
         if job.record is None and not job.closed:
             job.reading += 1
             self._ask(fx.Read(job.keys.record, Job))
@@ -219,11 +201,11 @@ class WorkerMachine:
         elif "/claims/" in event.key:
             self._owner_read(event.key, cast("ClaimBody | None", record), now)
 
-    def _job_read(self, job: _Job, record: Job | None, now: float) -> None:
+    def _job_read(self, job: KnownJob, record: Job | None, now: float) -> None:
         job.reading -= 1
         if record is not None and job.record is None:
-            job.record, job.cover, job.since = record, Cover(record.tasks), now
-            job.hunt_wait, job.hunt_at = self.manifest.floor / 4, now
+            job.commit(record, now)
+            job.hunt_wait = self.manifest.floor / 4
             job.closed = record.jid in self._asked.cancelled
             self._idle_since = now
         if self._leaving == "look":
@@ -252,8 +234,7 @@ class WorkerMachine:
             self._looked(event, now)
             return
         job = self._jobs[_job_of(event.folder)]
-        job.claims.update(keys.parse_claim(name) for name, _ in event.names)
-        job.claims_known = True
+        job.learn_claims(event.names)
         job.asked.discard("claims")
         self._hunted(job, now)
 
@@ -275,7 +256,7 @@ class WorkerMachine:
                 return True
         return False
 
-    def _free_lane(self, slot: int, job: _Job) -> int | None:
+    def _free_lane(self, slot: int, job: KnownJob) -> int | None:
         lanes = job.record.lanes if job.record else ()
         trying = {claim.start for _, jid, claim, _ in self._trying.values() if jid == job.keys.jid}
         if self._number is not None and slot not in job.own_tried:
@@ -285,7 +266,7 @@ class WorkerMachine:
                 return lanes[place]
         if not job.claims_known:
             return None
-        free = [start for start in free_lanes(lanes, job.claims) if start not in trying]
+        free = [start for start in job.free() if start not in trying]
         return self._chance.choice(free) if free else None
 
     def _try(self, slot: int, jid: str, claim: ClaimKey, now: float) -> None:
@@ -323,26 +304,23 @@ class WorkerMachine:
         else:
             del self._trying[key]
             job = self._jobs[jid]
-            job.claims.add(claim)
+            job.claims.setdefault(claim, body.at)
             job.owners[claim] = body.worker
-            self._fleet.heard_of.setdefault(body.worker, now)
+            self._fleet.hear_of(body.worker)
             job.claims_known = False
 
     def _won(self, key: str, now: float) -> None:
         slot, jid, claim, _ = self._trying.pop(key)
         job = self._jobs[jid]
-        record = cast("Job", job.record)
-        job.claims.add(claim)
+        job.claims[claim] = self._wall(now)
         job.owners[claim] = self.wid
-        later = [c.start for c in job.claims if c.start > claim.start]
-        stop = min([lane_end(record.tasks, record.lanes, claim.start), *later])
-        gaps = job.cover.gaps(claim.start, stop)
-        start = gaps[0].start if gaps else stop
-        hold = _Hold(slot=slot, job=jid, claim=claim, stop=stop, done=start, published=start, last_flush=now)
-        if self._ending or job.closed or start >= stop:
+        mine = job.range_of(claim)
+        if self._ending or job.closed or not len(mine):
             return
-        self._holds[jid, claim] = hold
-        self._ask(fx.Run(slot, jid, claim, start, stop))
+        self._holds[jid, claim] = _Hold(
+            slot=slot, job=jid, claim=claim, stop=mine.stop, done=mine.start, published=mine.start, last_flush=now
+        )
+        self._ask(fx.Run(slot, jid, claim, mine.start, mine.stop))
 
     # --- running and publishing ------------------------------------------------------------------------------
 
@@ -363,7 +341,7 @@ class WorkerMachine:
             hold.slot = -1
             self._drop_if_published(hold, now)
 
-    def _flush_every(self, job: _Job, now: float) -> float:
+    def _flush_every(self, job: KnownJob, now: float) -> float:
         floor = self.manifest.floor
         slots = max(1, self.manifest.workers)
         return min(MAX_FLUSH, max(floor, 0.02 * (now - job.since), floor * slots / 32))
@@ -395,15 +373,22 @@ class WorkerMachine:
                 self._superseded(hold)
                 return
             if found.start < hold.stop:
-                hold.stop = found.start
-                hold.done = min(hold.done, hold.stop)
-                if hold.slot >= 0:
-                    self._ask(fx.Truncate(hold.slot, hold.stop))
+                self._cut_short(hold, found.start)
         if hold.done > hold.published:
             self._publish(hold, now)
         else:
             hold.busy = False
             self._drop_if_published(hold, now)
+
+    def _cut_short(self, hold: _Hold, stop: int) -> None:
+        """Somebody took the end of its range; what it runs beyond the cut is no longer its task."""
+        hold.stop, hold.done = stop, min(hold.done, stop)
+        if hold.slot < 0:
+            return
+        if hold.done >= stop:
+            self._stop(hold, kill=True)
+        else:
+            self._ask(fx.Truncate(hold.slot, stop))
 
     def _superseded(self, hold: _Hold) -> None:
         """Another owns the range now: what is unpublished is his to do again."""
@@ -429,7 +414,7 @@ class WorkerMachine:
             return
         hold.published = event.segment.stop
         hold.failed = [task for task in hold.failed if task >= hold.published]
-        self._jobs[hold.job].cover.add(event.segment)
+        self._jobs[hold.job].learn_segments([event.segment])
         self._ask(fx.Forget(hold.job, hold.claim, hold.published))
         self._drop_if_published(hold, now)
 
@@ -442,7 +427,7 @@ class WorkerMachine:
 
     # --- nothing left to take: is the job done, is an owner dead? ---------------------------------------------
 
-    def _hunt(self, job: _Job, now: float) -> None:
+    def _hunt(self, job: KnownJob, now: float) -> None:
         if job.closed or job.record is None or job.asked or not job.claims_known:
             return
         if any(hold.done >= hold.stop for hold in self._of(job.keys.jid)):  # its own last segment comes first
@@ -457,54 +442,65 @@ class WorkerMachine:
 
     def _results_listed(self, event: fx.Listed, now: float) -> None:
         job = self._jobs[_job_of(event.folder)]
-        for name, _ in event.names:
-            segment = keys.parse_segment(name)
-            job.cover.add(segment)
-            job.after = keys.results_after(segment.at_ms - int(WINDOW * 1000))
+        job.learn_segments(keys.parse_segment(name) for name, _ in event.names)
         job.asked.discard("results")
         self._hunted(job, now)
 
-    def _hunted(self, job: _Job, now: float) -> None:
+    def _hunted(self, job: KnownJob, now: float) -> None:
         if job.asked or job.closed or job.record is None or job.hunt_at > now:
             return
         if job.cover.whole:
             job.asked = {"final"}
             self._ask(fx.Create(job.keys.final, make_final(job.keys.jid, job.cover, self._wall(now))))
             return
-        if not self._recover(job, now):
+        if not self._recover(job, now) and not self._steal(job, now):
             self._hunt_later(job, now)
 
-    def _hunt_later(self, job: _Job, now: float) -> None:
+    def _hunt_later(self, job: KnownJob, now: float) -> None:
         job.hunt_at = now + job.hunt_wait
         job.hunt_wait = min(2 * job.hunt_wait, 10 * self.manifest.floor)
 
-    def _recover(self, job: _Job, now: float) -> bool:
+    def _recover(self, job: KnownJob, now: float) -> bool:
         """Takes the range of a dead owner for a slot that has nothing to do."""
-        slots = [slot for slot in self._idle_slots() if not any(t[0] == slot for t in self._trying.values())]
-        record = cast("Job", job.record)
-        for piece in partition(record.tasks, record.lanes, job.claims):
-            claim = piece.claim
-            if claim is None or not job.cover.gaps(piece.range.start, piece.range.stop):
-                continue
+        slots = self._free_slots()
+        for _, claim in job.unfinished():
             successor = ClaimKey(start=claim.start, number=claim.number + 1)
             if {job.keys.claim(claim), job.keys.claim(successor)} & set(self._trying):
                 continue  # another slot of this worker is at it
             owner = job.owners.get(claim)
-            if owner is None:
-                job.asked.add("owner")
-                self._ask(fx.Read(job.keys.claim(claim), ClaimBody))
-                return True
             patience = DEAD_AFTER * 2 ** min(claim.number, 4) * self.manifest.interval
-            if slots and owner != self.wid and self._fleet.dead(owner, now, patience):
+            if owner is None:
+                if self._fleet.gone or self._wall(now) - job.last_sign(claim) >= patience:
+                    job.asked.add("owner")  # else nobody is suspected, and it need not be read (law 6)
+                    self._ask(fx.Read(job.keys.claim(claim), ClaimBody))
+                    return True
+                continue
+            if slots and not self._mine(owner) and self._fleet.dead(owner, patience):
                 self._try(slots[0], job.keys.jid, successor, now)
                 return True
         return False
+
+    def _steal(self, job: KnownJob, now: float) -> bool:
+        """Takes the end of a busy owner's range; he looks for that before he publishes."""
+        slots = self._free_slots()
+        if not slots:
+            return False
+        flush = self._flush_every(job, now)
+        start = cut(job.preys(), now=self._wall(now), flush=flush, mean=job.mean(), dice=self._chance)
+        if start is None or job.keys.claim(ClaimKey(start=start, number=0)) in self._trying:
+            return False
+        self._try(slots[0], job.keys.jid, ClaimKey(start=start, number=0), now)
+        return True
+
+    def _mine(self, owner: str) -> bool:
+        """Its own, under this or an earlier name."""
+        return owner == self._base or owner.startswith(f"{self._base}~")
 
     def _owner_read(self, key: str, body: ClaimBody | None, now: float) -> None:
         job = self._jobs[_job_of(key)]
         if body is not None:
             job.owners[keys.parse_claim(key)] = body.worker
-            self._fleet.heard_of.setdefault(body.worker, now)
+            self._fleet.hear_of(body.worker)
         job.asked.discard("owner")
         self._hunted(job, now)
 
@@ -604,18 +600,18 @@ class WorkerMachine:
 
     def _surplus(self, now: float) -> bool:
         wanted = self._asked.wanted
-        return wanted is not None and not self._blind(now) and self._rank(now) >= wanted
+        return wanted is not None and not self._blind(now) and self._rank() >= wanted
 
     def _kept(self, now: float) -> bool:
         """Two stay while a job is unfinished: who else would take over from its last owner?"""
-        return any(True for _ in self._open_jobs()) and (self._blind(now) or self._rank(now) < KEPT)
+        return any(True for _ in self._open_jobs()) and (self._blind(now) or self._rank() < KEPT)
 
     def _blind(self, now: float) -> bool:
         """It has not watched for long enough to tell the living from the silent, and knows no rank."""
         return now < self._joined + (DEAD_AFTER + 1) * self.manifest.interval
 
-    def _rank(self, now: float) -> int:
-        return self._fleet.rank(self.wid, now, DEAD_AFTER * self.manifest.interval)
+    def _rank(self) -> int:
+        return self._fleet.rank(self.wid, DEAD_AFTER * self.manifest.interval)
 
     def _beat(self, now: float) -> None:
         if not self._beating and now >= self._beat_at:
@@ -656,8 +652,13 @@ class WorkerMachine:
     def _of(self, jid: str) -> Iterator[_Hold]:
         return (hold for hold in list(self._holds.values()) if hold.job == jid)
 
-    def _open_jobs(self) -> Iterator[_Job]:
+    def _open_jobs(self) -> Iterator[KnownJob]:
         return (job for job in self._jobs.values() if job.record is not None and not job.closed)
+
+    def _free_slots(self) -> list[int]:
+        """Idle slots for which no claim is under way."""
+        trying = {slot for slot, _, _, _ in self._trying.values()}
+        return [slot for slot in self._idle_slots() if slot not in trying]
 
     def _idle_slots(self) -> list[int]:
         """Slots with nothing to run: a range whose last outcomes are being published keeps nobody busy."""
