@@ -174,15 +174,19 @@ def _submit(prepared: _Prepared) -> Session:
 
 def _follow(session: Session, call: calls.BurstCall) -> None:
     """Shows the session; with ``--wait`` until it is over."""
+    from burst_magic.session.results import stopped
     from burst_magic.ui.panel import show
 
-    showing = show(session, out=call.out, blocking=call.wait, shell=DESK.shell)
-    if not call.wait:
-        return
     try:
-        session.wait()
-    finally:
-        showing.finish()
+        showing = show(session, out=call.out, blocking=call.wait, shell=DESK.shell)
+        if not call.wait:
+            return
+        try:
+            session.wait()
+        finally:
+            showing.finish()
+    except KeyboardInterrupt:
+        raise stopped(session.id) from None
 
 
 def _show_dry_run(prepared: _Prepared) -> None:

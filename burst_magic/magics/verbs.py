@@ -27,13 +27,17 @@ def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
     session = DESK.find(call.id, settings)
     if call.nowait:
         return session.results().collect(wait=False, errors=call.errors)
+    from burst_magic.session.results import stopped
     from burst_magic.ui.panel import show
 
-    showing = show(session, blocking=True, shell=DESK.shell)
     try:
-        return session.results().collect(timeout=call.timeout, errors=call.errors)
-    finally:
-        showing.finish()
+        showing = show(session, blocking=True, shell=DESK.shell)
+        try:
+            return session.results().collect(timeout=call.timeout, errors=call.errors)
+        finally:
+            showing.finish()
+    except KeyboardInterrupt:  # wherever it came: while showing, waiting or reading
+        raise stopped(session.id) from None
 
 
 def collect(call: calls.CollectCall, settings: Settings) -> str:

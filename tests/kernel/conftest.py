@@ -137,11 +137,15 @@ class Home:
         try:
             wait_until(lambda: not self.processes(), "the processes to end", timeout=NONE_LEFT)
         except AssertionError:
-            left = self.processes()
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            raise AssertionError(f"still running: {left}") from None
+            raise AssertionError(f"still running: {self.end_all()}") from None
+
+    def end_all(self) -> dict[int, str]:
+        """Kills what still runs; says what that was."""
+        left = self.processes()
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return left
 
 
 def all_processes():
@@ -338,4 +342,5 @@ def kernel(shared_home, shared_kernels):
     except BaseException:
         shared_kernels.remove(kernel)
         kernel.close()
+        shared_home.end_all()
         raise

@@ -1,0 +1,236 @@
+"""The line magics, one by one; and workers that stay warm, end by themselves, and serve two kernels."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+GATED = """
+import os, time
+def behind(gate, value):
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+    return value
+"""
+VERBS = ["status", "collect", "attach", "sessions", "logs", "scale", "extend", "cancel", "cleanup", "cost", "config",
+         "doctor"]  # fmt: skip
+
+
+@pytest.fixture
+def gated(kernel, tmp_path):
+    """(kernel, a file that tasks wait for, what a cell says to do so)."""
+    kernel.run(GATED)
+    gate = tmp_path / "gate"
+    return kernel, gate, f"behind({str(gate)!r}, item)"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_magic_has_help(kernel, verb):
+    assert f"%burst_{verb}" in kernel.run(f"%burst_{verb} --help").stdout
+
+
+def test_the_cell_magic_has_help(kernel):
+    shown = kernel.run("%%burst --help\n1").stdout
+    for option in ("--workers", "--map", "--out", "--wait", "--dry-run", "--session", "--seed", "--setenv"):
+        assert option in shown
+    for later in ("--gpus", "--instance-type", "--no-reuse", "fargate|"):
+        assert later not in shown
+
+
+def test_options_verbs_and_ids_complete(kernel):
+    session = kernel.run('%%burst --workers 1 --map "[1]" --out out --name study\nitem').session
+
+    def offered(text):
+        reply = kernel.client.complete(text, len(text), reply=True, timeout=20)
+        return reply["content"]["matches"]
+
+    assert "--workers" in offered("%%burst --wor")
+    assert any(match.endswith("burst_status") for match in offered("%burst_st"))
+    assert session in offered(f"%burst_status {session[:9]}")
+    assert not [match for match in offered("%%burst --") if "gpus" in match or "reuse" in match]
+
+
+def test_status_tells_counts_and_workers_while_it_runs_and_after(gated, until):
+    kernel, gate, cell = gated
+    kernel.run(f'%%burst --workers 2 --map "range(5)" --out out --name study\n{cell}')
+    until(lambda: "2 running" in kernel.run("%burst_status").stdout, "two running tasks")
+    shown = kernel.run("%burst_status study").stdout
+    assert "0 of 5 done" in shown
+    assert "2 alive" in shown
+    gate.touch()
+    kernel.run("list(out)")
+    shown = kernel.run("%burst_status").stdout
+    assert "5 of 5 done" in shown
+    assert "finished" in shown
+
+
+def test_status_groups_failures(kernel):
+    kernel.run('%%burst --workers 2 --map "range(6)" --out out\n10 // (item % 2)')
+    kernel.run("out.wait()")
+    shown = kernel.run("%burst_status").stdout
+    assert "3 × ZeroDivisionError" in shown
+    assert "3 failed" in shown
+
+
+def test_scale_starts_workers_and_lets_them_go(gated, until):
+    kernel, gate, cell = gated
+    kernel.run(f'%%burst --workers 1 --map "range(8)" --out out\n{cell}')
+    until(lambda: len(kernel.home.workers()) == 1, "the worker")
+    assert "3 workers wanted" in kernel.run("%burst_scale 3").stdout
+    until(lambda: len(kernel.home.workers()) == 3, "three workers")
+    gate.touch()
+    assert kernel.value("list(out)") == list(range(8))
+    kernel.run("%burst_scale 1")
+    until(lambda: len(kernel.home.workers()) == 1, "two to go")
+
+
+def test_cleanup_keeps_the_results_and_force_leaves_no_object(kernel, until):
+    session = kernel.run('%%burst --workers 2 --map "range(4)" --out out\nitem').session
+    kernel.run('%%burst --map "range(3)" --out more --session ' + session + "\nitem")
+    kernel.run("list(out), list(more)")
+    assert "its results stay" in kernel.run("%burst_cleanup").stdout
+    until(lambda: not kernel.home.workers(), "the workers to end")
+    assert kernel.home.objects(session)
+    assert kernel.run(f"%burst_collect {session}/0").value == [0, 1, 2, 3]
+
+    assert "deleted" in kernel.run(f"%burst_cleanup {session} --force --yes").stdout
+    assert kernel.home.objects(session) == []
+    assert not (kernel.home.config / "keys" / session).exists()
+    assert session not in kernel.run("%burst_sessions").stdout
+    assert "unknown or has expired" in kernel.fails(f"%burst_attach {session}").traceback
+
+
+def test_force_clean_up_of_a_running_session_leaves_no_object_and_no_worker(gated, until):
+    kernel, gate, cell = gated
+    session = kernel.run(f'%%burst --workers 2 --map "range(4)" --out out\n{cell}').session
+    until(lambda: "2 running" in kernel.run("%burst_status").stdout, "two running tasks")
+    kernel.run(f"%burst_cleanup {session} --force --yes")
+    assert kernel.home.objects(session) == []
+    assert not kernel.home.workers()
+    gate.touch()
+    assert kernel.home.objects(session) == []
+
+
+def test_cost_is_nothing_here_and_something_on_fargate(kernel):
+    kernel.run('%%burst --workers 2 --map "[1]" --out out\nitem')
+    kernel.run("list(out)")
+    shown = kernel.run("%burst_cost").stdout
+    assert "$0.00 so far" in shown
+    assert re.search(r"on Fargate: \$0\.0\d*[1-9]", shown)
+
+
+def test_settings_are_written_shown_and_used(start_kernel, home, until):
+    kernel = start_kernel()
+    kernel.run("%burst_config workers=3 idle=100")
+    assert "workers = 3" in (home.config / "config.toml").read_text()
+    assert re.search(r"workers +3 +\(config.toml\)", kernel.run("%burst_config").stdout)
+    kernel.run('%%burst --map "range(9)" --out out\nitem')
+    assert "3 wanted" in kernel.run("%burst_status").stdout
+    kernel.run("%burst_config workers=")
+    assert "workers" not in (home.config / "config.toml").read_text()
+
+
+def test_the_doctor_finds_nothing_wrong(kernel):
+    shown = kernel.run("%burst_doctor").stdout
+    assert "BAD" not in shown
+    assert shown.count("ok  ") >= 4
+
+
+def test_a_dry_run_tells_what_would_travel_and_starts_nothing(kernel):
+    kernel.run("import numpy as np\nbig = np.ones(500_000)\ntoken = 'ghp_' + 'a1B2' * 9\nseen = []")
+    shown = kernel.run(
+        '%%burst --workers 4 --map "range(10)" --out out --dry-run\nseen.append(token)\nbig.sum() * item'
+    ).text
+    for words in ("big", "4.0 MB", "token", "secret", "4 local workers", "numpy", "seen"):
+        assert words in shown, words
+    assert not kernel.home.workers()
+    assert kernel.run("'out' in globals()").result == "False"
+    assert not kernel.value("[row.id for row in __import__('burst_magic').sessions()]")
+
+
+# --- workers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_warm_session_gives_its_workers_to_the_next_cell(kernel):
+    kernel.run('%%burst --workers 2 --map "range(4)" --out first --name warm\nimport os\nos.getppid()')
+    kernel.run("list(first)")
+    before = set(kernel.home.workers())
+    kernel.run('%%burst --map "range(4)" --out second --session warm\nimport os\nos.getppid()')
+    kernel.run("list(second)")
+    assert set(kernel.home.workers()) == before
+    assert kernel.value("set(second) <= set(first) and len(first) == len(second) == 4") is True
+
+
+def test_idle_workers_end_by_themselves_and_say_so(kernel, until):
+    session = kernel.run('%%burst --workers 2 --map "range(4)" --out out --idle 0.5s\nitem').session
+    assert kernel.value("list(out)") == [0, 1, 2, 3]
+    until(lambda: not kernel.home.workers(), "the workers to end")
+    assert sum(key.endswith(".gone") for key in kernel.home.objects(session)) == 2
+    assert "0 alive" in kernel.run("%burst_status").stdout
+    kernel.run(f'%%burst --map "range(2)" --out again --session {session}\nitem')
+    assert kernel.value("list(again)") == [0, 1]
+
+
+def test_two_kernels_work_at_once_and_do_not_disturb_each_other(start_kernel):
+    one, two = start_kernel(), start_kernel()
+    cell = '%%burst --workers 2 --map "range(20)" --out out\n(who, item)'
+    for kernel, who in ((one, "one"), (two, "two")):
+        kernel.run(f"who = {who!r}")
+    waiting = [(kernel, kernel.start(cell)) for kernel in (one, two)]
+    for kernel, message in waiting:
+        assert not kernel.finish(message).error
+    assert one.value("list(out)") == [("one", number) for number in range(20)]
+    assert two.value("list(out)") == [("two", number) for number in range(20)]
+    assert len(one.value("[row.id for row in __import__('burst_magic').sessions()]")) == 2
+
+
+def test_two_kernels_follow_one_session(start_kernel, tmp_path):
+    one, two = start_kernel(), start_kernel()
+    one.run(GATED)
+    gate = tmp_path / "gate"
+    session = one.run(f'%%burst --workers 2 --map "range(6)" --out out\nbehind({str(gate)!r}, item)').session
+    two.run(f"%burst_attach {session}")
+    both = [(kernel, kernel.start("list(out)")) for kernel in (one, two)]
+    gate.touch()
+    assert [kernel.finish(message).value for kernel, message in both] == [[0, 1, 2, 3, 4, 5]] * 2
+
+
+def test_slots_run_tasks_side_by_side_in_one_worker(kernel, tmp_path):
+    kernel.run("import os, time\nfrom pathlib import Path")
+    kernel.run(
+        f'%%burst --workers 1 --slots 3 --map "range(3)" --out out\n'
+        f"folder = Path({str(tmp_path)!r})\n(folder / f'here-{{item}}').touch()\n"
+        "while len(list(folder.glob('here-*'))) < 3:\n    time.sleep(0.01)\n"
+        "os.getpid()"
+    )
+    assert kernel.value("len(set(out))") == 3
+    assert len(kernel.home.workers()) == 1
+
+
+def test_the_terminal_knows_what_the_kernel_started(kernel):
+    session = kernel.run('%%burst --workers 1 --map "range(3)" --out out --name study\nprint("hello")\nitem').session
+    kernel.run("list(out)")
+    home = kernel.home
+    assert session in home.burst("sessions").stdout
+    assert "3 of 3 done" in home.burst("status", "study").stdout
+    assert home.burst("collect", session).stdout.split() == ["0", "1", "2"]
+    assert "hello" in home.burst("logs", session).stdout
+    assert "final: " in home.burst("inspect", session).stdout
+    assert home.burst("watch", session).returncode == 0
+    done = home.burst("cleanup", session, "--force")
+    assert done.returncode  # no terminal, no --yes: it refuses, and does not hang
+    assert "--yes" in done.stderr
+    assert home.objects(session)
+    assert home.burst("cleanup", session, "--force", "--yes").returncode == 0
+    assert home.objects(session) == []
+    assert home.burst("status", "nonsense").returncode == 1
+
+
+def test_unloading_takes_the_magics_away_and_the_session_goes_on(start_kernel):
+    kernel = start_kernel()
+    session = kernel.run('%%burst --workers 1 --map "range(3)" --out out\nitem').session
+    kernel.run("%unload_ext burst_magic")
+    assert "UsageError" in kernel.run("%burst_status", ok=False).text
+    kernel.run("%load_ext burst_magic")
+    assert kernel.run(f"%burst_collect {session}").value == [0, 1, 2]

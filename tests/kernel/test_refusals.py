@@ -1,0 +1,100 @@
+"""What cannot work is refused before anything is stored or started, in one clear message."""
+
+from __future__ import annotations
+
+import pytest
+
+ITEMS = """
+def breaks():
+    yield 1
+    yield 2
+    raise OSError("the tape is torn")
+
+import socket
+class Client:
+    def __init__(self):
+        self._sock = socket.socket()
+class Config:
+    def __init__(self):
+        self.client = Client()
+cfg = Config()
+xs = [1, 2]
+value = 5
+"""
+
+REFUSED = {
+    "an unknown name": ("--map xs --out out\nitem + vlaue", "CaptureError", "'vlaue' is not defined (line 2); did you mean 'value'?"),
+    "a syntax error": ("--map xs --out out\nitem +", "CaptureError", "syntax error in line 2"),
+    "a misspelt option": ("--wrokers 2 --map xs\nitem", "OptionError", "did you mean --workers?"),
+    "an option of later": ("--no-reuse\n1", "OptionError", "--no-reuse: not in this version"),
+    "a wrong number": ("--workers many\n1", "OptionError", "--workers"),
+    "no items": ("--map value\nitem", "CaptureError", "value"),
+    "no such items": ("--map valeus\nitem", "CaptureError", "valeus"),
+    "items that raise half way": ("--map breaks() --out out\nitem", "CaptureError", "OSError: the tape is torn"),
+    "a socket inside": ("--map xs\nprint(item)\ncfg.client", "CaptureError", "cfg.client._sock"),
+    "an impossible pair": ("--cpu 4 --memory 1GB\n1", "PlanError", "nearest: "),
+    "gpus": ("--gpus 1\n1", "PlanError", "gpu"),
+    "an unknown launcher": ("--launcher fargate\n1", "OptionError", "not in this version"),
+    "an unknown store": ("--store http://x/y\n1", "OptionError", "is not a store"),
+    "an unknown session": ("--session nonsense --map xs\nitem", "AttachError", "there is no session 'nonsense'"),
+    "a missing environment variable": ("--setenv NOT_THERE_AT_ALL\n1", "OptionError", "NOT_THERE_AT_ALL"),
+    "a missing file": ("--include not-there.csv\n1", "CaptureError", "not-there.csv"),
+    "the notebook's own shell": ("get_ipython()", "CaptureError", "get_ipython() cannot be used"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "error", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_is_one_message_and_leaves_nothing(kernel, cell, error, said):
+    kernel.run(ITEMS)
+    store = kernel.home.folder
+    before = {path for path in store.rglob("*") if path.is_file()} if store.exists() else set()
+    separator = " " if cell.startswith("--") else "\n"
+    shown = kernel.fails(f"%%burst{separator}{cell}")
+
+    assert shown.error == error, shown.traceback
+    assert said.lower() in shown.traceback.lower(), shown.traceback
+    assert "Traceback" not in shown.traceback
+    assert "site-packages" not in shown.traceback
+    assert len(shown.traceback.splitlines()) <= 6
+    assert not kernel.home.workers()
+    after = {path for path in store.rglob("*") if path.is_file()} if store.exists() else set()
+    assert after == before
+    assert kernel.run("'out' in globals()").result == "False"
+    assert not kernel.value("[row.id for row in __import__('burst_magic').sessions()]")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%burst_status nonsense", "there is no session 'nonsense'"),
+        ("%burst_status --frobnicate", "--frobnicate: not in this version"),
+        ("%burst_collect --errors ignore", "ignore"),
+        ("%burst_scale many", "many"),
+        ("%burst_config wrokers=3", "did you mean workers?"),
+        ("%burst_config workers=none", "workers"),
+        ("%burst_extend 30d", "21d"),
+        ("%burst_logs --task 99", "no task 99"),
+        ("%burst_logs --worker nobody", "no worker 'nobody'"),
+    ],
+)
+def test_wrong_use_of_a_verb_is_one_line(kernel, line, said):
+    kernel.run('%%burst --workers 1 --map "[1]" --out out\nitem')
+    kernel.run("list(out)")
+    shown = kernel.fails(line)
+    assert said in shown.traceback, shown.traceback
+    assert len(shown.traceback.splitlines()) <= 4
+
+
+@pytest.mark.parametrize("verb", ["retry", "debug", "setup", "quota", "teardown"])
+def test_what_this_version_has_not_is_an_unknown_name(kernel, verb):
+    shown = kernel.fails(f"%burst_{verb}")
+    assert f"burst_{verb}" in shown.text
+    done = kernel.home.burst(verb)
+    assert done.returncode == 2
+    assert "not in this version" in done.stderr
+
+
+def test_a_mapped_cell_without_a_value_is_warned_of(kernel):
+    shown = kernel.run('%%burst --workers 1 --map "[1, 2]" --out out\nresult = item')
+    assert "None" in shown.stderr
+    assert kernel.value("list(out)") == [None, None]
