@@ -1,32 +1,162 @@
-"""Every ```python block of the README and the guides runs, in order, in a kernel of its own."""
+"""What the README and the guides show is what happens: every example runs, in order, and shows what stands below it.
+
+A block is told by its language:
+
+* ``python`` is a cell; ``python raises`` must end in an error, ``python kills`` ends its kernel, and the next has a new one;
+* ``console`` holds ``$ burst`` commands of the same user, each with what it prints;
+* ``text`` right below one of them is what it shows: these lines, in this order, among others. ``…`` stands for
+  anything; ids, clock times and what is a matter of milliseconds are not compared;
+* ``sh`` (installing, variables) and blocks without a language (drawings) are only read.
+
+All documents share one user and, until one of them kills it, one kernel, whose environment names a bucket on moto.
+"""
 
 from __future__ import annotations
 
 import re
-import subprocess
+import shlex
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-DOCUMENTS = [
-    path.relative_to(ROOT).as_posix()
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")))
-    if BLOCK.search(path.read_text())
+BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+RUN = {"python", "console"}
+# What differs from run to run, and on whose machine: (pattern, what it is compared as).
+VOLATILE = [
+    (re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}"), "SESSION"),
+    (re.compile(r"\b[\w-]+-\d+-\d{4,}\b"), "WORKER"),
+    (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "CLOCK"),
+    (re.compile(r"\d{14}x[0-9a-f]{8}"), "CONTROL"),
+    (re.compile(r"\bby \S+ on \S+, "), "by USER on HOST, "),
+    (re.compile(r"(file|s3)://\S+?(?=[,\s]|$)"), "STORE"),
+    (re.compile(r"\d+ (ms|bytes)\b"), r"N \1"),
+    (re.compile(r"\bseed \d+"), "seed N"),
 ]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_examples_of_a_document_run(document, tmp_path):
-    cells = [nbformat.v4.new_code_cell(code) for code in BLOCK.findall((ROOT / document).read_text())]
-    source = tmp_path / "examples.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
-    command = [sys.executable, ROOT / "notebooks" / "demo.py", "--notebook", source]
-    command += ["--out", tmp_path / "executed.ipynb", "--home", tmp_path / "home"]
+@dataclass(frozen=True)
+class Step:
+    """An example and what it shows."""
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    code: str
+    fate: str = ""  # "", "raises" or "kills"
+    command: bool = False
+    shown: str = ""
 
-    assert not done.returncode, done.stdout + done.stderr
+
+def steps(page: Path) -> list[Step]:
+    """The examples of a page, in order."""
+    found: list[Step] = []
+    last = ""
+    for language, fate, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "python":
+            found.append(Step(code=text, fate=fate))
+        elif language == "console":
+            found.extend(commands(text))
+        elif language == "text":
+            assert last in RUN, f"{page.name}: whose output is this?\n{text}"
+            found[-1] = Step(**{**vars(found[-1]), "shown": text})
+        last = language
+    return found
+
+
+def commands(text: str) -> Iterator[Step]:
+    """``$ burst …`` lines with what they print."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, _, shown = part.partition("\n")
+        yield Step(code=line, command=True, shown=shown)
+
+
+def told(text: str) -> list[str]:
+    """Lines as they are compared."""
+    for pattern, word in VOLATILE:
+        text = pattern.sub(word, text)
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def missing(shown: str, text: str) -> str:
+    """The first line that should be there, below the one before it, and is not."""
+    lines = iter(told(text))
+    for wanted in told(shown):
+        pattern = re.compile(".*".join(re.escape(part) for part in wanted.split("…")))
+        if not any(pattern.fullmatch(line) for line in lines):
+            return wanted
+    return ""
+
+
+class Reader:
+    """Somebody who types what the pages show."""
+
+    def __init__(self, home, start) -> None:
+        self.home, self._start = home, start
+        self._kernel = None
+
+    @property
+    def kernel(self):
+        if self._kernel is None:
+            self._kernel = self._start()
+        return self._kernel
+
+    def follow(self, step: Step) -> str:
+        """Does what an example says; what there was to see."""
+        if step.command:
+            done = self.home.burst(*shlex.split(step.code)[1:])
+            return done.stdout + done.stderr
+        if step.fate == "kills":
+            self.kernel.start(step.code)
+            self.kernel.manager.provisioner.process.wait(20)
+            self.close()
+            return ""
+        cell = self.kernel.fails(step.code) if step.fate else self.kernel.run(step.code)
+        return cell.text
+
+    def forget(self) -> None:
+        """Leaves nothing to the next page."""
+        for path in self.home.work.iterdir():
+            path.unlink()
+        self.kernel.run(
+            "import burst_magic as _burst\n"
+            "for _row in _burst.sessions():\n"
+            "    get_ipython().run_line_magic('burst_cleanup', f'{_row.id} --force --yes')\n"
+        )
+        self.kernel.run("%reset -f")
+
+    def close(self) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
+            self._kernel = None
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory, shared_home, moto_server):
+    conftest = sys.modules[type(shared_home).__module__]
+    moto_server.bucket("my-bucket")
+    environ = {**moto_server.environ, "API_TOKEN": "t0p-secret"}
+    home = conftest.Home(tmp_path_factory.mktemp("reader") / "home", extra=environ)
+    notebook = str(home.work / "study.ipynb")
+    reader = Reader(home, lambda: conftest.Kernel(home, load=False, JPY_SESSION_NAME=notebook))
+    yield reader
+    reader.close()
+    home.none_left()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if steps(page)], ids=lambda page: page.name)
+def test_the_examples_of_a_page_show_what_they_say(page, reader):
+    try:
+        for step in steps(page):
+            seen = reader.follow(step)
+            unseen = missing(step.shown, seen)
+            assert not unseen, f"{page.name} says\n\n{unseen}\n\nof\n\n{step.code}\nbut there was\n\n{seen}"
+    finally:
+        reader.forget()
+
+
+def test_an_example_that_shows_something_else_is_found():
+    assert missing("3 of … done\nend", "begin\n3  of 4 done\nend") == ""
+    assert missing("3 of 4 done", "2 of 4 done") == "3 of 4 done"
+    assert missing("end\nbegin", "begin\nend") == "begin"
