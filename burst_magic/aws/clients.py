@@ -44,6 +44,10 @@ class Clients:
         except BotoCoreError as error:
             raise Denied(str(error), way_out="check AWS_PROFILE and the files in ~/.aws") from error
 
+    def anew(self) -> Clients:
+        """The same over a new boto3 session, which reads AWS's files again."""
+        return Clients(self._given, endpoint=self._endpoint)
+
     def of(self, service: str) -> Any:
         """The client of a service, e.g. ``"s3"``. Making one is not thread-safe in boto3, using it is."""
         with self._lock:

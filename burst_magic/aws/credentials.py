@@ -37,6 +37,10 @@ class ChainCredentials:
         said = {"region": self._clients.region or (DEFAULT_REGION if endpoint else ""), "endpoint": endpoint}
         return {name: value for name, value in said.items() if value}
 
+    def forget(self) -> None:
+        """They were refused before their time: files and environment are read anew at the next call."""
+        self._clients = self._clients.anew()
+
     def __call__(self) -> dict[str, Any]:
         """An obstore ``S3Credential``; raises ``Denied`` when there is none."""
         from botocore.exceptions import BotoCoreError, ClientError

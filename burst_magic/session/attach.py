@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from burst_magic.session import keyring, roster
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
 from burst_magic.session.submit import open_own_store
+from burst_magic.stores.carry import believed
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -117,12 +120,12 @@ def session_ids(store: Store) -> Iterator[str]:
 def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
     try:
         session = attach(sid, settings=_at(settings, url), home=home)
-    except AttachError:
-        return None  # deleted, or never begun
-    try:
-        seen = session.status()
-    finally:
-        session.detach()
+        try:
+            seen = session.status()
+        finally:
+            session.detach()
+    except BurstError as problem:
+        return _unreadable(sid, url, settings, problem)
     return SessionRow(
         id=sid,
         name=session.name,
@@ -137,6 +140,16 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
         state=seen.ended or "running",
         notebook=session.manifest.notebook,
     )
+
+
+def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
+    """One damaged session hides no other; one without a manifest was deleted, or never begun."""
+    manifest = keys.SessionKeys(sid).manifest
+    folder, _, _ = manifest.rpartition("/")
+    if not any(entry.key == manifest for entry in open_own_store(url, settings).list(folder)):
+        return None
+    created = float(calendar.timegm(time.strptime(sid[:15], "%Y%m%d-%H%M%S")))
+    return SessionRow(id=sid, name="(unreadable)", created=created, last_activity=created, problem=problem.problem)
 
 
 def _last_activity(seen: Snapshot) -> float:
@@ -165,7 +178,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
 def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifest:
     key = keys.SessionKeys(sid).manifest
     try:
-        return records.decode(Manifest, store.get(key), secret=secret, key=key)
+        return believed(lambda: records.decode(Manifest, store.get(key), secret=secret, key=key), _sleep)
     except Missing:
         problem = f"session {sid} is unknown or has expired"
         raise AttachError(problem, context=url, way_out="%burst_sessions lists what is there") from None
@@ -180,13 +193,22 @@ def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     for each in jids:
         key = session_keys.job(each).record
         try:
-            jobs.append(records.decode(Job, store.get(key), secret=secret, key=key))
+            jobs.append(_read_job(store, key, secret))
         except Missing:
             continue
     if not jobs:
         what = f"job {jid}" if jid else "a job"
         raise AttachError(f"session {sid} does not hold {what}", way_out="its submission was cut short: clean it up")
     return max(jobs, key=lambda job: job.created)
+
+
+def _read_job(store: Store, key: str, secret: bytes | None) -> Job:
+    return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key), _sleep)
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return True
 
 
 __all__ = ["SessionRow", "attach", "in_store", "known", "session_ids", "sessions"]

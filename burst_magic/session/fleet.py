@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-from burst_magic.errors import Throttled
 from burst_magic.launchers import End, Handle, Launcher, Start
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, records
@@ -51,7 +50,7 @@ class Fleet:
             token = secrets.token_hex(8)
             key = self._keys.next(token)
             record = Next(token=token, launcher=self._manifest.launcher, number=number, at=time.time())
-            self._write_down(key, records.encode(record, secret=secret, key=key))
+            self._carrier.insist(key, records.encode(record, secret=secret, key=key))
             start = Start(
                 store=self._store.url,
                 sid=self._manifest.sid,
@@ -63,9 +62,6 @@ class Fleet:
             )
             handle = self._launcher.start(start)
             self._handles[handle.wid] = handle
-
-    def _write_down(self, key: str, data: bytes) -> None:
-        self._carrier.patiently(lambda: self._store.create(key, data), Throttled)
 
     def meet(self, handle: Handle) -> None:
         """A worker that was found in the log: it has beaten, so it is awake."""

@@ -76,6 +76,9 @@ class SegmentReader:
         name = keys.segment_name(segment)
         key = f"{self._keys.results_folder}/{name}"
         secret = _secret(self._carrier, key)
+        return self._carrier.believed(lambda: self._opened(secret, key))
+
+    def _opened(self, secret: bytes, key: str) -> dict[int, memoryview]:
         data = memoryview(self._carrier.fetch(key))
         offset, length = blocks.locate_index(key, bytes(data[-blocks.TRAILER_BYTES :]), len(data))
         records: dict[int, memoryview] = {}

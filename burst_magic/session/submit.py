@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import __version__
-from burst_magic.errors import BurstError, CaptureError, Exists, OptionError
+from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope, pack_value
 from burst_magic.protocol import blocks, keys, records, sign
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from burst_magic.plan.planner import Plan
     from burst_magic.stores import Store
 
+_PATIENCE = 20.0  # seconds that a user waits out a store that does not answer
 _FRESH = 0.001  # seconds: a stream that loads within this is loaded anew for each task
 _INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
 _FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # seconds between flushes, at least
@@ -163,6 +164,7 @@ def _delete_all(store: Store, session: keys.SessionKeys) -> None:
 
 def open_own_store(url: str, settings: Settings) -> Store:
     """A store opened with this user's credentials, and found to keep its promises."""
+    from burst_magic.stores.patient import Patient
     from burst_magic.stores.probe import probe
 
     if url.startswith("memory:"):
@@ -176,6 +178,7 @@ def open_own_store(url: str, settings: Settings) -> Store:
     store = open_store(url, credentials=credentials)
     if url.startswith("s3://"):
         probe(store, remembered=settings.data_dir)
+        store = Patient(store, _PATIENCE)
     return store
 
 
@@ -316,10 +319,7 @@ class _Writer:
         sha256 = hashlib.sha256(view).hexdigest()
         key = keys.blob(sha256)
         if not any(entry.key == key for entry in self._store.list("blobs", after=key[:-1], limit=1)):
-            try:
-                self._store.create(key, view)
-            except Exists:
-                return sha256, view.nbytes
+            self._store.put(key, view)  # the same bytes, whoever puts them
         return sha256, view.nbytes
 
 

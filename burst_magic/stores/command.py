@@ -60,6 +60,11 @@ class CommandCredentials:
         """An obstore ``S3Credential``; raises ``Denied`` with what the helper said."""
         return dict(self._current().credential)
 
+    def forget(self) -> None:
+        """They were refused before their time: the helper is asked at the next call."""
+        with self._lock:
+            self._renew_at = 0.0
+
     def _current(self) -> _Answer:
         with self._lock:  # while one asks, the others wait: one helper at a time
             now = self._clock()

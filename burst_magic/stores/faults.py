@@ -14,7 +14,10 @@ from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, U
 
 _os_error = re.compile(r"\(os error (\d+)\)").search
 _throttled = re.compile(r"\b(?:429|503)\b|SlowDown|TooManyRequests|RequestLimitExceeded|ServiceUnavailable").search
-_refused = re.compile(r"\b40[13]\b|AccessDenied|ExpiredToken|InvalidAccessKeyId|SignatureDoesNotMatch").search
+_refused = re.compile(
+    r"\b40[13]\b|AccessDenied|ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch"
+).search
+_stale = re.compile(r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch").search
 _rejected = re.compile(r"Client error with status 4\d\d|status: 4\d\d").search
 _range = re.compile(r"\b416\b|InvalidRange|range was invalid|StartTooLarge").search
 
@@ -61,6 +64,11 @@ def os_error(error: BaseException) -> int:
 def outside(error: BaseException) -> bool:
     """True when a range that begins behind the object's end was refused."""
     return _range(str(error)) is not None
+
+
+def stale(error: BaseException) -> bool:
+    """True when credentials were refused that may have been replaced by others: expired ones."""
+    return _stale(str(error)) is not None
 
 
 def _known(kind: type[StoreError], key: str, text: str) -> StoreError:

@@ -6,10 +6,11 @@ import contextlib
 import secrets
 from pathlib import Path
 
-from burst_magic.errors import Exists, StoreError
+from burst_magic.errors import Exists, Missing, StoreError, Unknown
 from burst_magic.stores.base import Store
 
 _FILE = "probed-stores.txt"
+_TRIES = 5  # to create one key
 
 
 def probe(store: Store, *, remembered: Path) -> None:
@@ -49,8 +50,13 @@ def _keeps_the_first(store: Store) -> bool:
 
 
 def _created(store: Store, key: str, data: bytes) -> bool:
-    try:
-        store.create(key, data)
-    except Exists:
-        return store.get(key) == data  # a retry may have lost to itself: only a read decides
-    return True
+    for _ in range(_TRIES):
+        try:
+            store.create(key, data)
+        except Exists:
+            try:
+                return store.get(key) == data  # a retry may have lost to itself: only a read decides
+            except Missing:  # S3 refuses racers though nobody won
+                continue
+        return True
+    raise Unknown("the store refuses to create an object and has none", context=key, way_out="try again")

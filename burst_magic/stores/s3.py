@@ -6,19 +6,22 @@ environment variables, and the container's or the machine's role. Plain http is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
 from burst_magic import config
 from burst_magic.errors import BurstError, Denied, StoreError
 from burst_magic.stores import over
 from burst_magic.stores.base import Bytes, Entry, checked
-from burst_magic.stores.faults import fault, outside
+from burst_magic.stores.faults import fault, outside, stale
 from burst_magic.stores.stream import upload
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ _PATIENCE = "30s"  # one small request
 _LONG_PATIENCE = "15m"  # one large request: 1 GB at 10 Mbit/s
 _LARGE = 16 << 20  # bytes from which a put or get runs in parts, some at a time
 _DELETE_AT_ONCE = 1000  # S3's limit of one bulk delete
+_ASK_AGAIN = 5.0  # seconds between two looks for other credentials than those that S3 refuses
+
+T = TypeVar("T")
 
 
 def open_s3(url: str, *, credentials: Callable[[], object] | None = None) -> S3Store:
@@ -104,6 +110,7 @@ class S3Store:
         self._settings = dict(settings)
         self._retry = {"max_retries": retries, "retry_timeout": _RETRY_FOR, "backoff": _BACKOFF}
         self._provider = None if credentials is None else _Remembering(credentials)
+        self._renewing, self._renew_at = threading.Lock(), 0.0
         self._backend = self._connect(_PATIENCE)
 
     @property
@@ -137,32 +144,27 @@ class S3Store:
 
     def create(self, key: str, data: Bytes) -> None:
         """Writes an object that must not exist yet; raises ``Exists`` if it does, or if S3 answers 409 to racers."""
-        checked(key)
-        try:
-            over.write(self._for(data), key, data, create=True)
-        except Exception as error:
-            raise self._fault(error, key) from error
+        self._told(checked(key), lambda: over.write(self._for(data), key, data, create=True))
 
     def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
         """Writes or replaces an object; an iterator is sent in parts with flat memory."""
         checked(key)
         if isinstance(data, (bytes, bytearray, memoryview)):
-            self._put(key, data)
+            self._told(key, lambda: self._put(key, data))
         else:
             upload(self._patient, key, data, fault=self._fault)
 
     def _put(self, key: str, data: Bytes) -> None:
-        try:
-            if _size(data) >= _LARGE:
-                over.write_parts(self._patient, key, data)
-            else:
-                over.write(self._backend, key, data, create=False)
-        except Exception as error:
-            raise self._fault(error, key) from error
+        if _size(data) >= _LARGE:
+            over.write_parts(self._patient, key, data)
+        else:
+            over.write(self._backend, key, data, create=False)
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
-        checked(key)
+        return self._told(checked(key), lambda: self._get(key, start, end))
+
+    def _get(self, key: str, start: int, end: int | None) -> bytes:
         try:
             if end is None:
                 return over.read_large(self._backend, key, start, large=_LARGE)
@@ -170,30 +172,54 @@ class S3Store:
         except Exception as error:
             if outside(error):
                 return b""
-            raise self._fault(error, key) from error
+            raise
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
-        try:
-            return over.listed(self._backend, prefix, after, limit)
-        except BurstError as error:
-            raise self._fault(error.__cause__ or error, prefix) from error
+        return self._told(prefix, lambda: over.listed(self._backend, prefix, after, limit))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects, a thousand with one request; a missing one is no error."""
         names = list(dict.fromkeys(map(checked, keys)))  # S3 refuses a bulk delete that names one twice
         for at in range(0, len(names), _DELETE_AT_ONCE):
             some = names[at : at + _DELETE_AT_ONCE]
-            try:
-                self._backend.delete(some)
-            except FileNotFoundError:
-                continue
-            except Exception as error:
-                raise self._fault(error, some[0]) from error
+            self._told(some[0], partial(self._delete, some))
+
+    def _delete(self, some: Sequence[str]) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._backend.delete(some)
 
     def path(self, key: str) -> Path | None:  # noqa: ARG002  the protocol's signature
         """None: there is no file."""
         return None
+
+    def _told(self, key: str, call: Callable[[], T]) -> T:
+        """What a call returns, or its fault; once more where other credentials are to be had than S3 refused."""
+        before = self._backend
+        try:
+            return call()
+        except Exception as error:
+            cause = error.__cause__ or error if isinstance(error, BurstError) else error
+            if not (stale(cause) and self._renewed(before)):
+                raise self._fault(cause, key) from error
+        try:
+            return call()
+        except Exception as error:
+            raise self._fault(error, key) from error
+
+    def _renewed(self, before: Backend) -> bool:
+        """What S3 refuses before it expires is asked for anew, now and then: obstore would keep it to its end."""
+        with self._renewing:
+            if self._backend is not before:  # another thread has asked
+                return True
+            if self._provider is None or time.monotonic() < self._renew_at:
+                return False
+            self._renew_at = time.monotonic() + _ASK_AGAIN
+            if not self._provider.others():
+                return False
+            self._backend = self._connect(_PATIENCE)
+            self.__dict__.pop("_patient", None)
+            return True
 
     def _for(self, data: Bytes) -> Backend:
         return self._patient if _size(data) >= _LARGE else self._backend
@@ -210,15 +236,34 @@ class _Remembering:
 
     def __init__(self, provider: Callable[[], object]) -> None:
         self._provider = provider
+        self._last: object = None
         self.failure: BurstError | None = None
 
     def __call__(self) -> object:
         self.failure = None
         try:
-            return self._provider()
+            self._last = self._provider()
         except BurstError as error:
             self.failure = error
             raise
+        return self._last
+
+    def others(self) -> bool:
+        """Whether the provider, told to forget what it knows, has other credentials now."""
+        forget = getattr(self._provider, "forget", None)
+        if forget is None:
+            return False
+        forget()
+        before = _key_of(self._last)
+        with contextlib.suppress(BurstError):  # kept as ``failure``
+            return _key_of(self()) != before
+        return False
+
+
+def _key_of(credential: object) -> object:
+    """Which key it is: what has the same key and token is refused again."""
+    found = cast("Mapping[str, object]", credential or {})
+    return found.get("access_key_id"), found.get("token")
 
 
 def _size(data: Bytes) -> int:

@@ -49,23 +49,30 @@ class JobFiles:
         self._carrier, self._scratch = carrier, scratch
         self._keys = keys.SessionKeys(sid).job(job.jid)
         self._secret = carrier.secret or b""
-        sealed = carrier.fetch(self._keys.payload)
-        self.envelope_bytes = sign.unseal(self._secret, self._keys.payload, sealed)
+        self.envelope_bytes = carrier.believed(self._envelope)
         envelope = Envelope.from_bytes(self.envelope_bytes)
         self.blobs = tuple(str(self._blob(sha256, size)) for sha256, size in envelope.blobs)
         self.bundle = str(self._unpacked(envelope.bundle)) if envelope.bundle else ""
         self._index: tuple[blocks.Block, ...] = ()
         if job.items is not None:
             offset, length = job.items
-            index = carrier.fetch(self._keys.items, start=offset, end=offset + length)
-            self._index = blocks.read_index(self._secret, self._keys.items, index)
+            self._index = carrier.believed(lambda: self._read_index(offset, length))
 
     def entries(self, task: int) -> tuple[int, list[memoryview]]:
         """The items of the block that holds ``task``: (first task, entries)."""
         block = blocks.find_block(self._index, task)
+        return block.first, self._carrier.believed(lambda: self._read_block(block))
+
+    def _envelope(self) -> bytes:
+        return sign.unseal(self._secret, self._keys.payload, self._carrier.fetch(self._keys.payload))
+
+    def _read_index(self, offset: int, length: int) -> tuple[blocks.Block, ...]:
+        data = self._carrier.fetch(self._keys.items, start=offset, end=offset + length)
+        return blocks.read_index(self._secret, self._keys.items, data)
+
+    def _read_block(self, block: blocks.Block) -> list[memoryview]:
         data = self._carrier.fetch(self._keys.items, start=block.offset, end=block.offset + block.length)
-        body = blocks.open_block(self._secret, self._keys.items, block, data)
-        return block.first, blocks.split_entries(block, body)
+        return blocks.split_entries(block, blocks.open_block(self._secret, self._keys.items, block, data))
 
     def _unpacked(self, sha256: str) -> Path:
         """Local sources as a folder: packages read files beside their modules."""
@@ -81,12 +88,13 @@ class JobFiles:
         """A blob as a file: the store's own where it is a folder here, else fetched once."""
         key = keys.blob(sha256)
         path = self._carrier.store.path(key)
-        if path is None or not path.exists():
-            path = self._scratch.place(sha256)
-            if not path.exists():
-                self._fetch(key, path, size)
-        _verify(path, sha256, key)
-        return path
+        if path is not None and path.exists():
+            _verify(path, sha256, key)
+            return path
+        place = self._scratch.place(sha256)
+        if not place.exists():
+            self._carrier.believed(lambda: self._fetch(key, place, size))
+        return place
 
     def _fetch(self, key: str, path: Path, size: int | None) -> None:
         draft = path.with_suffix(".part")
@@ -95,6 +103,7 @@ class JobFiles:
                 file.write(self._carrier.fetch(key))
             for start in range(0, size or 0, _PART):
                 file.write(self._carrier.fetch(key, start=start, end=min(start + _PART, size or 0)))
+        _verify(draft, path.name, key)
         draft.rename(path)
 
 
