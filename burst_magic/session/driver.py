@@ -196,7 +196,7 @@ class Driver:
             try:
                 self._store.put(effect.key, b"")
             except StoreError as fault:
-                _LOG.warning("%s", fault)
+                self._carrier.tell(fault)
         elif isinstance(effect, fx.Replace):
             self._replace(effect.workers)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):

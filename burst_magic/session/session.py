@@ -299,16 +299,17 @@ class Session:
         return len(found)
 
     def _controls(self) -> list[Control]:
-        found = []
-        for entry in self.store.list(self._keys.control_folder):
-            if keys.parse_control(entry.key).kind is not ControlKind.ADD_JOB:
-                data = self.store.get(entry.key)
-                found.append(records.decode(Control, data, secret=self._secret, key=entry.key))
-        return found
+        found = [entry.key for entry in self.store.list(self._keys.control_folder)]
+        return [self._control(key) for key in found if keys.parse_control(key).kind is not ControlKind.ADD_JOB]
+
+    def _control(self, key: str) -> Control:
+        return self._carrier.believed(
+            lambda: records.decode(Control, self.store.get(key), secret=self._secret, key=key)
+        )
 
     def _ask(self, kind: ControlKind, **wishes: Any) -> None:
         key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
-        self.store.create(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
+        self._carrier.insist(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
         self.fleet.poke()
 
 

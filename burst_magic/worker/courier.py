@@ -94,7 +94,7 @@ class Courier(Generic[T]):
                 return fx.Beaten(fx.Wrote.DONE)
             listed = self._carrier.store.list(key.rpartition("/")[0], after=key[:-1], limit=1)
         except StoreError as fault:
-            _LOG.warning("%s", fault)
+            self._carrier.tell(fault)
             return fx.Beaten(fx.Wrote.UNKNOWN)
         mine = bool(listed) and listed[0].key == key
         return fx.Beaten(fx.Wrote.DONE, listed[0].modified - before if mine else None)
