@@ -40,7 +40,7 @@ def partition(tasks: int, lanes: Sequence[int], claims: Iterable[ClaimKey]) -> t
     for claim in sorted(claims):
         holders[claim.start] = claim
     starts = sorted(holders)
-    stops = [*starts[1:], tasks]
+    stops = [*starts, tasks][1:]
     return tuple(
         Piece(range=Range(start, stop), claim=holders[start]) for start, stop in zip(starts, stops, strict=True)
     )

@@ -97,7 +97,7 @@ class WorkerMachine:
         self._keys = keys.SessionKeys(manifest.sid)
         self._billed_from = int(wall * 1000)
         self._beats = 0
-        self._joined = self._beat_at = self._control_at = now
+        self._beat_at = self._control_at = now
         self._beating = self._listing_control = False
         self._jobs: dict[str, KnownJob] = {}
         self._controls: dict[str, Control | None] = {}
@@ -435,20 +435,21 @@ class WorkerMachine:
         if job.hunt_at > now:
             self._due(job.hunt_at)
             return
-        job.asked = {"results", "claims", "workers"}
+        job.hunting, job.asked = True, {"results", "claims", "workers"}
         self._ask(fx.List(job.keys.results_folder, job.after))
         self._ask(fx.List(job.keys.claims_folder))
         self._ask(fx.List(self._keys.workers_folder))
 
     def _results_listed(self, event: fx.Listed, now: float) -> None:
         job = self._jobs[_job_of(event.folder)]
-        job.learn_segments(keys.parse_segment(name) for name, _ in event.names)
+        job.learn_listed(event.names)
         job.asked.discard("results")
         self._hunted(job, now)
 
     def _hunted(self, job: KnownJob, now: float) -> None:
-        if job.asked or job.closed or job.record is None or job.hunt_at > now:
+        if not job.hunting or job.asked or job.closed:
             return
+        job.hunting = False
         if job.cover.whole:
             job.asked = {"final"}
             self._ask(fx.Create(job.keys.final, make_final(job.keys.jid, job.cover, self._wall(now))))
@@ -471,6 +472,7 @@ class WorkerMachine:
             patience = DEAD_AFTER * 2 ** min(claim.number, 4) * self.manifest.interval
             if owner is None:
                 if self._fleet.gone or self._wall(now) - job.last_sign(claim) >= patience:
+                    job.hunting = True
                     job.asked.add("owner")  # else nobody is suspected, and it need not be read (law 6)
                     self._ask(fx.Read(job.keys.claim(claim), ClaimBody))
                     return True
@@ -551,7 +553,7 @@ class WorkerMachine:
         self.wid = f"{self._base}~{self._incarnation}"
         self._leaving, self._ending = "", None
         self._billed_from = int(self._wall(now) * 1000)
-        self._joined = self._idle_since = self._beat_at = now
+        self._idle_since = self._beat_at = now
 
     # --- time ------------------------------------------------------------------------------------------------
 
@@ -586,9 +588,9 @@ class WorkerMachine:
             self._end(EndCause.CLOSE, kill=False)
         elif self._terminated:
             self._end(EndCause.TERM, kill=False)
-        elif self._surplus(now):
+        elif self._surplus():
             self._end(EndCause.SCALE, kill=False)
-        elif not busy and now >= idle_at and not self._kept(now):
+        elif not busy and now >= idle_at and not self._kept():
             self._end(EndCause.IDLE, kill=False)
         if now < deadline:
             self._due(deadline)
@@ -598,17 +600,17 @@ class WorkerMachine:
     def _told_to_end(self) -> bool:
         return self._terminated or self._asked.closed or self._asked.cancel_all
 
-    def _surplus(self, now: float) -> bool:
+    def _surplus(self) -> bool:
         wanted = self._asked.wanted
-        return wanted is not None and not self._blind(now) and self._rank() >= wanted
+        return wanted is not None and not self._blind() and self._rank() >= wanted
 
-    def _kept(self, now: float) -> bool:
+    def _kept(self) -> bool:
         """Two stay while a job is unfinished: who else would take over from its last owner?"""
-        return any(True for _ in self._open_jobs()) and (self._blind(now) or self._rank() < KEPT)
+        return any(True for _ in self._open_jobs()) and (self._blind() or self._rank() < KEPT)
 
-    def _blind(self, now: float) -> bool:
+    def _blind(self) -> bool:
         """It has not watched for long enough to tell the living from the silent, and knows no rank."""
-        return now < self._joined + (DEAD_AFTER + 1) * self.manifest.interval
+        return self._fleet.watched < (DEAD_AFTER + 1) * self.manifest.interval
 
     def _rank(self) -> int:
         return self._fleet.rank(self.wid, DEAD_AFTER * self.manifest.interval)

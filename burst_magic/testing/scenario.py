@@ -15,6 +15,7 @@ class Deed(str, Enum):
     CRASH = "a worker crashes"
     TERM = "a worker gets SIGTERM"
     PAUSE = "a worker stands still"
+    SLEEP = "a client stands still"
     KERNEL_DIES = "a client crashes"
     ATTACH = "a client attaches"
     LOOK = "a client attaches without the key"
@@ -71,7 +72,7 @@ class Scenario:
 
 
 _USUAL = (Deed.CRASH, Deed.CRASH, Deed.CRASH, Deed.TERM, Deed.PAUSE, Deed.KERNEL_DIES, Deed.ATTACH, Deed.LOOK, Deed.ADD)
-_RARE = (Deed.CANCEL, Deed.CANCEL_JOB, Deed.CLOSE, Deed.EXTEND, Deed.SCALE, Deed.SCALE, Deed.HALF_ADD)
+_RARE = (Deed.SLEEP, Deed.CANCEL, Deed.CANCEL_JOB, Deed.CLOSE, Deed.EXTEND, Deed.SCALE, Deed.SCALE, Deed.HALF_ADD)
 
 
 def draw(seed: int) -> Scenario:
@@ -136,7 +137,7 @@ def _acts(rng: Random, span: float, interval: float) -> tuple[Act, ...]:
 
 
 def _size(rng: Random, deed: Deed, interval: float) -> float:
-    if deed is Deed.PAUSE:
+    if deed in {Deed.PAUSE, Deed.SLEEP}:
         return interval * rng.choice((0.5, 3.0, 10.0))
     if deed is Deed.EXTEND:
         return interval * rng.choice((1.0, 30.0))

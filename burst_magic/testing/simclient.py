@@ -37,7 +37,9 @@ class SimulatedClient:
         self.met: set[str] = set()
         self.ended_workers: set[str] = set()
         self.handed: dict[int, Run] = {}
+        self.paused_until = 0.0
         self.requests = 0
+        self._listed_at: dict[str, float] = {}
         self.born = world.clock.now
         self.verdict: str | None = None
         self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
@@ -72,7 +74,7 @@ class SimulatedClient:
         yield from self._drive(fx.Tick())
         while self.alive and not self.machine.finished:
             pause = min(self.machine.wake, self._fleet_at) - self.now
-            yield max(0.0, pause) + 1e-6
+            yield max(0.0, pause, self.paused_until - self._world.clock.now) + 1e-6
             yield from self._look_at_fleet()
             yield from self._drive(fx.Tick())
             self._touch()
@@ -88,7 +90,10 @@ class SimulatedClient:
             self._count_steps()
             told = events.pop(0)
             self._world.tell(self.name, told)
-            for effect in self.machine.step(told, self.now):
+            effects = self.machine.step(told, self.now)
+            if isinstance(told, fx.Listed) and told.folder.endswith("/results"):
+                self._world.check_reader(self, self._listed_at[told.folder])
+            for effect in effects:
                 answer = yield from self._do(effect)
                 if not self.alive:
                     return
@@ -113,6 +118,10 @@ class SimulatedClient:
                 self._world.broken(2, f"{self.name} writes without the key", self.job.jid)
             asked_at = self._world.clock.now
             event = yield from self._world.store.carry(effect)
+            if self._world.clock.now < self.paused_until:
+                yield self.paused_until - self._world.clock.now
+            if isinstance(event, fx.Listed):
+                self._listed_at[event.folder] = asked_at
             if isinstance(event, fx.Listed) and event.folder == self._keys.workers_folder:
                 self.workers_asked_at = asked_at
             if isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):

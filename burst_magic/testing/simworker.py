@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _BATCH = 0.01  # seconds: outcomes of tiny tasks are told together
 _SKEW_EVERY = 5  # beats
+_KILLED_IN = 1.0  # seconds
 _SAME_INSTANT = 300  # steps of one machine without time passing
 
 
@@ -70,11 +71,13 @@ class SimulatedWorker:
         self.born = world.clock.now
         self.left_at: float | None = None
         self.requests = 0
-        self.forbidden: set[str] = set()  # jobs whose cancel it has read; "" is the session
+        self.beaten: list[float] = []  # virtual times of heartbeats that landed
+        self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
         self._world, self._rng = world, rng
         self._mono = rng.uniform(0, 1e5)
         self._skew = rng.uniform(-plan.skew, plan.skew)
         self._beats = 0
+        self._claiming: set[str] = set()
         self._tick_at = float("inf")
         self._instant, self._steps = -1.0, 0
         self._slots = [_Slot() for _ in range(plan.slots)]
@@ -176,11 +179,12 @@ class SimulatedWorker:
         if isinstance(record, Job):
             self._jobs[record.jid] = record
         elif isinstance(record, Control) and record.kind is ControlKind.CANCEL:
-            self.forbidden.add(record.job)
+            self.forbidden.setdefault(record.job, self._world.clock.now)
 
     def _do(self, effect: fx.Effect) -> None:
         self._world.tell(self.wid, effect)
         if isinstance(effect, fx.List | fx.Read | fx.Create):
+            self._check_first_try(effect)
             self._spawn(self._world.store.carry(effect))
         elif isinstance(effect, fx.Beat):
             self._spawn(self._beat(effect))
@@ -199,7 +203,14 @@ class SimulatedWorker:
         elif isinstance(effect, fx.Exit):
             self._exit(effect.cause)
 
+    def _check_first_try(self, effect: fx.List | fx.Read | fx.Create) -> None:
+        if isinstance(effect, fx.Create) and "/claims/" in effect.key and effect.key not in self._claiming:
+            self._claiming.add(effect.key)
+            self._world.check_succession(self, effect.key)
+
     def _exit(self, cause: EndCause) -> None:
+        if cause is EndCause.IDLE:
+            self._world.check_leaving(self, self._jobs)
         self.alive = False
         self.left_at = self._world.clock.now
         self._world.tell(self.wid, f"left: {cause.value}")
@@ -221,6 +232,8 @@ class SimulatedWorker:
         views = tuple(SlotView(job=s.work.job, task=s.work.done) if s.work else SlotView() for s in self._slots)
         body = Heartbeat(worker=effect.worker, number=effect.number, at=before, token=self.token, slots=views)
         wrote = yield from self._world.store.putting(effect.key, body)
+        if wrote is fx.Wrote.DONE:
+            self.beaten.append(self._world.clock.now)
         if wrote is not fx.Wrote.DONE or self._beats % _SKEW_EVERY != 1:
             return fx.Beaten(wrote)
         offset = self._world.store.objects[effect.key].modified - asked_at
@@ -234,6 +247,7 @@ class SimulatedWorker:
             self._world.broken(2, f"{self.wid} publishes {segment} and holds {runs}", effect.job)
         if segment.failed != sum(run.failed for run in runs):
             self._world.broken(2, f"{self.wid} says {segment.failed} of {runs} failed", effect.job)
+        self._world.check_publish(self, effect.job, segment)
         key = keys.SessionKeys(self._world.manifest.sid).job(effect.job).segment(segment)
 
         def request() -> Waiting[fx.Event]:
@@ -249,13 +263,14 @@ class SimulatedWorker:
         if slot.work is not None or slot.ending:
             self._world.broken(3, f"{self.wid} gives slot {effect.slot} a range while it has one or ends", effect.job)
         self._check_allowed(effect.job)
+        self._world.check_claim(self, effect.job, effect.claim)
         work = _Work(effect.job, effect.claim, effect.start, effect.stop, effect.start)
         self._works[effect.job, effect.claim] = slot.work = work
         fetch = self._rng.uniform(1, 3) * self._world.plan.weather.latency
         self._plan(effect.slot, fetch, lambda: self._start(effect.slot))
 
     def _check_allowed(self, job: str) -> None:
-        if self.forbidden & {"", job}:
+        if {"", job} & self.forbidden.keys():
             self._world.broken(5, f"{self.wid} starts a task of {job} after it read that it is cancelled", job)
 
     def _plan(self, number: int, seconds: float, call: Callable[[], object]) -> None:
@@ -287,6 +302,9 @@ class SimulatedWorker:
         ]
         work.runs += runs
         work.done += len(runs)
+        told = min((at for where, at in self.forbidden.items() if where in {"", work.job}), default=float("inf"))
+        if self._world.clock.now > max(told, self.paused_until) + _KILLED_IN:
+            self._world.broken(5, f"{self.wid} lets a task of {work.job} run on after it read its cancel", work.job)
         failed = tuple(run.task for run in runs if run.failed)
         if runs:
             self._step(fx.Progress(number, work.job, work.claim, work.done, failed, 100 * len(work.runs)))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import NoReturn
 
 from burst_magic.protocol import keys
-from burst_magic.protocol.model import Control, ControlKind, Final, Job, Manifest, Next
+from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, ControlKind, Final, Job, Manifest, Next, SegmentKey
 from burst_magic.protocol.ranges import Cover, cut_lanes
+from burst_magic.protocol.worker import MAX_FLUSH
 from burst_magic.testing.clock import Clock
 from burst_magic.testing.scenario import Act, Deed, Scenario
 from burst_magic.testing.simclient import SimulatedClient
@@ -216,6 +217,11 @@ class World:
             worker.paused_until = self.clock.now + act.size
             self.tell(worker.wid, f"stands still for {act.size:.1f} s")
 
+    def _sleep(self, act: Act) -> None:
+        if (client := self._some_client(act)) is not None:
+            client.paused_until = self.clock.now + act.size
+            self.tell(client.name, f"stands still for {act.size:.1f} s")
+
     def _kernel_dies(self, act: Act) -> None:
         if (client := self._some_client(act)) is not None:
             client.crash()
@@ -282,6 +288,54 @@ class World:
         if at != self.jobs[final.job].tasks:
             self.broken(1, f"final ends at {at}", final.job)
 
+    def check_claim(self, worker: SimulatedWorker, jid: str, claim: ClaimKey) -> None:
+        """Law 7: what is run was claimed, and by whom it is run."""
+        body = self.store.get(self._keys.job(jid).claim(claim))
+        if not isinstance(body, ClaimBody) or body.worker != worker.machine.wid:
+            self.broken(7, f"{worker.wid} runs {claim}, which is {body}", jid)
+
+    def check_succession(self, worker: SimulatedWorker, key: str) -> None:
+        """Law 3: a live owner is never superseded; one is live whose heartbeats land in time."""
+        claim, jid = keys.parse_claim(key), key.split("/")[3]
+        before = self._keys.job(jid).claim(replace(claim, number=claim.number - 1)) if claim.number else ""
+        body, interval = self.store.get(before), self.plan.interval
+        for owner in self.workers.values():
+            beats = [at for at in owner.beaten if self.clock.now - at < 4 * interval]
+            mine = isinstance(body, ClaimBody) and body.worker == owner.machine.wid and owner.alive
+            gone = self._keys.gone(owner.machine.wid) in self.store.objects
+            if mine and not gone and len(beats) >= 3 and self.clock.now - beats[-1] < 1.2 * interval:
+                self.broken(3, f"{worker.wid} takes {claim} from {owner.wid}, which beats", jid)
+
+    def check_publish(self, worker: SimulatedWorker, jid: str, segment: SegmentKey) -> None:
+        """Law 3: nobody publishes a range that was taken from him before his last look."""
+        successor = replace(segment.claim, number=segment.claim.number + 1)
+        taken = self.store.objects.get(self._keys.job(jid).claim(successor))
+        settled = self.clock.now - 1.0 - 2 * self.plan.weather.latency - 2 * self.plan.weather.slowness
+        if taken and taken.at < settled and worker.paused_until < settled:
+            self.broken(3, f"{worker.wid} publishes {segment}, which was taken from it", jid)
+
+    def check_leaving(self, worker: SimulatedWorker, known: Collection[str]) -> None:
+        """Law 3: who relied on a worker that had no ``.gone`` yet finds it joining again."""
+        gone = self.store.objects.get(self._keys.gone(worker.machine.wid))
+        for jid in self.jobs:
+            committed = self.store.objects[self._keys.job(jid).record].at
+            if (
+                gone
+                and committed < gone.at
+                and jid not in known
+                and self._keys.job(jid).final not in self.store.objects
+            ):
+                self.broken(3, f"{worker.wid} leaves, though job {jid} was committed before its end was written", jid)
+
+    def check_reader(self, client: SimulatedClient, asked_at: float) -> None:
+        """Law 1's reader: what landed within the window of its name is seen by the next listing."""
+        folder = self._keys.job(client.job.jid).results_folder
+        for name, _ in self.store.names(folder):
+            segment, at = keys.parse_segment(name), self.store.objects[f"{folder}/{name}"].at
+            prompt = EPOCH + at - segment.at_ms / 1000 < MAX_FLUSH
+            if prompt and at < asked_at and client.machine.final is None and segment not in client.machine.names:
+                self.broken(7, f"{client.name} lists and does not see {name}", client.job.jid)
+
     def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: Run) -> None:
         """Law 1: what is first handed out after ``final`` was seen is ``final``'s."""
         name = next(name for start, stop, name in final.parts if start <= task < stop)
@@ -344,6 +398,7 @@ _DEEDS: dict[Deed, Callable[[World, Act], None]] = {
     Deed.CRASH: World._crash,
     Deed.TERM: World._term,
     Deed.PAUSE: World._pause,
+    Deed.SLEEP: World._sleep,
     Deed.KERNEL_DIES: World._kernel_dies,
     Deed.ATTACH: World._attach,
     Deed.LOOK: World._attach,

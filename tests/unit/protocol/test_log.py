@@ -1,0 +1,131 @@
+"""Folding the log: no order of its entries gives another result, and nobody's wall clock is believed."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burst_magic.protocol import keys
+from burst_magic.protocol.log import Fleet, fold_control, make_final, spend
+from burst_magic.protocol.model import ClaimKey, Control, ControlKind, SegmentKey, WorkerView
+from burst_magic.protocol.ranges import Cover
+
+SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
+controls = st.builds(
+    Control,
+    kind=st.sampled_from(ControlKind),
+    at=st.floats(0, 100),
+    job=st.sampled_from(["", "0", "1"]),
+    deadline=st.none() | st.floats(0, 1000),
+    budget=st.none() | st.integers(0, 1000),
+    workers=st.integers(1, 9),
+    revision=st.integers(0, 3),
+)
+
+
+def beat(wid, modified):
+    return keys.SessionKeys.heartbeat(SESSION, wid, 0, 0).rpartition("/")[2], modified
+
+
+@given(st.lists(controls, max_size=8), st.randoms(use_true_random=False))
+def test_control_folds_in_any_order(asked, random):
+    shuffled = list(asked)
+    random.shuffle(shuffled)
+    assert fold_control(shuffled) == fold_control(asked)
+
+
+@given(st.lists(controls, max_size=8), controls)
+def test_cancel_and_close_win_for_ever_and_limits_only_grow(asked, another):
+    before, after = fold_control(asked), fold_control([*asked, another])
+    assert after.cancel_all >= before.cancel_all
+    assert after.cancelled >= before.cancelled
+    assert after.closed >= before.closed
+    assert after.deadline >= before.deadline
+    assert after.budget >= before.budget
+    assert after.revision >= before.revision
+
+
+def test_the_scale_with_the_highest_revision_counts():
+    old, new = (
+        Control(kind=ControlKind.SCALE, at=at, workers=n, revision=r) for at, n, r in ((9.0, 8, 1), (1.0, 2, 2))
+    )
+    assert fold_control([old, new]).wanted == fold_control([new, old]).wanted == 2
+
+
+def test_nothing_asked_asks_for_nothing():
+    asked = fold_control([])
+    assert (asked.cancel_all, asked.closed, asked.wanted, asked.cancelled) == (False, False, None, frozenset())
+
+
+def looking(fleet, *entries, until):
+    """Looks each second, as a client does."""
+    begin = int(fleet.listed_at or 0)
+    for second in range(begin, until + 1):
+        fleet.listed(entries, now=float(second))
+
+
+def test_a_worker_is_dead_when_its_heartbeat_stood_still_for_the_observers_own_time():
+    fleet = Fleet(most=1.0)
+    looking(fleet, beat("a", 5_000_000.0), until=2)
+    assert not fleet.dead("a", 3.0)
+    looking(fleet, beat("a", 5_000_000.0), until=3)
+    assert fleet.dead("a", 3.0)
+    looking(fleet, beat("a", 1.0), until=5)  # the store's clock went backwards: it changed, that is all
+    assert not fleet.dead("a", 3.0)
+
+
+def test_one_who_slept_does_not_bury_a_living_fleet():
+    fleet = Fleet(most=1.0)
+    looking(fleet, beat("a", 1.0), until=1)
+    fleet.listed([beat("a", 1.0)], now=100_000.0)  # asked before it slept, heard after
+    assert not fleet.dead("a", 3.0)
+
+
+def test_a_gone_ends_all_doubt():
+    fleet = Fleet(most=1.0)
+    fleet.listed([beat("a", 1.0), ("a.gone", 1.0)], now=0.0)
+    assert fleet.dead("a", 1e9)
+    assert fleet.living() == []
+
+
+def test_an_owner_that_nobody_ever_saw_is_dead_in_time_and_not_before():
+    fleet = Fleet(most=1.0)
+    looking(fleet, until=9)
+    assert not fleet.dead("ghost", 3.0)
+    fleet.hear_of("ghost")
+    looking(fleet, until=11)
+    assert not fleet.dead("ghost", 3.0)
+    looking(fleet, until=12)
+    assert fleet.dead("ghost", 3.0)
+
+
+def test_ranks_count_those_that_live():
+    fleet = Fleet(most=1.0)
+    fleet.listed([beat("a", 1.0), beat("b", 1.0), beat("c", 1.0), ("b.gone", 1.0)], now=0.0)
+    assert [fleet.rank(wid, 3.0) for wid in "abc"] == [0, -1, 1]
+    looking(fleet, beat("a", 1.0), until=2)
+    looking(fleet, beat("a", 1.0), beat("c", 2.0), until=4)
+    assert fleet.rank("c", 3.0) == 0  # the silent a is in nobody's way
+
+
+def test_final_names_each_segment_for_what_counts_of_it():
+    first, second = (
+        SegmentKey(at_ms=ms, start=a, stop=b, failed=f, claim=ClaimKey(start=a, number=0))
+        for ms, a, b, f in ((1, 2, 5, 1), (2, 0, 6, 2))
+    )
+    cover = Cover(6)
+    cover.add(first)
+    cover.add(second)
+    final = make_final("0", cover, 7.0)
+    assert [(a, b, keys.parse_segment(name)) for a, b, name in final.parts] == [
+        (0, 2, second),
+        (2, 5, first),
+        (5, 6, second),
+    ]
+
+
+def test_spend_is_rate_times_life_and_never_runs_ahead_of_now():
+    hour = WorkerView(wid="a", started=0.0, seen=3600.0, rate=100)
+    assert spend([hour, hour], now=1e9) == 200
+    assert spend([hour], now=1800.0) == 50
+    assert spend([hour], now=-5.0) == 0
