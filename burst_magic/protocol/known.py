@@ -34,7 +34,8 @@ class KnownJob:
         own_tried: slots that have tried the lane they were numbered for.
         owners: whose a claim is, where its body was read.
         after: results are known up to here.
-        asked: answers that the present hunt waits for.
+        asked: answers that the worker waits for.
+        hunting: results, claims and workers are among them, to decide what to take next.
         reading: answers about ``job.json`` that are still to come.
         hunt_at, hunt_wait: when to hunt next; how long after that.
     """
@@ -53,6 +54,7 @@ class KnownJob:
     after: str = ""
     asked: set[str] = field(default_factory=set)
     reading: int = 0
+    hunting: bool = False
     hunt_at: float = 0.0
     hunt_wait: float = 0.0
     flushed: bool = False
@@ -66,8 +68,15 @@ class KnownJob:
         self.claims.update((keys.parse_claim(name), made) for name, made in names)
         self.claims_known = True
 
+    def learn_listed(self, names: Iterable[tuple[str, float]]) -> None:
+        """Takes a listing of the results after ``after``; the next one may begin later."""
+        segments = [keys.parse_segment(name) for name, _ in names]
+        self.learn_segments(segments)
+        for segment in segments:
+            self.after = max(self.after, keys.results_after(segment.at_ms - int(WINDOW * 1000)))
+
     def learn_segments(self, segments: Iterable[SegmentKey]) -> None:
-        """Takes published segments, its own or listed ones; repeats change nothing."""
+        """Takes published segments, its own too; repeats change nothing."""
         for segment in segments:
             if segment in self.seen:
                 continue
@@ -76,7 +85,6 @@ class KnownJob:
             pace = self.paces.setdefault(segment.claim, Pace())
             pace.published += segment.stop - segment.start
             pace.last = max(pace.last, segment.at_ms / 1000)
-            self.after = max(self.after, keys.results_after(segment.at_ms - int(WINDOW * 1000)))
 
     def free(self) -> list[int]:
         """Lanes that nobody has claimed, as far as is known."""
