@@ -262,7 +262,7 @@ class Session:
 
     def _await_end(self) -> None:
         """Workers get a grace, then those of this machine are killed: nothing may write behind the deletion."""
-        log = Log()
+        log = Log(self.manifest.interval)
         if self._await_none_living(log, _GRACE):
             return
         self.fleet.stop(kill=True)
@@ -287,7 +287,7 @@ class Session:
         now, patience = time.monotonic(), DEAD_AFTER * self.manifest.interval
         entries = self.store.list(self._keys.workers_folder)
         log.listed([(entry.key.rpartition("/")[2], entry.modified) for entry in entries], now)
-        if any(not log.dead(wid, now, patience) for wid in log.living()):
+        if any(not log.dead(wid, patience) for wid in log.living()):
             return True
         begun = {wid.partition("~")[0] for wid in [*log.beats, *log.gone]}
         fresh = [since for since in log.starting.values() if now - since < patience]
