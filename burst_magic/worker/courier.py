@@ -77,12 +77,15 @@ class Courier(Generic[T]):
         for _ in range(_THREADS):
             self._calls.put(None)
 
-    def publish(self, sid: str, effect: fx.Publish, chosen: Sequence[bytes]) -> fx.Published:
-        """Writes a segment of packed outcomes; tried once, as the store told it."""
+    def publish(
+        self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, carrier: Carrier | None = None
+    ) -> fx.Published:
+        """Writes a segment of packed outcomes (by another carrier than its own); tried once, as the store told it."""
+        carrier = carrier or self._carrier
         key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
         entries = zip(range(effect.segment.start, effect.segment.stop), chosen, strict=True)
-        data = b"".join(blocks.write_blocks(self._carrier.secret or b"", key, entries, lengths=False))
-        return fx.Published(effect.job, effect.segment, self._carrier.create(key, data))
+        data = b"".join(blocks.write_blocks(carrier.secret or b"", key, entries, lengths=False))
+        return fx.Published(effect.job, effect.segment, carrier.create(key, data))
 
     def beat(self, key: str, body: Heartbeat) -> fx.Beaten:
         """Puts the heartbeat; now and then asks what time the store has it."""
