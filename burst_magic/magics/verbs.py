@@ -92,7 +92,9 @@ def sessions(call: calls.SessionsCall, settings: Settings) -> str:  # noqa: ARG0
     from burst_magic.session import attach as attaching
     from burst_magic.ui import text
 
-    return text.sessions_table(attaching.sessions(settings))
+    rows = attaching.sessions(settings)
+    problems = [f"{row.id}: {row.problem}" for row in rows if row.problem]
+    return "\n".join([text.sessions_table(rows), *problems])
 
 
 def logs(call: calls.LogsCall, settings: Settings) -> str | None:
@@ -144,7 +146,7 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
     if not call.force:
         return f"session {session.id}: its workers end; its results stay (delete them: --force)"
     for key in [key for key in DESK.open if key[0] == session.id]:
-        del DESK.open[key]
+        DESK.open.pop(key).detach()
     return f"session {session.id}: deleted, {deleted} objects"
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from burst_magic.errors import Denied, LaunchError, StoreError
+from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
@@ -34,12 +34,11 @@ class Driver:
 
     def __init__(self, store: Store, secret: bytes | None, manifest: Manifest, job: Job, fleet: Fleet) -> None:
         self._store, self._manifest, self._fleet = store, manifest, fleet
-        self._signed = secret is not None
         self._stopping = threading.Event()
         self._carrier = Carrier(store, secret, lambda seconds: not self._stopping.wait(seconds), give_up=(Denied,))
-        self._machine = SessionMachine(
-            manifest=manifest, job=job, signed=secret is not None, now=time.monotonic(), wall=time.time()
-        )
+        self._job, self._signed = job, secret is not None  # what a new machine needs
+        self._machine = self._begin()
+        self._cut_short = False
         self._news = threading.Condition()
         self._wake = threading.Event()
         self._viewers: list[Viewer] = []
@@ -59,6 +58,9 @@ class Driver:
         with self._news:
             if self._thread is None:
                 self._stopping.clear()
+                if self._cut_short:  # its machine waits for answers that nobody carries any more
+                    self._cut_short, self._machine = False, self._begin()
+                    self._machine.watch(time.monotonic(), on=bool(self._viewers))
                 self._thread = threading.Thread(target=self._run, name=f"burst {self._manifest.sid}", daemon=True)
                 self._thread.start()
 
@@ -147,6 +149,11 @@ class Driver:
 
     # --- the thread ------------------------------------------------------------------------------------------
 
+    def _begin(self) -> SessionMachine:
+        return SessionMachine(
+            manifest=self._manifest, job=self._job, signed=self._signed, now=time.monotonic(), wall=time.time()
+        )
+
     def _raise_fault(self) -> None:
         fault, self._fault = self._fault, None
         if fault is not None:
@@ -173,6 +180,7 @@ class Driver:
         finally:
             with self._news:
                 self._thread = None
+                self._cut_short = self._machine.ended not in _FOR_EVER
                 self._rounds += 2
                 self._news.notify_all()
             self._frame(last=True)
@@ -212,10 +220,18 @@ class Driver:
             self._fleet.meet(Handle.from_json(beat.handle))
 
     def _replace(self, workers: int) -> None:
-        """Where no worker can be started the others go on, and when there are none the machine says so."""
+        """Where no worker can be started the others go on, and when there are none the machine says so.
+
+        Raises:
+            StoreError: all are silent and the store takes nothing from us either: a full disk, a policy.
+        """
         try:
             self._fleet.start(workers)
         except (LaunchError, StoreError) as fault:
+            refused = isinstance(fault, StoreError) and not isinstance(fault, Throttled | Unknown)
+            seen = self.snapshot()
+            if refused and all(worker.seen < seen.now for worker in seen.workers if worker.alive):
+                raise
             _LOG.warning("a lost worker was not replaced: %s", fault)
 
     def _look_at_fleet(self) -> None:
