@@ -218,8 +218,8 @@ class SessionMachine:
         dues = [self._results_at, self._workers_at, self._control_at]
         if self._watch_at is not None:
             dues.append(self._watch_at)
-        if self.cover.whole:
-            dues.append(max(now, self._final_at))
+        if self.cover.whole and self._job_keys.final not in self._waiting:
+            dues.append(self._final_at)
         self.wake = min(dues)
 
     def _list(self, folder: str, after: str = "") -> None:

@@ -1,0 +1,283 @@
+"""One worker, told what happens step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol import keys
+from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Job, Manifest
+
+SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
+JOB_KEYS = SESSION.job("0")
+FIRST = ClaimKey(start=0, number=0)
+FIRST_KEY = JOB_KEYS.claim(FIRST)
+NOT_DONE = [fx.Wrote.REFUSED, fx.Wrote.UNKNOWN]
+
+
+def test_a_numbered_worker_begins_with_its_lane_and_lists_nothing_for_it(worker):
+    talk = worker(number=1)
+    talk.joins()
+    assert [effect.key for effect in talk.of(fx.Create)] == [JOB_KEYS.claim(ClaimKey(start=2, number=0))]
+
+
+def test_a_worker_without_a_number_looks_for_a_free_lane(worker):
+    talk = worker(number=None)
+    talk.joins()
+    assert talk.lists() == [JOB_KEYS.claims_folder]
+    talk.listed(JOB_KEYS.claims_folder, "0000000000.000")
+    assert [effect.key for effect in talk.of(fx.Create)] == [JOB_KEYS.claim(ClaimKey(start=2, number=0))]
+
+
+@pytest.mark.parametrize("wrote", NOT_DONE)
+def test_a_refused_claim_is_read_before_it_is_believed(worker, wrote):
+    talk = worker()
+    talk.joins()
+    talk.created(FIRST_KEY, wrote)
+    assert talk.asked == [fx.Read(FIRST_KEY, ClaimBody)]
+
+
+@pytest.mark.parametrize("wrote", NOT_DONE)
+def test_a_claim_that_carries_my_nonce_is_mine(worker, claim_of, wrote):
+    talk = worker()
+    talk.joins()
+    talk.created(FIRST_KEY, wrote)
+    talk.got(FIRST_KEY, claim_of("me", "nonce0"))
+    assert [(run.start, run.stop) for run in talk.of(fx.Run)] == [(0, 2)]
+
+
+def test_anothers_claim_is_lost_and_the_claims_are_listed_anew(worker, claim_of):
+    talk = worker()
+    talk.joins()
+    talk.created(FIRST_KEY, fx.Wrote.REFUSED)
+    talk.got(FIRST_KEY, claim_of("another"))
+    assert talk.of(fx.Run) == []
+    assert talk.lists() == [JOB_KEYS.claims_folder]
+
+
+@pytest.mark.parametrize("wrote", NOT_DONE)
+def test_a_claim_that_nobody_has_is_written_again(worker, wrote):
+    talk = worker()
+    talk.joins()
+    first = talk.of(fx.Create)[0]
+    talk.created(FIRST_KEY, wrote)
+    talk.got(FIRST_KEY, None)
+    (again,) = talk.of(fx.Create)
+    assert (again.key, again.record.nonce) == (FIRST_KEY, first.record.nonce)
+
+
+def test_the_first_results_are_published_at_once_and_after_a_look(worker):
+    talk = worker()
+    claim = talk.runs()
+    talk.finishes(claim, 1)
+    assert talk.asked == [fx.List(JOB_KEYS.claims_folder, "0000000000.000", 1)]
+    talk.looks(claim)
+    (publish,) = talk.of(fx.Publish)
+    assert (publish.segment.start, publish.segment.stop, publish.segment.claim) == (0, 1, claim)
+
+
+def test_a_superseded_range_is_dropped_unpublished(worker):
+    talk = worker()
+    claim = talk.runs()
+    talk.finishes(claim, 1)
+    talk.looks(claim, "0000000000.001")
+    assert talk.of(fx.Publish) == []
+    assert talk.of(fx.Kill) == [fx.Kill(0)]
+    assert talk.machine.holds == ()
+
+
+def test_a_cut_range_ends_at_the_cut(worker):
+    from burst_magic.protocol.model import ClaimKey as Key
+
+    talk = worker(workers=1)
+    claim = talk.runs(Job(jid="0", created=0.0, tasks=9, lanes=(0,), seed=0))
+    talk.finishes(claim, 2)
+    talk.looks(claim, JOB_KEYS.claim(Key(start=5, number=0)).rpartition("/")[2])
+    assert talk.of(fx.Truncate) == [fx.Truncate(0, 5)]
+    assert [(each.segment.start, each.segment.stop) for each in talk.of(fx.Publish)] == [(0, 2)]
+
+
+@pytest.mark.parametrize("wrote", NOT_DONE)
+def test_a_segment_whose_write_is_not_known_is_published_under_a_fresh_key(worker, wrote):
+    talk = worker()
+    claim = talk.runs()
+    first = talk.publishes(claim, 1)
+    talk.tell(fx.Published("0", first.segment, wrote))
+    assert talk.of(fx.Forget) == []
+    talk.wait(1.0)
+    talk.looks(claim)
+    (again,) = talk.of(fx.Publish)
+    assert again.segment.at_ms > first.segment.at_ms
+    assert (again.segment.start, again.segment.stop) == (0, 1)
+
+
+def test_a_segment_acknowledged_too_late_is_published_again(worker):
+    """Readers may have passed its name."""
+    talk = worker()
+    claim = talk.runs()
+    first = talk.publishes(claim, 1)
+    talk.tell(fx.Published("0", first.segment, fx.Wrote.DONE), after=31.0)
+    talk.wait(1.0)
+    assert fx.List(JOB_KEYS.claims_folder, "0000000000.000", 1) in talk.asked
+
+
+def test_what_is_published_is_forgotten_and_never_published_again(worker):
+    talk = worker()
+    claim = talk.runs()
+    first = talk.publishes(claim, 1)
+    talk.tell(fx.Published("0", first.segment, fx.Wrote.DONE))
+    assert talk.of(fx.Forget) == [fx.Forget("0", claim, 1)]
+    assert [(each.segment.start, each.segment.stop) for each in [talk.publishes(claim, 2)]] == [(1, 2)]
+
+
+def covered(talk):
+    """It has done its lane, another worker has done the other, and it lists."""
+    claim = talk.runs()
+    publish = talk.publishes(claim, 2)
+    talk.tell(fx.Published("0", publish.segment, fx.Wrote.DONE))
+    talk.listed(JOB_KEYS.claims_folder, "0000000000.000", "0000000002.000")
+    mine = keys.segment_name(publish.segment)
+    talk.listed(JOB_KEYS.claims_folder, "0000000000.000", "0000000002.000")
+    talk.listed(SESSION.workers_folder, "me.0.0")
+    talk.listed(JOB_KEYS.results_folder, mine, "01800000000900.0000000002-0000000004.0.2-0")
+    return talk.of(fx.Create)
+
+
+def test_who_finds_all_covered_writes_final(worker):
+    (create,) = covered(worker())
+    assert create.key == JOB_KEYS.final
+    assert [(start, stop) for start, stop, _ in create.record.parts] == [(0, 2), (2, 4)]
+
+
+@pytest.mark.parametrize("wrote", NOT_DONE)
+def test_a_refused_final_is_read_and_then_left_as_it_is(worker, wrote):
+    talk = worker()
+    covered(talk)
+    talk.created(JOB_KEYS.final, wrote)
+    assert talk.asked == [fx.Read(JOB_KEYS.final, Final)]
+    talk.got(JOB_KEYS.final, Final(job="0", at=0.0, parts=()))
+    assert not [each for each in talk.wait(5.0) if isinstance(each, fx.Create)]
+
+
+def test_a_final_that_cannot_be_read_is_not_tried_for_without_a_pause(worker):
+    talk = worker()
+    covered(talk)
+    talk.created(JOB_KEYS.final, fx.Wrote.REFUSED)
+    talk.got(JOB_KEYS.final, None)
+    assert talk.of(fx.Create) == talk.of(fx.List) == []
+
+
+def test_a_cancelled_job_is_killed_and_what_is_done_is_published(worker, cancel_job):
+    talk = worker()
+    claim = talk.runs()
+    talk.control(**cancel_job)
+    assert talk.of(fx.Kill) == [fx.Kill(0)]
+    talk.tell(fx.Stopped(0, "0", claim, 1))
+    talk.looks(claim)
+    assert [(each.segment.start, each.segment.stop) for each in talk.of(fx.Publish)] == [(0, 1)]
+
+
+def test_cancelling_a_job_leaves_the_slot_alone_that_went_on_with_another(worker, cancel_job):
+    talk = worker()
+    claim = talk.runs(Job(jid="0", created=0.0, tasks=2, lanes=(0,), seed=0))
+    talk.finishes(claim, 2)  # its last segment is not yet published, its slot is free
+    talk.listed(JOB_KEYS.claims_folder, "0000000000.000")
+    talk.listed(SESSION.control_folder, "0-add-job", "1-add-job")
+    talk.got(SESSION.job("1").record, Job(jid="1", created=0.0, tasks=2, lanes=(0,), seed=0))
+    talk.created(SESSION.job("1").claim(FIRST), fx.Wrote.DONE)
+    assert [run.job for run in talk.of(fx.Run)] == ["1"]
+    talk.control(**cancel_job)
+    assert talk.of(fx.Kill) == []
+
+
+@pytest.mark.parametrize("kind", [ControlKind.CLOSE, ControlKind.CANCEL])
+def test_the_end_of_the_session_stops_slots_and_then_the_worker(worker, kind):
+    talk = worker()
+    claim = talk.runs()
+    talk.control(kind=kind)
+    assert talk.of(fx.Drain if kind is ControlKind.CLOSE else fx.Kill)
+    talk.tell(fx.Stopped(0, "0", claim, 0))
+    assert [each.key for each in talk.of(fx.Create)] == [SESSION.gone("me")]
+    talk.created(SESSION.gone("me"), fx.Wrote.DONE)
+    assert talk.of(fx.Exit) == [fx.Exit(EndCause(kind.value))]
+    assert talk.machine.left
+
+
+def test_a_draining_slot_is_killed_when_the_session_is_cancelled(worker):
+    talk = worker()
+    talk.runs()
+    talk.tell(fx.Terminate())
+    assert talk.of(fx.Drain) == [fx.Drain(0)]
+    talk.control(kind=ControlKind.CANCEL)
+    assert talk.of(fx.Kill) == [fx.Kill(0)]
+
+
+def test_the_deadline_kills_and_an_extension_moves_it(worker):
+    talk = worker(deadline=1_800_000_100.0)
+    talk.runs()
+    talk.control(kind=ControlKind.EXTEND, deadline=1_800_000_200.0)
+    assert not [each for each in talk.wait(150.0) if isinstance(each, fx.Kill)]
+    assert [each for each in talk.wait(60.0) if isinstance(each, fx.Kill)] == [fx.Kill(0)]
+
+
+def test_a_worker_without_work_ends_idle_and_looks_once_more(worker):
+    talk = worker()
+    talk.tell(fx.Tick())
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.listed(SESSION.control_folder)
+    asked = talk.wait(55.0)
+    assert [each.record.cause for each in asked if isinstance(each, fx.Create)] == [EndCause.IDLE]
+    talk.created(SESSION.gone("me"), fx.Wrote.DONE)
+    assert talk.lists() == [SESSION.control_folder]
+    talk.listed(SESSION.control_folder)
+    assert talk.of(fx.Exit) == [fx.Exit(EndCause.IDLE)]
+
+
+def leaving(talk):
+    """Its end is written, and its last look finds a job that was announced."""
+    talk.tell(fx.Tick())
+    talk.tell(fx.SlotReady(0))
+    talk.listed(SESSION.control_folder)
+    talk.wait(55.0)
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.created(SESSION.gone("me"), fx.Wrote.DONE)
+    talk.listed(SESSION.control_folder, "0-add-job")
+    return talk
+
+
+def test_work_that_came_while_it_left_is_taken_under_a_new_id(worker):
+    talk = leaving(worker())
+    talk.got(JOB_KEYS.record, Job(jid="0", created=0.0, tasks=1, lanes=(0,), seed=0))
+    assert talk.machine.wid == "me~1"
+    assert [each.worker for each in talk.of(fx.Beat)] == ["me~1"]
+
+
+def test_a_job_that_was_announced_and_never_committed_keeps_nobody(worker):
+    talk = leaving(worker())
+    talk.got(JOB_KEYS.record, None)
+    assert talk.of(fx.Exit) == [fx.Exit(EndCause.IDLE)]
+
+
+def test_a_worker_that_finds_its_manifest_missing_ends_without_writing(worker):
+    talk = worker()
+    talk.tell(fx.Tick())
+    talk.listed(SESSION.control_folder)
+    assert talk.of(fx.Read) == [fx.Read(SESSION.manifest, Manifest)]
+    talk.got(SESSION.manifest, None)
+    assert talk.asked == [fx.Exit(EndCause.EXPIRED)]
+
+
+def test_a_beat_that_is_not_answered_wakes_nobody(worker):
+    talk = worker()
+    talk.tell(fx.Tick())
+    talk.wait(100.0)  # asserts that no wake lies in the past
+    assert len([each for each in talk.asked if isinstance(each, fx.Beat)]) == 0
+
+
+def test_a_worker_that_has_just_come_is_no_surplus(worker):
+    """It cannot yet tell which of those with lower ids live."""
+    talk = worker()
+    talk.runs()
+    talk.control(kind=ControlKind.SCALE, workers=1, revision=1)
+    talk.listed(SESSION.workers_folder, "a.0.0", "b.0.0", "me.0.0")
+    assert talk.of(fx.Drain) == []
