@@ -219,7 +219,7 @@ class Session:
         snapshot = self._driver.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
-        self.fleet.start(max(0, workers - snapshot.alive))
+        self.fleet.start(max(0, workers - max(snapshot.alive, len(self.fleet.living))))  # some may not have beaten yet
 
     def check_open(self) -> Asked:
         """What was asked of the session, all of it; refuses when that was to end.

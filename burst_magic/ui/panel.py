@@ -268,7 +268,7 @@ def show(
         panel = Panel(session, metadata=metadata, buttons=() if blocking else ("cancel",))
         showing = Showing(session, panel.open(snapshot))
     else:
-        _announce(snapshot, metadata, shell)
+        _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
         showing = Showing(session, text.Bar(stream))
         if not blocking:
             return showing
@@ -288,10 +288,10 @@ def frontend_cell(shell: object) -> str:
     return str(metadata.get("cellId") or "")
 
 
-def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object) -> None:
+def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object, stream: TextIO | None) -> None:
     line = f"session {snapshot.sid}: {text.one_line(snapshot)}; %burst_status tells more"
-    if shell is None:
-        print(line)
+    if shell is None:  # beside a bar: what a command prints to stdout is its values alone
+        print(line, file=stream or sys.stderr)
         return
     _ipython().display({"text/plain": line}, raw=True, metadata={META: dict(metadata)})
 
