@@ -148,9 +148,7 @@ class Supervisor:
             return self._exit
         finally:
             self._courier.close()
-            for state in self._slots.values():
-                state.slot.kill()
-            self._template.close()
+            self._template.close()  # and with it the slots, also when it is the template that was lost
             self._scratch.remove()
 
     def _turn(self) -> None:
