@@ -108,7 +108,7 @@ class ScaleCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendCall(Call):
-    """``%burst_extend``: a later deadline (seconds from now on), a larger budget (micro-dollars), or both."""
+    """``%burst_extend``: a later deadline (by so many seconds), a larger budget (micro-dollars), or both."""
 
     duration: float | None = None
     id: str = ""

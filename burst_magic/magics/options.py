@@ -168,7 +168,7 @@ VERBS: tuple[Verb, ...] = (
         name="extend",
         call=calls.ExtendCall,
         arguments=(Argument(metavar="D", field="duration", read=parse_duration, skip=True), ID),
-        help="A later deadline, D from now, or a larger budget.",
+        help="A deadline that is D later, or a larger budget.",
     ),
     Verb(name="cancel", call=calls.CancelCall, arguments=(ID,), help="Stop; what is done is kept."),
     Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers; results are kept."),

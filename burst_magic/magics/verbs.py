@@ -8,7 +8,7 @@ from burst_magic import config as configuration
 from burst_magic.errors import AttachError, BurstError
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DESK
-from burst_magic.units import format_duration, format_money
+from burst_magic.units import format_money
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -120,9 +120,11 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     """A later deadline or a larger budget."""
     import time
 
+    from burst_magic.ui import model
+
     session = DESK.find(call.id, settings, sure=True)
     deadline = session.extend(call.duration, budget=call.budget)
-    left = format_duration(round(deadline - time.time()))
+    left = model.duration(deadline - time.time())
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     return f"session {session.id}: {left} to its deadline{money}"
 

@@ -234,13 +234,13 @@ def _new_bar(total: int, stream: TextIO) -> tqdm[Any]:
 
 
 def _counts(shown: PanelModel) -> list[tuple[str, int]]:
-    return [
+    counts = [
         ("completed", shown.completed),
         ("failed", shown.failed),
         ("running", shown.running),
         (shown.idle_word, shown.pending),
-        ("reused", shown.reused),
     ]
+    return [*counts, ("reused", shown.reused)] if shown.reused else counts
 
 
 def _done_of(shown: PanelModel) -> str:
