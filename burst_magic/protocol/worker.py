@@ -28,6 +28,7 @@ MAX_FLUSH = 30.0  # seconds
 MAX_HELD = 32 << 20  # bytes of outcomes that are worth a segment of their own
 SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
 DEAD_AFTER = 3  # intervals without a new heartbeat
+GRACE = 120.0  # seconds to finish and publish in; after that it kills, after as long again it goes without a word
 KEPT = 2  # idle workers that an unfinished job keeps
 
 
@@ -107,7 +108,9 @@ class WorkerMachine:
         self._holds: dict[tuple[str, ClaimKey], _Hold] = {}
         self._trying: dict[str, tuple[int, str, ClaimKey, str]] = {}  # claim key -> slot, job, claim, nonce
         self._idle_since = now
+        self._heard = now  # when the store answered last
         self._ending: EndCause | None = None
+        self._ending_since = now
         self._terminated, self._gone_at = False, now
         self._leaving = ""  # "", "gone", "look", "left"
         self._last_ms = 0
@@ -118,6 +121,8 @@ class WorkerMachine:
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
         """Takes one event, returns what is to be done. ``wake`` then says when a ``Tick`` is due."""
         self._out = []
+        if isinstance(event, fx.Listed | fx.Got | fx.Created):
+            self._heard = now
         if self._leaving != "left":
             _HANDLERS[type(event)](self, event, now)
             self._think(now)
@@ -514,9 +519,9 @@ class WorkerMachine:
 
     # --- ends ------------------------------------------------------------------------------------------------
 
-    def _end(self, cause: EndCause, *, kill: bool) -> None:
+    def _end(self, cause: EndCause, now: float, *, kill: bool) -> None:
         if self._ending is None:
-            self._ending = cause
+            self._ending, self._ending_since = cause, now
         for hold in list(self._holds.values()):
             self._stop(hold, kill=kill)
 
@@ -560,9 +565,12 @@ class WorkerMachine:
     def _think(self, now: float) -> None:
         """Whatever is due at ``now``; sets ``wake`` to the next instant at which something will be."""
         self.wake = now + 3600.0
+        if not self._leaving:
+            self._limits(now)
+        if self._ending and self._leaving != "left":
+            self._overtime(now)
         if self._leaving:
             return
-        self._limits(now)
         self._beat(now)
         self._look_at_control(now)
         for hold in list(self._holds.values()):
@@ -579,23 +587,39 @@ class WorkerMachine:
         """What ends a worker. It is looked at again each time: a cancel or the deadline outdoes a drain."""
         deadline = max(self.manifest.deadline, self._asked.deadline) - self._offset
         idle_at = self._idle_since + self.manifest.idle
-        busy = self._holds or self._trying
+        running = any(hold.slot >= 0 for hold in self._holds.values())
+        busy = running or ((self._holds or self._trying) and now < self._cut_off_at())
         if self._asked.cancel_all:
-            self._end(EndCause.CANCEL, kill=True)
+            self._end(EndCause.CANCEL, now, kill=True)
         elif now >= deadline:
-            self._end(EndCause.DEADLINE, kill=True)
+            self._end(EndCause.DEADLINE, now, kill=True)
         elif self._asked.closed:
-            self._end(EndCause.CLOSE, kill=False)
+            self._end(EndCause.CLOSE, now, kill=False)
         elif self._terminated:
-            self._end(EndCause.TERM, kill=False)
+            self._end(EndCause.TERM, now, kill=False)
         elif self._surplus():
-            self._end(EndCause.SCALE, kill=False)
-        elif not busy and now >= idle_at and not self._kept():
-            self._end(EndCause.IDLE, kill=False)
+            self._end(EndCause.SCALE, now, kill=False)
+        elif not busy and now >= idle_at and not self._kept(now):
+            self._end(EndCause.IDLE, now, kill=False)
         if now < deadline:
             self._due(deadline)
-        if not busy and now < idle_at:
-            self._due(idle_at)
+        for at in () if running else (idle_at, self._cut_off_at()):
+            if at > now:
+                self._due(at)
+
+    def _overtime(self, now: float) -> None:
+        """A task that does not finish, or a store that does not answer, keeps nobody for ever (law 5)."""
+        if now >= self._ending_since + GRACE:
+            for hold in list(self._holds.values()):
+                self._stop(hold, kill=True)
+        if now >= self._ending_since + 2 * GRACE:
+            self._leave(self._ending or EndCause.IDLE)
+        else:
+            self._due(self._ending_since + (GRACE if now < self._ending_since + GRACE else 2 * GRACE))
+
+    def _cut_off_at(self) -> float:
+        """When the store will have been silent for as long as a worker may be idle."""
+        return self._heard + max(self.manifest.idle, DEAD_AFTER * self.manifest.interval)
 
     def _told_to_end(self) -> bool:
         return self._terminated or self._asked.closed or self._asked.cancel_all
@@ -604,8 +628,10 @@ class WorkerMachine:
         wanted = self._asked.wanted
         return wanted is not None and not self._blind() and self._rank() >= wanted
 
-    def _kept(self) -> bool:
+    def _kept(self, now: float) -> bool:
         """Two stay while a job is unfinished: who else would take over from its last owner?"""
+        if now >= self._cut_off_at():
+            return False
         return any(True for _ in self._open_jobs()) and (self._blind() or self._rank() < KEPT)
 
     def _blind(self) -> bool:

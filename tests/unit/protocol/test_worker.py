@@ -7,6 +7,7 @@ import pytest
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Job, Manifest
+from burst_magic.protocol.worker import GRACE
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 JOB_KEYS = SESSION.job("0")
@@ -281,3 +282,20 @@ def test_a_worker_that_has_just_come_is_no_surplus(worker):
     talk.control(kind=ControlKind.SCALE, workers=1, revision=1)
     talk.listed(SESSION.workers_folder, "a.0.0", "b.0.0", "me.0.0")
     assert talk.of(fx.Drain) == []
+
+
+def test_a_worker_cut_off_from_its_store_does_not_wait_for_ever(worker):
+    talk = worker(idle=50.0)
+    talk.runs()  # and from now on nobody answers
+    talk.tell(fx.Progress(0, "0", ClaimKey(start=0, number=0), 2, (), 10))
+    asked = talk.wait(50.0 + 2 * GRACE + 20.0)
+    assert [each for each in asked if isinstance(each, fx.Exit)] == [fx.Exit(EndCause.IDLE)]
+
+
+def test_a_task_that_does_not_finish_is_killed_some_time_after_close(worker):
+    talk = worker()
+    talk.runs()
+    talk.control(kind=ControlKind.CLOSE)
+    assert talk.of(fx.Drain) == [fx.Drain(0)]
+    assert [each for each in talk.wait(GRACE - 1) if isinstance(each, fx.Kill)] == []
+    assert [each for each in talk.wait(2.0) if isinstance(each, fx.Kill)] == [fx.Kill(0)]
