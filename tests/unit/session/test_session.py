@@ -126,12 +126,13 @@ def test_clean_up_without_force_lets_workers_end_and_keeps_results(world):
 
 
 def test_clean_up_lets_a_running_task_finish(world, gate, until):
-    session = world.burst(behind(gate), range(4))
-    until(running(session, 1), "a task to run")
+    here = gate.with_name("here")
+    session = world.burst(f"open({str(here)!r}, 'w').close()\n" + behind(gate), range(4))
+    until(here.exists, "a task to run")
     session.cleanup()
     gate.touch()
     until(lambda: session.status().ended == "closed", "its end")
-    done = [value for value in session.results().collect(errors="skip")]
+    done = session.results().collect(errors="skip")
     assert done == list(range(len(done)))
     assert 1 <= len(done) < 4
 
@@ -166,7 +167,7 @@ def test_fewer_workers_lose_no_work(world, until, tmp_path):
     until(running(session, 3), "three to work")
     session.scale(1)
     assert list(session.results()) == list(range(60))
-    assert len(os.listdir(log)) == 60  # each ran once: nothing was lost and nothing done again
+    assert len(list(log.iterdir())) == 60  # each ran once: nothing was lost and nothing done again
     until(lambda: session.status().alive <= 1, "two to go")
     causes = [each.gone.cause.value for each in session.status().workers if each.gone]
     assert causes.count("scale") == 2

@@ -1,0 +1,147 @@
+"""A job's bytes on a worker: verified before they are handed on, fetched once, gone with the worker."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from burst_magic.errors import Missing, RecordError, SignatureError
+from burst_magic.payload import Envelope
+from burst_magic.protocol import blocks, keys, sign
+from burst_magic.protocol.model import Job
+from burst_magic.stores import open_store
+from burst_magic.stores.carry import Carrier
+from burst_magic.worker.job import JobFiles, Scratch
+
+SECRET, SID = bytes(32), "20260101-000000-aaaaaaaa"
+KEYS = keys.SessionKeys(SID).job("0")
+_names = itertools.count()
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request, tmp_path):
+    if request.param == "folder":
+        return open_store((tmp_path / "store").as_uri())
+    return open_store(f"memory://job-{next(_names)}")
+
+
+@pytest.fixture
+def scratch():
+    scratch = Scratch()
+    yield scratch
+    scratch.remove()
+
+
+def put_items(store, entries, key=KEYS.items):
+    writer = blocks.BlockWriter(SECRET, key, lengths=True)
+    pieces = [writer.add(task, entry) for task, entry in enumerate(entries)]
+    store.put(KEYS.items, b"".join(pieces) + writer.finish())
+    return writer.index
+
+
+def put_payload(store, *, blobs=(), bundle=""):
+    envelope = Envelope(source="item", stream=b"", filename="<cell>", target="item", blobs=blobs, bundle=bundle)
+    store.put(KEYS.payload, sign.seal(SECRET, KEYS.payload, envelope.to_bytes()))
+
+
+def put_blob(store, data):
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.put(keys.blob(sha256), data)
+    return sha256, len(data)
+
+
+def job(tasks=1, items=None):
+    return Job(jid="0", created=0.0, tasks=tasks, lanes=(0,), seed=1, items=items)
+
+
+def files(store, scratch, described):
+    return JobFiles(Carrier(store, SECRET, lambda _: False), SID, described, scratch)
+
+
+def test_items_come_by_the_block_that_holds_the_task(store, scratch):
+    entries = [bytes([number]) * 400_000 for number in range(6)]
+    put_payload(store)
+    found = files(store, scratch, job(6, put_items(store, entries)))
+    for task in range(6):
+        first, block = found.entries(task)
+        assert first == task - task % 2  # two of these fill a block
+        assert [bytes(each) for each in block] == entries[first : first + 2]
+
+
+def test_a_task_beyond_the_items_is_an_error_not_another_tasks_item(store, scratch):
+    put_payload(store)
+    found = files(store, scratch, job(2, put_items(store, [b"a", b"b"])))
+    with pytest.raises(RecordError, match="task 2"):
+        found.entries(2)
+
+
+def test_items_of_another_job_are_not_taken_for_these(store, scratch):
+    put_payload(store)
+    index = put_items(store, [b"a"], key=keys.SessionKeys(SID).job("1").items)
+    with pytest.raises(SignatureError) as caught:
+        files(store, scratch, job(1, index))
+    assert caught.value.context == KEYS.items
+
+
+def test_a_changed_byte_of_an_item_is_found_and_names_the_object(store, scratch):
+    put_payload(store)
+    index = put_items(store, [b"aaaa", b"bbbb"])
+    data = bytearray(store.get(KEYS.items))
+    data[data.index(b"bbbb")] ^= 1
+    store.put(KEYS.items, bytes(data))
+    found = files(store, scratch, job(2, index))
+    with pytest.raises(SignatureError) as caught:
+        found.entries(0)
+    assert caught.value.context == KEYS.items
+
+
+@pytest.mark.parametrize("changed", [b"", b"x", b"\n" * 80])
+def test_a_payload_that_is_none_is_refused(store, scratch, changed):
+    store.put(KEYS.payload, changed)
+    with pytest.raises(SignatureError):
+        files(store, scratch, job())
+
+
+def test_a_payload_that_is_missing_is_said(store, scratch):
+    with pytest.raises(Missing):
+        files(store, scratch, job())
+
+
+def test_blobs_and_the_bundle_are_files_with_the_bytes_that_were_named(store, scratch):
+    data, code = bytes(range(256)) * 1000, io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("mine/deep.py", "answer = 42")
+    put_payload(store, blobs=(put_blob(store, data), put_blob(store, b"")), bundle=put_blob(store, code.getvalue())[0])
+    found = files(store, scratch, job())
+    assert [Path(path).read_bytes() for path in found.blobs] == [data, b""]
+    assert Path(found.bundle, "mine", "deep.py").read_text() == "answer = 42"
+
+
+def test_a_blob_that_was_changed_is_refused_by_its_name(store, scratch):
+    sha256, size = put_blob(store, b"what was meant")
+    put_payload(store, blobs=((sha256, size),))
+    store.put(keys.blob(sha256), b"what is there!")
+    with pytest.raises(SignatureError, match="not what its name says") as caught:
+        files(store, scratch, job())
+    assert caught.value.context == keys.blob(sha256)
+
+
+def test_a_blob_that_is_missing_is_said(store, scratch):
+    put_payload(store, blobs=(("0" * 64, 5),))
+    with pytest.raises(Missing):
+        files(store, scratch, job())
+
+
+def test_nothing_is_left_of_the_scratch_folder(store, tmp_path):
+    scratch = Scratch()
+    scratch.remove()  # nothing was there
+    place = scratch.place("x")
+    place.write_text("x")
+    assert scratch.place("y").parent == place.parent
+    scratch.remove()
+    assert not place.parent.exists()

@@ -1,0 +1,354 @@
+"""A whole worker in this process: the supervisor over a store in memory, slots forked by a real template.
+
+It runs in the main thread, as it must for its signals; the session's other side is this test, by the store.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from burst_magic.launchers.local import process_birth
+from burst_magic.payload import Envelope, pack, pack_value
+from burst_magic.protocol import blocks, keys, records, sign
+from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, Manifest, OutcomeKind
+from burst_magic.protocol.ranges import Cover, cut_lanes
+from burst_magic.stores import open_store
+from burst_magic.worker.courier import Broken
+from burst_magic.worker.supervisor import Birth, join
+from burst_magic.worker.template import Template
+
+SECRET, SID, WID = bytes(range(32)), "20260101-000000-aaaaaaaa", "here-1-1"
+PATIENCE = 20.0
+_names = itertools.count()
+
+
+class Marker:
+    """A pickle of this leaves a file behind where it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+class Session:
+    """The client's side of a session, by hand."""
+
+    def __init__(self) -> None:
+        self.store = open_store(f"memory://supervisor-{next(_names)}")
+        self.keys = keys.SessionKeys(SID)
+        self.job = self.keys.job("0")
+        self.template = Template.start()
+
+    def put(self, key, record) -> None:
+        self.store.put(key, records.encode(record, secret=SECRET, key=key))
+
+    def open(self, *, idle=0.3, deadline=60.0, slots=1, **more) -> None:
+        manifest = Manifest(
+            sid=SID,
+            created=time.time(),
+            launcher="local",
+            workers=1,
+            slots=slots,
+            cpu=1.0,
+            memory_mb=2048,
+            arch="x86_64",
+            seed=1,
+            deadline=time.time() + deadline,
+            idle=idle,
+            interval=0.1,
+            floor=0.02,
+            **more,
+        )
+        self.put(self.keys.manifest, manifest)
+
+    def add(self, source, items, *, captured=None, lanes=1, **more) -> None:
+        writer = blocks.BlockWriter(SECRET, self.job.items, lengths=True)
+        pieces = [writer.add(task, pack_value(item, home={})) for task, item in enumerate(items)]
+        self.store.put(self.job.items, b"".join(pieces) + writer.finish())
+        packed = pack(captured or {}, home={})
+        envelope = Envelope(
+            source=source, stream=packed.stream, names=packed.names, filename="<cell>", target="item", has_value=True
+        )
+        self.store.put(self.job.payload, sign.seal(SECRET, self.job.payload, envelope.to_bytes()))
+        described = Job(
+            jid="0",
+            created=time.time(),
+            tasks=len(items),
+            lanes=cut_lanes(len(items), lanes),
+            seed=1,
+            items=writer.index,
+            **more,
+        )
+        self.ask("0", ControlKind.ADD_JOB, job="0")
+        self.put(self.job.record, described)
+
+    def ask(self, ident, kind, **words) -> None:
+        self.put(self.keys.control(ident, kind), Control(kind=kind, at=time.time(), **words))
+
+    def work(self) -> EndCause:
+        birth = Birth(store=self.store.url, sid=SID, secret=SECRET, token="t", wid=WID, number=0, handle="")
+        return join(birth, self.store, self.template)
+
+    def meanwhile(self, act, when) -> None:
+        """Does something from another thread as soon as a condition holds."""
+
+        def wait():
+            end = time.monotonic() + PATIENCE
+            while not when() and time.monotonic() < end:
+                time.sleep(0.005)
+            act()
+
+        self.thread = threading.Thread(target=wait)
+        self.thread.start()
+
+    def outcomes(self):
+        """All that was published, by task; each task once."""
+        found, cover = {}, 0
+        for entry in self.store.list(self.job.results_folder):
+            data = self.store.get(entry.key)
+            offset, length = blocks.locate_index(entry.key, data[-blocks.TRAILER_BYTES :], len(data))
+            for block in blocks.read_index(SECRET, entry.key, data[offset : offset + length]):
+                part = data[block.offset : block.offset + block.length]
+                body = blocks.open_block(SECRET, entry.key, block, part)
+                for task, _, begin, end in records.scan_outcomes(body):
+                    found[task] = records.unpack_outcome(body[begin:end])
+                    cover += 1
+        assert cover == len(found)
+        return [found[task] for task in sorted(found)]
+
+    def counted_as_failed(self):
+        return sum(keys.parse_segment(entry.key).failed for entry in self.store.list(self.job.results_folder))
+
+    def values(self):
+        from burst_magic.payload import unpack_value
+
+        return [unpack_value(each.value, home={}) for each in self.outcomes() if each.kind is OutcomeKind.VALUE]
+
+    def gone(self) -> Gone:
+        key = self.keys.gone(WID)
+        return records.decode(Gone, self.store.get(key), secret=SECRET, key=key)
+
+
+@pytest.fixture
+def session():
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = {each: signal.getsignal(each) for each in signals}
+    session = Session()
+    yield session
+    for each, handler in before.items():
+        signal.signal(each, handler)
+    if hasattr(session, "thread"):
+        session.thread.join(PATIENCE)
+    assert process_birth(session.template.pid) is None  # and with it all of its slots
+
+
+def test_a_worker_runs_a_job_to_its_final_and_ends_idle(session):
+    session.open()
+    session.add("item * factor", range(100), captured={"factor": 3}, lanes=1)
+    assert session.work() is EndCause.IDLE
+    assert session.values() == [item * 3 for item in range(100)]
+    assert session.gone().cause is EndCause.IDLE
+    assert session.store.list(session.job.root, after=f"{session.job.root}/fina", limit=1)[0].key == session.job.final
+
+
+def test_a_session_that_is_gone_is_no_error_and_nothing_is_written(session):
+    assert session.work() is EndCause.EXPIRED
+    assert session.store.list("sessions") == []
+
+
+def test_items_over_many_blocks_come_to_their_own_tasks(session):
+    session.open()
+    session.add("len(item), item[:1]", [bytes([task]) * (300_000 + task) for task in range(20)])
+    session.work()
+    assert session.values() == [(300_000 + task, bytes([task])) for task in range(20)]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_tasks_that_end_their_process_hurt_only_themselves(session, slots):
+    """More of them in a row than slots may be still-born."""
+    session.open(slots=slots)
+    session.add("__import__('os')._exit(7) if 5 <= item < 30 else item", range(40), lanes=slots)
+    session.work()
+    outcomes = session.outcomes()
+    assert [each.task for each in outcomes] == list(range(40))
+    assert {each.task for each in outcomes if each.kind is OutcomeKind.CRASHED} == set(range(5, 30))
+    assert "exit code 7" in outcomes[5].message
+    assert session.counted_as_failed() == 25
+    assert session.values() == [*range(5), *range(30, 40)]
+
+
+def test_a_task_that_takes_too_long_is_ended_and_those_after_it_run(session):
+    session.open()
+    session.add("__import__('time').sleep(60 if item == 1 else 0) or item", range(4), timeout=0.3)
+    session.work()
+    kinds = [each.kind for each in session.outcomes()]
+    assert kinds == [OutcomeKind.VALUE, OutcomeKind.TIMEOUT, OutcomeKind.VALUE, OutcomeKind.VALUE]
+
+
+def claimed(session):
+    return lambda: session.store.list(session.job.claims_folder)
+
+
+def test_cancel_kills_what_runs_and_keeps_what_is_done(session):
+    session.open(idle=60.0)
+    session.add("__import__('time').sleep(60 if item == 2 else 0) or item", range(5))
+    session.meanwhile(
+        lambda: session.ask("1", ControlKind.CANCEL), lambda: session.store.list(session.job.results_folder)
+    )
+    assert session.work() is EndCause.CANCEL
+    assert session.values() == [0, 1]
+    assert session.gone().cause is EndCause.CANCEL
+
+
+def test_sigterm_lets_the_running_task_finish_and_publishes(session, tmp_path):
+    gate = tmp_path / "gate"
+    session.open(idle=60.0)
+    session.add(
+        f"import os, time\nopen({str(gate)!r} + '.here', 'w').close()\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem",
+        range(50),
+    )
+
+    def terminate():
+        os.kill(os.getpid(), signal.SIGTERM)
+        gate.touch()
+
+    session.meanwhile(terminate, (tmp_path / "gate.here").exists)
+    assert session.work() is EndCause.TERM
+    values = session.values()
+    assert values == list(range(len(values)))
+    assert 1 <= len(values) < 50
+    assert session.gone().cause is EndCause.TERM
+
+
+def test_the_deadline_ends_a_worker_in_the_middle_of_a_task(session):
+    session.open(idle=60.0, deadline=3.0)
+    session.add("__import__('time').sleep(60 * item) or item", range(3))
+    assert session.work() is EndCause.DEADLINE
+    assert session.values() == [0]
+
+
+@pytest.mark.parametrize("what", ["payload", "items", "index"])
+def test_of_a_job_that_was_tampered_with_every_task_says_why_and_nothing_is_unpickled(session, tmp_path, what):
+    marker = tmp_path / "somebody-unpickled-me"
+    session.open()
+    session.add("item", [Marker(marker) for _ in range(5)], captured={"hidden": Marker(marker)})
+    key = session.job.payload if what == "payload" else session.job.items
+    data = bytearray(session.store.get(key))
+    data[{"payload": -1, "items": 40, "index": -12}[what]] ^= 1
+    session.store.put(key, bytes(data))
+    session.work()
+    outcomes = session.outcomes()
+    assert [(each.task, each.kind, each.error) for each in outcomes] == [
+        (task, OutcomeKind.ERROR, "SignatureError") for task in range(5)
+    ]
+    assert all(key in each.message for each in outcomes)
+    assert session.counted_as_failed() == 5
+    assert not marker.exists()
+
+
+def test_when_a_later_block_of_items_is_bad_the_tasks_before_it_keep_their_values(session):
+    """Those that run already count as they end, and only the others as failed."""
+    session.open()
+    session.add("__import__('time').sleep(0.02) or item[0]", [bytes([task]) * 400_000 for task in range(8)])
+    data = bytearray(session.store.get(session.job.items))
+    data[data.index(bytes([6]) * 100)] ^= 1
+    session.store.put(session.job.items, bytes(data))
+    session.work()
+    assert session.values() == [0, 1, 2, 3, 4, 5]
+    assert [each.error for each in session.outcomes()][6:] == ["SignatureError"] * 2
+    assert session.counted_as_failed() == 2
+
+
+def test_a_payload_that_is_missing_is_the_failure_of_each_task(session):
+    session.open()
+    session.add("item", range(3))
+    session.store.delete([session.job.payload])
+    session.work()
+    assert [each.error for each in session.outcomes()] == ["Missing"] * 3
+
+
+def test_a_job_that_the_session_did_not_sign_is_not_run(session):
+    session.open()
+    session.add("item", range(3))
+    data = session.store.get(session.job.record)
+    session.store.put(session.job.record, data.replace(b'"tasks":3', b'"tasks":2'))
+    assert session.work() is EndCause.IDLE
+    assert not session.store.list(session.job.claims_folder)
+
+
+def test_a_worker_whose_template_is_lost_ends_loudly(session):
+    session.open(idle=60.0)
+    session.add("__import__('time').sleep(60)", range(2))
+    session.meanwhile(lambda: os.kill(session.template.pid, signal.SIGKILL), claimed(session))
+    with pytest.raises(Broken, match="starts slots has died"):
+        session.work()
+    assert session.store.list(session.job.results_folder) == []  # nothing is made up for the tasks
+
+
+class Stillborn:
+    """A template whose slots die before they say a word."""
+
+    def __init__(self, template):
+        self._template = template
+
+    def slot(self, number, **words):
+        slot = self._template.slot(number, **words)
+        while not slot.pid:
+            time.sleep(0.001)
+        os.kill(slot.pid, signal.SIGKILL)
+        return slot
+
+    def __getattr__(self, name):
+        return getattr(self._template, name)
+
+
+def test_a_worker_whose_slots_die_at_birth_ends_loudly(session):
+    session.open(idle=60.0)
+    session.add("item", range(2))
+    template, session.template = session.template, Stillborn(session.template)
+    with pytest.raises(Broken, match="end before they can take work"):
+        session.work()
+    session.template = template
+
+
+def test_a_range_that_was_cut_is_finished_by_who_cut_it(session):
+    """Another claims from the middle on: this worker stops there, and no task is published twice."""
+    session.open(idle=2.0)
+    session.add("__import__('time').sleep(0.02) or item", range(60))
+
+    def steal():
+        from burst_magic.protocol.model import ClaimBody
+
+        key = session.job.claim(ClaimKey(start=30, number=0))
+        body = ClaimBody(worker="other-1-1", slot=0, nonce="n", at=time.time())
+        session.store.create(key, records.encode(body, secret=SECRET, key=key))
+
+    session.meanwhile(steal, lambda: session.store.list(session.job.results_folder))
+    assert session.work() is EndCause.IDLE
+    parts = Cover(60)
+    for entry in session.store.list(session.job.results_folder):
+        segment = keys.parse_segment(entry.key)
+        parts.add(segment)
+        assert segment.stop <= 30 or segment.claim.start >= 30  # what lies behind the cut is another claim's
+    assert parts.covered >= 30
+
+
+def test_nothing_is_left_in_the_folder_for_temporary_files(session, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    session.open()
+    session.add("item", range(3))
+    session.work()
+    assert list(Path(tmp_path).iterdir()) == []
