@@ -87,6 +87,7 @@ class Manifest:
     python: str = ""
     setenv: tuple[tuple[str, str], ...] = ()
     version: str = ""
+    memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

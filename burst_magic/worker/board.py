@@ -33,7 +33,7 @@ ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record;
 TASK = struct.Struct("<Q")  # a packed outcome begins with its task
 SKIP = 0xFFFFFFFF  # instead of a job's number: the ring goes on at its beginning
 
-REQUEST = struct.Struct("<II")  # supervisor to template: verb, key of the slot
+REQUEST = struct.Struct("<IIQ")  # supervisor to template: verb, key of the slot, the TURN to end (0: whatever runs)
 FORK, KILL = range(2)
 
 
@@ -54,6 +54,9 @@ class Word(IntEnum):
     FINAL_PEAK = 11  # template: MiB, a float
     CUT = 12  # supervisor: bytes of output it took away
     CUT_TURN = 13  # supervisor: the TURN that this was for
+    ENDED = 14  # slot: when the last task ended, a float; later than SINCE: the running one has, and is being told
+    LIMIT = 15  # supervisor: MiB that the slot may occupy, a float; 0: no limit
+    SYSTEM = 16  # template: 1 the system had memory when the process died, 2 it ended processes for want of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

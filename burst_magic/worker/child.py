@@ -33,6 +33,7 @@ from burst_magic.worker.board import (
     StopCode,
     Word,
 )
+from burst_magic.worker.deaths import BROKEN
 from burst_magic.worker.execute import Stage
 from burst_magic.worker.mail import Code, Inbox
 from burst_magic.worker.output import Capture
@@ -51,7 +52,7 @@ def warm_up() -> None:
 
 def main(control: socket.socket, notes: int, shared: Shared, output: int) -> None:
     """A slot's life. Never returns: below it lies a copy of the template's stack."""
-    status = 70  # EX_SOFTWARE
+    status = BROKEN
     try:
         _become_slot()
         _Child(control, notes, shared, Capture(output, shared)).run()
@@ -102,8 +103,7 @@ class _Child:
         self._inbox, self._notes, self._capture = Inbox(control), notes, capture
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
         self._words, self._reals, self._ring = shared.words, shared.reals, shared.ring
-        self._stage = Stage(capture)
-        self._pid = os.getpid()
+        self._stage = Stage(capture, limit_mb=shared.reals[Word.LIMIT])
         self._jobs: dict[str, tuple[int, Program]] = {}
         self._runs: deque[_Run] = deque()
         self._handled = 0
@@ -114,6 +114,9 @@ class _Child:
         """Works until the supervisor closes the socket."""
         self._capture.collect()
         while True:
+            if self._stage.spoiled:
+                self._words[Word.TASK] = 0
+                return  # the next one is born clean
             if self._runs and self._words[Word.SENT] <= self._handled:
                 self._do(self._runs[0])
                 continue
@@ -139,11 +142,10 @@ class _Child:
             words[Word.TASK] = task + 1
             words[Word.TURN] += 1
             failed, record = stage.perform(task, run.next())
-            if os.getpid() != self._pid:
-                os._exit(0)  # a fork that the task made and that came back here; its parent tells the outcome
+            reals[Word.ENDED] = stage.ended
             self._publish(number, record, failed=failed)
             run.task = task + 1
-            if words[Word.SENT] > self._handled:
+            if words[Word.SENT] > self._handled or stage.spoiled:
                 return
         self._runs.popleft()
 

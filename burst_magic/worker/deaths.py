@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from burst_magic.protocol.model import Outcome, OutcomeKind
 
+BROKEN = 70  # EX_SOFTWARE: a slot's exit code when what is ours in it can no longer work
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
@@ -22,6 +24,9 @@ class Died:
         output: what it had printed, bounded.
         killed: the supervisor wanted it dead.
         overdue: seconds of the time limit, when it was killed because this very task ran longer.
+        over_mb: MiB of the memory limit, when it was killed because this very task occupied more.
+        system: whether the system ended processes for want of memory then; None: nobody knows.
+        item: what the task worked on, where that can be told without running user code.
     """
 
     exit_code: int | None
@@ -33,13 +38,21 @@ class Died:
     output: str = ""
     killed: bool = False
     overdue: float | None = None
+    over_mb: float | None = None
+    system: bool | None = None
+    item: str = ""
 
     @property
     def culprit(self) -> tuple[str, int] | None:
         """The task whose outcome this death is. None: no task ran, or it ran while we killed for another reason."""
-        if self.jid is None or self.task is None or (self.killed and self.overdue is None):
+        if self.jid is None or self.task is None or (self.killed and not self.exceeded):
             return None
         return self.jid, self.task
+
+    @property
+    def exceeded(self) -> bool:
+        """The supervisor ended this very task, for a limit."""
+        return self.overdue is not None or self.over_mb is not None
 
 
 def death_outcome(died: Died) -> Outcome:
@@ -54,6 +67,7 @@ def death_outcome(died: Died) -> Outcome:
         peak_mb=died.peak_mb,
         error=error,
         message=message,
+        item=died.item,
         output=died.output,
     )
 
@@ -61,15 +75,26 @@ def death_outcome(died: Died) -> Outcome:
 def _cause(died: Died) -> tuple[OutcomeKind, str, str]:
     if died.overdue is not None:
         return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
+    if died.over_mb is not None:
+        text = f"out of memory: it occupied {died.peak_mb:,.0f} MB where a slot has {died.over_mb:,.0f} MB"
+        return OutcomeKind.CRASHED, "OutOfMemory", text
+    if died.signal == signal.SIGKILL and died.system:
+        text = f"out of memory: the system ended its process, which had reached {died.peak_mb:,.0f} MB"
+        return OutcomeKind.CRASHED, "OutOfMemory", text
+    return OutcomeKind.CRASHED, "WorkerLost", _end(died)
+
+
+def _end(died: Died) -> str:
     if died.signal is not None:
         text = f"its process was ended by {_signal_name(died.signal)}"
-        if died.signal == signal.SIGKILL:
+        if died.signal == signal.SIGKILL and died.system is None:
             text += f", most likely out of memory (it had reached {died.peak_mb:,.0f} MB)"
-        return OutcomeKind.CRASHED, "WorkerLost", text
+        return text
+    if died.exit_code == BROKEN:
+        return "it broke the process it ran in; how is the last that was printed"
     if died.exit_code is not None:
-        text = f"it ended its process with exit code {died.exit_code} (os._exit, or exit() in C code)"
-        return OutcomeKind.CRASHED, "WorkerLost", text
-    return OutcomeKind.CRASHED, "WorkerLost", "its process ended and nobody saw how"
+        return f"it ended its process with exit code {died.exit_code} (os._exit, or exit() in C code)"
+    return "its process ended and nobody saw how"
 
 
 def _signal_name(number: int) -> str:

@@ -7,6 +7,7 @@ code raises, whatever it is, is that task's outcome and never ends the process.
 from __future__ import annotations
 
 import builtins
+import os
 import resource
 import sys
 import types
@@ -18,30 +19,36 @@ from burst_magic.payload import pack_value, unpack, unpack_value
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
+from burst_magic.worker.descent import leave_fork
 from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
+from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
 from burst_magic.worker.program import Program
 from burst_magic.worker.surroundings import Surroundings
 
 PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
-_MAXRSS_MB = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
 
 
 class Stage:
     """The process as tasks see it. One program is on at a time."""
 
-    def __init__(self, capture: Capture) -> None:
+    def __init__(self, capture: Capture, *, limit_mb: float = 0.0) -> None:
         main = types.ModuleType("__main__")
         self.home: dict[str, Any] = vars(main)
         self.home["__builtins__"] = builtins
         self._empty = dict(self.home)
+        self._pid = os.getpid()
         sys.modules["__main__"] = main
         self._capture = capture
         self._chance = seeds.Chance()
-        self._surroundings = Surroundings()
+        self._surroundings = Surroundings(check_output=capture.check)
         self._program: Program | None = None
+        self._footprint = Footprint()
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._limit_mb = limit_mb
         self._peak = 0.0
         self._looked = 0
+        self.spoiled = False  # tasks left something behind that only a new process is rid of
         self.ended = 0.0  # time.monotonic() at the end of the last task
 
     @property
@@ -56,6 +63,7 @@ class Stage:
         if self._program is not None:
             self._program.loaded = None
         self._program = program
+        self._footprint.start()
         self.home.clear()
         self._surroundings.enter(setenv=program.job.setenv, bundle=program.job.bundle)
         if program.problem is None:
@@ -77,13 +85,16 @@ class Stage:
                 self._prepare(program, task, again=attempt > 1)
                 result = copy_context().run(self._run, program, entry)
             except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
+                leave_fork(self._pid, error)
                 failure = self._failure(task, error, entry, program)
             else:
+                leave_fork(self._pid, None)
                 try:
                     value = pack_value(result, home=self.home)
                 except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
                     failure = _unpicklable(task, result, error)
                 del result
+            self._tidy()
             cpu = process_time() - cpu
             self.ended = monotonic()
             wall = self.ended - began
@@ -101,10 +112,8 @@ class Stage:
 
     def _prepare(self, program: Program, task: int, *, again: bool) -> None:
         """As if this task were the first."""
-        self._surroundings.restore()
         self._chance.seed(program.job.seed, task)
         home = self.home
-        home.clear()
         home.update(self._empty)
         if program.envelope.names:
             self._load(program, again=again)
@@ -112,6 +121,16 @@ class Stage:
             program.generators = seeds.generators(home)
         if program.generators:
             self._chance.seed_captured((name, home[name]) for name in program.generators)
+
+    def _tidy(self) -> None:
+        """What the task made goes, on its own time and into its own output; what it changed is put back."""
+        try:
+            self.home.clear()
+            if self._surroundings.restore():
+                return
+        except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
+            pass
+        self.spoiled = True
 
     def _load(self, program: Program, *, again: bool) -> None:
         if program.loaded is not None and not again:
@@ -130,8 +149,18 @@ class Stage:
         """Peak memory in MiB; for very short tasks now and then only."""
         self._looked += 1
         if wall > 0.0005 or self._looked % PEAK_EVERY == 1:
-            self._peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_MB
+            self._peak = self._footprint.peak_mb()
+            self.spoiled = self.spoiled or self._footprint.leaked(self._limit_mb) or self._short_of_files()
         return self._peak
+
+    def _short_of_files(self) -> bool:
+        """Whether tasks left so many files open that the next ones would suffer."""
+        try:
+            free = os.dup(0)
+            os.close(free)
+        except OSError:
+            return True
+        return free > self._files // 2
 
     def _failure(self, task: int, error: BaseException, entry: memoryview | None, program: Program) -> dict[str, Any]:
         return {

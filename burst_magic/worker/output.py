@@ -24,6 +24,7 @@ class Capture:
 
     def __init__(self, descriptor: int, shared: Shared) -> None:
         self._file, self._shared = descriptor, shared
+        self._inode = os.fstat(descriptor).st_ino
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)  # subprocesses and threads never overwrite
         self._open()
@@ -54,12 +55,32 @@ class Capture:
             self._look_for_c()
         if self._flush_c is not None:
             self._flush_c(None)
-        if not os.fstat(self._file).st_size and not self._shared.words[Word.CUT]:
+        if not self._size() and not self._shared.words[Word.CUT]:
             return ""
         text = bounded(self._file, self._shared)
         os.ftruncate(self._file, 0)
         self._shared.words[Word.CUT] = 0
         return text
+
+    def check(self) -> None:
+        """To be called after descriptors were closed or turned elsewhere: both of ours lead to the file again."""
+        try:
+            if os.fstat(1).st_ino == self._inode == os.fstat(2).st_ino:
+                return
+        except OSError:
+            pass
+        self._open()
+
+    def _size(self) -> int:
+        """Bytes in the file. A seek costs a fifth of an ``fstat``, and sees that a descriptor is closed."""
+        size = os.lseek(self._file, 0, os.SEEK_END)
+        try:
+            if os.lseek(1, 0, os.SEEK_END) == size == os.lseek(2, 0, os.SEEK_END):
+                return size
+        except OSError:
+            pass
+        self.check()
+        return os.lseek(self._file, 0, os.SEEK_END)
 
     def _look_for_c(self) -> None:
         """C code buffers its own stdout. It is flushed from the moment on that somebody loaded ctypes (numpy does)."""

@@ -7,41 +7,35 @@ shared memory and a pipe (``board.py``). The template tells deaths.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
-import socket
-import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from burst_magic.errors import LaunchError
-from burst_magic.worker import output
+from burst_magic.worker import memory, output
 from burst_magic.worker.board import (
     ENTRY,
     NOTE,
     READY,
     RECORD,
     RING_BYTES,
-    SHARED_BYTES,
     SKIP,
     TASK,
     JobCode,
     RunCode,
-    Shared,
     StopCode,
     Word,
-    anonymous_file,
-    nameless_file,
 )
 from burst_magic.worker.deaths import Died, death_outcome
+from burst_magic.worker.items import Asked
 from burst_magic.worker.mail import Code, Outbox
+from burst_magic.worker.wires import Wires
 
 __all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "death_outcome"]
 
-F_SETPIPE_SZ = 1031  # Linux; in fcntl since Python 3.10 only where it was built with new headers
-PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 20
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
 
@@ -62,33 +56,28 @@ class Packed(NamedTuple):
 Message = Ready | Packed | Died
 
 
-class Wires(NamedTuple):
-    """The supervisor's ends of all that connects it with a slot's process."""
+class _Excess(NamedTuple):
+    """Why the template was asked to end a task: it is still the running one, or nothing is done."""
 
-    control: socket.socket
-    notes: int
-    shared: Shared
-    output: int
-
-
-def connect() -> tuple[Wires, tuple[int, int, int, int]]:
-    """Our ends, and the descriptors that the process gets: control, notes, memory, output."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    ours.setblocking(False)  # noqa: FBT003 - its name in the standard library
-    notes_r, notes_w = os.pipe()
-    os.set_blocking(notes_r, False)
-    if sys.platform == "linux":
-        with contextlib.suppress(PermissionError):  # above the user's quota for pipes; the system's default does
-            fcntl.fcntl(notes_w, F_SETPIPE_SZ, PIPE_BYTES)
-    memory, printed = anonymous_file(SHARED_BYTES), nameless_file()
-    wires = Wires(ours, notes_r, Shared(memory), printed)
-    return wires, (theirs.detach(), notes_w, memory, os.dup(printed))
+    turn: int
+    seconds: float | None = None
+    limit_mb: float | None = None
+    occupied_mb: float = 0.0
 
 
 class Slot:
-    """One child process. Made by ``Template.slot``."""
+    """One child process. Made by ``Template.slot``.
 
-    def __init__(self, number: int, *, kill: Callable[[], None], wires: Wires) -> None:
+    Args:
+        number: which of the worker's slots.
+        kill: asks the template to end it: only while this TURN lasts, or (0) in any case.
+        wires: what connects us.
+        limit_mb: MiB that it may occupy, or None.
+    """
+
+    def __init__(
+        self, number: int, *, kill: Callable[[int], None], wires: Wires, limit_mb: float | None = None
+    ) -> None:
         self.number = number
         self.closed = False
         self._ask_kill = kill
@@ -100,7 +89,10 @@ class Slot:
         self._consumed = 0
         self._last: tuple[str, int] | None = None
         self._killed = self._dead = False
-        self._overdue: tuple[str, int, float] | None = None
+        self._excess = _Excess(0)
+        self._asked: deque[Asked] = deque()
+        self._limit_mb = limit_mb
+        self._shared.reals[Word.LIMIT] = limit_mb or 0.0
 
     def fileno(self) -> int:
         """Readable when messages wait. Outcomes of very short tasks may be there before: ``read`` on every tick."""
@@ -128,19 +120,40 @@ class Slot:
             entries: their items as in an items block's body (``blocks.join_entries``); None when the cell runs once.
             count: how many.
         """
+        if self._last is not None and self._last[0] == jid and first <= self._last[1] < first + count:
+            self._last = None  # once more
+        self._asked.append(Asked(jid, first, count, entries))
         self._send(RunCode(jid=jid, first=first, count=count, items=entries is not None), entries)
 
     def stop_at(self, jid: str, task: int) -> None:
         """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
         self._send(StopCode(jid=jid, task=task))
 
-    def kill(self, *, overdue: tuple[str, int] | None = None) -> None:
-        """Ends the child and what it started. ``overdue`` names the task that ran too long, if that is why."""
+    def kill(self) -> None:
+        """Ends the child and what it started."""
         self._killed = True
-        if overdue is not None:
-            jid, task = overdue
-            self._overdue = (jid, task, self._jobs[self._numbers[jid]].timeout or 0.0)
-        self._ask_kill()
+        self._ask_kill(0)
+
+    def enforce(self, now: float) -> None:
+        """Ends the running task, and no other, when it exceeds a limit; ``now`` by ``time.monotonic()``.
+
+        Whether it still runs is looked at once more while the process is held (``template.py``): what has ended by
+        then has its outcome, and the next task never suffers.
+        """
+        running = self._running()
+        if running is None or running[0] == self._excess.turn:
+            return
+        turn, job, _, since, ended = running
+        if ended is not None:
+            return
+        seconds = self._jobs[job].timeout
+        if seconds is not None and now - since > seconds:
+            self._excess = _Excess(turn, seconds=seconds)
+        elif self._limit_mb is not None and (occupied := memory.exceeds(self.pid, self._limit_mb)):
+            self._excess = _Excess(turn, limit_mb=self._limit_mb, occupied_mb=occupied)
+        else:
+            return
+        self._ask_kill(turn)
 
     def kill_orphan(self) -> None:
         """Ends the child when there is no template any more to do it."""
@@ -159,28 +172,28 @@ class Slot:
         messages: list[Message] = []
         self._take_notes(messages)
         self._take_ring(messages, written)
+        if messages and self._last is not None:
+            self._forget_asked(*self._last)
         if dead or end:
             messages.append(self._death())
         return messages
 
     def now_running(self) -> tuple[str, int, float] | None:
         """(job, task, since) of the running task; ``since`` by ``time.monotonic()``."""
+        running = self._running()
+        return None if running is None else (self._jobs[running[1]].jid, running[2], running[3])
+
+    def _running(self) -> tuple[int, int, int, float, float | None] | None:
+        """(turn, number of the job, task, since, when it ended if it has and is being told)."""
+        if self.closed:
+            return None
         words, reals = self._shared.words, self._shared.reals
         for _ in range(100):
             turn = words[Word.TURN]
-            task, since, job = words[Word.TASK], reals[Word.SINCE], words[Word.JOB]
+            task, since, job, ended = words[Word.TASK], reals[Word.SINCE], words[Word.JOB], reals[Word.ENDED]
             if turn % 2 == 0 and turn == words[Word.TURN]:
-                return (self._jobs[job].jid, task - 1, since) if task else None
+                return (turn, job, task - 1, since, ended if ended > since else None) if task else None
         return None  # it died, or was suspended, between two words
-
-    def overdue(self, now: float) -> tuple[str, int] | None:
-        """The running task if it has run longer than its job's ``timeout``; ``now`` by ``time.monotonic()``."""
-        running = self.now_running()
-        if running is None:
-            return None
-        jid, task, since = running
-        limit = self._jobs[self._numbers[jid]].timeout
-        return (jid, task) if limit is not None and now - since > limit else None
 
     def tail(self, limit: int = 4096) -> str:
         """The end of what the running task printed so far."""
@@ -192,11 +205,7 @@ class Slot:
 
     def memory_mb(self) -> float:
         """MiB that the child occupies now (on macOS: at most so far)."""
-        try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-        except (OSError, IndexError):
-            return self._shared.reals[Word.PEAK]
+        return memory.resident_mb(self.pid) or self._shared.reals[Word.PEAK]
 
     def close(self) -> None:
         """Frees what the handle holds. Ends a living child."""
@@ -278,23 +287,35 @@ class Slot:
         self._last = (jid, task)
         messages.append(Packed(jid, task, failed == 1, record))
 
+    def _forget_asked(self, jid: str, task: int) -> None:
+        """All before that task is done, or was stopped."""
+        if any(one.holds(jid, task) for one in self._asked):
+            while not self._asked[0].holds(jid, task):
+                self._asked.popleft()
+
     def _death(self) -> Died:
         self._dead = True
         words, reals = self._shared.words, self._shared.reals
         status = words[Word.STATUS] if words[Word.DEAD] else None
-        jid, task, wall = None, None, 0.0
-        running = self.now_running()
-        if running is not None and running[:2] != self._last:
-            jid, task, wall = running[0], running[1], time.monotonic() - running[2]
-        late = self._overdue
+        jid, task, wall, excess = None, None, 0.0, _Excess(0)
+        running = self._running()
+        if running is not None and (self._jobs[running[1]].jid, running[2]) != self._last:
+            turn, job, task, since, ended = running
+            jid, wall = self._jobs[job].jid, (ended or time.monotonic()) - since
+            if turn == self._excess.turn and status == signal.SIGKILL:
+                excess = self._excess
+        system = words[Word.SYSTEM]
         return Died(
             exit_code=os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
             signal=os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
             jid=jid,
             task=task,
             wall=wall,
-            peak_mb=max(reals[Word.PEAK], reals[Word.FINAL_PEAK]),
+            peak_mb=max(reals[Word.PEAK], reals[Word.FINAL_PEAK], excess.occupied_mb),
             output=output.bounded(self._output, self._shared),
             killed=self._killed,
-            overdue=late[2] if late is not None and late[:2] == (jid, task) else None,
+            overdue=excess.seconds,
+            over_mb=excess.limit_mb,
+            system=system == 2 if system else None,
+            item="" if jid is None or task is None else next((one.text(jid, task) for one in self._asked), ""),
         )

@@ -75,7 +75,6 @@ class _SlotState:
     work: _Work | None = None
     loaded: set[str] = field(default_factory=set)
     ending: str = ""  # "", "drain", "kill"
-    overdue: bool = False  # killed for its time limit
     heard: bytes = b""  # the last outcome that came with output
 
 
@@ -267,7 +266,7 @@ class Supervisor:
     # --- running -----------------------------------------------------------------------------------------
 
     def _open_slot(self, number: int) -> None:
-        slot = self._template.slot(number)
+        slot = self._template.slot(number, limit_mb=self._manifest.memory_limit_mb)
         self._slots[number] = _SlotState(slot=slot)
         self._selector.register(slot.fileno(), selectors.EVENT_READ)
 
@@ -435,10 +434,7 @@ class Supervisor:
         if self._template.lost():
             raise Broken("the process that starts slots has died")
         for state in self._slots.values():
-            overdue = state.slot.overdue(now)
-            if overdue is not None and not state.overdue:
-                state.overdue = True
-                state.slot.kill(overdue=overdue)
+            state.slot.enforce(now)
             state.slot.bound_output()
 
     def _tell_stopped(self, number: int) -> None:

@@ -7,27 +7,33 @@ numpy's error state) needs nothing: each task runs in a copy of the context (``e
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
-import signal
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
+
+from burst_magic.worker.touched import Touched
+
+_OS = vars(os)
 
 
 class Surroundings:
-    """Folder, environment, module path, warning filters and alarm of a clean slot."""
+    """Folder, environment, module path, warning filters and the like of a clean slot."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, check_output: Callable[[], None]) -> None:
         os.environ.setdefault("MPLBACKEND", "Agg")  # a worker has no display
         builtins.input = _refuse_input
         self._cwd = os.getcwd()
         self._first_environment = dict(os.environb)
         self._environment = dict(self._first_environment)
+        self._variables = os.environ
         self._raw: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined] # noqa: SLF001 - 20 x faster
         self._first_path = list(sys.path)
         self._path = list(sys.path)
         self._filters = list(warnings.filters)
+        self._touched = Touched(check_output)
 
     def enter(self, *, setenv: Iterable[tuple[str, str]], bundle: str) -> None:
         """Takes a job's environment and local modules; what earlier jobs brought is gone."""
@@ -37,17 +43,22 @@ class Surroundings:
         self._path = [bundle, *self._first_path] if bundle else list(self._first_path)
         self.restore()
 
-    def restore(self) -> None:
-        """Undoes what the last task changed."""
+    def restore(self) -> bool:
+        """Undoes what the last task changed. False: not all of it can be put back."""
+        if _OS.get("environ") is not self._variables:
+            os.environ = self._variables  # noqa: B003 - the very object, put back
         if self._raw != self._environment:
             self._restore_environment()
+        if self._touched.undo:
+            self._touched.restore()
         if _folder() != self._cwd:
-            os.chdir(self._cwd)
+            with contextlib.suppress(OSError):  # a task removed it; those that do not look for it need not suffer
+                os.chdir(self._cwd)
         if sys.path != self._path:
             sys.path[:] = self._path
         if warnings.filters != self._filters:
             self._restore_filters()
-        signal.alarm(0)
+        return not self._touched.spoiled
 
     def _restore_filters(self) -> None:
         """Special filters stay: modules set such when they are first imported, and only then."""

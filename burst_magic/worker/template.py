@@ -14,17 +14,21 @@ import select
 import signal
 import socket
 import sys
+import time
 import traceback
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import LaunchError
+from burst_magic.worker import memory
 from burst_magic.worker.board import FORK, KILL, NOTE, REQUEST, WAKE, Shared, Word
-from burst_magic.worker.slot import Slot, connect
+from burst_magic.worker.slot import Slot
+from burst_magic.worker.wires import connect
 
 if TYPE_CHECKING:
     import subprocess  # 7 ms, and only macOS needs it
 
 _MIB = 1 << 20
+_HOLD_TRIES, _HOLD_EVERY = 400, 0.0005  # seconds
 _NO_FORK = 71 << 8  # wait status of a process that ended with EX_OSERR
 
 
@@ -56,12 +60,12 @@ class Template:
             process = _spawn(theirs.fileno(), cwd)
         return cls(ours, process.pid, process)
 
-    def slot(self, number: int) -> Slot:
-        """A new child process for slot ``number``."""
+    def slot(self, number: int, *, limit_mb: float | None = None) -> Slot:
+        """A new child process for slot ``number``, which may occupy so much memory."""
         self._keys += 1
         key = self._keys
         wires, descriptors = connect()
-        slot = Slot(number, kill=lambda: self._ask(KILL, key), wires=wires)
+        slot = Slot(number, kill=lambda turn: self._ask(KILL, key, turn=turn), wires=wires, limit_mb=limit_mb)
         try:
             self._ask(FORK, key, descriptors)
         finally:
@@ -93,8 +97,8 @@ class Template:
         for slot in self._slots.values():
             slot.close()
 
-    def _ask(self, verb: int, key: int, descriptors: tuple[int, ...] = ()) -> None:
-        request = REQUEST.pack(verb, key)
+    def _ask(self, verb: int, key: int, descriptors: tuple[int, ...] = (), *, turn: int = 0) -> None:
+        request = REQUEST.pack(verb, key, turn)
         try:
             if descriptors:
                 socket.send_fds(self._control, [request], list(descriptors))
@@ -155,6 +159,7 @@ class _Nursery:
     def __init__(self, control: socket.socket, cwd: str | None) -> None:
         self._control = control
         self._children: dict[int, _Child] = {}  # by pid
+        self._ended_by_system = memory.ended_by_system()
         if os.getpid() != os.getsid(0):
             os.setsid()  # a signal to the supervisor's group must not end those who clean up after it
         if cwd:
@@ -194,12 +199,12 @@ class _Nursery:
             return False
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - what came by a socket is, other than the rest
-        verb, key = REQUEST.unpack(request)
+        verb, key, turn = REQUEST.unpack(request)
         if verb == FORK:
             self._fork(key, descriptors)
         elif verb == KILL:
             for pid, child in self._children.items():
-                if child.key == key:
+                if child.key == key and (not turn or _hold(pid, child.shared, turn)):
                     _kill_group(pid)
         return True
 
@@ -248,7 +253,16 @@ class _Nursery:
             if child is None:
                 continue
             _kill_group(pid)  # what the task started goes with it
+            if status == signal.SIGKILL:
+                child.shared.words[Word.SYSTEM] = self._look_at_system()
             _tell_death(child, status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MIB)
+
+    def _look_at_system(self) -> int:
+        """Whether the system ended processes for want of memory since the last look."""
+        before, self._ended_by_system = self._ended_by_system, memory.ended_by_system()
+        if before is None or self._ended_by_system is None:
+            return 0
+        return 2 if self._ended_by_system > before else 1
 
 
 def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
@@ -261,6 +275,20 @@ def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
         os.write(child.notes, NOTE.pack(WAKE, 0, 0, 0, 0))
     os.close(child.notes)
     child.shared.close()
+
+
+def _hold(pid: int, shared: Shared, turn: int) -> bool:
+    """Stops a slot to see whether that turn lasts; if not, lets it go on as if nothing had been."""
+    os.kill(pid, signal.SIGSTOP)  # nobody else reaps it, so the pid is its own
+    for _ in range(_HOLD_TRIES):
+        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            break
+        time.sleep(_HOLD_EVERY)  # one that sleeps in the kernel stops when it wakes, before it does anything else
+    words, reals = shared.words, shared.reals
+    if words[Word.TURN] == turn and words[Word.TASK] and reals[Word.ENDED] <= reals[Word.SINCE]:
+        return True
+    os.kill(pid, signal.SIGCONT)
+    return False
 
 
 def _kill_group(pid: int) -> None:

@@ -29,8 +29,8 @@ class Bench:
         self.numbers = itertools.count()
         self.slots: list[Slot] = []
 
-    def slot(self) -> Slot:
-        slot = self.template.slot(next(self.numbers))
+    def slot(self, *, limit_mb: float | None = None) -> Slot:
+        slot = self.template.slot(next(self.numbers), limit_mb=limit_mb)
         self.slots.append(slot)
         return slot
 
@@ -64,10 +64,14 @@ class Bench:
         assert any(isinstance(m, kind) for m in found), found[-1]
         return found
 
-    def wait(self, slot: Slot, done: Callable[[], object], found: list[Message] | None = None) -> None:
-        """Reads the slot until something is so."""
+    def wait(
+        self, slot: Slot, done: Callable[[], object], found: list[Message] | None = None, *, watch: bool = False
+    ) -> None:
+        """Reads the slot until something is so; ``watch``: limits are enforced meanwhile."""
         end = time.monotonic() + PATIENCE
         while True:
+            if watch:
+                slot.enforce(time.monotonic())
             messages = slot.read()
             if found is not None:
                 found += messages

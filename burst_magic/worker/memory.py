@@ -1,0 +1,106 @@
+"""How much memory processes occupy, as Linux tells it. Elsewhere there is no limit, and peaks only grow."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+
+_MIB = 1 << 20
+_MAXRSS_MB = 1 / _MIB if sys.platform == "darwin" else 1 / 1024
+_PAGE_MB = os.sysconf("SC_PAGE_SIZE") / _MIB
+_CALM_MB = 32  # a peak that lies less above what is occupied now is nobody's in particular
+_LEAK_MB = 512  # what tasks may leave behind beside as much again as the first one left
+
+
+def resident_mb(pid: int | str = "self") -> float:
+    """MiB that a process occupies, all counted that it shares; 0: nobody knows."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE_MB
+    except (OSError, IndexError):
+        return 0.0
+
+
+def exceeds(pid: int, limit_mb: float) -> float:
+    """MiB that a process and its descendants occupy, if that is more than the limit; else 0.
+
+    The cheap count comes first. Only what it suspects is counted exactly: pages of files, which the system takes back
+    when it needs memory, are not counted, and shared ones once.
+    """
+    family = list(_family(pid))
+    if sum(map(resident_mb, family)) <= limit_mb:
+        return 0.0
+    occupied = sum(map(_own_mb, family))
+    return occupied if occupied > limit_mb else 0.0
+
+
+def ended_by_system() -> int | None:
+    """How many processes the system has ended for want of memory, ever; None: it does not say."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            _, _, rest = file.read().partition(b"\noom_kill ")
+    except OSError:
+        return None
+    return int(rest.split(None, 1)[0]) if rest else None
+
+
+class Footprint:
+    """This process's memory, from one task to the next."""
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Other work begins: what it needs is seen after its first task."""
+        self._first = 0.0
+        self._calm = 0.0
+
+    def peak_mb(self) -> float:
+        """The most that was occupied since the last call that found much (of a process that only grew: ever)."""
+        peak: float = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_MB
+        if peak > self._calm:
+            self._settle(peak)
+        return peak
+
+    def leaked(self, limit_mb: float) -> bool:
+        """Whether tasks left so much behind that the next ones would suffer."""
+        room = self._first + _LEAK_MB
+        if limit_mb:
+            room = min(room, max(0.0, limit_mb - self._first) / 2)
+        return bool(self._first) and self._now > self._first + room
+
+    def _settle(self, peak: float) -> None:
+        """The next task's peak begins with what is occupied now."""
+        self._now = resident_mb() or peak
+        self._first = self._first or self._now
+        try:
+            with open("/proc/self/clear_refs", "wb", buffering=0) as file:
+                file.write(b"5")
+        except OSError:
+            self._calm = peak + _CALM_MB
+        else:
+            self._calm = self._now + _CALM_MB
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            children = [int(word) for word in file.read().split()]
+    except OSError:
+        return
+    for child in children:
+        yield from _family(child)
+
+
+def _own_mb(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            found = dict(line.split(b":", 1) for line in file if line.startswith(b"Pss_"))
+    except OSError:
+        found = {}
+    if b"Pss_Anon" not in found:
+        return resident_mb(pid)  # an old kernel
+    return sum(int(found[name].split()[0]) for name in (b"Pss_Anon", b"Pss_Shmem")) / 1024

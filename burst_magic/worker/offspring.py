@@ -1,0 +1,46 @@
+"""Processes that a task started and left behind: ended before the next task, unless they are kept for it on purpose.
+
+Nothing is known on systems without Linux's list of children; there they end with the slot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import Any
+
+_TRACKERS = (  # helpers of multiprocessing and of joblib's loky, one for all tasks of a process
+    ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+    ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
+    ("joblib.externals.loky.backend.resource_tracker", "_resource_tracker", "_pid"),
+    ("loky.backend.resource_tracker", "_resource_tracker", "_pid"),
+)
+
+
+def end_strangers() -> bool:
+    """Ends children that nobody keeps. False: multiprocessing's own are left, and would be started anew."""
+    kept: set[int | None] = set()
+    pools: set[int | None] = set()
+    for module, name, field in _TRACKERS:
+        kept.add(getattr(getattr(sys.modules.get(module), name, None), field, None))
+    process: Any = sys.modules.get("multiprocessing.process")
+    for child in list(getattr(process, "_children", ())):
+        workers_stay = "loky" in type(child).__module__  # joblib's pool serves the next task too
+        (kept if workers_stay else pools).add(child.pid)
+    children = _children()
+    for pid in children - kept - pools:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return not children & pools
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    with contextlib.suppress(OSError):
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children", "rb") as file:
+                found.update(map(int, file.read().split()))
+    return found
