@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from burst_magic.session.results import PENDING, Results
     from burst_magic.session.session import Session
 
-__version__ = "0.1.0"
 __all__ = ["PENDING", "Results", "Session", "attach", "load_ipython_extension", "map", "sessions"]
 
 _HOMES = {
+    "__version__": "burst_magic.config",
     "PENDING": "burst_magic.session.results",
     "Results": "burst_magic.session.results",
     "Session": "burst_magic.session.session",

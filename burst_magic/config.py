@@ -20,6 +20,7 @@ from burst_magic.units import format_duration, format_size, parse_duration, pars
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
+__version__ = "0.1.0"  # the one place: the package's face and its metadata read it here
 APP = "burst_magic"
 FILE = "config.toml"
 SESSIONS = "sessions.jsonl"

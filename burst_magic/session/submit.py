@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from burst_magic import __version__
+from burst_magic.config import __version__
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope, pack_value
