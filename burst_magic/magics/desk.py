@@ -73,17 +73,35 @@ class Desk:
         return self.keep(_attaching().attach(ident, settings=settings, home=self.home))
 
     def _latest(self, settings: config.Settings, *, sure: bool) -> Session:
+        known = self.known(settings) if sure or not self.open else []
         if sure:
-            alive = {sid: each for (sid, _), each in self.open.items() if each.snapshot().ended is None}
+            alive = self._alive(known, settings)
             if len(alive) > 1:
                 names = "\n".join(f"    {sid}  {each.name}".rstrip() for sid, each in alive.items())
                 raise OptionError(f"several sessions are alive: say which one\n{names}")
+            if alive:
+                return next(iter(alive.values()))
         if self.open:
             return next(reversed(self.open.values()))
-        known = self.known(settings)
         if not known:
             raise AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
         return self.keep(self.attach(known[-1], settings))
+
+    def _alive(self, known: list[Known], settings: config.Settings) -> dict[str, Session]:
+        """Sessions that go on, in this hand or only written down, by id."""
+        alive = {sid: each for (sid, _), each in self.open.items() if each.status().ended is None}
+        held = {sid for sid, _ in self.open}
+        for each in known:
+            if each.session in held:
+                continue
+            try:
+                session = self.attach(each, settings)
+            except AttachError:  # deleted meanwhile
+                continue
+            if session.status().ended is None:
+                alive[session.id] = session
+            session.detach()
+        return alive
 
     def attach(self, known: Known, settings: config.Settings) -> Session:
         """Takes hold of a job that was written down."""

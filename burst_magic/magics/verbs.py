@@ -42,7 +42,15 @@ def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
 
 def collect(call: calls.CollectCall, settings: Settings) -> str:
     """One value a line, for a terminal."""
-    return "\n".join(map(repr, collected(call, settings)))
+    try:
+        return "\n".join(map(repr, collected(call, settings)))
+    except BurstError:
+        raise
+    except Exception as error:
+        story = getattr(error, "_render_traceback_", None)
+        if story is None:
+            raise
+        raise BurstError("\n".join(story()), way_out="all that is there: burst collect ID --errors return") from None
 
 
 def attach_here(call: calls.AttachCall, settings: Settings) -> None:
