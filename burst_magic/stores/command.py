@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _MARGIN = 300.0  # seconds before the end at which new ones are asked for
 _AGAIN = 15.0  # seconds after a failure during which the old ones, while they are good, are used without asking
+_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between two questions while what it prints is refused, doubling
 _TIMEOUT = 60.0  # seconds; a profile may ask a sign-on service
 
 
@@ -49,7 +50,8 @@ class CommandCredentials:
         self._clock = clock
         self._lock = threading.Lock()
         self._answer: _Answer | None = None
-        self._renew_at = 0.0
+        self._renew_at = self._asked_at = 0.0
+        self._pause = _PAUSE
 
     @property
     def config(self) -> Mapping[str, str]:
@@ -61,9 +63,9 @@ class CommandCredentials:
         return dict(self._current().credential)
 
     def forget(self) -> None:
-        """They were refused before their time: the helper is asked at the next call."""
+        """They were refused before their time: the helper is asked again, but not all the time."""
         with self._lock:
-            self._renew_at = 0.0
+            self._renew_at = min(self._renew_at, self._asked_at + self._pause)
 
     def _current(self) -> _Answer:
         with self._lock:  # while one asks, the others wait: one helper at a time
@@ -73,6 +75,7 @@ class CommandCredentials:
             return self._answer
 
     def _renewed(self, now: float) -> _Answer:
+        self._asked_at = now
         try:
             answer = _fresh(_parsed(_run(self._argv)), now)
         except Denied as error:
@@ -82,6 +85,10 @@ class CommandCredentials:
             log.warning("no new credentials, the old ones are good for %.0f s more: %s", left, error)
             self._renew_at = now + _AGAIN
             return self._answer
+        same = (
+            self._answer is not None and answer.credential["access_key_id"] == self._answer.credential["access_key_id"]
+        )
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE) if same else _PAUSE
         self._renew_at = answer.expires - min(_MARGIN, (answer.expires - now) / 2)
         return answer
 

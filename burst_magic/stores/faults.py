@@ -18,6 +18,7 @@ _refused = re.compile(
     r"\b40[13]\b|AccessDenied|ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch"
 ).search
 _stale = re.compile(r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch").search
+_code = re.compile(r"<Code>(\w+)</Code>").search
 _rejected = re.compile(r"Client error with status 4\d\d|status: 4\d\d").search
 _range = re.compile(r"\b416\b|InvalidRange|range was invalid|StartTooLarge").search
 
@@ -76,8 +77,13 @@ def _known(kind: type[StoreError], key: str, text: str) -> StoreError:
         return Missing("no such object", context=key)
     if kind is Exists:
         return Exists("the object exists already", context=key)
-    way_out = "check the credentials and what they may do"
-    return Denied(f"the store denies access: {first_line(text)}", context=key, way_out=way_out)
+    return _denied(text, key)
+
+
+def _denied(text: str, key: str) -> Denied:
+    found = _code(text)
+    way_out = "sign in again, or replace them" if _stale(text) else "check the credentials and what they may do"
+    return Denied(f"the store denies access: {found[1] if found else first_line(text)}", context=key, way_out=way_out)
 
 
 def _of_system(number: int, key: str) -> StoreError:
@@ -97,7 +103,7 @@ def _of_service(text: str, key: str) -> StoreError:
     if _throttled(text):
         return Throttled("the store is asked too fast", context=key, way_out="it goes on by itself after a while")
     if _refused(text):
-        return Denied(f"the store denies access: {line}", context=key, way_out="check the credentials and their policy")
+        return _denied(text, key)
     if "scheme is not allowed" in text or "BadScheme" in text:
         way_out = "use https; plain http is for a loopback address only"
         return Denied("the store's endpoint is not encrypted", context=key, way_out=way_out)

@@ -10,6 +10,7 @@ from burst_magic.errors import Exists, Missing, StoreError, Unknown
 from burst_magic.stores.base import Store
 
 _FILE = "probed-stores.txt"
+_SEGMENT = 256 << 10  # bytes
 _TRIES = 5  # to create one key
 
 
@@ -35,6 +36,13 @@ def probe(store: Store, *, remembered: Path) -> None:
         remembered.mkdir(parents=True, exist_ok=True)
         with notes.open("a", encoding="utf-8") as file:
             file.write(name + "\n")
+
+
+def try_to_write(store: Store) -> None:
+    """Writes an object as large as a small segment and takes it away again; raises what forbids it."""
+    key = f"probe-{secrets.token_hex(8)}"
+    store.put(key, bytes(_SEGMENT))
+    store.delete([key])
 
 
 def _keeps_the_first(store: Store) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property, partial
@@ -36,7 +35,6 @@ _PATIENCE = "30s"  # one small request
 _LONG_PATIENCE = "15m"  # one large request: 1 GB at 10 Mbit/s
 _LARGE = 16 << 20  # bytes from which a put or get runs in parts, some at a time
 _DELETE_AT_ONCE = 1000  # S3's limit of one bulk delete
-_ASK_AGAIN = 5.0  # seconds between two looks for other credentials than those that S3 refuses
 
 T = TypeVar("T")
 
@@ -110,7 +108,7 @@ class S3Store:
         self._settings = dict(settings)
         self._retry = {"max_retries": retries, "retry_timeout": _RETRY_FOR, "backoff": _BACKOFF}
         self._provider = None if credentials is None else _Remembering(credentials)
-        self._renewing, self._renew_at = threading.Lock(), 0.0
+        self._renewing = threading.Lock()
         self._backend = self._connect(_PATIENCE)
 
     @property
@@ -208,14 +206,11 @@ class S3Store:
             raise self._fault(error, key) from error
 
     def _renewed(self, before: Backend) -> bool:
-        """What S3 refuses before it expires is asked for anew, now and then: obstore would keep it to its end."""
+        """What S3 refuses before it expires is asked for anew: obstore would keep it to its end."""
         with self._renewing:
             if self._backend is not before:  # another thread has asked
                 return True
-            if self._provider is None or time.monotonic() < self._renew_at:
-                return False
-            self._renew_at = time.monotonic() + _ASK_AGAIN
-            if not self._provider.others():
+            if self._provider is None or not self._provider.others():
                 return False
             self._backend = self._connect(_PATIENCE)
             self.__dict__.pop("_patient", None)

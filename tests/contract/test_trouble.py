@@ -1,0 +1,298 @@
+"""Whole sessions on an S3 that makes trouble: all end right, each reader gets each result once (laws 1, 2, 6, 7)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import burst_magic as burst
+from burst_magic.errors import Denied
+from burst_magic.testing.proxy import Trouble, calm, proxy, seeded
+from burst_magic.testing.servers import Server
+
+TASKS, WORKERS, READERS = 1000, 2, 2
+FLOOR, INTERVAL = 0.1, 0.4  # seconds
+SOON = 30.0  # seconds; a calm job takes one or two
+REFUSALS = {Trouble.EXPIRED, Trouble.DENIED}
+ALONE = [{trouble: 0.15} for trouble in Trouble if trouble not in REFUSALS]
+TOGETHER = {trouble: 0.02 for trouble in Trouble if trouble not in REFUSALS} | {Trouble.CONFLICT: 0.3}
+
+
+def told_apart(item):
+    """Another run of the same task gives another value."""
+    time.sleep(0.001)
+    return item * item, os.urandom(8)
+
+
+def settle(patch: pytest.MonkeyPatch, home, server: Server) -> None:
+    """A user with directories of his own, in a hurry, for whom this server is AWS."""
+    own = {
+        "BURST_CONFIG_DIR": str(home / "config"), "BURST_DATA_DIR": str(home / "data"),
+        "BURST_INTERVAL": str(INTERVAL), "BURST_FLOOR": str(FLOOR),
+        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }  # fmt: skip
+    for name, value in {**own, **server.environ}.items():
+        patch.setenv(name, value)
+
+
+@pytest.fixture(scope="module")
+def road(seaweedfs_server):
+    with proxy(seaweedfs_server) as running:
+        yield running
+
+
+@pytest.fixture(params=["seaweedfs", "moto"])
+def any_road(request):
+    with proxy(request.getfixturevalue(f"{request.param}_server")) as running:
+        yield running
+
+
+@pytest.fixture
+def warm(road, warm_session):
+    """A session whose workers have worked before: a job costs what its tasks cost."""
+    yield warm_session
+    road.script = calm
+
+
+@pytest.fixture(scope="module")
+def warm_session(road, tmp_path_factory):
+    home = tmp_path_factory.mktemp("warm")
+    with pytest.MonkeyPatch.context() as patch:
+        settle(patch, home, road.server)
+        session = burst.map(told_apart, range(10), workers=WORKERS, store=f"s3://contract/{home.name}").wait()
+        yield session
+        session.cleanup(force=True)
+
+
+def handed_out(session):
+    """What a reader gets while the job runs."""
+    given = {}
+    for task, value in session.as_completed():
+        assert task not in given
+        given[task] = value
+    return given
+
+
+def ends_right(session):
+    """Two readers at once, from the start; two more behind ``final``."""
+    name, store = f"{session.id}/{session.job}", session.store.url
+    other = burst.attach(name, store=store)
+    with ThreadPoolExecutor(READERS) as pool:
+        one, two = pool.map(handed_out, [session, other])
+    for given, reader in ((one, session), (two, other)):
+        assert {task: value for task, (value, _) in given.items()} == {task: task * task for task in range(TASKS)}
+        assert given == dict(enumerate(reader.results()))  # law 1: what was handed out stays what it was
+    until_final(session)
+    late = [burst.attach(name, store=store) for _ in range(2)]
+    third, fourth = (list(reader.results()) for reader in late)
+    assert third == fourth
+    assert [value for value, _ in third] == [task * task for task in range(TASKS)]
+    for reader in (session, other, *late):
+        reader.detach()
+
+
+def until_final(session):
+    end = time.monotonic() + SOON
+    while session.status().ended != "finished":
+        assert time.monotonic() < end
+
+
+def most_requests(session, seconds: float, share: float) -> float:
+    """What a job may ask of the store: by what it did and how long it took, and no more than one more for each trouble.
+
+    A segment is looked for, written, and read by four readers; a reader polls results each f/4, a worker looks each f.
+    """
+    segments = len(session.store.list(f"sessions/{session.id}/jobs/{session.job}/results"))
+    polls = READERS * (4 / FLOOR + 3 / INTERVAL) + WORKERS * (3 / FLOOR + 3 / INTERVAL)
+    return (80 + 8 * segments + polls * seconds) / (1 - share)
+
+
+def play(road, start, shares: Mapping[Trouble, float], seed: int):
+    road.script = seeded(seed, shares)
+    road.counts.clear()
+    road.met.clear()
+    began = time.monotonic()
+    session = start()
+    ends_right(session)
+    took, asked = time.monotonic() - began, road.counts.total()
+    road.script = calm
+    assert set(road.met) == set(shares)
+    assert took < SOON
+    assert asked < most_requests(session, took, sum(shares.values()))
+    return session
+
+
+@pytest.mark.parametrize("shares", ALONE, ids=lambda shares: next(iter(shares)).name)
+def test_a_job_ends_right_under_each_trouble(road, warm, shares):
+    if Trouble.CONFLICT in shares:
+        shares = {Trouble.CONFLICT: 0.7}  # of the few requests that it can befall
+    play(road, lambda: burst.map(told_apart, range(TASKS), session=warm), shares, seed=3)
+
+
+def test_a_session_ends_right_under_all_troubles_at_once(any_road, tmp_path, monkeypatch):
+    settle(monkeypatch, tmp_path, any_road.server)
+    store = f"s3://contract/{tmp_path.name}"
+    start = lambda: burst.map(told_apart, range(TASKS), workers=WORKERS, store=store)  # noqa: E731
+    play(any_road, start, TOGETHER, seed=5).cleanup(force=True)
+    assert warm_free(any_road, tmp_path.name)
+
+
+def warm_free(road, prefix):
+    found = road.server.clients.of("s3").list_objects_v2(Bucket="contract", Prefix=f"{prefix}/sessions/")
+    return not found.get("Contents")
+
+
+def test_a_write_whose_every_first_reply_is_lost_counts_once(road, warm):
+    seen, lock = set(), threading.Lock()
+
+    def first_is_lost(request):
+        with lock:
+            if request.method != "PUT" or request.path in seen:
+                return None
+            seen.add(request.path)
+            return Trouble.DOUBTFUL if len(seen) % 2 else Trouble.LOST
+
+    road.script = first_is_lost
+    ends_right(burst.map(told_apart, range(TASKS), session=warm))
+
+
+def read_only(request):
+    return Trouble.DENIED if request.method != "GET" else None
+
+
+def test_a_bucket_that_becomes_read_only_is_told_once_and_the_session_goes_on_when_it_is_cured(road, warm):
+    session = burst.map(told_apart, range(TASKS), session=warm)
+    readings = session.as_completed()
+    given = dict([next(readings)])
+    road.script = read_only
+    with pytest.raises(Denied, match="the store denies access: AccessDenied"):
+        given.update(readings)
+    assert 0 < len(given) < TASKS
+    began = time.monotonic()
+    road.counts.clear()
+    assert session.results().collect(wait=False).count(burst.PENDING) <= TASKS - len(given)
+    time.sleep(2.0)  # how much the refused workers ask of the store
+    asked = road.counts.total()
+    assert asked < 100 * (time.monotonic() - began)
+    road.script = calm
+    values = list(session.results())
+    assert [value for value, _ in values] == [task * task for task in range(TASKS)]
+    assert {task: values[task] for task in given} == given
+    session.detach()
+
+
+def test_a_read_only_bucket_refuses_a_submission_in_one_sentence_and_nothing_starts(road, warm, tmp_path, monkeypatch):
+    settle(monkeypatch, tmp_path, road.server)
+    road.script = read_only
+    for where in (f"s3://contract/{tmp_path.name}", warm.store.url):
+        with pytest.raises(Denied, match="the store denies access"):
+            burst.map(told_apart, range(10), workers=1, store=where)
+    assert not list(tmp_path.rglob("*.log"))
+    assert warm_free(road, tmp_path.name)
+
+
+def test_credentials_that_are_refused_early_are_renewed_and_if_there_are_none_it_is_said(
+    moto_server, tmp_path, monkeypatch
+):
+    expired = set()
+    file = tmp_path / "credentials"
+
+    def sign_in(access):
+        draft = tmp_path / "draft"
+        draft.write_text(f"[default]\naws_access_key_id = {access}\naws_secret_access_key = anything\n")
+        draft.replace(file)
+
+    with proxy(moto_server) as road:
+        road.script = lambda request: Trouble.EXPIRED if request.access in expired else None
+        settle(monkeypatch, tmp_path, road.server)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        sign_in("first")
+        session = burst.map(told_apart, range(TASKS), workers=WORKERS, store=f"s3://contract/{tmp_path.name}")
+        given, readings = {}, session.as_completed()
+        given.update([next(readings)])
+        sign_in("second")
+        expired.add("first")  # nobody is told: all ask their helpers
+        given.update([next(readings) for _ in range(50)])
+        expired.add("second")
+        with pytest.raises(Denied, match="ExpiredToken"):
+            given.update(readings)
+        assert len(given) < TASKS
+        sign_in("third")
+        values = list(session.results())
+        assert [value for value, _ in values] == [task * task for task in range(TASKS)]
+        assert {task: values[task] for task in given} == given
+        session.cleanup(force=True)
+
+
+FULL = """
+import contextlib, os, subprocess, sys
+import burst_magic as burst
+from burst_magic.errors import StoreError
+
+def mount(*options):
+    subprocess.run(["mount", *options, folder], check=True)
+
+def heavy(item):
+    import os, time
+    time.sleep(0.002)
+    return item, os.urandom(4000)
+
+folder = sys.argv[1]
+os.mkdir(folder)
+mount("-t", "tmpfs", "-o", "size=600k", "none")
+session = burst.map(heavy, range(300), workers=2, store="file://" + folder)
+given, told = {}, []
+try:
+    given.update(session.as_completed())
+except StoreError as error:
+    told.append(error.problem)
+assert told == ["the store's disk is full: No space left on device"], told
+assert 0 < len(given) < 300, len(given)
+there = [value for value in session.results().collect(wait=False) if value is not burst.PENDING]
+assert len(there) >= len(given)
+with contextlib.suppress(OSError), open(folder + "/filler", "wb", buffering=0) as filler:
+    while filler.write(bytes(4096)):
+        pass
+try:
+    burst.map(heavy, range(300), workers=2, store="file://" + folder)
+except StoreError as error:
+    told.append(error.problem)
+assert told[1:] == told[:1], told
+os.remove(folder + "/filler")
+mount("-o", "remount,size=20m")
+values = list(session.results())
+assert [value for value, _ in values] == list(range(300))
+assert all(values[task] == value for task, value in given.items())
+assert list(burst.attach(session.id, store="file://" + folder).results()) == values
+assert not [name for _, _, names in os.walk(folder) for name in names if "#" in name]
+mount("-o", "remount,ro")
+try:
+    burst.map(heavy, range(3), workers=1, store="file://" + folder)
+except StoreError as error:
+    told.append(error.problem)
+assert told[2:] == ["the folder of the store denies access: Read-only file system"], told
+assert burst.attach(session.id, store="file://" + folder).results()[5] == values[5]
+mount("-o", "remount,rw")
+session.cleanup(force=True)
+assert not [names for _, _, names in os.walk(folder + "/sessions") if names]
+print("right")
+"""
+
+
+def test_a_full_disk_is_told_once_and_the_session_goes_on_when_it_is_cured(tmp_path, monkeypatch, seaweedfs_server):
+    """In a mount namespace of its own, with a disk of 600 KB. Only Linux has these."""
+    if sys.platform != "linux":
+        return
+    settle(monkeypatch, tmp_path, seaweedfs_server)
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", FULL, str(tmp_path / "small")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
