@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -10,11 +11,14 @@ from collections.abc import Callable
 from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol import keys
 from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
 from burst_magic.protocol.session import SessionMachine
+from burst_magic.protocol.worker import DEAD_AFTER
 from burst_magic.session.fleet import Fleet
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
+from burst_magic.stores.probe import try_to_write
 
 _LOG = logging.getLogger(__name__)
 _FOR_EVER = {"finished", "cancelled", "closed"}  # nothing comes after these: no need to look on
@@ -46,7 +50,8 @@ class Driver:
         self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
         self._rounds = 0
         self._framed = 0.0
-        self._fleet_at = 0.0
+        self._fleet_at = self._disk_at = self._quiet = 0.0
+        self._covered = -1
 
     @property
     def sid(self) -> str:
@@ -58,6 +63,7 @@ class Driver:
         with self._news:
             if self._thread is None:
                 self._stopping.clear()
+                self._fault = None  # what is still wrong shows again
                 if self._cut_short:  # its machine waits for answers that nobody carries any more
                     self._cut_short, self._machine = False, self._begin()
                     self._machine.watch(time.monotonic(), on=bool(self._viewers))
@@ -92,6 +98,8 @@ class Driver:
         """Waits until ``ready`` (called with the state at rest) or until nothing will change any more."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._news:
+            if not ready() and self._machine.ended is None:
+                self.start()
             while not ready():
                 self._raise_fault()
                 if self._machine.ended is not None:
@@ -237,6 +245,23 @@ class Driver:
     def _look_at_fleet(self) -> None:
         now = time.monotonic()
         if now < self._fleet_at:
+        if self._store.path(keys.SessionKeys(self.sid).manifest) is not None:
+            self._look_at_disk(now)
+
+    def _look_at_disk(self, now: float) -> None:
+        """A full disk may still take heartbeats and no results: who waits for these is told, not left waiting.
+
+        Raises:
+            StoreError: there is no room.
+        """
+        if self.covered != self._covered:
+            self._covered, self._quiet = self.covered, DEAD_AFTER * self._manifest.interval
+            self._disk_at = now + self._quiet
+        if self._signed and now >= self._disk_at:
+            self._quiet *= 2  # a task may take its time
+            self._disk_at = now + self._quiet
+            with contextlib.suppress(Denied):  # another's folder: its workers write, we need not
+                try_to_write(self._store)
             return
         self._fleet_at = now + min(self._manifest.interval, 5.0)
         if self._fleet.look():
