@@ -44,7 +44,7 @@ def read_logs(
         return
     given: set[int] = set()
     lines = list(_finished(driver, reader, task, given))
-    lines += _running(driver, task)
+    lines += _running(driver, task, given)
     yield from lines[-n:]
     while follow and driver.ended is None and (task is None or task not in given):
         driver.wait_for(partial(_more_than, driver, driver.covered))
@@ -75,11 +75,12 @@ def _lines_of(outcome: Outcome) -> Iterator[LogLine]:
         yield LogLine(source=str(outcome.task), text=line)
 
 
-def _running(driver: Driver, task: int | None) -> list[LogLine]:
+def _running(driver: Driver, task: int | None, given: set[int]) -> list[LogLine]:
+    """A heartbeat may still hold the output of a task whose outcome is there: that was given."""
     return [
         LogLine(source=str(running), text=line)
         for running, text in driver.snapshot().tail
-        if task is None or running == task
+        if running not in given and (task is None or running == task)
         for line in text.splitlines()
     ]
 

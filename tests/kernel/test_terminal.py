@@ -1,0 +1,308 @@
+"""The `burst` command on real sessions, from any directory; and IPython in a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+
+BEGIN = """
+import sys
+import burst_magic as burst
+def work(item):
+    import os, time
+    print("at", item)
+    while item > 2 and not os.path.exists({gate!r}):
+        time.sleep(0.01)
+    return 12 // (item - 1) if item < 2 else item * 10
+session = burst.map(work, range({count}), workers={workers}, name={name!r})
+print(session.id, flush=True)
+"""
+
+
+@pytest.fixture
+def gate(tmp_path):
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def begin(home, gate):
+    """A script that starts a session and ends: nobody but the log knows it any more. Cleaned up at the end."""
+
+    def start(count=3, workers=1, name="fit"):
+        code = BEGIN.format(gate=str(gate), count=count, workers=workers, name=name)
+        ran = subprocess.run(
+            [sys.executable, "-c", code], env=home.environ, cwd=home.work, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout.strip()
+
+    yield start
+    for sid in re.findall(r"^\d{8}-\d{6}-\w{8}", home.burst("sessions").stdout, re.MULTILINE):
+        home.burst("cleanup", sid, "--force", "--yes")
+    home.wait_for_workers_to_end()
+
+
+def finished(home, sid, until):
+    until(lambda: "finished" in home.burst("status", sid).stdout, "the session to finish")
+
+
+def ok(ran):
+    assert (ran.returncode, ran.stderr) == (0, ""), (ran.returncode, ran.stdout, ran.stderr)
+    return ran.stdout
+
+
+def refused(ran, words, code=1):
+    assert (ran.returncode, ran.stdout) == (code, ""), (ran.returncode, ran.stdout, ran.stderr)
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran.stderr
+
+
+def test_status_collect_logs_and_inspect_tell_of_a_session_that_another_process_started(home, begin):
+    sid = begin()
+    watched = home.burst("watch", sid)
+    assert watched.returncode == 0
+    assert "Traceback" not in watched.stderr
+    assert sid in ok(home.burst("status", "fit"))
+    assert "ZeroDivisionError" in ok(home.burst("status", sid))
+    failed = home.burst("collect", sid)
+    assert failed.returncode == 1
+    assert "by zero" in failed.stderr
+    assert "burst_magic" not in failed.stderr.partition("Traceback")[2]  # the cell's own lines, none of ours
+    collected = home.burst("collect", sid, "--errors", "return")
+    assert collected.stdout.splitlines()[0] == "-12"
+    assert collected.stdout.splitlines()[2] == "20"
+    assert home.burst("collect", sid, "--errors", "skip").stdout == "-12\n20\n"
+    logs = ok(home.burst("logs", sid))
+    assert "[0] at 0" in logs
+    assert ok(home.burst("logs", sid, "--task", "2")) == "[2] at 2\n"
+    assert "ZeroDivisionError" in ok(home.burst("logs", sid, "--task", "1"))
+    refused(home.burst("logs", sid, "--task", "7"), "there is no task 7")
+    told = ok(home.burst("inspect", sid))
+    assert "claimed tasks 0-2" in told
+    assert "final: " in told
+
+
+def test_partial_results_and_cancel(home, begin, until):
+    sid = begin(count=6)
+    until(lambda: "20" in home.burst("collect", sid, "--nowait", "--errors", "skip").stdout.split(), "three results")
+    assert home.burst("collect", sid, "--timeout", "1s", "--errors", "skip").stdout.split()[-1] == "PENDING"
+    assert "cancelled" in ok(home.burst("cancel", sid))
+    until(lambda: "cancelled" in home.burst("status", sid).stdout, "the cancel to be seen")
+    refused(home.burst("scale", "2", sid), "cancelled")
+    home.wait_for_workers_to_end()
+
+
+def test_scale_up_and_down_and_extend(home, begin, gate, until):
+    sid = begin(count=40)
+    assert "3 workers wanted" in ok(home.burst("scale", "3", sid))
+    until(lambda: len(home.workers()) == 3, "three workers")
+    assert "1 workers wanted" in ok(home.burst("scale", "1", sid))
+    until(lambda: len(home.workers()) == 1, "two of them to go")
+    assert "to its deadline" in ok(home.burst("extend", "1h", sid))
+    refused(home.burst("extend", "60d", sid), "at most 21d")
+    gate.touch()
+    finished(home, sid, until)
+    values = home.burst("collect", sid, "--errors", "skip").stdout.split()
+    assert values == ["-12", *(str(10 * item) for item in range(2, 40))]
+
+
+def test_the_list_of_sessions_and_one_that_is_damaged(home, begin):
+    good, bad = begin(name="good"), begin(name="bad")
+    home.burst("watch", good)
+    path = home.folder / "sessions" / bad / "manifest.json"
+    kept = path.read_bytes()
+    path.write_bytes(b"damaged")
+    listed = ok(home.burst("sessions"))
+    assert good in listed
+    assert f"{bad}: an object in the store is not a signed record" in listed
+    refused(home.burst("status", bad), "not a signed record")
+    path.write_bytes(kept)
+
+
+def test_clean_up_asks_and_without_a_terminal_refuses(home, begin):
+    sid = begin()
+    home.burst("watch", sid)
+    refused(home.burst("cleanup", sid, "--force"), "say --yes")
+    assert home.objects(sid)
+    assert "deleted" in ok(home.burst("cleanup", sid, "--force", "--yes"))
+    assert home.objects(sid) == []
+    refused(home.burst("status", sid), "unknown or has expired")
+    assert "no sessions" in ok(home.burst("sessions"))
+    home.wait_for_workers_to_end()
+
+
+def test_clean_up_while_tasks_run_leaves_nothing(home, begin, until):
+    sid = begin(count=6, workers=2)
+    until(lambda: len(home.workers()) == 2, "two workers")
+    ok(home.burst("cleanup", sid, "--force", "--yes"))
+    home.wait_for_workers_to_end()
+    assert home.objects(sid) == []
+
+
+def test_values_that_no_session_needs_are_swept_and_the_others_stay(home, begin):
+    sid = begin()
+    home.burst("watch", sid)
+    blobs = home.folder / "blobs"
+    blobs.mkdir(exist_ok=True)
+    for name, age in {"0" * 64: 7200, "1" * 64: 0}.items():
+        (blobs / name).write_bytes(b"x" * 1000)
+        os.utime(blobs / name, (time.time() - age,) * 2)
+    refused(home.burst("cleanup", "--blobs"), "say --yes")
+    assert "1 stored values deleted" in ok(home.burst("cleanup", "--blobs", "--yes"))
+    assert [path.name for path in blobs.iterdir()] == ["1" * 64]  # young: a submission may be under way
+
+
+def test_the_key_is_carried_to_another_machine(home, begin, make_home):
+    sid = begin()
+    home.burst("watch", sid)
+    key = ok(home.burst("key", "show", sid)).strip()
+    assert re.fullmatch("[0-9a-f]{64}", key)
+    other = make_home("other", store=home.folder.as_uri())
+    assert sid in ok(other.burst("status", sid))
+    refused(other.burst("collect", sid), "key is not on this machine")
+    refused(other.burst("key", "show", sid), "key is not on this machine")
+    refused(other.burst("attach", sid, "--key", "0" * 64), "not the key of session")
+    assert sid in ok(other.burst("attach", sid, "--key", key))
+    assert other.burst("collect", sid, "--errors", "skip").stdout == "-12\n20\n"
+
+
+def test_without_an_id_the_verbs_mean_the_users_latest_or_ask(home, begin, gate):
+    refused(home.burst("status"), "no session")
+    first = begin(count=4, name="one")
+    assert first in ok(home.burst("status"))
+    second = begin(count=4, name="two")
+    assert second in ok(home.burst("status"))
+    said = refused(home.burst("cancel"), "several sessions are alive")
+    assert first in said
+    assert second in said
+    assert first in ok(home.burst("cancel", "one"))
+    assert second in ok(home.burst("cancel"))
+
+
+def test_doctor_and_config(home):
+    assert ok(home.burst("doctor")).count("ok  ") == 4
+    assert "workers" in ok(home.burst("config"))
+    assert str(home.config) in ok(home.burst("config", "workers=3"))
+    assert re.search(r"workers +3 ", ok(home.burst("config")))
+    refused(home.burst("config", "workers=many"), "workers")
+    home.extra["BURST_STORE"] = "file:///proc/no-such-place"
+    told = home.burst("doctor")
+    assert told.returncode == 1
+    assert "BAD  store" in told.stderr
+    assert "ok   directories" in told.stderr
+
+
+@pytest.mark.parametrize("words", [["colect"], ["status", "--nonsense"], ["scale", "x"], ["logs", "-n", "0"], []])
+def test_wrong_use_is_two(home, words):
+    ran = home.burst(*words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+
+
+def test_unknown_sessions_are_one(home):
+    for verb in ("status", "collect", "logs", "cancel", "inspect", "watch", "attach"):
+        refused(home.burst(verb, "20200101-000000-aaaaaaaa"), "unknown or has expired")
+        refused(home.burst(verb, "nobody"), "there is no session 'nobody'")
+
+
+# --- IPython in a terminal ---------------------------------------------------------------------------------------
+
+
+def test_ipython_runs_a_script_of_magics(home):
+    script = home.work / "script.ipy"
+    script.write_text(
+        "%load_ext burst_magic\n"
+        "get_ipython().run_cell_magic('burst', '--workers 2 --map \"x in range(5)\" --out out --wait', 'x * x')\n"
+        "print('values', list(out))\n"
+        "%burst_status\n"
+        "%burst_cleanup --force --yes\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor", str(script)],
+        env=home.environ,
+        cwd=home.work,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "values [0, 1, 4, 9, 16]" in ran.stdout
+    assert "5 of 5" in ran.stderr  # the bar
+    assert "Traceback" not in ran.stderr + ran.stdout
+    home.wait_for_workers_to_end()
+
+
+class Terminal:
+    """IPython on a pseudo-terminal, as somebody sits before it."""
+
+    def __init__(self, home):
+        self.pid, self.tty = pty.fork()
+        if self.pid == 0:
+            os.chdir(home.work)
+            words = [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "--colors=NoColor"]
+            os.execve(sys.executable, words, {**home.environ, "TERM": "dumb"})
+        fcntl.ioctl(self.tty, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.text = ""
+
+    def say(self, line):
+        os.write(self.tty, line.encode() + b"\n")
+
+    def hear(self, words):
+        """Reads until the words come; what came since the last time."""
+        end = time.monotonic() + 40
+        while words not in self.text:
+            assert time.monotonic() < end, f"no {words!r} in {self.text}"
+            if select.select([self.tty], [], [], 0.1)[0]:
+                self.text += os.read(self.tty, 65536).decode(errors="replace").replace("\r\n", "\n")
+        heard, _, self.text = self.text.partition(words)
+        return heard
+
+    def close(self):
+        os.close(self.tty)
+        os.waitpid(self.pid, 0)
+
+
+def test_ipython_before_a_person_shows_a_bar_while_it_waits_and_one_message_for_an_error(home):
+    terminal = Terminal(home)
+    try:
+        terminal.hear("In [1]: ")
+        terminal.say("%load_ext burst_magic")
+        terminal.hear("In [2]: ")
+        terminal.say('%%burst --workers 2 --map "x in range(6)" --out out --wait')
+        terminal.say("x + 1")
+        terminal.hear("...: ")
+        terminal.say("")
+        terminal.say("")
+        said = terminal.hear("In [3]: ")
+        assert "session 20" in said
+        assert "6 of 6" in said
+        terminal.say("print(list(out))")
+        assert "[1, 2, 3, 4, 5, 6]" in terminal.hear("In [4]: ")
+        terminal.say("%burst_status --nonsense")
+        said = terminal.hear("In [5]: ")
+        assert "OptionError: --nonsense: not in this version" in said
+        assert "Traceback" not in said
+        terminal.say("%burst_cleanup --force --yes")
+        assert "deleted" in terminal.hear("In [6]: ")
+        terminal.say("exit")
+    finally:
+        terminal.close()
+    home.wait_for_workers_to_end()
+
+
+def test_the_sessions_file_names_what_a_script_started(home, begin):
+    sid = begin()
+    (line,) = (home.root / "data" / "sessions.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == sid
