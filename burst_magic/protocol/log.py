@@ -43,7 +43,7 @@ def fold_control(controls: Iterable[Control]) -> Asked:
 def make_final(jid: str, cover: Cover, at: float) -> Final:
     """What ``final`` says of a job that is wholly covered."""
     parts = tuple((start, stop, keys.segment_name(segment)) for start, stop, segment in cover.parts)
-    return Final(job=jid, at=at, parts=parts, failed=sum(segment.failed for segment in {p[2] for p in cover.parts}))
+    return Final(job=jid, at=at, parts=parts)
 
 
 @dataclass(slots=True)

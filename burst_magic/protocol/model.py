@@ -227,7 +227,6 @@ class Final:
     job: str
     at: float
     parts: tuple[tuple[int, int, str], ...]
-    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,6 +117,15 @@ class Cover:
         return segment if task < stop else None
 
     @property
+    def failed(self) -> int:
+        """How many of the covered tasks failed: exact unless a segment counts for a part of its tasks, then at most."""
+        counted: dict[SegmentKey, int] = {}
+        for start, stop, segment in self._parts:
+            if segment.failed:
+                counted[segment] = counted.get(segment, 0) + stop - start
+        return sum(min(segment.failed, tasks) for segment, tasks in counted.items())
+
+    @property
     def whole(self) -> bool:
         """Every task has an outcome."""
         return self.covered >= self.tasks

@@ -61,7 +61,6 @@ class SessionMachine:
         self.final: Final | None = None
         self.names: dict[SegmentKey, None] = {}  # every segment seen, for counting failures once each
         self.ended: str | None = None
-        self.failed = 0
         self._keys = keys.SessionKeys(manifest.sid)
         self._job_keys = self._keys.job(job.jid)
         self._offset, self._born = wall - now, now
@@ -129,8 +128,7 @@ class SessionMachine:
         if segment in self.names:
             return
         self.names[segment] = None
-        if self.cover.add(segment):
-            self.failed += segment.failed
+        self.cover.add(segment)
         self._news_at = now
         self._after = max(self._after, keys.results_after(segment.at_ms - int(WINDOW * 1000)))
 
@@ -167,7 +165,7 @@ class SessionMachine:
         parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
         self.cover = Cover.of(self.job.tasks, parts)
         self.names = {keys.parse_segment(name): None for _, _, name in final.parts}
-        self.failed, self.ended, self._finished_at = final.failed, "finished", final.at
+        self.ended, self._finished_at = "finished", final.at
 
     def _on_created(self, event: fx.Created) -> None:
         if event.key == self._job_keys.final:  # done or refused: what lies there is what counts
@@ -312,7 +310,7 @@ class SessionMachine:
         }
         running = {task for task in running if self.cover.find(task) is None} if self.ended is None else set()
         done, total = self.cover.covered, self.job.tasks
-        failed = min(self.failed, done)
+        failed = self.cover.failed
         return Snapshot(
             sid=self.manifest.sid,
             jid=self.job.jid,

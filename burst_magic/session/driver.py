@@ -127,11 +127,6 @@ class Driver:
         return self._machine.cover.covered
 
     @property
-    def failed(self) -> int:
-        """How many of them failed."""
-        return self._machine.failed
-
-    @property
     def ended(self) -> str | None:
         """Why nothing will run any more, or None."""
         return self._machine.ended
@@ -245,6 +240,11 @@ class Driver:
     def _look_at_fleet(self) -> None:
         now = time.monotonic()
         if now < self._fleet_at:
+            return
+        self._fleet_at = now + min(self._manifest.interval, 5.0)
+        if self._fleet.look():
+            with self._news:
+                self._machine.look_now(now)
         if self._store.path(keys.SessionKeys(self.sid).manifest) is not None:
             self._look_at_disk(now)
 
@@ -262,11 +262,6 @@ class Driver:
             self._disk_at = now + self._quiet
             with contextlib.suppress(Denied):  # another's folder: its workers write, we need not
                 try_to_write(self._store)
-            return
-        self._fleet_at = now + min(self._manifest.interval, 5.0)
-        if self._fleet.look():
-            with self._news:
-                self._machine.look_now(now)
 
     def _frame(self, *, last: bool = False) -> None:
         now = time.monotonic()

@@ -74,7 +74,7 @@ def _segments(session: Session) -> Iterator[str]:
     for entry in session.store.list(job_keys.root, after=f"{job_keys.root}/fina", limit=1):
         if entry.key == job_keys.final:
             final = records.decode(Final, session.store.get(entry.key), secret=None, key=entry.key)
-            yield f"  {_clock(final.at)} final: {len(final.parts)} parts, {final.failed} failed"
+            yield f"  {_clock(final.at)} final: {len(final.parts)} parts"
             return
     yield f"  no final yet: {cover.covered} of {cover.tasks} tasks published"
 

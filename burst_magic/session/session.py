@@ -67,7 +67,7 @@ class Session:
         self._driver = Driver(store, secret, manifest, job, fleet)
         self._reader = SegmentReader(self._carrier, self._keys.job(job.jid))
         self._results = Results(self._driver, self._reader, job.tasks, home)
-        self._failed = 0
+        self._failed = self._exact = 0  # by the keys, and as read: a segment may count for a part of its tasks
         self._distinct: tuple[tuple[int, str], ...] = ()
 
     # --- what it is -----------------------------------------------------------------------------------------
@@ -157,15 +157,23 @@ class Session:
         """A snapshot with what only outcomes and prices tell."""
         if snapshot.failed != self._failed and self._secret is not None:
             try:
-                self._failed, self._distinct = snapshot.failed, distinct(self._results.errors)
-            except BurstError as problem:  # the counts are true all the same
-                self._distinct = ((snapshot.failed - self._failed, problem.problem),)
+                failures = self._results.errors
+                self._failed, self._exact, self._distinct = snapshot.failed, len(failures), distinct(failures)
+            except BurstError as problem:  # the counts of the keys are all that is known
+                self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)
         until = snapshot.finished_at or snapshot.now
         charged = sum(
             charge(self.manifest.fargate_rate, max(0.0, min(worker.seen, until) - worker.started))
             for worker in snapshot.workers
         )
-        return replace(snapshot, errors=self._distinct, fargate_spend=charged)
+        failed = snapshot.failed if self._secret is None else self._exact
+        return replace(
+            snapshot,
+            failed=failed,
+            completed=snapshot.done - failed,
+            errors=self._distinct,
+            fargate_spend=charged,
+        )
 
     def follow(self) -> None:
         """Follows the log in the background from now on."""

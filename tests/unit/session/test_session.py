@@ -303,13 +303,13 @@ def test_status_after_all_workers_have_gone_says_so(world, gate, until):
     assert causes == ["crash"]
 
 
-def test_two_hands_on_one_job_agree(world, gate):
+def test_two_hands_on_one_job_agree(world, gate, until):
     session = world.burst(behind(gate), range(5), workers=2)
     other = world.attach(session.id)
     gate.touch()
     assert list(session.results()) == list(other.results()) == [0, 1, 2, 3, 4]
     assert session.status().completed == other.status().completed == 5
-    assert len(session.status().workers) == 2
+    until(lambda: len(session.status().workers) == 2, "the second worker to be seen, and no third")
 
 
 def test_two_hands_on_one_job_replace_a_lost_worker_and_not_for_ever(world, gate, until):
