@@ -3,7 +3,7 @@
 A block is told by its language:
 
 * ``python`` is a cell; ``python raises`` must end in an error, ``python kills`` ends its kernel, and the next has a new one;
-* ``console`` holds ``$ burst`` commands of the same user, each with what it prints;
+* ``console`` holds ``$ burst`` commands of the same user, each with what it prints; ``NAME=value`` may stand before it;
 * ``text`` right below one of them is what it shows: these lines, in this order, among others. ``…`` stands for
   anything; ids, clock times and what is a matter of milliseconds are not compared;
 * ``sh`` (installing, variables) and blocks without a language (drawings) are only read.
@@ -105,8 +105,7 @@ class Reader:
     def follow(self, step: Step) -> str:
         """Does what an example says; what there was to see."""
         if step.command:
-            done = self.home.burst(*shlex.split(step.code)[1:])
-            return done.stdout + done.stderr
+            return self.command(shlex.split(step.code))
         if step.fate == "kills":
             self.kernel.start(step.code)
             self.kernel.manager.provisioner.process.wait(20)
@@ -114,6 +113,17 @@ class Reader:
             return ""
         cell = self.kernel.fails(step.code) if step.fate else self.kernel.run(step.code)
         return cell.text
+
+    def command(self, words: list[str]) -> str:
+        """``NAME=value … burst verb …``; what it printed."""
+        verb = words.index("burst")
+        kept = self.home.extra
+        self.home.extra = {**kept, **dict(word.split("=", 1) for word in words[:verb])}
+        try:
+            done = self.home.burst(*words[verb + 1 :])
+        finally:
+            self.home.extra = kept
+        return done.stdout + done.stderr
 
     def forget(self) -> None:
         """Leaves nothing to the next page."""
