@@ -34,6 +34,7 @@ def main() -> int:
     if failure:
         print(failure, file=sys.stderr)
         print(f"failed; the notebook so far is {shown(options.out)}", file=sys.stderr)
+        stop_workers()
         return 1
     print("", *results(notebook), sep="\n")
     report(wall)
@@ -115,6 +116,14 @@ def report(wall: float) -> None:
         session.cleanup()
     print(f"wall time              {wall:.1f} s, kernel start included; {workers} local workers, no charge")
     print(f"on Fargate             ${dollars:.4f}, its minimum of a minute a worker included")
+
+
+def stop_workers() -> None:
+    """Leaves nothing running behind a notebook that failed."""
+    import burst_magic as burst
+
+    for row in burst.sessions():
+        burst.attach(row.id).cleanup()
 
 
 def shown(path: Path) -> str:

@@ -132,7 +132,7 @@ def seaweedfs(*users: tuple[Keys, list[str]]) -> Iterator[Server]:
             _weed(), "-logtostderr=true", "server", f"-dir={folder}", "-master.telemetry=false",
             "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             *(f"-{role}.port={port}" for role, port in ports.items()), "-volume.max=300",
-            "-s3", f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-s3", f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.port.lance=0",
             f"-filer.localSocket={folder / 'filer.sock'}", f"-s3.localSocket={folder / 's3.sock'}",
         ]  # fmt: skip
         extra = {"WEED_S3_SSE_KEY": "loopback-only", "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1", "TMPDIR": str(folder)}
