@@ -1,0 +1,257 @@
+"""What a machine's drivers do with a store that fails: what is repeated, what is believed, what is told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+import pytest
+
+from burst_magic.errors import Denied, Exists, Missing, SignatureError, StoreError, Throttled, Unknown
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol import records
+from burst_magic.protocol.model import ClaimBody
+from burst_magic.stores import open_store
+from burst_magic.stores.carry import Carrier
+from burst_magic.stores.command import from_command
+from burst_magic.stores.patient import Patient
+from burst_magic.stores.probe import probe
+from burst_magic.stores.s3 import S3Store
+from burst_magic.testing.careless import careless
+
+SECRET = bytes(32)
+CLAIM = "sessions/s/jobs/0/claims/000.0"
+
+
+class Rough:
+    """A store that does as its script says first: an error, or ``DONE`` and then the error, or bytes to read."""
+
+    def __init__(self, name, *script):
+        self.calm = open_store(f"memory://rough-{name}")
+        self.calm.delete([entry.key for entry in self.calm.list("")])
+        self.url, self.script, self.asked = self.calm.url, list(script), []
+
+    def _next(self, verb, act):
+        self.asked.append(verb)
+        step = self.script.pop(0) if self.script else None
+        if isinstance(step, tuple):
+            act()
+            step = step[1]
+        if isinstance(step, Exception):
+            raise step
+        return act() if step is None else step
+
+    def create(self, key, data):
+        return self._next("create", lambda: self.calm.create(key, data))
+
+    def put(self, key, data):
+        return self._next("put", lambda: self.calm.put(key, data))
+
+    def get(self, key, *, start=0, end=None):
+        return self._next("get", lambda: self.calm.get(key, start=start, end=end))
+
+    def list(self, prefix, *, after="", limit=None):
+        return self._next("list", lambda: self.calm.list(prefix, after=after, limit=limit))
+
+    def delete(self, keys):
+        return self._next("delete", lambda: self.calm.delete(keys))
+
+    def path(self, key):
+        return None
+
+
+def lost(error):
+    """It is done, and then this is raised."""
+    return ("done", error)
+
+
+@pytest.fixture
+def carrier(request):
+    def over(*script, goes_on=True, **options):
+        pauses = []
+        store = Rough(request.node.name, *script)
+        made = Carrier(store, SECRET, lambda seconds: pauses.append(seconds) or goes_on, **options)
+        return made, store, pauses
+
+    return over
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        (), (Throttled("slow"), Throttled("slow")), (Unknown("no answer"),), (lost(Unknown("reply lost")),),
+        (lost(Exists("a retry lost to itself")),), (Exists("409, and nobody won"),),
+        (Exists("409"), None, lost(Unknown("reply lost"))), (lost(Unknown("reply lost")), b"ha"),
+    ],
+)  # fmt: skip
+def test_what_nobody_else_creates_stands_in_the_end(carrier, script):
+    made, store, _ = carrier(*script)
+    made.insist("a", b"half")
+    assert store.calm.get("a") == b"half"
+
+
+def test_what_is_insisted_on_is_given_up_when_it_is_forbidden_or_somebody_elses(carrier):
+    made, store, _ = carrier(Denied("no"))
+    with pytest.raises(Denied):
+        made.insist("a", b"mine")
+    assert store.asked == ["create"]
+    store.calm.create("a", b"another's")
+    with pytest.raises(Exists):
+        made.insist("a", b"mine")
+    assert store.calm.get("a") == b"another's"
+
+
+def claim():
+    body = ClaimBody(worker="w", slot=0, nonce="n", at=1.0)
+    return body, records.encode(body, secret=SECRET, key=CLAIM)
+
+
+def test_a_record_that_was_cut_on_its_way_is_read_again(carrier):
+    body, data = claim()
+    made, store, pauses = carrier(data[:20], data[:-1], Unknown("reset"))
+    store.calm.create(CLAIM, data)
+    assert made.carry(fx.Read(CLAIM, ClaimBody)) == fx.Got(CLAIM, body)
+    assert len(pauses) == 3
+
+
+def test_a_forged_record_is_read_some_times_and_never_believed(carrier):
+    made, store, pauses = carrier()
+    store.calm.create(CLAIM, b"x" * 100)
+    got = made.carry(fx.Read(CLAIM, ClaimBody))
+    assert (got.record.worker, got.record.nonce) == ("", "")
+    assert len(store.asked) == 4
+    assert sum(pauses) < 2
+
+
+def test_who_ends_does_not_wait_for_what_does_not_verify(carrier):
+    made, _, pauses = carrier(goes_on=False)
+
+    def read():
+        raise SignatureError("cut")
+
+    with pytest.raises(SignatureError):
+        made.believed(read)
+    assert len(pauses) == 1
+
+
+def test_a_lasting_fault_is_told_once_and_asked_about_ever_more_seldom(carrier, caplog):
+    made, store, pauses = carrier(*[StoreError("the disk is full")] * 12)
+    with caplog.at_level(logging.WARNING):
+        assert {made.create("a", b"1") for _ in range(12)} == {fx.Wrote.UNKNOWN}
+    assert [record.message for record in caplog.records] == ["the disk is full"]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 5.0
+    assert made.create("a", b"1") is fx.Wrote.DONE
+    store.script.append(StoreError("the disk is full"))
+    made.create("b", b"1")
+    assert pauses[-1] == pauses[0]
+
+
+def test_short_troubles_are_told_to_nobody(carrier, caplog):
+    made, _, _ = carrier(*[Throttled("slow"), Unknown("reset")] * 2)
+    with caplog.at_level(logging.WARNING):
+        made.carry(fx.List("a"))
+    assert not caplog.records
+
+
+def patient(name, *script):
+    pauses = []
+    store = Rough(name, *script)
+    return Patient(store, 3.0, sleep=pauses.append), store, pauses
+
+
+VERBS = {
+    "put": lambda store: store.put("a", b"1"), "get": lambda store: store.get("b"),
+    "list": lambda store: store.list(""), "delete": lambda store: store.delete(iter(["b"])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_person_waits_out_short_troubles_and_is_told_of_long_ones(verb):
+    short, store, pauses = patient(f"short-{verb}", Unknown("reset"), Throttled("slow"))
+    store.calm.put("b", b"1")
+    VERBS[verb](short)
+    assert store.asked == [verb] * 3
+    long, store, pauses = patient(f"long-{verb}", *[Unknown("reset")] * 99)
+    with pytest.raises(Unknown):
+        VERBS[verb](long)
+    assert 3.0 <= sum(pauses) < 6.0
+
+
+@pytest.mark.parametrize("error", [Denied("no"), StoreError("full"), Missing("none")])
+def test_what_waiting_does_not_cure_is_told_at_once(error):
+    for verb in VERBS:
+        eager, store, pauses = patient(f"{type(error).__name__}-{verb}", error)
+        with pytest.raises(type(error)):
+            VERBS[verb](eager)
+        assert not pauses
+
+
+def test_a_create_is_repeated_only_when_nothing_was_done():
+    store, rough, _ = patient("create", Throttled("slow"), Unknown("reply lost"))
+    with pytest.raises(Unknown):
+        store.create("a", b"1")
+    assert rough.asked == ["create", "create"]
+
+
+def test_a_stream_is_never_repeated_for_it_is_consumed():
+    store, rough, _ = patient("stream", Unknown("reset"))
+    with pytest.raises(Unknown):
+        store.put("a", iter([b"1"]))
+    assert rough.asked == ["put"]
+
+
+def test_the_probe_is_not_misled_by_a_409_though_nobody_won(tmp_path):
+    store = Rough("probe", Exists("409"), None, None)
+    probe(store, remembered=tmp_path)
+    assert store.calm.list("") == []
+
+
+PRINTS = "import json, sys; print(open(sys.argv[1]).read()); open(sys.argv[1] + '.asked', 'a').write('x')"
+
+
+def helper(tmp_path, access):
+    said = {"AccessKeyId": access, "SecretAccessKey": "s", "Expiration": "2999-01-01T00:00:00Z"}
+    (tmp_path / "said").write_text(json.dumps(said))
+    return [sys.executable, "-c", PRINTS, str(tmp_path / "said")]
+
+
+def asked(tmp_path):
+    return len((tmp_path / "said.asked").read_text())
+
+
+def test_a_helper_whose_credentials_are_refused_is_asked_again_but_not_all_the_time(tmp_path):
+    now = [1000.0]
+    provider = from_command(helper(tmp_path, "first"), clock=lambda: now[0])
+    assert provider()["access_key_id"] == "first"
+    for _ in range(5):
+        provider.forget()
+        provider()
+    assert asked(tmp_path) == 1
+    for seconds in (2.0, 4.0, 8.0):
+        now[0] += seconds
+        provider.forget()
+        provider()
+    assert asked(tmp_path) == 4
+    helper(tmp_path, "second")
+    now[0] += 16.0
+    provider.forget()
+    assert provider()["access_key_id"] == "second"
+
+
+def test_a_policy_that_forbids_is_no_reason_to_ask_for_other_credentials():
+    def provider():
+        return {"access_key_id": "a", "secret_access_key": "s", "token": None, "expires_at": None}
+
+    def forget():
+        raise AssertionError
+
+    provider.forget = forget
+    with careless() as server:
+        server.script.append(403)
+        settings = {"endpoint": server.endpoint, "region": "x"}
+        store = S3Store("bucket", "", settings=settings, credentials=provider, retries=0)
+        with pytest.raises(Denied):
+            store.put("a", b"1")
+        assert server.requests == 1
