@@ -1,19 +1,42 @@
-"""A fork that a task made and that came back from the user's code: it ends as a program would, and tells no outcome."""
+"""What of a task goes on beside it in our own code: forks that come back from the user's, and threads left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-import traceback
+import threading
+
+from burst_magic.worker.failures import traceback_of
 
 
-def leave_fork(pid: int, error: BaseException | None) -> None:
+class Threads:
+    """Looks for threads that run the notebook's code on when their task has ended."""
+
+    def __init__(self) -> None:
+        self._known = threading.active_count()
+
+    def left(self) -> bool:
+        """Whether there are such. Those of libraries (idle pools, progress bars) serve the next task too."""
+        count = threading.active_count()
+        if count == self._known:
+            return False
+        self._known = count
+        return any(_is_the_users(thread) for thread in threading.enumerate())
+
+
+def _is_the_users(thread: threading.Thread) -> bool:
+    runs = getattr(thread, "_target", None)
+    return "__main__" in {type(thread).__module__, getattr(runs, "__module__", None)}
+
+
+def leave_fork(pid: int, error: BaseException | None, filename: str) -> None:
     """Ends this process unless it is the task's own, which may wait for it and tells what came of the task.
 
     Args:
         pid: the task's own process.
         error: what the user's code raised, or None.
+        filename: the cell.
     """
     if os.getpid() == pid:
         return
@@ -22,7 +45,7 @@ def leave_fork(pid: int, error: BaseException | None) -> None:
         if isinstance(error, SystemExit):
             status = _status(error.code)
         elif error is not None:
-            traceback.print_exception(type(error), error, error.__traceback__)
+            sys.stderr.write(traceback_of(error, filename))
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()

@@ -19,7 +19,7 @@ from burst_magic.payload import pack_value, unpack, unpack_value
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
-from burst_magic.worker.descent import leave_fork
+from burst_magic.worker.descent import Threads, leave_fork
 from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
@@ -43,6 +43,7 @@ class Stage:
         self._chance = seeds.Chance()
         self._surroundings = Surroundings(check_output=capture.check)
         self._program: Program | None = None
+        self._threads = Threads()
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._limit_mb = limit_mb
@@ -85,10 +86,10 @@ class Stage:
                 self._prepare(program, task, again=attempt > 1)
                 result = copy_context().run(self._run, program, entry)
             except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
-                leave_fork(self._pid, error)
+                leave_fork(self._pid, error, program.envelope.filename)
                 failure = self._failure(task, error, entry, program)
             else:
-                leave_fork(self._pid, None)
+                leave_fork(self._pid, None, program.envelope.filename)
                 try:
                     value = pack_value(result, home=self.home)
                 except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
@@ -125,8 +126,10 @@ class Stage:
     def _tidy(self) -> None:
         """What the task made goes, on its own time and into its own output; what it changed is put back."""
         try:
+            for _ in range(len(self.home)):
+                self.home.popitem()  # the last first: a __del__ finds the modules that the cell imported before
             self.home.clear()
-            if self._surroundings.restore():
+            if self._surroundings.restore() and not self._threads.left():
                 return
         except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
             pass
