@@ -181,10 +181,10 @@ def test_a_person_waits_out_short_troubles_and_is_told_of_long_ones(verb):
 
 @pytest.mark.parametrize("error", [Denied("no"), StoreError("full"), Missing("none")])
 def test_what_waiting_does_not_cure_is_told_at_once(error):
-    for verb in VERBS:
-        eager, store, pauses = patient(f"{type(error).__name__}-{verb}", error)
+    for verb, ask in VERBS.items():
+        eager, _, pauses = patient(f"{type(error).__name__}-{verb}", error)
         with pytest.raises(type(error)):
-            VERBS[verb](eager)
+            ask(eager)
         assert not pauses
 
 
