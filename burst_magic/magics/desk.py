@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from burst_magic.session.session import Session
 
 
+_SECOND = len("YYYYMMDD-hhmmss")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """A job that this notebook started, as far as somebody wrote it down."""
@@ -123,7 +126,8 @@ class Desk:
             for sid in _attaching().in_store(settings, notebook=str(path)):
                 if not any(session == sid for session, _ in found):
                     found[sid, ""] = Known(session=sid, job="", out="")
-        return sorted(found.values(), key=lambda known: (known.session, known.job))
+        # By the second in their ids; within one they were written down in order, and ids end in chance.
+        return sorted(found.values(), key=lambda known: known.session[:_SECOND])
 
 
 def _attaching() -> Any:

@@ -101,7 +101,7 @@ def sessions(settings: Settings, *, home: dict[str, object] | None = None) -> li
     for line in roster.read(settings.sessions_file):
         urls.setdefault(line.store, set()).add(line.id)
     rows = [_row(sid, url, settings, home or {}) for url, sids in urls.items() for sid in sids]
-    return sorted((row for row in rows if row is not None), key=lambda row: row.id)
+    return sorted((row for row in rows if row is not None), key=lambda row: (row.created, row.id))
 
 
 def session_ids(store: Store) -> Iterator[str]:
