@@ -22,7 +22,7 @@ _REST = re.compile(rf"(?:(?!\s--[a-zA-Z])(?:\s|{_PIECE}))*")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""")
 
 # What belongs to a session from its beginning, and cannot be said again with --session.
-OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "cpu", "memory", "arch", "slots")
+OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
 
 
 def parse_line(name: str, line: str) -> calls.Call:
@@ -206,5 +206,5 @@ def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
         raise OptionError("--blobs: concerns the whole store; without ID and --force")
     if given.get("session"):
         for key in OF_THE_SESSION:
-            if key in given.get("settings", {}):
+            if key in given.get("settings", {}) or given.get(key):
                 raise OptionError(f"--{key}: belongs to the session and cannot change with --session")

@@ -129,6 +129,8 @@ def test_what_was_typed_is_above_every_other_layer(tmp_path):
         ('--map "x in xs --out r', 'a quote is not closed: "x in xs --out r'),
         ("--session s --budget 4", "--budget: belongs to the session and cannot change with --session"),
         ("--deadline 1h --session s", "--deadline: belongs to the session and cannot change with --session"),
+        ("--session s --workers 4", "--workers: belongs to the session and cannot change with --session"),
+        ("--session s --setenv A=1", "--setenv: belongs to the session and cannot change with --session"),
         ("--session s --cpu 4", "--cpu: belongs to the session and cannot change with --session"),
     ],
 )
@@ -146,9 +148,9 @@ def test_what_only_a_cloud_can_do_is_read_and_then_refused_by_the_plan(line):
 
 
 def test_a_session_takes_what_belongs_to_a_job():
-    call = parse_line("burst", "--session s --map xs --timeout 5 --retries 1 --workers 8 --seed 3")
+    call = parse_line("burst", "--session s --map xs --timeout 5 --retries 1 --seed 3")
     assert call.session == "s"
-    assert set(call.settings) == {"timeout", "retries", "workers", "seed"}
+    assert set(call.settings) == {"timeout", "retries", "seed"}
 
 
 @pytest.mark.parametrize(
