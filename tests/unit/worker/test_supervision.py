@@ -249,6 +249,22 @@ def test_an_order_to_end_a_task_that_is_over_is_not_carried_out(bench, tmp_path)
     assert [o.task for o in bench.outcomes(slot)] == [1]
 
 
+def test_a_crash_after_an_order_that_was_not_carried_out_is_a_crash(bench, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    slot = bench.slot()
+    jid = bench.load(
+        slot, f"import os\nitem and open({str(gate)!r}).read()\nitem and os.kill(os.getpid(), 9)", timeout=60
+    )
+    bench.run(slot, jid, [0, 1])
+    bench.wait(slot, lambda: (slot.now_running() or ("", 0))[1] == 1)
+    slot._excess = type(slot._excess)(slot._running()[0] - 2, seconds=60.0)
+    gate.write_text("open")
+    death = bench.until(slot, Died)[-1]
+    assert death.culprit == (jid, 1)
+    assert death_outcome(death).kind is CRASHED
+
+
 def test_a_task_that_has_ended_and_is_being_told_is_not_overdue(bench):
     """Its large value waits for a reader longer than the limit."""
     slot = bench.slot()

@@ -194,6 +194,27 @@ def test_a_task_that_takes_too_long_is_ended_and_those_after_it_run(session):
     assert kinds == [OutcomeKind.VALUE, OutcomeKind.TIMEOUT, OutcomeKind.VALUE, OutcomeKind.VALUE]
 
 
+def test_a_task_above_the_sessions_memory_limit_is_out_of_memory_and_the_others_live(session):
+    session.open(slots=2, memory_limit_mb=200)
+    grow = "import time\nkept = []\nwhile item == 3:\n    kept.append(b'x' * (1 << 20))\n    time.sleep(0.001)\nitem"
+    session.add(grow, range(8), lanes=2)
+    session.work()
+    outcomes = session.outcomes()
+    assert [each.task for each in outcomes if each.kind is not OutcomeKind.VALUE] == [3]
+    assert (outcomes[3].error, outcomes[3].item) == ("OutOfMemory", "3")
+    assert outcomes[3].peak_mb > 200
+    assert session.values() == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_slots_that_are_replaced_after_every_task_finish_the_job(session):
+    """More of them in a row than slots may be still-born; each was rid of something that cannot be put back."""
+    session.open()
+    session.add("__import__('os').nice(1), item", range(30))
+    session.work()
+    assert {first for first, _ in session.values()} == {os.nice(0) + 1}
+    assert [item for _, item in session.values()] == list(range(30))
+
+
 def claimed(session):
     return lambda: session.store.list(session.job.claims_folder)
 
