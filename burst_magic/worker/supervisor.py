@@ -21,9 +21,20 @@ from typing import Any
 from burst_magic.errors import BurstError, StoreError
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.model import ClaimKey, EndCause, Heartbeat, Job, Manifest, Outcome, OutcomeKind, SlotView
+from burst_magic.protocol.model import (
+    ClaimKey,
+    Control,
+    EndCause,
+    Gone,
+    Heartbeat,
+    Job,
+    Manifest,
+    Outcome,
+    OutcomeKind,
+    SlotView,
+)
 from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
-from burst_magic.protocol.worker import WorkerMachine
+from burst_magic.protocol.worker import DEAD_AFTER, WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.courier import Broken, Courier
@@ -38,6 +49,8 @@ _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without wai
 _LIVE = 4096  # characters of output that a heartbeat carries for each slot
 _AHEAD = 2  # items blocks kept ready for a slot
 _STILLBORN = 20  # deaths in a row without a word; tasks that end their process are told apart by what they did
+_UNBORN = 120.0  # seconds in which its session must be found: without one it knows no deadline
+_FAREWELL = 10.0  # seconds for its last words, at least
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 
 
@@ -125,6 +138,8 @@ class Supervisor:
         self._files: dict[str, JobFiles] = {}
         self._files_lock = threading.Lock()
         self._exit: EndCause | None = None
+        self._deadline, self._farewell = manifest.deadline, float("inf")
+        self._offset = time.time() - time.monotonic()  # the store's wall clock minus our monotonic one
         self._stillborn = 0
         self._tick = min(_TICK, max(0.01, manifest.floor / 2))
         self._watch_at = 0.0
@@ -153,7 +168,11 @@ class Supervisor:
     def _turn(self) -> None:
         """Waits for something, then tells the machine."""
         now = time.monotonic()
-        wait = max(0.0, self._machine.wake - now)
+        if now >= self._last_moment():
+            _LOG.warning("cut off from the store: what is not published stays so")
+            self._exit = EndCause.DEADLINE
+            return
+        wait = max(0.0, min(self._machine.wake, self._last_moment()) - now)
         if any(state.work is not None or state.ending for state in self._slots.values()):
             wait = min(wait, self._tick)  # outcomes of tiny tasks lie in shared memory and wake nobody
         ready = {key.fd for key, _ in self._selector.select(wait)}
@@ -169,6 +188,23 @@ class Supervisor:
             self._step(fx.Tick())
         if ready - {self._courier.fileno()} and self._exit is None:
             select.select([self._courier.fileno()], [], [], _COALESCE)
+
+    def _last_moment(self) -> float:
+        """When it goes although the store hears neither its results nor its farewell (law 5)."""
+        patience = DEAD_AFTER * self._manifest.interval
+        return min(self._farewell + max(patience, _FAREWELL), self._deadline - self._offset + patience)
+
+    def _note_time(self, event: fx.Event) -> None:
+        if isinstance(event, fx.Beaten) and event.offset is not None:
+            self._offset = event.offset
+        elif isinstance(event, fx.Got) and isinstance(event.record, Control):
+            self._deadline = max(self._deadline, event.record.deadline or 0.0)
+
+    def _note_farewell(self, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.Create) and isinstance(effect.record, Gone):
+            self._farewell = time.monotonic()
+        elif isinstance(effect, fx.Beat):  # it has come back, if it had gone
+            self._farewell = float("inf")
 
     def _hear_courier(self) -> None:
         for event in self._courier.events():
@@ -186,9 +222,11 @@ class Supervisor:
         try:
             while self._told:
                 event = self._told.popleft()
+                self._note_time(event)
                 if isinstance(event, fx.Got) and isinstance(event.record, Job):
                     self._jobs[event.record.jid] = event.record
                 for effect in self._machine.step(event, time.monotonic()):
+                    self._note_farewell(effect)
                     self._do(effect)
         finally:
             self._stepping = False
@@ -220,7 +258,7 @@ class Supervisor:
             try:
                 self._told.append(self._at_hand.carry(effect))
             except StoreError as fault:
-                _LOG.warning("%s", fault)
+                self._carrier.tell(fault)
             else:
                 return
         self._courier.call(lambda: self._carrier.carry(effect))
@@ -477,7 +515,13 @@ class Supervisor:
 def join(birth: Birth, store: Store, template: Template) -> EndCause:
     """Joins the session and works until it is over; a session that is gone is no error."""
     key = keys.SessionKeys(birth.sid).manifest
-    carrier = Carrier(store, birth.secret, _sleep)
+    end = time.monotonic() + _UNBORN
+
+    def pause(seconds: float) -> bool:
+        time.sleep(seconds)
+        return time.monotonic() < end
+
+    carrier = Carrier(store, birth.secret, pause)
     got = carrier.carry(fx.Read(key, Manifest))
     manifest = got.record if isinstance(got, fx.Got) else None
     if not isinstance(manifest, Manifest):
@@ -485,11 +529,6 @@ def join(birth: Birth, store: Store, template: Template) -> EndCause:
         template.close()
         return EndCause.EXPIRED
     return Supervisor(birth, template, store, manifest).run()
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
 
 
 def _not_now(_: float) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 import burst_magic as burst
 from burst_magic.errors import Denied
+from burst_magic.launchers.local import process_birth
 from burst_magic.testing.proxy import Trouble, calm, proxy, seeded
 from burst_magic.testing.servers import Server
 
@@ -29,6 +30,11 @@ def told_apart(item):
     """Another run of the same task gives another value."""
     time.sleep(0.001)
     return item * item, os.urandom(8)
+
+
+def slow(item):
+    time.sleep(0.2)
+    return item
 
 
 def settle(patch: pytest.MonkeyPatch, home, server: Server) -> None:
@@ -178,7 +184,7 @@ def test_a_bucket_that_becomes_read_only_is_told_once_and_the_session_goes_on_wh
     began = time.monotonic()
     road.counts.clear()
     assert session.results().collect(wait=False).count(burst.PENDING) <= TASKS - len(given)
-    time.sleep(2.0)  # how much the refused workers ask of the store
+    time.sleep(1.0)  # how much the refused workers ask of the store
     asked = road.counts.total()
     assert asked < 100 * (time.monotonic() - began)
     road.script = calm
@@ -231,6 +237,23 @@ def test_credentials_that_are_refused_early_are_renewed_and_if_there_are_none_it
         assert [value for value, _ in values] == [task * task for task in range(TASKS)]
         assert {task: values[task] for task in given} == given
         session.cleanup(force=True)
+
+
+def test_a_worker_that_is_cut_off_from_its_store_still_ends_with_the_deadline(moto_server, tmp_path, monkeypatch):
+    with proxy(moto_server) as road:
+        settle(monkeypatch, tmp_path, road.server)
+        store = f"s3://contract/{tmp_path.name}"
+        session = burst.map(slow, range(1000), workers=1, slots=6, store=store, deadline=5)
+        next(session.as_completed())
+        (worker,) = session.status().workers
+        session.detach()
+        road.script = lambda _: Trouble.DROPPED
+        pid = int(worker.wid.split("-")[-2])
+        end = session.manifest.deadline + 3 * INTERVAL + 5.0
+        while process_birth(pid) is not None:
+            assert time.time() < end
+            time.sleep(0.05)
+        assert time.time() >= session.manifest.deadline
 
 
 FULL = """
