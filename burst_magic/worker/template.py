@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import subprocess  # 7 ms, and only macOS needs it
 
 _MIB = 1 << 20
-_HOLD_TRIES, _HOLD_EVERY = 400, 0.0005  # seconds
+_HOLD_TRIES, _HOLD_EVERY = (400, 0.0005) if sys.platform == "linux" else (1, 0.02)  # seconds
+_STOPPED = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT if sys.platform == "linux" else 0
 _NO_FORK = 71 << 8  # wait status of a process that ended with EX_OSERR
 
 
@@ -281,7 +282,7 @@ def _hold(pid: int, shared: Shared, turn: int) -> bool:
     """Stops a slot to see whether that turn lasts; if not, lets it go on as if nothing had been."""
     os.kill(pid, signal.SIGSTOP)  # nobody else reaps it, so the pid is its own
     for _ in range(_HOLD_TRIES):
-        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if sys.platform == "linux" and os.waitid(os.P_PID, pid, _STOPPED) is not None:
             break
         time.sleep(_HOLD_EVERY)  # one that sleeps in the kernel stops when it wakes, before it does anything else
     words, reals = shared.words, shared.reals
