@@ -64,6 +64,7 @@ class Capture:
 
     def check(self) -> None:
         """To be called after descriptors were closed or turned elsewhere: both of ours lead to the file again."""
+        _nothing_to_read()
         try:
             if os.fstat(1).st_ino == self._inode == os.fstat(2).st_ino:
                 return
@@ -89,6 +90,16 @@ class Capture:
             import ctypes
 
             self._flush_c = ctypes.CDLL(None).fflush
+
+
+def _nothing_to_read() -> None:
+    """Descriptor 0 is the null device: a task has no input."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing == 0:  # it was closed, and is the lowest free one
+        return
+    if os.fstat(0).st_rdev != os.fstat(nothing).st_rdev:
+        os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _stream(descriptor: int) -> io.TextIOWrapper:
