@@ -29,7 +29,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="of each of ours (5)")
     parser.add_argument("--peer-runs", type=int, default=3, help="of each of the peers'; 0: none (3)")
-    parser.add_argument("--only", default="", metavar="REGEX", help="work whose name matches, e.g. cold|joblib")
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="REGEX",
+        help="work whose name matches, e.g. cold|joblib; the rest is shown as last measured",
+    )
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     parser.add_argument("--tiny", action="store_true", help="next to nothing to do: tries the plumbing")
     options = parser.parse_args()
@@ -41,6 +46,8 @@ def main() -> int:
         except CaseFailed as error:
             failed.append(f"{name}: {error}")
         loads.append(os.getloadavg()[0])
+    if options.only and not options.tiny and RAW.exists():
+        measured = json.loads(RAW.read_text()) | measured
     text = report(measured, loads)
     print(text)
     if not options.tiny:

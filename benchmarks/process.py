@@ -61,14 +61,25 @@ def serve(cases: Mapping[str, Case]) -> None:
 
 @contextmanager
 def timed(figures: dict[str, Any]) -> Iterator[None]:
-    """Adds the block's wall seconds, and the CPU seconds of this process, its children and their children."""
-    before, mine, began = descendants(), time.process_time(), time.perf_counter()
+    """Adds the block's wall seconds, the CPU seconds of this process, its children and their children, and how many
+    cores the rest of the machine kept busy meanwhile (``others``)."""
+    before, busy, mine, began = descendants(), _busy(), time.process_time(), time.perf_counter()
     yield
     figures["wall"] = time.perf_counter() - began
+    busy_now = _busy()
     figures["client_cpu"] = time.process_time() - mine
     for pid, (depth, cpu) in descendants().items():
         name = "children_cpu" if depth == 1 else "slots_cpu"
         figures[name] = figures.get(name, 0.0) + cpu - before.get(pid, (depth, 0.0))[1]
+    ours = sum(figures.get(name, 0.0) for name in ("client_cpu", "children_cpu", "slots_cpu"))
+    figures["others"] = max(0.0, busy_now - busy - ours) / figures["wall"]
+
+
+def _busy() -> float:
+    """CPU seconds that this machine has worked so far, for anybody; 0 where there is no /proc."""
+    place = Path("/proc/stat")
+    ticks = [int(word) for word in place.read_text().split("\n", 1)[0].split()[1:9]] if place.exists() else []
+    return (sum(ticks) - sum(ticks[3:5])) / _TICKS  # all but idle and waiting for a disk
 
 
 def descendants() -> dict[int, tuple[int, float]]:

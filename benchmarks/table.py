@@ -166,13 +166,24 @@ def shown(value: float, unit: str) -> str:
 
 def targets_table(measured: Measured) -> list[str]:
     """Our own rows as Markdown."""
-    lines = ["| | what | target | median | min – max | CPU s: client + supervisors + slots | |", "|" + "---|" * 7]
+    lines = [
+        "| | what | target | median | min – max | CPU s: client + supervisors + slots | others' cores | |",
+        "|" + "---|" * 8,
+    ]
     for row in ROWS:
         if runs := measured.get(row.work):
             values = sorted(row.value(figures) for figures in runs)
             middle = median(values)
             spread = f"{shown(values[0], row.unit)} – {shown(values[-1], row.unit)}"
-            cells = row.number, row.label, row.target(), f"**{shown(middle, row.unit)}**", spread, _cpu(runs)
+            cells = (
+                row.number,
+                row.label,
+                row.target(),
+                f"**{shown(middle, row.unit)}**",
+                spread,
+                _cpu(runs),
+                _others(runs),
+            )
             lines.append(f"| {' | '.join(cells)} | {row.verdict(middle)} |")
     return lines + _against_dask(measured)
 
@@ -183,7 +194,7 @@ def _against_dask(measured: Measured) -> list[str]:
         return []
     ratio = median(f["wall"] for f in theirs) / median(f["wall"] for f in mine)
     verdict = "met" if ratio >= 20 else "**missed**"
-    return [f"| 4 | 10 000 no-op tasks: our rate ÷ dask's | ≥ 20 × | **{ratio:.0f} ×** | | | {verdict} |"]
+    return [f"| 4 | 10 000 no-op tasks: our rate ÷ dask's | ≥ 20 × | **{ratio:.0f} ×** | | | | {verdict} |"]
 
 
 def _cpu(runs: Sequence[Figures]) -> str:
@@ -191,6 +202,11 @@ def _cpu(runs: Sequence[Figures]) -> str:
     if not all("client_cpu" in figures for figures in runs):
         return ""
     return " + ".join(f"{median(figures.get(name, 0.0) for figures in runs):.2f}" for name in names)
+
+
+def _others(runs: Sequence[Figures]) -> str:
+    """How many cores somebody else had, of those that the figures were measured on."""
+    return f"{median(run['others'] for run in runs):.1f}" if all("others" in run for run in runs) else ""
 
 
 def peers_table(measured: Measured) -> list[str]:

@@ -28,6 +28,7 @@ def load(shell: Any) -> None:
     for spec in VERBS:
         if spec.place == "cell":
             shell.register_magic_function(_unexpanded(_burst_cell), "cell", spec.name)
+            shell.register_magic_function(_unexpanded(_burst_alone), "line", spec.name)
         elif spec.place == "line":
             shell.register_magic_function(_unexpanded(partial(_line, spec.name)), "line", f"burst_{spec.name}")
     later.register(shell)
@@ -38,10 +39,11 @@ def unload(shell: Any) -> None:
     """Takes the magics away; sessions go on."""
     complete.unregister(shell)
     later.unregister(shell)
+    magics = shell.magics_manager.magics
     for spec in VERBS:
-        shell.magics_manager.magics["cell" if spec.place == "cell" else "line"].pop(
-            spec.name if spec.place == "cell" else f"burst_{spec.name}", None
-        )
+        if spec.place == "cell":
+            magics["cell"].pop(spec.name, None)
+        magics["line"].pop(spec.name if spec.place == "cell" else f"burst_{spec.name}", None)
     for session in DESK.open.values():
         session.detach()
 
@@ -75,6 +77,14 @@ def _line(name: str, line: str) -> object:
     if text:
         print(text)
     return None
+
+
+def _burst_alone(line: str) -> None:
+    """``%burst --help``: a cell magic without a body is refused by IPython before it is asked."""
+    call = parse_line("burst", line or "--help")
+    if not isinstance(call, calls.Help):
+        raise OptionError("%burst runs nothing", way_out="write %%burst above the code of a cell")
+    print(call.text)
 
 
 def _burst_cell(line: str, cell: str) -> object:

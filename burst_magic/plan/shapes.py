@@ -63,13 +63,13 @@ def choose(cpu: float | None, memory: int | None, *, slots: int = 1) -> Shape:
 
 
 def nearest(asked: Shape) -> tuple[Shape, Shape]:
-    """The two legal sizes nearest to ``asked``, with different vCPU, nearest first."""
+    """Two legal sizes near to ``asked``, of different vCPU; the one with the vCPU asked for comes first."""
 
     def distance(shape: Shape) -> tuple[float, Shape]:
         return abs(log2(shape.cpu / asked.cpu)) + abs(log2(shape.memory / asked.memory)), shape
 
-    best = (min((Shape(cpu, memory) for memory in sizes), key=distance) for cpu, sizes in LEGAL.items())
-    first, second, *_ = sorted(best, key=distance)
+    best = [min((Shape(cpu, memory) for memory in sizes), key=distance) for cpu, sizes in LEGAL.items()]
+    first, second, *_ = sorted(best, key=lambda shape: (shape.cpu != asked.cpu, distance(shape)))
     return first, second
 
 

@@ -250,7 +250,7 @@ class SessionMachine:
             self._ask(fx.Replace(missing))
             self._list(self._keys.workers_folder)  # nothing is decided before their starts are seen
         else:
-            self.ended = None if running else reason
+            self.ended = None if running else self._last_words() if reason == _NOBODY else reason
 
     def _missing(self, running: int, now: float) -> int:
         """How many lost workers to replace now: never more than were lost, nor for ever.
@@ -287,6 +287,12 @@ class SessionMachine:
             return "closed"
         return _NOBODY
 
+    def _last_words(self) -> str:
+        """Why nobody is left, as far as the last lost worker tells."""
+        lost = [gone for gone in self._gone.values() if gone.detail and gone.cause not in _NOT_LOST]
+        newest = max(lost, key=lambda gone: gone.at, default=None)
+        return f"{_NOBODY}; the last one said: {newest.detail}" if newest else _NOBODY
+
     def _write_final(self, now: float) -> None:
         self._waiting.add(self._job_keys.final)
         final = make_final(self.job.jid, self.cover, now + self._offset)
@@ -310,6 +316,7 @@ class SessionMachine:
         }
         running = {task for task in running if self.cover.find(task) is None} if self.ended is None else set()
         done, total = self.cover.covered, self.job.tasks
+        busy = min(self._busy(workers), total - done) if self.ended is None else 0
         failed = self.cover.failed
         return Snapshot(
             sid=self.manifest.sid,
@@ -317,8 +324,8 @@ class SessionMachine:
             now=wall,
             created=self.job.created,
             total=total,
-            pending=total - done - len(running),
-            running=len(running),
+            pending=total - done - busy,
+            running=busy,
             completed=done - failed,
             failed=failed,
             name=self.manifest.name,
@@ -336,6 +343,11 @@ class SessionMachine:
             waiting=self._why_waiting(now, workers, done),
             tail=tuple((s.printed_by, s.output) for w in workers for s in w.slots if s.printed_by is not None),
         )
+
+    def _busy(self, workers: tuple[WorkerView, ...]) -> int:
+        """Slots that ran something of this job when they were heard of last; by now it may be another task."""
+        slots = (slot for worker in workers if worker.alive for slot in worker.slots)
+        return sum(1 for slot in slots if slot.job == self.job.jid and slot.task is not None)
 
     def _views(self, wall: float) -> list[WorkerView]:
         views = []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def tell(session: Session) -> Iterator[str]:
-    """The log, a line a fact. Nothing is believed that the session's key does not verify."""
+    """The log, a line a fact, read without the key: a look at what lies there, not a proof of who wrote it."""
     manifest, job = session.manifest, session.description
     yield f"session {manifest.sid} {manifest.name}".rstrip()
     yield f"  by {manifest.user} on {manifest.host}, {_clock(manifest.created)}, in {session.store.url}"

@@ -125,7 +125,8 @@ class _Shown:
 def story(outcome: Outcome) -> str:
     """A failed task for people: which item, the remote traceback, what it printed."""
     head = f"task {outcome.task}" + (f" (item {outcome.item})" if outcome.item else "")
-    parts = [outcome.traceback.rstrip() or f"{outcome.error}: {outcome.message}", f"  in {head}"]
+    error = outcome.error if outcome.kind is OutcomeKind.ERROR else _KINDS[outcome.kind].__name__
+    parts = [outcome.traceback.rstrip() or f"{error}: {outcome.message}", f"  in {head}"]
     if outcome.attempts > 1:
         parts.append(f"  after {outcome.attempts} attempts")
     if outcome.output:

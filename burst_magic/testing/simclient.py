@@ -166,10 +166,10 @@ class SimulatedClient:
             self._world.check_verdict(self)
 
     def _act_on_verdict(self) -> Waiting[None]:
-        if not (self.stays and self.signed and self.verdict == "no worker lives"):
+        if not (self.stays and self.signed and (self.verdict or "").startswith("no worker lives")):
             return
         yield self._world.manifest.interval
-        if self.alive and self.machine.ended == "no worker lives":
+        if self.alive and (self.machine.ended or "").startswith("no worker lives"):
             self._start_workers(self.machine.snapshot(self.now).wanted)
             self.machine.look_now(self.now)
 

@@ -96,6 +96,7 @@ def _nothing_to_read() -> None:
     """Descriptor 0 is the null device: a task has no input."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     if nothing == 0:  # it was closed, and is the lowest free one
+        os.set_inheritable(0, True)  # noqa: FBT003 - takes no keywords
         return
     if os.fstat(0).st_rdev != os.fstat(nothing).st_rdev:
         os.dup2(nothing, 0)
