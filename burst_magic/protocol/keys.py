@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from burst_magic.errors import RecordError
 from burst_magic.protocol.model import ClaimKey, ControlKind, SegmentKey
@@ -158,6 +159,7 @@ def segment_name(segment: SegmentKey) -> str:
     )
 
 
+@lru_cache(maxsize=8192)  # readers list the last minute again and again
 def parse_segment(key: str) -> SegmentKey:
     """The inverse of ``segment_name``; takes a whole key too."""
     try:
