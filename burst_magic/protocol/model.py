@@ -285,6 +285,7 @@ class Snapshot:
     title: str = ""
     launcher: str = "local"
     wanted: int = 0
+    starting: int = 0  # asked for, not heard of yet
     started: int = 0
     workers: tuple[WorkerView, ...] = ()
     spans: tuple[Span, ...] = ()

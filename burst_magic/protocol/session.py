@@ -332,6 +332,7 @@ class SessionMachine:
             title=self.job.title,
             launcher=self.manifest.launcher,
             wanted=self._wanted(),
+            starting=self._starting(now),
             started=len(self._fleet.beats),
             workers=workers,
             spans=self._spans(running),

@@ -227,7 +227,8 @@ class Session:
         snapshot = self._driver.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
-        self.fleet.start(max(0, workers - max(snapshot.alive, len(self.fleet.living))))  # some may not have beaten yet
+        there = max(snapshot.alive + snapshot.starting, len(self.fleet.living))
+        self.fleet.start(max(0, workers - there))
 
     def check_open(self) -> Asked:
         """What was asked of the session, all of it; refuses when that was to end.
