@@ -20,6 +20,7 @@ Numbers are zero-padded, so that the order of keys is the order of numbers; ids 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -231,6 +232,27 @@ def parse_worker(key: str) -> WorkerKey:
         return WorkerKey(ident=ident, kind="beat", billed_from_ms=int(billed), rate=int(rate))
     except ValueError:
         raise RecordError("not a worker's key", context=key) from None
+
+
+def is_ours(key: str) -> bool:
+    """Whether a listed object is one of the protocol's; others leave things too (.DS_Store, .nfs…)."""
+    folder, _, name = key.rpartition("/")
+    parse = _PARSERS.get(folder.rpartition("/")[2])
+    if parse is None:
+        return True
+    try:
+        parse(name)
+    except RecordError:
+        return False
+    return True
+
+
+_PARSERS: dict[str, Callable[[str], object]] = {
+    "control": parse_control,
+    "workers": parse_worker,
+    "claims": parse_claim,
+    "results": parse_segment,
+}
 
 
 def _checked(ident: str) -> str:

@@ -113,6 +113,7 @@ class WorkerMachine:
         self._ending_since = now
         self._terminated, self._gone_at = False, now
         self._leaving = ""  # "", "gone", "look", "left"
+        self._stale_look = False
         self._last_ms = 0
         self._out: list[fx.Effect] = []
 
@@ -178,7 +179,9 @@ class WorkerMachine:
             elif name not in self._controls:
                 self._controls[name] = None
                 self._ask(fx.Read(f"{event.folder}/{name}", Control))
-        if self._leaving == "look":
+        if self._leaving == "look" and self._stale_look:
+            self._stale_look = False  # asked for before the end stood: it may not know of work that came since
+        elif self._leaving == "look":
             self._leave_or_rejoin(now)
 
     def _meet(self, jid: str, now: float) -> None:
@@ -332,7 +335,7 @@ class WorkerMachine:
     def _on_progress(self, event: fx.Progress, now: float) -> None:
         hold = self._holds.get((event.job, event.claim))
         if hold is not None:
-            hold.done = max(hold.done, event.upto)
+            hold.done = min(hold.stop, max(hold.done, event.upto))
             hold.failed.extend(event.failed_at)
             hold.held = event.held
             if hold.done >= hold.stop:
@@ -341,8 +344,7 @@ class WorkerMachine:
     def _on_stopped(self, event: fx.Stopped, now: float) -> None:
         hold = self._holds.get((event.job, event.claim))
         if hold is not None:
-            hold.done = max(hold.done, event.upto)
-            hold.stop = min(hold.stop, hold.done)
+            hold.done = hold.stop = min(hold.stop, max(hold.done, event.upto))
             hold.slot = -1
             self._drop_if_published(hold, now)
 
@@ -541,7 +543,7 @@ class WorkerMachine:
         if self._leaving != "gone":
             return
         if self._ending is EndCause.IDLE:
-            self._leaving = "look"
+            self._leaving, self._stale_look = "look", self._listing_control
             self._ask(fx.List(self._keys.control_folder))
         else:
             self._leave(self._ending or EndCause.IDLE)

@@ -16,7 +16,7 @@ from burst_magic.session import keyring, roster
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
 from burst_magic.session.submit import open_own_store
-from burst_magic.stores.carry import believed
+from burst_magic.stores.carry import believed, ours
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -45,7 +45,9 @@ class SessionRow:
     problem: str = ""
 
 
-def attach(ident: str, *, settings: Settings, home: dict[str, object], key: str | None = None) -> Session:
+def attach(
+    ident: str, *, settings: Settings, home: dict[str, object], key: str | None = None, tends: bool = True
+) -> Session:
     """Takes hold of a session again.
 
     Args:
@@ -53,6 +55,7 @@ def attach(ident: str, *, settings: Settings, home: dict[str, object], key: str 
         settings: the user's directories and default store.
         home: the notebook's namespace.
         key: the session's key, from ``burst key show``; kept for later.
+        tends: replace lost workers; a list of sessions only looks.
 
     Raises:
         AttachError: no such session, it has expired, or the key is wrong.
@@ -70,6 +73,7 @@ def attach(ident: str, *, settings: Settings, home: dict[str, object], key: str 
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
     fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
+    fleet.tends = tends
     session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
     session.follow()
     return session
@@ -119,7 +123,7 @@ def session_ids(store: Store) -> Iterator[str]:
 
 def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
     try:
-        session = attach(sid, settings=_at(settings, url), home=home)
+        session = attach(sid, settings=_at(settings, url), home=home, tends=False)
         try:
             seen = session.status()
         finally:
@@ -170,7 +174,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
         named = [line for line in lines if line.name == ident]
         if not named:
             raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
-        return named[-1].id, "", named[-1].store
+        return named[-1].id, named[-1].job, named[-1].store
     urls = [line.store for line in lines if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
 
@@ -187,7 +191,7 @@ def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifes
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; without an id the latest that was committed."""
     session_keys = keys.SessionKeys(sid)
-    controls = [keys.parse_control(entry.key) for entry in store.list(session_keys.control_folder)]
+    controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
     jids = [jid] if jid else [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
     jobs = []
     for each in jids:

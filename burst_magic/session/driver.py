@@ -113,7 +113,8 @@ class Driver:
 
     def find(self, task: int) -> SegmentKey | None:
         """The segment that counts for a task, as far as it is known."""
-        return self._machine.cover.find(task)
+        with self._news:
+            return self._machine.cover.find(task)
 
     @property
     def segments(self) -> tuple[tuple[int, int, SegmentKey], ...]:
@@ -209,7 +210,8 @@ class Driver:
             except StoreError as fault:
                 self._carrier.tell(fault)
         elif isinstance(effect, fx.Replace):
-            self._replace(effect.workers)
+            if self._fleet.tends:
+                self._replace(effect.workers)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             event = self._carrier.carry(effect)
             if self._signed and isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):

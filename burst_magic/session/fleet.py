@@ -25,10 +25,14 @@ class Fleet:
         secret: its key; None for somebody who may only look.
         store: where it lies.
         launcher: what starts workers.
+
+    Attributes:
+        tends: lost workers are replaced; who makes a list of sessions only looks.
     """
 
     def __init__(self, manifest: Manifest, secret: bytes | None, store: Store, launcher: Launcher) -> None:
         self._manifest, self._secret, self._store, self._launcher = manifest, secret, store, launcher
+        self.tends = True
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, _sleep)
         self._handles: dict[str, Handle] = {}

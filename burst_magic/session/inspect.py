@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import ClaimBody, ClaimKey, Final, Gone
 from burst_magic.protocol.ranges import Cover, partition
+from burst_magic.stores.carry import ours
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
@@ -30,14 +31,14 @@ def tell(session: Session) -> Iterator[str]:
 
 def _controls(session: Session) -> Iterator[str]:
     folder = keys.SessionKeys(session.id).control_folder
-    for entry in session.store.list(folder):
+    for entry in ours(session.store, folder):
         control = keys.parse_control(entry.key)
         yield f"  {_clock(entry.modified)} asked: {control.kind.value} ({control.ident})"
 
 
 def _workers(session: Session) -> Iterator[str]:
     folder = keys.SessionKeys(session.id).workers_folder
-    for entry in session.store.list(folder):
+    for entry in ours(session.store, folder):
         key = keys.parse_worker(entry.key)
         if key.kind == "beat":
             yield f"  {_clock(entry.modified)} worker {key.ident}: last heartbeat"
@@ -49,7 +50,7 @@ def _workers(session: Session) -> Iterator[str]:
 def _claims(session: Session) -> Iterator[str]:
     job = session.description
     folder = keys.SessionKeys(session.id).job(job.jid).claims_folder
-    entries = {keys.parse_claim(entry.key): entry for entry in session.store.list(folder)}
+    entries = {keys.parse_claim(entry.key): entry for entry in ours(session.store, folder)}
     ranges = {piece.claim: piece.range for piece in partition(job.tasks, job.lanes, entries)}
     for claim, entry in entries.items():
         body = records.decode(ClaimBody, session.store.get(entry.key), secret=None, key=entry.key)
@@ -62,7 +63,7 @@ def _claims(session: Session) -> Iterator[str]:
 def _segments(session: Session) -> Iterator[str]:
     job_keys = keys.SessionKeys(session.id).job(session.job)
     cover = Cover(session.description.tasks)
-    for entry in session.store.list(job_keys.results_folder):
+    for entry in ours(session.store, job_keys.results_folder):
         segment = keys.parse_segment(entry.key)
         counts = sum(len(gap) for gap in cover.add(segment))
         repeated = "" if counts == segment.stop - segment.start else f", {counts} of them new"

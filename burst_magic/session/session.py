@@ -22,7 +22,7 @@ from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
 from burst_magic.session.outcomes import SegmentReader, distinct
 from burst_magic.session.results import Results
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.carry import Carrier, ours
 from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ class Session:
             budget: micro-dollars that the session may cost in all.
         """
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
+        self.check_open()
         deadline = max(time.time(), self._driver.refresh().deadline) + seconds
         if deadline > self.manifest.created + DEADLINE_MAX:
             raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
@@ -294,7 +295,7 @@ class Session:
     def _may_write(self, log: Log) -> bool:
         self.fleet.look()
         now, patience = time.monotonic(), DEAD_AFTER * self.manifest.interval
-        entries = self.store.list(self._keys.workers_folder)
+        entries = ours(self.store, self._keys.workers_folder)
         log.listed([(entry.key.rpartition("/")[2], entry.modified) for entry in entries], now)
         if any(not log.dead(wid, patience) for wid in log.living()):
             return True
@@ -308,7 +309,7 @@ class Session:
         return len(found)
 
     def _controls(self) -> list[Control]:
-        found = [entry.key for entry in self.store.list(self._keys.control_folder)]
+        found = [entry.key for entry in ours(self.store, self._keys.control_folder)]
         return [self._control(key) for key in found if keys.parse_control(key).kind is not ControlKind.ADD_JOB]
 
     def _control(self, key: str) -> Control:

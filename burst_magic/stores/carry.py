@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from burst_magic.errors import Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import records
+from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import ClaimBody
-from burst_magic.stores.base import Store
+from burst_magic.stores.base import Entry, Store
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds
@@ -102,14 +102,8 @@ class Carrier:
         return self.patiently(lambda: self.store.get(key, start=start, end=end), StoreError)
 
     def _list(self, effect: fx.List) -> fx.Listed:
-        entries = self.patiently(
-            lambda: self.store.list(
-                effect.folder,
-                after=f"{effect.folder}/{effect.after}" if effect.after else "",
-                limit=effect.limit,
-            ),
-            StoreError,
-        )
+        after = f"{effect.folder}/{effect.after}" if effect.after else ""
+        entries = self.patiently(lambda: ours(self.store, effect.folder, after=after, limit=effect.limit), StoreError)
         cut = len(effect.folder) + 1
         names = tuple((entry.key[cut:], entry.modified) for entry in entries)
         return fx.Listed(effect.folder, effect.after, names, effect.limit)
@@ -160,3 +154,13 @@ def believed(read: Callable[[], T], pause: Callable[[float], bool]) -> T:
             if not pause(wait):
                 raise
     return read()
+
+
+def ours(store: Store, folder: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
+    """What the protocol put into a folder; what others left there is passed over and ends nothing."""
+    while True:
+        listed = store.list(folder, after=after, limit=limit)
+        found = [entry for entry in listed if keys.is_ours(entry.key)]
+        if found or limit is None or len(listed) < limit:
+            return found
+        after = listed[-1].key

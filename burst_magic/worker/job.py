@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 import shutil
 import tempfile
@@ -80,9 +81,19 @@ class JobFiles:
 
         folder = self._scratch.place(f"{sha256}.sources")
         if not folder.exists():
-            with zipfile.ZipFile(self._blob(sha256)) as bundle:
+            with zipfile.ZipFile(io.BytesIO(self._verified(sha256))) as bundle:
                 bundle.extractall(folder)
         return folder
+
+    def _verified(self, sha256: str) -> bytes:
+        """A blob that is to be executed: the very bytes that were checked."""
+
+        def read() -> bytes:
+            data = self._carrier.fetch(keys.blob(sha256))
+            _match(hashlib.sha256(data).hexdigest(), sha256, keys.blob(sha256))
+            return data
+
+        return self._carrier.believed(read)
 
     def _blob(self, sha256: str, size: int | None = None) -> Path:
         """A blob as a file: the store's own where it is a folder here, else fetched once."""
@@ -112,5 +123,9 @@ def _verify(path: Path, sha256: str, key: str) -> None:
     if path.stat().st_size:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             digest.update(view)
-    if digest.hexdigest() != sha256:
+    _match(digest.hexdigest(), sha256, key)
+
+
+def _match(found: str, sha256: str, key: str) -> None:
+    if found != sha256:
         raise SignatureError("a blob in the store is not what its name says; it was not read", context=key)

@@ -41,6 +41,7 @@ class Mask:
         )
         if masked == outcome:
             return record
-        if outcome.failed and masked.message != outcome.message:  # then the pickled exception holds it too
+        told = (masked.message, masked.traceback) != (outcome.message, outcome.traceback)
+        if outcome.failed and told:  # then the pickled exception holds it too
             masked = replace(masked, value=b"")
         return pack_outcome(masked)

@@ -324,10 +324,10 @@ class Supervisor:
     def _fetch_more(self, number: int, work: _Work) -> None:
         if work.fetching or work.fed >= work.stop:
             return
-        work.fetching = True
-        self._courier.call(lambda: self._fetch(number, work))
+        work.fetching, task = True, work.fed
+        self._courier.call(lambda: self._fetch(number, work, task))
 
-    def _fetch(self, number: int, work: _Work) -> _Fetched:
+    def _fetch(self, number: int, work: _Work, task: int) -> _Fetched:
         """The payload when the job is new here, and the next items."""
         job = self._jobs[work.job]
         try:
@@ -335,16 +335,20 @@ class Supervisor:
                 if job.jid not in self._files:
                     self._files[job.jid] = JobFiles(self._carrier, self._manifest.sid, job, self._scratch)
             if job.items is None:
-                return _Fetched(number, work, 0, None)
-            first, entries = self._files[job.jid].entries(work.fed)
+                return _Fetched(number, work, task, None)
+            first, entries = self._files[job.jid].entries(task)
         except BurstError as problem:
-            return _Fetched(number, work, work.fed, None, problem)
+            return _Fetched(number, work, task, None, problem)
         return _Fetched(number, work, first, entries)
 
     def _feed(self, fetched: _Fetched) -> None:
         work, state = fetched.work, self._slots[fetched.slot]
         work.fetching = False
-        if state.work is not work or state.ending:
+        if state.work is not work or state.ending or work.fed >= work.stop:
+            return
+        here = 1 if fetched.entries is None else len(fetched.entries)
+        if not fetched.first <= work.fed < fetched.first + here:  # the slot died meanwhile (law 2)
+            self._fetch_more(fetched.slot, work)
             return
         if fetched.problem is not None:
             self._refuse(fetched)
@@ -401,10 +405,14 @@ class Supervisor:
         for message in state.slot.read():
             if isinstance(message, Packed):
                 if state.work is not None and message.jid == state.work.job:
-                    took = self._take(number, message.task, message.record) or took
-                    if message.failed:
+                    taken = self._take(number, message.task, message.record)
+                    took = took or taken
+                    if taken and message.failed:
                         failed.append(message.task)
             elif isinstance(message, Ready):
+                if took:  # a drained slot forgets its range when it is ready: its failures are told first
+                    self._tell_progress(number, tuple(failed))
+                    took, failed = False, []
                 self._slot_ready(number)
             else:
                 if took:

@@ -230,6 +230,8 @@ def test_a_worker_without_work_ends_idle_and_looks_once_more(worker):
     assert [each.record.cause for each in asked if isinstance(each, fx.Create)] == [EndCause.IDLE]
     talk.created(SESSION.gone("me"), fx.Wrote.DONE)
     assert talk.lists() == [SESSION.control_folder]
+    talk.listed(SESSION.control_folder)  # the answer to a question from before its end stood
+    assert talk.of(fx.Exit) == []
     talk.listed(SESSION.control_folder)
     assert talk.of(fx.Exit) == [fx.Exit(EndCause.IDLE)]
 
