@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,9 @@ def commands(home: Path) -> list[list[str]]:
     """What runs there."""
     python = str(home / "bin" / "python")
     demo = [python, "notebooks/demo.py", "--home", str(home / "demo"), "--out", str(home / "quickstart.ipynb")]
-    return [[python, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "tests/unit"], demo]
+    unit = [python, "-m", "pytest", "-q", "-n", "2", "-o", f"cache_dir={home / 'cache'}", "tests/unit"]
+    again = [*unit, "--last-failed", "--last-failed-no-failures", "none"]
+    return [["sh", "-c", f"{shlex.join(unit)} || {shlex.join(again)}"], demo]
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         DESK.home,
         map_expr=call.map,
         transform=shell.transform_cell,
-        filename=f"<cell {shell.execution_count}>",
+        filename=f"<cell {len(shell.user_ns.get('In', [''])) - 1}>",
         include=call.include,
     )
     tasks = 1 if capture.items is None else count(capture.items)

@@ -92,7 +92,7 @@ class Desk:
 
     def _alive(self, known: list[Known], settings: config.Settings) -> dict[str, Session]:
         """Sessions that go on, in this hand or only written down, by id."""
-        alive = {sid: each for (sid, _), each in self.open.items() if each.status().ended is None}
+        alive = {sid: each for (sid, _), each in self.open.items() if _goes_on(each)}
         held = {sid for sid, _ in self.open}
         for each in known:
             if each.session in held:
@@ -101,7 +101,7 @@ class Desk:
                 session = self.attach(each, settings)
             except AttachError:  # deleted meanwhile
                 continue
-            if session.status().ended is None:
+            if _goes_on(session):
                 alive[session.id] = session
             session.detach()
         return alive
@@ -128,6 +128,17 @@ class Desk:
                     found[sid, ""] = Known(session=sid, job="", out="")
         # By the second in their ids; within one they were written down in order, and ids end in chance.
         return sorted(found.values(), key=lambda known: known.session[:_SECOND])
+
+
+def _goes_on(session: Session) -> bool:
+    """Neither over nor told to end."""
+    if session.status().ended is not None:
+        return False
+    try:
+        session.check_open()
+    except OptionError:
+        return False
+    return True
 
 
 def _attaching() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
@@ -75,12 +76,25 @@ def attach(call: calls.AttachCall, settings: Settings) -> str:
     return text.status_text(_attached(call, settings)[-1].status())
 
 
+def _with_siblings(session: Session, call: calls.AttachCall, settings: Settings) -> list[Session]:
+    """A session's id or name means all its jobs, each with the name its results had; the asked-for one comes last."""
+    from burst_magic.session import attach as attaching
+
+    found = []
+    if "/" not in call.id:
+        for job in attaching.jobs_of(session):
+            if job != session.job:
+                with contextlib.suppress(AttachError):  # announced, and never committed
+                    found.append(attaching.attach(f"{session.id}/{job}", settings=settings, home=DESK.home))
+    return [DESK.keep(each) for each in [*found, session]]
+
+
 def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
     from burst_magic.session import attach as attaching
 
     if call.id:
         session = attaching.attach(call.id, settings=settings, home=DESK.home, key=call.key or None)
-        return [DESK.keep(session)]
+        return _with_siblings(session, call, settings)
     known = DESK.known(settings)
     found, problem = [], None
     for each in known:

@@ -342,7 +342,12 @@ class SessionMachine:
             eta=self._eta(done, total, wall),
             spend=int(spend(workers, wall)),
             waiting=self._why_waiting(now, workers, done),
-            tail=tuple((s.printed_by, s.output) for w in workers for s in w.slots if s.printed_by is not None),
+            tail=tuple(
+                (slot.printed_by, slot.output)
+                for worker in workers
+                for slot in worker.slots
+                if slot.printed_by is not None and slot.job == self.job.jid
+            ),
         )
 
     def _busy(self, workers: tuple[WorkerView, ...]) -> int:

@@ -15,7 +15,7 @@ from burst_magic.protocol.model import ControlKind, Job, Manifest, Snapshot
 from burst_magic.session import keyring, roster
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
-from burst_magic.session.submit import open_own_store
+from burst_magic.session.submit import FIRST_JOB, open_own_store
 from burst_magic.stores.carry import believed, ours
 
 if TYPE_CHECKING:
@@ -77,6 +77,14 @@ def attach(
     session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
     session.follow()
     return session
+
+
+def jobs_of(session: Session) -> list[str]:
+    """Ids of all jobs that were announced in a session, oldest first."""
+    folder = keys.SessionKeys(session.id).control_folder
+    announced = [(entry.modified, keys.parse_control(entry.key)) for entry in ours(session.store, folder)]
+    jobs = [(at, control.ident) for at, control in announced if control.kind is ControlKind.ADD_JOB]
+    return [ident for _, ident in sorted(jobs)]
 
 
 def known(settings: Settings, *, notebook: str = "") -> list[roster.RosterLine]:
@@ -174,7 +182,8 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
         named = [line for line in lines if line.name == ident]
         if not named:
             raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
-        return named[-1].id, named[-1].job, named[-1].store
+        newest = named[-1]  # a session's name means its latest job, a later job's own name means that job
+        return newest.id, "" if newest.job == FIRST_JOB else newest.job, newest.store
     urls = [line.store for line in lines if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
 

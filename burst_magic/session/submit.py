@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from burst_magic.stores import Store
 
 _PATIENCE = 20.0  # seconds that a user waits out a store that does not answer
+FIRST_JOB = "0"  # of a session; later ones are called by the time they came
 _FRESH = 0.001  # seconds: a stream that loads within this is loaded anew for each task
 _INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
 _FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # seconds between flushes, at least
@@ -92,7 +93,7 @@ def submit(
     store = open_own_store(settings.store, settings)
     sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
     manifest = _manifest(sid, plan, settings, labels)
-    writer = _Writer(store, secret, sid, "0")
+    writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet: Fleet | None = None
     try:
         job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
@@ -351,6 +352,15 @@ class _Upload:
         yield self._writer.finish()
         self.index = self._writer.index
 
+    def _packed(self, item: object, number: int) -> bytes:
+        try:
+            return pack_value(item, home=self._home, seen=self.seen)
+        except BurstError:
+            raise
+        except Exception as error:
+            problem = f"item {number} of --map cannot travel: {error}"
+            raise CaptureError(problem, context=type(item).__name__, way_out="nothing was started") from error
+
     def _entries(self) -> Iterator[bytes]:
         iterator = iter(self._items)
         number = 0
@@ -362,5 +372,5 @@ class _Upload:
             except Exception as error:
                 problem = f"the items of --map raised {type(error).__name__}: {error}"
                 raise CaptureError(problem, context=f"item {number}", way_out="nothing was started") from error
-            yield pack_value(item, home=self._home, seen=self.seen)
+            yield self._packed(item, number)
             number += 1

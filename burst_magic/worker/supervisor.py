@@ -88,7 +88,7 @@ class _SlotState:
     work: _Work | None = None
     loaded: set[str] = field(default_factory=set)
     ending: str = ""  # "", "drain", "kill"
-    heard: bytes = b""  # the last outcome that came with output
+    heard: tuple[str, bytes] = ("", b"")  # job and last outcome that came with output
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,12 +278,12 @@ class Supervisor:
         for state in self._slots.values():
             running = state.slot.now_running()
             if running is None:
-                views.append(SlotView(**self._said(state, None)))
+                views.append(SlotView(**self._said(state, "", None)))
                 continue
             job, task, since = running
             since_wall = time.time() - (time.monotonic() - since)
             memory = state.slot.memory_mb()
-            views.append(SlotView(job=job, task=task, since=since_wall, memory_mb=memory, **self._said(state, task)))
+            views.append(SlotView(task=task, since=since_wall, memory_mb=memory, **self._said(state, job, task)))
         return Heartbeat(
             worker=effect.worker,
             number=effect.number,
@@ -293,13 +293,14 @@ class Supervisor:
             slots=tuple(views),
         )
 
-    def _said(self, state: _SlotState, task: int | None) -> dict[str, Any]:
-        """The live output of a slot: the running task's, or while it is silent the last that was heard."""
+    def _said(self, state: _SlotState, job: str, task: int | None) -> dict[str, Any]:
+        """The live output of a slot: the running task's, or while it is silent the last that was heard of its job."""
         output = self._mask.text(state.slot.tail()) if task is not None else ""
-        if not output and state.heard:
-            last = unpack_outcome(state.heard)
-            task, output = last.task, last.output[-_LIVE:]
-        return {"output": output, "printed_by": task} if output else {}
+        heard_of, record = state.heard
+        if not output and record and job in {"", heard_of}:
+            last = unpack_outcome(record)
+            job, task, output = heard_of, last.task, last.output[-_LIVE:]
+        return {"job": job, "output": output, "printed_by": task} if output else {"job": job}
 
     # --- running -----------------------------------------------------------------------------------------
 
@@ -429,7 +430,7 @@ class Supervisor:
             return False
         record = self._mask.record(record)
         if says_something(record):
-            self._slots[number].heard = record
+            self._slots[number].heard = (work.job, record)
         work.records.append(record)
         work.held += len(record)
         work.done += 1
