@@ -19,7 +19,7 @@ from burst_magic.testing.simulator import play
 
 HERE = Path(__file__).parent
 REGRESSIONS = {int(seed): what for seed, what in json.loads((HERE / "regressions.json").read_text()).items()}
-QUICK = 240  # worlds, in eight tests so that they can run side by side
+QUICK = 160  # worlds, in eight tests so that they can run side by side
 
 
 def assert_laws_hold(seeds) -> None:
