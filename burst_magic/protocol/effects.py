@@ -77,13 +77,36 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Let a slot run the tasks ``start`` … ``stop`` − 1 of a claim; answered by ``Progress`` as they finish."""
+    """Let a slot run the tasks ``start`` … ``stop`` − 1 of a claim; answered by ``Progress`` as they finish.
+
+    A claim may be run in pieces: the next is asked for when all outcomes of the one before are forgotten.
+    """
 
     slot: int
     job: str
     claim: ClaimKey
     start: int
     stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lose:
+    """Give a task of a claim the outcome LOST without running it: it ended its workers. Answered by ``Progress``."""
+
+    slot: int
+    job: str
+    claim: ClaimKey
+    task: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """A claim goes on as ``heir``: its outcomes, and what its slot runs, are told under that from now on."""
+
+    job: str
+    claim: ClaimKey
+    heir: ClaimKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +172,9 @@ class Replace:
     workers: int
 
 
-Effect = List | Read | Create | Beat | Run | Truncate | Drain | Kill | Publish | Forget | Exit | Watch | Replace
+Effect = (
+    List | Read | Create | Beat | Run | Lose | Adopt | Truncate | Drain | Kill | Publish | Forget | Exit | Watch | Replace
+)
 
 
 # --- events -------------------------------------------------------------------------------------------------

@@ -317,5 +317,10 @@ class Slot:
             overdue=excess.seconds,
             over_mb=excess.limit_mb,
             system=system == 2 if system else None,
-            item="" if jid is None or task is None else next((one.text(jid, task) for one in self._asked), ""),
+            item=self._item(jid, task),
         )
+
+    def _item(self, jid: str | None, task: int | None) -> str:
+        if jid is None or task is None:
+            return ""
+        return next((asked.text(jid, task) for asked in self._asked if asked.holds(jid, task)), "")

@@ -152,13 +152,13 @@ def test_a_dry_run_tells_what_would_travel_and_starts_nothing(kernel):
 
 
 def test_a_warm_session_gives_its_workers_to_the_next_cell(kernel):
-    kernel.run('%%burst --workers 2 --map "range(4)" --out first --name warm\nimport os\nos.getppid()')
-    kernel.run("list(first)")
-    before = set(kernel.home.workers())
-    kernel.run('%%burst --map "range(4)" --out second --session warm\nimport os\nos.getppid()')
-    kernel.run("list(second)")
-    assert set(kernel.home.workers()) == before
-    assert kernel.value("set(second) <= set(first) and len(first) == len(second) == 4") is True
+    session = kernel.run('%%burst --workers 2 --map "range(4)" --out first --name warm\nitem').session
+    assert kernel.value("list(first)") == [0, 1, 2, 3]
+    started = [key for key in kernel.home.objects(session) if key.endswith(".next")]
+    kernel.run('%%burst --map "range(4)" --out second --session warm\nitem + 1')
+    assert kernel.value("list(second)") == [1, 2, 3, 4]
+    assert [key for key in kernel.home.objects(session) if key.endswith(".next")] == started
+    assert len(started) == 2
 
 
 def test_idle_workers_end_by_themselves_and_say_so(kernel, until):

@@ -27,6 +27,11 @@ def running(session, count):
     return lambda: len(session.store.list(f"sessions/{session.id}/jobs/{session.job}/claims")) >= count
 
 
+def heartbeat_after(session, moment):
+    """A worker has beaten since, so it has done all that it was asked well before."""
+    return lambda: any(entry.modified > moment for entry in session.store.list(f"sessions/{session.id}/workers"))
+
+
 # --- clean-up ------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +135,7 @@ def test_clean_up_lets_a_running_task_finish(world, gate, until):
     session = world.burst(f"open({str(here)!r}, 'w').close()\n" + behind(gate), range(4))
     until(here.exists, "a task to run")
     session.cleanup()
+    until(heartbeat_after(session, time.time() + 2 * session.manifest.interval), "the worker to have heard of it")
     gate.touch()
     until(lambda: session.status().ended == "closed", "its end")
     done = session.results().collect(errors="skip")

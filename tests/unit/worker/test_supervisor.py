@@ -201,7 +201,7 @@ def test_a_task_above_the_sessions_memory_limit_is_out_of_memory_and_the_others_
     session.work()
     outcomes = session.outcomes()
     assert [each.task for each in outcomes if each.kind is not OutcomeKind.VALUE] == [3]
-    assert outcomes[3].error == "OutOfMemory"
+    assert (outcomes[3].error, outcomes[3].item) == ("OutOfMemory", "3")
     assert outcomes[3].peak_mb > 200
     assert session.values() == [0, 1, 2, 4, 5, 6, 7]
 
