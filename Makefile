@@ -61,7 +61,7 @@ demo: $(STAMPS)/demo
 
 test: $(STAMPS)/dev
 	@$(BIN)/python tests/versions.py
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests || { echo "make test: those that failed once more, alone"; $(BIN)/python -m pytest $(PYTEST_FLAGS) --last-failed --last-failed-no-failures none tests; }
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests
 
 # ---- all day ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -83,8 +82,7 @@ def commands(home: Path) -> list[list[str]]:
     python = str(home / "bin" / "python")
     demo = [python, "notebooks/demo.py", "--home", str(home / "demo"), "--out", str(home / "quickstart.ipynb")]
     unit = [python, "-m", "pytest", "-q", "-n", "2", "-o", f"cache_dir={home / 'cache'}", "tests/unit"]
-    again = [*unit, "--last-failed", "--last-failed-no-failures", "none"]
-    return [["sh", "-c", f"{shlex.join(unit)} || {shlex.join(again)}"], demo]
+    return [unit, demo]
 
 
 if __name__ == "__main__":
