@@ -219,6 +219,11 @@ class WorkerKey:
     rate: int = 0
 
 
+def base_of(wid: str) -> str:
+    """What its launcher calls a worker, whatever name it goes by after a rejoin."""
+    return wid.partition("~")[0]
+
+
 def parse_worker(key: str) -> WorkerKey:
     """Tells heartbeats, ends and starts apart."""
     name = key.rpartition("/")[2]

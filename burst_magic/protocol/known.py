@@ -86,6 +86,11 @@ class KnownJob:
             pace.published += segment.stop - segment.start
             pace.last = max(pace.last, segment.at_ms / 1000)
 
+    def published(self, claim: ClaimKey) -> int:
+        """How many tasks were published under a claim."""
+        pace = self.paces.get(claim)
+        return pace.published if pace else 0
+
     def free(self) -> list[int]:
         """Lanes that nobody has claimed, as far as is known."""
         return free_lanes(self.record.lanes, self.claims) if self.record else []
@@ -118,7 +123,7 @@ class KnownJob:
                     rest=Range(gap.start, piece.range.stop),
                     since=self.claims[claim],
                     last=pace.last if pace else None,
-                    published=pace.published if pace else 0,
+                    published=self.published(claim),
                 )
             )
         return found

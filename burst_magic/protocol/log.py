@@ -6,8 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from burst_magic.protocol import keys
-from burst_magic.protocol.model import Control, ControlKind, Final, WorkerView
+from burst_magic.protocol.model import Control, ControlKind, Final
 from burst_magic.protocol.ranges import Cover
+
+
+DEAD_AFTER = 3  # intervals without a new heartbeat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +43,10 @@ def fold_control(controls: Iterable[Control]) -> Asked:
     )
 
 
-def make_final(jid: str, cover: Cover, at: float) -> Final:
-    """What ``final`` says of a job that is wholly covered."""
+def make_final(jid: str, cover: Cover, at: float, *, by: str) -> Final:
+    """What ``final`` says of a job that is wholly covered; ``by`` is the worker's id, or "client"."""
     parts = tuple((start, stop, keys.segment_name(segment)) for start, stop, segment in cover.parts)
-    return Final(job=jid, at=at, parts=parts)
+    return Final(job=jid, at=at, by=by, parts=parts)
 
 
 @dataclass(slots=True)
@@ -58,7 +61,7 @@ class Fleet:
     most: float
     watched: float = 0.0  # seconds
     listed_at: float | None = None
-    gone: set[str] = field(default_factory=set)
+    gone: dict[str, float] = field(default_factory=dict)  # id -> when its end was written
     beats: dict[str, tuple[float, float]] = field(
         default_factory=dict
     )  # id -> last-modified, ``watched`` when first seen so
@@ -74,7 +77,7 @@ class Fleet:
         for name, modified in names:
             key = keys.parse_worker(name)
             if key.kind == "gone":
-                self.gone.add(key.ident)
+                self.gone[key.ident] = modified
             elif key.kind == "next":
                 self.starting.setdefault(key.ident, now)
             elif key.kind == "beat":
@@ -106,7 +109,23 @@ class Fleet:
         living = [other for other in self.living() if not self.dead(other, patience)]
         return living.index(wid) if wid in living else -1
 
+    def spend(self, wall: float, *, ahead: float = 0.0) -> float:
+        """Micro-dollars: for each process its rate times (billed from … its end).
 
-def spend(workers: Iterable[WorkerView], now: float) -> float:
-    """Micro-dollars: per worker its rate times (billed-from … its end, or now)."""
-    return sum(worker.rate * max(0.0, min(worker.seen, now) - worker.started) / 3600 for worker in workers)
+        Args:
+            wall: now, by the store's clock.
+            ahead: those that live are counted for so many seconds more.
+        """
+        spans: dict[str, tuple[float, float, int]] = {}  # by process: a worker that joined again was paid in between
+        for wid, (billed_ms, rate) in self.born.items():
+            since, until = billed_ms / 1000, self._until(wid, wall, ahead)
+            known = spans.setdefault(keys.base_of(wid), (since, until, rate))
+            spans[keys.base_of(wid)] = (min(known[0], since), max(known[1], until), rate)
+        return sum(rate * max(0.0, until - since) / 3600 for since, until, rate in spans.values())
+
+    def _until(self, wid: str, wall: float, ahead: float) -> float:
+        if wid in self.gone:
+            return self.gone[wid]
+        if self.dead(wid, DEAD_AFTER * self.most):
+            return min(wall, self.beats[wid][0] + DEAD_AFTER * self.most)
+        return wall + ahead

@@ -41,7 +41,6 @@ class EndCause(str, Enum):
     CANCEL = "cancel"
     CLOSE = "close"
     SCALE = "scale"
-    REJOIN = "rejoin"
     TERM = "term"  # SIGTERM: Spot, stop, host
     CRASH = "crash"  # the supervisor itself ended
     EXPIRED = "expired"  # its manifest is gone
@@ -222,10 +221,14 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Final:
-    """Which segment counts for which tasks: (first task, one past the last, segment's name), a partition."""
+    """Which segment counts for which tasks: (first task, one past the last, segment's name), a partition.
+
+    ``by`` is the worker that wrote it, or "client".
+    """
 
     job: str
     at: float
+    by: str
     parts: tuple[tuple[int, int, str], ...]
 
 

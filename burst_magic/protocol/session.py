@@ -11,7 +11,7 @@ from dataclasses import replace
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.known import WINDOW
-from burst_magic.protocol.log import Asked, Fleet, fold_control, make_final, spend
+from burst_magic.protocol.log import DEAD_AFTER, Asked, Fleet, fold_control, make_final
 from burst_magic.protocol.model import (
     Control,
     ControlKind,
@@ -27,7 +27,6 @@ from burst_magic.protocol.model import (
     WorkerView,
 )
 from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.worker import DEAD_AFTER
 
 STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
@@ -41,7 +40,6 @@ _NOT_LOST = {
     EndCause.CLOSE,
     EndCause.DEADLINE,
     EndCause.BUDGET,
-    EndCause.REJOIN,
 }
 
 
@@ -295,7 +293,7 @@ class SessionMachine:
 
     def _write_final(self, now: float) -> None:
         self._waiting.add(self._job_keys.final)
-        final = make_final(self.job.jid, self.cover, now + self._offset)
+        final = make_final(self.job.jid, self.cover, now + self._offset, by="client")
         self._ask(fx.Create(self._job_keys.final, final))
 
     def _ask(self, effect: fx.Effect) -> None:
@@ -340,7 +338,7 @@ class SessionMachine:
             finished_at=self._finished_at,
             deadline=max(self.manifest.deadline, self._asked.deadline),
             eta=self._eta(done, total, wall),
-            spend=int(spend(workers, wall)),
+            spend=int(self._fleet.spend(wall)),
             waiting=self._why_waiting(now, workers, done),
             tail=tuple(
                 (slot.printed_by, slot.output)

@@ -14,7 +14,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
 from burst_magic.protocol.session import SessionMachine
-from burst_magic.protocol.worker import DEAD_AFTER
+from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.session.fleet import Fleet
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier

@@ -15,7 +15,7 @@ from burst_magic.protocol import keys, records
 from burst_magic.protocol.log import Asked, fold_control
 from burst_magic.protocol.log import Fleet as Log
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
-from burst_magic.protocol.worker import DEAD_AFTER
+from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.session import keyring, roster
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet

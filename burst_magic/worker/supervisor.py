@@ -33,8 +33,9 @@ from burst_magic.protocol.model import (
     OutcomeKind,
     SlotView,
 )
+from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
-from burst_magic.protocol.worker import DEAD_AFTER, WorkerMachine
+from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.courier import Broken, Courier

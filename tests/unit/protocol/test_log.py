@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burst_magic.protocol import keys
-from burst_magic.protocol.log import Fleet, fold_control, make_final, spend
-from burst_magic.protocol.model import ClaimKey, Control, ControlKind, SegmentKey, WorkerView
+from burst_magic.protocol.log import Fleet, fold_control, make_final
+from burst_magic.protocol.model import ClaimKey, Control, ControlKind, SegmentKey
 from burst_magic.protocol.ranges import Cover
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
@@ -116,7 +116,7 @@ def test_final_names_each_segment_for_what_counts_of_it():
     cover = Cover(6)
     cover.add(first)
     cover.add(second)
-    final = make_final("0", cover, 7.0)
+    final = make_final("0", cover, 7.0, by="w1")
     assert [(a, b, keys.parse_segment(name)) for a, b, name in final.parts] == [
         (0, 2, second),
         (2, 5, first),
@@ -124,8 +124,36 @@ def test_final_names_each_segment_for_what_counts_of_it():
     ]
 
 
-def test_spend_is_rate_times_life_and_never_runs_ahead_of_now():
-    hour = WorkerView(wid="a", started=0.0, seen=3600.0, rate=100)
-    assert spend([hour, hour], now=1e9) == 200
-    assert spend([hour], now=1800.0) == 50
-    assert spend([hour], now=-5.0) == 0
+def beating(*names, at=3600.0):
+    """A fleet as listed: heartbeats (id, billed from, last) at 100 micro-dollars an hour, and ends (id, when)."""
+    fleet = Fleet(10.0)
+    keyed = [
+        (SESSION.gone(name[0]) if len(name) == 2 else SESSION.heartbeat(name[0], int(name[1] * 1000), 100), name[-1])
+        for name in names
+    ]
+    fleet.listed([(key.rpartition("/")[2], modified) for key, modified in keyed], at)
+    return fleet
+
+
+def test_spend_is_rate_times_life():
+    assert beating(("a", 0.0, 3600.0), ("b", 1800.0, 3600.0)).spend(3600.0) == 150
+
+
+def test_an_end_ends_the_bill():
+    assert beating(("a", 0.0, 1800.0), ("a", 1800.0)).spend(7200.0) == 50
+
+
+def test_a_silent_worker_is_billed_for_as_long_as_it_may_have_lived():
+    fleet = beating(("a", 0.0, 3570.0), at=0.0)
+    for at in range(10, 60, 10):
+        fleet.listed([(SESSION.heartbeat("a", 0, 100).rpartition("/")[2], 3570.0)], float(at))
+    assert fleet.spend(7200.0) == 100
+
+
+def test_a_worker_that_joined_again_is_one_process_and_was_paid_in_between():
+    assert beating(("a", 0.0, 900.0), ("a", 900.0), ("a~1", 2700.0, 3600.0)).spend(3600.0) == 100
+
+
+def test_what_lives_is_counted_ahead_and_what_ended_is_not():
+    fleet = beating(("a", 0.0, 3600.0), ("b", 0.0, 1800.0), ("b", 1800.0))
+    assert fleet.spend(3600.0, ahead=3600.0) == 250

@@ -20,7 +20,7 @@ def final(*names) -> Final:
     cover = Cover(4)
     for name in names:
         cover.add(keys.parse_segment(name))
-    return make_final("0", cover, 5.0)
+    return make_final("0", cover, 5.0, by="w1")
 
 
 def begins(talk, *, workers=(), control=(), results=(), gone=()):
