@@ -172,9 +172,9 @@ class Replace:
     workers: int
 
 
-Effect = (
-    List | Read | Create | Beat | Run | Lose | Adopt | Truncate | Drain | Kill | Publish | Forget | Exit | Watch | Replace
-)
+StoreEffect = List | Read | Create
+WorkerEffect = Beat | Run | Lose | Adopt | Truncate | Drain | Kill | Publish | Forget | Exit
+Effect = StoreEffect | WorkerEffect | Watch | Replace
 
 
 # --- events -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from burst_magic.protocol.state import State
 
 GRACE = 120.0  # seconds to finish and publish in; after that it kills, after as long again it goes without a word
 KEPT = 2  # idle workers that an unfinished job keeps
+_AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # what runs is killed; else it is finished
 
 
 class Leaving:
@@ -38,20 +39,18 @@ class Leaving:
         idle_at = state.idle_since + state.manifest.idle
         running = any(hold.slot >= 0 for hold in state.holds.values())
         busy = running or ((state.holds or state.trying) and now < self._cut_off_at())
-        if asked.cancel_all:
-            self._end(EndCause.CANCEL, now, kill=True)
-        elif now >= deadline:
-            self._end(EndCause.DEADLINE, now, kill=True)
-        elif self._spent(now):
-            self._end(EndCause.BUDGET, now, kill=True)
-        elif asked.closed:
-            self._end(EndCause.CLOSE, now, kill=False)
-        elif self.terminated:
-            self._end(EndCause.TERM, now, kill=False)
-        elif self._surplus():
-            self._end(EndCause.SCALE, now, kill=False)
-        elif not busy and now >= idle_at and not self._kept(now):
-            self._end(EndCause.IDLE, now, kill=False)
+        reached = (
+            (EndCause.CANCEL, asked.cancel_all),
+            (EndCause.DEADLINE, now >= deadline),
+            (EndCause.BUDGET, self._spent(now)),
+            (EndCause.CLOSE, asked.closed),
+            (EndCause.TERM, self.terminated),
+            (EndCause.SCALE, self._surplus()),
+            (EndCause.IDLE, not busy and now >= idle_at and not self._kept(now)),
+        )
+        cause = next((cause for cause, holds in reached if holds), None)
+        if cause is not None:
+            self._end(cause, now, kill=cause in _AT_ONCE)
         if now < deadline:
             state.due(deadline)
         for at in () if running else (idle_at, self._cut_off_at()):

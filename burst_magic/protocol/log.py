@@ -9,7 +9,6 @@ from burst_magic.protocol import keys
 from burst_magic.protocol.model import Control, ControlKind, Final
 from burst_magic.protocol.ranges import Cover
 
-
 DEAD_AFTER = 3  # intervals without a new heartbeat
 
 

@@ -14,7 +14,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, poison
 from burst_magic.protocol.known import KnownJob
 from burst_magic.protocol.log import DEAD_AFTER, make_final
-from burst_magic.protocol.model import ClaimBody, ClaimKey, Final, Gone, Range
+from burst_magic.protocol.model import ClaimBody, ClaimKey, Gone, Range
 from burst_magic.protocol.publish import Publishing
 from burst_magic.protocol.state import Hold, State, Try, job_of
 from burst_magic.protocol.steal import cut

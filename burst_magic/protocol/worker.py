@@ -160,23 +160,27 @@ class WorkerMachine:
         record, key = event.record, event.key
         if key in self._state.trying:
             self._taking.claim_read(key, cast("ClaimBody | None", record), now)
+        elif "/jobs/" in key:
+            self._job_object_read(key, record, now)
         elif key == self._state.keys.manifest:
             if record is None:
                 self._leaving.leave(EndCause.EXPIRED)
         elif key.startswith(self._state.keys.control_folder):
             self._control_read(key, cast("Control | None", record))
-        elif key.endswith("/job.json"):
-            self._job_read(self._state.jobs[job_of(key)], cast("Job | None", record), now)
-        elif key.endswith("/final"):
-            self._taking.final_read(key, now, exists=record is not None)
-        elif "/claims/" in key:
-            self._taking.owner_read(key, cast("ClaimBody | None", record), now)
         elif self._doubting and key == self._state.keys.gone(self.wid):
             self._doubting, self._beaten = False, now
             if record is not None and not self._leaving.stage:
                 self._rejoin(now)
-        elif key.endswith(".gone"):
+        else:
             self._taking.end_read(key, cast("Gone | None", record))
+
+    def _job_object_read(self, key: str, record: fx.Record | None, now: float) -> None:
+        if key.endswith("/job.json"):
+            self._job_read(self._state.jobs[job_of(key)], cast("Job | None", record), now)
+        elif key.endswith("/final"):
+            self._taking.final_read(key, now, exists=record is not None)
+        else:
+            self._taking.owner_read(key, cast("ClaimBody | None", record), now)
 
     # --- what is asked of the session --------------------------------------------------------------------------
 

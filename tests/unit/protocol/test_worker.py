@@ -6,8 +6,8 @@ import pytest
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
-from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Job, Manifest
 from burst_magic.protocol.leave import GRACE
+from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Job, Manifest
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 JOB_KEYS = SESSION.job("0")
