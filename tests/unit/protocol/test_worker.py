@@ -7,8 +7,9 @@ import pytest
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.leave import GRACE
-from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Job, Manifest
+from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Gone, Job, Manifest
 
+WALL = 1_800_000_000.0
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 JOB_KEYS = SESSION.job("0")
 FIRST = ClaimKey(start=0, number=0)
@@ -303,3 +304,92 @@ def test_a_task_that_does_not_finish_is_killed_some_time_after_close(worker):
     assert talk.of(fx.Drain) == [fx.Drain(0)]
     assert [each for each in talk.wait(GRACE - 1) if isinstance(each, fx.Kill)] == []
     assert [each for each in talk.wait(2.0) if isinstance(each, fx.Kill)] == [fx.Kill(0)]
+
+
+# --- unheard of for a while -----------------------------------------------------------------------------------------
+
+
+def sleeps(talk, claim, seconds=100.0):
+    """It stands still and wakes in the middle of its range."""
+    talk.finishes(claim, 1)
+    talk.looks(claim)
+    talk.tell(fx.Tick(), after=seconds)
+    return talk
+
+
+def test_a_worker_that_slept_looks_at_its_end_and_behind_its_claims_before_it_beats(worker):
+    talk = worker(idle=500.0)
+    sleeps(talk, talk.runs())
+    assert fx.Read(SESSION.gone("me"), Gone) in talk.asked
+    assert talk.of(fx.Beat) == []
+    talk.got(SESSION.gone("me"), None)
+    assert [each.worker for each in talk.of(fx.Beat)] == ["me"]
+
+
+def test_a_worker_whose_end_was_written_by_mistake_keeps_its_running_task_under_a_new_name(worker):
+    talk = worker(idle=500.0)
+    claim = talk.runs()
+    first = talk.publishes(claim, 1)
+    talk.tell(fx.Published("0", first.segment, fx.Wrote.DONE))
+    talk.tell(fx.Tick(), after=100.0)
+    talk.looks(claim)
+    talk.got(SESSION.gone("me"), Gone(worker="me", cause=EndCause.CRASH, at=0.0))
+    assert talk.machine.wid == "me~1"
+    assert [each.worker for each in talk.of(fx.Beat)] == ["me~1"]
+    (create,) = talk.of(fx.Create)
+    heir = ClaimKey(start=0, number=1)
+    assert (create.key, create.record.worker) == (JOB_KEYS.claim(heir), "me~1")
+    talk.created(create.key, fx.Wrote.DONE)
+    assert talk.of(fx.Adopt) == [fx.Adopt("0", claim, heir)]
+    assert talk.of(fx.Run) == talk.of(fx.Kill) == []
+    assert talk.publishes(heir, 2).segment.claim == heir
+
+
+def test_of_two_that_want_a_range_whose_owner_was_thought_dead_the_first_has_it(worker, claim_of):
+    talk = worker(idle=500.0)
+    claim = talk.runs()
+    talk.listed(SESSION.workers_folder, "me.gone")  # it need not have slept to find it
+    (create,) = talk.of(fx.Create)
+    talk.created(create.key, fx.Wrote.REFUSED)
+    talk.got(create.key, claim_of("another"))
+    assert talk.of(fx.Kill) == [fx.Kill(0)]
+    assert talk.of(fx.Forget) == [fx.Forget("0", claim, 2)]
+    assert talk.machine.holds == ()
+
+
+# --- the budget -------------------------------------------------------------------------------------------------------
+
+
+def spending(talk, seconds):
+    """A look at the fleet: itself and another, for so long at a million micro-dollars an hour."""
+    began = int((WALL + talk.now - seconds) * 1000)
+    beats = [SESSION.heartbeat(wid, began, 1_000_000).rpartition("/")[2] for wid in ("me", "you")]
+    return talk.listed(SESSION.workers_folder, *beats)
+
+
+def test_a_worker_ends_before_the_fleet_costs_more_than_the_session_may(worker):
+    talk = worker(rate=1_000_000, budget=1_000_000)
+    talk.runs()
+    assert SESSION.workers_folder in [each.folder for each in talk.wait(10.0) if isinstance(each, fx.List)]
+    spending(talk, 1780.0)
+    assert talk.of(fx.Kill) == []
+    spending(talk, 1791.0)  # until the next heartbeat it would be 1 801 s for each
+    assert talk.of(fx.Kill) == [fx.Kill(0)]
+    talk.tell(fx.Stopped(0, "0", FIRST, 0))
+    (gone,) = [each.record for each in talk.of(fx.Create)]
+    assert gone.cause is EndCause.BUDGET
+
+
+def test_a_raised_budget_counts(worker):
+    talk = worker(rate=1_000_000, budget=1_000_000)
+    talk.runs()
+    talk.control(kind=ControlKind.EXTEND, budget=2_000_000)
+    spending(talk, 1800.0)
+    assert talk.of(fx.Kill) == []
+
+
+def test_what_costs_nothing_has_no_budget(worker):
+    talk = worker(rate=0, budget=1)
+    talk.runs()
+    talk.listed(SESSION.workers_folder, SESSION.heartbeat("me", 0, 0).rpartition("/")[2])
+    assert talk.of(fx.Kill) == []
