@@ -30,6 +30,7 @@ from burst_magic.protocol.model import ClaimKey, ControlKind, SegmentKey
 SESSIONS = "sessions"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_~-]*\Z")
 _SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
+_SEGMENT = re.compile(r"\d+\.\d+-\d+\.\d+\.\d+-\d+\Z", re.ASCII)
 _START, _NUMBER, _MS = 10, 3, 14
 
 
@@ -252,11 +253,17 @@ def is_ours(key: str) -> bool:
     return True
 
 
+def _named_as_segment(name: str) -> None:
+    """A listing of results can be long, and those that are to be counted are parsed anyway."""
+    if _SEGMENT.match(name) is None:
+        raise RecordError("not a segment's key", context=name)
+
+
 _PARSERS: dict[str, Callable[[str], object]] = {
     "control": parse_control,
     "workers": parse_worker,
     "claims": parse_claim,
-    "results": parse_segment,
+    "results": _named_as_segment,
 }
 
 

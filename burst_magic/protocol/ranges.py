@@ -94,6 +94,8 @@ class Cover:
     def gaps(self, start: int = 0, stop: int | None = None) -> list[Range]:
         """The stretches of ``start`` … ``stop`` that have no outcomes yet, ascending."""
         stop = self.tasks if stop is None else stop
+        if not self._parts or self._parts[-1][1] <= start:
+            return [Range(start, stop)] if start < stop else []
         gaps, at = [], start
         place = max(0, bisect_right(self._starts, start) - 1)
         while at < stop and place < len(self._parts):

@@ -6,7 +6,9 @@ covered; says when nothing will run any more. It never touches a value.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
@@ -27,11 +29,13 @@ from burst_magic.protocol.model import (
     WorkerView,
 )
 from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.spans import draw
 
 STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
 _WATCH_EVERY = 30.0
 _REPLACED_AT_MOST = 3  # times the fleet: what always ends at once is not started for ever
+_by_start = attrgetter("start")
 _NOBODY = "no worker lives"
 _NOT_LOST = {
     EndCause.IDLE,
@@ -70,12 +74,15 @@ class SessionMachine:
         self._after = ""
         self._waiting = {self._job_keys.final}  # what it waits for before it may decide
         self._results_at = self._workers_at = self._control_at = now
+        self._listed_at = now  # when the results were asked for last
         self._watch_at: float | None = None
         self._news_at = now
         self._finished_at: float | None = None
         self._replaced = 0
         self._asked_to_look = self._looked_again = False
         self._final_at = now
+        self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
+        self._drawing: tuple[Span, ...] = ()
         self._out: list[fx.Effect] = [fx.Read(self._job_keys.final, Final)]
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
@@ -111,8 +118,8 @@ class SessionMachine:
     def _on_listed(self, event: fx.Listed, now: float) -> None:
         self._waiting.discard(event.folder)
         if event.folder == self._job_keys.results_folder:
-            for name, _ in event.names:
-                self._segment(keys.parse_segment(name), now)
+            self._learn([keys.parse_segment(name) for name, _ in event.names], now)
+            self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
         elif event.folder == self._keys.workers_folder:
             self._fleet.listed(event.names, now)
             self._read_workers(event)
@@ -122,13 +129,15 @@ class SessionMachine:
                     self._controls[name] = None
                     self._read(f"{event.folder}/{name}", Control)
 
-    def _segment(self, segment: SegmentKey, now: float) -> None:
-        if segment in self.names:
-            return
-        self.names[segment] = None
-        self.cover.add(segment)
-        self._news_at = now
-        self._after = max(self._after, keys.results_after(segment.at_ms - int(WINDOW * 1000)))
+    def _learn(self, listed: Iterable[SegmentKey], now: float) -> None:
+        fresh = [segment for segment in listed if segment not in self.names]
+        if fresh:
+            self._news_at = now
+            newest = max(segment.at_ms for segment in fresh)
+            self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
+        for segment in sorted(fresh, key=_by_start):  # a long log is quick to take in this order
+            self.names[segment] = None
+            self.cover.add(segment)
 
     def _read_workers(self, event: fx.Listed) -> None:
         for name, modified in event.names:
@@ -162,7 +171,7 @@ class SessionMachine:
         self.final = final
         parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
         self.cover = Cover.of(self.job.tasks, parts)
-        self.names = {keys.parse_segment(name): None for _, _, name in final.parts}
+        self.names = {segment: None for _, _, segment in parts}
         self.ended, self._finished_at = "finished", final.at
 
     def _on_created(self, event: fx.Created) -> None:
@@ -198,7 +207,7 @@ class SessionMachine:
         if now >= self._results_at:
             quiet = now - self._news_at >= WINDOW
             every = max(floor / 4, min(_SLOWEST, 0.02 * (now - self._born)))
-            self._results_at = now + every
+            self._results_at, self._listed_at = now + every, now
             self._list(self._job_keys.results_folder, "" if quiet else self._after)
             if quiet:
                 self._news_at = now
@@ -373,13 +382,11 @@ class SessionMachine:
         return views
 
     def _spans(self, running: set[int]) -> tuple[Span, ...]:
-        spans: list[Span] = []
-        at = 0
-        for start, stop, segment in self.cover.parts:
-            spans += _uncovered(at, start, running)
-            spans += _covered(start, stop, segment.failed)
-            at = stop
-        return tuple(spans + _uncovered(at, self.job.tasks, running))
+        """Drawn again only when something changed: a long log is looked at often."""
+        drawn = (self.cover.covered, self.final is not None, frozenset(running))
+        if drawn != self._drawn:
+            self._drawn, self._drawing = drawn, draw(self.cover, running)
+        return self._drawing
 
     def _eta(self, done: int, total: int, wall: float) -> float | None:
         if self.ended or not done:
@@ -393,22 +400,3 @@ class SessionMachine:
         if silent and min(silent) > DEAD_AFTER * self.manifest.interval:
             return f"no heartbeat for {min(silent):.0f} s"
         return "" if workers or done else "workers are starting"
-
-
-def _uncovered(start: int, stop: int, running: set[int]) -> list[Span]:
-    spans, at = [], start
-    for task in sorted(task for task in running if start <= task < stop):
-        if task > at:
-            spans.append(Span(start=at, stop=task, state="pending"))
-        spans.append(Span(start=task, stop=task + 1, state="running"))
-        at = task + 1
-    if at < stop:
-        spans.append(Span(start=at, stop=stop, state="pending"))
-    return spans
-
-
-def _covered(start: int, stop: int, failed: int) -> list[Span]:
-    """Keys tell how many of a segment failed, not which: the failed ones are drawn last."""
-    cut = max(start, stop - failed)
-    parts = [(start, cut, "completed"), (cut, stop, "failed")]
-    return [Span(start=begin, stop=end, state=state) for begin, end, state in parts if end > begin]
