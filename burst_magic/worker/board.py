@@ -6,7 +6,7 @@
 
 The slot also has a pipe to the supervisor. Outcomes too large for the ring go through it, and short notes that
 wake the supervisor. A note carries how far the ring was written, so that the order of outcomes is kept.
-Nothing here imports more than the standard library: the template loads it before anything else.
+The template loads this before anything else: it needs no more than the standard library and our errors.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import struct
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
+
+from burst_magic.worker.blobs import BlobFile
 
 BOARD_BYTES = 4096
 HEAD_BYTES = 16 * 1024
@@ -76,7 +78,7 @@ class JobCode:
 
     jid: str
     envelope: bytes
-    blobs: tuple[str, ...] = ()
+    blobs: tuple[BlobFile, ...] = ()
     bundle: str = ""
     seed: int = 0
     fresh: bool = True

@@ -1,4 +1,7 @@
-"""Carries out store calls in a few threads and brings their events back to the supervisor's loop."""
+"""Carries out store calls in a few threads and brings their events back to the supervisor's loop.
+
+Threads have lanes: what takes long, a job's files, never holds up what is short, and nothing holds up the heartbeat.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from typing import Generic, TypeVar
 
 from burst_magic.errors import StoreError
@@ -17,10 +21,20 @@ from burst_magic.protocol.model import Heartbeat
 from burst_magic.stores.carry import Carrier
 
 _LOG = logging.getLogger(__name__)
-_THREADS = 4
 _CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
 
 T = TypeVar("T")
+
+
+class Lane(Enum):
+    """What a thread is for."""
+
+    BEAT = "beat"
+    CALLS = "calls"
+    FILES = "files"
+
+
+_THREADS = {Lane.BEAT: 1, Lane.CALLS: 4, Lane.FILES: 2}
 
 
 class Broken(Exception):
@@ -37,22 +51,24 @@ class Courier(Generic[T]):
 
     def __init__(self, carrier: Carrier, stopping: threading.Event) -> None:
         self._carrier, self._stopping = carrier, stopping
-        self._calls: queue.SimpleQueue[Callable[[], T | None] | None] = queue.SimpleQueue()
+        self._calls: dict[Lane, queue.SimpleQueue[Callable[[], T | None] | None]] = {}
         self._events: queue.SimpleQueue[T | Broken] = queue.SimpleQueue()
         self._wake_out, self._wake_in = os.pipe()
         for descriptor in (self._wake_out, self._wake_in):
             os.set_blocking(descriptor, False)
         self._beats = 0
-        for _ in range(_THREADS):
-            threading.Thread(target=self._serve, daemon=True).start()
+        for lane, threads in _THREADS.items():
+            self._calls[lane] = queue.SimpleQueue()
+            for _ in range(threads):
+                threading.Thread(target=self._serve, args=(self._calls[lane],), daemon=True).start()
 
     def fileno(self) -> int:
         """Readable when events wait."""
         return self._wake_out
 
-    def call(self, call: Callable[[], T | None]) -> None:
+    def call(self, call: Callable[[], T | None], *, lane: Lane = Lane.CALLS) -> None:
         """Does something in a thread; what it returns becomes an event."""
-        self._calls.put(call)
+        self._calls[lane].put(call)
 
     def post(self, event: T | Broken) -> None:
         """Adds an event; safe in threads and signal handlers."""
@@ -74,8 +90,9 @@ class Courier(Generic[T]):
     def close(self) -> None:
         """The threads end when they have done what they do."""
         self._stopping.set()
-        for _ in range(_THREADS):
-            self._calls.put(None)
+        for lane, threads in _THREADS.items():
+            for _ in range(threads):
+                self._calls[lane].put(None)
 
     def publish(
         self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, carrier: Carrier | None = None
@@ -102,8 +119,8 @@ class Courier(Generic[T]):
         mine = bool(listed) and listed[0].key == key
         return fx.Beaten(fx.Wrote.DONE, listed[0].modified - before if mine else None)
 
-    def _serve(self) -> None:
-        while (call := self._calls.get()) is not None:
+    def _serve(self, calls: queue.SimpleQueue[Callable[[], T | None] | None]) -> None:
+        while (call := calls.get()) is not None:
             try:
                 event = call()
             except Exception as error:  # noqa: BLE001 - told to the loop, which ends on it

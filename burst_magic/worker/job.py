@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import mmap
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from burst_magic.errors import SignatureError
@@ -14,8 +15,10 @@ from burst_magic.payload import Envelope
 from burst_magic.protocol import blocks, keys, sign
 from burst_magic.protocol.model import Job
 from burst_magic.stores.carry import Carrier
+from burst_magic.worker import blobs
 
 _PART = 64 << 20  # bytes of a blob fetched at a time
+_WRONG_BLOB = "a blob in the store is not what its name says; it was not read"
 
 
 class Scratch:
@@ -23,17 +26,42 @@ class Scratch:
 
     def __init__(self) -> None:
         self._folder: Path | None = None
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
 
-    def place(self, name: str) -> Path:
-        """Where a file of that name belongs."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="burst-worker-"))
-        return self._folder / name
+    def keep(self, name: str, make: Callable[[Path], None]) -> Path:
+        """A file or folder that is made once; of what could not be made whole nothing is left.
+
+        Args:
+            name: the same for the same content.
+            make: makes it at the path that it is given.
+        """
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="burst-worker-"))
+            place = self._folder / name
+            alone = self._making.setdefault(name, threading.Lock())
+        with alone:
+            if not place.exists():
+                draft = place.with_name(f"{name}.part")
+                try:
+                    make(draft)
+                    draft.rename(place)
+                finally:
+                    _remove(draft)
+        return place
 
     def remove(self) -> None:
         """Nothing is left of it."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class JobFiles:
@@ -52,7 +80,7 @@ class JobFiles:
         self._secret = carrier.secret or b""
         self.envelope_bytes = carrier.believed(self._envelope)
         envelope = Envelope.from_bytes(self.envelope_bytes)
-        self.blobs = tuple(str(self._blob(sha256, size)) for sha256, size in envelope.blobs)
+        self.blobs = tuple(self._blob(sha256, size) for sha256, size in envelope.blobs)
         self.bundle = str(self._unpacked(envelope.bundle)) if envelope.bundle else ""
         self._index: tuple[blocks.Block, ...] = ()
         if job.items is not None:
@@ -79,53 +107,42 @@ class JobFiles:
         """Local sources as a folder: packages read files beside their modules."""
         import zipfile
 
-        folder = self._scratch.place(f"{sha256}.sources")
-        if not folder.exists():
+        def unpack(folder: Path) -> None:
             with zipfile.ZipFile(io.BytesIO(self._verified(sha256))) as bundle:
                 bundle.extractall(folder)
-        return folder
+
+        return self._scratch.keep(f"{sha256}.sources", unpack)
 
     def _verified(self, sha256: str) -> bytes:
         """A blob that is to be executed: the very bytes that were checked."""
 
         def read() -> bytes:
             data = self._carrier.fetch(keys.blob(sha256))
-            _match(hashlib.sha256(data).hexdigest(), sha256, keys.blob(sha256))
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise SignatureError(_WRONG_BLOB, context=keys.blob(sha256))
             return data
 
         return self._carrier.believed(read)
 
-    def _blob(self, sha256: str, size: int | None = None) -> Path:
+    def _blob(self, sha256: str, size: int) -> blobs.BlobFile:
         """A blob as a file: the store's own where it is a folder here, else fetched once."""
         key = keys.blob(sha256)
         path = self._carrier.store.path(key)
-        if path is not None and path.exists():
-            _verify(path, sha256, key)
-            return path
-        place = self._scratch.place(sha256)
-        if not place.exists():
-            self._carrier.believed(lambda: self._fetch(key, place, size))
-        return place
+        if path is None or not path.exists():
+            path = self._scratch.keep(
+                sha256, lambda draft: self._carrier.believed(lambda: self._fetch(key, draft, size))
+            )
+        return _verified_file(path, sha256, key)
 
-    def _fetch(self, key: str, path: Path, size: int | None) -> None:
-        draft = path.with_suffix(".part")
+    def _fetch(self, key: str, draft: Path, size: int) -> None:
         with draft.open("wb") as file:
-            if size is None:
-                file.write(self._carrier.fetch(key))
-            for start in range(0, size or 0, _PART):
-                file.write(self._carrier.fetch(key, start=start, end=min(start + _PART, size or 0)))
-        _verify(draft, path.name, key)
-        draft.rename(path)
+            for start in range(0, size, _PART):
+                file.write(self._carrier.fetch(key, start=start, end=min(start + _PART, size)))
+        _verified_file(draft, key.rpartition("/")[2], key)
 
 
-def _verify(path: Path, sha256: str, key: str) -> None:
-    digest = hashlib.sha256()
-    if path.stat().st_size:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-            digest.update(view)
-    _match(digest.hexdigest(), sha256, key)
-
-
-def _match(found: str, sha256: str, key: str) -> None:
-    if found != sha256:
-        raise SignatureError("a blob in the store is not what its name says; it was not read", context=key)
+def _verified_file(path: Path, sha256: str, key: str) -> blobs.BlobFile:
+    found = blobs.verified(str(path), sha256)
+    if found is None:
+        raise SignatureError(_WRONG_BLOB, context=key)
+    return found

@@ -7,7 +7,6 @@ import ast
 import importlib.util
 import linecache
 import mmap
-import os
 import sys
 import types
 from typing import Any
@@ -100,9 +99,7 @@ class Program:
             self.envelope = Envelope.from_bytes(job.envelope)
             _check_python(self.envelope)
             self.cell = Cell(self.envelope)
-            for path in job.blobs:
-                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                self.files.append((file, os.fstat(file).st_size))
+            self.files.extend(blob.open() for blob in job.blobs)
         except Exception as error:  # noqa: BLE001 - becomes the outcome of each of its tasks
             self.problem = name_of(error), str(error)
 

@@ -107,9 +107,9 @@ class Slot:
         """Makes a job known. Once per job and slot."""
         if job.jid in self._numbers:
             return
+        self._send(job)
         self._numbers[job.jid] = len(self._jobs)
         self._jobs.append(job)
-        self._send(job)
 
     def run(self, jid: str, first: int, entries: bytes | memoryview | None, count: int) -> None:
         """Asks for the tasks ``first`` … ``first + count`` − 1, after all that was asked before.
@@ -122,8 +122,8 @@ class Slot:
         """
         if self._last is not None and self._last[0] == jid and first <= self._last[1] < first + count:
             self._last = None  # once more
-        self._asked.append(Asked(jid, first, count, entries))
         self._send(RunCode(jid=jid, first=first, count=count, items=entries is not None), entries)
+        self._asked.append(Asked(jid, first, count, entries))
 
     def stop_at(self, jid: str, task: int) -> None:
         """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
@@ -221,6 +221,8 @@ class Slot:
         self._shared.close()
 
     def _send(self, code: Code, data: bytes | memoryview | None = None) -> None:
+        if self.closed:  # its successor will be told
+            return
         self._outbox.put(code, data)
         self._send_waiting()
 

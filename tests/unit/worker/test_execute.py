@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.model import OutcomeKind
+from burst_magic.worker.blobs import verified
 from burst_magic.worker.board import JobCode
 
 
@@ -239,7 +241,13 @@ def test_big_arrays_are_writable_and_fresh(bench, tmp_path):
         has_value=True,
         names=packed.names,
     )
-    slot.load(JobCode(jid="j", envelope=envelope.to_bytes(), blobs=(str(blob),)))
+    slot.load(
+        JobCode(
+            jid="j",
+            envelope=envelope.to_bytes(),
+            blobs=(verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest()),),
+        )
+    )
     bench.run(slot, "j", [1, 2, 3])
     assert values(bench.outcomes(slot)) == [300_000.0, 600_000.0, 900_000.0]
     assert blob.read_bytes() == array.tobytes()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import itertools
+import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from burst_magic.protocol import blocks, keys, sign
 from burst_magic.protocol.model import Job
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
+from burst_magic.worker.blobs import verified
 from burst_magic.worker.job import JobFiles, Scratch
 
 SECRET, SID = bytes(32), "20260101-000000-aaaaaaaa"
@@ -118,7 +122,7 @@ def test_blobs_and_the_bundle_are_files_with_the_bytes_that_were_named(store, sc
         archive.writestr("mine/deep.py", "answer = 42")
     put_payload(store, blobs=(put_blob(store, data), put_blob(store, b"")), bundle=put_blob(store, code.getvalue())[0])
     found = files(store, scratch, job())
-    assert [Path(path).read_bytes() for path in found.blobs] == [data, b""]
+    assert [Path(blob.path).read_bytes() for blob in found.blobs] == [data, b""]
     assert Path(found.bundle, "mine", "deep.py").read_text() == "answer = 42"
 
 
@@ -137,11 +141,65 @@ def test_a_blob_that_is_missing_is_said(store, scratch):
         files(store, scratch, job())
 
 
-def test_nothing_is_left_of_the_scratch_folder(store, tmp_path):
+def test_nothing_is_left_of_the_scratch_folder():
     scratch = Scratch()
     scratch.remove()  # nothing was there
-    place = scratch.place("x")
-    place.write_text("x")
-    assert scratch.place("y").parent == place.parent
+    place = scratch.keep("x", lambda draft: draft.write_text("x"))
+    assert scratch.keep("y", lambda draft: draft.mkdir()).parent == place.parent
     scratch.remove()
     assert not place.parent.exists()
+
+
+def test_what_two_need_at_once_is_made_once(scratch):
+    gate, made = threading.Event(), []
+
+    def make(draft):
+        gate.wait(10)
+        made.append(draft)
+        draft.write_text("x")
+
+    both = [threading.Thread(target=scratch.keep, args=("x", make)) for _ in range(2)]
+    for each in both:
+        each.start()
+    scratch.keep("y", lambda draft: draft.touch())  # nobody waits for another's file
+    gate.set()
+    for each in both:
+        each.join()
+    assert len(made) == 1
+
+
+def test_of_what_could_not_be_made_whole_nothing_is_left(scratch):
+    def fails(draft):
+        draft.mkdir()
+        (draft / "half").touch()
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        scratch.keep("x", fails)
+    place = scratch.keep("x", lambda draft: draft.touch())
+    assert list(place.parent.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("how", ["replaced", "in place"])
+def test_a_blob_that_was_changed_after_it_was_verified_is_not_opened(tmp_path, how):
+    path = tmp_path / "blob"
+    path.write_bytes(b"what was meant")
+    blob = verified(str(path), hashlib.sha256(b"what was meant").hexdigest())
+    if how == "replaced":
+        (tmp_path / "other").write_bytes(b"what is there!")
+        (tmp_path / "other").replace(path)
+    else:
+        path.write_bytes(b"what is there!")
+    with pytest.raises(SignatureError, match="changed"):
+        blob.open()
+
+
+def test_a_blob_that_was_only_touched_is_opened(tmp_path):
+    path = tmp_path / "blob"
+    path.write_bytes(b"what was meant")
+    blob = verified(str(path), hashlib.sha256(b"what was meant").hexdigest())
+    os.utime(path)
+    descriptor, size = blob.open()
+    assert os.read(descriptor, 100) == b"what was meant"
+    assert size == 14
+    os.close(descriptor)

@@ -1,0 +1,328 @@
+"""All slots of a worker: they are fed, read, stopped and replaced here. The supervisor's loop calls; nothing blocks."""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from burst_magic.errors import BurstError
+from burst_magic.protocol import blocks
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.model import ClaimKey, Manifest, Outcome, OutcomeKind, SegmentKey, SlotView
+from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
+from burst_magic.worker.courier import Broken
+from burst_magic.worker.items import Asked
+from burst_magic.worker.mask import Mask
+from burst_magic.worker.slot import Died, Packed, Ready, Slot, death_outcome
+from burst_magic.worker.supply import Items, Supply, no_room
+from burst_magic.worker.template import Template
+from burst_magic.worker.work import Work
+
+_LIVE = 4096  # characters of output that a heartbeat carries for each slot
+_AHEAD = 2  # items blocks kept ready for a slot
+_STILLBORN = 20  # deaths in a row without a word; tasks that end their process are told apart by what they did
+
+
+@dataclass(slots=True)
+class _State:
+    slot: Slot
+    work: Work | None = None
+    loaded: set[str] = field(default_factory=set)
+    ending: str = ""  # "", "drain", "kill"
+    heard: tuple[str, bytes] = ("", b"")  # job and last outcome that came with output
+
+
+class Slots:
+    """The slots of one worker.
+
+    Args:
+        template: forks them.
+        manifest: the session.
+        supply: what they need of the store.
+        selector: waits for them, too.
+        tell: takes what they do to the machine.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        manifest: Manifest,
+        *,
+        supply: Supply,
+        selector: selectors.BaseSelector,
+        tell: Callable[[fx.Event], None],
+    ) -> None:
+        self._template, self._manifest, self._supply = template, manifest, supply
+        self._selector, self._tell = selector, tell
+        self._mask = Mask(manifest.setenv)
+        self._states: dict[int, _State] = {}
+        self._works: dict[tuple[str, ClaimKey], Work] = {}
+        self._stillborn = 0
+
+    def open(self) -> None:
+        """Starts them all."""
+        for number in range(self._manifest.slots):
+            self._open(number)
+
+    def _open(self, number: int) -> None:
+        slot = self._template.slot(number, limit_mb=self._manifest.memory_limit_mb)
+        self._states[number] = _State(slot=slot)
+        self._selector.register(slot.fileno(), selectors.EVENT_READ)
+
+    # --- what can be seen ----------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Some slot has something to do."""
+        return any(state.work is not None or state.ending for state in self._states.values())
+
+    def outcomes(self, job: str, segment: SegmentKey) -> list[bytes]:
+        """What a segment is to hold."""
+        return self._works[job, segment.claim].chosen(segment.start, segment.stop)
+
+    def views(self) -> tuple[SlotView, ...]:
+        """What each slot does, for the heartbeat."""
+        return tuple(self._view(state) for state in self._states.values())
+
+    def _view(self, state: _State) -> SlotView:
+        running = state.slot.now_running()
+        if running is None:
+            return SlotView(**self._said(state, "", None))
+        job, task, since = running
+        since_wall = time.time() - (time.monotonic() - since)
+        memory = state.slot.memory_mb()
+        return SlotView(task=task, since=since_wall, memory_mb=memory, **self._said(state, job, task))
+
+    def _said(self, state: _State, job: str, task: int | None) -> dict[str, Any]:
+        """The live output of a slot: the running task's, or while it is silent the last that was heard of its job."""
+        output = self._mask.text(state.slot.tail()) if task is not None else ""
+        heard_of, record = state.heard
+        if not output and record and job in {"", heard_of}:
+            last = unpack_outcome(record)
+            job, task, output = heard_of, last.task, last.output[-_LIVE:]
+        return {"job": job, "output": output, "printed_by": task} if output else {"job": job}
+
+    # --- what the machine asks for ---------------------------------------------------------------------------
+
+    def run(self, effect: fx.Run) -> None:
+        """A range, or the next piece of one."""
+        self._begin(effect.slot, effect.job, effect.claim, range(effect.start, effect.stop))
+
+    def lose(self, effect: fx.Lose) -> None:
+        """An outcome for a task that ended its workers, and is not run again."""
+        only = range(effect.task, effect.task + 1)
+        self._begin(effect.slot, effect.job, effect.claim, only, verdict=effect.message)
+
+    def _begin(self, number: int, job: str, claim: ClaimKey, tasks: range, *, verdict: str = "") -> None:
+        start = tasks.start
+        work = Work(job=job, claim=claim, first=start, done=start, fed=start, stop=tasks.stop, verdict=verdict)
+        self._works[job, claim] = self._states[number].work = work
+        self._fetch_more(number, work)
+
+    def adopt(self, effect: fx.Adopt) -> None:
+        """A claim goes on as its heir, with all that is not yet published."""
+        work = self._works.pop((effect.job, effect.claim), None)
+        if work is not None:
+            work.claim = effect.heir
+            self._works[effect.job, effect.heir] = work
+
+    def truncate(self, effect: fx.Truncate) -> None:
+        """No task from there on."""
+        state = self._states[effect.slot]
+        if state.work is not None:
+            state.work.stop = min(state.work.stop, effect.stop)
+            state.slot.stop_at(state.work.job, state.work.stop)
+
+    def forget(self, effect: fx.Forget) -> None:
+        """Outcomes that nobody needs here any more."""
+        work = self._works.get((effect.job, effect.claim))
+        if work is not None:
+            work.forget(effect.upto)
+            if work.first >= work.stop:
+                del self._works[effect.job, effect.claim]
+
+    def drain(self, effect: fx.Drain) -> None:
+        """The running task and no other."""
+        number, state = effect.slot, self._states[effect.slot]
+        if state.ending:
+            return
+        state.ending = "drain"
+        if state.work is None or state.work.job not in state.loaded:
+            self._tell_stopped(number)
+        else:
+            state.slot.stop_at(state.work.job, 0)
+
+    def kill(self, effect: fx.Kill) -> None:
+        """Not even the running task; a new process takes the slot."""
+        state = self._states[effect.slot]
+        if state.ending != "kill":
+            state.ending = "kill"
+            state.slot.kill()
+
+    # --- feeding ---------------------------------------------------------------------------------------------
+
+    def _fetch_more(self, number: int, work: Work) -> None:
+        if work.hungry:
+            self._supply.order(number, work)
+
+    def feed(self, items: Items) -> None:
+        """What was ordered for a slot is here, or cannot be had."""
+        number, work, state = items.slot, items.work, self._states[items.slot]
+        work.fetching = False
+        if state.work is not work or state.ending or work.fed >= work.stop:
+            return
+        here = 1 if items.entries is None else len(items.entries)
+        if not items.first <= work.fed < items.first + here:  # the slot died meanwhile (law 2)
+            self._fetch_more(number, work)
+        elif work.verdict:
+            self._give_up(items)
+        elif items.problem is not None:
+            work.problem = items.problem
+            self._top_up(number, work)
+        else:
+            try:
+                self._hand_over(state, items)
+            except OSError as error:
+                work.problem = no_room(error)
+            self._top_up(number, work, here)
+
+    def _hand_over(self, state: _State, items: Items) -> None:
+        work = items.work
+        if work.job not in state.loaded:
+            state.slot.load(self._supply.code(work.job, self._manifest.setenv))
+            state.loaded.add(work.job)
+        if items.entries is None:
+            state.slot.run(work.job, work.fed, None, work.stop - work.fed)
+            work.fed = work.stop
+            return
+        end = min(work.stop, items.first + len(items.entries))
+        chosen = items.entries[work.fed - items.first : end - items.first]
+        state.slot.run(work.job, work.fed, blocks.join_entries(chosen), len(chosen))
+        work.fed = end
+
+    def _top_up(self, number: int, work: Work, block: int = 1) -> None:
+        if work.problem is not None:
+            if work.done >= work.fed:
+                self._refuse(number, work, work.problem)
+        elif not self._states[number].ending and work.fed - work.done < _AHEAD * block:
+            self._fetch_more(number, work)
+
+    def _refuse(self, number: int, work: Work, problem: BurstError) -> None:
+        """The job's bytes cannot be believed or had: every task that is left says why, none is run."""
+        refused = tuple(range(work.done, work.stop))
+        for task in refused:
+            kind, error = OutcomeKind.ERROR, type(problem).__name__
+            self._take(number, task, pack_outcome(Outcome(task=task, kind=kind, error=error, message=str(problem))))
+        self._tell_progress(number, refused)
+
+    def _give_up(self, items: Items) -> None:
+        """The one task of this work ended its workers: it is not run, only told, by its item where that is plain."""
+        work, task, text = items.work, items.work.done, ""
+        if items.entries is not None:
+            entry = blocks.join_entries(items.entries[task - items.first :][:1])
+            text = Asked(work.job, task, 1, entry).text(work.job, task)
+        outcome = Outcome(task=task, kind=OutcomeKind.LOST, error="WorkerLost", message=work.verdict, item=text)
+        self._take(items.slot, task, pack_outcome(outcome))
+        self._tell_progress(items.slot, (task,))
+
+    # --- what slots say ----------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Hears them all."""
+        for number in list(self._states):
+            self._read(number)
+
+    def _read(self, number: int) -> None:
+        state = self._states[number]
+        failed: list[int] = []
+        took = False
+        for message in state.slot.read():
+            if isinstance(message, Packed):
+                if state.work is not None and message.jid == state.work.job:
+                    taken = self._take(number, message.task, message.record)
+                    took = took or taken
+                    if taken and message.failed:
+                        failed.append(message.task)
+            elif isinstance(message, Ready):
+                if took:  # a drained slot forgets its range when it is ready: its failures are told first
+                    self._tell_progress(number, tuple(failed))
+                    took, failed = False, []
+                self._ready(number)
+            else:
+                if took:
+                    self._tell_progress(number, tuple(failed))
+                self._died(number, message)
+                return
+        if took:
+            self._tell_progress(number, tuple(failed))
+
+    def _take(self, number: int, task: int, record: bytes) -> bool:
+        """An outcome; anything but the next task of the range is not its business."""
+        work = self._states[number].work
+        if work is None or task != work.done or work.finished:
+            return False
+        record = self._mask.record(record)
+        if says_something(record):
+            self._states[number].heard = (work.job, record)
+        work.take(record)
+        return True
+
+    def _tell_progress(self, number: int, failed: tuple[int, ...]) -> None:
+        state = self._states[number]
+        work = state.work
+        if work is None:
+            return
+        self._tell(fx.Progress(number, work.job, work.claim, work.done, failed, work.held))
+        if state.work is not work:  # the machine had more for it at once
+            return
+        if work.finished:
+            state.work = None
+        else:
+            self._top_up(number, work)
+
+    def _tell_stopped(self, number: int) -> None:
+        state = self._states[number]
+        work, state.work, state.ending = state.work, None, ""
+        if work is not None:
+            work.stop = work.done
+            self._tell(fx.Stopped(number, work.job, work.claim, work.done))
+
+    def _ready(self, number: int) -> None:
+        """It has done all that it was asked."""
+        self._stillborn = 0
+        state = self._states[number]
+        if state.ending == "drain":
+            self._tell_stopped(number)
+        elif state.work is None:
+            self._tell(fx.SlotReady(number))
+        else:
+            self._fetch_more(number, state.work)
+
+    def _died(self, number: int, died: Died) -> None:
+        """The task that ran has an outcome; the rest of the range goes on in a new child."""
+        self._stillborn += 1
+        if self._stillborn > _STILLBORN:
+            raise Broken(f"slots end before they can take work: {died}")
+        state = self._states[number]
+        self._selector.unregister(state.slot.fileno())
+        state.slot.close()
+        if died.culprit is not None and state.work is not None and died.culprit == (state.work.job, state.work.done):
+            self._take(number, state.work.done, pack_outcome(death_outcome(died)))
+            self._tell_progress(number, (state.work.done - 1,))
+        if state.ending:
+            self._tell_stopped(number)
+        if state.work is not None:
+            state.work.lose_slot()
+        self._open(number)
+        self._states[number].work = state.work
+
+    def watch(self, now: float) -> None:
+        """Limits are enforced; ``now`` by ``time.monotonic()``."""
+        if self._template.lost():
+            raise Broken("the process that starts slots has died")
+        for state in self._states.values():
+            state.slot.enforce(now)
+            state.slot.bound_output()

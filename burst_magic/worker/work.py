@@ -1,0 +1,65 @@
+"""A range while a slot runs it: what it was given to run, and which outcomes are not yet published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from burst_magic.errors import BurstError
+from burst_magic.protocol.model import ClaimKey
+
+
+@dataclass(slots=True)
+class Work:
+    """Tasks of one claim: a whole range, or a piece of one.
+
+    Attributes:
+        first: the task of ``records[0]``.
+        done: tasks below it have outcomes.
+        fed: tasks below it were given to the slot.
+        stop: where it ends.
+        verdict: what is said of its one task, which is not run again; "" of tasks that are.
+        problem: why nothing from ``fed`` on can be run.
+    """
+
+    job: str
+    claim: ClaimKey
+    first: int
+    done: int
+    fed: int
+    stop: int
+    verdict: str = ""
+    fetching: bool = False
+    problem: BurstError | None = None
+    records: list[bytes] = field(default_factory=list)
+    held: int = 0  # bytes
+
+    @property
+    def finished(self) -> bool:
+        """All its tasks have outcomes."""
+        return self.done >= self.stop
+
+    @property
+    def hungry(self) -> bool:
+        """There is more to fetch, and nobody fetches it."""
+        return not self.fetching and self.problem is None and self.fed < self.stop
+
+    def take(self, record: bytes) -> None:
+        """The outcome of the next task."""
+        self.records.append(record)
+        self.held += len(record)
+        self.done += 1
+
+    def chosen(self, start: int, stop: int) -> list[bytes]:
+        """The outcomes of these tasks."""
+        return self.records[start - self.first : stop - self.first]
+
+    def forget(self, upto: int) -> None:
+        """Nobody needs the outcomes below that task any more."""
+        cut = max(0, upto - self.first)
+        self.held -= sum(map(len, self.records[:cut]))
+        del self.records[:cut]
+        self.first += cut
+
+    def lose_slot(self) -> None:
+        """What its slot was given is gone with it."""
+        self.fed, self.problem = self.done, None
