@@ -167,9 +167,9 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Start so many workers in place of lost ones. Not answered: their heartbeats tell."""
+    """Start the worker whose ``.next`` lies there, in place of a lost one. Not answered: its heartbeat tells."""
 
-    workers: int
+    token: str
 
 
 StoreEffect = List | Read | Create

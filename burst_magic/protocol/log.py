@@ -10,6 +10,7 @@ from burst_magic.protocol.model import Control, ControlKind, Final
 from burst_magic.protocol.ranges import Cover
 
 DEAD_AFTER = 3  # intervals without a new heartbeat
+SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

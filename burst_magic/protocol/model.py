@@ -181,12 +181,13 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """Somebody is starting a worker: ``<token>.next``, written before it starts."""
+    """Somebody is starting a worker: ``<token>.next``, written before it starts; ``by`` tells who of two."""
 
     token: str
     launcher: str
     number: int | None
     at: float
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,13 +18,11 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.known import KnownJob
 from burst_magic.protocol.leave import Leaving
-from burst_magic.protocol.log import fold_control
+from burst_magic.protocol.log import SKEW, fold_control
 from burst_magic.protocol.model import ClaimBody, Control, ControlKind, EndCause, Final, Gone, Job, Manifest
 from burst_magic.protocol.publish import Publishing
 from burst_magic.protocol.state import Chance, State, job_of
 from burst_magic.protocol.take import Taking
-
-SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
 
 
 class WorkerMachine:

@@ -72,8 +72,8 @@ def attach(
     job = _job(store, sid, jid, secret)
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
-    fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
-    fleet.tends = tends
+    launcher = open_launcher(manifest.launcher, logs=settings.data_dir / "logs")
+    fleet = Fleet(manifest, secret, store, launcher, tends=tends)
     session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
     session.follow()
     return session

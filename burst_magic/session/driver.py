@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unkno
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
+from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
 from burst_magic.protocol.session import SessionMachine
-from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.session.fleet import Fleet
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
@@ -155,7 +156,13 @@ class Driver:
 
     def _begin(self) -> SessionMachine:
         return SessionMachine(
-            manifest=self._manifest, job=self._job, signed=self._signed, now=time.monotonic(), wall=time.time()
+            manifest=self._manifest,
+            job=self._job,
+            signed=self._signed,
+            now=time.monotonic(),
+            wall=time.time(),
+            me=secrets.token_hex(8),
+            tends=self._fleet.tends,
         )
 
     def _raise_fault(self) -> None:
@@ -210,8 +217,7 @@ class Driver:
             except StoreError as fault:
                 self._carrier.tell(fault)
         elif isinstance(effect, fx.Replace):
-            if self._fleet.tends:
-                self._replace(effect.workers)
+            self._replace(effect.token)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             event = self._carrier.carry(effect)
             if self._signed and isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
@@ -224,14 +230,14 @@ class Driver:
         if beat.handle:
             self._fleet.meet(Handle.from_json(beat.handle))
 
-    def _replace(self, workers: int) -> None:
+    def _replace(self, token: str) -> None:
         """Where no worker can be started the others go on, and when there are none the machine says so.
 
         Raises:
             StoreError: all are silent and the store takes nothing from us either: a full disk, a policy.
         """
         try:
-            self._fleet.start(workers)
+            self._fleet.start_announced(token)
         except (LaunchError, StoreError) as fault:
             refused = isinstance(fault, StoreError) and not isinstance(fault, Throttled | Unknown)
             seen = self.snapshot()

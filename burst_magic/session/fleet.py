@@ -25,14 +25,14 @@ class Fleet:
         secret: its key; None for somebody who may only look.
         store: where it lies.
         launcher: what starts workers.
-
-    Attributes:
-        tends: lost workers are replaced; who makes a list of sessions only looks.
+        tends: lost workers are replaced; who only looks starts nobody.
     """
 
-    def __init__(self, manifest: Manifest, secret: bytes | None, store: Store, launcher: Launcher) -> None:
+    def __init__(
+        self, manifest: Manifest, secret: bytes | None, store: Store, launcher: Launcher, *, tends: bool = True
+    ) -> None:
         self._manifest, self._secret, self._store, self._launcher = manifest, secret, store, launcher
-        self.tends = True
+        self.tends = tends
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, _sleep)
         self._handles: dict[str, Handle] = {}
@@ -55,17 +55,23 @@ class Fleet:
             key = self._keys.next(token)
             record = Next(token=token, launcher=self._manifest.launcher, number=number, at=time.time())
             self._carrier.insist(key, records.encode(record, secret=secret, key=key))
-            start = Start(
-                store=self._store.url,
-                sid=self._manifest.sid,
-                secret=secret.hex(),
-                token=token,
-                number=number,
-                cwd=str(Path.cwd()),
-                credentials=_credentials(self._store.url),
-            )
-            handle = self._launcher.start(start)
-            self._handles[handle.wid] = handle
+            self.start_announced(token, number=number)
+
+    def start_announced(self, token: str, *, number: int | None = None) -> None:
+        """Starts the worker whose ``.next`` lies there."""
+        if self._secret is None:
+            return
+        start = Start(
+            store=self._store.url,
+            sid=self._manifest.sid,
+            secret=self._secret.hex(),
+            token=token,
+            number=number,
+            cwd=str(Path.cwd()),
+            credentials=_credentials(self._store.url),
+        )
+        handle = self._launcher.start(start)
+        self._handles[handle.wid] = handle
 
     def meet(self, handle: Handle) -> None:
         """A worker that was found in the log: it has beaten, so it is awake."""

@@ -47,6 +47,7 @@ class Talk:
     def __init__(self, machine) -> None:
         self.machine = machine
         self.now = 0.0
+        self.ahead = 0.0  # the store's clock
         self.asked: list[fx.Effect] = []
 
     def tell(self, event: fx.Event, *, after: float = 0.0) -> list[fx.Effect]:
@@ -76,7 +77,7 @@ class Talk:
         return [effect.key for effect in self.of(fx.Read)]
 
     def listed(self, folder: str, *names: str, after: str = "", limit: int | None = None) -> list[fx.Effect]:
-        return self.tell(fx.Listed(folder, after, tuple((name, WALL + self.now) for name in names), limit))
+        return self.tell(fx.Listed(folder, after, tuple((name, WALL + self.ahead + self.now) for name in names), limit))
 
     def got(self, key: str, record) -> list[fx.Effect]:
         return self.tell(fx.Got(key, record))
@@ -149,10 +150,9 @@ def worker():
 def client():
     """Makes a client's conversation."""
 
-    def make(*, signed=True, record=None, **changes) -> Talk:
-        return Talk(
-            SessionMachine(manifest=manifest(**changes), job=record or job(), signed=signed, now=0.0, wall=WALL)
-        )
+    def make(*, signed=True, tends=True, me="me", record=None, **changes) -> Talk:
+        facts = {"manifest": manifest(**changes), "job": record or job(), "now": 0.0, "wall": WALL}
+        return Talk(SessionMachine(signed=signed, tends=tends, me=me, **facts))
 
     return make
 

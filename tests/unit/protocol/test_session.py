@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
+from burst_magic.protocol.crew import STARTING, heir
 from burst_magic.protocol.log import make_final
-from burst_magic.protocol.model import ControlKind, EndCause, Final, Gone
+from burst_magic.protocol.model import ControlKind, EndCause, Final, Gone, Heartbeat, SlotView
 from burst_magic.protocol.ranges import Cover
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 JOB_KEYS = SESSION.job("0")
+WALL = 1_800_000_000.0  # of the job's beginning
+TOKEN = heir(SESSION.sid, "w")  # of who replaces w
 FIRST = "01800000000100.0000000000-0000000003.0.0-0"
 SECOND = "01800000000200.0000000002-0000000004.1.2-0"
 
@@ -113,6 +118,30 @@ def ended(talk, cause, *, control=()):
     begins(talk, workers=("w.0.0", "w.gone"), control=control, gone=(end,))
 
 
+def answer(talk, *workers, control=()):
+    """Whatever it asks for is answered, until it asks for nothing; what else it asked for meanwhile."""
+    others = []
+    for _ in range(9):
+        asked, talk.asked = talk.asked, []
+        folders = {each.folder for each in asked if isinstance(each, fx.List)}
+        others += [each for each in asked if isinstance(each, fx.Replace | fx.Create)]
+        found = {SESSION.workers_folder: workers, SESSION.control_folder: control}
+        fresh = [effect for folder in folders for effect in talk.listed(folder, *found.get(folder, ()))]
+        talk.asked = fresh
+    return others
+
+
+def announces(talk, workers=("w.0.0", "w.gone")):
+    """Which starts it announces once it has looked at everything again, and has asked for the time."""
+    asked = list(talk.asked)
+    asked += talk.listed(JOB_KEYS.results_folder)
+    asked += talk.listed(SESSION.control_folder)
+    if any(isinstance(each, fx.Watch) for each in asked):  # what time is it?
+        asked += talk.listed(SESSION.workers_folder, *workers)
+    talk.asked = asked
+    return [each.key for each in talk.of(fx.Create)]
+
+
 def test_before_a_verdict_it_looks_at_all_results_once_more(client):
     talk = client()
     ended(talk, EndCause.CLOSE)
@@ -140,13 +169,170 @@ def test_a_verdict_waits_for_what_was_asked(client):
 def test_lost_workers_are_replaced_and_nothing_is_said_before_their_starts_are_seen(client):
     talk = client()
     ended(talk, EndCause.CRASH)
-    asked = list(talk.asked)
-    talk.listed(JOB_KEYS.results_folder)
-    asked += talk.asked
-    talk.listed(SESSION.control_folder)
-    asked += talk.asked
-    assert [each.workers for each in asked if isinstance(each, fx.Replace)] == [1]
+    (key,) = announces(talk)
+    talk.created(key, fx.Wrote.DONE)
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
     assert talk.machine.ended is None
+    talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", f"{TOKEN}.next")
+    assert talk.of(fx.Create) == talk.of(fx.Replace) == []
+    assert talk.machine.ended is None
+
+
+def test_two_clients_that_saw_one_loss_announce_one_start_and_the_refused_one_starts_nobody(client):
+    one, other = client(me="one"), client(me="other")
+    for talk in (one, other):
+        ended(talk, EndCause.CRASH)
+    (key,), (same,) = announces(one), announces(other)
+    assert key == same
+    (start,) = (each.record for each in one.of(fx.Create))
+    other.created(key, fx.Wrote.REFUSED)
+    assert other.reads() == [key]
+    other.got(key, start)
+    assert other.of(fx.Replace) == []
+    assert other.lists() == [SESSION.workers_folder]
+
+
+@pytest.mark.parametrize("wrote", [fx.Wrote.REFUSED, fx.Wrote.UNKNOWN])
+def test_a_start_whose_reply_was_lost_is_made(client, wrote):
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    (key,) = announces(talk)
+    (start,) = (each.record for each in talk.of(fx.Create))
+    talk.created(key, wrote)
+    assert talk.of(fx.Replace) == []
+    talk.got(key, start)
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
+
+
+def test_a_start_that_was_not_written_is_announced_again(client):
+    """S3 answers 409 to racers though nobody won."""
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    (key,) = announces(talk)
+    talk.created(key, fx.Wrote.REFUSED)
+    talk.got(key, None)
+    talk.listed(SESSION.workers_folder, "w.0.0", "w.gone")
+    assert [each.key for each in talk.of(fx.Create)] == [key]
+
+
+@pytest.mark.parametrize("facts", [{"tends": False}, {"signed": False}])
+def test_who_only_looks_starts_nobody(client, facts):
+    talk = client(**facts)
+    ended(talk, EndCause.CRASH)
+    assert announces(talk) == []
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_how_many_were_replaced_is_read_from_the_log(client):
+    """Three times the fleet, by whomever; a client that has only just come sees it too."""
+    talk = client(workers=1)
+    lost = ["w"]
+    lost += [heir(SESSION.sid, "w"), heir(SESSION.sid, heir(SESSION.sid, "w"))]  # each ended like the one before
+    lost.append(heir(SESSION.sid, lost[-1]))
+    names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone")] + [f"{wid}.next" for wid in lost[1:]]
+    gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL + 1, token="" if wid == "w" else wid) for wid in lost]
+    begins(talk, workers=names, gone=gone)
+    assert announces(talk, names) == []
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_what_was_lost_before_this_job_does_not_count(client):
+    talk = client(workers=1)
+    lost = [f"w{number}" for number in range(9)]
+    names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone", f"{heir(SESSION.sid, wid)}.next")]
+    gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL - 9, token=heir(SESSION.sid, wid)) for wid in lost]
+    end = Gone(worker="w", cause=EndCause.CRASH, at=WALL + 1)
+    names += ["w.0.0", "w.gone"]
+    begins(talk, workers=names, gone=(*gone, end))
+    assert announces(talk, names) == [SESSION.next(TOKEN)]
+
+
+def test_a_start_that_nobody_answered_is_made_again_once_with_its_token(client):
+    """Whoever announced it died before he started anything."""
+    talk = client(workers=1)
+    begins(talk, workers=("abc.next",))
+    talk.wait(STARTING - 1)
+    answer(talk, "abc.next")
+    assert talk.of(fx.Replace) == []
+    talk.wait(1.0)
+    assert answer(talk, "abc.next") == [fx.Replace("abc")]
+    talk.wait(STARTING - 1)
+    assert answer(talk, "abc.next") == []
+    assert talk.machine.ended is None
+    talk.wait(20.0)
+    (start,) = answer(talk, "abc.next")
+    assert start.key == SESSION.next(heir(SESSION.sid, "abc"))  # what was tried twice is lost
+
+
+def test_a_process_that_goes_on_under_another_name_is_not_lost(client):
+    talk = client(workers=1)
+    end = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
+    names = ("w.0.0", "w.gone", "w~1.0.0")
+    begins(talk, workers=names, gone=(end,))
+    assert announces(talk, names) == []
+
+
+@pytest.mark.parametrize("cause", [EndCause.BUDGET, EndCause.DEADLINE])
+def test_a_limit_that_the_last_worker_met_is_said_whatever_our_own_clock_tells(client, cause):
+    talk = client(deadline=WALL + 1000)
+    talk.ahead = 1000.0
+    ended(talk, cause)
+    assert announces(talk) == []
+    assert talk.machine.ended == cause.value
+
+
+@pytest.mark.parametrize(
+    ("cause", "more"), [(EndCause.BUDGET, {"budget": 5_000_000}), (EndCause.DEADLINE, {"deadline": WALL + 9000})]
+)
+def test_a_limit_that_was_raised_since_is_not_what_is_missing(client, cause, more):
+    talk = client(deadline=WALL + 1000)
+    talk.ahead = -1.0
+    ended(talk, cause)
+    talk.control(kind=ControlKind.EXTEND, **more)
+    talk.listed(JOB_KEYS.results_folder)
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
+    """Its own clock may be minutes ahead, and the workers' may be right."""
+    talk = client(deadline=WALL - 300)
+    ended(talk, EndCause.TERM)
+    talk.asked += [*talk.listed(JOB_KEYS.results_folder), *talk.listed(SESSION.control_folder)]
+    assert fx.Watch(SESSION.watch) in talk.asked
+    assert talk.machine.ended is None
+    names = (("w.0.0", WALL), ("w.gone", WALL), ("~watch", WALL - 400))
+    talk.tell(fx.Listed(SESSION.workers_folder, "", names))
+    assert talk.machine.ended is None
+    assert [each.key for each in talk.of(fx.Create)] == [SESSION.next(TOKEN)]
+
+
+def test_a_deadline_that_the_store_confirms_is_said(client):
+    talk = client(deadline=WALL - 300)
+    ended(talk, EndCause.TERM)
+    announces(talk)
+    talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", "~watch")
+    assert talk.machine.ended == "deadline"
+
+
+def test_heartbeats_are_looked_at_more_often_while_somebody_watches(client):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    talk.machine.watch(talk.now, on=True)
+    talk.wait(0.1)
+    answer(talk, "w.0.0")
+    assert SESSION.workers_folder not in talk.lists()
+    assert SESSION.workers_folder in [each.folder for each in talk.wait(2.0) if isinstance(each, fx.List)]
+
+
+def test_a_job_that_waits_for_another_of_its_session_says_so(client):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    busy = SlotView(job="first", task=3)
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, slots=(busy,)))
+    assert "busy with job first" in talk.machine.snapshot(talk.now).waiting
+    own = replace(busy, job="0")
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=2, at=0.0, slots=(busy, own)))
+    assert talk.machine.snapshot(talk.now).waiting == ""
 
 
 def test_one_who_closed_is_not_replaced(client):
