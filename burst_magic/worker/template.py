@@ -192,7 +192,7 @@ class _Nursery:
             if self._control.fileno() in ready and not self._serve_one():
                 break
         for pid in self._children:
-            _kill_group(pid)
+            _kill(pid)
 
     def _serve_one(self) -> bool:
         request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4)
@@ -206,7 +206,7 @@ class _Nursery:
         elif verb == KILL:
             for pid, child in self._children.items():
                 if child.key == key and (not turn or _hold(pid, child.shared, turn)):
-                    _kill_group(pid)
+                    _kill(pid)
         return True
 
     def _fork(self, key: int, descriptors: list[int]) -> None:
@@ -290,6 +290,12 @@ def _hold(pid: int, shared: Shared, turn: int) -> bool:
         return True
     os.kill(pid, signal.SIGCONT)
     return False
+
+
+def _kill(pid: int) -> None:
+    """Ends a slot that was not reaped, and what it started; one that was only just forked has no group yet."""
+    _kill_group(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 def _kill_group(pid: int) -> None:

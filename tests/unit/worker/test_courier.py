@@ -14,7 +14,7 @@ from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, SegmentKey
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.courier import Broken, Courier
+from burst_magic.worker.courier import Broken, Courier, Lane
 
 SID = "20260101-000000-aaaaaaaa"
 _names = itertools.count()
@@ -58,6 +58,25 @@ def test_a_slow_call_holds_up_no_other(courier):
     assert heard(courier) == ["quick"]
     gate.set()
     assert heard(courier) == ["slow"]
+
+
+def test_a_heartbeat_waits_for_nobody(courier):
+    gate = threading.Event()
+    for lane in (Lane.CALLS, Lane.FILES):
+        for _ in range(10):
+            courier.call(lambda: gate.wait(10) and None, lane=lane)
+    courier.call(lambda: "beat", lane=Lane.BEAT)
+    assert heard(courier) == ["beat"]
+    gate.set()
+
+
+def test_a_jobs_files_hold_up_no_call(courier):
+    gate = threading.Event()
+    for _ in range(10):
+        courier.call(lambda: gate.wait(10) and None, lane=Lane.FILES)
+    courier.call(lambda: "call")
+    assert heard(courier) == ["call"]
+    gate.set()
 
 
 def test_a_call_that_breaks_is_raised_where_events_are_read(courier):

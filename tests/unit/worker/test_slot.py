@@ -112,6 +112,14 @@ def test_a_death_after_the_last_outcome_blames_nobody(bench):
     assert died(bench, slot)[1].culprit is None
 
 
+def test_a_slot_that_is_killed_as_soon_as_it_was_asked_for_ends(bench):
+    """It may not have a process group yet."""
+    for _ in range(10):
+        slot = bench.slot()
+        slot.kill()
+        assert bench.until(slot, Died)[-1].signal == signal.SIGKILL
+
+
 def test_a_task_killed_for_its_time_is_a_timeout(bench):
     slot = bench.slot()
     jid = bench.load(slot, "while True: pass", timeout=0.05)

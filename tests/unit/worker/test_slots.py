@@ -1,0 +1,316 @@
+"""The slots of a worker, told by hand what the machine would tell them: real child processes, a store in memory."""
+
+from __future__ import annotations
+
+import itertools
+import selectors
+import tempfile
+import threading
+import time
+
+import pytest
+
+from burst_magic.errors import StoreError
+from burst_magic.payload import Envelope, pack, pack_value, unpack_value
+from burst_magic.protocol import blocks, keys, sign
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.model import ClaimKey, Job, Manifest, OutcomeKind, SegmentKey
+from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.protocol.records import unpack_outcome
+from burst_magic.stores import open_store
+from burst_magic.stores.carry import Carrier
+from burst_magic.worker.courier import Courier
+from burst_magic.worker.slots import Slots
+from burst_magic.worker.supply import Items, Opened, Supply
+
+SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
+CLAIM, HEIR = ClaimKey(start=0, number=1), ClaimKey(start=0, number=2)
+PATIENCE = 20.0
+_names = itertools.count()
+
+
+class Gated:
+    """A store in memory whose reads of some keys wait."""
+
+    def __init__(self) -> None:
+        self._inner = open_store(f"memory://slots-{next(_names)}")
+        self.closed = ""  # reads of keys that end so wait
+        self.open = threading.Event()
+        self.got: list[str] = []
+
+    def get(self, key, **part):
+        self.got.append(key)
+        if self.closed and key.endswith(self.closed):
+            assert self.open.wait(PATIENCE)
+        return self._inner.get(key, **part)
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+
+class Hand:
+    """The supervisor's loop without its machine."""
+
+    def __init__(self, template, slots: int) -> None:
+        self.store, self.stopping, self.told = Gated(), threading.Event(), []
+        self.answer = lambda event: None
+        carrier = Carrier(self.store, SECRET, lambda seconds: not self.stopping.wait(seconds))
+        self.courier = Courier(carrier, self.stopping)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.courier.fileno(), selectors.EVENT_READ)
+        manifest = Manifest(
+            sid=SID,
+            created=0.0,
+            launcher="local",
+            workers=1,
+            slots=slots,
+            cpu=1.0,
+            memory_mb=2048,
+            arch="x86_64",
+            seed=1,
+            deadline=1e12,
+            idle=60.0,
+            interval=1.0,
+            floor=0.05,
+        )
+        self.supply = Supply(carrier, SID, self.courier)
+        self.slots = Slots(template, manifest, supply=self.supply, selector=self.selector, tell=self.hear)
+        self.slots.open()
+
+    def hear(self, event) -> None:
+        self.told.append(event)
+        self.answer(event)
+
+    def add(self, source, items, jid="0", captured=None) -> None:
+        job = keys.SessionKeys(SID).job(jid)
+        writer = blocks.BlockWriter(SECRET, job.items, lengths=True)
+        pieces = [writer.add(task, pack_value(item, home={})) for task, item in enumerate(items)]
+        self.store.put(job.items, b"".join(pieces) + writer.finish())
+        packed = pack(captured or {}, home={})
+        envelope = Envelope(source=source, stream=packed.stream, names=packed.names, target="item", has_value=True)
+        self.store.put(job.payload, sign.seal(SECRET, job.payload, envelope.to_bytes()))
+        lanes = cut_lanes(len(items), 1)
+        self.supply.meet(Job(jid=jid, created=0.0, tasks=len(items), lanes=lanes, seed=1, items=writer.index))
+
+    def until(self, done):
+        end = time.monotonic() + PATIENCE
+        while not (value := done()):
+            assert time.monotonic() < end, f"waited too long; told: {self.told}"
+            self.selector.select(0.02)
+            for event in self.courier.events():
+                if isinstance(event, Items):
+                    self.slots.feed(event)
+                else:
+                    assert isinstance(event, Opened)
+                    self.supply.opened(event)
+            self.slots.read()
+            self.slots.watch(time.monotonic())
+        return value
+
+    def reach(self, upto, claim=CLAIM, job="0"):
+        """Waits for the progress; all that was said to have failed on the way there."""
+        self.until(lambda: [e for e in self.progress(claim, job) if e.upto >= upto])
+        return [task for event in self.progress(claim, job) for task in event.failed_at]
+
+    def progress(self, claim=CLAIM, job="0"):
+        return [e for e in self.told if isinstance(e, fx.Progress) and (e.claim, e.job) == (claim, job)]
+
+    def outcomes(self, start, stop, claim=CLAIM, job="0"):
+        segment = SegmentKey(at_ms=1, start=start, stop=stop, failed=0, claim=claim)
+        return [unpack_outcome(record) for record in self.slots.outcomes(job, segment)]
+
+    def values(self, *where, **claim):
+        return [unpack_value(outcome.value, home={}) for outcome in self.outcomes(*where, **claim)]
+
+
+@pytest.fixture
+def hand(template, request):
+    hand = Hand(template, getattr(request, "param", 1))
+    yield hand
+    hand.store.open.set()
+    for state in hand.slots._states.values():
+        state.slot.close()
+    hand.courier.close()
+    hand.supply.close()
+
+
+def behind(gate):
+    return f"import os, time\nwhile item and not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem"
+
+
+# --- tasks that are lost -----------------------------------------------------------------------------------
+
+
+def test_a_lost_task_is_told_by_its_item_and_not_run(hand, tmp_path):
+    hand.add(f"open({str(tmp_path)!r} + '/' + item, 'w')\nitem", ["zero", "one", "two"])
+    hand.slots.lose(fx.Lose(0, "0", CLAIM, 1, "it ended 3 workers: exit code 9"))
+    assert hand.reach(2) == [1]
+    (lost,) = hand.outcomes(1, 2)
+    assert (lost.task, lost.kind, lost.error) == (1, OutcomeKind.LOST, "WorkerLost")
+    assert (lost.message, lost.item) == ("it ended 3 workers: exit code 9", "'one'")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_behind_a_lost_task_the_claim_goes_on(hand):
+    hand.add("item * 2", [1, 2, 3, 4])
+    hand.slots.lose(fx.Lose(0, "0", CLAIM, 1, "why"))
+    hand.reach(2)
+    hand.slots.forget(fx.Forget("0", CLAIM, 2))
+    hand.slots.run(fx.Run(0, "0", CLAIM, 2, 4))
+    assert hand.reach(4) == [1]
+    assert hand.values(2, 4) == [6, 8]
+
+
+def test_of_a_lost_task_whose_item_is_not_plain_the_item_stays_untold(hand):
+    hand.add("item", [pytest.approx])
+    hand.slots.lose(fx.Lose(0, "0", CLAIM, 0, "why"))
+    hand.reach(1)
+    assert hand.outcomes(0, 1)[0].item == ""
+
+
+def test_a_lost_task_whose_job_cannot_be_had_is_lost_all_the_same(hand):
+    hand.add("item", [1, 2])
+    hand.store.delete([keys.SessionKeys(SID).job("0").payload])
+    hand.slots.lose(fx.Lose(0, "0", CLAIM, 0, "why"))
+    hand.reach(1)
+    (lost,) = hand.outcomes(0, 1)
+    assert (lost.kind, lost.message) == (OutcomeKind.LOST, "why")
+
+
+def test_a_slot_that_is_killed_before_a_loss_is_told_has_no_outcome(hand):
+    hand.store.closed = "/payload"
+    hand.add("item", [1, 2])
+    hand.slots.lose(fx.Lose(0, "0", CLAIM, 0, "why"))
+    hand.slots.kill(fx.Kill(0))
+    hand.until(lambda: fx.Stopped(0, "0", CLAIM, 0) in hand.told)
+    hand.store.open.set()
+    hand.slots.run(fx.Run(0, "0", HEIR, 0, 2))
+    hand.reach(2, HEIR)
+    assert hand.progress(CLAIM) == []
+
+
+# --- claims that go on under another name --------------------------------------------------------------------
+
+
+def test_an_heir_has_what_is_not_yet_published_and_what_runs(hand, tmp_path):
+    gate = tmp_path / "gate"
+    hand.add(behind(gate), [0, 1, 2, 3])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 4))
+    hand.reach(1)
+    hand.slots.adopt(fx.Adopt("0", CLAIM, HEIR))
+    hand.slots.truncate(fx.Truncate(0, 2))
+    gate.touch()
+    hand.reach(2, HEIR)
+    assert hand.values(0, 2, claim=HEIR) == [0, 1]
+    assert max(event.upto for event in hand.progress()) == 1
+    hand.slots.forget(fx.Forget("0", HEIR, 2))
+    hand.slots.run(fx.Run(0, "0", HEIR, 2, 4))
+    hand.reach(4, HEIR)
+    assert hand.values(2, 4, claim=HEIR) == [2, 3]
+
+
+def test_an_heir_has_what_is_on_its_way(hand):
+    hand.store.closed = "/items"
+    hand.add("item", [5, 6])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    hand.slots.adopt(fx.Adopt("0", CLAIM, HEIR))
+    hand.store.open.set()
+    hand.reach(2, HEIR)
+    assert hand.values(0, 2, claim=HEIR) == [5, 6]
+    assert hand.progress(CLAIM) == []
+
+
+def test_an_heir_of_a_finished_range_has_its_outcomes(hand):
+    hand.add("item", [5, 6])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    hand.reach(2)
+    hand.slots.adopt(fx.Adopt("0", CLAIM, HEIR))
+    assert hand.values(0, 2, claim=HEIR) == [5, 6]
+    hand.slots.forget(fx.Forget("0", HEIR, 2))
+    assert not hand.slots._works
+
+
+# --- pieces -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [[1, 2, 3, 6, 40], [20, 40]])
+def test_a_claim_that_is_run_in_pieces_has_each_outcome_once(hand, pieces):
+    """The next piece is asked for while the last one's progress is told, as a store at hand makes it."""
+    found, stops = [], iter(pieces)
+    hand.add("item * item", range(40))
+
+    def publish(event):
+        if isinstance(event, fx.Progress) and event.upto == stop[0]:
+            found.extend(hand.values(begin[0], event.upto))
+            hand.slots.forget(fx.Forget("0", CLAIM, event.upto))
+            begin[0], stop[0] = event.upto, next(stops, None)
+            if stop[0]:
+                hand.slots.run(fx.Run(0, "0", CLAIM, begin[0], stop[0]))
+
+    begin, stop = [0], [next(stops)]
+    hand.answer = publish
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, stop[0]))
+    hand.reach(40)
+    assert found == [item * item for item in range(40)]
+    assert not hand.slots._works
+
+
+# --- what they need of the store ------------------------------------------------------------------------------
+
+
+def test_tasks_that_run_when_the_next_items_prove_bad_keep_their_values(hand, tmp_path):
+    gate = tmp_path / "gate"
+    hand.add(
+        f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem[0]",
+        [bytes([task]) * 400_000 for task in range(3)],
+    )
+    job = keys.SessionKeys(SID).job("0")
+    data = bytearray(hand.store.get(job.items))
+    data[data.index(bytes([2]) * 100)] ^= 1
+    hand.store.put(job.items, bytes(data))
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 3))
+    hand.until(lambda: hand.slots._states[0].work.problem)
+    gate.touch()
+    assert hand.reach(3) == [2]
+    outcomes = hand.outcomes(0, 3)
+    assert [outcome.error for outcome in outcomes] == ["", "", "SignatureError"]
+
+
+@pytest.mark.parametrize("hand", [3], indirect=True)
+def test_a_jobs_files_are_fetched_once_for_all_slots(hand):
+    hand.store.closed = "/payload"
+    hand.add("item", range(6))
+    for slot in range(3):
+        hand.slots.run(fx.Run(slot, "0", ClaimKey(start=2 * slot, number=0), 2 * slot, 2 * slot + 2))
+    hand.store.open.set()
+    for slot in range(3):
+        hand.reach(2 * slot + 2, ClaimKey(start=2 * slot, number=0))
+    assert sum(key.endswith("/payload") for key in hand.store.got) == 1
+
+
+@pytest.mark.parametrize("hand", [2], indirect=True)
+def test_while_one_jobs_files_are_on_their_way_another_job_is_run(hand):
+    hand.store.closed = "/jobs/0/payload"
+    hand.add("item", [1])
+    hand.add("item", [2], jid="1")
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 1))
+    hand.slots.run(fx.Run(1, "1", CLAIM, 0, 1))
+    hand.reach(1, job="1")
+    assert hand.progress(job="0") == []
+    hand.store.open.set()
+    hand.reach(1)
+
+
+def test_where_there_is_no_room_for_a_jobs_files_its_tasks_say_so(hand, tmp_path, monkeypatch):
+    job = keys.SessionKeys(SID).job("0")
+    hand.add("item", [1, 2])
+    bundle = "0" * 64
+    envelope = Envelope(source="item", stream=b"", target="item", has_value=True, bundle=bundle)
+    hand.store.put(job.payload, sign.seal(SECRET, job.payload, envelope.to_bytes()))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))  # where nothing can be written
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    assert hand.reach(2) == [0, 1]
+    for outcome in hand.outcomes(0, 2):
+        assert outcome.error == StoreError.__name__
+        assert str(tmp_path / "full") in outcome.message
+        assert "TMPDIR" in outcome.message
