@@ -15,6 +15,7 @@ from burst_magic.protocol.records import scan_outcomes, unpack_outcome
 from burst_magic.stores.carry import Carrier
 
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
+_VIEW = 300  # bytes that it takes to hold one outcome by its task: more than most of a million values
 _PARALLEL = 8  # segments fetched at a time
 _LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
 
@@ -67,7 +68,7 @@ class SegmentReader:
         records = self._open.get(segment)
         if records is None:
             records = self._open[segment] = self._fetch(segment)
-            self._sizes[segment] = sum(map(len, records.values()))
+            self._sizes[segment] = sum(map(len, records.values())) + _VIEW * len(records)
             while len(self._open) > 1 and sum(self._sizes.values()) > _KEPT:
                 del self._sizes[self._open.popitem(last=False)[0]]
         return records

@@ -155,17 +155,18 @@ class Results(Sequence[Any]):
         given, count = bytearray(self._tasks), 0  # one byte a task: a million of them is a megabyte
         while count < self._tasks:
             self._wait_for(partial(self._more_than, count))
-            fresh = [task for start, stop, _ in self._driver.segments for task in _zeros(given, start, stop)]
-            for task in fresh or _zeros(given, 0, self._tasks):  # nothing fresh: nothing will run any more
+            before = count
+            for task, (value, error) in self._fresh(given):
                 given[task] = 1
                 count += 1
-                try:
-                    yield task, self._value(task)
-                except Exception as error:
-                    if errors == "raise":
-                        raise
-                    if errors == "return":
-                        yield task, error
+                if error is None:
+                    yield task, value
+                elif errors == "raise":
+                    raise error.with_traceback(None)
+                elif errors == "return":
+                    yield task, error
+            if count == before:
+                return
 
     @property
     def errors(self) -> tuple[Outcome, ...]:
@@ -175,6 +176,24 @@ class Results(Sequence[Any]):
 
     def _more_than(self, count: int) -> bool:
         return self._driver.covered > count
+
+    def _fresh(self, given: bytearray) -> Iterator[tuple[int, tuple[Any, BaseException | None]]]:
+        """What is there of the tasks that were not given yet; when nothing is, why nothing will come any more.
+
+        Once ``final`` stands a value is read again where it is wanted again (law 1), and need not be kept.
+        """
+        settled = self._driver.ended == "finished"
+        parts = [
+            (begin, end, segment)
+            for start, stop, segment in self._driver.segments
+            for begin, end in _zeros(given, start, stop)
+        ]
+        for task, record in self._reader.records(parts):
+            known = task in self._values or task in self._errors
+            yield task, self._outcome(task) if known else self._keep(task, record, value=not settled)
+        if not parts:
+            missing = (task for start, stop in _zeros(given, 0, self._tasks) for task in range(start, stop))
+            yield from ((task, self._outcome(task)) for task in missing)
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -208,13 +227,16 @@ class Results(Sequence[Any]):
             return PENDING, not_run(task, ended) if ended is not None else None
         return self._keep(task, self._reader.record(segment, task))
 
-    def _keep(self, task: int, record: memoryview) -> tuple[Any, BaseException | None]:
+    def _keep(self, task: int, record: memoryview, *, value: bool = True) -> tuple[Any, BaseException | None]:
+        """Opens an outcome and keeps its error, and where it is asked for its value."""
         data = value_in(record)
         if data is None:
             error = self._errors[task] = error_of(unpack_outcome(record), self._home)
             return PENDING, error
-        value = self._values[task] = unpack_value(data, home=self._home)
-        return value, None
+        opened = unpack_value(data, home=self._home)
+        if value:
+            self._values[task] = opened
+        return opened, None
 
     def _keep_all(self, parts: Sequence[tuple[int, int, SegmentKey]]) -> None:
         for task, record in self._reader.records(parts):
@@ -250,8 +272,11 @@ class Results(Sequence[Any]):
         return iter(range(self._tasks))
 
 
-def _zeros(given: bytearray, start: int, stop: int) -> Iterator[int]:
+def _zeros(given: bytearray, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The stretches of zeros, each with one past its end."""
     at = given.find(0, start, stop)
     while at != -1:
-        yield at
-        at = given.find(0, at + 1, stop)
+        end = given.find(1, at, stop)
+        end = stop if end == -1 else end
+        yield at, end
+        at = given.find(0, end, stop)
