@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FunctionType
 
 from burst_magic.capture import bundle, report
 from burst_magic.capture.closure import Captured, pack_names
@@ -153,6 +154,7 @@ def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
 def _capture(
     source: str, namespace: Mapping[str, object], *, target: str, filename: str, include: tuple[Path, ...]
 ) -> Capture:
+    namespace = _own(namespace)
     bound = target_names(target)
     tree = _parse(source, filename)
     local = cell_names(tree, bound=bound).bound
@@ -177,6 +179,16 @@ def _capture(
         imports=frozenset(names.imports),
     )
     return _packed(blank, reads, names.words)
+
+
+def _own(namespace: Mapping[str, object]) -> Mapping[str, object]:
+    """Without what IPython puts in place of a builtin (its ``open`` guards its own files): a worker has the builtin."""
+    theirs = {
+        name
+        for name in vars(builtins).keys() & namespace.keys()
+        if isinstance(value := namespace[name], FunctionType) and value.__module__.partition(".")[0] == "IPython"
+    }
+    return {name: value for name, value in namespace.items() if name not in theirs} if theirs else namespace
 
 
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from burst_magic.capture.bindings import targets
@@ -51,7 +53,9 @@ def evaluate(text: str, expression: str, namespace: Mapping[str, object]) -> Ite
     try:
         value = eval(compile(expression, "<--map>", "eval", dont_inherit=True), scope)  # noqa: S307 - the user's own text
     except Exception as error:
-        raise CaptureError(f"--map {text}: {type(error).__name__}: {error}") from error
+        near = get_close_matches(getattr(error, "name", None) or "", [*scope, *vars(builtins)], n=1, cutoff=0.8)
+        hint = f"; did you mean {near[0]!r}?" if isinstance(error, NameError) and near else ""
+        raise CaptureError(f"--map {text}: {type(error).__name__}: {error}{hint}") from error
     return iterable(value, f"--map {text}")
 
 

@@ -6,13 +6,14 @@ import ast
 import importlib.util
 import linecache
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 
 from burst_magic.capture.closure import Captured, kind_of, used_by
 from burst_magic.capture.names import CellNames
 from burst_magic.capture.sensitive import find_secret, secret_lines
 from burst_magic.payload import Packed
 
+NO_ITEMS = "--map gave no items: nothing runs"
 LARGE = 10_000_000  # bytes of one captured value that are worth a warning
 _FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range, type, types.ModuleType,
           types.FunctionType, types.BuiltinFunctionType)  # fmt: skip
@@ -60,6 +61,8 @@ def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, 
             texts.append(
                 f"{path} looks like a secret and would travel to the workers ({entry.why}); use --setenv instead"
             )
+        if entry.name in packed.anew:
+            texts.append(f"{entry.name}: each task gets a new {packed.anew[entry.name]}, which keeps no other task out")
         if entry.size > LARGE:
             texts.append(f"{entry.name} is {entry.size / 1e6:,.0f} MB ({entry.why})")
     texts.extend(f"{name} has no meaning on a worker and is left out (used by {user})" for name, user in packed.omitted)
@@ -68,6 +71,8 @@ def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, 
 
 def about_items(items: object) -> list[str]:
     """Warnings about what ``--map`` evaluated to."""
+    if isinstance(items, Sized) and not len(items):
+        return [NO_ITEMS]
     if type(items).__name__ == "DataFrame":
         return ["iterating over a DataFrame gives its columns; for rows write --map i, row in df.iterrows()"]
     return []

@@ -33,9 +33,10 @@ class Notes:
         why: name -> who needs it.
         cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
         plain: types that pickle does by itself.
+        anew: types of what the other side gets a new one of, instead of this one.
     """
 
-    __slots__ = ("cells", "changes", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
+    __slots__ = ("anew", "cells", "changes", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
 
     def __init__(self) -> None:
         self.sent: set[str] = set()
@@ -48,6 +49,7 @@ class Notes:
         self.cells: dict[int, types.CellType] = {}
         self.scopes: dict[int, tuple[Scope, object]] = {}
         self.plain: set[type] = set()
+        self.anew: set[str] = set()
 
     def module(self, name: str) -> None:
         """Loading will import this module."""

@@ -68,6 +68,13 @@ def _cached_property(_packer: Packer, obj: Any) -> Reduction:
     return rebuild.cached_property, (obj.func, obj.attrname, obj.__doc__)
 
 
+def _lock(packer: Packer, obj: Any) -> Reduction:
+    """A new one: what the old one guarded lies in another process."""
+    packer.notes.anew.add(type(obj).__name__)
+    return (rebuild.rlock if isinstance(obj, _RLock) else rebuild.lock), ()
+
+
+_Lock, _RLock = type(threading.Lock()), type(threading.RLock())
 _VARIABLES = [getattr(typing, name) for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if hasattr(typing, name)]
 
 TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
@@ -83,8 +90,8 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     property: lambda _, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),
     staticmethod: lambda _, obj: (staticmethod, (obj.__func__,)),
     classmethod: lambda _, obj: (classmethod, (obj.__func__,)),
-    type(threading.Lock()): lambda _, _obj: (rebuild.lock, ()),
-    type(threading.RLock()): lambda _, _obj: (rebuild.rlock, ()),
+    _Lock: _lock,
+    _RLock: _lock,
 }
 if hasattr(typing, "TypeAliasType"):  # 3.12
     TABLE[typing.TypeAliasType] = _type_alias

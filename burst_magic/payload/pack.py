@@ -42,6 +42,7 @@ class Packed:
         omitted: (name, user): names that mean nothing elsewhere, and stay behind.
         files: file names of the code that travels.
         changes: globals whose objects this code plainly changes in place.
+        anew: name -> type of a lock in it, of which every task gets a new one.
     """
 
     stream: bytes
@@ -54,6 +55,7 @@ class Packed:
     omitted: tuple[tuple[str, str], ...] = ()
     files: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()
+    anew: Mapping[str, str] = field(default_factory=dict)
 
 
 class Packer(pickle.Pickler):
@@ -146,6 +148,7 @@ class Packing:
         self._file = io.BytesIO()
         self._buffers: list[memoryview] = []
         self._sizes: dict[str, int] = {}
+        self._anew: dict[str, str] = {}
         self._hold = hold
         self.current = ""  # the name that is being packed
         self.packer = Packer(self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=self._buffer)
@@ -165,6 +168,8 @@ class Packing:
         if type(value) is bytes and len(value) >= OUT_OF_BAND:
             value = reducers.Raw(value)
         self.packer.dump((name, value))
+        while self.packer.notes.anew:
+            self._anew[name] = self.packer.notes.anew.pop()
         self._sizes[name] = self._file.tell() - start + sum(view.nbytes for view in self._buffers[first:])
 
     def finish(self) -> Packed:
@@ -185,6 +190,7 @@ class Packing:
             omitted=tuple(notes.omitted.items()),
             files=frozenset(notes.files),
             changes=frozenset(notes.changes),
+            anew=self._anew,
         )
 
 

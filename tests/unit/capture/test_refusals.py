@@ -206,3 +206,38 @@ def test_every_captured_name_has_an_entry_with_size_lines_and_reason(notebook):
     assert entries["scale"].why == "used by helper, which line 1 needs"
     assert entries["k"].type == "K"
     assert all(entry.size > 0 for entry in entries.values())
+
+
+def test_a_lock_that_travels_as_a_new_one_is_named(notebook):
+    notebook.run(
+        "import threading\nguard = threading.Lock()\n"
+        "class Box:\n    def __init__(self): self.guard = threading.RLock()\nbox = Box()\nplain = [1]"
+    )
+    assert notebook.capture("guard, box, plain").warnings == (
+        "guard: each task gets a new lock, which keeps no other task out",
+        "box: each task gets a new RLock, which keeps no other task out",
+    )
+
+
+def test_no_items_are_said_before_nothing_runs(notebook):
+    assert notebook.capture("item", map_expr="[]").warnings == ("--map gave no items: nothing runs",)
+    assert notebook.capture("item", map_expr="[0]").warnings == ()
+
+
+def test_a_misspelt_name_in_map_is_guessed(notebook):
+    with pytest.raises(CaptureError, match=r"name 'rnage' is not defined; did you mean 'range'\?"):
+        notebook.capture("item", map_expr="rnage(4)")
+
+
+def test_what_ipython_puts_in_place_of_a_builtin_stays_here(notebook, tmp_path):
+    from IPython.core.interactiveshell import _modified_open
+
+    path = tmp_path / "text"
+    path.write_text("there")
+    notebook.home["open"] = _modified_open
+    notebook.run(f"def read(): return open({str(path)!r}).read()")
+    assert [entry.name for entry in notebook.capture(f"open({str(path)!r}), read()").entries] == ["read"]
+    assert notebook.capture("open, read()").modules == ()
+    assert notebook.burst(f"open({str(path)!r}).read(), read()") == ("there", "there")
+    notebook.run("def open(path): return 'mine'")
+    assert notebook.burst("open('x')") == "mine"
