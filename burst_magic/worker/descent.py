@@ -9,6 +9,8 @@ import threading
 
 from burst_magic.worker.failures import traceback_of
 
+_LAST_WORDS = 1.0  # seconds that a thread may take to say what ended it
+
 
 class Threads:
     """Looks for threads that run the notebook's code on when their task has ended."""
@@ -18,16 +20,23 @@ class Threads:
 
     def left(self) -> bool:
         """Whether there are such. Those of libraries (idle pools, progress bars) serve the next task too."""
-        count = threading.active_count()
-        if count == self._known:
+        if threading.active_count() == self._known:
             return False
-        self._known = count
+        for thread in threading.enumerate():
+            if _is_ending(thread):  # of an exception, for instance: the task took away the names that it used
+                thread.join(_LAST_WORDS)
+        self._known = threading.active_count()
         return any(_is_the_users(thread) for thread in threading.enumerate())
 
 
 def _is_the_users(thread: threading.Thread) -> bool:
     runs = getattr(thread, "_target", None)
-    return "__main__" in {type(thread).__module__, getattr(runs, "__module__", None)}
+    return "__main__" in {type(thread).__module__, getattr(runs, "__module__", None)} or _is_ending(thread)
+
+
+def _is_ending(thread: threading.Thread) -> bool:
+    """Its code is over, and with it all that tells whose it was; it may still print what ended it."""
+    return not hasattr(thread, "_target")
 
 
 def leave_fork(pid: int, error: BaseException | None, filename: str) -> None:

@@ -171,6 +171,26 @@ def test_a_thread_of_the_notebook_that_goes_on_is_not_heard_in_the_next_task(ben
     assert [work.outcomes[task].output for task in (0, 2, 3)] == ["", "", ""]
 
 
+def test_what_a_thread_prints_as_it_ends_is_heard_in_its_own_task(bench):
+    """Names go when the task ends, and threads that use them end of that."""
+    work = misbehave(
+        bench,
+        """
+        def tell(args, sleep=time.sleep, say=print):
+            ending.set()
+            sleep(0.2)
+            say("my last words")
+        threading.excepthook, ending = tell, threading.Event()
+        threading.Thread(target=lambda: 1 / 0).start()
+        ending.wait()
+        """,
+        "time.sleep(0.3) if item == 2 else item",
+    )
+    assert work.outcomes[1].output == "my last words\n"
+    assert work.outcomes[2].output == ""
+    assert work.deaths == []
+
+
 def test_idle_threads_of_libraries_cost_no_new_process(bench):
     act = "from concurrent.futures import ThreadPoolExecutor\nsys.pool = ThreadPoolExecutor(2)\nsys.pool.submit(id, 1)"
     assert misbehave(bench, act).deaths == []
