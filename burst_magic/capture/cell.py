@@ -186,7 +186,8 @@ def _own(namespace: Mapping[str, object]) -> Mapping[str, object]:
     theirs = {
         name
         for name in vars(builtins).keys() & namespace.keys()
-        if isinstance(value := namespace[name], FunctionType) and value.__module__.partition(".")[0] == "IPython"
+        if isinstance(value := namespace[name], FunctionType)
+        and value.__globals__.get("__name__", "").partition(".")[0] == "IPython"
     }
     return {name: value for name, value in namespace.items() if name not in theirs} if theirs else namespace
 
