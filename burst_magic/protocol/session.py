@@ -80,6 +80,7 @@ class SessionMachine:
         self._stamp: float | None = None  # of ``~watch``, as it was listed last
         self._stamping = self._clock_asked = False  # it was put since; the store was asked before a deadline is said
         self._final_at = now
+        self._asked_final = False  # whether there was a final when it began
         self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
         self._drawing: tuple[Span, ...] = ()
         self._out: list[fx.Effect] = [fx.Read(self._job_keys.final, Final)]
@@ -174,6 +175,7 @@ class SessionMachine:
 
     def _on_got(self, event: fx.Got, now: float) -> None:
         self._waiting.discard(event.key)
+        self._asked_final |= event.key == self._job_keys.final
         record = event.record
         if isinstance(record, Final):
             self._adopt(record, now)
@@ -212,6 +214,8 @@ class SessionMachine:
             if self._asked_to_look:  # results stand, but workers and their cost go on
                 self._list(self._keys.workers_folder)
             self._asked_to_look = False
+            return
+        if not self._asked_final:  # a finished job costs this one read (law 6)
             return
         if self.cover.whole:
             self._settle(now)

@@ -39,16 +39,18 @@ def begins(talk, *, workers=(), control=(), results=(), gone=()):
         talk.got(SESSION.gone(each.worker), each)
 
 
-def test_it_looks_at_everything_at_once_on_attach(client):
+def test_it_asks_for_final_on_attach_and_looks_at_everything_where_there_is_none(client):
     talk = client()
     talk.tell(fx.Tick())
-    assert set(talk.lists()) == {JOB_KEYS.results_folder, SESSION.workers_folder, SESSION.control_folder}
     assert talk.reads() == [JOB_KEYS.final]
+    talk.got(JOB_KEYS.final, None)
+    assert set(talk.lists()) == {JOB_KEYS.results_folder, SESSION.workers_folder, SESSION.control_folder}
 
 
 def test_a_finished_job_costs_one_read(client):
     talk = client()
     talk.tell(fx.Tick())
+    assert talk.lists() == []
     talk.got(JOB_KEYS.final, final(FIRST, SECOND))
     assert talk.machine.finished
     assert talk.asked == []
