@@ -257,7 +257,7 @@ def test_a_worker_that_is_cut_off_from_its_store_still_ends_with_the_deadline(mo
 
 
 FULL = """
-import contextlib, os, subprocess, sys
+import contextlib, os, subprocess, sys, threading, time
 import burst_magic as burst
 from burst_magic.errors import StoreError
 
@@ -268,6 +268,16 @@ def heavy(item):
     import os, time
     time.sleep(0.002)
     return item, os.urandom(4000)
+
+def fill(over):  # and what workers give back as their own writes fail
+    with contextlib.suppress(OSError), open(folder + "/filler", "wb", buffering=0) as filler:
+        while not over.wait(0.0005):
+            with contextlib.suppress(OSError):
+                while filler.write(bytes(4096)):
+                    pass
+
+def debris():
+    return [name for _, _, names in os.walk(folder) for name in names if "#" in name]
 
 folder = sys.argv[1]
 os.mkdir(folder)
@@ -282,13 +292,17 @@ assert told == ["the store's disk is full: No space left on device"], told
 assert 0 < len(given) < 300, len(given)
 there = [value for value in session.results().collect(wait=False) if value is not burst.PENDING]
 assert len(there) >= len(given)
-with contextlib.suppress(OSError), open(folder + "/filler", "wb", buffering=0) as filler:
-    while filler.write(bytes(4096)):
-        pass
+over = threading.Event()
+filler = threading.Thread(target=fill, args=(over,))
+filler.start()
+while not os.path.exists(folder + "/filler"):
+    time.sleep(0.001)
 try:
     burst.map(heavy, range(300), workers=2, store="file://" + folder)
 except StoreError as error:
     told.append(error.problem)
+over.set()
+filler.join()
 assert told[1:] == told[:1], told
 os.remove(folder + "/filler")
 mount("-o", "remount,size=20m")
@@ -296,7 +310,9 @@ values = list(session.results())
 assert [value for value, _ in values] == list(range(300))
 assert all(values[task] == value for task, value in given.items())
 assert list(burst.attach(session.id, store="file://" + folder).results()) == values
-assert not [name for _, _, names in os.walk(folder) for name in names if "#" in name]
+end = time.monotonic() + 10
+while debris():  # a heartbeat that is being written is none
+    assert time.monotonic() < end, debris()
 mount("-o", "remount,ro")
 try:
     burst.map(heavy, range(3), workers=1, store="file://" + folder)
