@@ -71,6 +71,9 @@ def plan(options: argparse.Namespace) -> list[tuple[str, table.Work, int]]:
 
 def repeat(name: str, work: table.Work, runs: int) -> list[Figures]:
     """So many runs, and one before them that does not count."""
+    if work.runs is not None:
+        few = range(min(runs, work.runs))
+        return [measure(work.module, work.case, folder=work.folder, **work.arguments) for _ in few]
     found: list[Figures] = []
     for number in range(runs + 1):
         if sys.stderr.isatty():

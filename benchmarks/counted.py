@@ -11,9 +11,13 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from benchmarks.process import Figures
@@ -40,11 +44,18 @@ class Counting:
     def __call__(self, environ: dict[str, str], start_response: Callable[..., object]) -> Iterable[bytes]:
         """Answers, and counts what is not for the counter itself."""
         if environ["PATH_INFO"] != _ASK:
-            self._counts[kind_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])] += 1
-            return self._app(environ, start_response)
+            kind = kind_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
+            self._counts[kind] += 1
+            self._counts[f"bytes {kind}"] += int(environ.get("CONTENT_LENGTH") or 0)
+            return self._weighed(kind, self._app(environ, start_response))
         counts, self._counts = self._counts, Counter()
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(counts).encode()]
+
+    def _weighed(self, kind: str, answer: Iterable[bytes]) -> Iterator[bytes]:
+        for piece in answer:
+            self._counts[f"bytes {kind}"] += len(piece)
+            yield piece
 
 
 def main() -> None:
@@ -64,15 +75,9 @@ def main() -> None:
     sys.stdin.read()
 
 
-def count(task: Callable[[int], int], *, n: int, workers: int, folders_rhythm: bool = False) -> Figures:
-    """Requests of a whole session on S3 (``cold …``) and of a job on its warm workers (``warm …``).
-
-    Args:
-        task: what the workers do.
-        n: how many tasks.
-        workers: on how many workers.
-        folders_rhythm: with the heartbeat interval and the floor of a folder instead of S3's.
-    """
+@contextmanager
+def counting() -> Iterator[Callable[[], Counter[str]]]:
+    """The server as AWS of this process, with a bucket ``bench``; gives the counts since they were last asked for."""
     server = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.counted"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -86,30 +91,50 @@ def count(task: Callable[[int], int], *, n: int, workers: int, folders_rhythm: b
             "AWS_SECRET_ACCESS_KEY": "anything",
             "AWS_REGION": "us-east-1",
         }
-        if folders_rhythm:
-            os.environ |= {"BURST_INTERVAL": "1", "BURST_FLOOR": "0.05"}
-        return _count(endpoint, task, n, workers)
+        with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bench", method="PUT")):
+            _counts(endpoint)
+        yield partial(_counts, endpoint)
     finally:
         server.stdin.close()
         server.wait()
 
 
-def _count(endpoint: str, task: Callable[[int], int], n: int, workers: int) -> Figures:
+def count(
+    task: Callable[[Any], Any],
+    items: Sequence[Any],
+    *,
+    workers: int,
+    folders_rhythm: bool = False,
+    jobs: Sequence[str] = ("cold", "warm"),
+) -> Figures:
+    """Requests of a whole session on S3 (``cold …``) and of a job on its warm workers (``warm …``).
+
+    Args:
+        task: what the workers do.
+        items: with what.
+        workers: on how many workers.
+        folders_rhythm: with the heartbeat interval and the floor of a folder instead of S3's.
+        jobs: leave out "warm" where one is enough.
+    """
     import burst_magic as burst
 
-    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/bench", method="PUT")):
-        _counts(endpoint)
-    figures: Figures = {"n": n}
+    if folders_rhythm:
+        os.environ |= {"BURST_INTERVAL": "1", "BURST_FLOOR": "0.05"}
+    figures: Figures = {"n": len(items)}
     session = None
-    for name in ("cold", "warm"):
-        how = {"workers": workers, "store": "s3://bench/x"} if session is None else {"session": session}
-        running = burst.map(task, range(n), **how)
-        session = session or running
-        assert list(running.results()) == list(range(n))
-        counts = _counts(endpoint)
-        figures[name] = sum(counts.values())
-        figures |= {f"{name} {kind}": number for kind, number in sorted(counts.items())}
-    session.cleanup()
+    with counting() as counts:
+        for name in jobs:
+            how = {"workers": workers, "store": "s3://bench/x"} if session is None else {"session": session}
+            began = time.perf_counter()
+            running = burst.map(task, items, **how)
+            session = session or running
+            assert len(list(running.results())) == len(items)
+            figures[f"{name} seconds"] = time.perf_counter() - began
+            told = {kind: number for kind, number in sorted(counts().items()) if not kind.startswith("bytes ")}
+            figures[name] = sum(told.values())
+            figures |= {f"{name} {kind}": number for kind, number in told.items()}
+        assert session is not None
+        session.cleanup()
     return figures
 
 

@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 
+from benchmarks import uneven as times
 from benchmarks.counted import count
 from benchmarks.process import Figures, forget_peak, memory, serve, timed
 
@@ -156,11 +157,32 @@ def _plainly(data: memoryview) -> Figures:
 
 def requests(*, n: int, workers: int, folders_rhythm: bool = False) -> Figures:
     """Requests to S3 of ``n`` tasks that do nothing; by verb and part of the log."""
-    return count(same, n=n, workers=workers, folders_rhythm=folders_rhythm)
+    return count(same, range(n), workers=workers, folders_rhythm=folders_rhythm)
+
+
+def uneven(*, shape: str, n: int, workers: int) -> Figures:
+    """``n`` naps of a shape on workers that have worked before, from the call to the list of results."""
+    import burst_magic as burst
+
+    seconds = times.naps(shape, n)
+    session = burst.map(same, range(workers), workers=workers).wait()
+    _settle(session.fleet.living)
+    figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers)}
+    with timed(figures):
+        assert len(list(burst.map(times.nap, seconds, session=session).results())) == n
+    session.cleanup()
+    return figures
+
+
+def uneven_requests(*, shape: str, n: int, workers: int) -> Figures:
+    """Requests to S3 of a whole session of ``n`` naps, and how long it took there, workers' start included."""
+    seconds = times.naps(shape, n)
+    figures = count(times.nap, seconds, workers=workers, jobs=["cold"])
+    return figures | {"wall": figures["cold seconds"], "ideal": times.ideal(seconds, workers)}
 
 
 if __name__ == "__main__":
     serve({
         "load_ext": load_ext, "imported": imported, "ready": ready, "cold": cold, "warm": warm, "array": array,
-        "requests": requests,
+        "requests": requests, "uneven": uneven, "uneven_requests": uneven_requests,
     })  # fmt: skip

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from benchmarks import uneven as times
 from benchmarks.process import Figures, forget_peak, memory, serve, timed
 
 MB = 1_000_000
@@ -121,6 +122,18 @@ def warm(*, peer: str, n: int, workers: int, nap_ms: int = 0) -> Figures:
     return figures
 
 
+def uneven(*, peer: str, shape: str, n: int, workers: int) -> Figures:
+    """``n`` naps of a shape on workers that have worked before."""
+    run, stop = PEERS[peer](workers)
+    run(same, range(100))
+    seconds = times.naps(shape, n)
+    figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers)}
+    with timed(figures):
+        assert len(run(times.nap, seconds)) == n
+    _stop(stop)
+    return figures
+
+
 def array(*, peer: str, megabytes: int, workers: int) -> Figures:
     """An array that 16 tasks use, handed to the function as the peer has it: joblib maps it, dask has it scattered."""
     import numpy as np
@@ -166,4 +179,4 @@ def _stop(stop: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    serve({"imported": imported, "cold": cold, "warm": warm, "array": array})
+    serve({"imported": imported, "cold": cold, "warm": warm, "array": array, "uneven": uneven})

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from benchmarks import uneven
 from benchmarks.process import Figures
 
 OURS, PEERS = "benchmarks.ours", "benchmarks.peers"
+LARGE, LOSSES, SCALE = "benchmarks.large", "benchmarks.losses", "benchmarks.scale"
 MEMORY_FOLDER = "/dev/shm"  # a tmpfs on Linux; rows that need it are left out elsewhere
 Measured = Mapping[str, Sequence[Figures]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One case with its arguments; ``folder``: where its store lies."""
+    """One case with its arguments.
+
+    Attributes:
+        folder: where its store lies.
+        runs: so many at most, and none before them: it is long enough to have warmed up on the way.
+    """
 
     case: str
     module: str = OURS
     arguments: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
+    runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +75,14 @@ def _a_task(name: str) -> Callable[[Figures], float]:
     return lambda figures: figures[name] / figures["n"]
 
 
+def _faster(figures: Figures) -> float:
+    return figures["raw"] / figures["wall"]
+
+
 _ARRAY = {"megabytes": 200, "workers": 2}
 _REQUESTS = {"n": 10_000, "workers": 8}
+_UNEVEN = {"n": 1000, "workers": 8}
+_MEGABYTES = {"n": 1000}
 WORKS: dict[str, Work] = {
     "load_ext": Work(case="load_ext"),
     "import": Work(case="imported"),
@@ -82,7 +96,26 @@ WORKS: dict[str, Work] = {
     "requests_folder": Work(case="requests", arguments={**_REQUESTS, "folders_rhythm": True}),
     "array": Work(case="array", arguments=_ARRAY),
     "array_memory": Work(case="array", arguments=_ARRAY, folder=MEMORY_FOLDER),
+    **{
+        f"uneven_{shape}": Work(case="uneven", arguments={"shape": shape, **_UNEVEN}, runs=3) for shape in uneven.SHAPES
+    },
+    **{
+        f"uneven_requests_{shape}": Work(case="uneven_requests", arguments={"shape": shape, **_UNEVEN}, runs=1)
+        for shape in uneven.SHAPES
+    },
+    "recovered_attached": Work(case="recovered", module=LOSSES, arguments={"attached": True}, runs=3),
+    "recovered_alone": Work(case="recovered", module=LOSSES, arguments={"attached": False}, runs=3),
+    "shared": Work(case="shared", module=LARGE, arguments={"megabytes": 200, "slots": 4}, runs=3),
+    "moved": Work(case="moved", module=LARGE, arguments=_ARRAY, runs=1),
+    "collected": Work(case="collected", module=LARGE, arguments={**_MEGABYTES, "s3": False}, runs=3),
+    "collected_memory": Work(
+        case="collected", module=LARGE, arguments={**_MEGABYTES, "s3": False}, folder=MEMORY_FOLDER, runs=3
+    ),
+    "collected_s3": Work(case="collected", module=LARGE, arguments={**_MEGABYTES, "s3": True}, runs=3),
+    "million": Work(case="million", module=SCALE, arguments={"n": 1_000_000, "workers": 2}, runs=1),
+    "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, runs=1),
 }
+_TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
 
 ROWS = (
     Row(number="1", label="`%load_ext burst_magic`, IPython being up", work="load_ext", value=_of("wall", 1e3),
@@ -114,6 +147,52 @@ ROWS = (
     Row(number="", label="at the same moment: one plain write of it to that disk", work="array", value=_of("written")),
     Row(number="", label="… to that tmpfs", work="array_memory", value=_of("written")),
     Row(number="", label="… its sha256", work="array", value=_of("hashed")),
+    *(Row(number="8", label=f"1 000 naps of mean 0.1 s, {shape}, 8 warm workers: makespan ÷ ideal",
+          work=f"uneven_{shape}", value=_stretch, unit="×", at_most=most) for shape, most in _TARGETS.items()),
+    *(Row(number="", label=f"… requests a task, {shape}, on S3, whole session", work=f"uneven_requests_{shape}",
+          value=_a_task("cold"), unit="requests") for shape in _TARGETS),
+    *(Row(number="", label=f"… makespan ÷ ideal in S3's rhythm, {shape}, workers' start included",
+          work=f"uneven_requests_{shape}", value=_stretch, unit="×") for shape in _TARGETS),
+    Row(number="9", label="`kill -9` of a worker → its task's result, client attached", work="recovered_attached",
+        value=_of("wall"), at_most=2.0),
+    Row(number="", label="… with no client: in heartbeat intervals", work="recovered_alone", value=_of("intervals"),
+        unit="×", at_most=5.0),
+    Row(number="10", label="200 MB captured, 4 slots of a worker read it all: their memory (PSS) ÷ its size",
+        work="shared", value=_of("pss"), unit="×", at_most=1.1),
+    Row(number="", label="… the same counted without sharing (RSS)", work="shared", value=_of("rss"), unit="×"),
+    Row(number="", label="… what a slot has alone after it changed one element", work="shared", value=_of("one"),
+        unit="MB", at_most=2.0),
+    Row(number="", label="… bytes sent to S3 ÷ its size, 2 workers of one machine", work="moved", value=_of("up"),
+        unit="×", at_most=1.01),
+    Row(number="", label="… bytes fetched from S3 ÷ its size", work="moved", value=_of("down"), unit="×",
+        at_most=1.01),
+    Row(number="11", label="1 000 results of 1 MB into a list ÷ ranged gets of the same bytes: speed; SeaweedFS",
+        work="collected_s3", value=_faster, unit="×", at_least=0.7),
+    Row(number="", label="… folder on disk", work="collected", value=_faster, unit="×", at_least=0.7),
+    Row(number="", label="… folder on tmpfs", work="collected_memory", value=_faster, unit="×", at_least=0.7),
+    Row(number="", label="… seconds: SeaweedFS", work="collected_s3", value=_of("wall")),
+    Row(number="", label="… seconds: folder on disk", work="collected", value=_of("wall")),
+    Row(number="", label="… client's peak ÷ the results' size: SeaweedFS", work="collected_s3",
+        value=_of("peak_ratio"), unit="×"),
+    Row(number="", label="… client's peak ÷ the results' size: folder", work="collected",
+        value=_of("peak_ratio"), unit="×"),
+    Row(number="12", label="1 000 000 no-op tasks from a generator, 2 warm workers", work="million", value=_rate,
+        unit="/s"),
+    Row(number="", label="… the call returns after", work="million", value=_of("submit")),
+    Row(number="", label="… client's peak over base until all are done", work="million", value=_of("working_peak"),
+        unit="MB", at_most=100),
+    Row(number="", label="… attached anew: status", work="million", value=_of("status"), at_most=1.0),
+    Row(number="", label="… read one after the other: client's peak over base", work="million",
+        value=_of("read_peak"), unit="MB", at_most=100),
+    Row(number="", label="… read one after the other", work="million", value=_of("read")),
+    Row(number="", label="… read into a list: client's peak over base, the list included", work="million",
+        value=_of("list_peak"), unit="MB"),
+    Row(number="13", label="100 000 tasks published one by one, 100 000 to come: attach and status", work="long_log",
+        value=_of("half_wall"), at_most=1.0),
+    Row(number="", label="… its CPU alone", work="long_log", value=_of("half_client_cpu")),
+    Row(number="", label="… the next status", work="long_log", value=_of("half_again")),
+    Row(number="", label="… 100 000 published one by one, finished: attach and status", work="long_log",
+        value=_of("whole_wall"), at_most=1.0),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")
@@ -123,7 +202,9 @@ PEER_WORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "noop_10k": ("warm", WORKS["noop_10k"].arguments),
     "naps": ("warm", WORKS["naps"].arguments),
     "array": ("array", _ARRAY),
+    **{f"uneven_{shape}": ("uneven", {"shape": shape, **_UNEVEN}) for shape in uneven.SHAPES},
 }
+_POOLS = {"concurrent.futures", "joblib", "dask", "ipyparallel"}  # who is asked for the long ones
 # Where a peer is not run: measured once on the same kind of machine, at rest. import s, cold s, no-op tasks/s at
 # N=10k, makespan ÷ ideal, 200 MB s.
 REFERENCE: dict[str, tuple[str, ...]] = {
@@ -142,8 +223,11 @@ REFERENCE: dict[str, tuple[str, ...]] = {
 def peer_works(peer: str) -> dict[str, Work]:
     """The same work for a peer: name -> work."""
     return {
-        f"{peer}:{name}": Work(module=PEERS, case=case, arguments={"peer": peer, **arguments})
+        f"{peer}:{name}": Work(
+            module=PEERS, case=case, arguments={"peer": peer, **arguments}, runs=1 if case == "uneven" else None
+        )
         for name, (case, arguments) in PEER_WORKS.items()
+        if case != "uneven" or peer in _POOLS
     }
 
 
@@ -151,7 +235,7 @@ def tiny(work: Work) -> Work:
     """The same with next to nothing to do: for trying the plumbing."""
     most = {"n": 20, "megabytes": 2, "workers": 2}
     small = {key: min(value, most[key]) if key in most else value for key, value in work.arguments.items()}
-    return Work(case=work.case, module=work.module, arguments=small, folder=work.folder)
+    return replace(work, arguments=small)
 
 
 def shown(value: float, unit: str) -> str:
@@ -160,6 +244,8 @@ def shown(value: float, unit: str) -> str:
         return f"{round(value, -2):,.0f}/s".replace(",", "\u2009")
     if unit == "ms":
         return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
+    if unit == "MB":
+        return f"{value:.1f} MB" if value < 10 else f"{value:.0f} MB"
     digits = 4 if unit == "requests" else 2 if unit == "×" or value >= 1 else 3
     return f"{value:.{digits}f}" + {"s": " s", "×": " ×", "requests": ""}[unit]
 
@@ -219,6 +305,7 @@ def peers_table(measured: Measured) -> list[str]:
         "naps ÷ ideal",
         "200 MB s",
         "peak ÷ size",
+        *(f"{shape} ÷ ideal" for shape in uneven.SHAPES),
     ]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     if measured.get("noop_10k"):
@@ -227,7 +314,7 @@ def peers_table(measured: Measured) -> list[str]:
     for peer, reference in REFERENCE.items():
         names = {name: f"{peer}:{name}" for name in PEER_WORKS}
         ran = any(measured.get(name) for name in names.values())
-        cells = _peer_cells(measured, names) if ran else [*(f"({text})" for text in reference), ""]
+        cells = _peer_cells(measured, names) if ran else [*(f"({text})" for text in reference), *[""] * 4]
         lines.append(f"| {peer} | {' | '.join(cells)} |")
     return lines
 
@@ -240,10 +327,11 @@ def _peer_cells(measured: Measured, names: Mapping[str, str]) -> list[str]:
         ("naps", _stretch, ""),
         ("array", _of("wall"), ""),
         ("array", _of("peak_ratio"), ""),
+        *((f"uneven_{shape}", _stretch, "") for shape in uneven.SHAPES),
     )
     cells = []
     for name, value, unit in columns:
-        runs = measured.get(names[name])
+        runs = measured.get(names.get(name, ""))
         middle = median(map(value, runs)) if runs else None
         cells.append("–" if middle is None else shown(middle, unit).removesuffix("/s") if unit else f"{middle:.2f}")
     return cells

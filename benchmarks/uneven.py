@@ -1,0 +1,36 @@
+"""Tasks of different lengths: the three shapes of 1 000 naps that the queue is judged by, for us and for the peers.
+
+The same numbers everywhere: a shape is drawn from its name and scaled to the mean, so that the ideal, the longer of
+sum ÷ workers and the longest task, is the same in every run and for everybody.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+MEAN = 0.1  # seconds
+SHAPES = ("constant", "exponential", "pareto")
+
+
+def naps(shape: str, n: int) -> list[float]:
+    """Seconds of ``n`` tasks of a shape: ``constant``, ``exponential``, or ``pareto`` with α = 1.3."""
+    rng = Random(shape)
+    draw = {
+        "constant": lambda: 1.0,
+        "exponential": lambda: rng.expovariate(1),
+        "pareto": lambda: rng.paretovariate(1.3),
+    }
+    drawn = [draw[shape]() for _ in range(n)]
+    return [MEAN * n * seconds / sum(drawn) for seconds in drawn]
+
+
+def ideal(seconds: list[float], workers: int) -> float:
+    """No queue can be quicker."""
+    return max(sum(seconds) / workers, *seconds)
+
+
+def nap(seconds: float) -> None:
+    """A task that sleeps. Not every peer brings a function's globals along."""
+    import time
+
+    time.sleep(seconds)
