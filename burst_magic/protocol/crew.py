@@ -75,7 +75,7 @@ class Crew:
         Args:
             now: the observer's clock.
             nobody_left: then one that went for want of work is missed too: there is work after all.
-            since: the job's beginning; what was lost before it does not count towards the bound.
+            since: the last result, or the job's beginning; what was lost before does not count towards the bound.
             bound: so many replacements at most, whoever started them.
         """
         kept = NOT_LOST - {EndCause.IDLE} if nobody_left else NOT_LOST

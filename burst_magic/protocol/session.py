@@ -35,7 +35,7 @@ from burst_magic.protocol.spans import draw
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
 _WATCH, _WATCH_EVERY = "~watch", 30.0
 _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
-_REPLACED_AT_MOST = 3  # times the fleet: what always ends at once is not started for ever
+_REPLACED_AT_MOST = 3  # times the fleet since the last result: what always ends at once is not started for ever
 _by_start = attrgetter("start")
 _NOBODY = "no worker lives"
 
@@ -74,6 +74,7 @@ class SessionMachine:
         self._listed_at = now  # when the results were asked for last
         self._watch_at: float | None = None
         self._news_at = now
+        self._newest = job.created  # when the last result was published, by the store's clock
         self.finished_at: float | None = None
         self._starts: dict[str, str] = {}  # tokens that it announces, by key
         self._asked_to_look = self._looked_again = False
@@ -155,6 +156,7 @@ class SessionMachine:
         if fresh:
             self._news_at = now
             newest = max(segment.at_ms for segment in fresh)
+            self._newest = max(self._newest, newest / 1000)
             self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
         for segment in sorted(fresh, key=_by_start):  # a long log is quick to take in this order
             self.names[segment] = None
@@ -332,7 +334,7 @@ class SessionMachine:
         owed = self.crew.heirless(
             now,
             nobody_left=not running,
-            since=self.job.created,
+            since=self._newest,
             bound=_REPLACED_AT_MOST * self.manifest.workers,
         )[: room - len(again)]
         if not again and not owed:
