@@ -1,4 +1,7 @@
-"""A session's log in words: who claimed what, what was published, who is alive, what was asked."""
+"""``burst inspect``: a session's log, read and told in words (``story.py``).
+
+It is read without the key, but for failures: a look at what lies there, not a proof of who wrote it.
+"""
 
 from __future__ import annotations
 
@@ -6,83 +9,112 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from burst_magic.errors import BurstError
 from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import ClaimBody, ClaimKey, Final, Gone
-from burst_magic.protocol.ranges import Cover, partition
+from burst_magic.protocol.model import ClaimBody, Control, ControlKind, Final, Gone, Outcome
+from burst_magic.session.story import Log, Seen, Story, clock, ending
 from burst_magic.stores.carry import ours
+from burst_magic.units import format_duration, format_money
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
 
 
 def tell(session: Session) -> Iterator[str]:
-    """The log, a line a fact, read without the key: a look at what lies there, not a proof of who wrote it."""
+    """The log, a line a fact: the session, what was asked of it, its workers, the job's events, one task's way."""
+    now, log = time.time(), read(session)
     manifest, job = session.manifest, session.description
     yield f"session {manifest.sid} {manifest.name}".rstrip()
-    yield f"  by {manifest.user} on {manifest.host}, {_clock(manifest.created)}, in {session.store.url}"
+    yield f"  by {manifest.user} on {manifest.host}, {clock(manifest.created, now)}, in {session.store.url}"
     fleet = f"{manifest.workers} {manifest.launcher} workers of {manifest.slots} slots"
-    yield f"  {fleet}, until {_clock(manifest.deadline)}"
-    yield from _controls(session)
-    yield from _workers(session)
+    yield f"  {fleet}, until {clock(manifest.deadline, now)}"
+    yield from (f"  {line}" for line in _asked(session, now))
+    yield from (f"  {line}" for line in _workers(log, now))
     yield f"job {job.jid}: {job.tasks} tasks in {len(job.lanes)} lanes, seed {job.seed}"
-    yield from _claims(session)
-    yield from _segments(session)
+    story = Story(log, now)
+    yield from (f"  {line}" for line in story.events())
+    task = story.example()
+    if task is not None:
+        yield f"task {task}, from the cell to its result"
+        yield from (f"  {line}" for line in story.way(task))
 
 
-def _controls(session: Session) -> Iterator[str]:
-    folder = keys.SessionKeys(session.id).control_folder
-    for entry in ours(session.store, folder):
-        control = keys.parse_control(entry.key)
-        yield f"  {_clock(entry.modified)} asked: {control.kind.value} ({control.ident})"
+def read(session: Session) -> Log:
+    """What lies in the store of this session's job."""
+    store, job_keys = session.store, keys.SessionKeys(session.id).job(session.job)
+    claims = {
+        keys.parse_claim(entry.key): records.decode(ClaimBody, store.get(entry.key), secret=None, key=entry.key)
+        for entry in ours(store, job_keys.claims_folder)
+    }
+    segments = tuple((keys.parse_segment(entry.key), entry.size) for entry in ours(store, job_keys.results_folder))
+    return Log(
+        manifest=session.manifest,
+        job=session.description,
+        workers=_seen(session),
+        claims=claims,
+        segments=segments,
+        final=_final(session, job_keys),
+        failures=_failures(session) if any(segment.failed for segment, _ in segments) else {},
+    )
 
 
-def _workers(session: Session) -> Iterator[str]:
-    folder = keys.SessionKeys(session.id).workers_folder
-    for entry in ours(session.store, folder):
-        key = keys.parse_worker(entry.key)
-        if key.kind == "beat":
-            yield f"  {_clock(entry.modified)} worker {key.ident}: last heartbeat"
-        elif key.kind == "gone":
-            gone = records.decode(Gone, session.store.get(entry.key), secret=None, key=entry.key)
-            yield f"  {_clock(gone.at)} worker {gone.worker}: ended, {gone.cause.value} {gone.detail}".rstrip()
-
-
-def _claims(session: Session) -> Iterator[str]:
-    job = session.description
-    folder = keys.SessionKeys(session.id).job(job.jid).claims_folder
-    entries = {keys.parse_claim(entry.key): entry for entry in ours(session.store, folder)}
-    ranges = {piece.claim: piece.range for piece in partition(job.tasks, job.lanes, entries)}
-    for claim, entry in entries.items():
-        body = records.decode(ClaimBody, session.store.get(entry.key), secret=None, key=entry.key)
-        held = ranges.get(claim)
-        what = f"tasks {held.start}-{held.stop - 1}" if held else f"from task {claim.start}, since taken over"
-        again = f" (take-over {claim.number})" if claim.number else ""
-        yield f"  {_clock(body.at)} worker {body.worker} claimed {what}{again}"
-
-
-def _segments(session: Session) -> Iterator[str]:
-    job_keys = keys.SessionKeys(session.id).job(session.job)
-    cover = Cover(session.description.tasks)
-    for entry in ours(session.store, job_keys.results_folder):
-        segment = keys.parse_segment(entry.key)
-        counts = sum(len(gap) for gap in cover.add(segment))
-        repeated = "" if counts == segment.stop - segment.start else f", {counts} of them new"
-        failed = f", {segment.failed} failed" if segment.failed else ""
-        yield (
-            f"  {_clock(segment.at_ms / 1000)} published tasks {segment.start}-{segment.stop - 1}"
-            f" under claim {_claim(segment.claim)}, {entry.size} bytes{failed}{repeated}"
-        )
+def _final(session: Session, job_keys: keys.JobKeys) -> Final | None:
     for entry in session.store.list(job_keys.root, after=f"{job_keys.root}/fina", limit=1):
         if entry.key == job_keys.final:
-            final = records.decode(Final, session.store.get(entry.key), secret=None, key=entry.key)
-            yield f"  {_clock(final.at)} final: {len(final.parts)} parts"
-            return
-    yield f"  no final yet: {cover.covered} of {cover.tasks} tasks published"
+            return records.decode(Final, session.store.get(entry.key), secret=None, key=entry.key)
+    return None
 
 
-def _claim(claim: ClaimKey) -> str:
-    return f"{claim.start}.{claim.number}"
+def _failures(session: Session) -> dict[int, Outcome]:
+    """Which tasks failed and how; without the key the counts of the segments are all there is."""
+    try:
+        session.status()
+        return {outcome.task: outcome for outcome in session.errors}
+    except BurstError:
+        return {}
 
 
-def _clock(at: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03d}"
+def _seen(session: Session) -> dict[str, Seen]:
+    beats: dict[str, tuple[float, float]] = {}
+    ends: dict[str, Gone] = {}
+    for entry in ours(session.store, keys.SessionKeys(session.id).workers_folder):
+        key = keys.parse_worker(entry.key)
+        if key.kind == "beat":
+            beats[key.ident] = (key.billed_from_ms / 1000, entry.modified)
+        elif key.kind == "gone":
+            ends[key.ident] = records.decode(Gone, session.store.get(entry.key), secret=None, key=entry.key)
+    found = {}
+    for wid in sorted({*beats, *ends}):
+        started, beat = beats.get(wid, (0.0, None))
+        found[wid] = Seen(started=started, beat=beat, gone=ends.get(wid))
+    return found
+
+
+def _asked(session: Session, now: float) -> Iterator[str]:
+    for entry in ours(session.store, keys.SessionKeys(session.id).control_folder):
+        key = keys.parse_control(entry.key)
+        control = records.decode(Control, session.store.get(entry.key), secret=None, key=entry.key)
+        yield f"{clock(control.at, now)} asked: {_wish(key.kind, control, now)}"
+
+
+def _wish(kind: ControlKind, control: Control, now: float) -> str:
+    wishes = []
+    if control.workers is not None:
+        wishes.append(f"{control.workers} workers")
+    if control.deadline is not None:
+        wishes.append(f"until {clock(control.deadline, now)}")
+    if control.budget is not None:
+        wishes.append(f"at most {format_money(control.budget)}")
+    if control.job or kind is ControlKind.CANCEL:
+        wishes.append(f"job {control.job}" if control.job else "the session")
+    return " ".join([kind.value, ", ".join(wishes)]).rstrip()
+
+
+def _workers(log: Log, now: float) -> Iterator[str]:
+    for wid, seen in log.workers.items():
+        since = f"since {clock(seen.started, now)}" if seen.started else "never heard of"
+        if seen.gone is not None:
+            yield f"worker {wid}: {since}, ended {clock(seen.gone.at, now)}: {ending(seen.gone)}"
+        elif seen.beat is not None:
+            ago = format_duration(round(max(0.0, now - seen.beat)))
+            yield f"worker {wid}: {since}, last heartbeat {clock(seen.beat, now)}, {ago} ago"

@@ -1,0 +1,240 @@
+"""The folded log of one job in words: who claimed what and why, what was published, how a task went. Reads nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from burst_magic.protocol import keys
+from burst_magic.protocol.keys import base_of
+from burst_magic.protocol.model import (
+    ClaimBody,
+    ClaimKey,
+    Final,
+    Gone,
+    Job,
+    Manifest,
+    Outcome,
+    OutcomeKind,
+    Range,
+    SegmentKey,
+)
+from burst_magic.protocol.ranges import Cover, Piece, lane_end, partition
+
+_MANY = 200  # segments: from here on those of a claim are told together
+_DAY = "%Y-%m-%d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One worker's keys: the newest heartbeat and the end, as far as they are there. Times are seconds."""
+
+    started: float = 0.0
+    beat: float | None = None
+    gone: Gone | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What lies in the store of one job, read and parsed.
+
+    Attributes:
+        segments: with their bytes.
+        failures: by task, where the key is there to read them.
+    """
+
+    manifest: Manifest
+    job: Job
+    workers: dict[str, Seen] = field(default_factory=dict)
+    claims: dict[ClaimKey, ClaimBody] = field(default_factory=dict)
+    segments: tuple[tuple[SegmentKey, int], ...] = ()
+    final: Final | None = None
+    failures: dict[int, Outcome] = field(default_factory=dict)
+
+
+def clock(at: float, now: float) -> str:
+    """Local time to the millisecond, with the date unless that is today."""
+    there, today = time.localtime(at), time.localtime(now)
+    date = "" if there[:3] == today[:3] else time.strftime(f"{_DAY} ", there)
+    return date + time.strftime("%H:%M:%S", there) + f".{int(at * 1000) % 1000:03d}"
+
+
+def tasks(start: int, stop: int) -> str:
+    """Tasks as people count them, both ends included."""
+    return f"task {start}" if stop - start == 1 else f"tasks {start}-{stop - 1}"
+
+
+class Story:
+    """One job's log, asked in words.
+
+    Args:
+        log: what lies there.
+        now: when it is told; other days than this one are named.
+    """
+
+    def __init__(self, log: Log, now: float) -> None:
+        self._log, self._now = log, now
+        self._claims = sorted(log.claims, key=lambda claim: (log.claims[claim].at, claim))
+
+    def events(self) -> Iterator[str]:
+        """Claims, segments and ``final`` in the order of time, a line each."""
+        told = [*self._claimed(), *self._published(), *self._lost()]
+        for at, what in sorted(told, key=lambda event: event[0]):
+            yield f"{self._at(at)} {what}"
+        yield self._end()
+
+    def _at(self, at: float) -> str:
+        return clock(at, self._now)
+
+    def _owner(self, claim: ClaimKey) -> str:
+        body = self._log.claims.get(claim)
+        return body.worker if body else "somebody"
+
+    # --- claims --------------------------------------------------------------------------------------------
+
+    def _claimed(self) -> Iterator[tuple[float, str]]:
+        for place, claim in enumerate(self._claims):
+            yield self._log.claims[claim].at, self.claimed(claim, self._claims[:place])
+
+    def claimed(self, claim: ClaimKey, before: list[ClaimKey]) -> str:
+        """Who took what, and from whom: a free lane, the end of a busy one's range, or what another left."""
+        owner = self._owner(claim)
+        held = self._range(claim, [*before, claim])
+        if claim.number:
+            return self._took_over(claim, owner, held)
+        if claim.start in self._log.job.lanes:
+            return f"{owner} claimed {tasks(held.start, held.stop)}: a free lane"
+        victim = next((p for p in self._partition(before) if p.range.start < claim.start < p.range.stop), None)
+        whose = f"from {self._owner(victim.claim)}" if victim and victim.claim else "from a lane"
+        left = f", which kept {tasks(victim.range.start, claim.start)}" if victim else ""
+        return f"{owner} stole {tasks(held.start, held.stop)} {whose}{left}"
+
+    def _took_over(self, claim: ClaimKey, owner: str, held: Range) -> str:
+        earlier = ClaimKey(start=claim.start, number=claim.number - 1)
+        before, at = self._owner(earlier), self._log.claims[claim].at
+        rest = self._rest(held, at)
+        what = f"{tasks(rest.start, rest.stop)} (take-over {claim.number} of {claim.start})"
+        if base_of(before) == base_of(owner):
+            return f"{owner} took its own {what} again: its end had been written though it lived"
+        return f"{owner} recovered {what} from {before}, {self._why_dead(before, at)}"
+
+    def _why_dead(self, worker: str, at: float) -> str:
+        seen = self._log.workers.get(worker, Seen())
+        if seen.gone is not None and seen.gone.at <= at:
+            return f"which had ended at {self._at(seen.gone.at)}: {ending(seen.gone)}"
+        if seen.beat is not None and seen.beat <= at:
+            return f"which was silent: its last heartbeat is of {self._at(seen.beat)}"
+        return "which was silent"
+
+    def _partition(self, claims: list[ClaimKey]) -> tuple[Piece, ...]:
+        return partition(self._log.job.tasks, self._log.job.lanes, claims)
+
+    def _range(self, claim: ClaimKey, claims: list[ClaimKey]) -> Range:
+        later = [other.start for other in claims if other.start > claim.start]
+        return Range(claim.start, min([lane_end(self._log.job.tasks, self._log.job.lanes, claim.start), *later]))
+
+    def _rest(self, held: Range, at: float) -> Range:
+        """What of a range had no outcome at a time."""
+        gaps = self._cover(at).gaps(held.start, held.stop)
+        return Range(gaps[0].start, held.stop) if gaps else held
+
+    def _cover(self, at: float) -> Cover:
+        cover = Cover(self._log.job.tasks)
+        for segment, _ in self._log.segments:
+            if segment.at_ms <= at * 1000:
+                cover.add(segment)
+        return cover
+
+    # --- segments ------------------------------------------------------------------------------------------
+
+    def _published(self) -> Iterator[tuple[float, str]]:
+        cover, counted = Cover(self._log.job.tasks), {}
+        for segment, _ in self._log.segments:
+            counted[segment] = sum(len(gap) for gap in cover.add(segment))
+        if len(self._log.segments) > _MANY:
+            yield from self._in_short()
+            return
+        for segment, size in self._log.segments:
+            new, whole = counted[segment], segment.stop - segment.start
+            again = "" if new == whole else ": all published before" if not new else f": {new} of them new"
+            what = f"{tasks(segment.start, segment.stop)}, {size} bytes{_failed(segment.failed)}{again}"
+            yield segment.at_ms / 1000, f"{self._owner(segment.claim)} published {what}"
+
+    def _in_short(self) -> Iterator[tuple[float, str]]:
+        by_claim: dict[ClaimKey, list[tuple[SegmentKey, int]]] = {}
+        for segment, size in self._log.segments:
+            by_claim.setdefault(segment.claim, []).append((segment, size))
+        for claim, found in by_claim.items():
+            first, last = min(s.start for s, _ in found), max(s.stop for s, _ in found)
+            until, failed = max(s.at_ms for s, _ in found) / 1000, sum(s.failed for s, _ in found)
+            size = sum(size for _, size in found)
+            what = f"{tasks(first, last)} in {len(found)} segments, {size} bytes{_failed(failed)}"
+            yield found[0][0].at_ms / 1000, f"{self._owner(claim)} published {what}, until {self._at(until)}"
+
+    def _lost(self) -> Iterator[tuple[float, str]]:
+        for task, outcome in self._log.failures.items():
+            if outcome.kind is OutcomeKind.LOST:
+                holding = [s.at_ms / 1000 for s, _ in self._log.segments if s.start <= task < s.stop]
+                yield min(holding, default=self._now), f"task {task} is given up: {outcome.message}"
+
+    def _end(self) -> str:
+        final = self._log.final
+        if final is not None:
+            who = "a client" if final.by == "client" else final.by
+            return f"{self._at(final.at)} {who} wrote final: which of {len(final.parts)} parts counts for which tasks"
+        done = self._cover(self._now + 86_400).covered
+        return f"no final yet: {done} of {self._log.job.tasks} tasks published"
+
+    # --- one task ------------------------------------------------------------------------------------------
+
+    def example(self) -> int | None:
+        """A task to which much happened: given up, published twice, recovered, stolen; else the first."""
+        given_up = [task for task, outcome in self._log.failures.items() if outcome.kind is OutcomeKind.LOST]
+        cover, twice = Cover(self._log.job.tasks), []
+        for segment, _ in self._log.segments:
+            new = cover.add(segment)
+            if not new:
+                twice.append(segment.start)
+        taken = [
+            self._rest(self._range(c, self._claims), self._log.claims[c].at).start for c in self._claims if c.number
+        ]
+        stolen = [claim.start for claim in self._claims if claim.start not in self._log.job.lanes]
+        return next(iter([*given_up, *twice, *taken, *stolen, *range(min(1, self._log.job.tasks))]), None)
+
+    def way(self, task: int) -> Iterator[str]:
+        """One task from cell to result."""
+        job = self._log.job
+        item = "its item went into the store" if job.items else "the cell went into the store"
+        yield f"{self._at(job.created)} {item} with the job"
+        for place, claim in enumerate(self._claims):
+            held = self._range(claim, self._claims[: place + 1])
+            if held.start <= task < held.stop and not self._published_before(task, self._log.claims[claim].at):
+                yield f"{self._at(self._log.claims[claim].at)} {self.claimed(claim, self._claims[:place])}"
+        for segment, _ in self._log.segments:
+            if segment.start <= task < segment.stop:
+                with_it = tasks(segment.start, segment.stop)
+                yield f"{self._at(segment.at_ms / 1000)} {self._owner(segment.claim)} published it with {with_it}"
+        yield self._result(task)
+
+    def _published_before(self, task: int, at: float) -> bool:
+        return any(s.at_ms <= at * 1000 and s.start <= task < s.stop for s, _ in self._log.segments)
+
+    def _result(self, task: int) -> str:
+        parts = self._log.final.parts if self._log.final else ()
+        name = next((name for start, stop, name in parts if start <= task < stop), None)
+        if name is None:
+            return "it has no final result yet"
+        segment, failed = keys.parse_segment(name), self._log.failures.get(task)
+        how = f"its result is a failure, {failed.kind.value}: {failed.message}" if failed else "its result"
+        return f"{how}: in the segment that {self._owner(segment.claim)} published at {self._at(segment.at_ms / 1000)}"
+
+
+def ending(gone: Gone) -> str:
+    """Why a worker ended."""
+    code = f", exit code {gone.exit_code}" if gone.exit_code is not None else ""
+    return f"{gone.cause.value}{code}" + (f", {gone.detail}" if gone.detail else "")
+
+
+def _failed(number: int) -> str:
+    return f", {number} failed" if number else ""
