@@ -27,8 +27,9 @@ class Leaving:
 
     def __init__(self, state: State, token: str, now: float) -> None:
         self._state, self._token = state, token
-        self._since = self._gone_at = now
+        self._since = self._gone_at = self._born = now
         self._stale_look = False
+        self.told = False  # it has read all that was asked of the session: limits may have been raised before it came
         self.terminated = False
         self.stage = ""  # "", "gone", "look", "left"
 
@@ -38,11 +39,12 @@ class Leaving:
         deadline = max(state.manifest.deadline, asked.deadline) - state.offset
         idle_at = state.idle_since + state.manifest.idle
         running = any(hold.slot >= 0 for hold in state.holds.values())
+        sure_at = self._born if self.told else self._born + state.manifest.interval
         busy = running or ((state.holds or state.trying) and now < self._cut_off_at())
         reached = (
             (EndCause.CANCEL, asked.cancel_all),
-            (EndCause.DEADLINE, now >= deadline),
-            (EndCause.BUDGET, self._spent(now)),
+            (EndCause.DEADLINE, now >= max(deadline, sure_at)),
+            (EndCause.BUDGET, now >= sure_at and self._spent(now)),
             (EndCause.CLOSE, asked.closed),
             (EndCause.TERM, self.terminated),
             (EndCause.SCALE, self._surplus()),
@@ -51,8 +53,8 @@ class Leaving:
         cause = next((cause for cause, holds in reached if holds), None)
         if cause is not None:
             self._end(cause, now, kill=cause in _AT_ONCE)
-        if now < deadline:
-            state.due(deadline)
+        if now < max(deadline, sure_at):
+            state.due(max(deadline, sure_at))
         for at in () if running else (idle_at, self._cut_off_at()):
             if at > now:
                 state.due(at)

@@ -70,6 +70,9 @@ class WorkerMachine:
         """Takes one event, returns what is to be done. ``wake`` then says when a ``Tick`` is due."""
         state = self._state
         state.out = []
+        slept = now - state.wake
+        if slept > self.manifest.interval:  # in that time it was not idle, nor the store silent
+            state.idle_since, state.heard = state.idle_since + slept, state.heard + slept
         if isinstance(event, fx.Listed | fx.Got | fx.Created):
             state.heard = now
         if not self.left:
@@ -193,6 +196,7 @@ class WorkerMachine:
             elif name not in self._controls:
                 self._controls[name] = None
                 self._state.ask(fx.Read(f"{event.folder}/{name}", Control))
+        self._leaving.told = self._leaving.told or all(self._controls.values())
         self._leaving.looked(now)
 
     def _meet(self, jid: str, now: float) -> None:
@@ -220,6 +224,7 @@ class WorkerMachine:
         state = self._state
         self._controls[key.rpartition("/")[2]] = record
         state.asked = fold_control(c for c in self._controls.values() if c)
+        self._leaving.told = self._leaving.told or all(self._controls.values())
         for jid in state.asked.cancelled & set(state.jobs):
             state.jobs[jid].closed = True
             for hold in state.of(jid):

@@ -224,6 +224,24 @@ def test_the_deadline_kills_and_an_extension_moves_it(worker):
     assert [each for each in talk.wait(60.0) if isinstance(each, fx.Kill)] == [fx.Kill(0)]
 
 
+def test_a_worker_that_comes_after_the_deadline_asks_first_whether_it_was_moved(worker):
+    talk = worker(deadline=1_799_999_000.0)
+    talk.tell(fx.Tick())
+    assert talk.of(fx.Create) == []
+    talk.control(kind=ControlKind.EXTEND, deadline=1_800_000_200.0)
+    talk.joins()
+    (create,) = talk.of(fx.Create)
+    assert create.key.startswith(JOB_KEYS.claims_folder)
+
+
+def test_a_worker_that_comes_after_the_deadline_goes_when_it_was_not_moved_or_nobody_answers(worker):
+    for answers in (True, False):
+        talk = worker(deadline=1_799_999_000.0)
+        asked = talk.tell(fx.Tick())
+        asked += talk.listed(SESSION.control_folder, "0-add-job") if answers else talk.wait(11.0)
+        assert [each.record.cause for each in asked if isinstance(each, fx.Create)] == [EndCause.DEADLINE]
+
+
 def test_a_worker_without_work_ends_idle_and_looks_once_more(worker):
     talk = worker()
     talk.tell(fx.Tick())
