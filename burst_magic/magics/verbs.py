@@ -165,13 +165,27 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
 
         count, size = sweep_blobs(settings)
         return f"{count} stored values deleted, {size / 1e6:,.1f} MB"
-    session = DESK.find(call.id, settings, sure=True)
+    try:
+        session = DESK.find(call.id, settings, sure=True)
+    except AttachError:
+        removed = _remove_remains(call.id, settings) if call.force and call.id else ""
+        if not removed:
+            raise
+        return removed
     deleted = session.cleanup(force=call.force)
     if not call.force:
         return f"session {session.id}: its workers end; its results stay (delete them: --force)"
     for key in [key for key in DESK.open if key[0] == session.id]:
         DESK.open.pop(key).detach()
     return f"session {session.id}: deleted, {deleted} objects"
+
+
+def _remove_remains(ident: str, settings: Settings) -> str:
+    """Of a session that cannot be attached to: it was cut short at its beginning or at its end."""
+    from burst_magic.session import remains
+
+    removed = remains.remove(ident, settings)
+    return f"session {removed[0]}: what was left of it is deleted, {removed[1]} objects" if removed else ""
 
 
 def cost(call: calls.CostCall, settings: Settings) -> str:

@@ -155,10 +155,8 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
 
 
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
-    """One damaged session hides no other; one without a manifest was deleted, or never begun."""
-    manifest = keys.SessionKeys(sid).manifest
-    folder, _, _ = manifest.rpartition("/")
-    if not any(entry.key == manifest for entry in open_own_store(url, settings).list(folder)):
+    """One damaged session hides no other; one of which there is nothing was deleted, or never begun."""
+    if not open_own_store(url, settings).list(keys.SessionKeys(sid).root, limit=1):
         return None
     created = float(calendar.timegm(time.strptime(sid[:15], "%Y%m%d-%H%M%S")))
     return SessionRow(id=sid, name="(unreadable)", created=created, last_activity=created, problem=problem.problem)
@@ -193,8 +191,15 @@ def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifes
     try:
         return believed(lambda: records.decode(Manifest, store.get(key), secret=secret, key=key), _sleep)
     except Missing:
+        if store.list(keys.SessionKeys(sid).root, limit=1):
+            raise _cut_short(sid) from None
         problem = f"session {sid} is unknown or has expired"
         raise AttachError(problem, context=url, way_out="%burst_sessions lists what is there") from None
+
+
+def _cut_short(sid: str) -> AttachError:
+    problem = f"the submission of session {sid} was cut short, or is still under way"
+    return AttachError(problem, way_out=f"what is there goes with: %burst_cleanup {sid} --force")
 
 
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
@@ -209,9 +214,10 @@ def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
             jobs.append(_read_job(store, key, secret))
         except Missing:
             continue
+    if not jobs and not jid:
+        raise _cut_short(sid)
     if not jobs:
-        what = f"job {jid}" if jid else "a job"
-        raise AttachError(f"session {sid} does not hold {what}", way_out="its submission was cut short: clean it up")
+        raise AttachError(f"session {sid} does not hold job {jid}", way_out=f"%burst_status {sid} shows its latest")
     return max(jobs, key=lambda job: job.created)
 
 

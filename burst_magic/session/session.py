@@ -229,6 +229,7 @@ class Session:
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
         there = max(snapshot.alive + snapshot.starting, len(self.fleet.living))
         self.fleet.start(max(0, workers - there))
+        self._driver.refresh()  # who waits for results is not told any more that nobody lives
 
     def check_open(self) -> Asked:
         """What was asked of the session, all of it; refuses when that was to end.

@@ -96,9 +96,9 @@ def submit(
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet: Fleet | None = None
     try:
-        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
-        _enlist(settings, store.url, manifest, job, labels)
+        _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)  # first: what is cut short can be found again
         keyring.keep(settings.keys_dir, sid, secret)
+        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
         fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
@@ -134,7 +134,7 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     try:
         job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
-        _enlist(settings, into.store.url, manifest, job, labels)
+        _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
         into.fleet.start(max(0, wanted - len(into.fleet.living)))
@@ -224,12 +224,12 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
     )
 
 
-def _enlist(settings: Settings, url: str, manifest: Manifest, job: Job, labels: Labels) -> None:
+def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *, job: str) -> None:
     line = roster.RosterLine(
         id=manifest.sid,
-        job=job.jid,
+        job=job,
         store=url,
-        created=job.created,
+        created=time.time(),
         name=labels.name,
         notebook=labels.notebook,
         out=labels.out,

@@ -1,0 +1,63 @@
+"""What is left of a session that cannot be attached to: its submission was cut short, or its deletion was."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import BurstError
+from burst_magic.protocol import keys
+from burst_magic.session import keyring, roster
+from burst_magic.session.submit import open_own_store
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.stores import Store
+
+_PASSES = 5  # over what somebody who did not hear yet may write meanwhile
+
+
+def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
+    """Deletes them, with the session's key and its line in the user's list.
+
+    Args:
+        ident: a session's id or name.
+        settings: the user's directories and default store.
+
+    Returns:
+        The session's id and how many objects were deleted; None when nothing is known of such a session, or it is
+        whole.
+
+    Raises:
+        BurstError: somebody writes on.
+    """
+    lines = [line for line in roster.read(settings.sessions_file) if ident in {line.id, line.name}]
+    sid = lines[-1].id if lines else ident
+    if not keys.is_session_id(sid):
+        return None
+    store = open_own_store(lines[-1].store if lines else settings.store, settings)
+    session = keys.SessionKeys(sid)
+    found = [entry.key for entry in store.list(session.root)]
+    if session.manifest in found and any(key.endswith("/job.json") for key in found):
+        return None
+    if not found and not lines and keyring.find(settings.keys_dir, sid) is None:
+        return None
+    _delete(store, session, found)
+    keyring.forget(settings.keys_dir, sid)
+    roster.remove(settings.sessions_file, sid)
+    return sid, len(found)
+
+
+def _delete(store: Store, session: keys.SessionKeys, found: list[str]) -> None:
+    """The manifest first: workers that miss it write no more."""
+    store.delete([session.manifest])
+    for _ in range(_PASSES):
+        store.delete(found)
+        found = [entry.key for entry in store.list(session.root)]
+        if not found:
+            break
+    else:
+        raise BurstError("somebody still writes into this session", context=session.root, way_out="try again")
+    folder = store.path(session.root)
+    if folder is not None:  # what was being written when its writer died is no object, and yet takes room
+        shutil.rmtree(folder, ignore_errors=True)
