@@ -126,6 +126,4 @@ class Fleet:
     def _until(self, wid: str, wall: float, ahead: float) -> float:
         if wid in self.gone:
             return self.gone[wid]
-        if self.dead(wid, DEAD_AFTER * self.most):
-            return min(wall, self.beats[wid][0] + DEAD_AFTER * self.most)
-        return wall + ahead
+        return min(wall + ahead, self.beats[wid][0] + DEAD_AFTER * self.most)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, poison
 from burst_magic.protocol.known import KnownJob
-from burst_magic.protocol.log import DEAD_AFTER, make_final
+from burst_magic.protocol.log import DEAD_AFTER, SKEW, make_final
 from burst_magic.protocol.model import ClaimBody, ClaimKey, Gone, Range
 from burst_magic.protocol.publish import Publishing
 from burst_magic.protocol.state import Hold, State, Try, job_of
@@ -37,7 +37,8 @@ class Taking:
 
     def take(self, now: float) -> None:
         """Something to do for every slot that has nothing."""
-        if any(self._suspected(hold.job, hold.claim) for hold in self._state.holds.values() if hold.slot >= 0):
+        begun = [hold for hold in self._state.holds.values() if hold.slot >= 0]
+        if any(self._suspected(one.job, one.claim) for one in (*begun, *self._state.trying.values())):
             return  # nothing runs beside it
         for slot in self._state.idle_slots():
             if not self._seek(slot, now):
@@ -102,6 +103,7 @@ class Taking:
         else:
             del self._state.trying[key]
             job = self._state.jobs[one.job]
+            job.asked.discard("owner")  # if it was being read for that too, this was the answer
             job.claims.setdefault(one.claim, body.at)
             job.owners[one.claim] = body.worker
             self._state.fleet.hear_of(body.worker)
@@ -144,6 +146,7 @@ class Taking:
         """The running task goes on; after it the range is run in pieces, as every successor does."""
         self._state.ask(fx.Adopt(hold.job, hold.claim, one.claim))
         hold.claim, hold.orphan = one.claim, one.worker != self._state.wid
+        hold.busy = False  # a look that is under way was asked for under the old name, and finds nobody
         self._state.holds[hold.job, hold.claim] = hold
         if hold.running and not hold.stopping and hold.done + 1 < hold.fed:
             hold.fed = hold.done + 1
@@ -157,12 +160,20 @@ class Taking:
 
     def _suspected(self, jid: str, claim: ClaimKey) -> bool:
         """Its first task may have ended a worker: it runs alone."""
-        return claim.number >= poison.ALONE_FROM and bool(self._suspects(jid, claim))
+        passed = self._state.jobs[jid].published(claim)
+        return claim.number >= poison.ALONE_FROM and not passed and bool(self._suspects(jid, claim))
 
     def _inquire(self, hold: Hold) -> None:
         """Reads who the owners before were and how they ended, then decides."""
         job = self._state.jobs[hold.job]
+        if job.keys.results_folder not in hold.read:  # the owner before may have come further than was known
+            hold.asked = {job.keys.results_folder}
+            self._state.ask(fx.List(job.keys.results_folder, job.after))
+            return
         suspects = self._suspects(hold.job, hold.claim)
+        if len(suspects) < poison.DEATHS:
+            self._run(hold)
+            return
         around = [*suspects, *(_next(claim) for claim in suspects)]
         unknown = {job.keys.claim(claim) for claim in around if claim not in job.owners} - hold.read
         if unknown:
@@ -197,8 +208,18 @@ class Taking:
             if key in hold.asked:
                 hold.asked.discard(key)
                 hold.read.add(key)
-                if not hold.asked and not hold.stopping:
+                if key == self._state.jobs[hold.job].keys.results_folder:
+                    self._begin_anew(hold)
+                if not hold.asked and hold.slot >= 0:
                     self._inquire(hold)
+
+    def _begin_anew(self, hold: Hold) -> None:
+        """It begins at the first task that has no outcome by now."""
+        gaps = self._state.jobs[hold.job].cover.gaps(hold.published, hold.stop)
+        hold.done = hold.published = gaps[0].start if gaps else hold.stop
+        hold.fed = min(hold.stop, hold.done + poison.piece(0))
+        if not gaps:
+            self._state.stop(hold, kill=False)
 
     # --- nothing left to take: is the job done, is an owner dead? ---------------------------------------------
 
@@ -220,14 +241,15 @@ class Taking:
         job = self._state.jobs[job_of(event.folder)]
         job.learn_listed(event.names)
         job.asked.discard("results")
+        self._answered(event.folder)
         self._hunted(job, now)
 
     def owner_read(self, key: str, body: ClaimBody | None, now: float) -> None:
         """Whose a claim is; None: nobody of this session wrote it."""
         job, claim = self._state.jobs[job_of(key)], keys.parse_claim(key)
-        if body is not None:
-            job.owners[claim] = body.worker
-            self._state.fleet.hear_of(body.worker)
+        if body is not None or claim in job.claims:  # listed and not there: nobody's, and not asked for again
+            job.owners[claim] = body.worker if body is not None else ""
+            self._state.fleet.hear_of(job.owners[claim])
         self._answered(key)
         job.asked.discard("owner")
         self._hunted(job, now)
@@ -261,7 +283,7 @@ class Taking:
             final = make_final(job.keys.jid, job.cover, self._state.wall(now), by=self._state.wid)
             self._state.ask(fx.Create(job.keys.final, final))
             return
-        if not self._recover(job, now) and not self._steal(job, now):
+        if self._state.ending or not (self._recover(job, now) or self._steal(job, now)):
             self._hunt_later(job, now)
 
     def _hunt_later(self, job: KnownJob, now: float) -> None:
@@ -271,6 +293,7 @@ class Taking:
     def _recover(self, job: KnownJob, now: float) -> bool:
         """Takes the range of a dead owner for a slot that has nothing to do."""
         state, slots = self._state, self._state.free_slots()
+        newest_end = max(state.fleet.gone.values(), default=0.0) + SKEW
         for _, claim in job.unfinished():
             successor = _next(claim)
             if {job.keys.claim(claim), job.keys.claim(successor)} & set(state.trying):
@@ -278,13 +301,14 @@ class Taking:
             owner = job.owners.get(claim)
             patience = DEAD_AFTER * 2 ** min(claim.number, 4) * state.manifest.interval
             if owner is None:
-                if state.fleet.gone or state.wall(now) - job.last_sign(claim) >= patience:
+                if newest_end >= job.claims[claim] or state.wall(now) - job.last_sign(claim) >= patience:
                     job.hunting = True
                     job.asked.add("owner")  # else nobody is suspected, and it need not be read (law 6)
                     state.ask(fx.Read(job.keys.claim(claim), ClaimBody))
                     return True
                 continue
-            if not slots or state.mine(owner) or not state.fleet.dead(owner, patience):
+            own = owner == state.wid or (state.mine(owner) and (job.keys.jid, claim) in state.holds)
+            if not slots or own or not state.fleet.dead(owner, patience):
                 continue
             if self._suspected(job.keys.jid, successor) and not self._at_rest():
                 continue

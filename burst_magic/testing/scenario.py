@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
+from burst_magic.protocol.crew import STARTING
 from burst_magic.testing.weather import Weather
 
 
@@ -26,6 +27,13 @@ class Deed(str, Enum):
     SCALE = "the fleet is scaled"
     ADD = "a job is added"
     HALF_ADD = "a client dies while it adds a job"
+    WAVE = "half the fleet gets SIGTERM"
+    WAVE_AT_ONCE = "half the fleet crashes"
+    LAPTOP = "the laptop sleeps: all workers and clients stand still together"
+    OUTAGE = "the store answers nobody"
+    CUT_OFF = "the store answers one worker no more"
+    MISTAKEN = "somebody writes the end of a living worker"
+    JOIN = "a worker joins late"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +57,11 @@ class Scenario:
         reaps: attached clients see ended processes and write their ``.gone``.
         lifetime: until the deadline; short: the deadline comes in the middle of the work.
         calm: from here on nobody does anything, and a client is attached that stays.
+        client_skew: of a client's wall clock, at most.
+        poison: tasks of the first job that end their whole worker each time they run.
+        tells_exit: who reaps a worker knows its exit code.
+        rate, budget: micro-dollars: of a worker and hour, and of the session; budget 0 is none.
+        stutter: every so many intervals each worker stands still for so many: a machine that swaps.
     """
 
     seed: int
@@ -69,10 +82,17 @@ class Scenario:
     weather: Weather
     acts: tuple[Act, ...]
     calm: float
+    client_skew: float = 0.0
+    poison: tuple[int, ...] = ()
+    tells_exit: bool = True
+    rate: int = 0
+    budget: int = 0
+    stutter: tuple[float, float] | None = None
 
 
 _USUAL = (Deed.CRASH, Deed.CRASH, Deed.CRASH, Deed.TERM, Deed.PAUSE, Deed.KERNEL_DIES, Deed.ATTACH, Deed.LOOK, Deed.ADD)
 _RARE = (Deed.SLEEP, Deed.CANCEL, Deed.CANCEL_JOB, Deed.CLOSE, Deed.EXTEND, Deed.SCALE, Deed.SCALE, Deed.HALF_ADD)
+_HARD = (Deed.WAVE, Deed.WAVE_AT_ONCE, Deed.LAPTOP, Deed.OUTAGE, Deed.CUT_OFF, Deed.MISTAKEN, Deed.MISTAKEN, Deed.JOIN)
 
 
 def draw(seed: int) -> Scenario:
@@ -85,7 +105,7 @@ def draw(seed: int) -> Scenario:
     task = rng.choice((0.01, 0.1, 0.5, 2.0)) * (interval if slow else 1.0) / rng.choice((1.0, 4.0))
     span = max(interval, min(40 * interval, tasks * task / max(1, workers * slots)))
     short = rng.random() < 0.05
-    return Scenario(
+    plan = Scenario(
         seed=seed,
         workers=workers,
         slots=slots,
@@ -104,6 +124,38 @@ def draw(seed: int) -> Scenario:
         weather=_weather(rng, interval),
         acts=_acts(rng, span, interval),
         calm=2 * span + 2 * interval,
+    )
+    return _harder(plan, span)
+
+
+def _harder(plan: Scenario, span: float) -> Scenario:
+    """What makes some worlds worse, from a chance of its own."""
+    rng = Random(f"{plan.seed} harder")  # noqa: S311 - chance that can be had again
+    interval = plan.interval
+    hard = [rng.choice(_HARD) for _ in range(rng.choice((0, 0, 1, 2)))]
+    acts = [_act(rng, deed, span, interval) for deed in hard]
+    poison: tuple[int, ...] = ()
+    if plan.tasks and rng.random() < 0.15:
+        poison = tuple(sorted({rng.randrange(plan.tasks) for _ in range(rng.choice((1, 1, 2)))}))
+    rate = budget = 0
+    if rng.random() < 0.1:
+        rate = 3_600_000  # a thousand micro-dollars a second
+        budget = int(1000 * plan.workers * (span + 2 * interval) * rng.choice((0.2, 0.6, 1.5, 20.0)))
+    stutter = rng.random() < 0.04 and not poison
+    late = plan.weather.lateness if plan.weather.late else 0.0  # for so long the dead may seem to live
+    more = (
+        5 * STARTING + (300 * interval + 4 * late) * len(poison) + (60 * plan.task + 100 * interval if stutter else 0.0)
+    )
+    return replace(
+        plan,
+        acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at)),
+        client_skew=rng.choice((0.0, 0.0, 5.0, 600.0)),
+        poison=poison,
+        tells_exit=rng.random() < 0.7,
+        rate=rate,
+        budget=budget,
+        stutter=(5.0, 3.5) if stutter else None,
+        lifetime=plan.lifetime + (0.0 if plan.short else more),
     )
 
 
@@ -129,16 +181,18 @@ def _weather(rng: Random, interval: float) -> Weather:
 def _acts(rng: Random, span: float, interval: float) -> tuple[Act, ...]:
     deeds = [rng.choice(_USUAL) for _ in range(rng.choice((0, 1, 2, 3, 5)))]
     deeds += [rng.choice(_RARE) for _ in range(rng.choice((0, 0, 1, 2)))]
-    acts = [
-        Act(at=rng.uniform(0, 2 * span), deed=deed, target=rng.randrange(100), size=_size(rng, deed, interval))
-        for deed in deeds
-    ]
-    return tuple(sorted(acts, key=lambda act: act.at))
+    return tuple(sorted((_act(rng, deed, span, interval) for deed in deeds), key=lambda act: act.at))
+
+
+def _act(rng: Random, deed: Deed, span: float, interval: float) -> Act:
+    return Act(at=rng.uniform(0, 2 * span), deed=deed, target=rng.randrange(100), size=_size(rng, deed, interval))
 
 
 def _size(rng: Random, deed: Deed, interval: float) -> float:
-    if deed in {Deed.PAUSE, Deed.SLEEP}:
+    if deed in {Deed.PAUSE, Deed.SLEEP, Deed.LAPTOP, Deed.CUT_OFF}:
         return interval * rng.choice((0.5, 3.0, 10.0))
+    if deed is Deed.OUTAGE:
+        return interval * rng.choice((2.0, 10.0, 40.0))
     if deed is Deed.EXTEND:
         return interval * rng.choice((1.0, 30.0))
     return float(rng.choice((1, 2, 4, 9)))

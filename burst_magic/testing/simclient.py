@@ -10,8 +10,8 @@ from burst_magic.protocol import keys
 from burst_magic.protocol.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
 from burst_magic.protocol.session import SessionMachine
 from burst_magic.testing.clock import Process
-from burst_magic.testing.simworker import Pack, Run
-from burst_magic.testing.weather import EPOCH, Waiting
+from burst_magic.testing.simslots import Pack, Run
+from burst_magic.testing.weather import EPOCH, Line, Waiting
 
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
@@ -39,17 +39,20 @@ class SimulatedClient:
         self.handed: dict[int, Run] = {}
         self.paused_until = 0.0
         self.requests = 0
+        self.line = Line()
         self._listed_at: dict[str, float] = {}
         self.born = world.clock.now
         self.verdict: str | None = None
         self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
         self._world, self._rng = world, rng
         self._mono = rng.uniform(0, 1e5)
+        self._skew = rng.uniform(-world.plan.client_skew, world.plan.client_skew)
         self._fleet_at = 0.0
+        self._controls: list[Control] = []
         self._instant, self._steps = -1.0, 0
         self._keys = keys.SessionKeys(world.manifest.sid)
         self.machine = SessionMachine(
-            manifest=world.manifest, job=job, signed=signed, now=self.now, wall=EPOCH + world.clock.now
+            manifest=world.manifest, job=job, signed=signed, now=self.now, wall=self.wall, me=name
         )
 
     @property
@@ -58,14 +61,40 @@ class SimulatedClient:
         return self._world.clock.now + self._mono
 
     @property
+    def wall(self) -> float:
+        """Its wall clock."""
+        return EPOCH + self._world.clock.now + self._skew
+
+    @property
     def over(self) -> bool:
         """It is dead, or has seen the end of the job."""
-        return not self.alive or self.machine.finished or self.verdict in {"cancelled", "closed", "deadline"}
+        ends = {"cancelled", "closed", "deadline", "budget"}
+        ended = self._nobody and (self._world.laws.spent_out or self._world.past_deadline)  # its user knows that
+        return not self.alive or ended or self.machine.finished or self.verdict in ends
+
+    @property
+    def _nobody(self) -> bool:
+        return (self.machine.ended or "").startswith("no worker lives")
 
     def crash(self) -> None:
         """The kernel is killed."""
         self.alive = False
         self._world.tell(self.name, "crashed")
+
+    def pause(self, seconds: float, *, clock_too: bool = False) -> None:
+        """It stands still; while a laptop sleeps its monotonic clock may stand still too."""
+        clock = self._world.clock
+        until = clock.now + seconds
+        if until <= self.paused_until:
+            return
+        if clock_too:
+            stopped = until - max(clock.now, self.paused_until)
+            clock.at(until, lambda: self._lose_time(stopped))
+        self.paused_until = until
+        self._world.tell(self.name, f"stands still for {seconds:.1f} s")
+
+    def _lose_time(self, seconds: float) -> None:
+        self._mono -= seconds
 
     # --- the driver's thread -----------------------------------------------------------------------------------
 
@@ -91,8 +120,11 @@ class SimulatedClient:
             told = events.pop(0)
             self._world.tell(self.name, told)
             effects = self.machine.step(told, self.now)
+            if isinstance(told, fx.Got) and isinstance(told.record, Control):
+                self._controls.append(told.record)
+                self._world.laws.check_asked(self, self._controls)
             if isinstance(told, fx.Listed) and told.folder.endswith("/results"):
-                self._world.check_reader(self, self._listed_at[told.folder])
+                self._world.laws.check_reader(self, self._listed_at[told.folder])
             for effect in effects:
                 answer = yield from self._do(effect)
                 if not self.alive:
@@ -112,12 +144,15 @@ class SimulatedClient:
         self._world.tell(self.name, effect)
         self.requests += 1
         if isinstance(effect, fx.Replace):
-            self._start_workers(effect.workers)
+            self._world.laws.check_replaced(self, effect.token)
+            self.met.add(self._world.start_worker(None, token=effect.token))
+        elif isinstance(effect, fx.Watch):
+            self._world.store.put(effect.key, None)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             if isinstance(effect, fx.Create) and not self.signed:
                 self._world.broken(2, f"{self.name} writes without the key", self.job.jid)
             asked_at = self._world.clock.now
-            event = yield from self._world.store.carry(effect)
+            event = yield from self._world.store.carry(effect, self.line)
             if self._world.clock.now < self.paused_until:
                 yield self.paused_until - self._world.clock.now
             if isinstance(event, fx.Listed):
@@ -144,8 +179,9 @@ class SimulatedClient:
         for wid in ends:
             self.ended_workers.add(wid)
             token = self._world.workers[wid].token
-            gone = Gone(worker=wid, cause=EndCause.CRASH, at=EPOCH + self._world.clock.now, token=token)
-            yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone))
+            code = -9 if self._world.plan.tells_exit else None
+            gone = Gone(worker=wid, cause=EndCause.CRASH, at=self.wall, token=token, exit_code=code)
+            yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone), self.line)
         if ends:
             self.machine.look_now(self.now)
 
@@ -153,7 +189,7 @@ class SimulatedClient:
 
     def ask(self, kind: ControlKind, **wishes: object) -> None:
         """Writes a control entry; a user's verb is not retried here, so it goes without faults."""
-        at = EPOCH + self._world.clock.now
+        at = self.wall
         ident = f"{int(at * 1000):014d}x{self._rng.getrandbits(32):x}"
         control = Control(kind=kind, at=at, **wishes)  # type: ignore[arg-type]
         self._world.store.create(self._keys.control(ident, kind), control)
@@ -163,13 +199,13 @@ class SimulatedClient:
         if self.machine.ended != self.verdict:
             self.verdict = self.machine.ended
             self._world.tell(self.name, f"says: {self.verdict or 'it goes on'}")
-            self._world.check_verdict(self)
+            self._world.laws.check_verdict(self)
 
     def _act_on_verdict(self) -> Waiting[None]:
-        if not (self.stays and self.signed and (self.verdict or "").startswith("no worker lives")):
+        if not (self.stays and self.signed and self._nobody and not self.over):
             return
         yield self._world.manifest.interval
-        if self.alive and (self.machine.ended or "").startswith("no worker lives"):
+        if self.alive and self._nobody:
             self._start_workers(self.machine.snapshot(self.now).wanted)
             self.machine.look_now(self.now)
 
@@ -200,4 +236,4 @@ class SimulatedClient:
         self.handed[task] = runs[0]
         final = self._world.store.get(self._keys.job(self.job.jid).final)
         if self.machine.final is not None and isinstance(final, Final):
-            self._world.check_agrees(self, final, task, runs[0])
+            self._world.laws.check_agrees(self, final, task, runs[0])

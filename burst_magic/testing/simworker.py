@@ -1,63 +1,29 @@
-"""A worker of a simulated world: the production machine, and a stand-in for ``worker.supervisor`` and its slots."""
+"""A worker of a simulated world: the production machine, and a stand-in for ``worker.supervisor``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
-from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause, Heartbeat, Job, SlotView
+from burst_magic.protocol.log import DEAD_AFTER
+from burst_magic.protocol.model import Control, ControlKind, EndCause, Gone, Heartbeat, Job, SlotView
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.testing.clock import Process
-from burst_magic.testing.weather import EPOCH, Waiting
+from burst_magic.testing.simslots import Slots
+from burst_magic.testing.weather import EPOCH, Line, Waiting
 
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
 
 _GRACE = 30.0  # seconds between SIGTERM and SIGKILL
-_BATCH = 0.01  # seconds: outcomes of tiny tasks are told together
-_SKEW_EVERY = 5  # beats
-_KILLED_IN = 1.0  # seconds
+_CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
+_PROMPT = 1.0  # seconds: a heartbeat that was written at once tells the store's time
+_FAREWELL = 10.0  # seconds for the last words, at least
 _SAME_INSTANT = 300  # steps of one machine without time passing
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of a task; a task may run more than once, and each run is another."""
-
-    task: int
-    number: int
-    failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """What a segment holds."""
-
-    job: str
-    runs: tuple[Run, ...]
-
-
-@dataclass(slots=True)
-class _Work:
-    job: str
-    claim: ClaimKey
-    done: int
-    stop: int
-    first: int
-    runs: list[Run] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Slot:
-    work: _Work | None = None
-    ending: str = ""  # "", "drain", "kill"
-    epoch: int = 0  # what was planned before is void
-    busy: bool = False
 
 
 class SimulatedWorker:
@@ -65,23 +31,29 @@ class SimulatedWorker:
 
     def __init__(self, world: World, *, wid: str, number: int | None, token: str, rng: Random) -> None:
         plan = world.plan
-        self.wid, self.token = wid, token
+        self.wid, self.token, self.rng = wid, token, rng
         self.alive = True
-        self.paused_until = 0.0
-        self.born = world.clock.now
+        self.terminated = False
+        self.slept = False  # and its clock too
+        self.mistaken = False  # somebody wrote its end while it lived
+        self.paused_until = self.cut_until = 0.0
+        self.born = self.busy_at = world.clock.now
         self.left_at: float | None = None
+        self.cause: EndCause | None = None
         self.requests = 0
         self.beaten: list[float] = []  # virtual times of heartbeats that landed
         self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
-        self._world, self._rng = world, rng
+        self.line = Line()
+        self.slots = Slots(world, self, plan.slots)
+        self._world = world
         self._mono = rng.uniform(0, 1e5)
         self._skew = rng.uniform(-plan.skew, plan.skew)
+        self._offset = EPOCH + self._skew - self._mono
+        self._deadline, self._farewell = world.manifest.deadline, float("inf")
         self._beats = 0
         self._claiming: set[str] = set()
         self._tick_at = float("inf")
         self._instant, self._steps = -1.0, 0
-        self._slots = [_Slot() for _ in range(plan.slots)]
-        self._works: dict[tuple[str, ClaimKey], _Work] = {}
         self._jobs: dict[str, Job] = {}
         self.machine = WorkerMachine(
             manifest=world.manifest,
@@ -89,7 +61,7 @@ class SimulatedWorker:
             number=number,
             token=token,
             now=self.now,
-            wall=self._wall,
+            wall=EPOCH + world.clock.now + self._skew,
             nonce=lambda: f"{rng.getrandbits(64):x}",
             chance=rng,
         )
@@ -99,30 +71,56 @@ class SimulatedWorker:
         """Its monotonic clock."""
         return self._world.clock.now + self._mono
 
-    @property
-    def _wall(self) -> float:
-        return EPOCH + self._world.clock.now + self._skew
-
     # --- life ------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The process is up."""
-        for number in range(len(self._slots)):
-            self._after(self._rng.uniform(0, self._world.plan.boot), partial(self._post, fx.SlotReady(number)))
-        self._post(fx.Tick())
+        self.born = self.busy_at = self._world.clock.now
+        for number in range(self._world.plan.slots):
+            self.after(self.rng.uniform(0, self._world.plan.boot), partial(self.post, fx.SlotReady(number)))
+        self.post(fx.Tick())
 
-    def crash(self) -> None:
-        """It is gone, at once and without a word."""
-        self.alive = False
-        self.left_at = self._world.clock.now
+    def crash(self, culprit: tuple[str, int] | None = None) -> None:
+        """It is gone, at once and without a word; ``culprit`` is the task (job, index) that did it."""
         self._world.tell(self.wid, "crashed")
+        self._world.laws.check_loss(self)
+        self._world.laws.note_end(self, culprit)
+        self._end(EndCause.CRASH)
 
     def terminate(self) -> None:
         """SIGTERM, and SIGKILL when the grace is over."""
-        self._post(fx.Terminate())
-        self._after(_GRACE, lambda: self.crash() if self.alive else None)
+        self.terminated = True
+        self.post(fx.Terminate())
+        self.after(_GRACE, lambda: self.crash() if self.alive else None)
 
-    def _after(self, seconds: float, call: Callable[[], object]) -> None:
+    def pause(self, seconds: float, *, clock_too: bool = False) -> None:
+        """It stands still; while a laptop sleeps its monotonic clock may stand still too."""
+        clock = self._world.clock
+        until = clock.now + seconds
+        if until <= self.paused_until:
+            return
+        if clock_too:
+            stopped = until - max(clock.now, self.paused_until)
+            clock.at(until, lambda: self._lose_time(stopped))
+            self.slept = True
+        self.paused_until = until
+        self._world.tell(self.wid, f"stands still for {seconds:.1f} s")
+
+    def _lose_time(self, seconds: float) -> None:
+        self._mono -= seconds
+
+    def cut_off(self, seconds: float) -> None:
+        """The store does not answer it any more, for a while."""
+        self.line.down_until = self.cut_until = self._world.clock.now + seconds
+        self._world.tell(self.wid, f"is cut off for {seconds:.1f} s")
+
+    def _end(self, cause: EndCause) -> None:
+        self.alive = False
+        self.cause, self.left_at = cause, self._world.clock.now
+
+    def after(self, seconds: float, call: Callable[[], object]) -> None:
+        """Calls then, if it lives; later, if it stands still then."""
+
         def if_alive() -> None:
             clock = self._world.clock
             if not self.alive:
@@ -136,12 +134,13 @@ class SimulatedWorker:
 
     # --- the machine -------------------------------------------------------------------------------------------
 
-    def _post(self, event: fx.Event) -> None:
-        self._after(0.0, lambda: self._step(event))
+    def post(self, event: fx.Event) -> None:
+        """Tells the machine, not in the midst of another step."""
+        self.after(0.0, lambda: self.step(event))
 
-    def _step(self, event: fx.Event) -> None:
-        if isinstance(event, fx.Got):
-            self._note_read(event)
+    def step(self, event: fx.Event) -> None:
+        """Tells the machine, and does what it asks for."""
+        self._note(event)
         self._count_steps()
         self._world.tell(self.wid, event)
         for effect in self.machine.step(event, self.now):
@@ -161,66 +160,95 @@ class SimulatedWorker:
             self._world.broken(6, f"{self.wid} goes round and round without time passing")
 
     def _plan_tick(self) -> None:
-        due = self._world.clock.now + max(0.0, self.machine.wake - self.now) + 1e-6
+        due = self._world.clock.now + max(0.0, min(self.machine.wake, self._last_moment()) - self.now) + 1e-6
         if due < self._tick_at:
             self._tick_at = due
-            self._after(due - self._world.clock.now, lambda: self._tick(due))
+            self.after(due - self._world.clock.now, lambda: self._tick(due))
 
     def _tick(self, due: float) -> None:
-        if due == self._tick_at:
-            self._tick_at = float("inf")
-            if self.machine.wake <= self.now:
-                self._step(fx.Tick())
-            else:
-                self._plan_tick()
+        if due != self._tick_at:
+            return
+        self._tick_at = float("inf")
+        if self._last_moment() <= self.now:
+            self._world.tell(self.wid, "goes without a word: cut off")
+            self._world.laws.note_end(self, None)
+            self._end(EndCause.DEADLINE)
+        elif self.machine.wake <= self.now:
+            self.step(fx.Tick())
+        else:
+            self._plan_tick()
 
-    def _note_read(self, event: fx.Got) -> None:
+    def _last_moment(self) -> float:
+        """As the supervisor's: it goes although the store hears neither its results nor its farewell."""
+        patience = DEAD_AFTER * self._world.manifest.interval
+        return min(self._farewell + max(patience, _FAREWELL), self._deadline - self._offset + patience)
+
+    def _note(self, event: fx.Event) -> None:
+        if isinstance(event, fx.Beaten) and event.offset is not None:
+            self._offset = event.offset
+        if not isinstance(event, fx.Got):
+            return
         record = event.record
         if isinstance(record, Job):
             self._jobs[record.jid] = record
-        elif isinstance(record, Control) and record.kind is ControlKind.CANCEL:
-            self.forbidden.setdefault(record.job, self._world.clock.now)
+        elif isinstance(record, Control):
+            self._deadline = max(self._deadline, record.deadline or 0.0)
+            if record.kind is ControlKind.CANCEL:
+                self.forbidden.setdefault(record.job, self._world.clock.now)
 
     def _do(self, effect: fx.Effect) -> None:
         self._world.tell(self.wid, effect)
         if isinstance(effect, fx.List | fx.Read | fx.Create):
             self._check_first_try(effect)
-            self._spawn(self._world.store.carry(effect))
+            if isinstance(effect, fx.Create) and isinstance(effect.record, Gone):
+                self._farewell = self.now
+            self._spawn(self._world.store.carry(effect, self.line))
         elif isinstance(effect, fx.Beat):
+            self._farewell = float("inf")
             self._spawn(self._beat(effect))
         elif isinstance(effect, fx.Publish):
             self._publish(effect)
-        elif isinstance(effect, fx.Run):
-            self._run(effect)
-        elif isinstance(effect, fx.Truncate):
-            self._truncate(effect)
-        elif isinstance(effect, fx.Drain):
-            self._drain(effect.slot)
-        elif isinstance(effect, fx.Kill):
-            self._kill(effect.slot)
-        elif isinstance(effect, fx.Forget):
-            self._forget(effect)
         elif isinstance(effect, fx.Exit):
             self._exit(effect.cause)
+        else:
+            self._tell_slots(effect)
+
+    def _tell_slots(self, effect: fx.Effect) -> None:
+        if isinstance(effect, fx.Run):
+            self.busy_at = self._world.clock.now
+            self.slots.run(effect)
+        elif isinstance(effect, fx.Lose):
+            self.slots.lose(effect)
+        elif isinstance(effect, fx.Adopt):
+            self.slots.adopt(effect)
+        elif isinstance(effect, fx.Truncate):
+            self.slots.truncate(effect)
+        elif isinstance(effect, fx.Drain):
+            self.slots.drain(effect.slot)
+        elif isinstance(effect, fx.Kill):
+            self.slots.kill(effect.slot)
+        elif isinstance(effect, fx.Forget):
+            self.busy_at = self._world.clock.now
+            self.slots.forget(effect)
 
     def _check_first_try(self, effect: fx.List | fx.Read | fx.Create) -> None:
         if isinstance(effect, fx.Create) and "/claims/" in effect.key and effect.key not in self._claiming:
             self._claiming.add(effect.key)
-            self._world.check_succession(self, effect.key)
+            self._world.laws.check_succession(self, effect.key)
 
     def _exit(self, cause: EndCause) -> None:
         if cause is EndCause.IDLE:
-            self._world.check_leaving(self, self._jobs)
-        self.alive = False
-        self.left_at = self._world.clock.now
+            self._world.laws.check_leaving(self, self._jobs)
+        self._world.laws.check_cause(self, cause)
         self._world.tell(self.wid, f"left: {cause.value}")
+        self._end(cause)
 
     def _spawn(self, request: Waiting[fx.Event]) -> None:
         self.requests += 1
 
         def process() -> Process:
             event = yield from request
-            self._post(event)
+            self.post(event)
 
         self._world.clock.spawn(process())
 
@@ -228,123 +256,25 @@ class SimulatedWorker:
 
     def _beat(self, effect: fx.Beat) -> Waiting[fx.Event]:
         self._beats += 1
-        asked_at, before = self.now, self._wall
-        views = tuple(SlotView(job=s.work.job, task=s.work.done) if s.work else SlotView() for s in self._slots)
-        body = Heartbeat(worker=effect.worker, number=effect.number, at=before, token=self.token, slots=views)
-        wrote = yield from self._world.store.putting(effect.key, body)
+        asked_at = self.now
+        views = tuple(SlotView(job=job, task=task) for job, task in self.slots.shown)
+        at = asked_at + self._offset
+        body = Heartbeat(worker=effect.worker, number=effect.number, at=at, token=self.token, slots=views)
+        wrote = yield from self._world.store.putting(effect.key, body, self.line)
         if wrote is fx.Wrote.DONE:
             self.beaten.append(self._world.clock.now)
-        if wrote is not fx.Wrote.DONE or self._beats % _SKEW_EVERY != 1:
+        prompt = self.now - asked_at < _PROMPT
+        if wrote is not fx.Wrote.DONE or not prompt or self._beats % _CLOCK_EVERY != 1:
             return fx.Beaten(wrote)
-        offset = self._world.store.objects[effect.key].modified - asked_at
-        return fx.Beaten(wrote, offset)
+        return fx.Beaten(wrote, self._world.store.objects[effect.key].modified - asked_at)
 
     def _publish(self, effect: fx.Publish) -> None:
-        segment = effect.segment
-        work = self._works.get((effect.job, segment.claim))
-        runs = tuple(work.runs[segment.start - work.first : segment.stop - work.first]) if work else ()
-        if [run.task for run in runs] != list(range(segment.start, segment.stop)):
-            self._world.broken(2, f"{self.wid} publishes {segment} and holds {runs}", effect.job)
-        if segment.failed != sum(run.failed for run in runs):
-            self._world.broken(2, f"{self.wid} says {segment.failed} of {runs} failed", effect.job)
-        self._world.check_publish(self, effect.job, segment)
-        key = keys.SessionKeys(self._world.manifest.sid).job(effect.job).segment(segment)
+        self._world.laws.check_publish(self, effect.job, effect.segment)
+        pack = self.slots.pack(effect.job, effect.segment)
+        key = keys.SessionKeys(self._world.manifest.sid).job(effect.job).segment(effect.segment)
 
         def request() -> Waiting[fx.Event]:
-            wrote = yield from self._world.store.creating(key, Pack(effect.job, runs))
-            return fx.Published(effect.job, segment, wrote)
+            wrote = yield from self._world.store.creating(key, pack, self.line)
+            return fx.Published(effect.job, effect.segment, wrote)
 
         self._spawn(request())
-
-    # --- slots -------------------------------------------------------------------------------------------------
-
-    def _run(self, effect: fx.Run) -> None:
-        slot = self._slots[effect.slot]
-        if slot.work is not None or slot.ending:
-            self._world.broken(3, f"{self.wid} gives slot {effect.slot} a range while it has one or ends", effect.job)
-        self._check_allowed(effect.job)
-        self._world.check_claim(self, effect.job, effect.claim)
-        work = _Work(effect.job, effect.claim, effect.start, effect.stop, effect.start)
-        self._works[effect.job, effect.claim] = slot.work = work
-        fetch = self._rng.uniform(1, 3) * self._world.plan.weather.latency
-        self._plan(effect.slot, fetch, lambda: self._start(effect.slot))
-
-    def _check_allowed(self, job: str) -> None:
-        if {"", job} & self.forbidden.keys():
-            self._world.broken(5, f"{self.wid} starts a task of {job} after it read that it is cancelled", job)
-
-    def _plan(self, number: int, seconds: float, call: Callable[[], object]) -> None:
-        slot = self._slots[number]
-        epoch = slot.epoch
-        self._after(seconds, lambda: call() if slot.epoch == epoch else None)
-
-    def _start(self, number: int) -> None:
-        slot = self._slots[number]
-        work = slot.work
-        if work is None or work.done >= work.stop:
-            slot.work = None
-            return
-        self._check_allowed(work.job)
-        seconds, count = 0.0, 0
-        while seconds < _BATCH and work.done + count < work.stop:
-            seconds += self._world.duration(work.job, work.done + count)
-            count += 1
-        slot.busy = True
-        self._plan(number, seconds, lambda: self._finish(number, count))
-
-    def _finish(self, number: int, count: int) -> None:
-        slot = self._slots[number]
-        work, slot.busy = slot.work, False
-        if work is None:
-            return
-        runs = [
-            self._world.run(self.wid, work.job, task) for task in range(work.done, min(work.done + count, work.stop))
-        ]
-        work.runs += runs
-        work.done += len(runs)
-        told = min((at for where, at in self.forbidden.items() if where in {"", work.job}), default=float("inf"))
-        if self._world.clock.now > max(told, self.paused_until) + _KILLED_IN:
-            self._world.broken(5, f"{self.wid} lets a task of {work.job} run on after it read its cancel", work.job)
-        failed = tuple(run.task for run in runs if run.failed)
-        if runs:
-            self._step(fx.Progress(number, work.job, work.claim, work.done, failed, 100 * len(work.runs)))
-        if slot.ending == "drain":
-            self._stopped(number)
-        elif slot.ending == "":
-            self._start(number)
-
-    def _truncate(self, effect: fx.Truncate) -> None:
-        if effect.slot >= 0 and (work := self._slots[effect.slot].work) is not None:
-            work.stop = min(work.stop, effect.stop)
-
-    def _drain(self, number: int) -> None:
-        slot = self._slots[number]
-        if not slot.ending:
-            slot.ending = "drain"
-            if not slot.busy:
-                self._stopped(number)
-
-    def _kill(self, number: int) -> None:
-        slot = self._slots[number]
-        if slot.ending != "kill":
-            slot.ending, slot.busy = "kill", False
-            slot.epoch += 1
-            self._plan(number, self._rng.uniform(0, 0.1), lambda: self._killed(number))
-
-    def _killed(self, number: int) -> None:
-        self._stopped(number)
-        self._plan(number, self._rng.uniform(0, self._world.plan.boot), lambda: self._step(fx.SlotReady(number)))
-
-    def _stopped(self, number: int) -> None:
-        slot = self._slots[number]
-        work, slot.work, slot.ending = slot.work, None, ""
-        if work is not None:
-            work.stop = work.done
-            self._step(fx.Stopped(number, work.job, work.claim, work.done))
-
-    def _forget(self, effect: fx.Forget) -> None:
-        work = self._works.get((effect.job, effect.claim))
-        if work is not None:
-            cut = max(0, effect.upto - work.first)
-            del work.runs[:cut]
-            work.first += cut

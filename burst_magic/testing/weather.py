@@ -45,6 +45,13 @@ class Weather:
     slips: float = 0.0
 
 
+@dataclass(slots=True)
+class Line:
+    """Somebody's way to the store, or the store itself: nothing comes through before ``down_until``."""
+
+    down_until: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An object; ``at`` is the virtual time at which it was written, which no client can know."""
@@ -67,6 +74,7 @@ class SimulatedStore:
     def __init__(self, clock: Clock, rng: Random, weather: Weather, wrote: Callable[[str, object], None]) -> None:
         self.objects: dict[str, Stored] = {}
         self.weather = weather
+        self.door = Line()
         self.requests = 0
         self._clock, self._rng, self._wrote = clock, rng, wrote
         self._folders: dict[str, list[str]] = {}
@@ -104,26 +112,37 @@ class SimulatedStore:
 
     # --- as requests -----------------------------------------------------------------------------------------
 
-    def carry(self, effect: fx.List | fx.Read | fx.Create) -> Waiting[fx.Event]:
+    def carry(self, effect: fx.List | fx.Read | fx.Create, line: Line) -> Waiting[fx.Event]:
         """One effect, one event; as ``stores.carry`` does it."""
         if isinstance(effect, fx.List):
-            yield self._latency()
-            self.requests += 1
-            names = self.names(effect.folder, effect.after, effect.limit)
-            yield self._latency()
+            names = yield from self._look(line, lambda: self.names(effect.folder, effect.after, effect.limit))
             return fx.Listed(effect.folder, effect.after, names, effect.limit)
         if isinstance(effect, fx.Read):
-            yield self._latency()
-            self.requests += 1
-            record = self.get(effect.key)
-            yield self._latency()
+            record = yield from self._look(line, lambda: self.get(effect.key))
             return fx.Got(effect.key, record if isinstance(record, effect.kind) else None)
-        wrote = yield from self.creating(effect.key, effect.record)
+        wrote = yield from self.creating(effect.key, effect.record, line)
         return fx.Created(effect.key, wrote)
 
-    def creating(self, key: str, record: object) -> Waiting[fx.Wrote]:
+    def _look(self, line: Line, look: Callable[[], T]) -> Waiting[T]:
+        """A look is repeated until it gets through, there and back."""
+        while True:
+            yield self._latency()
+            if self._down(line) <= 0:
+                self.requests += 1
+                seen = look()
+                yield self._latency()
+                if self._down(line) <= 0:
+                    return seen
+            yield self._down(line)
+
+    def _down(self, line: Line) -> float:
+        return max(self.door.down_until, line.down_until) - self._clock.now
+
+    def creating(self, key: str, record: object, line: Line) -> Waiting[fx.Wrote]:
         """A create-only put, and what the store says of it."""
         yield self._latency()
+        if self._down(line) > 0:
+            return (yield from self._lost(key, record))
         self.requests += 1
         weather, fate = self.weather, self._rng.random()
         for chance, what in (
@@ -138,13 +157,22 @@ class SimulatedStore:
             fate -= chance
         done = self.create(key, record)
         yield self._latency()
+        if self._down(line) > 0:
+            yield self._silence()
+            return fx.Wrote.UNKNOWN
         return fx.Wrote.DONE if done else fx.Wrote.REFUSED
 
-    def putting(self, key: str, record: object) -> Waiting[fx.Wrote]:
-        """A put; it may be lost."""
+    def putting(self, key: str, record: object, line: Line) -> Waiting[fx.Wrote]:
+        """A put; it may be lost, or land late, over a newer one."""
         yield self._latency()
+        fate = self._rng.random()
+        if self._down(line) > 0 or fate < self.weather.lost:
+            yield self._silence()
+            return fx.Wrote.UNKNOWN
         self.requests += 1
-        if self._rng.random() < self.weather.lost:
+        if fate < self.weather.lost + self.weather.late:
+            when = self._clock.now + self._rng.uniform(0, self.weather.lateness)
+            self._clock.at(when, lambda: self.put(key, record))
             yield self._silence()
             return fx.Wrote.UNKNOWN
         self.put(key, record)

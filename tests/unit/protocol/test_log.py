@@ -156,4 +156,8 @@ def test_a_worker_that_joined_again_is_one_process_and_was_paid_in_between():
 
 def test_what_lives_is_counted_ahead_and_what_ended_is_not():
     fleet = beating(("a", 0.0, 3600.0), ("b", 0.0, 1800.0), ("b", 1800.0))
-    assert fleet.spend(3600.0, ahead=3600.0) == 250
+    assert fleet.spend(3600.0, ahead=18.0) == 150.5
+
+
+def test_one_who_has_just_come_does_not_take_those_that_died_long_ago_for_living():
+    assert beating(("a", 0.0, 3570.0)).spend(7200.0, ahead=10.0) == 100

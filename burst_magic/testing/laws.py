@@ -1,0 +1,267 @@
+"""The laws of ``protocol.model``, watched over at every step of a simulated world. Each breach cites its number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol import keys
+from burst_magic.protocol.log import DEAD_AFTER
+from burst_magic.protocol.model import (
+    ClaimBody,
+    ClaimKey,
+    Control,
+    ControlKind,
+    EndCause,
+    Final,
+    Gone,
+    SegmentKey,
+)
+from burst_magic.protocol.poison import DEATHS
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.state import MAX_FLUSH
+from burst_magic.testing.simslots import Pack, Run
+from burst_magic.testing.weather import EPOCH, Stored, has_beaten
+
+if TYPE_CHECKING:
+    from burst_magic.testing.simclient import SimulatedClient
+    from burst_magic.testing.simworker import SimulatedWorker
+    from burst_magic.testing.world import World
+
+
+class LawBroken(Exception):
+    """A law does not hold; ``job`` is the one it is about, "" for the session."""
+
+    def __init__(self, law: int, what: str, job: str) -> None:
+        super().__init__(f"law {law}: {what}")
+        self.law, self.what, self.job = law, what, job
+
+
+class Laws:
+    """Sees everything, tells nobody, and raises ``LawBroken``."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.keys = keys.SessionKeys(world.manifest.sid)
+        self.ended_by: Counter[tuple[str, int]] = Counter()  # (job, task): workers that ended while it ran
+        self.replaced: set[str] = set()  # tokens of starts in place of lost workers
+        self._spent_out = False
+        self._published: set[tuple[str, int]] = set()  # (job, task)
+        self.stored: set[int] = set()  # runs that lie in some segment
+
+    @property
+    def spent_out(self) -> bool:
+        """Some worker has ended since the budget is spent."""
+        return self._spent_out
+
+    @property
+    def _settled(self) -> float:
+        """What happened before this has been seen by a worker that looked just now."""
+        weather = self.world.plan.weather
+        return self.world.clock.now - 1.0 - 2 * weather.latency - 2 * weather.slowness
+
+    # --- what is written -------------------------------------------------------------------------------------
+
+    def wrote(self, record: object) -> None:
+        """A create took effect."""
+        if isinstance(record, Final):
+            self._check_final(record)
+        elif isinstance(record, Gone):
+            self._spent_out = self._spent_out or record.cause is EndCause.BUDGET
+        elif isinstance(record, Pack):
+            self.stored.update(run.number for run in record.runs)
+            self._published.update((record.job, run.task) for run in record.runs)
+
+    def _check_final(self, final: Final) -> None:
+        """Law 1: it names, for every task once, a segment that lies in the store and holds that task."""
+        at, folder = 0, self.keys.job(final.job).results_folder
+        for start, stop, name in final.parts:
+            pack = self.world.store.get(f"{folder}/{name}")
+            held = {run.task for run in pack.runs} if isinstance(pack, Pack) and pack.job == final.job else set()
+            if start != at or not held.issuperset(range(start, stop)):
+                self.world.broken(1, f"final says {(start, stop, name)}, where {sorted(held)} lie", final.job)
+            at = stop
+        if at != self.world.jobs[final.job].tasks:
+            self.world.broken(1, f"final ends at {at}", final.job)
+
+    # --- claims and segments -----------------------------------------------------------------------------------
+
+    def check_claim(self, worker: SimulatedWorker, jid: str, claim: ClaimKey) -> None:
+        """Law 7: what is run was claimed, and by whom it is run."""
+        body = self.world.store.get(self.keys.job(jid).claim(claim))
+        if not isinstance(body, ClaimBody) or keys.base_of(body.worker) != worker.wid:
+            self.world.broken(7, f"{worker.wid} runs {claim}, which is {body}", jid)
+
+    def check_succession(self, worker: SimulatedWorker, key: str) -> None:
+        """Law 3: a live owner is never superseded; one is live whose heartbeats land in time."""
+        claim, jid = keys.parse_claim(key), key.split("/")[3]
+        if not claim.number:
+            return
+        body = self.world.store.get(self.keys.job(jid).claim(replace(claim, number=claim.number - 1)))
+        if not isinstance(body, ClaimBody) or self.keys.gone(body.worker) in self.world.store.objects:
+            return
+        owner, now, interval = self.world.workers[keys.base_of(body.worker)], self.world.clock.now, 0.0
+        interval = self.world.plan.interval
+        beats = [at for at in owner.beaten if now - at < 4 * interval]
+        if owner is not worker and owner.alive and len(beats) >= 3 and now - beats[-1] < 1.2 * interval:
+            self.world.broken(3, f"{worker.wid} takes {claim} from {owner.wid}, which beats", jid)
+
+    def check_publish(self, worker: SimulatedWorker, jid: str, segment: SegmentKey) -> None:
+        """Law 3: nobody publishes what was taken from him before his last look."""
+        settled = self._settled
+        if worker.paused_until >= settled:
+            return
+        for claim, taken in self._claims(jid):
+            fenced = claim.start == segment.claim.start and claim.number > segment.claim.number
+            beyond = segment.claim.start < claim.start < segment.stop
+            if (fenced or beyond) and taken.at < settled:
+                self.world.broken(3, f"{worker.wid} publishes {segment}, of which {claim} was taken from it", jid)
+
+    def _claims(self, jid: str) -> Iterator[tuple[ClaimKey, Stored]]:
+        folder = self.keys.job(jid).claims_folder
+        for name, _ in self.world.store.names(folder):
+            yield keys.parse_claim(name), self.world.store.objects[f"{folder}/{name}"]
+
+    # --- what is lost ------------------------------------------------------------------------------------------
+
+    def note_end(self, worker: SimulatedWorker, culprit: tuple[str, int] | None) -> None:
+        """A worker ends: because of a task, or otherwise, and then any that it ran or held may be suspected."""
+        held = {(job, run.task) for job, run in worker.slots.unpublished if run.number not in self.stored}
+        running = set(worker.slots.running)
+        if culprit:  # what else ran may be suspected for it only if it is no better
+            self.ended_by.update({culprit, *(task for task in running if self.world.is_poison(*task))})
+        else:
+            self.ended_by.update(running | held)
+
+    def note_dropped(self, job: str, tasks: Collection[int]) -> None:
+        """A worker that was thought to be dead gives up what it ran, or had and could not publish."""
+        self.ended_by.update((job, task) for task in tasks)
+
+    def check_lost(self, worker: SimulatedWorker, effect: fx.Lose) -> None:
+        """Law 4: only a task that itself ended three workers is given up."""
+        deaths = self.ended_by[effect.job, effect.task]
+        if deaths < DEATHS:
+            what = f"{worker.wid} gives up task {effect.task}, which ended {deaths} workers: {effect.message}"
+            self.world.broken(4, what, effect.job)
+
+    def check_loss(self, worker: SimulatedWorker) -> None:
+        """Law 3: with a worker at most one flush interval of finished work is lost."""
+        plan, now = self.world.plan, self.world.clock.now
+        faults = plan.weather.slow or self.world.store.door.down_until or worker.cut_until or worker.paused_until
+        if faults or worker.mistaken or plan.stutter:
+            return
+        for jid, run in worker.slots.unpublished:
+            if jid in self.world.cancelled or (jid, run.task) in self._published:
+                continue
+            elapsed = now - self.world.store.objects[self.keys.job(jid).record].at
+            flush = min(MAX_FLUSH, max(plan.floor, 0.02 * elapsed, plan.floor * plan.workers / 32))
+            if now - run.at > flush + 10 * plan.weather.latency + 0.1:
+                self.world.broken(3, f"{worker.wid} dies with task {run.task}, done {now - run.at:.1f} s ago", jid)
+
+    # --- who leaves, who is started ----------------------------------------------------------------------------
+
+    def check_leaving(self, worker: SimulatedWorker, known: Collection[str]) -> None:
+        """Law 3: who relied on a worker that had no ``.gone`` yet finds it joining again."""
+        gone = self.world.store.objects.get(self.keys.gone(worker.machine.wid))
+        for jid in self.world.jobs:
+            committed = self.world.store.objects[self.keys.job(jid).record].at
+            open_still = self.keys.job(jid).final not in self.world.store.objects
+            forced = worker.mistaken or worker.terminated
+            if gone and not forced and committed < gone.at and jid not in known and open_still:
+                what = f"{worker.wid} leaves, though job {jid} was committed before its end was written"
+                self.world.broken(3, what, jid)
+
+    def check_cause(self, worker: SimulatedWorker, cause: EndCause) -> None:
+        """Law 5: nobody leaves for a reason that is not there."""
+        now, plan, asked = self.world.clock.now, self.world.plan, self.world.asked
+        early = self.world.manifest.deadline - EPOCH - now
+        if cause is EndCause.DEADLINE and early > plan.skew + 5:
+            self.world.broken(5, f"{worker.wid} leaves {early:.0f} s before the deadline")
+        if (cause is EndCause.CANCEL and ControlKind.CANCEL not in asked) or (
+            cause is EndCause.CLOSE and ControlKind.CLOSE not in asked
+        ):
+            self.world.broken(5, f"{worker.wid} leaves for a {cause.value} that nobody asked for")
+        if cause is EndCause.BUDGET:
+            late = plan.weather.lateness if plan.weather.late else 0.0  # a heartbeat may land long after its worker
+            ahead = plan.skew + 5 + (2 * DEAD_AFTER + 2) * plan.interval + late
+            dear = sum(
+                plan.rate / 3600 * (min(now, (w.left_at or now)) - w.born + ahead) for w in self.world.workers.values()
+            )
+            if dear < self.world.plan.budget:
+                self.world.broken(5, f"{worker.wid} leaves for the budget, of which {dear:.0f} are spent at most")
+
+    def check_replaced(self, client: SimulatedClient, token: str) -> None:
+        """Law 5: clients start workers for those that were lost, and for each one, whoever they are."""
+        if token not in self.world.started:
+            self.replaced.add(token)
+        workers = self.world.workers.values()
+        doubtful = [w for w in workers if not w.alive or w.mistaken or w.paused_until or w.cut_until]
+        faults = self.world.plan.weather.slow or self.world.store.door.down_until or self.world.plan.stutter
+        replaced = len(self.replaced)
+        if replaced > len(doubtful) and not faults:
+            what = f"{client.name} starts number {replaced} in place of {len(doubtful)} workers"
+            self.world.broken(5, what, client.job.jid)
+
+    # --- readers -----------------------------------------------------------------------------------------------
+
+    def check_reader(self, client: SimulatedClient, asked_at: float) -> None:
+        """Law 7: what landed within the window of its name is seen by the next listing."""
+        folder = self.keys.job(client.job.jid).results_folder
+        for name, _ in self.world.store.names(folder):
+            segment, at = keys.parse_segment(name), self.world.store.objects[f"{folder}/{name}"].at
+            prompt = EPOCH + at - segment.at_ms / 1000 < MAX_FLUSH
+            if prompt and at < asked_at and client.machine.final is None and segment not in client.machine.names:
+                self.world.broken(7, f"{client.name} lists and does not see {name}", client.job.jid)
+
+    def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: Run) -> None:
+        """Law 1: what is first handed out after ``final`` was seen is ``final``'s."""
+        name = next(name for start, stop, name in final.parts if start <= task < stop)
+        pack = self.world.store.get(f"{self.keys.job(final.job).results_folder}/{name}")
+        if not isinstance(pack, Pack) or run not in pack.runs:
+            self.world.broken(1, f"{client.name} hands out {run}, final says {name}", final.job)
+
+    def check_asked(self, client: SimulatedClient, controls: Collection[Control]) -> None:
+        """Law 5: of what was asked the highest revision counts, not whose clock is ahead; the latest deadline."""
+        seen = client.machine.snapshot(client.now)
+        scales = [control for control in controls if control.kind is ControlKind.SCALE]
+        newest = max((scale.revision for scale in scales), default=0)
+        wanted = {scale.workers for scale in scales if scale.revision == newest}
+        if scales and seen.wanted not in wanted:
+            self.world.broken(5, f"{client.name} believes that {seen.wanted} are wanted; asked were {wanted}")
+        latest = max([self.world.manifest.deadline, *(control.deadline or 0.0 for control in controls)])
+        if seen.deadline != latest:
+            self.world.broken(5, f"{client.name} believes in the deadline {seen.deadline}; asked was {latest}")
+
+    def check_verdict(self, client: SimulatedClient) -> None:
+        """Law 3: nobody is told that nothing will run any more while results lie there or a worker beats."""
+        said, job, asked = client.verdict, client.job.jid, self.world.asked
+        if said == "finished" and client.machine.final != self.world.store.get(self.keys.job(job).final):
+            self.world.broken(1, f"{client.name} believes a final that is not the store's", job)
+        if said == "cancelled" and ControlKind.CANCEL not in asked and job not in self.world.cancelled:
+            self.world.broken(3, f"{client.name} says cancelled, and nobody did", job)
+        if said == "closed" and ControlKind.CLOSE not in asked:
+            self.world.broken(3, f"{client.name} says closed, and nobody did", job)
+        early = self.world.manifest.deadline - EPOCH - self.world.clock.now
+        if said == "deadline" and early > 5:
+            self.world.broken(3, f"{client.name} says deadline, {early:.0f} s before it", job)
+        if said == "budget" and not self.spent_out:
+            self.world.broken(3, f"{client.name} says budget, and no worker left for it", job)
+        if said not in {None, "finished"}:
+            self._check_stuck(client)
+
+    def _check_stuck(self, client: SimulatedClient) -> None:
+        said, job, asked_at = client.verdict, client.job.jid, client.workers_asked_at
+        cover = Cover(client.job.tasks)
+        folder = self.keys.job(job).results_folder
+        for name, _ in self.world.store.names(folder):
+            if self.world.store.objects[f"{folder}/{name}"].at < asked_at:
+                cover.add(keys.parse_segment(name))
+        if cover.whole:
+            self.world.broken(3, f"{client.name} says {said!r} while every task has an outcome in the store", job)
+        for worker in self.world.workers.values():
+            beat = has_beaten(self.world.store, self.keys.workers_folder, worker.machine.wid) if worker.alive else None
+            if beat and beat.at < asked_at and self.world.clock.now - beat.at < 2 * self.world.plan.interval:
+                self.world.broken(3, f"{client.name} says {said!r} while {worker.wid} beats", job)
