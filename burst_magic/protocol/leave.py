@@ -13,7 +13,7 @@ from burst_magic.protocol.state import State
 
 GRACE = 120.0  # seconds to finish and publish in; after that it kills, after as long again it goes without a word
 KEPT = 2  # idle workers that an unfinished job keeps
-_AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # what runs is killed; else it is finished
+AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # what runs is killed; else it is finished
 
 
 class Leaving:
@@ -52,7 +52,7 @@ class Leaving:
         )
         cause = next((cause for cause, holds in reached if holds), None)
         if cause is not None:
-            self._end(cause, now, kill=cause in _AT_ONCE)
+            self._end(cause, now, kill=cause in AT_ONCE)
         if now < max(deadline, sure_at):
             state.due(max(deadline, sure_at))
         for at in () if running else (idle_at, self._cut_off_at()):
