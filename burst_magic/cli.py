@@ -6,33 +6,27 @@ Exit codes: 0 done, 1 refused or failed (one message on stderr, no traceback of 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Protocol
 
 from burst_magic import config
 from burst_magic.errors import BurstError, OptionError
-from burst_magic.magics import calls
+from burst_magic.magics import calls, consent
 from burst_magic.magics.grammar import parse_argv
 from burst_magic.magics.helptext import overview
 from burst_magic.magics.options import VERBS
 
+_MAGIC = re.compile(r"%burst_(\w+)")
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
-
-
-class Terminal(Protocol):
-    """Where questions are asked."""
-
-    def __call__(self, question: str, /) -> str | None:
-        """The answer, or None where nobody can answer."""
 
 
 def main(
     argv: Sequence[str] | None = None,
     *,
     perform: Callable[[calls.Call, config.Settings], str | None] | None = None,
-    ask: Terminal | None = None,
+    ask: consent.Terminal | None = None,
 ) -> int:
     """Runs one verb.
 
@@ -56,17 +50,17 @@ def main(
     except OptionError as error:
         print(error, file=sys.stderr)
         return MISUSED
-    return _run(call, perform or _perform, ask or _ask)
+    return _run(call, perform or _perform, ask or consent.ask)
 
 
-def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str | None], ask: Terminal) -> int:
+def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str | None], ask: consent.Terminal) -> int:
     try:
-        confirm(call, ask)
+        consent.confirm(call, ask)
         text = call.text if isinstance(call, calls.Help) else perform(call, config.load())
         if text:
             print(text, flush=True)
     except BurstError as error:
-        print(error, file=sys.stderr)
+        print(_as_typed_here(str(error)), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -77,29 +71,9 @@ def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str 
     return DONE
 
 
-def confirm(call: calls.Call, ask: Terminal) -> None:
-    """Asks before something is destroyed.
-
-    Raises:
-        BurstError: the answer is no, or nobody can answer.
-    """
-    if not isinstance(call, calls.CleanupCall) or call.yes or not (call.force or call.blobs):
-        return
-    what = "stored values that no session needs" if call.blobs else f"every object of {call.id or 'the session'}"
-    answer = ask(f"Delete {what}? [y/N] ")
-    if answer is None:
-        raise BurstError(f"this deletes {what}, and there is no terminal to ask: say --yes")
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise BurstError("nothing was deleted")
-
-
-def _ask(question: str, /) -> str | None:
-    if not sys.stdin or not sys.stdin.isatty():
-        return None
-    try:
-        return input(question)
-    except EOFError:
-        return ""
+def _as_typed_here(text: str) -> str:
+    """Errors name verbs as a notebook does."""
+    return _MAGIC.sub(r"burst \1", text)
 
 
 def _perform(call: calls.Call, settings: config.Settings) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
 from burst_magic.errors import OptionError
-from burst_magic.magics import calls, complete, later
+from burst_magic.magics import calls, complete, consent, later
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
 from burst_magic.magics.options import VERBS
@@ -67,6 +67,7 @@ def _line(name: str, line: str) -> object:
     if isinstance(call, calls.Help):
         print(call.text)
         return None
+    consent.confirm(call, consent.ask)
     settings = config.load()
     if isinstance(call, calls.CollectCall):
         return verbs.collected(call, settings)
@@ -89,6 +90,8 @@ def _burst_alone(line: str) -> None:
 
 def _burst_cell(line: str, cell: str) -> object:
     """Runs the cell on many workers. ``%%burst --help`` tells all options."""
+    from burst_magic.capture.report import NO_ITEMS
+
     call = parse_line("burst", line)
     if not isinstance(call, calls.BurstCall):
         print(call.text if isinstance(call, calls.Help) else "")
@@ -97,11 +100,12 @@ def _burst_cell(line: str, cell: str) -> object:
     if call.dry_run:
         _show_dry_run(prepared)
         return None
-    for warning in (*prepared.capture.warnings, *prepared.plan.warnings):
-        print(f"burst: {warning}", file=sys.stderr)
+    _warn(*prepared.warnings)
     session = DESK.keep(_submit(prepared))
+    if not session.description.tasks and NO_ITEMS not in prepared.warnings:
+        _warn(f"{NO_ITEMS} (a generator can be used only once)")
     for name in () if session.description.fresh else prepared.capture.mutated:
-        print(f"burst: {name} is loaded once a slot: what a task changes in it, later tasks see", file=sys.stderr)
+        _warn(f"{name} is loaded once a slot: what a task changes in it, later tasks see")
     if call.out:
         DESK.home[call.out] = session.results()
     _follow(session, call)
@@ -113,7 +117,7 @@ _PREAMBLE = ("import ", "from ", "#", "%", "!", "@")  # lines that do not tell w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """A cell that may be submitted: captured and planned, nothing stored yet."""
+    """A cell that may be submitted: captured and planned, nothing stored yet. ``into`` is the session to add it to."""
 
     call: calls.BurstCall
     cell: str
@@ -121,6 +125,8 @@ class _Prepared:
     capture: Capture
     plan: Plan
     setenv: tuple[tuple[str, str], ...]
+    into: Session | None
+    warnings: tuple[str, ...]
 
 
 def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
@@ -142,7 +148,33 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     )
     tasks = 1 if capture.items is None else count(capture.items)
     made = plan(settings, tasks=tasks, wishes=call.wishes)
-    return _Prepared(call=call, cell=cell, settings=settings, capture=capture, plan=made, setenv=setenv)
+    into = DESK.find(call.session, settings) if call.session else None
+    if into is not None:
+        into.check_open()
+    warnings = (*capture.warnings, *(made.warnings if into is None else ()), *_name_taken(call.name, settings, into))
+    return _Prepared(
+        call=call,
+        cell=cell,
+        settings=settings,
+        capture=capture,
+        plan=made,
+        setenv=setenv,
+        into=into,
+        warnings=warnings,
+    )
+
+
+def _name_taken(name: str, settings: config.Settings, into: Session | None) -> tuple[str, ...]:
+    """A name means the newest that has it: one that goes on is then had by its id only."""
+    alike = DESK.named_alike(name, settings)
+    if not alike or (into is not None and into.id == alike):
+        return ()
+    return (f"--name {name} means this work from now on; session {alike}, which goes on, is had by its id",)
+
+
+def _warn(*texts: str) -> None:
+    for text in texts:
+        print(f"burst: {text}", file=sys.stderr)
 
 
 def _values(pairs: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str], ...]:
@@ -172,11 +204,16 @@ def _submit(prepared: _Prepared) -> Session:
         title=title[:80],
         setenv=prepared.setenv,
     )
-    into = DESK.find(call.session, prepared.settings) if call.session else None
     bar = Upload(prepared.plan.tasks)
     try:
         return submit(
-            prepared.capture, prepared.plan, prepared.settings, home=DESK.home, labels=labels, into=into, progress=bar
+            prepared.capture,
+            prepared.plan,
+            prepared.settings,
+            home=DESK.home,
+            labels=labels,
+            into=prepared.into,
+            progress=bar,
         )
     finally:
         bar.close()
@@ -199,6 +236,11 @@ def _follow(session: Session, call: calls.BurstCall) -> None:
         raise stopped(session.id) from None
 
 
+def _living(session: Session) -> str:
+    seen = session.status()
+    return f"those of session {session.id}: {seen.alive} alive, {seen.wanted} wanted"
+
+
 def _show_dry_run(prepared: _Prepared) -> None:
     from IPython.display import display
 
@@ -208,13 +250,12 @@ def _show_dry_run(prepared: _Prepared) -> None:
     capture, made = prepared.capture, prepared.plan
     facts = [
         ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
-        ("workers", summary(made)),
+        ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
         ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
         ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
     ]
-    warnings = (*capture.warnings, *made.warnings)
     bundle = {
-        "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=warnings),
-        "text/html": html.dry_run_html(capture.entries, facts=facts, warnings=warnings),
+        "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=prepared.warnings),
+        "text/html": html.dry_run_html(capture.entries, facts=facts, warnings=prepared.warnings),
     }
     display(bundle, raw=True)  # type: ignore[no-untyped-call]

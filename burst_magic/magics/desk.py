@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
-from burst_magic.errors import AttachError, OptionError
+from burst_magic.errors import AttachError, BurstError, OptionError
 from burst_magic.notebook import sessions_of, this_notebook
 
 if TYPE_CHECKING:
@@ -56,26 +56,30 @@ class Desk:
         self.open[session.id, session.job] = session
         return session
 
-    def find(self, ident: str, settings: config.Settings, *, sure: bool = False) -> Session:
-        """The session of an ID, or the latest one.
+    def find(self, ident: str, settings: config.Settings, *, sure: bool = False, waits: bool = False) -> Session:
+        """The session of an ID, or the latest one. A kernel replaces its lost workers from then on.
 
         Args:
             ident: what the user typed, or "".
             settings: the user's directories and store.
             sure: the verb changes something: with several alive the user has to say which.
+            waits: a terminal that waits for results replaces lost workers too; others only look.
 
         Raises:
             AttachError: there is none.
             OptionError: there are several.
         """
+        tends = waits or self.shell is not None
         if not ident:
-            return self._latest(settings, sure=sure)
+            return self._latest(settings, sure=sure, tends=tends)
+        named = _attaching().named(ident, settings)
+        said = (f"{named.id}/{named.job}" if named.job else named.id) if named is not None else ident
         for (sid, jid), session in reversed(self.open.items()):
-            if ident in {sid, f"{sid}/{jid}", session.name}:
+            if said in {sid, f"{sid}/{jid}"} or (named is None and ident == session.name):
                 return session
-        return self.keep(_attaching().attach(ident, settings=settings, home=self.home))
+        return self.keep(_attaching().attach(said, settings=settings, home=self.home, tends=tends))
 
-    def _latest(self, settings: config.Settings, *, sure: bool) -> Session:
+    def _latest(self, settings: config.Settings, *, sure: bool, tends: bool) -> Session:
         known = self.known(settings) if sure or not self.open else []
         if sure:
             alive = self._alive(known, settings)
@@ -88,29 +92,44 @@ class Desk:
             return next(reversed(self.open.values()))
         if not known:
             raise AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
-        return self.keep(self.attach(known[-1], settings))
+        return self.keep(self.attach(known[-1], settings, tends=tends))
 
     def _alive(self, known: list[Known], settings: config.Settings) -> dict[str, Session]:
         """Sessions that go on, in this hand or only written down, by id."""
-        alive = {sid: each for (sid, _), each in self.open.items() if _goes_on(each)}
+        alive = {sid: each for (sid, _), each in self.open.items() if goes_on(each)}
         held = {sid for sid, _ in self.open}
         for each in known:
             if each.session in held:
                 continue
             try:
-                session = self.attach(each, settings)
+                session = self.attach(each, settings, tends=False)
             except AttachError:  # deleted meanwhile
                 continue
-            if _goes_on(session):
+            if goes_on(session):
                 alive[session.id] = session
             session.detach()
         return alive
 
-    def attach(self, known: Known, settings: config.Settings) -> Session:
+    def attach(self, known: Known, settings: config.Settings, *, tends: bool) -> Session:
         """Takes hold of a job that was written down."""
         ident = f"{known.session}/{known.job}" if known.job else known.session
-        session: Session = _attaching().attach(ident, settings=settings, home=self.home)
+        session: Session = _attaching().attach(ident, settings=settings, home=self.home, tends=tends)
         return session
+
+    def named_alike(self, name: str, settings: config.Settings) -> str:
+        """The id of the session that has this name until now and goes on, or ""."""
+        line = _attaching().named(name, settings) if name else None
+        if line is None:
+            return ""
+        held = [session for (sid, _), session in self.open.items() if sid == line.id]
+        try:
+            session = held[-1] if held else _attaching().attach(line.id, settings=settings, home={}, tends=False)
+            found = line.id if goes_on(session) else ""
+        except BurstError:  # deleted, or damaged: nobody means it any more
+            return ""
+        if not held:
+            session.detach()
+        return found
 
     def known(self, settings: config.Settings) -> list[Known]:
         """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests."""
@@ -130,7 +149,7 @@ class Desk:
         return sorted(found.values(), key=lambda known: known.session[:_SECOND])
 
 
-def _goes_on(session: Session) -> bool:
+def goes_on(session: Session) -> bool:
     """Neither over nor told to end."""
     if session.status().ended is not None:
         return False

@@ -20,6 +20,7 @@ _PIECE = r"""(?:[^\s'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _WORD = re.compile(rf"{_PIECE}+")
 _REST = re.compile(rf"(?:(?!\s--[a-zA-Z])(?:\s|{_PIECE}))*")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""")
+_UNIT = re.compile(r"(?:s|sec|second|m|min|minute|h|hr|hour|d|day)s?", re.IGNORECASE)
 
 # What belongs to a session from its beginning, and cannot be said again with --session.
 OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
@@ -55,7 +56,7 @@ def _verb_of(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
         if words and list(argv[: len(words)]) == words:
             return spec, argv[len(words) :]
     have = tuple(spec.command.removeprefix("burst ") for spec in VERBS if spec.command)
-    raise OptionError(f"burst {argv[0]}: not in this version" + _instead(argv[0], have, f"have: {', '.join(have)}"))
+    raise OptionError(f"burst {argv[0]}: " + _instead(argv[0], have, what="verb", otherwise=f"have: {', '.join(have)}"))
 
 
 def _scan(spec: Verb, line: str) -> list[str]:
@@ -110,7 +111,9 @@ def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
         if word.startswith("-") and len(word) > 1:
             name, mark, value = word.partition("=")
             option = _known(table, name, title)
-            _take(given, option, value if mark else _value(option, words, table), mark=bool(mark))
+            text = value if mark else _value(option, words, table)
+            _take(given, option, text, mark=bool(mark))
+            _one_word(option.name, option.metavar, text, words)
         else:
             plain.append(word)
     _place(given, spec, plain, title)
@@ -121,14 +124,15 @@ def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
 def _known(table: dict[str, Option], name: str, title: str) -> Option:
     if name in table:
         return table[name]
-    raise OptionError(f"{name}: not in this version" + _instead(name, tuple(table), f"{title} --help lists what is"))
+    help_ = f"{title} --help lists what is"
+    raise OptionError(f"{name}: " + _instead(name, tuple(table), what="option", otherwise=help_))
 
 
-def _instead(word: str, choices: tuple[str, ...], otherwise: str) -> str:
-    """``; did you mean …?``: the dashes do not count, or every option would be near to every other."""
+def _instead(word: str, choices: tuple[str, ...], *, what: str, otherwise: str) -> str:
+    """A misspelt name is no promise of a later version. Dashes do not count, or all options would be alike."""
     bare = {choice.strip("-"): choice for choice in choices}
     guess = bare.get(config.nearest(word.strip("-"), tuple(bare)))
-    return f"; did you mean {guess}?" if guess else f" ({otherwise})"
+    return f"no such {what}; did you mean {guess}?" if guess else f"not in this version ({otherwise})"
 
 
 def _value(option: Option, words: list[str], table: dict[str, Option]) -> str:
@@ -138,6 +142,12 @@ def _value(option: Option, words: list[str], table: dict[str, Option]) -> str:
     if not words or words[0].startswith("--") or words[0] in table:
         raise OptionError(f"{option.name}: a value is missing ({option.usage})")
     return words.pop(0)
+
+
+def _one_word(where: str, metavar: str, text: str, words: list[str]) -> None:
+    """``1 minute`` would be a duration of a second, and a word too many."""
+    if metavar == "D" and text.isdigit() and words and _UNIT.fullmatch(words[0]):
+        raise OptionError(f"{where}: a duration is one word: {text}{words[0][0].lower()}, not {text} {words[0]}")
 
 
 def _take(given: dict[str, Any], option: Option, text: str, *, mark: bool) -> None:
@@ -174,6 +184,7 @@ def _place(given: dict[str, Any], spec: Verb, plain: list[str], title: str) -> N
         return
     for argument in spec.arguments:
         if plain and (not argument.skip or _reads(argument, plain[0])):
+            _one_word(title, argument.metavar, plain[0], plain[1:])
             given[argument.field] = _read(argument.read, f"{title} {argument.metavar}", plain.pop(0))
         elif argument.required:
             raise OptionError(f"{title}: {argument.metavar} is missing")

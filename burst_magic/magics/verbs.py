@@ -25,7 +25,7 @@ def status(call: calls.StatusCall, settings: Settings) -> str:
 
 def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
     """A plain list in order of items."""
-    session = DESK.find(call.id, settings)
+    session = DESK.find(call.id, settings, waits=not call.nowait)
     if call.nowait:
         return session.results().collect(wait=False, errors=call.errors)
     from burst_magic.session.results import stopped
@@ -85,21 +85,26 @@ def _with_siblings(session: Session, call: calls.AttachCall, settings: Settings)
         for job in attaching.jobs_of(session):
             if job != session.job:
                 with contextlib.suppress(AttachError):  # announced, and never committed
-                    found.append(attaching.attach(f"{session.id}/{job}", settings=settings, home=DESK.home))
+                    found.append(_taken(f"{session.id}/{job}", settings))
     return [DESK.keep(each) for each in [*found, session]]
 
 
-def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
+def _taken(ident: str, settings: Settings, *, key: str | None = None) -> Session:
+    """A kernel looks after what it takes up; a terminal only looks."""
     from burst_magic.session import attach as attaching
 
+    return attaching.attach(ident, settings=settings, home=DESK.home, key=key, tends=DESK.shell is not None)
+
+
+def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
     if call.id:
-        session = attaching.attach(call.id, settings=settings, home=DESK.home, key=call.key or None)
+        session = _taken(call.id, settings, key=call.key or None)
         return _with_siblings(session, call, settings)
     known = DESK.known(settings)
     found, problem = [], None
     for each in known:
         try:
-            found.append(DESK.keep(DESK.attach(each, settings)))
+            found.append(DESK.keep(DESK.attach(each, settings, tends=DESK.shell is not None)))
         except AttachError as error:
             problem = error  # deleted meanwhile: the others may be there
     if not found:
@@ -148,14 +153,25 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     deadline = session.extend(call.duration, budget=call.budget)
     left = model.duration(deadline - time.time())
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
-    return f"session {session.id}: {left} to its deadline{money}"
+    seen = session.status()
+    stopped = "" if seen.alive or seen.starting or seen.ended == "finished" else _start_some(session, seen.wanted)
+    return f"session {session.id}: {left} to its deadline{money}{stopped}"
+
+
+def _start_some(session: Session, wanted: int) -> str:
+    return f"\nno worker lives any more; to start some: {_typed('scale')} {wanted} {session.id}"
+
+
+def _typed(verb: str) -> str:
+    """A verb as it is typed here."""
+    return f"burst {verb}" if DESK.shell is None else f"%burst_{verb}"
 
 
 def cancel(call: calls.CancelCall, settings: Settings) -> str:
     """Stops a session; what is done is kept."""
     session = DESK.find(call.id, settings, sure=True)
     session.cancel()
-    return f"session {session.id}: cancelled; what is done: %burst_collect {session.id} --nowait"
+    return f"session {session.id}: cancelled; what is done: {_typed('collect')} {session.id} --nowait"
 
 
 def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
@@ -163,8 +179,9 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
     if call.blobs:
         from burst_magic.session.sweep import sweep_blobs
 
-        count, size = sweep_blobs(settings)
-        return f"{count} stored values deleted, {size / 1e6:,.1f} MB"
+        swept = sweep_blobs(settings)
+        young = f"; {swept.young} were kept: no session needs them, but they are less than an hour old"
+        return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
     try:
         session = DESK.find(call.id, settings, sure=True)
     except AttachError:

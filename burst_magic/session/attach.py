@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
@@ -55,7 +56,7 @@ def attach(
         settings: the user's directories and default store.
         home: the notebook's namespace.
         key: the session's key, from ``burst key show``; kept for later.
-        tends: replace lost workers; a list of sessions only looks.
+        tends: replace lost workers; who only looks starts nobody.
 
     Raises:
         AttachError: no such session, it has expired, or the key is wrong.
@@ -91,6 +92,14 @@ def known(settings: Settings, *, notebook: str = "") -> list[roster.RosterLine]:
     """The user's own jobs, oldest first; with ``notebook`` those that it started."""
     lines = roster.read(settings.sessions_file)
     return [line for line in lines if not notebook or line.notebook == notebook]
+
+
+def named(name: str, settings: Settings) -> roster.RosterLine | None:
+    """What a ``--name`` means: the newest that has it. A session's means its latest job, a later job's that job."""
+    lines = [line for line in known(settings) if line.name == name]
+    if not lines:
+        return None
+    return replace(lines[-1], job="") if lines[-1].job == FIRST_JOB else lines[-1]
 
 
 def in_store(settings: Settings, *, notebook: str) -> list[str]:
@@ -131,27 +140,41 @@ def session_ids(store: Store) -> Iterator[str]:
 
 def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
     try:
-        session = attach(sid, settings=_at(settings, url), home=home, tends=False)
-        try:
-            seen = session.status()
-        finally:
-            session.detach()
+        session, seen = _looked_at(sid, _at(settings, url), home)
     except BurstError as problem:
         return _unreadable(sid, url, settings, problem)
     return SessionRow(
         id=sid,
         name=session.name,
         created=session.manifest.created,
-        last_activity=_last_activity(seen),
-        total=seen.total,
-        pending=seen.pending,
-        running=seen.running,
-        completed=seen.completed,
-        failed=seen.failed,
-        cost=seen.spend,
-        state=seen.ended or "running",
+        last_activity=max(map(_last_activity, seen)),
+        total=sum(each.total for each in seen),
+        pending=sum(each.pending for each in seen),
+        running=sum(each.running for each in seen),
+        completed=sum(each.completed for each in seen),
+        failed=sum(each.failed for each in seen),
+        cost=seen[0].spend,
+        state=(seen[0].ended or "running") if all(each.ended for each in seen) else "running",
         notebook=session.manifest.notebook,
     )
+
+
+def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot]]:
+    """A session, and how each of its jobs stands, the latest first."""
+    session = attach(sid, settings=settings, home=home, tends=False)
+    seen = [_glance(session)]
+    for job in jobs_of(session):
+        if job != session.job:
+            with contextlib.suppress(AttachError):  # announced, and never committed
+                seen.append(_glance(attach(f"{sid}/{job}", settings=settings, home=home, tends=False)))
+    return session, seen
+
+
+def _glance(session: Session) -> Snapshot:
+    try:
+        return session.status()
+    finally:
+        session.detach()
 
 
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
@@ -167,22 +190,18 @@ def _last_activity(seen: Snapshot) -> float:
 
 
 def _at(settings: Settings, url: str) -> Settings:
-    from dataclasses import replace
-
     return replace(settings, store=url)
 
 
 def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
     """(session, job or "", store's URL) of what the user typed."""
-    lines = roster.read(settings.sessions_file)
     sid, _, jid = ident.partition("/")
     if not keys.is_session_id(sid):
-        named = [line for line in lines if line.name == ident]
-        if not named:
+        newest = named(ident, settings)
+        if newest is None:
             raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
-        newest = named[-1]  # a session's name means its latest job, a later job's own name means that job
-        return newest.id, "" if newest.job == FIRST_JOB else newest.job, newest.store
-    urls = [line.store for line in lines if line.id == sid]
+        return newest.id, newest.job, newest.store
+    urls = [line.store for line in roster.read(settings.sessions_file) if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
 
 
@@ -230,4 +249,4 @@ def _sleep(seconds: float) -> bool:
     return True
 
 
-__all__ = ["SessionRow", "attach", "in_store", "known", "session_ids", "sessions"]
+__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions"]

@@ -213,11 +213,12 @@ class Session:
             budget: micro-dollars that the session may cost in all.
         """
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
-        self.check_open()
+        self.check_open(late=True)
         deadline = max(time.time(), self._driver.refresh().deadline) + seconds
         if deadline > self.manifest.created + DEADLINE_MAX:
             raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
         self._ask(ControlKind.EXTEND, deadline=deadline, budget=budget)
+        self._driver.refresh()
         return deadline
 
     def scale(self, workers: int) -> None:
@@ -227,12 +228,17 @@ class Session:
         snapshot = self._driver.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
-        there = max(snapshot.alive + snapshot.starting, len(self.fleet.living))
+        gone = {worker.wid for worker in snapshot.workers if not worker.alive}
+        there = max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone))
         self.fleet.start(max(0, workers - there))
+        self._driver.refresh()  # who waits next is not told what was true before
         self._driver.refresh()  # who waits for results is not told any more that nobody lives
 
-    def check_open(self) -> Asked:
+    def check_open(self, *, late: bool = False) -> Asked:
         """What was asked of the session, all of it; refuses when that was to end.
+
+        Args:
+            late: after the deadline too, which can be moved.
 
         Raises:
             OptionError: it takes no more work and no more workers.
@@ -241,7 +247,7 @@ class Session:
         over = {
             "cancelled": asked.cancel_all,
             "closed": asked.closed,
-            "deadline": time.time() >= max(self.manifest.deadline, asked.deadline),
+            "deadline": not late and time.time() >= max(self.manifest.deadline, asked.deadline),
         }
         for reason, holds in over.items():
             if holds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import Missing
@@ -18,18 +19,24 @@ if TYPE_CHECKING:
 _YOUNG = 3600.0  # seconds: a submission that is under way has stored its values, but not yet its payload
 
 
-def sweep_blobs(settings: Settings) -> tuple[int, int]:
-    """(how many, how many bytes) were deleted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """How many values were deleted and how many bytes they had; how many were kept for being young."""
+
+    deleted: int
+    bytes: int
+    young: int
+
+
+def sweep_blobs(settings: Settings) -> Swept:
+    """Deletes what nobody needs, but what is young."""
     store = open_own_store(settings.store, settings)
     needed = {sha256 for sid in session_ids(store) for sha256 in _needed(store, sid)}
     now = time.time()
-    old = [
-        entry
-        for entry in store.list("blobs")
-        if entry.key.rpartition("/")[2] not in needed and now - entry.modified > _YOUNG
-    ]
+    idle = [entry for entry in store.list("blobs") if entry.key.rpartition("/")[2] not in needed]
+    old = [entry for entry in idle if now - entry.modified > _YOUNG]
     store.delete([entry.key for entry in old])
-    return len(old), sum(entry.size for entry in old)
+    return Swept(deleted=len(old), bytes=sum(entry.size for entry in old), young=len(idle) - len(old))
 
 
 def _needed(store: Store, sid: str) -> set[str]:

@@ -289,11 +289,11 @@ def frontend_cell(shell: object) -> str:
 
 
 def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object, stream: TextIO | None) -> None:
-    line = f"session {snapshot.sid}: {text.one_line(snapshot)}; %burst_status tells more"
+    line = f"session {snapshot.sid}: {text.one_line(snapshot)}"
     if shell is None:  # beside a bar: what a command prints to stdout is its values alone
         print(line, file=stream or sys.stderr)
         return
-    _ipython().display({"text/plain": line}, raw=True, metadata={META: dict(metadata)})
+    _ipython().display({"text/plain": f"{line}; %burst_status tells more"}, raw=True, metadata={META: dict(metadata)})
 
 
 def _running_shell() -> object:

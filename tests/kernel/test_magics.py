@@ -100,6 +100,57 @@ def test_cleanup_keeps_the_results_and_force_leaves_no_object(kernel, until):
     assert "unknown or has expired" in kernel.fails(f"%burst_attach {session}").traceback
 
 
+def test_force_refuses_without_yes_where_nobody_can_be_asked(kernel):
+    session = kernel.run('%%burst --workers 1 --map "range(2)" --out out\nitem').session
+    kernel.run("list(out)")
+    assert "say --yes" in kernel.fails(f"%burst_cleanup {session} --force").traceback
+    assert kernel.run(f"%burst_collect {session}").value == [0, 1]
+
+
+def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
+    kernel, gate, cell = gated
+    first = kernel.run(f"%%burst --workers 1 --name fit --out out\n{cell}".replace("item", "0"))
+    assert "--name" not in first.stderr
+    again = kernel.run("%%burst --workers 1 --name fit --out more\n1")
+    assert f"session {first.session}, which goes on, is had by its id" in again.stderr
+    gate.touch()
+    kernel.run("list(more)")
+
+
+def test_the_name_of_a_later_job_means_that_job(kernel):
+    session = kernel.run("%%burst --workers 1 --name fit --out one\n1").session
+    kernel.run(f"%%burst --session {session} --name second --out two\n2")
+    kernel.run(f"%%burst --session {session} --name third --out three\n3")
+    kernel.run("one[0], two[0], three[0]")
+    assert [kernel.run(f"%burst_collect {name}").value for name in ("second", "third", "fit")] == [[2], [3], [3]]
+    kernel.run("from burst_magic import config\nfrom burst_magic.magics.desk import DESK")
+    assert kernel.value("DESK.find('second', config.load()).results() is two")  # and nobody attached a second time
+    row = kernel.run("[(r.total, r.completed, r.state) for r in __import__('burst_magic').sessions()]")
+    assert row.value == [(3, 3, "finished")]  # all its jobs
+
+
+def test_items_that_are_used_up_are_warned_of(kernel):
+    kernel.run("items = iter([1, 2]); list(items)")
+    shown = kernel.run("%%burst --workers 1 --map items --out out\nitem")
+    assert "--map gave no items: nothing runs (a generator can be used only once)" in shown.stderr
+    assert "no items" in kernel.run("%%burst --workers 1 --map [] --out out --dry-run\nitem").text
+
+
+def test_a_dry_run_into_a_session_shows_its_workers_and_a_deadline_that_is_over_can_be_moved(kernel, until):
+    session = kernel.run('%%burst --workers 1 --deadline 2 --map "[1]" --out out\nimport time\ntime.sleep(60)').session
+    shown = kernel.run(f"%%burst --session {session} --map range(9) --dry-run\nitem")
+    assert re.search(rf"workers +those of session {session}: \d alive, 1 wanted", shown.text)
+    until(lambda: "deadline" in kernel.run(f"%burst_status {session}").stdout, "the deadline")
+    refused = kernel.fails(f"%%burst --session {session} --map range(9) --dry-run\nitem")
+    assert "takes no more work: deadline" in refused.traceback
+    until(lambda: not kernel.home.workers(), "the worker to end")
+    said = kernel.run(f"%burst_extend 1h {session}").stdout
+    assert f"to start some: %burst_scale 1 {session}" in said
+    kernel.run(f"%burst_scale 1 {session}")
+    until(lambda: "1 running" in kernel.run(f"%burst_status {session}").stdout, "it to go on")
+    kernel.run(f"%burst_cancel {session}")
+
+
 def test_force_clean_up_of_a_running_session_leaves_no_object_and_no_worker(gated, until):
     kernel, gate, cell = gated
     session = kernel.run(f'%%burst --workers 2 --map "range(4)" --out out\n{cell}').session

@@ -202,6 +202,20 @@ def test_scale_back_up_after_down_is_the_last_word(world, gate, until):
     assert list(session.results()) == [0, 1, 2, 3]
 
 
+def test_after_the_deadline_an_extension_and_new_workers_go_on(world, gate):
+    """The old worker's process may still be closing when its end is read."""
+    session = world.burst(behind(gate), [1], deadline=0.7)
+    with pytest.raises(NotRun, match="deadline"):
+        list(session.results())
+    with pytest.raises(OptionError, match="deadline"):
+        session.scale(1)
+    session.extend("1h")
+    assert session.status().ended == "no worker lives"
+    session.scale(1)
+    gate.touch()
+    assert session.results().collect(errors="return", timeout=20) == [1]
+
+
 def test_a_cancelled_session_is_not_scaled(world):
     session = world.burst("item", [1])
     session.cancel()
