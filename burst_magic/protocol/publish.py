@@ -29,10 +29,12 @@ class Publishing:
         """A slot has finished tasks."""
         hold = self._state.holds.get((event.job, event.claim))
         if hold is not None:
+            hold.failed.extend(task for task in event.failed_at if task >= hold.done)
             hold.done = min(hold.stop, max(hold.done, event.upto))
             hold.fed = max(hold.fed, hold.done)
-            hold.failed.extend(event.failed_at)
             hold.held = event.held
+            if hold.stopping and hold.done >= hold.fed:  # the slot has nothing left that could be stopped
+                hold.stop = hold.done
             if hold.done >= hold.stop:
                 hold.slot = -1
 

@@ -37,8 +37,9 @@ class Taking:
 
     def take(self, now: float) -> None:
         """Something to do for every slot that has nothing."""
-        begun = [hold for hold in self._state.holds.values() if hold.slot >= 0]
-        if any(self._suspected(one.job, one.claim) for one in (*begun, *self._state.trying.values())):
+        begun = [(hold.job, hold.claim) for hold in self._state.holds.values() if hold.slot >= 0]
+        begun += [(one.job, one.claim) for one in self._state.trying.values()]
+        if any(self._suspected(jid, claim) for jid, claim in begun):
             return  # nothing runs beside it
         for slot in self._state.idle_slots():
             if not self._seek(slot, now):

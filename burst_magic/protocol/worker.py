@@ -261,7 +261,7 @@ class WorkerMachine:
         self._doubting = True
         self._state.ask(fx.Read(self._state.keys.gone(self.wid), Gone))
         for hold in list(self._state.holds.values()):
-            if not hold.busy:
+            if not hold.busy and not hold.orphan:  # what follows an orphan may be its own heir
                 self._publishing.look(hold)
 
     def _rejoin(self, now: float) -> None:

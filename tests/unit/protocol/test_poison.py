@@ -79,8 +79,17 @@ def segment(number, stop, start=0):
     return keys.segment_name(SegmentKey(at_ms=1_800_000_000_000, start=start, stop=stop, failed=0, claim=claim(number)))
 
 
-def recovers(talk, *, number, published=(), alive=()):
+def recovers(talk, *, number, published=()):
     """It finds the only range held by the ``number``-th dead owner, and takes it."""
+    takes_over(talk, number=number, published=published)
+    (create,) = talk.of(fx.Create)
+    assert create.key == JOB_KEYS.claim(claim(number))
+    talk.created(create.key, fx.Wrote.DONE)
+    return claim(number)
+
+
+def takes_over(talk, *, number, published=()):
+    """It tries for that range."""
     talk.joins(JOB)
     first = talk.of(fx.Create)[0]
     talk.created(first.key, fx.Wrote.REFUSED)
@@ -90,14 +99,10 @@ def recovers(talk, *, number, published=(), alive=()):
     talk.wait(1.0)
     talk.listed(JOB_KEYS.results_folder, *published)
     talk.listed(JOB_KEYS.claims_folder, *names(*before))
-    gone = [f"w{count}.gone" for count in range(number) if count not in alive]
+    gone = [f"w{count}.gone" for count in range(number)]
     talk.listed(SESSION.workers_folder, *gone)
     if number > 1:
         talk.got(JOB_KEYS.claim(before[-1]), ClaimBody(worker=f"w{number - 1}", slot=0, nonce="another", at=0.0))
-    (create,) = talk.of(fx.Create)
-    assert create.key == JOB_KEYS.claim(claim(number))
-    talk.created(create.key, fx.Wrote.DONE)
-    return claim(number)
 
 
 def runs(talk):
@@ -115,8 +120,10 @@ def test_a_dead_owners_range_is_run_task_by_task_each_published_before_the_next(
     assert talk.asked[-2:] == [fx.Forget("0", mine, 6), fx.Run(0, "0", mine, 6, 7)]
 
 
-def answers(talk, ends, owners=None):
-    """Who the owners before were and how they ended, as it asks for it; then all that it asked for."""
+def answers(talk, ends, owners=None, published=()):
+    """What was published last, who the owners before were and how they ended, as it asks for it; all that it asked."""
+    assert talk.lists() == [JOB_KEYS.results_folder]
+    talk.listed(JOB_KEYS.results_folder, *published)
     asked, talk.asked = list(talk.asked), []
     waiting = [each for each in asked if isinstance(each, fx.Read)]
     for read in waiting:
@@ -160,6 +167,67 @@ def test_who_took_over_from_himself_did_not_end(worker):
     answers(talk, {"w1": KILLED, "w2": KILLED, "w3": KILLED}, owners={1: "w1", 2: "w1~1", 3: "w3"})
     assert talk.of(fx.Lose) == []
     assert talk.of(fx.Run) == [fx.Run(0, "0", mine, 0, 1)]
+
+
+def test_what_was_published_while_it_decided_to_take_a_range_blames_nobody(worker):
+    """The owner before had run the task that three are said to have ended at, and ended at the next."""
+    talk = worker(workers=1)
+    mine = recovers(talk, number=4, published=[segment(0, 5)])
+    answers(talk, {f"w{count}": KILLED for count in range(4)}, published=[segment(0, 5), segment(3, 6, start=5)])
+    assert talk.of(fx.Lose) == []
+    assert talk.of(fx.Run) == [fx.Run(0, "0", mine, 6, 7)]
+
+
+def test_a_range_that_was_finished_while_it_decided_to_take_it_is_dropped(worker):
+    talk = worker(workers=1)
+    recovers(talk, number=4, published=[segment(0, 5)])
+    answers(talk, {}, published=[segment(3, 40, start=5)])
+    assert talk.machine.holds == ()
+    assert [each for each in talk.asked if isinstance(each, fx.Run | fx.Kill | fx.Drain)] == []
+
+
+def test_a_range_that_is_given_up_during_the_inquiry_is_not_run(worker, cancel_job):
+    talk = worker(workers=1, idle=500.0)
+    recovers(talk, number=4, published=[segment(0, 5)])
+    inquiry = list(talk.asked)
+    talk.tell(fx.Tick(), after=100.0)  # it slept, and looks behind its claim: the range is not dropped at once
+    talk.control(**cancel_job)
+    talk.asked = inquiry
+    answers(talk, {f"w{count}": KILLED for count in range(4)})
+    assert [each for each in talk.asked if isinstance(each, fx.Run | fx.Lose)] == []
+
+
+@pytest.mark.parametrize("passed", [False, True])
+def test_beside_a_suspected_task_nothing_runs_and_beside_the_next_one_other_slots_do(worker, passed):
+    talk = worker(workers=1, slots=2)
+    mine = recovers(talk, number=2)
+    talk.tell(fx.SlotReady(1))
+    assert JOB_KEYS.results_folder not in map(folder, talk.wait(2.0))
+    publish = talk.publishes(mine, 1)
+    asked = talk.tell(fx.Published("0", publish.segment, fx.Wrote.DONE)) if passed else []
+    assert (JOB_KEYS.results_folder in map(folder, [*asked, *talk.wait(2.0)])) is passed
+
+
+def test_nothing_is_begun_while_the_claim_of_a_suspected_task_is_under_way(worker):
+    talk = worker(workers=1, slots=2)
+    takes_over(talk, number=2)
+    assert [each.key for each in talk.of(fx.Create)] == [JOB_KEYS.claim(claim(2))]
+    talk.listed(SESSION.control_folder, "0-add-job", "1-add-job")
+    asked = talk.got(SESSION.job("1").record, Job(jid="1", created=0.0, tasks=2, lanes=(0, 1), seed=0))
+    asked += talk.tell(fx.SlotReady(1)) + talk.wait(1.0)
+    assert [each for each in asked if isinstance(each, fx.Create)] == []
+    assert SESSION.job("1").claims_folder not in map(folder, asked)
+
+
+def test_a_job_that_is_cancelled_when_a_piece_ends_leaves_nothing_behind(worker, cancel_job):
+    """The slot has nothing left that could be stopped: nobody will say that it stopped."""
+    talk = worker(workers=1)
+    mine = recovers(talk, number=1, published=[segment(0, 5)])
+    talk.control(**cancel_job)
+    assert talk.of(fx.Kill) == [fx.Kill(0)]
+    publish = talk.publishes(mine, 6)
+    talk.tell(fx.Published("0", publish.segment, fx.Wrote.DONE))
+    assert talk.machine.holds == ()
 
 
 @pytest.mark.parametrize(("number", "looks"), [(1, True), (2, False)])

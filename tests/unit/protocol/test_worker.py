@@ -375,6 +375,71 @@ def test_of_two_that_want_a_range_whose_owner_was_thought_dead_the_first_has_it(
     assert talk.machine.holds == ()
 
 
+def test_a_doubting_worker_does_not_take_its_own_heir_for_another(worker):
+    talk = worker(idle=500.0)
+    claim = talk.runs()
+    talk.listed(SESSION.workers_folder, "me.gone")
+    (create,) = talk.of(fx.Create)
+    talk.tell(fx.Tick(), after=100.0)  # the claim may stand by now, its answer is not here
+    assert fx.Read(SESSION.gone("me~1"), Gone) in talk.asked
+    assert [each for each in talk.asked if isinstance(each, fx.List) and each.limit == 1] == []
+    talk.created(create.key, fx.Wrote.DONE)
+    assert talk.of(fx.Adopt) == [fx.Adopt("0", claim, ClaimKey(start=0, number=1))]
+    talk.finishes(ClaimKey(start=0, number=1), 2)
+    assert [each.after for each in talk.of(fx.List) if each.limit == 1] == ["0000000000.001"]
+
+
+# --- owners -----------------------------------------------------------------------------------------------------------
+
+
+def hunts(talk, *, claims, ends):
+    """Its own lane is another's; it looks who is dead."""
+    talk.joins(Job(jid="0", created=0.0, tasks=9, lanes=(0,), seed=0))
+    talk.created(FIRST_KEY, fx.Wrote.REFUSED)
+    talk.got(FIRST_KEY, ClaimBody(worker="another", slot=0, nonce="another", at=0.0))
+    talk.listed(JOB_KEYS.claims_folder, *claims)
+    talk.wait(1.0)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(JOB_KEYS.claims_folder, *claims)
+    talk.tell(fx.Listed(SESSION.workers_folder, "", tuple((f"{wid}.gone", at) for wid, at in ends.items())))
+    return talk
+
+
+def test_an_owner_that_cannot_be_read_is_asked_for_once(worker):
+    talk = hunts(worker(workers=1), claims=["0000000000.000", "0000000000.001"], ends={"w0": WALL + 1})
+    second = JOB_KEYS.claim(ClaimKey(start=0, number=1))
+    assert talk.reads() == [second]
+    talk.got(second, None)  # its session is being removed
+    assert second not in talk.reads()
+
+
+@pytest.mark.parametrize(("ended", "reads"), [(WALL - 100, 0), (WALL + 1, 1)])
+def test_owners_are_read_where_somebody_ended_since_they_claimed(worker, ended, reads):
+    talk = hunts(worker(workers=1), claims=["0000000000.000", "0000000005.000"], ends={"w9": ended})
+    assert talk.reads().count(JOB_KEYS.claim(ClaimKey(start=5, number=0))) == reads
+
+
+def test_a_claim_that_landed_while_it_left_is_its_own_to_take_over_when_it_is_back(worker):
+    talk = worker(workers=1)
+    talk.joins(Job(jid="0", created=0.0, tasks=9, lanes=(0,), seed=0))
+    talk.wait(60.0)  # and nobody answers: it ends
+    talk.created(FIRST_KEY, fx.Wrote.DONE)
+    assert [each.record.cause for each in talk.of(fx.Create)] == [EndCause.IDLE]
+    talk.created(SESSION.gone("me"), fx.Wrote.DONE)
+    for _ in range(2):  # the first was asked before its end stood
+        talk.listed(SESSION.control_folder, "0-add-job", "1-add-job")
+    for _ in range(2):
+        talk.got(SESSION.job("1").record, Job(jid="1", created=0.0, tasks=0, lanes=(), seed=0))
+    assert talk.machine.wid == "me~1"
+    talk.listed(JOB_KEYS.claims_folder, "0000000000.000")
+    talk.listed(SESSION.job("1").claims_folder)
+    talk.wait(1.0)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(JOB_KEYS.claims_folder, "0000000000.000")
+    talk.listed(SESSION.workers_folder, "me.gone")
+    assert JOB_KEYS.claim(ClaimKey(start=0, number=1)) in [each.key for each in talk.of(fx.Create)]
+
+
 # --- the budget -------------------------------------------------------------------------------------------------------
 
 
