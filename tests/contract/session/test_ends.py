@@ -1,0 +1,181 @@
+"""How sessions on real workers end: nobody is left running, no work is lost, and who waits is told why (law 5)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import secrets
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from burst_magic.errors import NotRun
+from burst_magic.launchers.local import process_birth
+from burst_magic.protocol import keys, records
+from burst_magic.protocol.model import Gone
+
+GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
+NOTED = """
+import os, time
+note = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+os.write(note, b"%d\\n" % item)
+os.close(note)
+time.sleep({seconds})
+item
+"""
+
+
+def behind(gate):
+    return GATED.format(gate=str(gate))
+
+
+def noting(log, seconds=0.03):
+    return NOTED.format(log=str(log), seconds=seconds)
+
+
+def ran(log):
+    return Counter(map(int, log.read_text().split()))
+
+
+def claims(session):
+    return session.store.list(f"sessions/{session.id}/jobs/{session.job}/claims")
+
+
+def workers(session):
+    return session.store.list(f"sessions/{session.id}/workers")
+
+
+def supervisors(session):
+    found = []
+    for entry in workers(session):
+        wid = entry.key.rpartition("/")[2].partition(".")[0].partition("~")[0]
+        if wid.count("-") >= 2:
+            *_, pid, born = wid.split("-")
+            if process_birth(int(pid)) == born:
+                found.append(int(pid))
+    return found
+
+
+def causes(session):
+    """Why the session's workers ended, as they said themselves."""
+    folder = keys.SessionKeys(session.id).workers_folder
+    ends = [entry.key for entry in session.store.list(folder) if entry.key.endswith(".gone")]
+    return Counter(records.decode(Gone, session.store.get(key), secret=None, key=key).cause.value for key in ends)
+
+
+def naming(word):
+    found = []
+    for path in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if path.name.isdigit() and word.encode() in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return [pid for pid in found if process_birth(pid) is not None]
+
+
+# --- with nobody attached ------------------------------------------------------------------------------------
+
+
+def test_after_a_cancel_nothing_runs_not_even_what_tasks_have_started(world, until):
+    nap = f"600.{secrets.randbelow(10**9):09d}"
+    cell = f"import subprocess\nsubprocess.run(['sleep', '{nap}'])\nsubprocess.run(['sleep', '{nap}'])"
+    session = world.burst(cell, range(8), workers=2, slots=2)
+    until(lambda: len(naming(nap)) >= 4, "all slots to run a task")
+    session.cancel()
+    session.detach()
+    until(lambda: not naming(nap) and not world.workers(), "everything to end")
+    assert causes(session) == {"cancel": 2}
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["between jobs", "in the midst of a task"])
+def test_the_deadline_ends_workers_with_no_kernel_alive(world, gate, until, done):
+    if done:
+        gate.touch()
+    session = world.burst(behind(gate), range(4), workers=2, deadline=2.0)
+    until(lambda: len(claims(session)) >= 2, "all to work")
+    session.detach()
+    until(lambda: not world.workers(), "the workers to end")
+    late = time.time() - session.manifest.deadline
+    assert 0 <= late < 10
+    assert causes(session) == {"deadline": 2}
+    if not done:
+        found = world.attach(session.id).results().collect(errors="return")
+        assert {type(each) for each in found} == {NotRun}
+        assert "deadline" in str(found[0])
+
+
+def test_idle_workers_end_with_no_kernel_alive(world, until):
+    session = world.burst("item", range(4), workers=2, idle=0.5)
+    assert list(session.results()) == [0, 1, 2, 3]
+    session.detach()
+    until(lambda: not world.workers(), "the workers to end")
+    assert causes(session) == {"idle": 2}
+
+
+def test_a_deadline_that_was_moved_holds_for_living_workers_when_nobody_is_attached_any_more(world, gate, until):
+    session = world.burst(behind(gate), range(2), deadline=2.0)
+    until(lambda: claims(session), "a task to run")
+    session.extend("1h")
+    session.detach()
+    until(lambda: time.time() > session.manifest.deadline + 1.0, "the old deadline to pass")
+    gate.touch()
+    until(lambda: f"sessions/{session.id}/jobs/0/final" in world.objects(), "the job to end")
+    assert world.workers()
+
+
+def test_a_closed_session_finishes_what_runs_and_says_so_of_the_rest(world, gate, until):
+    session = world.burst(behind(gate), range(5))
+    until(lambda: claims(session), "a task to run")
+    session.close()
+    heard = time.time() + 2 * session.manifest.interval
+    until(lambda: any(entry.modified > heard for entry in workers(session)), "the worker to hear of it")
+    gate.touch()
+    found = session.results().collect(errors="return")
+    assert found[0] == 0
+    assert {type(each) for each in found[1:]} == {NotRun}
+    assert "closed" in str(found[-1])
+    until(lambda: not world.workers(), "the worker to end")
+    assert causes(session) == {"close": 1}
+
+
+# --- fewer and more ----------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_terminated_finishes_its_tasks_and_the_rest_is_done_once(world, until, tmp_path):
+    log = tmp_path / "ran"
+    session = world.burst(noting(log), range(120), workers=2, slots=2)
+    until(lambda: len(claims(session)) >= 4 and len(supervisors(session)) == 2, "all to work")
+    os.kill(supervisors(session)[0], signal.SIGTERM)
+    assert list(session.results()) == list(range(120))
+    assert ran(log) == dict.fromkeys(range(120), 1)
+    assert causes(session)["term"] == 1
+
+
+def test_a_fleet_that_shrinks_and_grows_does_each_task_once(world, until, tmp_path):
+    log = tmp_path / "ran"
+    session = world.burst(noting(log), range(300), workers=3)
+    until(lambda: len(claims(session)) >= 3, "all to work")
+    session.scale(1)
+    until(lambda: causes(session)["scale"] == 2, "two to go")
+    session.scale(4)
+    until(lambda: len(supervisors(session)) == 4, "three to come")
+    assert list(session.results()) == list(range(300))
+    assert ran(log) == dict.fromkeys(range(300), 1)
+
+
+# --- work that comes as the last one goes ------------------------------------------------------------------------
+
+
+def test_work_for_a_session_whose_last_worker_is_just_ending_is_done(world):
+    """Again and again, about when it ends: before its last look, between that and its farewell, after it."""
+    chance, idle = random.Random(5), 0.2
+    session = world.burst("item", [0], idle=idle)
+    assert list(session.results()) == [0]
+    for number in range(1, 16):
+        time.sleep(idle + chance.uniform(-0.15, 0.25))
+        added = world.burst(f"item + {number}", [1, 2], into=session)
+        assert list(added.results()) == [number + 1, number + 2]
+    assert sum(causes(session).values()) >= 5
