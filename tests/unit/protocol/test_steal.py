@@ -36,19 +36,29 @@ def test_the_rest_is_cut_in_the_middle():
     assert taken(prey(last=10.0, published=10), now=10.0, flush=2.0) == 57  # of 13 … 99 the upper half
 
 
-def test_silence_counts_as_work_that_was_done():
-    early = guess(prey(last=10.0, published=10), now=10.0, flush=1.0, mean=None)
-    late = guess(prey(last=10.0, published=10), now=30.0, flush=1.0, mean=None)
+def test_silence_up_to_a_flush_counts_as_work_that_was_done():
+    early = guess(prey(last=10.0, published=10), now=10.0, flush=20.0, mean=None)
+    late = guess(prey(last=10.0, published=10), now=30.0, flush=20.0, mean=None)
 
     assert late.reach == early.reach + 20
     assert late.left == early.left - 20
+
+
+def test_who_is_silent_for_longer_is_in_one_long_task_and_all_behind_it_may_be_taken():
+    """What is done is published at each flush, so nothing was done."""
+    stuck = prey(stop=30, last=10.0, published=10)
+    seen = guess(stuck, now=60.0, flush=1.0, mean=None)
+
+    assert seen.reach == 11  # the long one
+    assert seen.left == 20.0
+    assert taken(stuck, now=60.0) == 21
 
 
 def test_a_first_task_that_runs_for_long_makes_the_victim_slow():
     seen = guess(prey(), now=60.0, flush=1.0, mean=0.1)
 
     assert seen.each == 60.0
-    assert seen.reach == 2
+    assert seen.reach == 1
 
 
 def test_one_task_that_has_not_started_is_left_alone():
