@@ -167,7 +167,7 @@ def uneven(*, shape: str, n: int, workers: int) -> Figures:
     seconds = times.naps(shape, n)
     session = burst.map(same, range(workers), workers=workers).wait()
     _settle(session.fleet.living)
-    figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers)}
+    figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers), "queue": times.queue(seconds, workers)}
     with timed(figures):
         assert len(list(burst.map(times.nap, seconds, session=session).results())) == n
     session.cleanup()

@@ -75,6 +75,10 @@ def _a_task(name: str) -> Callable[[Figures], float]:
     return lambda figures: figures[name] / figures["n"]
 
 
+def _queue(figures: Figures) -> float:
+    return figures["queue"] / figures["ideal"]
+
+
 def _faster(figures: Figures) -> float:
     return figures["raw"] / figures["wall"]
 
@@ -149,6 +153,8 @@ ROWS = (
     Row(number="", label="… its sha256", work="array", value=_of("hashed")),
     *(Row(number="8", label=f"1 000 naps of mean 0.1 s, {shape}, 8 warm workers: makespan ÷ ideal",
           work=f"uneven_{shape}", value=_stretch, unit="×", at_most=most) for shape, most in _TARGETS.items()),
+    *(Row(number="", label=f"… {shape}: of a queue that costs nothing, one task at a time, in order",
+          work=f"uneven_{shape}", value=_queue, unit="×") for shape in _TARGETS),
     *(Row(number="", label=f"… requests a task, {shape}, on S3, whole session", work=f"uneven_requests_{shape}",
           value=_a_task("cold"), unit="requests") for shape in _TARGETS),
     *(Row(number="", label=f"… makespan ÷ ideal in S3's rhythm, {shape}, workers' start included",
