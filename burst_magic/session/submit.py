@@ -246,6 +246,7 @@ class _Writer:
         self._session = keys.SessionKeys(sid)
         self._job = self._session.job(jid)
         self._written: list[str] = []
+        self._found: list[tuple[str, Any]] = []  # values that were there already
 
     def put_record(self, key: str, record: Any) -> None:
         self._put(key, records.encode(record, secret=self._secret, key=key))
@@ -288,6 +289,9 @@ class _Writer:
             sources=capture.sources,
         )
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
+        for key, view in self._found:  # what the payload names is not swept, but it may just have been (sweep.py)
+            if not self._is_there(key):
+                self._store.put(key, view)
         return Job(
             jid=self._job.jid,
             created=time.time(),
@@ -319,9 +323,14 @@ class _Writer:
         view = buffer.cast("B") if buffer.contiguous else memoryview(bytes(buffer))
         sha256 = hashlib.sha256(view).hexdigest()
         key = keys.blob(sha256)
-        if not any(entry.key == key for entry in self._store.list("blobs", after=key[:-1], limit=1)):
+        if self._is_there(key):
+            self._found.append((key, view))
+        else:
             self._store.put(key, view)  # the same bytes, whoever puts them
         return sha256, view.nbytes
+
+    def _is_there(self, key: str) -> bool:
+        return any(entry.key == key for entry in self._store.list("blobs", after=key[:-1], limit=1))
 
 
 class _Upload:

@@ -31,23 +31,39 @@ class Swept:
 def sweep_blobs(settings: Settings) -> Swept:
     """Deletes what nobody needs, but what is young."""
     store = open_own_store(settings.store, settings)
-    needed = {sha256 for sid in session_ids(store) for sha256 in _needed(store, sid)}
+    needed = _Needed(store)
     now = time.time()
-    idle = [entry for entry in store.list("blobs") if entry.key.rpartition("/")[2] not in needed]
+    idle = [entry for entry in store.list("blobs") if entry.key not in needed]
     old = [entry for entry in idle if now - entry.modified > _YOUNG]
+    needed.look()  # a submission that found an old value there names it before it looks whether it still is
+    old = [entry for entry in old if entry.key not in needed]
     store.delete([entry.key for entry in old])
     return Swept(deleted=len(old), bytes=sum(entry.size for entry in old), young=len(idle) - len(old))
 
 
-def _needed(store: Store, sid: str) -> set[str]:
-    """What the payloads of a session name. Only names are read; nothing is believed or unpickled."""
-    needed: set[str] = set()
-    for entry in store.list(keys.SessionKeys(sid).jobs_folder):
-        if entry.key.endswith("/payload"):
-            try:
-                envelope = Envelope.from_bytes(sign.peek(entry.key, store.get(entry.key)))
-            except Missing:  # cleaned up meanwhile
-                continue
-            needed.update(sha256 for sha256, _ in envelope.blobs)
-            needed.add(envelope.bundle)
-    return needed
+class _Needed:
+    """What the payloads of a store name. Only names are read; nothing is believed or unpickled."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: set[str] = set()
+        self._keys: set[str] = set()
+        self.look()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def look(self) -> None:
+        """Reads the payloads that it has not read."""
+        for sid in session_ids(self._store):
+            for entry in self._store.list(keys.SessionKeys(sid).jobs_folder):
+                if entry.key.endswith("/payload") and entry.key not in self._read:
+                    self._read.add(entry.key)
+                    self._keys.update(map(keys.blob, self._named_in(entry.key)))
+
+    def _named_in(self, payload: str) -> list[str]:
+        try:
+            envelope = Envelope.from_bytes(sign.peek(payload, self._store.get(payload)))
+        except Missing:  # cleaned up meanwhile
+            return []
+        return [sha256 for sha256, _ in envelope.blobs] + [envelope.bundle] * bool(envelope.bundle)
