@@ -1,4 +1,4 @@
-"""Which task ends its workers, from claims, segments and ends."""
+"""Which task ends its workers, from claims, segments and ends: the one loss that counts (law 4)."""
 
 from __future__ import annotations
 
