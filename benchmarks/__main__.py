@@ -72,8 +72,8 @@ def plan(options: argparse.Namespace) -> list[tuple[str, table.Work, int]]:
 def repeat(name: str, work: table.Work, runs: int) -> list[Figures]:
     """So many runs, and one before them that does not count."""
     if work.runs is not None:
-        few = range(min(runs, work.runs))
-        return [measure(work.module, work.case, folder=work.folder, **work.arguments) for _ in few]
+        draws = [{"draw": number} if "draw" in work.arguments else {} for number in range(min(runs, work.runs))]
+        return [measure(work.module, work.case, folder=work.folder, **{**work.arguments, **draw}) for draw in draws]
     found: list[Figures] = []
     for number in range(runs + 1):
         if sys.stderr.isatty():

@@ -160,11 +160,11 @@ def requests(*, n: int, workers: int, folders_rhythm: bool = False) -> Figures:
     return count(same, range(n), workers=workers, folders_rhythm=folders_rhythm)
 
 
-def uneven(*, shape: str, n: int, workers: int) -> Figures:
+def uneven(*, shape: str, n: int, workers: int, draw: int) -> Figures:
     """``n`` naps of a shape on workers that have worked before, from the call to the list of results."""
     import burst_magic as burst
 
-    seconds = times.naps(shape, n)
+    seconds = times.naps(shape, n, draw)
     session = burst.map(same, range(workers), workers=workers).wait()
     _settle(session.fleet.living)
     figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers), "queue": times.queue(seconds, workers)}
@@ -174,9 +174,9 @@ def uneven(*, shape: str, n: int, workers: int) -> Figures:
     return figures
 
 
-def uneven_requests(*, shape: str, n: int, workers: int) -> Figures:
+def uneven_requests(*, shape: str, n: int, workers: int, draw: int) -> Figures:
     """Requests to S3 of a whole session of ``n`` naps, and how long it took there, workers' start included."""
-    seconds = times.naps(shape, n)
+    seconds = times.naps(shape, n, draw)
     figures = count(times.nap, seconds, workers=workers, jobs=["cold"])
     return figures | {"wall": figures["cold seconds"], "ideal": times.ideal(seconds, workers)}
 

@@ -122,11 +122,11 @@ def warm(*, peer: str, n: int, workers: int, nap_ms: int = 0) -> Figures:
     return figures
 
 
-def uneven(*, peer: str, shape: str, n: int, workers: int) -> Figures:
+def uneven(*, peer: str, shape: str, n: int, workers: int, draw: int) -> Figures:
     """``n`` naps of a shape on workers that have worked before."""
     run, stop = PEERS[peer](workers)
     run(same, range(100))
-    seconds = times.naps(shape, n)
+    seconds = times.naps(shape, n, draw)
     figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers)}
     with timed(figures):
         assert len(run(times.nap, seconds)) == n

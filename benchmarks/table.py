@@ -22,7 +22,8 @@ class Work:
 
     Attributes:
         folder: where its store lies.
-        runs: so many at most, and none before them: it is long enough to have warmed up on the way.
+        runs: so many at most, and none before them: it is long enough to have warmed up on the way. Where the case
+            has a ``draw``, each run has another.
     """
 
     case: str
@@ -85,7 +86,8 @@ def _faster(figures: Figures) -> float:
 
 _ARRAY = {"megabytes": 200, "workers": 2}
 _REQUESTS = {"n": 10_000, "workers": 8}
-_UNEVEN = {"n": 1000, "workers": 8}
+_UNEVEN = {"n": 1000, "workers": 8, "draw": 0}
+_DRAWS = {"constant": 2, "exponential": 3, "pareto": 5}
 _MEGABYTES = {"n": 1000}
 WORKS: dict[str, Work] = {
     "load_ext": Work(case="load_ext"),
@@ -230,11 +232,18 @@ def peer_works(peer: str) -> dict[str, Work]:
     """The same work for a peer: name -> work."""
     return {
         f"{peer}:{name}": Work(
-            module=PEERS, case=case, arguments={"peer": peer, **arguments}, runs=1 if case == "uneven" else None
+            module=PEERS, case=case, arguments={"peer": peer, **arguments}, runs=_peer_runs(case, arguments)
         )
         for name, (case, arguments) in PEER_WORKS.items()
         if case != "uneven" or peer in _POOLS
     }
+
+
+def _peer_runs(case: str, arguments: Mapping[str, Any]) -> int | None:
+    """Those that take long are run as often as ours where a single draw says nothing."""
+    if case != "uneven":
+        return None
+    return _DRAWS["pareto"] if arguments["shape"] == "pareto" else 1
 
 
 def tiny(work: Work) -> Work:

@@ -11,17 +11,21 @@ from random import Random
 
 MEAN = 0.1  # seconds
 SHAPES = ("constant", "exponential", "pareto")
-_DRAWS = 101
 
 
-def naps(shape: str, n: int) -> list[float]:
+def naps(shape: str, n: int, draw: int) -> list[float]:
     """Seconds of ``n`` tasks of a shape: ``constant``, ``exponential``, or ``pareto`` with α = 1.3.
 
-    Of many draws the one that is of median difficulty for a queue: with such tails one draw has its longest task,
-    of half a second or of half a minute, at the beginning and another at the end, where nobody is quick.
+    Args:
+        shape: one of ``SHAPES``.
+        n: how many.
+        draw: which of many. With such tails one draw has its longest task, of half a second or of half a minute, at
+            the beginning and another at the end, where nobody is quick: each run takes another draw.
     """
-    draws = [_drawn(shape, n, number) for number in range(_DRAWS)]
-    return sorted(draws, key=lambda seconds: queue(seconds, 8) / ideal(seconds, 8))[_DRAWS // 2]
+    rng = Random(f"{shape} {draw}")
+    one = {"constant": lambda: 1.0, "exponential": lambda: rng.expovariate(1), "pareto": lambda: rng.paretovariate(1.3)}
+    drawn = [one[shape]() for _ in range(n)]
+    return [MEAN * n * seconds / sum(drawn) for seconds in drawn]
 
 
 def queue(seconds: list[float], workers: int) -> float:
@@ -30,17 +34,6 @@ def queue(seconds: list[float], workers: int) -> float:
     for each in seconds:
         heapq.heapreplace(free, free[0] + each)
     return max(free)
-
-
-def _drawn(shape: str, n: int, number: int) -> list[float]:
-    rng = Random(f"{shape} {number}")
-    draw = {
-        "constant": lambda: 1.0,
-        "exponential": lambda: rng.expovariate(1),
-        "pareto": lambda: rng.paretovariate(1.3),
-    }
-    drawn = [draw[shape]() for _ in range(n)]
-    return [MEAN * n * seconds / sum(drawn) for seconds in drawn]
 
 
 def ideal(seconds: list[float], workers: int) -> float:

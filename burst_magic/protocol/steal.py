@@ -18,7 +18,7 @@ LEAST_FLUSHES = 2.0  # a range with less time left than this is not worth the re
 
 
 class Dice(Protocol):
-    """The chance that spreads thieves over victims; from outside, so that the same seed gives the same trace (law 8)."""
+    """The chance that spreads thieves over victims: from outside, so that a seed gives one trace (law 8)."""
 
     def choices(self, population: Sequence[int], weights: Sequence[float]) -> list[int]:
         """One of ``population``, weighted."""
