@@ -30,6 +30,7 @@ class Publishing:
         hold = self._state.holds.get((event.job, event.claim))
         if hold is not None:
             hold.failed.extend(task for task in event.failed_at if task >= hold.done)
+            hold.told = max(hold.told, event.upto)
             hold.done = min(hold.stop, max(hold.done, event.upto))
             hold.fed = max(hold.fed, hold.done)
             hold.held = event.held
@@ -99,7 +100,7 @@ class Publishing:
     def superseded(self, hold: Hold) -> None:
         """Another owns the range now: what is unpublished is his to do again."""
         del self._state.holds[hold.job, hold.claim]
-        self._state.ask(fx.Forget(hold.job, hold.claim, hold.stop))
+        self._state.ask(fx.Forget(hold.job, hold.claim, max(hold.stop, hold.told)))
         self._state.stop(hold, kill=True)
 
     def _publish(self, hold: Hold, now: float) -> None:
@@ -123,7 +124,8 @@ class Publishing:
         hold.published = segment.stop
         hold.failed = [task for task in hold.failed if task >= hold.published]
         state.jobs[hold.job].learn_segments([segment])
-        state.ask(fx.Forget(hold.job, hold.claim, hold.published))
+        over = hold.published >= hold.stop  # what it has beyond a cut is nobody's
+        state.ask(fx.Forget(hold.job, hold.claim, max(hold.published, hold.told) if over else hold.published))
         self._drop_if_published(hold, now)
         self.feed(hold)
 

@@ -44,6 +44,7 @@ class Hold:
     published: int
     fed: int
     last_flush: float
+    told: int = 0  # tasks below it have outcomes at the driver, also those that a cut took away
     failed: list[int] = field(default_factory=list)
     held: int = 0
     busy: bool = False  # a look or a publish is under way
