@@ -22,7 +22,7 @@ from burst_magic.protocol.model import (
 )
 from burst_magic.protocol.ranges import Cover, Piece, lane_end, partition
 
-_MANY = 200  # segments: from here on those of a claim are told together
+_MANY = 60  # segments: from here on those of a claim are told together
 _DAY = "%Y-%m-%d"
 
 
@@ -106,9 +106,11 @@ class Story:
         if claim.start in self._log.job.lanes:
             return f"{owner} claimed {tasks(held.start, held.stop)}: a free lane"
         victim = next((p for p in self._partition(before) if p.range.start < claim.start < p.range.stop), None)
-        whose = f"from {self._owner(victim.claim)}" if victim and victim.claim else "from a lane"
-        left = f", which kept {tasks(victim.range.start, claim.start)}" if victim else ""
-        return f"{owner} stole {tasks(held.start, held.stop)} {whose}{left}"
+        if victim is None or victim.claim is None:
+            return f"{owner} stole {tasks(held.start, held.stop)} from a lane"
+        kept = self._rest(Range(victim.range.start, claim.start), self._log.claims[victim.claim].at)
+        whose = f"from {self._owner(victim.claim)}, which kept {tasks(kept.start, kept.stop)}"
+        return f"{owner} stole {tasks(held.start, held.stop)} {whose}"
 
     def _took_over(self, claim: ClaimKey, owner: str, held: Range) -> str:
         earlier = ClaimKey(start=claim.start, number=claim.number - 1)
