@@ -339,6 +339,13 @@ class Outcome:
     output: str = ""
     value: bytes = field(default=b"", repr=False)  # the value, or the exception where it can be pickled
 
+    def __repr__(self) -> str:
+        """One line; the rest is in its attributes."""
+        item = f" (item {self.item})" if self.item else ""
+        message = self.message.splitlines()[0] if self.message else ""
+        said = ": ".join(part for part in (self.error, message) if part) if self.failed else ""
+        return f"<task {self.task}{item}: {said or self.kind.value}>"
+
     @property
     def failed(self) -> bool:
         """True when there is no value."""

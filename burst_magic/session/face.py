@@ -59,7 +59,9 @@ def attach(session_id: str, *, key: str | None = None, store: str | None = None)
         AttachError: no such session, it has expired, or its key is not here.
     """
     settings = config.load({"store": store})
-    return attaching.attach(session_id, settings=settings, home=vars(sys.modules["__main__"]), key=key)
+    session = attaching.attach(session_id, settings=settings, home=vars(sys.modules["__main__"]), key=key)
+    session.status()  # looks: what its repr tells is what the store says now
+    return session
 
 
 def sessions(store: str | None = None) -> list[attaching.SessionRow]:

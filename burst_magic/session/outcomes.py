@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from burst_magic.errors import NotRun, TaskError, TaskFailed, TaskTimeout, UnpicklableResult, WorkerLost
 from burst_magic.payload import unpack_value
@@ -18,6 +20,9 @@ _KEPT = 64 << 20  # bytes of opened segments kept at hand
 _VIEW = 300  # bytes that it takes to hold one outcome by its task: more than most of a million values
 _PARALLEL = 8  # segments fetched at a time
 _LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
+
+Part = tuple[int, int, SegmentKey]  # first task, one past the last, where they are published
+Kind = tuple[str, str, str]
 
 _KINDS: dict[OutcomeKind, type[TaskError]] = {
     OutcomeKind.ERROR: TaskFailed,
@@ -35,17 +40,18 @@ class SegmentReader:
         self._carrier, self._keys = carrier, job_keys
         self._at_hand = carrier.store.path(job_keys.payload) is not None
         self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
-        self._sizes: dict[SegmentKey, int] = {}
+        self._held = 0  # bytes of them
+        self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
 
     def record(self, segment: SegmentKey, task: int) -> memoryview:
         """One packed outcome of a segment."""
         return self._records(segment)[task]
 
-    def outcomes(self, segments: Iterable[tuple[int, int, SegmentKey]]) -> Iterator[Outcome]:
+    def outcomes(self, segments: Iterable[Part]) -> Iterator[Outcome]:
         """All outcomes of some parts, in order."""
         return (unpack_outcome(record) for _, record in self.records(segments))
 
-    def records(self, segments: Iterable[tuple[int, int, SegmentKey]]) -> Iterator[tuple[int, memoryview]]:
+    def records(self, segments: Iterable[Part]) -> Iterator[tuple[int, memoryview]]:
         """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read."""
         parts = list(segments)
         if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
@@ -65,13 +71,21 @@ class SegmentReader:
                 yield from ((task, records[task]) for task in range(start, stop))
 
     def _records(self, segment: SegmentKey) -> dict[int, memoryview]:
-        records = self._open.get(segment)
+        with self._lock:
+            records = self._open.get(segment)
         if records is None:
-            records = self._open[segment] = self._fetch(segment)
-            self._sizes[segment] = sum(map(len, records.values())) + _VIEW * len(records)
-            while len(self._open) > 1 and sum(self._sizes.values()) > _KEPT:
-                del self._sizes[self._open.popitem(last=False)[0]]
+            records = self._fetch(segment)
+            with self._lock:
+                self._hold(segment, records)
         return records
+
+    def _hold(self, segment: SegmentKey, records: dict[int, memoryview]) -> None:
+        if segment in self._open:  # another thread has fetched it too
+            return
+        self._open[segment] = records
+        self._held += _bytes(records)
+        while len(self._open) > 1 and self._held > _KEPT:
+            self._held -= _bytes(self._open.popitem(last=False)[1])
 
     def _fetch(self, segment: SegmentKey) -> dict[int, memoryview]:
         name = keys.segment_name(segment)
@@ -87,6 +101,10 @@ class SegmentReader:
             body = blocks.open_block(secret, key, block, data[block.offset : block.offset + block.length])
             records.update((task, body[begin:end]) for task, _, begin, end in scan_outcomes(body))
         return records
+
+
+def _bytes(records: dict[int, memoryview]) -> int:
+    return sum(map(len, records.values())) + _VIEW * len(records)
 
 
 def _secret(carrier: Carrier, key: str) -> bytes:
@@ -166,14 +184,38 @@ def not_run(task: int, reason: str) -> NotRun:
     )
 
 
-def distinct(failures: Iterable[Outcome]) -> tuple[tuple[int, str], ...]:
-    """Failures of one type at one line of the cell, counted, in the words of the first: most frequent first."""
+class Tally:
+    """The failures of one job, counted: each published part is read once, however often somebody looks."""
+
+    def __init__(self, reader: SegmentReader) -> None:
+        self._reader = reader
+        self._known: dict[Part, list[Kind]] = {}
+
+    def count(self, parts: Iterable[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
+        """How many tasks of these parts failed, and the distinct failures in words, most frequent first."""
+        parts = [part for part in parts if part[2].failed]
+        fresh = [part for part in parts if part not in self._known]
+        outcomes = self._reader.outcomes(fresh)
+        for part in fresh:
+            mine = islice(outcomes, part[1] - part[0])
+            self._known[part] = [kind_of(outcome) for outcome in mine if outcome.failed]
+        kinds = [kind for part in parts for kind in self._known[part]]
+        return len(kinds), distinct(kinds)
+
+
+def kind_of(failure: Outcome) -> Kind:
+    """Failures of one type at one line of the cell are alike: (type, place, its own words)."""
+    lines = _LINE.findall(failure.traceback)
+    message = failure.message.splitlines()[0] if failure.message else ""
+    words = f"{failure.error}: {message}" + (f" at line {lines[-1]}" if lines else "")
+    return failure.error, lines[-1] if lines else failure.message, words
+
+
+def distinct(kinds: Iterable[Kind]) -> tuple[tuple[int, str], ...]:
+    """Alike failures counted, in the words of the first: most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     firsts: dict[tuple[str, str], str] = {}
-    for outcome in failures:
-        lines = _LINE.findall(outcome.traceback)
-        kind = (outcome.error, lines[-1] if lines else outcome.message)
-        counts[kind] += 1
-        message = outcome.message.splitlines()[0] if outcome.message else ""
-        firsts.setdefault(kind, f"{outcome.error}: {message}" + (f" at line {lines[-1]}" if lines else ""))
+    for error, place, words in kinds:
+        counts[error, place] += 1
+        firsts.setdefault((error, place), words)
     return tuple((number, firsts[kind]) for kind, number in counts.most_common())

@@ -103,6 +103,14 @@ class Results(Sequence[Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __add__(self, other: object) -> list[Any]:
+        """A list: waits for all values."""
+        return [*self, *other] if isinstance(other, list | Results) else NotImplemented
+
+    def __radd__(self, other: object) -> list[Any]:
+        """A list: waits for all values."""
+        return [*other, *self] if isinstance(other, list) else NotImplemented
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         """All values as an array; waits."""
         import numpy as np

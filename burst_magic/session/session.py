@@ -19,7 +19,7 @@ from burst_magic.session import keyring, roster
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
-from burst_magic.session.outcomes import SegmentReader, distinct
+from burst_magic.session.outcomes import SegmentReader, Tally
 from burst_magic.session.results import Results
 from burst_magic.stores.carry import Carrier, ours
 from burst_magic.units import format_duration, parse_duration
@@ -66,6 +66,7 @@ class Session:
         self._driver = Driver(store, secret, manifest, job, fleet)
         self._reader = SegmentReader(self._carrier, self._keys.job(job.jid))
         self._results = Results(self._driver, self._reader, job.tasks, home)
+        self._tally = Tally(self._reader)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for a part of its tasks
         self._distinct: tuple[tuple[int, str], ...] = ()
 
@@ -156,8 +157,8 @@ class Session:
         """A snapshot with what only outcomes and prices tell."""
         if snapshot.failed != self._failed and self._secret is not None:
             try:
-                failures = self._results.errors
-                self._failed, self._exact, self._distinct = snapshot.failed, len(failures), distinct(failures)
+                self._exact, self._distinct = self._tally.count(self._driver.segments)
+                self._failed = snapshot.failed
             except BurstError as problem:  # the counts of the keys are all that is known
                 self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)
         until = snapshot.finished_at or snapshot.now
@@ -232,7 +233,6 @@ class Session:
         there = max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone))
         self.fleet.start(max(0, workers - there))
         self._driver.refresh()  # who waits next is not told what was true before
-        self._driver.refresh()  # who waits for results is not told any more that nobody lives
 
     def check_open(self, *, late: bool = False) -> Asked:
         """What was asked of the session, all of it; refuses when that was to end.
