@@ -136,10 +136,11 @@ class Leaving:
     def _spent(self, now: float) -> bool:
         """What the fleet costs until the next heartbeat would be more than the session may."""
         state = self._state
-        budget = state.budget
-        if budget is None:
+        budget, listed_at = state.budget, state.fleet.listed_at
+        if budget is None or listed_at is None:
             return False
-        return state.fleet.spend(state.wall(now), ahead=state.manifest.interval) >= budget
+        state.due(now + state.manifest.interval)  # also when nobody answers
+        return state.fleet.spend(state.wall(now), ahead=state.manifest.interval, unheard=now - listed_at) >= budget
 
     def _surplus(self) -> bool:
         wanted = self._state.asked.wanted

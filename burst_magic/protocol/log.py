@@ -109,21 +109,23 @@ class Fleet:
         living = [other for other in self.living() if not self.dead(other, patience)]
         return living.index(wid) if wid in living else -1
 
-    def spend(self, wall: float, *, ahead: float = 0.0) -> float:
+    def spend(self, wall: float, *, ahead: float = 0.0, unheard: float = 0.0) -> float:
         """Micro-dollars: for each process its rate times (billed from … its end).
 
         Args:
             wall: now, by the store's clock.
             ahead: those that live are counted for so many seconds more.
+            unheard: the folder was listed so many seconds ago; who lived then is believed to have lived since.
         """
         spans: dict[str, tuple[float, float, int]] = {}  # by process: a worker that joined again was paid in between
         for wid, (billed_ms, rate) in self.born.items():
-            since, until = billed_ms / 1000, self._until(wid, wall, ahead)
+            since, until = billed_ms / 1000, self._until(wid, wall, ahead, unheard)
             known = spans.setdefault(keys.base_of(wid), (since, until, rate))
             spans[keys.base_of(wid)] = (min(known[0], since), max(known[1], until), rate)
         return sum(rate * max(0.0, until - since) / 3600 for since, until, rate in spans.values())
 
-    def _until(self, wid: str, wall: float, ahead: float) -> float:
+    def _until(self, wid: str, wall: float, ahead: float, unheard: float) -> float:
         if wid in self.gone:
             return self.gone[wid]
-        return min(wall + ahead, self.beats[wid][0] + DEAD_AFTER * self.most)
+        silent_from = self.beats[wid][0] + DEAD_AFTER * self.most
+        return silent_from if silent_from < wall - unheard else min(wall + ahead, silent_from + unheard)

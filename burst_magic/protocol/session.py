@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from operator import attrgetter
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
+from burst_magic.protocol import keys, poison
 from burst_magic.protocol.crew import Crew
 from burst_magic.protocol.known import WINDOW
 from burst_magic.protocol.log import SKEW, Asked, Fleet, fold_control, make_final
@@ -35,7 +35,9 @@ from burst_magic.protocol.spans import draw
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
 _WATCH, _WATCH_EVERY = "~watch", 30.0
 _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
-_REPLACED_AT_MOST = 3  # times the fleet since the last result: what always ends at once is not started for ever
+# times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
+# workers must be found by a fleet of one too
+_REPLACED_AT_MOST = 3
 _by_start = attrgetter("start")
 _NOBODY = "no worker lives"
 
@@ -335,7 +337,7 @@ class SessionMachine:
             now,
             nobody_left=not running,
             since=self._newest,
-            bound=_REPLACED_AT_MOST * self.manifest.workers,
+            bound=_REPLACED_AT_MOST * self.manifest.workers + poison.SILENT + poison.DEATHS,
         )[: room - len(again)]
         if not again and not owed:
             return False

@@ -11,6 +11,7 @@ from burst_magic.protocol import keys
 from burst_magic.protocol.crew import STARTING, heir
 from burst_magic.protocol.log import make_final
 from burst_magic.protocol.model import ControlKind, EndCause, Final, Gone, Heartbeat, SlotView
+from burst_magic.protocol.poison import DEATHS, SILENT
 from burst_magic.protocol.ranges import Cover
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
@@ -226,11 +227,12 @@ def test_who_only_looks_starts_nobody(client, facts):
 
 
 def test_how_many_were_replaced_is_read_from_the_log(client):
-    """Three times the fleet, by whomever; a client that has only just come sees it too."""
+    """Three times the fleet, and what it takes to find a task that ends its workers, by whomever; a client that has
+    only just come sees it too."""
     talk = client(workers=1)
     lost = ["w"]
-    lost += [heir(SESSION.sid, "w"), heir(SESSION.sid, heir(SESSION.sid, "w"))]  # each ended like the one before
-    lost.append(heir(SESSION.sid, lost[-1]))
+    for _ in range(3 + SILENT + DEATHS):  # each ended like the one before
+        lost.append(heir(SESSION.sid, lost[-1]))
     names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone")] + [f"{wid}.next" for wid in lost[1:]]
     gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL + 1, token="" if wid == "w" else wid) for wid in lost]
     begins(talk, workers=names, gone=gone)

@@ -463,6 +463,23 @@ def test_a_worker_ends_before_the_fleet_costs_more_than_the_session_may(worker):
     assert gone.cause is EndCause.BUDGET
 
 
+def test_a_worker_that_is_cut_off_counts_on_for_all_that_lived_when_it_looked_last(worker):
+    talk = worker(rate=1_000_000, budget=1_000_000, idle=500.0)
+    talk.runs()
+    spending(talk, 1700.0)
+    assert [each for each in talk.wait(80.0) if isinstance(each, fx.Kill)] == []
+    assert [each for each in talk.wait(20.0) if isinstance(each, fx.Kill)] == [fx.Kill(0)]
+
+
+def test_a_worker_that_has_just_come_does_not_pay_for_those_that_fell_silent_long_ago(worker):
+    talk = worker(rate=1_000_000, budget=1_000_000)
+    talk.runs()
+    began, mine = int((WALL - 36_000) * 1000), int(WALL * 1000)
+    old, new = (SESSION.heartbeat(*who, 1_000_000).rpartition("/")[2] for who in (("old", began), ("me", mine)))
+    talk.tell(fx.Listed(SESSION.workers_folder, "", ((new, WALL), (old, WALL - 35_000))))
+    assert talk.of(fx.Kill) == []
+
+
 def test_a_raised_budget_counts(worker):
     talk = worker(rate=1_000_000, budget=1_000_000)
     talk.runs()
