@@ -27,7 +27,7 @@ help:
 	@echo 'make sim       N=200 FROM=0: more seeded worlds'
 	@echo 'make bench     the figures, beside the peers'
 	@echo 'make lab       JupyterLab on the executed quickstart'
-	@echo 'make docs      docs/reference.md anew from the tables of options and settings'
+	@echo 'make docs      docs/reference.md and the pictures of docs/protocol.md anew from the tables of the code'
 	@echo 'make lock      requirements/*.lock anew from pyproject.toml'
 	@echo 'make clean     remove .venv, build and caches'
 
@@ -108,6 +108,7 @@ lab: $(STAMPS)/lab build/quickstart.ipynb
 
 docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py
+	@$(BIN)/python docs/pictures.py
 
 # Host-free and for all our Pythons at once: docs/decisions/0001-locks-without-hosts.md.
 lock: $(STAMPS)/demo
