@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError
 from burst_magic.session.outcomes import story
 
 if TYPE_CHECKING:
-    from burst_magic.protocol.model import Outcome
     from burst_magic.session.driver import Driver
     from burst_magic.session.fleet import Fleet
     from burst_magic.session.outcomes import SegmentReader
+
+
+_OVERLAP = 200  # characters by which a text is known again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,47 +43,74 @@ def read_logs(
     if worker is not None:
         yield from _worker_lines(fleet, worker, n)
         return
-    given: set[int] = set()
-    lines = list(_finished(driver, reader, task, given))
-    lines += _running(driver, task, given)
-    yield from lines[-n:]
-    while follow and driver.ended is None and (task is None or task not in given):
-        driver.wait_for(partial(_more_than, driver, driver.covered))
-        yield from _finished(driver, reader, task, given)
+    reading = _Reading(driver, reader, task, whole_lines=follow)
+    yield from [*reading.finished(), *reading.running()][-n:]
+    if follow:
+        yield from _following(driver, reading)
 
 
-def _more_than(driver: Driver, before: int) -> bool:
-    return driver.covered > before
+def _following(driver: Driver, reading: _Reading) -> Iterator[LogLine]:
+    """What comes, as it comes: workers beat more often while somebody watches."""
+    unwatch = driver.watch(lambda _: None)
+    try:
+        while driver.ended is None and not reading.over:
+            before = driver.covered, driver.snapshot().tail
+            driver.wait_for(lambda: (driver.covered, driver.snapshot().tail) != before)  # noqa: B023 - called at once
+            yield from reading.finished()
+            yield from reading.running()
+    finally:
+        unwatch()
 
 
-def _finished(driver: Driver, reader: SegmentReader, task: int | None, given: set[int]) -> Iterator[LogLine]:
-    """Lines of outcomes not given yet; a failed task's traceback is part of its output."""
-    parts = [
-        (start, stop, segment)
-        for start, stop, segment in driver.segments
-        if (start not in given or stop - 1 not in given) and (task is None or start <= task < stop)
-    ]
-    for outcome in reader.outcomes(parts):
-        if outcome.task in given or (task is not None and outcome.task != task):
-            continue
-        given.add(outcome.task)
-        yield from _lines_of(outcome)
+class _Reading:
+    """Which lines were given already: each once, the story of a failed task whole."""
+
+    def __init__(self, driver: Driver, reader: SegmentReader, task: int | None, *, whole_lines: bool) -> None:
+        self._driver, self._reader, self._task, self._whole_lines = driver, reader, task, whole_lines
+        self._over: set[int] = set()
+        self._seen: dict[int, str] = {}  # what was given of a running task's output
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come of the task that was asked for."""
+        return self._task is not None and self._task in self._over
+
+    def finished(self) -> Iterator[LogLine]:
+        """Lines of outcomes that came since; a failed task's traceback is part of its output."""
+        over, only = self._over, self._task
+        parts = [
+            (start, stop, segment)
+            for start, stop, segment in self._driver.segments
+            if (start not in over or stop - 1 not in over) and (only is None or start <= only < stop)
+        ]
+        for outcome in self._reader.outcomes(parts):
+            if outcome.task in over or (only is not None and outcome.task != only):
+                continue
+            over.add(outcome.task)
+            seen = self._seen.pop(outcome.task, "")
+            yield from _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
+
+    def running(self) -> Iterator[LogLine]:
+        """Lines that heartbeats told since. One may still hold the output of a task that is over."""
+        for task, text in self._driver.snapshot().tail:
+            if task in self._over or (self._task is not None and task != self._task):
+                continue
+            seen = self._seen.get(task, "")
+            fresh = _after(seen, text)
+            if self._whole_lines:  # the rest of it comes with the next heartbeat
+                fresh = fresh[: fresh.rfind("\n") + 1]
+            self._seen[task] = (seen + fresh)[-_OVERLAP:]
+            yield from _lines(task, fresh)
 
 
-def _lines_of(outcome: Outcome) -> Iterator[LogLine]:
-    text = story(outcome) if outcome.failed else outcome.output
-    for line in text.splitlines():
-        yield LogLine(source=str(outcome.task), text=line)
+def _after(seen: str, text: str) -> str:
+    """The part of a text that follows what was seen of it; all of it where that has gone by."""
+    at = text.rfind(seen) if seen else -1
+    return text if at < 0 else text[at + len(seen) :]
 
 
-def _running(driver: Driver, task: int | None, given: set[int]) -> list[LogLine]:
-    """A heartbeat may still hold the output of a task whose outcome is there: that was given."""
-    return [
-        LogLine(source=str(running), text=line)
-        for running, text in driver.snapshot().tail
-        if running not in given and (task is None or running == task)
-        for line in text.splitlines()
-    ]
+def _lines(task: int, text: str) -> list[LogLine]:
+    return [LogLine(source=str(task), text=line) for line in text.splitlines()]
 
 
 def _worker_lines(fleet: Fleet, worker: str, n: int) -> Iterator[LogLine]:

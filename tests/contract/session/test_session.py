@@ -343,6 +343,18 @@ def test_two_hands_on_one_job_replace_a_lost_worker_and_not_for_ever(world, gate
     assert len(session.status().workers) <= 3
 
 
+def test_logs_are_followed_line_by_line_while_a_task_runs(world, gate):
+    """What it prints is there before it is over, and not there again when it is."""
+    cell = f"print('one')\nprint('two', end='')\n{behind(gate)}"
+    session = world.burst(cell.replace("\nitem", "\nprint(' three')"), [0])
+    lines = session.logs(follow=True)
+    assert next(lines).text == "one"
+    assert f"sessions/{session.id}/workers/~watch" in world.objects()
+    gate.touch()
+    assert [line.text for line in lines] == ["two three"]
+    assert [line.text for line in session.logs()] == ["one", "two three"]
+
+
 def test_a_detached_session_is_followed_again_when_somebody_waits(world, gate):
     session = world.burst(behind(gate), [7])
     session.detach()
