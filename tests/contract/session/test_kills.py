@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,16 @@ def supervisors(session):
     return found
 
 
+def family(pid):
+    """A worker's supervisor, template and slots."""
+    found = [pid]
+    with contextlib.suppress(OSError):
+        for path in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (path / "children").read_text().split()):
+                found += family(child)
+    return found
+
+
 class Reaper:
     """Ends and stops workers at random, until told to rest."""
 
@@ -57,7 +68,7 @@ class Reaper:
         self.deeds: list[tuple[str, float]] = []  # what, and how many seconds after it began
         self.began = time.monotonic()
         self._over = threading.Event()
-        self._stopped: list[tuple[float, int]] = []  # (when to let it go on, pid)
+        self._stopped: list[tuple[float, list[int]]] = []  # (when to let them go on, processes)
         self._thread = threading.Thread(target=self._reap)
         self._thread.start()
 
@@ -75,16 +86,23 @@ class Reaper:
                 elif deed == "term":
                     os.kill(pid, signal.SIGTERM)
                 else:
-                    os.kill(pid, signal.SIGSTOP)
-                    self._stopped.append((time.monotonic() + LEASE * self.chance.uniform(1.2, 4.0), pid))
+                    self._stop(family(pid) if self.chance.random() < 0.5 else [pid])
                 self.deeds.append((deed, time.monotonic() - self.began))
 
+    def _stop(self, pids: list[int]) -> None:
+        """As a machine that sleeps, or the supervisor alone."""
+        self._stopped.append((time.monotonic() + LEASE * self.chance.uniform(1.2, 4.0), pids))
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
     def _wake(self, now: float) -> None:
-        for until, pid in list(self._stopped):
+        for until, pids in list(self._stopped):
             if now >= until:
-                self._stopped.remove((until, pid))
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+                self._stopped.remove((until, pids))
+                for pid in pids:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGCONT)
 
     def rest(self) -> None:
         """No more."""
