@@ -5,8 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from burst_magic.protocol.model import ClaimKey, Range, SegmentKey
+
+_by_start = attrgetter("start")
 
 
 def cut_lanes(tasks: int, lanes: int) -> tuple[int, ...]:
@@ -64,13 +67,15 @@ class Cover:
     Segments that only repeat what is covered change nothing (laws 1, 7: a write may land twice).
     """
 
-    __slots__ = ("_parts", "_starts", "covered", "tasks")
+    __slots__ = ("_begins", "_ends", "_parts", "_starts", "covered", "tasks")
 
     def __init__(self, tasks: int) -> None:
         self.tasks = tasks
         self.covered = 0
         self._starts: list[int] = []
         self._parts: list[tuple[int, int, SegmentKey]] = []
+        self._begins: list[int] = []  # the parts, neighbours joined: a few stretches, however many parts there are
+        self._ends: list[int] = []
 
     @classmethod
     def of(cls, tasks: int, parts: Iterable[tuple[int, int, SegmentKey]]) -> Cover:
@@ -79,6 +84,8 @@ class Cover:
         cover._parts = sorted(parts, key=lambda part: part[0])
         cover._starts = [start for start, _, _ in cover._parts]
         cover.covered = sum(stop - start for start, stop, _ in cover._parts)
+        for start, stop, _ in cover._parts:
+            cover._join(start, stop)
         return cover
 
     def add(self, segment: SegmentKey) -> list[Range]:
@@ -89,22 +96,39 @@ class Cover:
             self._starts.insert(place, gap.start)
             self._parts.insert(place, (gap.start, gap.stop, segment))
             self.covered += len(gap)
+            self._join(gap.start, gap.stop)
         return gaps
+
+    def add_all(self, segments: Iterable[SegmentKey]) -> None:
+        """Many at once, in the order of tasks, in which a long log is quick to take."""
+        for segment in sorted(segments, key=_by_start):
+            self.add(segment)
+
+    def _join(self, start: int, stop: int) -> None:
+        """What was a gap is covered now."""
+        place = bisect_right(self._begins, start)
+        after_one = place > 0 and self._ends[place - 1] == start
+        before_one = place < len(self._begins) and self._begins[place] == stop
+        if after_one and before_one:
+            self._ends[place - 1] = self._ends.pop(place)
+            del self._begins[place]
+        elif after_one:
+            self._ends[place - 1] = stop
+        elif before_one:
+            self._begins[place] = start
+        else:
+            self._begins.insert(place, start)
+            self._ends.insert(place, stop)
 
     def gaps(self, start: int = 0, stop: int | None = None) -> list[Range]:
         """The stretches of ``start`` … ``stop`` that have no outcomes yet, ascending."""
         stop = self.tasks if stop is None else stop
-        if not self._parts or self._parts[-1][1] <= start:
-            return [Range(start, stop)] if start < stop else []
         gaps, at = [], start
-        place = max(0, bisect_right(self._starts, start) - 1)
-        while at < stop and place < len(self._parts):
-            begin, end, _ = self._parts[place]
-            if begin >= stop:
-                break
-            if begin > at:
-                gaps.append(Range(at, begin))
-            at = max(at, end)
+        place = max(0, bisect_right(self._begins, start) - 1)
+        while at < stop and place < len(self._begins) and self._begins[place] < stop:
+            if self._begins[place] > at:
+                gaps.append(Range(at, self._begins[place]))
+            at = max(at, self._ends[place])
             place += 1
         if at < stop:
             gaps.append(Range(at, stop))

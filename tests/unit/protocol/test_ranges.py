@@ -120,3 +120,15 @@ def test_a_job_without_tasks_is_covered():
     assert ranges.Cover(0).whole
     assert ranges.cut_lanes(0, 4) == ()
     assert ranges.partition(0, (), ()) == ()
+
+
+@given(segment_lists)
+def test_many_segments_at_once_cover_what_they_cover_one_by_one(segments):
+    one_by_one, at_once = Cover(TASKS), Cover(TASKS)
+    for each in segments:
+        one_by_one.add(each)
+    at_once.add_all(segments)
+
+    assert at_once.gaps() == one_by_one.gaps()
+    assert at_once.covered == one_by_one.covered
+    assert Cover.of(TASKS, at_once.parts).gaps() == at_once.gaps()
