@@ -124,11 +124,11 @@ def test_a_job_without_tasks_is_covered():
 
 @given(segment_lists)
 def test_many_segments_at_once_cover_what_they_cover_one_by_one(segments):
-    one_by_one, at_once = Cover(TASKS), Cover(TASKS)
+    one_by_one, at_once = ranges.Cover(TASKS), ranges.Cover(TASKS)
     for each in segments:
         one_by_one.add(each)
     at_once.add_all(segments)
 
     assert at_once.gaps() == one_by_one.gaps()
     assert at_once.covered == one_by_one.covered
-    assert Cover.of(TASKS, at_once.parts).gaps() == at_once.gaps()
+    assert ranges.Cover.of(TASKS, at_once.parts).gaps() == at_once.gaps()
