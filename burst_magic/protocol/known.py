@@ -9,11 +9,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from burst_magic.protocol import keys
+from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.model import ClaimKey, Job, Range, SegmentKey
 from burst_magic.protocol.ranges import Cover, Piece, free_lanes, lane_end, partition
 from burst_magic.protocol.steal import Prey
 
 WINDOW = 60.0  # seconds that a reader goes back: a segment may land that long after its key was named
+
+
+def newest_ms(segments: Iterable[tuple[SegmentKey, float]]) -> int:
+    """When the newest of these was written, milliseconds.
+
+    A name may be far ahead of the store's clock, where its worker's was and it had not yet been told: what others
+    write meanwhile would be passed over.
+
+    Args:
+        segments: each with its last-modified.
+    """
+    return max(min(segment.at_ms, int((modified + SKEW) * 1000)) for segment, modified in segments)
 
 
 @dataclass(slots=True)
@@ -70,10 +83,10 @@ class KnownJob:
 
     def learn_listed(self, names: Iterable[tuple[str, float]]) -> None:
         """Takes a listing of the results after ``after``; the next one may begin later."""
-        segments = [keys.parse_segment(name) for name, _ in names]
-        self.learn_segments(segments)
-        for segment in segments:
-            self.after = max(self.after, keys.results_after(segment.at_ms - int(WINDOW * 1000)))
+        segments = [(keys.parse_segment(name), modified) for name, modified in names]
+        self.learn_segments(segment for segment, _ in segments)
+        if segments:
+            self.after = max(self.after, keys.results_after(newest_ms(segments) - int(WINDOW * 1000)))
 
     def learn_segments(self, segments: Iterable[SegmentKey]) -> None:
         """Takes published segments, its own too; repeats change nothing."""

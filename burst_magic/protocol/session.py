@@ -12,7 +12,7 @@ from operator import attrgetter
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, poison
 from burst_magic.protocol.crew import Crew
-from burst_magic.protocol.known import WINDOW
+from burst_magic.protocol.known import WINDOW, newest_ms
 from burst_magic.protocol.log import SKEW, Asked, Fleet, fold_control, make_final
 from burst_magic.protocol.model import (
     Control,
@@ -133,7 +133,7 @@ class SessionMachine:
     def _on_listed(self, event: fx.Listed, now: float) -> None:
         self._waiting.discard(event.folder)
         if event.folder == self._job_keys.results_folder:
-            self._learn([keys.parse_segment(name) for name, _ in event.names], now)
+            self._learn([(keys.parse_segment(name), modified) for name, modified in event.names], now)
             self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
         elif event.folder == self._keys.workers_folder:
             self._hear_clock(event, now)
@@ -153,14 +153,15 @@ class SessionMachine:
             self.offset = stamp - now
         self._stamp, self._stamping = stamp, False
 
-    def _learn(self, listed: Iterable[SegmentKey], now: float) -> None:
-        fresh = [segment for segment in listed if segment not in self.names]
+    def _learn(self, listed: Iterable[tuple[SegmentKey, float]], now: float) -> None:
+        fresh = [(segment, modified) for segment, modified in listed if segment not in self.names]
         if fresh:
             self._news_at = now
-            newest = max(segment.at_ms for segment in fresh)
+            newest = newest_ms(fresh)
             self._newest = max(self._newest, newest / 1000)
             self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
-        for segment in sorted(fresh, key=_by_start):  # a long log is quick to take in this order
+        # a long log is quick to take in this order
+        for segment in sorted((segment for segment, _ in fresh), key=_by_start):
             self.names[segment] = None
             self.cover.add(segment)
 

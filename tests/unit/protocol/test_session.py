@@ -95,6 +95,16 @@ def test_without_the_key_it_writes_nothing_and_waits_for_final(client):
     assert JOB_KEYS.final in [each.key for each in talk.wait(5.0) if isinstance(each, fx.Read)]
 
 
+def test_a_name_that_is_ahead_of_the_stores_clock_hides_no_others(client):
+    talk = client()
+    ahead = keys.segment_name(replace(keys.parse_segment(FIRST), at_ms=1_800_000_900_000))
+    begins(talk, results=(ahead,), workers=("w.0.0",))
+    talk.wait(6.0)
+    assert [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder][-1:] == [
+        "01799999942000"
+    ]
+
+
 def test_a_reader_goes_back_a_minute(client):
     talk = client()
     begins(talk, results=(FIRST,), workers=("w.0.0",))
