@@ -128,7 +128,7 @@ class Courier(Generic[T]):
             except Exception as error:  # noqa: BLE001 - told to the loop, which ends on it
                 if not self._stopping.is_set():
                     _LOG.exception("a call failed")
-                    self.post(Broken(str(error)))
+                    self.post(Broken(f"{type(error).__name__}: {error}"))
                 continue
             if event is not None:
                 self.post(event)

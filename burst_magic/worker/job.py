@@ -47,6 +47,9 @@ class Scratch:
                 try:
                     make(draft)
                     draft.rename(place)
+                except OSError as error:
+                    error.filename = error.filename or str(draft)  # a write does not say where
+                    raise
                 finally:
                     _remove(draft)
         return place

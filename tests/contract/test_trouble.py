@@ -335,3 +335,42 @@ def test_a_full_disk_is_told_once_and_the_session_goes_on_when_it_is_cured(tmp_p
     command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", FULL, str(tmp_path / "small")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
+
+
+CRAMPED = """
+import os, subprocess, sys
+import numpy as np
+import burst_magic as burst
+from burst_magic.errors import BurstError
+
+folder, store = sys.argv[1:]
+os.mkdir(folder)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], check=True)
+os.environ["TMPDIR"] = folder
+big = np.ones(1_000_000)
+
+def add(item):
+    return float(big.sum()) + item
+
+session = burst.map(add, range(4), workers=2, store=store)
+found = session.results().collect(errors="return")
+assert all(isinstance(each, BurstError) for each in found), found
+assert all("No space left on device" in str(each) and folder in str(each) for each in found), found
+assert session.status().alive == 2
+assert not [names for _, _, names in os.walk(folder) if names]
+subprocess.run(["mount", "-o", "remount,size=20m", folder], check=True)
+assert list(burst.map(add, range(4), session=session).results()) == [1e6 + item for item in range(4)]
+session.cleanup(force=True)
+print("right")
+"""
+
+
+def test_a_worker_with_no_room_for_what_a_job_needs_says_so_and_works_on(tmp_path, monkeypatch, moto_server):
+    """In a mount namespace of its own, with 1 MB for temporary files. Only Linux has these."""
+    if sys.platform != "linux":
+        return
+    settle(monkeypatch, tmp_path, moto_server)
+    store = f"s3://contract/{tmp_path.name}"
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", CRAMPED, str(tmp_path / "small"), store]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr

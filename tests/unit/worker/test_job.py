@@ -174,8 +174,9 @@ def test_of_what_could_not_be_made_whole_nothing_is_left(scratch):
         (draft / "half").touch()
         raise OSError(errno.ENOSPC, "full")
 
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(OSError, match="full") as caught:
         scratch.keep("x", fails)
+    assert Path(caught.value.filename).name == "x.part"
     place = scratch.keep("x", lambda draft: draft.touch())
     assert list(place.parent.iterdir()) == [place]
 
