@@ -29,6 +29,8 @@ class Leaving:
         self._state, self._token = state, token
         self._since = self._gone_at = self._born = now
         self._stale_look = False
+        self._over, self._reckoned, self._reckon_at = False, (-1, -1), now  # a step is frequent, a fleet large
+        self._place, self._placed = -1, (-1, "")
         self.told = False  # it has read all that was asked of the session: limits may have been raised before it came
         self.terminated = False
         self.stage = ""  # "", "gone", "look", "left"
@@ -140,7 +142,11 @@ class Leaving:
         if budget is None or listed_at is None:
             return False
         state.due(now + state.manifest.interval)  # also when nobody answers
-        return state.fleet.spend(state.wall(now), ahead=state.manifest.interval, unheard=now - listed_at) >= budget
+        known = (state.fleet.looks, budget)
+        if self._reckoned != known or now >= self._reckon_at:
+            spent = state.fleet.spend(state.wall(now), ahead=state.manifest.interval, unheard=now - listed_at)
+            self._over, self._reckoned, self._reckon_at = spent >= budget, known, now + state.manifest.floor
+        return self._over
 
     def _surplus(self) -> bool:
         wanted = self._state.asked.wanted
@@ -157,4 +163,8 @@ class Leaving:
         return self._state.fleet.watched < (DEAD_AFTER + 1) * self._state.manifest.interval
 
     def _rank(self) -> int:
-        return self._state.fleet.rank(self._state.wid, DEAD_AFTER * self._state.manifest.interval)
+        fleet, wid = self._state.fleet, self._state.wid
+        if self._placed != (fleet.looks, wid):
+            self._placed = (fleet.looks, wid)
+            self._place = fleet.rank(wid, DEAD_AFTER * self._state.manifest.interval)
+        return self._place

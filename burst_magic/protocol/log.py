@@ -61,6 +61,7 @@ class Fleet:
     most: float
     watched: float = 0.0  # seconds
     listed_at: float | None = None
+    looks: int = 0  # listings taken
     gone: dict[str, float] = field(default_factory=dict)  # id -> when its end was written
     beats: dict[str, tuple[float, float]] = field(
         default_factory=dict
@@ -73,7 +74,7 @@ class Fleet:
         """Takes a listing of the folder."""
         if self.listed_at is not None:
             self.watched += min(self.most, now - self.listed_at)
-        self.listed_at = now
+        self.listed_at, self.looks = now, self.looks + 1
         for name, modified in names:
             key = keys.parse_worker(name)
             if key.kind == "gone":
