@@ -34,6 +34,7 @@ from burst_magic.protocol.spans import draw
 
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
 _WATCH, _WATCH_EVERY = "~watch", 30.0
+_CLOCKS_DIFFER = 900.0  # seconds that a client's clock may be off, at most
 _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
 # times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
 # workers must be found by a fleet of one too
@@ -290,7 +291,7 @@ class SessionMachine:
             self._list(self._keys.control_folder)
             return
         reason = self._end_reason(now)
-        if reason == "deadline" and not self._limit_met() and self._ask_clock():
+        if reason == "deadline" and not self._limit_met() and self._ask_clock(now):
             return
         if reason == _NOBODY and self.tends and self._replace(running, now):
             return  # nothing is decided before their starts are seen
@@ -312,13 +313,14 @@ class SessionMachine:
         raised = any(asked.budget and asked.at > at for asked in self._controls.values() if asked is not None)
         return "budget" if last is EndCause.BUDGET and not raised else ""
 
-    def _ask_clock(self) -> bool:
-        """Our own may be minutes off: the store is asked once before it says "deadline", or starts anybody."""
-        asked, self._clock_asked = self._clock_asked, True
-        if not asked:
-            self._put_watch()
-            self._list(self._keys.workers_folder)
-        return not asked
+    def _ask_clock(self, now: float) -> bool:
+        """Near the deadline the store is asked for the time, once, before that is said or anybody started."""
+        if self._clock_asked or abs(now + self.offset - self.deadline) > _CLOCKS_DIFFER:
+            return False
+        self._clock_asked = True
+        self._put_watch()
+        self._list(self._keys.workers_folder)
+        return True
 
     def _past_deadline(self, now: float) -> bool:
         return now + self.offset >= self.deadline
@@ -342,7 +344,7 @@ class SessionMachine:
         )[: room - len(again)]
         if not again and not owed:
             return False
-        if not self._ask_clock():
+        if not self._ask_clock(now):
             for token in again:
                 self._start(token, now)
             for token in owed:

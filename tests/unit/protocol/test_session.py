@@ -320,6 +320,15 @@ def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
     assert [each.key for each in talk.of(fx.Create)] == [SESSION.next(TOKEN)]
 
 
+def test_a_deadline_long_gone_is_said_without_a_write(client):
+    """Who lists old sessions leaves nothing in them."""
+    talk = client(deadline=WALL - 3600)
+    ended(talk, EndCause.TERM)
+    announces(talk)
+    assert talk.of(fx.Watch) == []
+    assert talk.machine.ended == "deadline"
+
+
 def test_a_deadline_that_the_store_confirms_is_said(client):
     talk = client(deadline=WALL - 300)
     ended(talk, EndCause.TERM)
