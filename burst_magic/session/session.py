@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -198,9 +199,13 @@ class Session:
 
     # --- what may be asked of it --------------------------------------------------------------------------------
 
-    def cancel(self) -> None:
-        """Stops the session: running tasks are killed, what is done is kept, workers end."""
-        self._ask(ControlKind.CANCEL)
+    def cancel(self, *, only_job: bool = False) -> None:
+        """Stops the session: running tasks are killed, what is done is kept, workers end.
+
+        Args:
+            only_job: only this job is stopped; its workers go on with the others.
+        """
+        self._ask(ControlKind.CANCEL, job=self.job if only_job else "")
 
     def close(self) -> None:
         """Lets running tasks finish; then the workers end."""
@@ -312,6 +317,9 @@ class Session:
     def _delete(self, *, keep: str | None) -> int:
         found = [entry.key for entry in self.store.list(self._keys.root) if entry.key != keep]
         self.store.delete(found)
+        folder = self.store.path(self._keys.root) if keep is None else None
+        if folder is not None:  # what was being written when its writer died is no object, and yet takes room
+            shutil.rmtree(folder, ignore_errors=True)
         return len(found)
 
     def _controls(self) -> list[Control]:

@@ -222,3 +222,12 @@ def test_a_job_whose_submission_is_killed_leaves_its_session_as_it_was(folder, c
     clean_up(settings, first.id, capsys)
     assert traces(settings) == set()
     assert files(folder) == []
+
+
+def test_what_a_killed_worker_had_begun_to_write_goes_with_its_session(world):
+    session = world.burst("item", [1])
+    assert list(session.results()) == [1]
+    root = world.store.path(f"sessions/{session.id}")
+    (root / "jobs/0/results/half#1").write_bytes(b"x" * 1000)
+    session.cleanup(force=True)
+    assert not root.exists()
