@@ -170,7 +170,12 @@ VERBS: tuple[Verb, ...] = (
         arguments=(Argument(metavar="D", field="duration", read=parse_duration, skip=True), ID),
         help="A deadline that is D later, or a larger budget.",
     ),
-    Verb(name="cancel", call=calls.CancelCall, arguments=(ID,), help="Stop; what is done is kept."),
+    Verb(
+        name="cancel",
+        call=calls.CancelCall,
+        arguments=(ID,),
+        help="Stop a session, or one session/job of it; what is done is kept.",
+    ),
     Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers; results are kept."),
     Verb(name="cost", call=calls.CostCall, arguments=(ID,), help="What it cost so far, and what it will."),
     Verb(

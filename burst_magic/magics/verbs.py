@@ -168,9 +168,13 @@ def _typed(verb: str) -> str:
 
 
 def cancel(call: calls.CancelCall, settings: Settings) -> str:
-    """Stops a session; what is done is kept."""
+    """Stops a session, or with ``session/job`` one job of it; what is done is kept."""
     session = DESK.find(call.id, settings, sure=True)
-    session.cancel()
+    only_job = "/" in call.id
+    session.cancel(only_job=only_job)
+    if only_job:
+        ident = f"{session.id}/{session.job}"
+        return f"job {ident}: cancelled, its session goes on; what is done: {_typed('collect')} {ident} --nowait"
     return f"session {session.id}: cancelled; what is done: {_typed('collect')} {session.id} --nowait"
 
 

@@ -83,7 +83,7 @@ class SessionMachine:
         self._asked_to_look = self._looked_again = False
         self._stamp: float | None = None  # of ``~watch``, as it was listed last
         self._stamping = self._clock_asked = False  # it was put since; the store was asked before a deadline is said
-        self._final_at = now
+        self._final_at = self._cancelled_at = now
         self._asked_final = False  # whether there was a final when it began
         self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
         self._drawing: tuple[Span, ...] = ()
@@ -282,7 +282,7 @@ class SessionMachine:
         """Whether anything can still run. Nothing is decided while an answer is outstanding."""
         if self._waiting or self.cover.whole:
             return
-        running = len(self.crew.living()) + self.crew.starting(now)
+        running = 0 if self._heard_of_cancel(now) else len(self.crew.living()) + self.crew.starting(now)
         if running:
             self._looked_again = False
         elif not self._looked_again:  # what they did last may have come after our last look, and out of our window
@@ -296,6 +296,12 @@ class SessionMachine:
         if reason == _NOBODY and self.tends and self._replace(running, now):
             return  # nothing is decided before their starts are seen
         self.ended = None if running else self._last_words() if reason == _NOBODY else reason
+
+    def _heard_of_cancel(self, now: float) -> bool:
+        """This job was cancelled so long ago that workers, which may go on with others, have published what is done."""
+        if self.job.jid not in self._asked.cancelled:
+            self._cancelled_at = now
+        return now - self._cancelled_at >= 3 * self.manifest.interval
 
     def _end_reason(self, now: float) -> str:
         limit = self._limit_met()

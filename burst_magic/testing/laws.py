@@ -20,7 +20,6 @@ from burst_magic.protocol.model import (
     Gone,
     SegmentKey,
 )
-from burst_magic.protocol.poison import DEATHS
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.state import MAX_FLUSH
 from burst_magic.testing.simslots import Pack, Run
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from burst_magic.testing.simclient import SimulatedClient
     from burst_magic.testing.simworker import SimulatedWorker
     from burst_magic.testing.world import World
+
+_DEATHS = 3  # that a task may be given up for
 
 
 class LawBroken(Exception):
@@ -103,9 +104,12 @@ class Laws:
         body = self.world.store.get(self.keys.job(jid).claim(replace(claim, number=claim.number - 1)))
         if not isinstance(body, ClaimBody) or self.keys.gone(body.worker) in self.world.store.objects:
             return
-        owner, now, interval = self.world.workers[keys.base_of(body.worker)], self.world.clock.now, 0.0
-        interval = self.world.plan.interval
-        beats = [at for at in owner.beaten if now - at < 4 * interval]
+        owner, interval = self.world.workers[keys.base_of(body.worker)], self.world.plan.interval
+        times = [*owner.beaten[-5:], self.world.clock.now]
+        if worker.slept:  # and so did the other, if it is of this machine: that time is nobody's silence
+            times = [self.world.awake(at) for at in times]
+        now = times.pop()
+        beats = [at for at in times if now - at < 4 * interval]
         if owner is not worker and owner.alive and len(beats) >= 3 and now - beats[-1] < 1.2 * interval:
             self.world.broken(3, f"{worker.wid} takes {claim} from {owner.wid}, which beats", jid)
 
@@ -136,14 +140,10 @@ class Laws:
         else:
             self.ended_by.update(running | held)
 
-    def note_dropped(self, job: str, tasks: Collection[int]) -> None:
-        """A worker that was thought to be dead gives up what it ran, or had and could not publish."""
-        self.ended_by.update((job, task) for task in tasks)
-
     def check_lost(self, worker: SimulatedWorker, effect: fx.Lose) -> None:
         """Law 4: only a task that itself ended three workers is given up."""
         deaths = self.ended_by[effect.job, effect.task]
-        if deaths < DEATHS:
+        if deaths < _DEATHS:
             what = f"{worker.wid} gives up task {effect.task}, which ended {deaths} workers: {effect.message}"
             self.world.broken(4, what, effect.job)
 
@@ -261,7 +261,8 @@ class Laws:
                 cover.add(keys.parse_segment(name))
         if cover.whole:
             self.world.broken(3, f"{client.name} says {said!r} while every task has an outcome in the store", job)
-        for worker in self.world.workers.values():
+        workers = () if job in self.world.cancelled else self.world.workers.values()  # they go on with other jobs
+        for worker in workers:
             beat = has_beaten(self.world.store, self.keys.workers_folder, worker.machine.wid) if worker.alive else None
             if beat and beat.at < asked_at and self.world.clock.now - beat.at < 2 * self.world.plan.interval:
                 self.world.broken(3, f"{client.name} says {said!r} while {worker.wid} beats", job)

@@ -129,6 +129,15 @@ def test_the_name_of_a_later_job_means_that_job(kernel):
     assert row.value == [(3, 3, "finished")]  # all its jobs
 
 
+def test_one_job_is_cancelled_by_its_id(gated):
+    kernel, _gate, cell = gated
+    session = kernel.run(f'%%burst --workers 1 --map "range(3)" --out slow\n{cell}').session
+    kernel.run(f"%%burst --session {session} --out quick\n2")
+    assert "its session goes on" in kernel.run(f"%burst_cancel {session}/0").stdout
+    assert kernel.value("quick[0]") == 2
+    assert "cancelled" in kernel.fails("slow[0]").text
+
+
 def test_items_that_are_used_up_are_warned_of(kernel):
     kernel.run("items = iter([1, 2]); list(items)")
     shown = kernel.run("%%burst --workers 1 --map items --out out\nitem")

@@ -202,6 +202,16 @@ def test_scale_back_up_after_down_is_the_last_word(world, gate, until):
     assert list(session.results()) == [0, 1, 2, 3]
 
 
+def test_a_job_can_be_cancelled_by_itself(world, gate):
+    first = world.burst(behind(gate), range(3))
+    second = world.burst("item", range(2), into=first)
+    first.cancel(only_job=True)
+    assert list(second.results()) == [0, 1]
+    with pytest.raises(NotRun, match="cancelled"):
+        list(first.results())
+    assert second.status().alive == 1
+
+
 def test_after_the_deadline_an_extension_and_new_workers_go_on(world, gate):
     """The old worker's process may still be closing when its end is read."""
     session = world.burst(behind(gate), [1], deadline=0.7)

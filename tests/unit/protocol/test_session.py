@@ -347,6 +347,21 @@ def test_heartbeats_are_looked_at_more_often_while_somebody_watches(client):
     assert SESSION.workers_folder in [each.folder for each in talk.wait(2.0) if isinstance(each, fx.List)]
 
 
+def test_a_cancelled_job_ends_while_its_workers_go_on_with_another(client, cancel_job):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0))
+    talk.control(**cancel_job)
+    for seconds in (0.0, 9.9, 9.9, 9.9):
+        talk.ahead += 1  # the worker beats on
+        talk.asked += talk.wait(seconds)
+        answer(talk, "w.0.0", control=("0-add-job", "9x-cancel"))
+        assert talk.machine.ended is None  # what was done may still be on its way
+    talk.wait(5.0)
+    answer(talk, "w.0.0", control=("0-add-job", "9x-cancel"))
+    assert talk.machine.ended == "cancelled"
+
+
 def test_a_job_that_waits_for_another_of_its_session_says_so(client):
     talk = client()
     begins(talk, workers=("w.0.0",))
