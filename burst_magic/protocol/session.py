@@ -11,6 +11,7 @@ from operator import attrgetter
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, poison
+from burst_magic.protocol.clocks import StoreClock
 from burst_magic.protocol.crew import Crew
 from burst_magic.protocol.known import WINDOW, newest_ms
 from burst_magic.protocol.log import SKEW, Asked, Fleet, fold_control, make_final
@@ -34,7 +35,6 @@ from burst_magic.protocol.spans import draw
 
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
 _WATCH, _WATCH_EVERY = "~watch", 30.0
-_CLOCKS_DIFFER = 900.0  # seconds that a client's clock may be off, at most
 _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
 # times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
 # workers must be found by a fleet of one too
@@ -67,7 +67,7 @@ class SessionMachine:
         self.ended: str | None = None
         self._keys = keys.SessionKeys(manifest.sid)
         self._job_keys = self._keys.job(job.jid)
-        self.offset, self._born = wall - now, now
+        self.clock, self._born = StoreClock(wall - now), now
         self.crew = Crew(sid=manifest.sid, fleet=Fleet(manifest.interval))
         self._controls: dict[str, Control | None] = {}
         self._asked = Asked()
@@ -81,8 +81,6 @@ class SessionMachine:
         self.finished_at: float | None = None
         self._starts: dict[str, str] = {}  # tokens that it announces, by key
         self._asked_to_look = self._looked_again = False
-        self._stamp: float | None = None  # of ``~watch``, as it was listed last
-        self._stamping = self._clock_asked = False  # it was put since; the store was asked before a deadline is said
         self._final_at = self._cancelled_at = now
         self._asked_final = False  # whether there was a final when it began
         self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
@@ -137,7 +135,7 @@ class SessionMachine:
             self._learn([(keys.parse_segment(name), modified) for name, modified in event.names], now)
             self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
         elif event.folder == self._keys.workers_folder:
-            self._hear_clock(event, now)
+            self.clock.heard(next((modified for name, modified in event.names if name == _WATCH), None), now)
             self.crew.fleet.listed(event.names, now)
             self._read_workers(event)
         else:
@@ -145,14 +143,6 @@ class SessionMachine:
                 if keys.parse_control(name).kind is not ControlKind.ADD_JOB and name not in self._controls:
                     self._controls[name] = None
                     self._read(f"{event.folder}/{name}", Control)
-
-    def _hear_clock(self, event: fx.Listed, now: float) -> None:
-        """The store's own clock, told by what we put ourselves; a client's may be minutes off."""
-        stamp = next((modified for name, modified in event.names if name == _WATCH), None)
-        fresh = stamp is not None and stamp != self._stamp
-        if fresh and self._stamping and stamp is not None and abs(stamp - now - self.offset) >= SKEW:
-            self.offset = stamp - now
-        self._stamp, self._stamping = stamp, False
 
     def _learn(self, listed: Iterable[tuple[SegmentKey, float]], now: float) -> None:
         fresh = [(segment, modified) for segment, modified in listed if segment not in self.names]
@@ -264,7 +254,7 @@ class SessionMachine:
         self.wake = min(dues)
 
     def _put_watch(self) -> None:
-        self._stamping = True
+        self.clock.put()
         self._ask(fx.Watch(self._keys.watch))
 
     def _list(self, folder: str, after: str = "") -> None:
@@ -321,15 +311,15 @@ class SessionMachine:
 
     def _ask_clock(self, now: float) -> bool:
         """Near the deadline the store is asked for the time, once, before that is said or anybody started."""
-        if self._clock_asked or abs(now + self.offset - self.deadline) > _CLOCKS_DIFFER:
+        if self.clock.asked or not self.clock.near(self.deadline, now):
             return False
-        self._clock_asked = True
+        self.clock.asked = True
         self._put_watch()
         self._list(self._keys.workers_folder)
         return True
 
     def _past_deadline(self, now: float) -> bool:
-        return now + self.offset >= self.deadline
+        return self.clock.wall(now) >= self.deadline
 
     def _last_words(self) -> str:
         """Why nobody is left, as far as the last lost worker tells."""
@@ -359,7 +349,7 @@ class SessionMachine:
 
     def _announce(self, token: str, now: float) -> None:
         key = self._keys.next(token)
-        start = Next(token=token, launcher=self.manifest.launcher, number=None, at=now + self.offset, by=self._me)
+        start = Next(token=token, launcher=self.manifest.launcher, number=None, at=self.clock.wall(now), by=self._me)
         self._starts[key] = token
         self._waiting.add(key)
         self._ask(fx.Create(key, start))
@@ -377,7 +367,7 @@ class SessionMachine:
 
     def _write_final(self, now: float) -> None:
         self._waiting.add(self._job_keys.final)
-        final = make_final(self.job.jid, self.cover, now + self.offset, by="client")
+        final = make_final(self.job.jid, self.cover, self.clock.wall(now), by="client")
         self._ask(fx.Create(self._job_keys.final, final))
 
     def _ask(self, effect: fx.Effect) -> None:

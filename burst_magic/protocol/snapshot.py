@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def snapshot(machine: SessionMachine, now: float) -> Snapshot:
     """All facts at this instant of the machine's own clock."""
     manifest, job, cover, crew = machine.manifest, machine.job, machine.cover, machine.crew
-    wall = now + machine.offset
+    wall = machine.clock.wall(now)
     workers = tuple(_views(crew, wall))
     slots = [slot for worker in workers if worker.alive for slot in worker.slots]
     tasks = [] if machine.ended else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]

@@ -1,0 +1,42 @@
+"""The store's wall clock as a client knows it: its own, corrected by the last-modified of what it puts itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from burst_magic.protocol.log import SKEW
+
+DIFFER = 900.0  # seconds that a client's clock may be off, at most
+
+
+@dataclass(slots=True)
+class StoreClock:
+    """Tells the store's time.
+
+    Attributes:
+        offset: the store's clock minus our monotonic one, as far as is known.
+        asked: our own ``~watch`` was put to hear it.
+    """
+
+    offset: float
+    asked: bool = False
+    _stamp: float | None = None
+    _put: bool = False
+
+    def wall(self, now: float) -> float:
+        """Seconds since the epoch."""
+        return now + self.offset
+
+    def near(self, at: float, now: float) -> bool:
+        """Whether an instant may have passed, or not, for all that our own clock tells."""
+        return abs(self.wall(now) - at) <= DIFFER
+
+    def put(self) -> None:
+        """Our stamp is being written: the next listing tells when."""
+        self._put = True
+
+    def heard(self, stamp: float | None, now: float) -> None:
+        """A listing was made; it tells when the stamp was written, by whomever."""
+        if self._put and stamp is not None and stamp != self._stamp and abs(stamp - self.wall(now)) >= SKEW:
+            self.offset = stamp - now
+        self._stamp, self._put = stamp, False
