@@ -129,7 +129,7 @@ def count(
             running = burst.map(task, items, **how)
             session = session or running
             assert len(list(running.results())) == len(items)
-            figures[f"{name} seconds"] = time.perf_counter() - began
+            figures[f"{name}_seconds"] = time.perf_counter() - began
             told = {kind: number for kind, number in sorted(counts().items()) if not kind.startswith("bytes ")}
             figures[name] = sum(told.values())
             figures |= {f"{name} {kind}": number for kind, number in told.items()}

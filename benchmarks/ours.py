@@ -178,7 +178,7 @@ def uneven_requests(*, shape: str, n: int, workers: int, draw: int) -> Figures:
     """Requests to S3 of a whole session of ``n`` naps, and how long it took there, workers' start included."""
     seconds = times.naps(shape, n, draw)
     figures = count(times.nap, seconds, workers=workers, jobs=["cold"])
-    return figures | {"wall": figures["cold seconds"], "ideal": times.ideal(seconds, workers)}
+    return figures | {"wall": figures["cold_seconds"], "ideal": times.ideal(seconds, workers)}
 
 
 if __name__ == "__main__":
