@@ -167,16 +167,21 @@ def parse_segment(key: str) -> SegmentKey:
     try:
         at_ms, tasks, failed, claim = key.rpartition("/")[2].split(".")
         start, stop = tasks.split("-")
-        claim_start, claim_number = claim.split("-")
         return SegmentKey(
             at_ms=int(at_ms),
             start=int(start),
             stop=int(stop),
             failed=int(failed),
-            claim=ClaimKey(start=int(claim_start), number=int(claim_number)),
+            claim=_parse_named_claim(claim),
         )
     except ValueError:
         raise RecordError("not a segment's key", context=key) from None
+
+
+@lru_cache(maxsize=8192)  # one claim has many segments
+def _parse_named_claim(text: str) -> ClaimKey:
+    start, number = text.split("-")
+    return ClaimKey(start=int(start), number=int(number))
 
 
 def results_after(at_ms: int) -> str:

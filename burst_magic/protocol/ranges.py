@@ -90,7 +90,11 @@ class Cover:
 
     def add(self, segment: SegmentKey) -> list[Range]:
         """Takes a segment; returns the ranges that it newly covers, ascending."""
-        gaps = self.gaps(segment.start, min(segment.stop, self.tasks))
+        start, stop = segment.start, min(segment.stop, self.tasks)
+        if (not self._ends or self._ends[-1] <= start) and start < stop:  # behind all others: nothing to look for
+            gaps = [Range(start, stop)]
+        else:
+            gaps = self.gaps(start, stop)
         for gap in gaps:
             place = bisect_right(self._starts, gap.start)
             self._starts.insert(place, gap.start)
