@@ -123,13 +123,17 @@ class Courier(Generic[T]):
 
     def _serve(self, calls: queue.SimpleQueue[Callable[[], T | None] | None]) -> None:
         while (call := calls.get()) is not None:
-            try:
-                event = call()
-            except Exception as error:  # noqa: BLE001 - told to the loop, which ends on it
-                if not self._stopping.is_set():
-                    _LOG.exception("a call failed")
-                    self.post(Broken(f"{type(error).__name__}: {error}"))
-                continue
+            self._perform(call)
+            del call  # what it held, a job's files, is not kept for as long as nothing else is to be done
+
+    def _perform(self, call: Callable[[], T | None]) -> None:
+        try:
+            event = call()
+        except Exception as error:  # noqa: BLE001 - told to the loop, which ends on it
+            if not self._stopping.is_set():
+                _LOG.exception("a call failed")
+                self.post(Broken(f"{type(error).__name__}: {error}"))
+        else:
             if event is not None:
                 self.post(event)
 

@@ -12,6 +12,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from burst_magic.errors import LaunchError
@@ -109,7 +110,7 @@ class Slot:
             return
         self._send(job)
         self._numbers[job.jid] = len(self._jobs)
-        self._jobs.append(job)
+        self._jobs.append(replace(job, envelope=b""))
 
     def run(self, jid: str, first: int, entries: bytes | memoryview | None, count: int) -> None:
         """Asks for the tasks ``first`` … ``first + count`` − 1, after all that was asked before.

@@ -15,6 +15,7 @@ from burst_magic.protocol.model import ClaimKey, Manifest, Outcome, OutcomeKind,
 from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
 from burst_magic.worker.courier import Broken
 from burst_magic.worker.items import Asked
+from burst_magic.worker.job import JobFiles
 from burst_magic.worker.mask import Mask
 from burst_magic.worker.slot import Died, Packed, Ready, Slot, death_outcome
 from burst_magic.worker.supply import Items, Supply, no_room
@@ -179,20 +180,20 @@ class Slots:
             self._fetch_more(number, work)
         elif work.verdict:
             self._give_up(items)
-        elif items.problem is not None:
+        elif items.files is None:
             work.problem = items.problem
             self._top_up(number, work)
         else:
             try:
-                self._hand_over(state, items)
+                self._hand_over(state, items, items.files)
             except OSError as error:
                 work.problem = no_room(error)
             self._top_up(number, work, here)
 
-    def _hand_over(self, state: _State, items: Items) -> None:
+    def _hand_over(self, state: _State, items: Items, files: JobFiles) -> None:
         work = items.work
         if work.job not in state.loaded:
-            state.slot.load(self._supply.code(work.job, self._manifest.setenv))
+            state.slot.load(self._supply.code(work.job, files, self._manifest.setenv))
             state.loaded.add(work.job)
         if items.entries is None:
             state.slot.run(work.job, work.fed, None, work.stop - work.fed)

@@ -23,7 +23,8 @@ from burst_magic.errors import LaunchError, StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.log import DEAD_AFTER
-from burst_magic.protocol.model import Control, EndCause, Gone, Heartbeat, Job, Manifest
+from burst_magic.protocol.model import Control, EndCause, Final, Gone, Heartbeat, Job, Manifest
+from burst_magic.protocol.state import job_of
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
@@ -168,6 +169,14 @@ class Supervisor:
         elif isinstance(event, fx.Got) and isinstance(event.record, Control):
             self._deadline = max(self._deadline, event.record.deadline or 0.0)
 
+    def _note_job(self, event: fx.Event) -> None:
+        if isinstance(event, fx.Got) and isinstance(event.record, Job):
+            self._supply.meet(event.record)
+        elif isinstance(event, fx.Got) and isinstance(event.record, Final):
+            self._supply.let_go(event.record.job)
+        elif isinstance(event, fx.Created) and event.key.endswith("/final") and event.wrote is fx.Wrote.DONE:
+            self._supply.let_go(job_of(event.key))
+
     def _note_farewell(self, effect: fx.Effect) -> None:
         if isinstance(effect, fx.Create) and isinstance(effect.record, Gone):
             self._farewell = time.monotonic()
@@ -193,8 +202,7 @@ class Supervisor:
             while self._told:
                 event = self._told.popleft()
                 self._note_time(event)
-                if isinstance(event, fx.Got) and isinstance(event.record, Job):
-                    self._supply.meet(event.record)
+                self._note_job(event)
                 for effect in self._machine.step(event, time.monotonic()):
                     self._note_farewell(effect)
                     self._do(effect)

@@ -26,6 +26,7 @@ class Items:
     work: Work
     first: int
     entries: list[memoryview] | None
+    files: JobFiles | None = None
     problem: BurstError | None = None
 
 
@@ -62,7 +63,7 @@ class Supply:
         """Fetches the next items of a work; answered by ``Items``."""
         work.fetching = True
         if work.job in self._files:
-            self._order_items(slot, work)
+            self._order_items(slot, work, self._files[work.job])
         elif work.job in self._waiting:
             self._waiting[work.job].append((slot, work))
         else:
@@ -75,14 +76,18 @@ class Supply:
         if event.files is not None:
             self._files[event.jid] = event.files
         for slot, work in self._waiting.pop(event.jid):
-            if event.problem is None:
-                self._order_items(slot, work)
+            if event.files is not None:
+                self._order_items(slot, work, event.files)
             else:
-                self._courier.post(Items(slot, work, work.fed, None, event.problem))
+                self._courier.post(Items(slot, work, work.fed, None, problem=event.problem))
 
-    def code(self, jid: str, setenv: tuple[tuple[str, str], ...]) -> JobCode:
-        """A job as slots need it; its files are here."""
-        job, files = self._jobs[jid], self._files[jid]
+    def let_go(self, jid: str) -> None:
+        """A job is over. If anybody needs its files all the same, they are fetched again."""
+        self._files.pop(jid, None)
+
+    def code(self, jid: str, files: JobFiles, setenv: tuple[tuple[str, str], ...]) -> JobCode:
+        """A job as slots need it."""
+        job = self._jobs[jid]
         return JobCode(
             jid=jid,
             envelope=files.envelope_bytes,
@@ -107,18 +112,18 @@ class Supply:
         except OSError as error:
             return Opened(job.jid, None, no_room(error))
 
-    def _order_items(self, slot: int, work: Work) -> None:
+    def _order_items(self, slot: int, work: Work, files: JobFiles) -> None:
         task = work.fed
-        self._courier.call(lambda: self._items(slot, work, task))
+        self._courier.call(lambda: self._items(slot, work, task, files))
 
-    def _items(self, slot: int, work: Work, task: int) -> Items:
+    def _items(self, slot: int, work: Work, task: int, files: JobFiles) -> Items:
         if self._jobs[work.job].items is None:
-            return Items(slot, work, task, None)
+            return Items(slot, work, task, None, files)
         try:
-            first, entries = self._files[work.job].entries(task)
+            first, entries = files.entries(task)
         except BurstError as problem:
-            return Items(slot, work, task, None, problem)
-        return Items(slot, work, first, entries)
+            return Items(slot, work, task, None, problem=problem)
+        return Items(slot, work, first, entries, files)
 
 
 def no_room(error: OSError) -> StoreError:

@@ -285,7 +285,7 @@ def test_a_jobs_files_are_fetched_once_for_all_slots(hand):
     hand.store.open.set()
     for slot in range(3):
         hand.reach(2 * slot + 2, ClaimKey(start=2 * slot, number=0))
-    assert sum(key.endswith("/payload") for key in hand.store.got) == 1
+    assert payloads_read(hand) == 1
 
 
 @pytest.mark.parametrize("hand", [2], indirect=True)
@@ -314,3 +314,31 @@ def test_where_there_is_no_room_for_a_jobs_files_its_tasks_say_so(hand, tmp_path
         assert outcome.error == StoreError.__name__
         assert str(tmp_path / "full") in outcome.message
         assert "TMPDIR" in outcome.message
+
+
+def payloads_read(hand):
+    return sum(key.endswith("/payload") for key in hand.store.got)
+
+
+def test_a_job_that_is_over_is_let_go_and_fetched_again_if_need_be(hand):
+    hand.add("item", [1, 2])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 1))
+    hand.reach(1)
+    hand.supply.let_go("0")
+    assert payloads_read(hand) == 1
+    hand.slots.run(fx.Run(0, "0", HEIR, 1, 2))
+    hand.reach(2, HEIR)
+    assert payloads_read(hand) == 2
+    assert hand.values(1, 2, claim=HEIR) == [2]
+
+
+def test_a_job_that_is_let_go_while_its_items_are_on_their_way_is_run(hand):
+    hand.add("item", [1, 2])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 1))
+    hand.reach(1)
+    hand.store.closed = "/items"
+    hand.slots.run(fx.Run(0, "0", HEIR, 1, 2))
+    hand.supply.let_go("0")
+    hand.store.open.set()
+    hand.reach(2, HEIR)
+    assert hand.values(1, 2, claim=HEIR) == [2]

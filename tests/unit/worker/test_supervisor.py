@@ -5,6 +5,7 @@ It runs in the main thread, as it must for its signals; the session's other side
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -21,6 +22,7 @@ from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause,
 from burst_magic.protocol.ranges import Cover, cut_lanes
 from burst_magic.stores import open_store
 from burst_magic.worker.courier import Broken
+from burst_magic.worker.job import JobFiles
 from burst_magic.worker.supervisor import Birth, join
 from burst_magic.worker.template import Template
 
@@ -158,6 +160,30 @@ def test_a_worker_runs_a_job_to_its_final_and_ends_idle(session):
     assert session.values() == [item * 3 for item in range(100)]
     assert session.gone().cause is EndCause.IDLE
     assert session.store.list(session.job.root, after=f"{session.job.root}/fina", limit=1)[0].key == session.job.final
+
+
+def test_an_idle_worker_keeps_nothing_of_a_job_that_is_over(session, tmp_path):
+    def kept():
+        found = [each for each in gc.get_objects() if isinstance(each, JobFiles)]
+        return [each for each in found if each._carrier.store is session.store]
+
+    gate = tmp_path / "gate"
+    session.open(idle=60.0)
+    session.add(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem", range(3))
+    session.meanwhile(gate.touch, kept)
+    ender = threading.Thread(target=lambda: end_when(session, lambda: gate.exists() and not kept()))
+    ender.start()
+    assert session.work() is EndCause.CLOSE
+    ender.join()
+    assert session.values() == [0, 1, 2]
+
+
+def end_when(session, over):
+    """Closes the session as soon as that holds, or cancels it."""
+    end = time.monotonic() + PATIENCE
+    while not over() and time.monotonic() < end:
+        time.sleep(0.01)
+    session.ask("1", ControlKind.CLOSE if over() else ControlKind.CANCEL)
 
 
 def test_a_session_that_is_gone_is_no_error_and_nothing_is_written(session):
