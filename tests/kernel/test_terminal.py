@@ -143,6 +143,19 @@ def test_clean_up_asks_and_without_a_terminal_refuses(home, begin):
     home.wait_for_workers_to_end()
 
 
+def test_a_terminal_that_looks_replaces_no_worker(home, begin, until):
+    """The one that was lost is told; who waits for results starts another."""
+    sid = begin(count=6)
+    until(lambda: "1 running" in ok(home.burst("status", sid)), "a task to run")
+    home.end_all()
+    home.wait_for_workers_to_end()
+    for _ in range(4):
+        shown = ok(home.burst("status", sid))
+    assert "no worker lives" in shown
+    assert "0 alive, 1 started" in shown
+    ok(home.burst("cleanup", sid, "--force", "--yes"))
+
+
 def test_clean_up_while_tasks_run_leaves_nothing(home, begin, until):
     sid = begin(count=6, workers=2)
     until(lambda: len(home.workers()) == 2, "two workers")
