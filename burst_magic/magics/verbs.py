@@ -82,10 +82,9 @@ def _with_siblings(session: Session, call: calls.AttachCall, settings: Settings)
 
     found = []
     if "/" not in call.id:
-        for job in attaching.jobs_of(session):
-            if job != session.job:
-                with contextlib.suppress(AttachError):  # announced, and never committed
-                    found.append(_taken(f"{session.id}/{job}", settings))
+        for ident in attaching.siblings(session):
+            with contextlib.suppress(AttachError):  # announced, and never committed
+                found.append(_taken(ident, settings))
     return [DESK.keep(each) for each in [*found, session]]
 
 

@@ -80,12 +80,12 @@ def attach(
     return session
 
 
-def jobs_of(session: Session) -> list[str]:
-    """Ids of all jobs that were announced in a session, oldest first."""
+def siblings(session: Session) -> list[str]:
+    """``session/job`` of all other jobs that were announced in a session, oldest first."""
     folder = keys.SessionKeys(session.id).control_folder
     announced = [(entry.modified, keys.parse_control(entry.key)) for entry in ours(session.store, folder)]
     jobs = [(at, control.ident) for at, control in announced if control.kind is ControlKind.ADD_JOB]
-    return [ident for _, ident in sorted(jobs)]
+    return [f"{session.id}/{ident}" for _, ident in sorted(jobs) if ident != session.job]
 
 
 def known(settings: Settings, *, notebook: str = "") -> list[roster.RosterLine]:
@@ -163,10 +163,9 @@ def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[S
     """A session, and how each of its jobs stands, the latest first."""
     session = attach(sid, settings=settings, home=home, tends=False)
     seen = [_glance(session)]
-    for job in jobs_of(session):
-        if job != session.job:
-            with contextlib.suppress(AttachError):  # announced, and never committed
-                seen.append(_glance(attach(f"{sid}/{job}", settings=settings, home=home, tends=False)))
+    for ident in siblings(session):
+        with contextlib.suppress(AttachError):  # announced, and never committed
+            seen.append(_glance(attach(ident, settings=settings, home=home, tends=False)))
     return session, seen
 
 

@@ -225,8 +225,8 @@ def test_no_items_are_said_before_nothing_runs(notebook):
 
 
 def test_a_misspelt_name_in_map_is_guessed(notebook):
-    with pytest.raises(CaptureError, match=r"name 'rnage' is not defined; did you mean 'range'\?"):
-        notebook.capture("item", map_expr="rnage(4)")
+    with pytest.raises(CaptureError, match=r"name 'ranje' is not defined; did you mean 'range'\?"):
+        notebook.capture("item", map_expr="ranje(4)")
 
 
 def test_what_ipython_puts_in_place_of_a_builtin_stays_here(notebook, tmp_path):
