@@ -69,10 +69,11 @@ def guess(prey: Prey, *, now: float, flush: float, mean: float | None) -> Guess:
         each = mean or max(silent, flush)
     if silent > flush and not prey.published:
         each = max(each, silent)  # its first task still runs
-    stuck = silent > LEAST_FLUSHES * flush  # what is done is published at each flush: it is in one long task
+    stuck = silent > LEAST_FLUSHES * max(flush, each)  # what is done is published at each flush: it is in one long task
     done = 0.0 if stuck else silent / each
     left = max(0.0, len(prey.rest) - done) * each
-    ahead = 1 if stuck else int(min(len(prey.rest), done + flush / each)) + 1  # the one that runs then is started too
+    ahead = int(min(len(prey.rest), done + flush / each)) + 1  # the one that runs then is started too
+    ahead += stuck  # and so is the next, before it has looked
     return Guess(each=each, reach=min(prey.rest.stop, prey.rest.start + ahead), left=left)
 
 

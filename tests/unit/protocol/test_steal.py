@@ -49,16 +49,17 @@ def test_who_is_silent_for_longer_is_in_one_long_task_and_all_behind_it_may_be_t
     stuck = prey(stop=30, last=10.0, published=10)
     seen = guess(stuck, now=60.0, flush=1.0, mean=None)
 
-    assert seen.reach == 11  # the long one
+    assert seen.reach == 13  # the long one, one more until it flushes, and one that is begun before it has looked
     assert seen.left == 20.0
-    assert taken(stuck, now=60.0) == 21
+    assert taken(stuck, now=60.0) == 22
+    assert guess(stuck, now=11.9, flush=1.0, mean=None).left < 20.0  # not so long that it tells anything
 
 
 def test_a_first_task_that_runs_for_long_makes_the_victim_slow():
     seen = guess(prey(), now=60.0, flush=1.0, mean=0.1)
 
     assert seen.each == 60.0
-    assert seen.reach == 1
+    assert seen.reach == 2
 
 
 def test_one_task_that_has_not_started_is_left_alone():
