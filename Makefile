@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo test check lint ruff types layers spelling unit versions sim bench lab docs lock format clean
+.PHONY: help demo test check lint ruff types layers spelling unit versions sim mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,8 @@ help:
 	@echo 'make format    let ruff format and fix what it can'
 	@echo 'make versions  unit tests and quickstart on the oldest and newest other Python found'
 	@echo 'make sim       N=200 FROM=0: more seeded worlds'
+	@echo 'make mutations plants bugs in the protocol; the simulation finds each'
+	@echo 'make figures   what the protocol costs, simulated'
 	@echo 'make bench     the figures, beside the peers'
 	@echo 'make lab       JupyterLab on the executed quickstart'
 	@echo 'make docs      docs/reference.md and the pictures of docs/protocol.md anew from the tables of the code'
@@ -92,6 +94,12 @@ format: $(STAMPS)/dev
 
 sim: $(STAMPS)/dev
 	@$(BIN)/python tests/worlds.py $(FROM) $(N)
+
+mutations: $(STAMPS)/dev
+	@$(BIN)/python tests/mutations.py
+
+figures: $(STAMPS)/dev
+	@$(BIN)/python tests/figures.py
 
 versions: $(STAMPS)/dev
 	@$(BIN)/python tests/versions.py

@@ -89,8 +89,10 @@ def _kernel_dies(world: World, act: Act) -> None:
 
 def _laptop(world: World, act: Act) -> None:
     clock_too = act.target % 2 == 0
-    for worker in _living(world):
-        worker.pause(act.size, clock_too=clock_too)
+    since = max([world.clock.now, *(until for _, until in world.asleep)])
+    world.asleep.append((since, max(since, world.clock.now + act.size)))
+    for worker in _living(world):  # they wake one after the other
+        worker.nap(act.size + worker.rng.uniform(0, 0.3) * world.plan.interval, clock_too=clock_too)
     for client in world.clients:
         client.pause(act.size, clock_too=clock_too)
 

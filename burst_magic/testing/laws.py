@@ -193,6 +193,14 @@ class Laws:
             if dear < self.world.plan.budget:
                 self.world.broken(5, f"{worker.wid} leaves for the budget, of which {dear:.0f} are spent at most")
 
+    def check_silence(self, worker: SimulatedWorker) -> None:
+        """Law 5: only one that is cut off has to be ended by its driver."""
+        plan = self.world.plan
+        hindered = plan.weather.slow or self.world.store.door.down_until or worker.cut_until or worker.paused_until
+        new = self.world.clock.now < worker.born + 2 * plan.interval  # it has not yet heard what time it is
+        if not hindered and not new:
+            self.world.broken(5, f"{worker.wid} does not end by itself at the deadline")
+
     def check_replaced(self, client: SimulatedClient, token: str) -> None:
         """Law 5: clients start workers for those that were lost, and for each one, whoever they are."""
         if token not in self.world.started:

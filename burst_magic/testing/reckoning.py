@@ -25,7 +25,7 @@ def reckon(world: World) -> None:
         if world.laws.keys.job(job.jid).final not in world.store.objects and not excused:
             world.broken(3, f"job {job.jid} was never finished", job.jid)
     _check_repeats(world)
-    for worker in world.workers.values():
+    for worker in (each for each in world.workers.values() if each.up):
         _check_deadline(world, worker)
         _check_idle(world, worker)
         _check_requests(world, worker)
@@ -34,7 +34,10 @@ def reckon(world: World) -> None:
 
 
 def count_idle(world: World) -> None:
-    """Law 5, from time to time: no more stay idle for an unfinished job than the two that are kept."""
+    """Law 5, from time to time: no more stay idle for an unfinished job than the two that are kept.
+
+    Where heartbeats get lost workers do not agree who lives.
+    """
     plan, now = world.plan, world.clock.now
     patience = plan.idle + (3 * DEAD_AFTER + 2) * plan.interval + 30 * plan.floor
     patience += _ANSWER + 20 * plan.weather.slowness if plan.weather.slow else 0.0
@@ -47,7 +50,8 @@ def count_idle(world: World) -> None:
         and not worker.slots.unpublished
         and now - max(worker.busy_at, hindered, worker.paused_until, worker.cut_until, *world.committed) > patience
     ]
-    if len(idle) > KEPT and not plan.stutter:
+    unclear = plan.stutter or plan.weather.lost or plan.weather.late
+    if len(idle) > KEPT and not unclear:
         world.broken(5, f"{', '.join(idle)} stay though they have nothing to do")
 
 
@@ -107,7 +111,7 @@ def _check_budget(world: World) -> None:
     """Law 5: nobody lives longer than an interval after the money was spent."""
     plan = world.plan
     spent_at = _spent_at(world)
-    for worker in world.workers.values():
+    for worker in (each for each in world.workers.values() if each.up):
         until = worker.left_at or world.clock.now
         hindered = max(worker.paused_until, worker.cut_until, world.store.door.down_until)
         end = max(spent_at, worker.born, hindered) + 2 * plan.interval + _slack(world, worker)
@@ -119,7 +123,7 @@ def _check_budget(world: World) -> None:
 
 def _spent_at(world: World) -> float:
     """When the fleet's true cost reached the budget."""
-    lives = [(w.born, w.left_at or world.clock.now) for w in world.workers.values()]
+    lives = [(w.born, w.left_at or world.clock.now) for w in world.workers.values() if w.up]
     spent, before, running = 0.0, 0.0, 0
     changes = sorted([(born, 1) for born, _ in lives] + [(left, -1) for _, left in lives])
     for at, change in changes:

@@ -62,6 +62,7 @@ class Scenario:
         tells_exit: who reaps a worker knows its exit code.
         rate, budget: micro-dollars: of a worker and hour, and of the session; budget 0 is none.
         stutter: every so many intervals each worker stands still for so many: a machine that swaps.
+        sluggish: seconds that the first worker takes to come up, beside what all take.
     """
 
     seed: int
@@ -88,6 +89,7 @@ class Scenario:
     rate: int = 0
     budget: int = 0
     stutter: tuple[float, float] | None = None
+    sluggish: float = 0.0
 
 
 _USUAL = (Deed.CRASH, Deed.CRASH, Deed.CRASH, Deed.TERM, Deed.PAUSE, Deed.KERNEL_DIES, Deed.ATTACH, Deed.LOOK, Deed.ADD)
@@ -133,6 +135,8 @@ def _harder(plan: Scenario, span: float) -> Scenario:
     rng = Random(f"{plan.seed} harder")  # noqa: S311 - chance that can be had again
     interval = plan.interval
     hard = [rng.choice(_HARD) for _ in range(rng.choice((0, 0, 1, 2)))]
+    if rng.random() < 0.05:  # two clients who ask for different things, and whose clocks differ
+        hard += [Deed.ATTACH, Deed.SCALE, Deed.SCALE]
     acts = [_act(rng, deed, span, interval) for deed in hard]
     poison: tuple[int, ...] = ()
     if plan.tasks and rng.random() < 0.15:
@@ -143,18 +147,19 @@ def _harder(plan: Scenario, span: float) -> Scenario:
         budget = int(1000 * plan.workers * (span + 2 * interval) * rng.choice((0.2, 0.6, 1.5, 20.0)))
     stutter = rng.random() < 0.04 and not poison
     late = plan.weather.lateness if plan.weather.late else 0.0  # for so long the dead may seem to live
-    more = (
-        5 * STARTING + (300 * interval + 4 * late) * len(poison) + (60 * plan.task + 100 * interval if stutter else 0.0)
-    )
+    if stutter:  # so long tasks that each is interrupted
+        plan = replace(plan, tasks=min(plan.tasks, 3), workers=max(plan.workers, 2), task=40 * interval)
+    more = 5 * STARTING + (300 * interval + 4 * late) * len(poison) + (2000 * interval if stutter else 0.0)
     return replace(
         plan,
         acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at)),
-        client_skew=rng.choice((0.0, 0.0, 5.0, 600.0)),
+        client_skew=600.0 if hard.count(Deed.SCALE) else rng.choice((0.0, 0.0, 5.0, 600.0)),
         poison=poison,
         tells_exit=rng.random() < 0.7,
         rate=rate,
         budget=budget,
-        stutter=(5.0, 3.5) if stutter else None,
+        stutter=(30.0, 15.0) if stutter else None,
+        sluggish=rng.choice((20.0, 150.0)) if rng.random() < 0.05 else 0.0,
         lifetime=plan.lifetime + (0.0 if plan.short else more),
     )
 

@@ -72,7 +72,12 @@ class Slots:
     @property
     def running(self) -> list[tuple[str, int]]:
         """(job, task) of all that runs now."""
-        return [task for slot in self._slots for task in self._running_of(slot)]
+        return [
+            (slot.work.job, slot.work.done + ahead)
+            for slot in self._slots
+            if slot.work is not None
+            for ahead in range(slot.running)
+        ]
 
     @property
     def unpublished(self) -> list[tuple[str, Run]]:
@@ -136,8 +141,6 @@ class Slots:
         """Nothing more; a new process takes its place."""
         slot = self._slots[number]
         if slot.ending != "kill":
-            if slot.work is not None:
-                self._world.laws.note_dropped(slot.work.job, [task for _, task in self._running_of(slot)])
             slot.ending, slot.running = "kill", 0
             slot.epoch += 1
             self._plan(number, self._worker.rng.uniform(0, 0.1), lambda: self._killed(number))
@@ -147,16 +150,10 @@ class Slots:
         work = self._works.get((effect.job, effect.claim))
         if work is not None:
             cut = max(0, effect.upto - work.first)
-            dropped = [run.task for run in work.runs[:cut] if run.number not in self._world.laws.stored]
-            self._world.laws.note_dropped(effect.job, dropped)
             del work.runs[:cut]
             work.first += cut
 
     # --- running -------------------------------------------------------------------------------------------
-
-    def _running_of(self, slot: _Slot) -> list[tuple[str, int]]:
-        work = slot.work
-        return [(work.job, work.done + ahead) for ahead in range(slot.running)] if work is not None else []
 
     def _vacant(self, number: int, job: str) -> _Slot:
         slot = self._slots[number]

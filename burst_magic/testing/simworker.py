@@ -32,9 +32,9 @@ class SimulatedWorker:
     def __init__(self, world: World, *, wid: str, number: int | None, token: str, rng: Random) -> None:
         plan = world.plan
         self.wid, self.token, self.rng = wid, token, rng
-        self.alive = True
+        self.alive, self.up = True, False
         self.terminated = False
-        self.slept = False  # and its clock too
+        self.slept = False  # with the laptop
         self.mistaken = False  # somebody wrote its end while it lived
         self.paused_until = self.cut_until = 0.0
         self.born = self.busy_at = world.clock.now
@@ -75,7 +75,7 @@ class SimulatedWorker:
 
     def begin(self) -> None:
         """The process is up."""
-        self.born = self.busy_at = self._world.clock.now
+        self.born, self.busy_at, self.up = self._world.clock.now, self._world.clock.now, True
         for number in range(self._world.plan.slots):
             self.after(self.rng.uniform(0, self._world.plan.boot), partial(self.post, fx.SlotReady(number)))
         self.post(fx.Tick())
@@ -93,6 +93,11 @@ class SimulatedWorker:
         self.post(fx.Terminate())
         self.after(_GRACE, lambda: self.crash() if self.alive else None)
 
+    def nap(self, seconds: float, *, clock_too: bool) -> None:
+        """The laptop sleeps."""
+        self.slept = True
+        self.pause(seconds, clock_too=clock_too)
+
     def pause(self, seconds: float, *, clock_too: bool = False) -> None:
         """It stands still; while a laptop sleeps its monotonic clock may stand still too."""
         clock = self._world.clock
@@ -102,7 +107,6 @@ class SimulatedWorker:
         if clock_too:
             stopped = until - max(clock.now, self.paused_until)
             clock.at(until, lambda: self._lose_time(stopped))
-            self.slept = True
         self.paused_until = until
         self._world.tell(self.wid, f"stands still for {seconds:.1f} s")
 
@@ -171,6 +175,7 @@ class SimulatedWorker:
         self._tick_at = float("inf")
         if self._last_moment() <= self.now:
             self._world.tell(self.wid, "goes without a word: cut off")
+            self._world.laws.check_silence(self)
             self._world.laws.note_end(self, None)
             self._end(EndCause.DEADLINE)
         elif self.machine.wake <= self.now:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from random import Random
@@ -75,9 +76,16 @@ class SimulatedStore:
         self.objects: dict[str, Stored] = {}
         self.weather = weather
         self.door = Line()
-        self.requests = 0
+        self.asked: Counter[tuple[str, str]] = (
+            Counter()
+        )  # requests that reached it: "list", "get" or "put", and of what
         self._clock, self._rng, self._wrote = clock, rng, wrote
         self._folders: dict[str, list[str]] = {}
+
+    @property
+    def requests(self) -> int:
+        """All that reached it."""
+        return sum(self.asked.values())
 
     # --- at once -------------------------------------------------------------------------------------------
 
@@ -115,25 +123,28 @@ class SimulatedStore:
     def carry(self, effect: fx.List | fx.Read | fx.Create, line: Line) -> Waiting[fx.Event]:
         """One effect, one event; as ``stores.carry`` does it."""
         if isinstance(effect, fx.List):
-            names = yield from self._look(line, lambda: self.names(effect.folder, effect.after, effect.limit))
+            names = yield from self._look(line, "list", _kind_of(f"{effect.folder}/"), lambda: self._list(effect))
             return fx.Listed(effect.folder, effect.after, names, effect.limit)
         if isinstance(effect, fx.Read):
-            record = yield from self._look(line, lambda: self.get(effect.key))
+            record = yield from self._look(line, "get", _kind_of(effect.key), lambda: self.get(effect.key))
             return fx.Got(effect.key, record if isinstance(record, effect.kind) else None)
         wrote = yield from self.creating(effect.key, effect.record, line)
         return fx.Created(effect.key, wrote)
 
-    def _look(self, line: Line, look: Callable[[], T]) -> Waiting[T]:
+    def _look(self, line: Line, kind: str, what: str, look: Callable[[], T]) -> Waiting[T]:
         """A look is repeated until it gets through, there and back."""
         while True:
             yield self._latency()
             if self._down(line) <= 0:
-                self.requests += 1
+                self.asked[kind, what] += 1
                 seen = look()
                 yield self._latency()
                 if self._down(line) <= 0:
                     return seen
             yield self._down(line)
+
+    def _list(self, effect: fx.List) -> tuple[tuple[str, float], ...]:
+        return self.names(effect.folder, effect.after, effect.limit)
 
     def _down(self, line: Line) -> float:
         return max(self.door.down_until, line.down_until) - self._clock.now
@@ -143,7 +154,7 @@ class SimulatedStore:
         yield self._latency()
         if self._down(line) > 0:
             return (yield from self._lost(key, record))
-        self.requests += 1
+        self.asked["put", _kind_of(key)] += 1
         weather, fate = self.weather, self._rng.random()
         for chance, what in (
             (weather.conflict, self._conflict),
@@ -169,7 +180,7 @@ class SimulatedStore:
         if self._down(line) > 0 or fate < self.weather.lost:
             yield self._silence()
             return fx.Wrote.UNKNOWN
-        self.requests += 1
+        self.asked["put", _kind_of(key)] += 1
         if fate < self.weather.lost + self.weather.late:
             when = self._clock.now + self._rng.uniform(0, self.weather.lateness)
             self._clock.at(when, lambda: self.put(key, record))
@@ -211,6 +222,13 @@ class SimulatedStore:
 
     def _silence(self) -> float:
         return self._rng.uniform(0, 1) ** 4 * GIVEN_UP
+
+
+def _kind_of(key: str) -> str:
+    """The folder of a key, or what stands alone in its own."""
+    folder, _, name = key.rpartition("/")
+    kind = folder.rpartition("/")[2]
+    return kind if kind in {"workers", "control", "claims", "results"} else name
 
 
 def has_beaten(store: SimulatedStore, folder: str, wid: str) -> Stored | None:

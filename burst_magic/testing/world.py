@@ -23,7 +23,7 @@ from burst_magic.testing.simworker import SimulatedWorker
 from burst_magic.testing.weather import EPOCH, SimulatedStore
 
 _TURNS = 400_000  # steps of the clock that no honest world needs
-_FLEETS = 100  # workers
+_FLEETS = 200  # workers
 _PATIENCE = 150  # intervals after which nobody should be there any more
 
 
@@ -56,6 +56,7 @@ class World:
         self.deadline, self.budget = EPOCH + plan.lifetime, plan.budget  # as they were asked for last
         self.asked: set[ControlKind] = set()
         self.cancelled: set[str] = set()
+        self.asleep: list[tuple[float, float]] = []  # when the laptop fell asleep, and woke
         self._rng = Random(f"{plan.seed} world")  # noqa: S311 - chance that can be had again
         self._durations: dict[tuple[str, int], float] = {}
         self._starting = 0
@@ -181,7 +182,8 @@ class World:
                 if self.plan.stutter is not None:
                     self.clock.spawn(self._stuttering(worker, *self.plan.stutter))
 
-        self.clock.at(self.clock.now + rng.uniform(0, self.plan.boot), up)
+        sluggish = 0.0 if len(self.workers) > 1 else self.plan.sluggish
+        self.clock.at(self.clock.now + rng.uniform(0, self.plan.boot) + sluggish, up)
         return wid
 
     def _stuttering(self, worker: SimulatedWorker, every: float, still: float) -> Process:
@@ -220,6 +222,10 @@ class World:
         return self._runs
 
     # --- who can be seen ------------------------------------------------------------------------------------------
+
+    def awake(self, at: float) -> float:
+        """Seconds until then in which the laptop did not sleep."""
+        return at - sum(min(until, at) - min(since, at) for since, until in self.asleep)
 
     @property
     def past_deadline(self) -> bool:

@@ -1,0 +1,290 @@
+"""Plants bugs in the protocol, one at a time in a copy of the package, and shows that the simulator finds each.
+
+    make mutations                              the table, and 1 if a mutant survives
+    python tests/mutations.py --write           the same, and into docs/simulation.md
+    python tests/mutations.py --only NAME       one of them
+
+Each bug is a replacement of text that must occur exactly once in ``burst_magic/protocol``: one that no longer applies
+is an error, not a success.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from burst_magic.testing.simulator import play
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "simulation.md"
+MARK = "mutations"
+SEEDS = 3000  # played in search of a bug, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug: ``old`` becomes ``new`` in whichever module of the protocol holds it."""
+
+    name: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What became of a mutant: the law that caught it, after how many seeds; None when it survived."""
+
+    mutant: Mutant
+    law: int | None
+    seeds: int
+    said: str
+
+
+MUTANTS = (
+    Mutant(
+        "an unknown outcome is taken for success",
+        "if event.wrote is not fx.Wrote.DONE or late:",
+        "if event.wrote is fx.Wrote.REFUSED or late:",
+    ),
+    Mutant(
+        "a refused claim is believed without its nonce",
+        "elif body.nonce == one.nonce:",
+        "elif True:",
+    ),
+    Mutant(
+        "a claim that the store refused after taking it is given up",
+        "elif body.nonce == one.nonce:",
+        "elif False:",
+    ),
+    Mutant(
+        "no fence: published without a look",
+        "        job.flushed = True\n        self.look(hold)\n",
+        "        job.flushed = hold.busy = True\n        self._publish(hold, now)\n",
+    ),
+    Mutant(
+        "the look sees cuts and no successors",
+        "        if event.names:\n            found = keys.parse_claim(event.names[0][0])\n            if found.start ==",
+        "        if event.names and keys.parse_claim(event.names[0][0]).start != hold.claim.start:\n"
+        "            found = keys.parse_claim(event.names[0][0])\n            if found.start ==",
+    ),
+    Mutant(
+        "no truncation after a split",
+        "                self._cut_short(hold, found.start)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "one index twice: a cut range ends one task too late",
+        "                self._cut_short(hold, found.start)\n",
+        "                self._cut_short(hold, found.start + 1)\n",
+    ),
+    Mutant(
+        "recovery of a live owner",
+        "or not state.fleet.dead(owner, patience):",
+        "or False:",
+    ),
+    Mutant(
+        "a laptop that wakes buries the fleet",
+        "self.watched += min(self.most, now - self.listed_at)",
+        "self.watched += now - self.listed_at",
+    ),
+    Mutant(
+        "two workers take one task from each other for ever",
+        "patience = DEAD_AFTER * 2 ** min(claim.number, 4) * state.manifest.interval",
+        "patience = DEAD_AFTER * state.manifest.interval",
+    ),
+    Mutant(
+        "lazy flush after a recovery: poison is blamed on the first unpublished task",
+        "fed = min(mine.stop, mine.start + poison.piece(0)) if one.claim.number else mine.stop",
+        "fed = mine.stop",
+    ),
+    Mutant(
+        "a suspect runs beside others",
+        "return claim.number >= poison.ALONE_FROM and not passed and bool(self._suspects(jid, claim))",
+        "return False",
+    ),
+    Mutant(
+        "two deaths are enough to give a task up",
+        "DEATHS = 3  # that",
+        "DEATHS = 2  # that",
+    ),
+    Mutant(
+        "poison is never given up",
+        "        if poison.guilty(ends):",
+        "        if False:",
+    ),
+    Mutant(
+        "the reader takes the newest key that it saw for the truth",
+        "WINDOW = 60.0",
+        "WINDOW = 0.0",
+    ),
+    Mutant(
+        "a client believes its own final",
+        "what lies there is what counts\n            self._read(event.key, Final)\n",
+        "what lies there is what counts\n"
+        '            self._adopt(make_final(self.job.jid, self.cover, 0.0, by="client"), 0.0)\n',
+    ),
+    Mutant(
+        "final is written one task too early",
+        "        if job.cover.whole:",
+        "        if job.cover.covered >= job.cover.tasks - 1:",
+    ),
+    Mutant(
+        "a client says that nobody lives before it has looked again",
+        "elif not self._looked_again:",
+        "elif False:",
+    ),
+    Mutant(
+        "tasks are started after a cancel was read",
+        "            state.jobs[jid].closed = True\n            for hold in state.of(jid):\n"
+        "                state.stop(hold, kill=True)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "a client's clock is trusted in control",
+        "scales = [(c.revision, c.at, c.workers)",
+        "scales = [(c.at, c.revision, c.workers)",
+    ),
+    Mutant(
+        "the last deadline asked for counts, not the latest",
+        "deadline=max((c.deadline or 0.0 for c in controls), default=0.0),",
+        "deadline=next((c.deadline for c in controls if c.deadline), 0.0),",
+    ),
+    Mutant(
+        "a start is repeated without its token",
+        "for token in again:\n                self._start(token, now)",
+        'for token in again:\n                self._start(f"{token}x", now)',
+    ),
+    Mutant(
+        "what was replaced is replaced again",
+        'return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]',
+        'return hashlib.sha256(f"{sid}/{lost}/{id(object())}".encode()).hexdigest()[:16]',
+    ),
+    Mutant(
+        "nobody counts the money",
+        "if budget is None or listed_at is None:",
+        "if True:",
+    ),
+    Mutant(
+        "who died long ago is billed until now",
+        "return silent_from if silent_from < wall - unheard else min(wall + ahead, silent_from + unheard)",
+        "return wall + ahead",
+    ),
+    Mutant(
+        "nobody heeds the deadline",
+        "(EndCause.DEADLINE, now >= max(deadline, sure_at)),",
+        "(EndCause.DEADLINE, False),",
+    ),
+    Mutant(
+        "idle workers stay for ever",
+        "(EndCause.IDLE, not busy and now >= idle_at and not self._kept(now)),",
+        "(EndCause.IDLE, False),",
+    ),
+    Mutant(
+        "all stay for an unfinished job",
+        "(self._blind() or self._rank() < KEPT)",
+        "True",
+    ),
+    Mutant(
+        "an idle worker leaves without a last look",
+        "if self._state.ending is EndCause.IDLE:\n            self.stage",
+        "if False:\n            self.stage",
+    ),
+    Mutant(
+        "outcomes are kept back until the range is done",
+        "at_once = ended or hold.stopping or not job.flushed or hold.held >= MAX_HELD",
+        "at_once, due = ended or bool(hold.stopping), float('inf')",
+    ),
+)
+
+_HUNT = """
+import sys
+from burst_magic.testing.simulator import play
+for seed in range(int(sys.argv[1])):
+    report = play(seed)
+    if report.broken:
+        print(seed + 1, report.broken)
+        break
+"""
+
+
+def plant(mutant: Mutant, package: Path) -> None:
+    """Changes the copy of the package.
+
+    Raises:
+        LookupError: the text to replace is not there, or not once.
+    """
+    files = [path for path in sorted((package / "protocol").glob("*.py")) if mutant.old in path.read_text()]
+    if len(files) != 1 or files[0].read_text().count(mutant.old) != 1:
+        raise LookupError(f"{mutant.name}: not once in burst_magic/protocol, but in {[path.name for path in files]}")
+    files[0].write_text(files[0].read_text().replace(mutant.old, mutant.new))
+
+
+def hunt(mutant: Mutant, seeds: int = SEEDS) -> Catch:
+    """Plays seeds over a copy with the bug in it until a law is broken."""
+    with tempfile.TemporaryDirectory() as copy:
+        package = Path(copy) / "burst_magic"
+        shutil.copytree(ROOT / "burst_magic", package, ignore=shutil.ignore_patterns("__pycache__"))
+        plant(mutant, package)
+        done = subprocess.run(
+            [sys.executable, "-c", _HUNT, str(seeds)],
+            cwd=copy,  # first on the path, before what is installed
+            env={**os.environ, "PYTHONPATH": copy},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    caught = re.match(r"(\d+) law (\d): (.*)", done.stdout)
+    if caught is None:
+        return Catch(mutant, None, seeds, "")
+    sound = play(int(caught[1]) - 1)
+    if sound.broken is not None:
+        raise RuntimeError(f"seed {sound.seed} breaks a law without any bug planted: {sound.broken}")
+    return Catch(mutant, int(caught[2]), int(caught[1]), caught[3])
+
+
+def table(catches: list[Catch]) -> str:
+    """What the page shows."""
+    rows = [f"| {catch.mutant.name} | {catch.law or 'survives'} | {catch.seeds} |" for catch in catches]
+    return "\n".join(["| planted | caught by law | seeds until then |", "|---|---|---|", *rows])
+
+
+def put(page: Path, mark: str, text: str) -> None:
+    """Puts it between the marks of a page."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def main() -> int:
+    """0 when all are caught."""
+    parser = argparse.ArgumentParser(description="Plants bugs and shows that the simulator finds them.")
+    parser.add_argument("--write", action="store_true", help="the table into docs/simulation.md")
+    parser.add_argument("--only", default="", help="those with this in their names")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="worlds for each, at most")
+    asked = parser.parse_args()
+    began = time.monotonic()
+    mutants = [mutant for mutant in MUTANTS if asked.only in mutant.name]
+    catches = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for catch in pool.map(lambda mutant: hunt(mutant, asked.seeds), mutants):
+            catches.append(catch)
+            law = f"law {catch.law}" if catch.law else "SURVIVES"
+            print(f"{catch.seeds:5} {law:8} {catch.mutant.name}: {catch.said[:100]}", flush=True)
+    print(f"{len(catches)} mutants, {time.monotonic() - began:.0f} s")
+    if asked.write:
+        put(PAGE, MARK, table(catches))
+    return int(any(catch.law is None for catch in catches))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
