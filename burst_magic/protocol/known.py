@@ -90,11 +90,10 @@ class KnownJob:
 
     def learn_segments(self, segments: Iterable[SegmentKey]) -> None:
         """Takes published segments, its own too; repeats change nothing."""
-        for segment in segments:
-            if segment in self.seen:
-                continue
-            self.seen.add(segment)
-            self.cover.add(segment)
+        fresh = [segment for segment in segments if segment not in self.seen]
+        self.seen.update(fresh)
+        self.cover.add_all(fresh)
+        for segment in fresh:
             pace = self.paces.setdefault(segment.claim, Pace())
             pace.published += segment.stop - segment.start
             pace.last = max(pace.last, segment.at_ms / 1000)
