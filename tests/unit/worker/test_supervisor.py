@@ -261,7 +261,7 @@ def test_sigterm_lets_the_running_task_finish_and_publishes(session, tmp_path):
     session.open(idle=60.0)
     session.add(
         f"import os, time\nopen({str(gate)!r} + '.here', 'w').close()\n"
-        f"while not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem",
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.005)\ntime.sleep(0.1 * item)\nitem",
         range(50),
     )
 
