@@ -62,6 +62,7 @@ class Fleet:
     watched: float = 0.0  # seconds
     listed_at: float | None = None
     looks: int = 0  # listings taken
+    viewed: float = 0.0  # when somebody who looks at live output said so last, by the store's clock
     gone: dict[str, float] = field(default_factory=dict)  # id -> when its end was written
     beats: dict[str, tuple[float, float]] = field(
         default_factory=dict
@@ -79,6 +80,8 @@ class Fleet:
             key = keys.parse_worker(name)
             if key.kind == "gone":
                 self.gone[key.ident] = modified
+            elif key.kind == "watch":
+                self.viewed = modified
             elif key.kind == "next":
                 self.starting.setdefault(key.ident, now)
             elif key.kind == "beat":

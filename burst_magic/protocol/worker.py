@@ -25,6 +25,10 @@ from burst_magic.protocol.state import Chance, State, job_of
 from burst_magic.protocol.take import Taking
 
 
+LIVE = 2.0  # seconds between two heartbeats while somebody looks, at most
+VIEWED = 60.0  # seconds that a viewer's ``~watch`` holds
+
+
 class WorkerMachine:
     """One worker of one session.
 
@@ -58,7 +62,7 @@ class WorkerMachine:
         self._leaving = Leaving(self._state, token, now)
         self._controls: dict[str, Control | None] = {}
         self._beats = 0
-        self._beat_at = self._control_at = now
+        self._beat_at = self._list_at = self._control_at = now
         self._beating = self._listing_control = False
         self._beat_as = wid
         self._began_beat = self._beaten = now  # when the last heartbeat was begun, and the last that landed
@@ -274,12 +278,17 @@ class WorkerMachine:
         if self._doubting:
             return
         state = self._state
+        interval = self.manifest.interval
+        if state.wall(now) - state.fleet.viewed < VIEWED:
+            self._beat_at = min(self._beat_at, self._began_beat + LIVE)
         if not self._beating and now >= self._beat_at:
             self._beats += 1
-            self._beat_at, self._beating, self._began_beat = now + self.manifest.interval, True, now
+            self._beat_at, self._beating, self._began_beat = now + interval, True, now
             key = state.keys.heartbeat(state.wid, state.billed_from, self.manifest.rate)
             state.ask(fx.Beat(key, state.wid, self._beats))
-            if state.asked.wanted is not None or state.budget is not None:
+            looks = interval > LIVE or state.asked.wanted is not None or state.budget is not None
+            if looks and now >= self._list_at:  # for viewers, for its rank, for what the fleet costs
+                self._list_at = now + interval
                 state.ask(fx.List(state.keys.workers_folder))
         if not self._beating:  # the answer wakes it
             state.due(self._beat_at)

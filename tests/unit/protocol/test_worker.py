@@ -493,3 +493,28 @@ def test_what_costs_nothing_has_no_budget(worker):
     talk.runs()
     talk.listed(SESSION.workers_folder, SESSION.heartbeat("me", 0, 0).rpartition("/")[2])
     assert talk.of(fx.Kill) == []
+
+
+# --- live output ------------------------------------------------------------------------------------------------------
+
+
+def beats(talk, seconds):
+    """How often it beats in that time, each heartbeat landing at once."""
+    end, count = talk.now + seconds, 0
+    while talk.now < end:
+        if [each for each in talk.wait(0.5) if isinstance(each, fx.Beat)]:
+            count += 1
+            talk.tell(fx.Beaten(fx.Wrote.DONE))
+    return count
+
+
+def test_while_somebody_watches_a_worker_beats_every_two_seconds(worker):
+    talk = worker(interval=20.0, idle=500.0)
+    talk.runs()
+    assert beats(talk, 40.0) == 2
+    assert SESSION.workers_folder in [each.folder for each in talk.wait(20.0) if isinstance(each, fx.List)]
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.listed(SESSION.workers_folder, "~watch")
+    assert beats(talk, 20.0) >= 9
+    beats(talk, 60.0)  # nobody has looked for a minute
+    assert beats(talk, 40.0) <= 3
