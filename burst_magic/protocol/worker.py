@@ -24,7 +24,6 @@ from burst_magic.protocol.publish import Publishing
 from burst_magic.protocol.state import Chance, State, job_of
 from burst_magic.protocol.take import Taking
 
-
 LIVE = 2.0  # seconds between two heartbeats while somebody looks, at most
 VIEWED = 60.0  # seconds that a viewer's ``~watch`` holds
 
