@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
-import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from burst_magic.errors import SignatureError
@@ -16,55 +12,10 @@ from burst_magic.protocol import blocks, keys, sign
 from burst_magic.protocol.model import Job
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker import blobs
+from burst_magic.worker.scratch import Scratch
 
 _PART = 64 << 20  # bytes of a blob fetched at a time
 _WRONG_BLOB = "a blob in the store is not what its name says; it was not read"
-
-
-class Scratch:
-    """A folder of this worker's own, made when something has to lie there."""
-
-    def __init__(self) -> None:
-        self._folder: Path | None = None
-        self._lock = threading.Lock()
-        self._making: dict[str, threading.Lock] = {}
-
-    def keep(self, name: str, make: Callable[[Path], None]) -> Path:
-        """A file or folder that is made once; of what could not be made whole nothing is left.
-
-        Args:
-            name: the same for the same content.
-            make: makes it at the path that it is given.
-        """
-        with self._lock:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="burst-worker-"))
-            place = self._folder / name
-            alone = self._making.setdefault(name, threading.Lock())
-        with alone:
-            if not place.exists():
-                draft = place.with_name(f"{name}.part")
-                try:
-                    make(draft)
-                    draft.rename(place)
-                except OSError as error:
-                    error.filename = error.filename or str(draft)  # a write does not say where
-                    raise
-                finally:
-                    _remove(draft)
-        return place
-
-    def remove(self) -> None:
-        """Nothing is left of it."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 class JobFiles:
@@ -74,7 +25,7 @@ class JobFiles:
         carrier: the store, with the session's key.
         sid: the session.
         job: its record.
-        scratch: a folder of this worker's own.
+        scratch: the session's folder on this machine.
     """
 
     def __init__(self, carrier: Carrier, sid: str, job: Job, scratch: Scratch) -> None:
@@ -128,7 +79,7 @@ class JobFiles:
         return self._carrier.believed(read)
 
     def _blob(self, sha256: str, size: int) -> blobs.BlobFile:
-        """A blob as a file: the store's own where it is a folder here, else fetched once."""
+        """A blob as a file: the store's own where it is a folder here, else fetched once for all workers here."""
         key = keys.blob(sha256)
         path = self._carrier.store.path(key)
         if path is None or not path.exists():

@@ -14,7 +14,8 @@ from burst_magic.protocol.model import Job
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.board import JobCode
 from burst_magic.worker.courier import Courier, Lane
-from burst_magic.worker.job import JobFiles, Scratch
+from burst_magic.worker.job import JobFiles
+from burst_magic.worker.scratch import Scratch
 from burst_magic.worker.work import Work
 
 
@@ -50,7 +51,7 @@ class Supply:
 
     def __init__(self, carrier: Carrier, sid: str, courier: Courier[Any]) -> None:
         self._carrier, self._sid, self._courier = carrier, sid, courier
-        self._scratch = Scratch()
+        self._scratch = Scratch(sid)
         self._jobs: dict[str, Job] = {}
         self._files: dict[str, JobFiles] = {}
         self._waiting: dict[str, list[tuple[int, Work]]] = {}  # by the job whose files are on their way

@@ -20,7 +20,8 @@ from burst_magic.protocol.model import Job
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.blobs import verified
-from burst_magic.worker.job import JobFiles, Scratch
+from burst_magic.worker.job import JobFiles
+from burst_magic.worker.scratch import Scratch
 
 SECRET, SID = bytes(32), "20260101-000000-aaaaaaaa"
 KEYS = keys.SessionKeys(SID).job("0")
@@ -34,9 +35,14 @@ def store(request, tmp_path):
     return open_store(f"memory://job-{next(_names)}")
 
 
+def own():
+    """A session that no other test has."""
+    return f"test-{os.getpid()}-{next(_names)}"
+
+
 @pytest.fixture
 def scratch():
-    scratch = Scratch()
+    scratch = Scratch(own())
     yield scratch
     scratch.remove()
 
@@ -142,12 +148,44 @@ def test_a_blob_that_is_missing_is_said(store, scratch):
 
 
 def test_nothing_is_left_of_the_scratch_folder():
-    scratch = Scratch()
+    scratch = Scratch(own())
     scratch.remove()  # nothing was there
     place = scratch.keep("x", lambda draft: draft.write_text("x"))
     assert scratch.keep("y", lambda draft: draft.mkdir()).parent == place.parent
     scratch.remove()
     assert not place.parent.exists()
+
+
+def test_workers_of_one_session_share_what_one_has_fetched_and_the_last_removes_it():
+    session = own()
+    one, two = Scratch(session), Scratch(session)
+    place = one.keep("x", lambda draft: draft.write_text("x"))
+    assert two.keep("x", lambda draft: draft.write_text("again")).read_text() == "x"
+    one.remove()
+    assert place.read_text() == "x"
+    two.remove()
+    assert not place.parent.exists()
+    three = Scratch(session)
+    assert three.keep("x", lambda draft: draft.write_text("anew")).read_text() == "anew"
+    three.remove()
+
+
+def test_a_folder_that_others_can_write_is_not_trusted():
+    session = own()
+    scratch, squatter = Scratch(session), Scratch(session)
+    open_to_all = squatter.keep("x", lambda draft: draft.touch()).parent
+    open_to_all.chmod(0o777)
+    place = scratch.keep("y", lambda draft: draft.touch())
+    assert place.parent != open_to_all
+    scratch.remove()
+    squatter.remove()
+    assert not place.parent.exists()
+
+
+def test_what_a_worker_left_half_made_when_it_was_killed_is_made_anew(scratch):
+    place = scratch.keep("x", lambda draft: draft.touch())
+    place.with_name("y.part").mkdir()
+    assert scratch.keep("y", lambda draft: draft.write_text("whole")).read_text() == "whole"
 
 
 def test_what_two_need_at_once_is_made_once(scratch):
@@ -178,7 +216,7 @@ def test_of_what_could_not_be_made_whole_nothing_is_left(scratch):
         scratch.keep("x", fails)
     assert Path(caught.value.filename).name == "x.part"
     place = scratch.keep("x", lambda draft: draft.touch())
-    assert list(place.parent.iterdir()) == [place]
+    assert sorted(each.name for each in place.parent.iterdir()) == ["x", "x.lock"]
 
 
 @pytest.mark.parametrize("how", ["replaced", "in place"])

@@ -1,0 +1,112 @@
+"""Files that the workers of one session share on one machine: what one has fetched the others only open.
+
+The folder belongs to this user alone. Each worker holds it by a shared lock while it lives and the last to leave
+removes it: locks end with their processes, whatever ended these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+class Scratch:
+    """A session's folder on this machine, made when something has to lie there.
+
+    Args:
+        session: the session's id.
+    """
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+        self._path = Path()
+        self._held: int | None = None
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+
+    def keep(self, name: str, make: Callable[[Path], None]) -> Path:
+        """A file or folder that is made once; of what could not be made whole nothing is left.
+
+        Args:
+            name: the same for the same content.
+            make: makes it at the path that it is given.
+        """
+        with self._lock:
+            if self._held is None:
+                self._held = self._join()
+            place = self._path / name
+            alone = self._making.setdefault(name, threading.Lock())
+        with alone, _locked(place.with_name(f"{name}.lock")):
+            if not place.exists():
+                draft = place.with_name(f"{name}.part")
+                _remove(draft)  # of a worker that ended in the middle
+                try:
+                    make(draft)
+                    draft.rename(place)
+                except OSError as error:
+                    error.filename = error.filename or str(draft)  # a write does not say where
+                    raise
+                finally:
+                    _remove(draft)
+        return place
+
+    def remove(self) -> None:
+        """Leaves the folder; nothing is left of it when nobody else holds it."""
+        if self._held is None:
+            return
+        held, self._held = self._held, None
+        try:
+            fcntl.flock(held, fcntl.LOCK_UN)  # first, so that of two that leave at once one finds itself alone
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(self._path, ignore_errors=True)
+        finally:
+            os.close(held)
+
+    def _join(self) -> int:
+        """A descriptor that holds the folder."""
+        self._path = Path(tempfile.gettempdir(), f"burst-{os.getuid()}-{self._session}")
+        while True:
+            self._path.mkdir(mode=0o700, exist_ok=True)
+            try:
+                held = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:  # the last of others has just left
+                continue
+            fcntl.flock(held, fcntl.LOCK_SH)
+            found = os.fstat(held)
+            if found.st_uid != os.getuid() or found.st_mode & 0o077:
+                os.close(held)
+                self._path = Path(tempfile.mkdtemp(prefix="burst-"))  # somebody else has made it: one of its own
+            elif _is_at(self._path, found):
+                return held
+            else:
+                os.close(held)
+
+
+def _is_at(path: Path, found: os.stat_result) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (found.st_dev, found.st_ino)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Alone among the processes of this machine."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
