@@ -141,7 +141,7 @@ def formula(cost: Cost) -> float:
     workers, time = cost.what.workers, cost.makespan
     idle = workers * time - cost.busy
     come_and_go = 7 * workers
-    beats = 2 * workers * time / INTERVAL
+    beats = 3 * workers * time / INTERVAL
     segments = 2 * cost.segments
     waiting = idle * (1 / (2 * FLOOR) - 1 / INTERVAL + 3 / (10 * FLOOR))
     hunts = 3 * workers * log2(1 + min(40, 4 * idle / workers / FLOOR))

@@ -105,6 +105,8 @@ class Laws:
         if not isinstance(body, ClaimBody) or self.keys.gone(body.worker) in self.world.store.objects:
             return
         owner, interval = self.world.workers[keys.base_of(body.worker)], self.world.plan.interval
+        if worker.paused_until > self.world.clock.now - 4 * interval and not worker.slept:
+            return  # between its look and its claim
         times = [*owner.beaten[-5:], self.world.clock.now]
         if worker.slept:  # and so did the other, if it is of this machine: that time is nobody's silence
             times = [self.world.awake(at) for at in times]

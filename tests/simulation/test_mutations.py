@@ -1,0 +1,52 @@
+"""The planted bugs of ``tests/mutations.py`` still fit the protocol, and the page shows them. All: ``make mutations``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+CHEAP = (
+    "final is written one task too early",
+    "tasks are started after a cancel was read",
+    "no truncation after a split",
+)
+
+
+@pytest.fixture
+def mutations(monkeypatch):
+    monkeypatch.syspath_prepend(TESTS)
+    import mutations
+
+    return mutations
+
+
+def test_every_bug_can_still_be_planted(mutations, tmp_path):
+    for number, mutant in enumerate(mutations.MUTANTS):
+        package = tmp_path / str(number)
+        shutil.copytree(TESTS.parent / "burst_magic" / "protocol", package / "protocol")
+        mutations.plant(mutant, package)
+        for path in (package / "protocol").glob("*.py"):
+            compile(path.read_text(), path, "exec")
+
+
+def test_a_bug_that_no_longer_fits_is_an_error(mutations, tmp_path):
+    shutil.copytree(TESTS.parent / "burst_magic" / "protocol", tmp_path / "protocol")
+    with pytest.raises(LookupError, match="no such text"):
+        mutations.plant(mutations.Mutant("no such text", "nobody wrote this", ""), tmp_path)
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_planted_bug_is_found_within_a_few_worlds(mutations, name):
+    (mutant,) = [each for each in mutations.MUTANTS if each.name == name]
+    assert mutations.hunt(mutant, 60).law is not None
+
+
+def test_the_page_lists_exactly_the_bugs_that_are_planted(mutations):
+    page = (TESTS.parent / "docs" / "simulation.md").read_text()
+    shown = page.partition("<!-- mutations -->")[2].partition("<!-- /mutations -->")[0]
+    rows = [line.split("|")[1].strip() for line in shown.splitlines()[3:] if line.startswith("|")]
+    assert rows == [mutant.name for mutant in mutations.MUTANTS]
+    assert "survives" not in shown
