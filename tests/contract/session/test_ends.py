@@ -154,7 +154,8 @@ def test_a_worker_that_is_terminated_finishes_its_tasks_and_the_rest_is_done_onc
     assert causes(session)["term"] == 1
 
 
-def test_a_fleet_that_shrinks_and_grows_does_each_task_once(world, until, tmp_path):
+def test_a_fleet_that_shrinks_and_grows_loses_no_work(world, until, tmp_path):
+    """A victim may run the task at the cut before it sees the cut; all else runs once."""
     log = tmp_path / "ran"
     session = world.burst(noting(log), range(300), workers=3)
     until(lambda: len(claims(session)) >= 3, "all to work")
@@ -163,7 +164,9 @@ def test_a_fleet_that_shrinks_and_grows_does_each_task_once(world, until, tmp_pa
     session.scale(4)
     until(lambda: len(supervisors(session)) == 4, "three to come")
     assert list(session.results()) == list(range(300))
-    assert ran(log) == dict.fromkeys(range(300), 1)
+    runs, thefts = ran(log), len(claims(session)) - len(session.description.lanes)
+    assert sorted(runs) == list(range(300))
+    assert runs.total() - 300 <= thefts
 
 
 # --- work that comes as the last one goes ------------------------------------------------------------------------
