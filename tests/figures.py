@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
+from statistics import median
 
 from mutations import put
 
@@ -41,6 +42,7 @@ class Work:
     work: str
     task: float
     workers: int = 32
+    draws: int = 1  # of its durations; what is shown are medians
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +90,10 @@ class Undisturbed(World):
         """Nobody will ask."""
 
 
-def measure(what: Work) -> Cost:
+def measure(what: Work, seed: int = 1) -> Cost:
     """Lives through one session, until ``final`` is written."""
     plan = Scenario(
-        seed=1,
+        seed=seed,
         workers=what.workers,
         slots=1,
         tasks=what.tasks,
@@ -154,8 +156,8 @@ TABLE = (
     Work(name="10 ms", tasks=10_000, work="equal", task=0.01),
     Work(name="1 s", tasks=10_000, work="equal", task=1.0),
     Work(name="exp(1 s)", tasks=10_000, work="exp", task=1.0),
-    Work(name="exp(30 s)", tasks=1_000, work="exp", task=30.0),
-    Work(name="pareto(1.3), from 1 s", tasks=1_000, work="pareto", task=1 / 0.3),
+    Work(name="exp(30 s)", tasks=1_000, work="exp", task=30.0, draws=9),
+    Work(name="pareto(1.3), from 1 s", tasks=1_000, work="pareto", task=1 / 0.3, draws=9),
 )
 SCALE = (
     Work(name="10 ms", tasks=256_000, work="equal", task=0.01, workers=256),
@@ -174,21 +176,27 @@ def main() -> int:
     with ProcessPoolExecutor() as pool:
         for mark, works, draw in (("table", TABLE, table), ("scale", SCALE, scale)):
             if asked.only in {None, mark}:
-                text = draw(list(pool.map(measure, works)))
+                runs = [(work, seed) for work in works for seed in range(1, 1 + work.draws)]
+                costs = list(pool.map(measure, *zip(*runs, strict=True)))
+                text = draw([[cost for cost in costs if cost.what == work] for work in works])
                 print(text, end="\n\n")
                 if asked.write:
                     put(PAGE, mark, text)
     return 0
 
 
-def table(costs: list[Cost]) -> str:
+def table(measured: list[list[Cost]]) -> str:
     """The design's table, regenerated."""
-    rows = [
-        f"| {_whole(cost.what.tasks)} | {cost.what.name} | {cost.makespan / cost.ideal:.2f} "
-        f"| {cost.makespan / cost.queue:.2f} | {(cost.requests - cost.upkeep) / cost.what.tasks:.2f} "
-        f"| {cost.requests / cost.what.tasks:.2f} |"
-        for cost in costs
-    ]
+    rows = []
+    for costs in measured:
+        what = costs[0].what
+        columns = (
+            [cost.makespan / cost.ideal for cost in costs],
+            [cost.makespan / cost.queue for cost in costs],
+            [(cost.requests - cost.upkeep) / what.tasks for cost in costs],
+            [cost.requests / what.tasks for cost in costs],
+        )
+        rows.append(f"| {_whole(what.tasks)} | {what.name} | {' | '.join(f'{median(each):.2f}' for each in columns)} |")
     head = "| tasks | each | makespan ÷ ideal | makespan ÷ one-task-per-claim queue | requests per task | with upkeep |"
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
@@ -197,11 +205,11 @@ def _whole(number: float) -> str:
     return f"{number:,.0f}".replace(",", " ")
 
 
-def scale(costs: list[Cost]) -> str:
+def scale(measured: list[list[Cost]]) -> str:
     """Requests beside the formula, and in dollars."""
     price = prices.requests()
     rows = []
-    for cost in costs:
+    for (cost,) in measured:
         dollars = sum(count * (price.read if kind == "get" else price.write) for (kind, _), count in cost.asked.items())
         rows.append(
             f"| {_whole(cost.what.tasks)} | {cost.what.name} | {cost.makespan:.0f} s | {_whole(cost.segments)} "

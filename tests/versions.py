@@ -81,7 +81,18 @@ def commands(home: Path) -> list[list[str]]:
     """What runs there."""
     python = str(home / "bin" / "python")
     demo = [python, "notebooks/demo.py", "--home", str(home / "demo"), "--out", str(home / "quickstart.ipynb")]
-    unit = [python, "-m", "pytest", "-q", "-n", "2", "-o", f"cache_dir={home / 'cache'}", "tests/unit"]
+    unit = [
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "2",
+        "-o",
+        f"cache_dir={home / 'cache'}",
+        "tests/unit",
+        "tests/contract/worker",
+    ]
     return [unit, demo]
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 MISSPELT = {"--wrokers", "BURST_WROKERS"}  # shown for what is said of them
-OTHERS = {"--option", "--only", "--runs"}  # a placeholder; the benchmarks'
+OTHERS = {"--option", "--only", "--runs", "--write"}  # a placeholder; scripts'
 WHOLE_PATH = re.compile(r"(?<![\w./-])((?:burst_magic|docs|tests|notebooks|benchmarks|requirements)/[\w./-]*\w)")
 
 
