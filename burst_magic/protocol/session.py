@@ -297,9 +297,9 @@ class SessionMachine:
         limit = self._limit_met()
         if self._asked.cancel_all or self.job.jid in self._asked.cancelled:
             return "cancelled"
-        if limit == "deadline" or self._past_deadline(now):
-            return "deadline"
-        return "closed" if self._asked.closed else limit or _NOBODY
+        if self._asked.closed and limit != "deadline":
+            return "closed"
+        return limit or ("deadline" if self._past_deadline(now) else _NOBODY)  # its own clock may be wrong
 
     def _limit_met(self) -> str:
         """The limit that the newest end names, unless it was raised since."""

@@ -266,8 +266,10 @@ class Laws:
         said, job, asked_at = client.verdict, client.job.jid, client.workers_asked_at
         cover = Cover(client.job.tasks)
         folder = self.keys.job(job).results_folder
+        # of a job that was cancelled by itself the results are looked at last, and the workers go on
+        looked_at = client.listed_at(folder) if job in self.world.cancelled else asked_at
         for name, _ in self.world.store.names(folder):
-            if self.world.store.objects[f"{folder}/{name}"].at < asked_at:
+            if self.world.store.objects[f"{folder}/{name}"].at < looked_at:
                 cover.add(keys.parse_segment(name))
         if cover.whole:
             self.world.broken(3, f"{client.name} says {said!r} while every task has an outcome in the store", job)

@@ -76,6 +76,10 @@ class SimulatedClient:
     def _nobody(self) -> bool:
         return (self.machine.ended or "").startswith("no worker lives")
 
+    def listed_at(self, folder: str) -> float:
+        """When it asked for the newest listing that it has of a folder."""
+        return self._listed_at.get(folder, self.born)
+
     def crash(self) -> None:
         """The kernel is killed."""
         self.alive = False
