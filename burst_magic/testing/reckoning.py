@@ -116,7 +116,7 @@ def _check_budget(world: World) -> None:
         hindered = max(worker.paused_until, worker.cut_until, world.store.door.down_until)
         end = max(spent_at, worker.born, hindered) + 2 * plan.interval + _slack(world, worker)
         if plan.weather.slow or hindered:
-            end += _ANSWER
+            end += 2 * _ANSWER  # the last segment, and its repetition
         if until > end:
             world.broken(5, f"{worker.wid} lives {until - spent_at:.1f} s after the budget was spent")
 
