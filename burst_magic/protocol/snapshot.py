@@ -8,6 +8,7 @@ from burst_magic.protocol.model import EndCause, Gone, SlotView, Snapshot, Worke
 
 if TYPE_CHECKING:
     from burst_magic.protocol.crew import Crew
+    from burst_magic.protocol.model import Job
     from burst_magic.protocol.session import SessionMachine
 
 
@@ -43,7 +44,7 @@ def snapshot(machine: SessionMachine, now: float) -> Snapshot:
         deadline=machine.deadline,
         eta=None if machine.ended or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.fleet.spend(wall)),
-        waiting="" if machine.ended else _why_waiting(crew, workers, job.jid, started=done > 0),
+        waiting="" if machine.ended else _why_waiting(crew, workers, job, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
 
@@ -68,16 +69,18 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
     return views
 
 
-def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], jid: str, *, started: bool) -> str:
+def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
     alive = [worker for worker in workers if worker.alive]
-    runs = sorted({slot.job for worker in alive for slot in worker.slots if slot.task is not None})
-    if jid in runs:
+    runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
+    if any(job.jid in jobs for jobs in runs.values()):
         return ""
     silent = [crew.fleet.silent_for(worker.wid) for worker in alive]
     if silent and min(silent) > crew.patience:
         return f"no heartbeat for {min(silent):.0f} s"
-    if runs:
-        return f"the workers are busy with job {', '.join(runs)} of this session"
+    # A beat from before this job tells what was, and a result that this job has tells that the workers are at it.
+    others = {other for wid, jobs in runs.items() if jobs and crew.beats[wid].at > job.created for other in jobs}
+    if others and not started:
+        return f"the workers are busy with job {', '.join(sorted(others))} of this session"
     return "" if workers or started else "workers are starting"
 
 

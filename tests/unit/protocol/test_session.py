@@ -362,15 +362,31 @@ def test_a_cancelled_job_ends_while_its_workers_go_on_with_another(client, cance
     assert talk.machine.ended == "cancelled"
 
 
+def busy_with(talk, *jobs, results=()):
+    """What it says it waits for, when its worker's newest heartbeat tells of these jobs."""
+    slots = tuple(SlotView(job=job, task=3) for job in jobs)
+    begins(talk, workers=("w.0.0",), results=results)
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, slots=slots))
+    return talk.machine.snapshot(talk.now).waiting
+
+
 def test_a_job_that_waits_for_another_of_its_session_says_so(client):
     talk = client()
-    begins(talk, workers=("w.0.0",))
-    busy = SlotView(job="first", task=3)
-    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, slots=(busy,)))
-    assert "busy with job first" in talk.machine.snapshot(talk.now).waiting
-    own = replace(busy, job="0")
-    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=2, at=0.0, slots=(busy, own)))
-    assert talk.machine.snapshot(talk.now).waiting == ""
+    talk.ahead = 1.0
+    assert busy_with(talk, "first") == "the workers are busy with job first of this session"
+
+
+def test_a_job_that_runs_or_has_results_waits_for_no_other(client):
+    running, begun = client(), client()
+    running.ahead = begun.ahead = 1.0
+    assert busy_with(running, "first", "0") == ""
+    assert busy_with(begun, "first", results=(FIRST,)) == ""
+
+
+def test_a_heartbeat_from_before_a_job_does_not_tell_what_it_waits_for(client):
+    talk = client()
+    talk.ahead = -1.0
+    assert busy_with(talk, "first") == ""
 
 
 def test_one_who_closed_is_not_replaced(client):
