@@ -13,7 +13,8 @@ HEAD = """# Reference
 Made by `make docs` from `burst_magic/magics/options.py` and `burst_magic/config.py`; do not edit.
 
 A duration is `300`, `300s`, `5m`, `24h` or `2d`; a size is `8GB`, `512MB` or a number of GB; a budget is dollars.
-An ID is a session (its latest job), `session/job`, or a `--name`; without one, this notebook's latest session is meant.
+An ID is a session (its latest job), `session/job`, or a `--name`; without one, this notebook's latest
+session is meant, in a terminal the latest of all of yours.
 
 ## Magics and commands
 """

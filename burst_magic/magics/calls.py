@@ -162,7 +162,7 @@ class InspectCall(Call):
 class WatchCall(Call):
     """``burst watch``."""
 
-    id: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _SECOND = len("YYYYMMDD-hhmmss")
+_SHOWN = 9  # sessions that a question names at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +85,22 @@ class Desk:
         if sure:
             alive = self._alive(known, settings)
             if len(alive) > 1:
-                names = "\n".join(f"    {sid}  {each.name}".rstrip() for sid, each in alive.items())
-                raise OptionError(f"several sessions are alive: say which one\n{names}")
+                raise which_one("several sessions are alive", {sid: each.name for sid, each in alive.items()})
             if alive:
                 return next(iter(alive.values()))
         if self.open:
             return next(reversed(self.open.values()))
         if not known:
-            raise AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
+            raise self.nothing_known()
+        if sure and self.shell is None:  # none that goes on: who looks on from outside has to say what to change
+            raise which_one("no session is alive", dict.fromkeys([each.session for each in known][-_SHOWN:], ""))
         return self.keep(self.attach(known[-1], settings, tends=tends))
+
+    def nothing_known(self) -> AttachError:
+        """For who says no ID and has started nothing."""
+        if self.shell is None:
+            return AttachError("no session was started here", way_out="%burst_sessions lists those of the store")
+        return AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
 
     def _alive(self, known: list[Known], settings: config.Settings) -> dict[str, Session]:
         """Sessions that go on, in this hand or only written down, by id."""
@@ -132,14 +140,17 @@ class Desk:
         return found
 
     def known(self, settings: config.Settings) -> list[Known]:
-        """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests."""
+        """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests.
+
+        A terminal is no notebook: there it is all that are on the user's list.
+        """
         path = self.notebook
         found: dict[tuple[str, str], Known] = {}
         if path is not None:
             for line in sessions_of(path):
                 found[line.session, line.job] = Known(session=line.session, job=line.job, out=line.out)
         for mine in _attaching().known(settings):
-            if mine.notebook == str(path or ""):
+            if self.shell is None or mine.notebook == str(path or ""):
                 found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
         if path is not None:
             for sid in _attaching().in_store(settings, notebook=str(path)):
@@ -147,6 +158,12 @@ class Desk:
                     found[sid, ""] = Known(session=sid, job="", out="")
         # By the second in their ids; within one they were written down in order, and ids end in chance.
         return sorted(found.values(), key=lambda known: known.session[:_SECOND])
+
+
+def which_one(problem: str, names: dict[str, str]) -> OptionError:
+    """Asks for the ID of one of these: id -> name."""
+    listed = "\n".join(f"    {sid}  {name}".rstrip() for sid, name in names.items())
+    return OptionError(f"{problem}: say which one\n{listed}")
 
 
 def goes_on(session: Session) -> bool:

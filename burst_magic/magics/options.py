@@ -187,7 +187,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         name="inspect", call=calls.InspectCall, arguments=(THIS,), place="terminal", help="Every object of a session."
     ),
-    Verb(name="watch", call=calls.WatchCall, arguments=(THIS,), place="terminal", help="Follow a session's progress."),
+    Verb(name="watch", call=calls.WatchCall, arguments=(ID,), place="terminal", help="Follow a session's progress."),
     Verb(
         name="key",
         words="key show",

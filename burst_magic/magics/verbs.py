@@ -100,6 +100,7 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
         session = _taken(call.id, settings, key=call.key or None)
         return _with_siblings(session, call, settings)
     known = DESK.known(settings)
+    known = known[-1:] if DESK.shell is None else known  # a terminal takes up the latest, a notebook all of its own
     found, problem = [], None
     for each in known:
         try:
@@ -109,7 +110,7 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
     if not found:
         if problem is not None:
             raise problem
-        raise AttachError("this notebook has started no session", way_out="give an id: %burst_sessions lists yours")
+        raise DESK.nothing_known()
     return found
 
 

@@ -204,6 +204,19 @@ def test_without_an_id_the_verbs_mean_the_users_latest_or_ask(home, begin, gate)
     assert second in said
     assert first in ok(home.burst("cancel", "one"))
     assert second in ok(home.burst("cancel"))
+    for verb in (["cancel"], ["scale", "2"], ["extend", "1h"], ["cleanup", "--force", "--yes"]):
+        assert second in refused(home.burst(*verb), "no session is alive: say which one")
+    assert home.objects(second)
+    assert second in home.burst("watch").stdout
+    assert second in ok(home.burst("attach"))
+
+
+def test_without_an_id_a_terminal_means_sessions_of_notebooks_too(home, begin, gate):
+    sid = begin(count=4, name="one")
+    listed = home.root / "data/sessions.jsonl"
+    listed.write_text(listed.read_text().replace('"notebook": ""', '"notebook": "/somewhere/study.ipynb"'))
+    assert sid in ok(home.burst("status"))
+    assert sid in ok(home.burst("cancel"))
 
 
 def test_doctor_and_config(home):

@@ -234,6 +234,7 @@ def test_a_mistake_in_a_line_magic_is_one_line(name, line, says):
         (["config", "workers=4"], calls.ConfigCall(changes={"workers": "4"})),
         (["inspect", "x"], calls.InspectCall(id="x")),
         (["watch", "x"], calls.WatchCall(id="x")),
+        (["watch"], calls.WatchCall()),
         (["key", "show", "x"], calls.KeyCall(id="x")),
         (["cleanup", "--blobs", "--yes"], calls.CleanupCall(blobs=True, yes=True)),
     ],
