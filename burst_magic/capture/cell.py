@@ -18,7 +18,7 @@ from types import FunctionType
 from burst_magic.capture import bundle, report
 from burst_magic.capture.closure import Captured, pack_names
 from burst_magic.capture.lines import rewrite
-from burst_magic.capture.mapping import evaluate, iterable, parse_map, target_names
+from burst_magic.capture.mapping import ITEM, evaluate, iterable, parse_map, target_names
 from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed, unpack
@@ -114,11 +114,11 @@ def capture_call(
     if not callable(function):
         raise CaptureError(f"{function!r} is not callable")
     name = getattr(function, "__name__", "")
-    if not name.isidentifier() or name == "item" or namespace.get(name) is not function:
+    if not name.isidentifier() or name == ITEM or namespace.get(name) is not function:
         name = "function"
         namespace = {**namespace, name: function}
-    source = f"{'await ' if inspect.iscoroutinefunction(function) else ''}{name}(item)\n"
-    capture = _capture(source, namespace, target="item", filename="<burst.map>", include=())
+    source = f"{'await ' if inspect.iscoroutinefunction(function) else ''}{name}({ITEM})\n"
+    capture = _capture(source, namespace, target=ITEM, filename="<burst.map>", include=())
     return replace(capture, items=iterable(items, "items"))
 
 
@@ -163,7 +163,7 @@ def _capture(
         source = rewritten.source
         tree = _parse(source, filename)
     names = cell_names(tree, bound=bound)
-    _refuse(names, namespace)
+    _refuse(names, namespace, mapped=bool(target))
     reads = {name: lines for name, lines in names.reads.items() if name in namespace and name not in OMITTED}
     blank = Capture(
         source=source,
@@ -239,7 +239,7 @@ def _syntax(error: SyntaxError) -> CaptureError:
     return CaptureError(f"syntax error in line {error.lineno}: {error.msg}", context=(error.text or "").strip())
 
 
-def _refuse(names: CellNames, namespace: Mapping[str, object]) -> None:
+def _refuse(names: CellNames, namespace: Mapping[str, object], *, mapped: bool) -> None:
     """Names that mean nothing on a worker, and names that mean nothing at all."""
     known = {*namespace, *vars(builtins), *names.bound}
     for name, lines in names.reads.items():
@@ -254,6 +254,10 @@ def _refuse(names: CellNames, namespace: Mapping[str, object]) -> None:
             )
         if name in known or names.star or name in _BUILT_IN_TOO:
             continue
+        if name == ITEM and not mapped:
+            raise CaptureError(
+                f"{name!r} is not defined (line {lines[0]})", way_out=f"{name} is what --map binds: write --map xs"
+            )
         visible = [other for other in known if not other.startswith("_") or name.startswith("_")]
         near = difflib.get_close_matches(name, visible, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -11,6 +11,7 @@ from typing import Any
 from burst_magic.capture.bindings import targets
 from burst_magic.errors import CaptureError
 
+ITEM = "item"  # what an element is bound to unless a target is written
 _WAY_OUT = "an expression such as range(10), or 'x in xs' as in a for loop"
 
 
@@ -33,7 +34,7 @@ def parse_map(text: str) -> tuple[str, str]:
             loop.iter
         )
     try:
-        return "item", ast.unparse(ast.parse(text, mode="eval").body)
+        return ITEM, ast.unparse(ast.parse(text, mode="eval").body)
     except SyntaxError as error:
         raise CaptureError(f"--map {text}: {error.msg}", way_out=_WAY_OUT) from None
 

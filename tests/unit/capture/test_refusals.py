@@ -99,6 +99,16 @@ def test_an_undefined_name_is_refused_with_its_line_and_the_nearest_name(noteboo
     assert refusal(notebook, "def f(): return scal\nf()") == "'scal' is not defined (line 1); did you mean 'scale'?"
 
 
+def test_an_item_without_map_is_what_map_binds(notebook):
+    with pytest.raises(CaptureError) as refused:
+        notebook.capture("1\nitem ** 2")
+    assert refused.value.problem == "'item' is not defined (line 2)"
+    assert refused.value.way_out == "item is what --map binds: write --map xs"
+    assert refusal(notebook, "item", map_expr="x in [1]") == "'item' is not defined (line 1); did you mean 'iter'?"
+    notebook.run("item = 3")
+    assert notebook.burst("item ** 2") == 9
+
+
 def test_a_syntax_error_is_refused_with_its_line(notebook):
     assert refusal(notebook, "x = 1\ny = = 2").startswith("syntax error in line 2: ")
     assert refusal(notebook, "x = 1\n\nreturn x").startswith("syntax error in line 3: 'return' outside function")
