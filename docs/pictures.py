@@ -275,6 +275,7 @@ CAUSES = {
     EndCause.SCALE: "fewer workers are wanted",
     EndCause.TERM: "SIGTERM: Spot, stop, host",
     EndCause.CRASH: "it was killed, or failed: written by whoever saw it end",
+    EndCause.BROKEN: "it could not go on, through no task's fault",
     EndCause.EXPIRED: "its manifest is gone: it writes nothing",
 }
 
@@ -307,7 +308,7 @@ def _back(page: Page, origin: int, target: int, x: float) -> None:
 
 
 def _fate(cause: EndCause) -> str:
-    if cause in {EndCause.CRASH, EndCause.EXPIRED, EndCause.IDLE}:
+    if cause in {EndCause.CRASH, EndCause.BROKEN, EndCause.EXPIRED, EndCause.IDLE}:
         return ""
     return "; what runs is killed" if cause in leave.AT_ONCE else "; what runs is finished"
 

@@ -42,7 +42,8 @@ class EndCause(str, Enum):
     CLOSE = "close"
     SCALE = "scale"
     TERM = "term"  # SIGTERM: Spot, stop, host
-    CRASH = "crash"  # the supervisor itself ended
+    CRASH = "crash"  # its process ended
+    BROKEN = "broken"  # it could not go on, through no task's fault, and said so
     EXPIRED = "expired"  # its manifest is gone
 
 

@@ -48,6 +48,7 @@ class SimulatedWorker:
         self._world = world
         self._mono = rng.uniform(0, 1e5)
         self._skew = rng.uniform(-plan.skew, plan.skew)
+        self._began = self.now
         self._offset = EPOCH + self._skew - self._mono
         self._deadline, self._farewell = world.manifest.deadline, float("inf")
         self._beats = 0
@@ -186,7 +187,8 @@ class SimulatedWorker:
     def _last_moment(self) -> float:
         """As the supervisor's: it goes although the store hears neither its results nor its farewell."""
         patience = DEAD_AFTER * self._world.manifest.interval
-        return min(self._farewell + max(patience, _FAREWELL), self._deadline - self._offset + patience)
+        over = max(self._deadline - self._offset, self._began)
+        return min(self._farewell + max(patience, _FAREWELL), over + patience)
 
     def _note(self, event: fx.Event) -> None:
         if isinstance(event, fx.Beaten) and event.offset is not None:

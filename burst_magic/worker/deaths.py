@@ -59,7 +59,7 @@ def death_outcome(died: Died) -> Outcome:
     """The outcome of the task that ran when its process ended (``died.culprit`` says whether there is one)."""
     if died.task is None:
         raise ValueError("no task ran when this slot died")
-    kind, error, message = _cause(died)
+    kind, error, message = cause_of(died)
     return Outcome(
         task=died.task,
         kind=kind,
@@ -72,7 +72,8 @@ def death_outcome(died: Died) -> Outcome:
     )
 
 
-def _cause(died: Died) -> tuple[OutcomeKind, str, str]:
+def cause_of(died: Died) -> tuple[OutcomeKind, str, str]:
+    """What an outcome says of it: kind, error, message."""
     if died.overdue is not None:
         return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
     if died.over_mb is not None:

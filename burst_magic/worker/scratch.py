@@ -1,12 +1,13 @@
 """Files that the workers of one session share on one machine: what one has fetched the others only open.
 
 The folder belongs to this user alone. Each worker holds it by a shared lock while it lives and the last to leave
-removes it: locks end with their processes, whatever ended these.
+removes it: locks end with their processes, whatever ended these. What a killed one left goes when the next one comes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -14,6 +15,8 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Scratch:
@@ -27,6 +30,7 @@ class Scratch:
         self._session = session
         self._path = Path()
         self._held: int | None = None
+        self._closed = False
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
 
@@ -38,8 +42,11 @@ class Scratch:
             make: makes it at the path that it is given.
         """
         with self._lock:
+            if self._closed:
+                raise OSError(errno.ECANCELED, "the worker ends")
             if self._held is None:
                 self._held = self._join()
+                self._sweep()
             place = self._path / name
             alone = self._making.setdefault(name, threading.Lock())
         with alone, _locked(place.with_name(f"{name}.lock")):
@@ -58,16 +65,19 @@ class Scratch:
 
     def remove(self) -> None:
         """Leaves the folder; nothing is left of it when nobody else holds it."""
-        if self._held is None:
-            return
-        held, self._held = self._held, None
-        try:
+        with self._lock:
+            self._closed = True
+            held, self._held = self._held, None
+        if held is not None:
             fcntl.flock(held, fcntl.LOCK_UN)  # first, so that of two that leave at once one finds itself alone
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(self._path, ignore_errors=True)
-        finally:
-            os.close(held)
+            _remove_if_alone(self._path, held)
+
+    def _sweep(self) -> None:
+        """Removes what sessions left whose last worker here was killed."""
+        for other in self._path.parent.glob(f"burst-{os.getuid()}-*"):
+            if other != self._path:
+                with contextlib.suppress(OSError):  # it has just gone, or is none of ours
+                    _remove_if_alone(other, os.open(other, _FOLDER))
 
     def _join(self) -> int:
         """A descriptor that holds the folder."""
@@ -75,7 +85,7 @@ class Scratch:
         while True:
             self._path.mkdir(mode=0o700, exist_ok=True)
             try:
-                held = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                held = os.open(self._path, _FOLDER)
             except FileNotFoundError:  # the last of others has just left
                 continue
             fcntl.flock(held, fcntl.LOCK_SH)
@@ -87,6 +97,17 @@ class Scratch:
                 return held
             else:
                 os.close(held)
+
+
+def _remove_if_alone(path: Path, held: int) -> None:
+    """Removes a folder that nobody else holds; lets go of it in any case."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(held)
 
 
 def _is_at(path: Path, found: os.stat_result) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from burst_magic.errors import BurstError
+from burst_magic.errors import BurstError, LaunchError
 from burst_magic.protocol import blocks
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.model import ClaimKey, Manifest, Outcome, OutcomeKind, SegmentKey, SlotView
 from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
 from burst_magic.worker.courier import Broken
+from burst_magic.worker.deaths import cause_of
 from burst_magic.worker.items import Asked
 from burst_magic.worker.job import JobFiles
 from burst_magic.worker.mask import Mask
@@ -24,6 +25,7 @@ from burst_magic.worker.work import Work
 
 _LIVE = 4096  # characters of output that a heartbeat carries for each slot
 _AHEAD = 2  # items blocks kept ready for a slot
+_UNBORN = 3  # slots that may end while they load one job
 _STILLBORN = 20  # deaths in a row without a word; tasks that end their process are told apart by what they did
 
 
@@ -315,10 +317,22 @@ class Slots:
             self._tell_progress(number, (state.work.done - 1,))
         if state.ending:
             self._tell_stopped(number)
-        if state.work is not None:
-            state.work.lose_slot()
+        work = state.work
+        if work is not None:
+            work.lose_slot()
+            self._count_unborn(work, died)
         self._open(number)
-        self._states[number].work = state.work
+        self._states[number].work = work
+        if work is not None and work.problem is not None:
+            self._top_up(number, work)
+
+    def _count_unborn(self, work: Work, died: Died) -> None:
+        """A job that ends every process that loads it is no task's fault, and would keep the slot busy for ever."""
+        if died.culprit is not None or died.killed or died.exit_code == 0:  # 0: it made room for a clean one
+            return
+        work.unborn += 1
+        if work.unborn >= _UNBORN:
+            work.problem = LaunchError(f"no slot could load this job: {cause_of(died)[2]}")
 
     def watch(self, now: float) -> None:
         """Limits are enforced; ``now`` by ``time.monotonic()``."""

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from burst_magic.errors import LaunchError, StoreError
+from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.log import DEAD_AFTER
@@ -28,7 +28,7 @@ from burst_magic.protocol.state import job_of
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.courier import Broken, Courier, Lane
+from burst_magic.worker.courier import Courier, Lane
 from burst_magic.worker.slots import Slots
 from burst_magic.worker.supply import Items, Opened, Supply
 from burst_magic.worker.template import Template
@@ -99,6 +99,7 @@ class Supervisor:
         self._offset = time.time() - time.monotonic()  # the store's wall clock minus our monotonic one
         self._tick = min(_TICK, max(0.01, manifest.floor / 2))
         self._watch_at = 0.0
+        self._began = time.monotonic()
         self._told: deque[fx.Event] = deque()
         self._stepping = False
 
@@ -111,7 +112,7 @@ class Supervisor:
         signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))
         try:
             return self._work()
-        except (Broken, LaunchError, OSError) as fault:
+        except Exception as fault:
             self._say_broken(fault)
             raise
         finally:
@@ -130,7 +131,7 @@ class Supervisor:
         """Its last words, tried once: without them others wait until it is silent for long enough."""
         wid, now = self._machine.wid, time.monotonic() + self._offset
         said = f"{type(fault).__name__}: {fault}"
-        end = Gone(worker=wid, cause=EndCause.CRASH, at=now, token=self._birth.token, exit_code=_BROKEN, detail=said)
+        end = Gone(worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=_BROKEN, detail=said)
         Carrier(self._carrier.store, self._birth.secret, _not_now).carry(
             fx.Create(keys.SessionKeys(self._birth.sid).gone(wid), end)
         )
@@ -161,7 +162,8 @@ class Supervisor:
     def _last_moment(self) -> float:
         """When it goes although the store hears neither its results nor its farewell (law 5)."""
         patience = DEAD_AFTER * self._manifest.interval
-        return min(self._farewell + max(patience, _FAREWELL), self._deadline - self._offset + patience)
+        over = max(self._deadline - self._offset, self._began)  # one that comes late asks first whether it was moved
+        return min(self._farewell + max(patience, _FAREWELL), over + patience)
 
     def _note_time(self, event: fx.Event) -> None:
         if isinstance(event, fx.Beaten) and event.offset is not None:

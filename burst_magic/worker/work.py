@@ -17,6 +17,7 @@ class Work:
         done: tasks below it have outcomes.
         fed: tasks below it were given to the slot.
         stop: where it ends.
+        unborn: slots in a row that ended with it before a task ran.
         verdict: what is said of its one task, which is not run again; "" of tasks that are.
         problem: why nothing from ``fed`` on can be run.
     """
@@ -27,6 +28,7 @@ class Work:
     done: int
     fed: int
     stop: int
+    unborn: int = 0
     verdict: str = ""
     fetching: bool = False
     problem: BurstError | None = None
@@ -45,6 +47,7 @@ class Work:
 
     def take(self, record: bytes) -> None:
         """The outcome of the next task."""
+        self.unborn = 0
         self.records.append(record)
         self.held += len(record)
         self.done += 1

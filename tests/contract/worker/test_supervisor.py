@@ -340,7 +340,7 @@ def test_a_worker_whose_template_is_lost_ends_loudly(session):
     with pytest.raises(Broken, match="starts slots has died"):
         session.work()
     assert session.store.list(session.job.results_folder) == []  # nothing is made up for the tasks
-    assert (session.gone().cause, session.gone().exit_code) == (EndCause.CRASH, 1)
+    assert (session.gone().cause, session.gone().exit_code) == (EndCause.BROKEN, 1)
     assert "starts slots has died" in session.gone().detail
 
 

@@ -148,8 +148,8 @@ def test_a_blob_that_is_missing_is_said(store, scratch):
 
 
 def test_nothing_is_left_of_the_scratch_folder():
+    Scratch(own()).remove()  # nothing was there
     scratch = Scratch(own())
-    scratch.remove()  # nothing was there
     place = scratch.keep("x", lambda draft: draft.write_text("x"))
     assert scratch.keep("y", lambda draft: draft.mkdir()).parent == place.parent
     scratch.remove()
@@ -168,6 +168,24 @@ def test_workers_of_one_session_share_what_one_has_fetched_and_the_last_removes_
     three = Scratch(session)
     assert three.keep("x", lambda draft: draft.write_text("anew")).read_text() == "anew"
     three.remove()
+
+
+def test_what_a_killed_worker_left_goes_when_the_next_one_comes():
+    killed, alive, next_one = Scratch(own()), Scratch(own()), Scratch(own())
+    left, held = (each.keep("x", lambda draft: draft.touch()) for each in (killed, alive))
+    os.close(killed._held)
+    next_one.keep("y", lambda draft: draft.touch())
+    assert (left.exists(), held.exists()) == (False, True)
+    for each in (alive, next_one):
+        each.remove()
+
+
+def test_who_has_left_keeps_nothing_more():
+    scratch = Scratch(own())
+    scratch.keep("x", lambda draft: draft.touch())
+    scratch.remove()
+    with pytest.raises(OSError, match="the worker ends"):
+        scratch.keep("y", lambda draft: draft.touch())
 
 
 def test_a_folder_that_others_can_write_is_not_trusted():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import selectors
+import signal
 import tempfile
 import threading
 import time
@@ -342,3 +344,18 @@ def test_a_job_that_is_let_go_while_its_items_are_on_their_way_is_run(hand):
     hand.store.open.set()
     hand.reach(2, HEIR)
     assert hand.values(1, 2, claim=HEIR) == [2]
+
+
+def test_a_job_that_ends_every_process_that_loads_it_is_given_up(hand):
+    hand.store.closed = "/payload"
+    hand.add("item", [1, 2])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    for _ in range(3):
+        slot = hand.slots._states[0].slot
+        os.kill(hand.until(lambda slot=slot: slot.pid), signal.SIGKILL)
+        hand.until(lambda slot=slot: hand.slots._states[0].slot is not slot)
+    assert hand.reach(2) == [0, 1]
+    for outcome in hand.outcomes(0, 2):
+        assert outcome.error == "LaunchError"
+        assert "no slot could load this job: its process was ended by SIGKILL" in outcome.message
+    hand.store.open.set()
