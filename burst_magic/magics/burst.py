@@ -165,11 +165,12 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
 
 
 def _name_taken(name: str, settings: config.Settings, into: Session | None) -> tuple[str, ...]:
-    """A name means the newest that has it: one that goes on is then had by its id only."""
-    alike = DESK.named_alike(name, settings)
+    """A name means the newest that has it: the one before is then had by its id only."""
+    alike, lives = DESK.named_alike(name, settings)
     if not alike or (into is not None and into.id == alike):
         return ()
-    return (f"--name {name} means this work from now on; session {alike}, which goes on, is had by its id",)
+    older = f"session {alike}, which goes on," if lives else f"session {alike}"
+    return (f"--name {name} means this work from now on; {older} is had by its id",)
 
 
 def _warn(*texts: str) -> None:

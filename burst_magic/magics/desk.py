@@ -124,20 +124,31 @@ class Desk:
         session: Session = _attaching().attach(ident, settings=settings, home=self.home, tends=tends)
         return session
 
-    def named_alike(self, name: str, settings: config.Settings) -> str:
-        """The id of the session that has this name until now and goes on, or ""."""
+    def named_alike(self, name: str, settings: config.Settings) -> tuple[str, bool]:
+        """The id of the session that has this name until now, or "", and whether it goes on."""
         line = _attaching().named(name, settings) if name else None
         if line is None:
-            return ""
+            return "", False
         held = [session for (sid, _), session in self.open.items() if sid == line.id]
         try:
             session = held[-1] if held else _attaching().attach(line.id, settings=settings, home={}, tends=False)
-            found = line.id if goes_on(session) else ""
+            lives = goes_on(session)
         except BurstError:  # deleted, or damaged: nobody means it any more
-            return ""
+            return "", False
         if not held:
             session.detach()
-        return found
+        return line.id, lives
+
+    def sure_of(self, name: str, settings: config.Settings) -> None:
+        """What cannot be undone wants a name that one session has.
+
+        Raises:
+            OptionError: several have it.
+        """
+        named = [line for line in _attaching().known(settings) if line.name == name]
+        candidates = dict.fromkeys((line.id for line in named), name)
+        if name and len(candidates) > 1:
+            raise which_one(f"{len(candidates)} sessions are named {name}", candidates)
 
     def known(self, settings: config.Settings) -> list[Known]:
         """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests.

@@ -186,6 +186,8 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
         swept = sweep_blobs(settings)
         young = f"; {swept.young} were kept: no session needs them, but they are less than an hour old"
         return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
+    if call.force:
+        DESK.sure_of(call.id, settings)
     try:
         session = DESK.find(call.id, settings, sure=True)
     except AttachError:

@@ -117,6 +117,20 @@ def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
     kernel.run("list(more)")
 
 
+def test_a_name_that_two_sessions_had_deletes_neither(kernel):
+    cell = "%%burst --workers 1 --name twice --out out --wait\n1"
+    first = kernel.run(cell).session
+    assert f"work from now on; session {first} is had by its id" in kernel.run(cell).stderr
+    second = kernel.value("__import__('burst_magic').attach('twice').id")
+    shown = kernel.fails("%burst_cleanup twice --force --yes").traceback
+    assert "2 sessions are named twice: say which one" in shown
+    for session in (first, second):
+        assert session in shown
+        assert kernel.home.objects(session)
+    kernel.run(f"%burst_cleanup {first} --force --yes")
+    assert second in kernel.run("%burst_cleanup twice --force --yes").stdout
+
+
 def test_the_name_of_a_later_job_means_that_job(kernel):
     session = kernel.run("%%burst --workers 1 --name fit --out one\n1").session
     kernel.run(f"%%burst --session {session} --name second --out two\n2")
