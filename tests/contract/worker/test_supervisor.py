@@ -401,3 +401,18 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(session, tmp_path, mo
     session.add("item", range(3))
     session.work()
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_worker_that_comes_after_a_deadline_that_was_moved_works(session):
+    session.open(deadline=-100.0)
+    session.add("item", range(4))
+    session.ask("1x", ControlKind.EXTEND, deadline=time.time() + 60.0)
+    assert session.work() is EndCause.IDLE
+    assert session.values() == [0, 1, 2, 3]
+
+
+def test_a_worker_that_comes_after_the_deadline_goes_and_says_so(session):
+    session.open(deadline=-100.0)
+    session.add("item", range(4))
+    assert session.work() is EndCause.DEADLINE
+    assert session.gone().cause is EndCause.DEADLINE
