@@ -166,7 +166,7 @@ def named(*path: str) -> object:
         found = _home()[path[0]]
     except KeyError:
         text = f"name {path[0]!r} is not defined in the notebook (any more)"
-        raise NameError(text) from None
+        raise NameError(text, name=path[0]) from None
     for part in path[1:]:
         found = getattr(found, part)
     return found

@@ -9,7 +9,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from burst_magic.errors import NotRun, TaskError, TaskFailed, TaskTimeout, UnpicklableResult, WorkerLost
+from burst_magic.errors import (
+    BurstError,
+    Missing,
+    NotRun,
+    TaskError,
+    TaskFailed,
+    TaskTimeout,
+    UnpicklableResult,
+    WorkerLost,
+)
 from burst_magic.payload import unpack_value
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol.model import Outcome, OutcomeKind, SegmentKey
@@ -34,10 +43,16 @@ _KINDS: dict[OutcomeKind, type[TaskError]] = {
 
 
 class SegmentReader:
-    """Opens segments of one job: verified, each fetched once while it is at hand."""
+    """Opens segments of one job: verified, each fetched once while it is at hand.
 
-    def __init__(self, carrier: Carrier, job_keys: keys.JobKeys) -> None:
-        self._carrier, self._keys = carrier, job_keys
+    Args:
+        carrier: reads the store.
+        job_keys: where the job lies.
+        name: what the user calls its session.
+    """
+
+    def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str) -> None:
+        self._carrier, self._keys, self._name = carrier, job_keys, name
         self._at_hand = carrier.store.path(job_keys.payload) is not None
         self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
         self._held = 0  # bytes of them
@@ -59,22 +74,31 @@ class SegmentReader:
                 opened = self._records(segment)
                 yield from ((task, opened[task]) for task in range(start, stop))
             return
-        with ThreadPoolExecutor(_PARALLEL) as pool:
-            ahead = [(part, pool.submit(self._fetch, part[2])) for part in parts[:_PARALLEL]]
+        yield from self._ahead(parts)
+
+    def _ahead(self, parts: list[Part]) -> Iterator[tuple[int, memoryview]]:
+        over = threading.Event()  # who stops reading does not wait for a store that does not answer
+        carrier = self._carrier.until(over)
+        pool = ThreadPoolExecutor(_PARALLEL)
+        try:
+            ahead = [(part, pool.submit(self._fetch, part[2], carrier)) for part in parts[:_PARALLEL]]
             rest = iter(parts[_PARALLEL:])
             while ahead:
                 (start, stop, _), fetched = ahead.pop(0)
                 records = fetched.result()
                 following = next(rest, None)
                 if following is not None:
-                    ahead.append((following, pool.submit(self._fetch, following[2])))
+                    ahead.append((following, pool.submit(self._fetch, following[2], carrier)))
                 yield from ((task, records[task]) for task in range(start, stop))
+        finally:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _records(self, segment: SegmentKey) -> dict[int, memoryview]:
         with self._lock:
             records = self._open.get(segment)
         if records is None:
-            records = self._fetch(segment)
+            records = self._fetch(segment, self._carrier)
             with self._lock:
                 self._hold(segment, records)
         return records
@@ -87,20 +111,33 @@ class SegmentReader:
         while len(self._open) > 1 and self._held > _KEPT:
             self._held -= _bytes(self._open.popitem(last=False)[1])
 
-    def _fetch(self, segment: SegmentKey) -> dict[int, memoryview]:
+    def _fetch(self, segment: SegmentKey, carrier: Carrier) -> dict[int, memoryview]:
         name = keys.segment_name(segment)
         key = f"{self._keys.results_folder}/{name}"
-        secret = _secret(self._carrier, key)
-        return self._carrier.believed(lambda: self._opened(secret, key))
+        secret = _secret(carrier, key)
+        try:
+            return carrier.believed(lambda: _opened(carrier, secret, key))
+        except Missing:
+            if self._session_lies_there():
+                raise
+        raise Missing(f"session {self._name} was deleted; this result had not been read", way_out="run the cell again")
 
-    def _opened(self, secret: bytes, key: str) -> dict[int, memoryview]:
-        data = memoryview(self._carrier.fetch(key))
-        offset, length = blocks.locate_index(key, bytes(data[-blocks.TRAILER_BYTES :]), len(data))
-        records: dict[int, memoryview] = {}
-        for block in blocks.read_index(secret, key, bytes(data[offset : offset + length])):
-            body = blocks.open_block(secret, key, block, data[block.offset : block.offset + block.length])
-            records.update((task, body[begin:end]) for task, _, begin, end in scan_outcomes(body))
-        return records
+    def _session_lies_there(self) -> bool:
+        try:
+            self._carrier.fetch(keys.SessionKeys(self._keys.sid).manifest)
+        except Missing:
+            return False
+        return True
+
+
+def _opened(carrier: Carrier, secret: bytes, key: str) -> dict[int, memoryview]:
+    data = memoryview(carrier.fetch(key))
+    offset, length = blocks.locate_index(key, bytes(data[-blocks.TRAILER_BYTES :]), len(data))
+    records: dict[int, memoryview] = {}
+    for block in blocks.read_index(secret, key, bytes(data[offset : offset + length])):
+        body = blocks.open_block(secret, key, block, data[block.offset : block.offset + block.length])
+        records.update((task, body[begin:end]) for task, _, begin, end in scan_outcomes(body))
+    return records
 
 
 def _bytes(records: dict[int, memoryview]) -> int:
@@ -174,6 +211,31 @@ def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
     except AttributeError:  # an exception with slots is shown as Python does
         return error
     return error
+
+
+def open_value(task: int, data: bytes | memoryview, home: dict[str, object]) -> tuple[object, BurstError | None]:
+    """A task's value, or why it cannot be had here; asking again may go better, since the bytes are kept."""
+    try:
+        return unpack_value(data, home=home), None
+    except NameError as error:
+        if error.name:
+            return None, _undefined(task, error.name)
+        trouble: Exception = error
+    except Exception as error:  # noqa: BLE001 - loading runs the classes' own code
+        trouble = error
+    unopened = BurstError(
+        f"task {task}'s value cannot be opened here: {type(trouble).__name__}: {trouble}",
+        way_out="mend that, then again: the result is kept",
+    )
+    unopened.__cause__ = trouble
+    return None, unopened
+
+
+def _undefined(task: int, name: str) -> BurstError:
+    return BurstError(
+        f"task {task}'s value needs {name}, which is not defined here",
+        way_out=f"run the cell that defines {name} in the notebook, then again there: the result is kept",
+    )
 
 
 def not_run(task: int, reason: str) -> NotRun:

@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import NotRun, OptionError
-from burst_magic.payload import unpack_value
 from burst_magic.protocol.model import Outcome, SegmentKey
 from burst_magic.protocol.records import unpack_outcome, value_in
-from burst_magic.session.outcomes import SegmentReader, error_of, not_run
+from burst_magic.session.outcomes import SegmentReader, error_of, not_run, open_value
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class Results(Sequence[Any]):
     """One value a task, in order of items. Equal to the list of its values.
 
     Indexing, iterating, ``list()`` and ``np.array()`` wait for what is not there yet. Touching a failed task raises
-    its own exception. ``repr`` never waits.
+    its own exception; a value that cannot be opened here raises why, and is kept. ``repr`` never waits.
     """
 
     def __init__(self, driver: Driver, reader: SegmentReader, tasks: int, home: dict[str, object]) -> None:
@@ -236,20 +235,30 @@ class Results(Sequence[Any]):
         return self._keep(task, self._reader.record(segment, task))
 
     def _keep(self, task: int, record: memoryview, *, value: bool = True) -> tuple[Any, BaseException | None]:
-        """Opens an outcome and keeps its error, and where it is asked for its value."""
+        """Opens an outcome and keeps its error, and where it is asked for its value.
+
+        Why a value cannot be opened is not kept: what it needs may be there the next time.
+        """
         data = value_in(record)
         if data is None:
             error = self._errors[task] = error_of(unpack_outcome(record), self._home)
             return PENDING, error
-        opened = unpack_value(data, home=self._home)
+        opened, trouble = open_value(task, data, self._home)
+        if trouble is not None:
+            return PENDING, trouble
         if value:
             self._values[task] = opened
         return opened, None
 
-    def _keep_all(self, parts: Sequence[tuple[int, int, SegmentKey]]) -> None:
+    def _keep_all(self, parts: Sequence[tuple[int, int, SegmentKey]]) -> dict[int, BaseException]:
+        """Keeps all that can be opened; why the others cannot."""
+        unopened = {}
         for task, record in self._reader.records(parts):
             if task not in self._values and task not in self._errors:
-                self._keep(task, record)
+                _, error = self._keep(task, record)
+                if error is not None and task not in self._errors:
+                    unopened[task] = error
+        return unopened
 
     def _read_from(self, task: int) -> Iterator[int]:
         """Reads on from ``task`` through all that is there, segments fetched ahead; yields the tasks read."""
@@ -267,17 +276,14 @@ class Results(Sequence[Any]):
 
     def _peek(self) -> Iterator[tuple[Any, BaseException | None]]:
         """What is known of every task, in order, without waiting."""
-        for task in self._read_known():
-            yield self._outcome(task)
-
-    def _read_known(self) -> Iterator[int]:
         parts = [
             part
             for part in self._driver.segments
             if not all(task in self._values or task in self._errors for task in range(part[0], part[1]))
         ]
-        self._keep_all(parts)
-        return iter(range(self._tasks))
+        unopened = self._keep_all(parts)
+        for task in range(self._tasks):
+            yield (PENDING, unopened[task]) if task in unopened else self._outcome(task)
 
 
 def _zeros(given: bytearray, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -65,7 +65,7 @@ class Session:
         self._carrier = Carrier(store, secret, _sleep, give_up=(Denied,))
         self.fleet = fleet
         self._driver = Driver(store, secret, manifest, job, fleet)
-        self._reader = SegmentReader(self._carrier, self._keys.job(job.jid))
+        self._reader = SegmentReader(self._carrier, self._keys.job(job.jid), manifest.name or manifest.sid)
         self._results = Results(self._driver, self._reader, job.tasks, home)
         self._tally = Tally(self._reader)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for a part of its tasks
@@ -125,11 +125,15 @@ class Session:
                 self._results[first.task]
             except Exception as error:
                 if len(failures) > 1:
-                    note(error, f"{len(failures)} tasks failed; all of them: session.results().errors")
+                    note(error, f"{len(failures)} tasks failed; all of them: {self._where_errors_are()}")
                 raise
         if self._driver.covered < self.description.tasks:
             gap = next(task for task in range(self.description.tasks) if self._driver.find(task) is None)
             self._results[gap]
+
+    def _where_errors_are(self) -> str:
+        out = self.description.out
+        return f"{out}.errors" if out else ".errors of the results"
 
     def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
         """(index, value) as tasks finish."""
