@@ -190,7 +190,9 @@ def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
     def read(text: str) -> str:
         if text not in choices:
-            raise ValueError(f"{text}: not in this version (have: {', '.join(choices)})")
+            guess = nearest(text, choices)
+            have = f"did you mean {guess}?" if guess else f"not in this version (have: {', '.join(choices)})"
+            raise ValueError(f"{text}: {have}")
         return text
 
     return read

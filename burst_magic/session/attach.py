@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from burst_magic.config import nearest
 from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
 from burst_magic.launchers import open_launcher
 from burst_magic.protocol import keys, records
@@ -198,7 +199,9 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
     if not keys.is_session_id(sid):
         newest = named(ident, settings)
         if newest is None:
-            raise AttachError(f"there is no session {ident!r}", way_out="%burst_sessions lists them")
+            guess = nearest(ident, tuple(dict.fromkeys(line.name for line in known(settings) if line.name)))
+            hint = f"; did you mean {guess}?" if guess else ""
+            raise AttachError(f"there is no session {ident!r}{hint}", way_out="%burst_sessions lists them")
         return newest.id, newest.job, newest.store
     urls = [line.store for line in roster.read(settings.sessions_file) if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store

@@ -71,6 +71,7 @@ def refused(ran, words, code=1):
 
 def test_status_collect_logs_and_inspect_tell_of_a_session_that_another_process_started(home, begin):
     sid = begin()
+    refused(home.burst("status", "fitt"), "there is no session 'fitt'; did you mean fit?")
     watched = home.burst("watch", sid)
     assert watched.returncode == 0
     assert "Traceback" not in watched.stderr

@@ -79,7 +79,7 @@ def test_a_call_is_written_in_the_units_of_the_user(home, key, raw, value):
         ("store", "s3://", "is not a store"),
         ("store", "gs://bucket", "is not a store"),
         ("launcher", "fargate", "fargate: not in this version (have: local)"),
-        ("launcher", "locale", "locale: not in this version (have: local)"),
+        ("launcher", "locale", "locale: did you mean local?"),
         ("workers", 0, "is not a whole number of at least 1"),
         ("workers", 2.5, "is not a whole number"),
         ("workers", True, "is not a whole number"),
