@@ -7,6 +7,7 @@ replaces, so that two clients who saw the same loss meet at one key; how many we
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from burst_magic.protocol import keys
@@ -14,6 +15,7 @@ from burst_magic.protocol.log import DEAD_AFTER, Fleet
 from burst_magic.protocol.model import EndCause, Gone, Heartbeat
 
 STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
+_ANNOUNCED_AT_MOST = 3  # times in vain: whoever may not write is not made to try for ever
 NOT_LOST = {
     EndCause.IDLE,
     EndCause.SCALE,
@@ -37,6 +39,7 @@ class Crew:
         beats: the last heartbeat that was read, by worker; its time is the store's.
         gone: ends that were read.
         tried: token -> when this client started it, or started it again because nobody had answered.
+        in_vain: token -> how often it was announced and then was not there.
     """
 
     sid: str
@@ -44,6 +47,7 @@ class Crew:
     beats: dict[str, Heartbeat] = field(default_factory=dict)
     gone: dict[str, Gone] = field(default_factory=dict)
     tried: dict[str, float] = field(default_factory=dict)
+    in_vain: Counter[str] = field(default_factory=Counter)
 
     def heard(self, beat: Heartbeat) -> None:
         """A heartbeat was read."""
@@ -83,7 +87,8 @@ class Crew:
         tokens = [heir(self.sid, lost) for lost in sorted(self._lost(kept) | failed)]
         since_then = failed | self._lost(NOT_LOST - {EndCause.IDLE}, since=since)
         replaced = sum(1 for lost in since_then if heir(self.sid, lost) in self.fleet.starting)
-        return [token for token in tokens if token not in self.fleet.starting][: max(0, bound - replaced)]
+        owed = [token for token in tokens if token not in self.fleet.starting]
+        return [token for token in owed if self.in_vain[token] < _ANNOUNCED_AT_MOST][: max(0, bound - replaced)]
 
     def last_end(self) -> tuple[EndCause | None, float]:
         """Why the last of all that ended did, and when, by the store's clock."""
@@ -106,9 +111,12 @@ class Crew:
         return [token for token, since in self._unanswered().items() if now - since >= STARTING]
 
     def _lost(self, kept: set[EndCause], *, since: float = 0.0) -> set[str]:
-        """Processes that are silent, or whose end has another cause than these; by what their launcher calls them."""
+        """Processes that are silent, or whose end has another cause than these; by what their launcher calls them.
+
+        Those whose end, or last heartbeat, is older than ``since`` are left out.
+        """
         living = {keys.base_of(wid) for wid in self.living()}
-        silent = {keys.base_of(wid) for wid in self.fleet.living()}
+        silent = {keys.base_of(wid) for wid in self.fleet.living() if self.fleet.beats[wid][0] >= since}
         ends: dict[str, Gone] = {}
         for gone in sorted(self.gone.values(), key=lambda gone: gone.at):
             ends[keys.base_of(gone.worker)] = gone

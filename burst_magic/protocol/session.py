@@ -81,6 +81,7 @@ class SessionMachine:
         self.finished_at: float | None = None
         self._starts: dict[str, str] = {}  # tokens that it announces, by key
         self._asked_to_look = self._looked_again = False
+        self._bare = self._there = False  # nothing was found in ``control``; its manifest was, just now
         self._final_at = self._cancelled_at = now
         self._asked_final = False  # whether there was a final when it began
         self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
@@ -139,6 +140,9 @@ class SessionMachine:
             self.crew.fleet.listed(event.names, now)
             self._read_workers(event)
         else:
+            self._bare = not event.names  # a living session holds a job at least
+            if self._bare:
+                self._read(self._keys.manifest, Manifest)
             for name, _ in event.names:
                 if keys.parse_control(name).kind is not ControlKind.ADD_JOB and name not in self._controls:
                     self._controls[name] = None
@@ -179,7 +183,11 @@ class SessionMachine:
             self.crew.heard(record)
         elif isinstance(record, Gone):
             self.crew.gone[record.worker] = record
+        elif event.key == self._keys.manifest:
+            self._there = record is not None
+            self.ended = self.ended if self._there else "deleted"
         elif event.key in self._starts:
+            self.crew.in_vain[self._starts[event.key]] += record is None
             self._announced(event.key, now, mine=isinstance(record, Next) and record.by == self._me)
         elif isinstance(record, Control):
             self._controls[event.key.rpartition("/")[2]] = record
@@ -206,7 +214,7 @@ class SessionMachine:
 
     def _think(self, now: float) -> None:
         self.wake = now + 3600.0
-        if self.ended == "finished":
+        if self.ended in {"finished", "deleted"}:
             if self._asked_to_look:  # results stand, but workers and their cost go on
                 self._list(self._keys.workers_folder)
             self._asked_to_look = False
@@ -340,11 +348,16 @@ class SessionMachine:
         )[: room - len(again)]
         if not again and not owed:
             return False
-        if not self._ask_clock(now):
-            for token in again:
-                self._start(token, now)
-            for token in owed:
-                self._announce(token, now)
+        if self._bare or self._ask_clock(now):
+            return True
+        if not self._there:  # nobody is started in a session that somebody has deleted
+            self._read(self._keys.manifest, Manifest)
+            return True
+        self._there = False
+        for token in again:
+            self._start(token, now)
+        for token in owed:
+            self._announce(token, now)
         return True
 
     def _announce(self, token: str, now: float) -> None:
@@ -355,7 +368,7 @@ class SessionMachine:
         self._ask(fx.Create(key, start))
 
     def _announced(self, key: str, now: float, *, mine: bool) -> None:
-        """Another's is started by him; what is not there was not written, and is announced again."""
+        """Another's is started by him; what is not there was not written, and is announced again, some times."""
         token = self._starts.pop(key)
         if mine:
             self._start(token, now)

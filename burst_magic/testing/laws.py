@@ -254,6 +254,8 @@ class Laws:
             self.world.broken(3, f"{client.name} says cancelled, and nobody did", job)
         if said == "closed" and ControlKind.CLOSE not in asked:
             self.world.broken(3, f"{client.name} says closed, and nobody did", job)
+        if said == "deleted" and self.keys.manifest in self.world.store.objects:
+            self.world.broken(3, f"{client.name} says deleted, and the manifest lies there", job)
         early = self.world.manifest.deadline - EPOCH - self.world.clock.now
         if said == "deadline" and early > 5:
             self.world.broken(3, f"{client.name} says deadline, {early:.0f} s before it", job)

@@ -68,7 +68,7 @@ class SimulatedClient:
     @property
     def over(self) -> bool:
         """It is dead, or has seen the end of the job."""
-        ends = {"cancelled", "closed", "deadline", "budget"}
+        ends = {"cancelled", "closed", "deadline", "budget", "deleted"}
         ended = self._nobody and (self._world.laws.spent_out or self._world.past_deadline)  # its user knows that
         return not self.alive or ended or self.machine.finished or self.verdict in ends
 

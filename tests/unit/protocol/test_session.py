@@ -10,12 +10,13 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.crew import STARTING, heir
 from burst_magic.protocol.log import make_final
-from burst_magic.protocol.model import ControlKind, EndCause, Final, Gone, Heartbeat, SlotView
+from burst_magic.protocol.model import ControlKind, EndCause, Final, Gone, Heartbeat, Manifest, SlotView
 from burst_magic.protocol.poison import DEATHS, SILENT
 from burst_magic.protocol.ranges import Cover
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 JOB_KEYS = SESSION.job("0")
+JOINED = "0-add-job"
 WALL = 1_800_000_000.0  # of the job's beginning
 TOKEN = heir(SESSION.sid, "w")  # of who replaces w
 FIRST = "01800000000100.0000000000-0000000003.0.0-0"
@@ -29,7 +30,7 @@ def final(*names) -> Final:
     return make_final("0", cover, 5.0, by="w1")
 
 
-def begins(talk, *, workers=(), control=(), results=(), gone=()):
+def begins(talk, *, workers=(), control=(JOINED,), results=(), gone=()):
     """It has looked at everything once; the job is not finished."""
     talk.tell(fx.Tick())
     talk.got(JOB_KEYS.final, None)
@@ -125,13 +126,13 @@ def test_after_a_quiet_minute_it_lists_everything(client):
     assert "" in afters
 
 
-def ended(talk, cause, *, control=()):
+def ended(talk, cause, *, control=(JOINED,)):
     """The only worker has said goodbye, and all has been looked at again."""
     end = Gone(worker="w", cause=cause, at=0.0)
     begins(talk, workers=("w.0.0", "w.gone"), control=control, gone=(end,))
 
 
-def answer(talk, *workers, control=()):
+def answer(talk, *workers, control=(JOINED,)):
     """Whatever it asks for is answered, until it asks for nothing; what else it asked for meanwhile."""
     others = []
     for _ in range(9):
@@ -140,6 +141,8 @@ def answer(talk, *workers, control=()):
         others += [each for each in asked if isinstance(each, fx.Replace | fx.Create)]
         found = {SESSION.workers_folder: workers, SESSION.control_folder: control}
         fresh = [effect for folder in folders for effect in talk.listed(folder, *found.get(folder, ()))]
+        if fx.Read(SESSION.manifest, Manifest) in asked:
+            fresh += talk.got(SESSION.manifest, talk.machine.manifest)
         talk.asked = fresh
     return others
 
@@ -148,9 +151,11 @@ def announces(talk, workers=("w.0.0", "w.gone")):
     """Which starts it announces once it has looked at everything again, and has asked for the time."""
     asked = list(talk.asked)
     asked += talk.listed(JOB_KEYS.results_folder)
-    asked += talk.listed(SESSION.control_folder)
+    asked += talk.listed(SESSION.control_folder, JOINED)
     if any(isinstance(each, fx.Watch) for each in asked):  # what time is it?
         asked += talk.listed(SESSION.workers_folder, *workers)
+    if fx.Read(SESSION.manifest, Manifest) in asked:  # is the session still there?
+        asked += talk.got(SESSION.manifest, talk.machine.manifest)
     talk.asked = asked
     return [each.key for each in talk.of(fx.Create)]
 
@@ -161,7 +166,7 @@ def test_before_a_verdict_it_looks_at_all_results_once_more(client):
     assert talk.machine.ended is None
     assert fx.List(JOB_KEYS.results_folder) in talk.asked
     talk.listed(JOB_KEYS.results_folder, FIRST, SECOND)  # it had published them just before
-    talk.listed(SESSION.control_folder)
+    talk.listed(SESSION.control_folder, JOINED)
     assert talk.machine.ended is None
     assert talk.machine.cover.whole
 
@@ -169,13 +174,13 @@ def test_before_a_verdict_it_looks_at_all_results_once_more(client):
 def test_a_verdict_waits_for_what_was_asked(client):
     """The entry is listed; until it is read nobody knows what it says."""
     talk = client()
-    ended(talk, EndCause.CANCEL, control=("9x-cancel",))
+    ended(talk, EndCause.CANCEL, control=(JOINED, "9x-cancel"))
     talk.listed(JOB_KEYS.results_folder)
-    talk.listed(SESSION.control_folder, "9x-cancel")
+    talk.listed(SESSION.control_folder, JOINED, "9x-cancel")
     assert talk.machine.ended is None
     talk.control(kind=ControlKind.CANCEL)
     talk.listed(JOB_KEYS.results_folder)
-    talk.listed(SESSION.control_folder, "0-add-job", "9x-cancel")
+    talk.listed(SESSION.control_folder, JOINED, "9x-cancel")
     assert talk.machine.ended == "cancelled"
 
 
@@ -225,7 +230,59 @@ def test_a_start_that_was_not_written_is_announced_again(client):
     talk.created(key, fx.Wrote.REFUSED)
     talk.got(key, None)
     talk.listed(SESSION.workers_folder, "w.0.0", "w.gone")
+    talk.got(SESSION.manifest, talk.machine.manifest)
     assert [each.key for each in talk.of(fx.Create)] == [key]
+
+
+def test_who_may_not_write_announces_a_start_some_times_and_then_says_that_nobody_lives(client):
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    announced = announces(talk)
+    while talk.of(fx.Create):
+        assert len(announced) < 9
+        talk.created(announced[-1], fx.Wrote.UNKNOWN)
+        talk.got(announced[-1], None)
+        talk.listed(SESSION.workers_folder, "w.0.0", "w.gone")
+        announced += announces(talk)
+    assert announced == 3 * [SESSION.next(TOKEN)]
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_nobody_is_started_in_a_session_that_was_deleted(client):
+    """All went between two looks; the worker's end was written behind that."""
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder, JOINED)
+    assert talk.reads() == [SESSION.manifest]
+    assert talk.got(SESSION.manifest, None) == []
+    assert talk.machine.ended == "deleted"
+    assert talk.wait(100.0) == []
+
+
+def test_where_nothing_is_asked_of_a_session_it_is_looked_whether_it_is_there(client):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    assert talk.listed(SESSION.control_folder) == [fx.Read(SESSION.manifest, Manifest)]
+    talk.got(SESSION.manifest, None)
+    assert talk.machine.ended == "deleted"
+    assert talk.wait(100.0) == []
+    talk.machine.look_now(talk.now)
+    assert [each.folder for each in talk.tell(fx.Tick())] == [SESSION.workers_folder]
+    assert talk.listed(SESSION.workers_folder) == []
+    assert talk.machine.ended == "deleted"
+
+
+def test_nobody_is_started_while_a_session_is_being_deleted(client):
+    """Its manifest goes last."""
+    talk = client()
+    end = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
+    begins(talk, workers=("w.0.0", "w.gone"), control=(), gone=(end,))
+    talk.got(SESSION.manifest, talk.machine.manifest)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder)
+    assert talk.got(SESSION.manifest, talk.machine.manifest) == []
+    assert talk.machine.ended is None
 
 
 @pytest.mark.parametrize("facts", [{"tends": False}, {"signed": False}])
@@ -259,6 +316,28 @@ def test_what_was_lost_before_this_job_does_not_count(client):
     names += ["w.0.0", "w.gone"]
     begins(talk, workers=names, gone=(*gone, end))
     assert announces(talk, names) == [SESSION.next(TOKEN)]
+
+
+def silent(talk, lost, *, beat):
+    """These and one more fall silent, these after a last heartbeat; for each of them somebody has announced a start."""
+    heirs = [(f"{heir(SESSION.sid, wid)}.next", WALL) for wid in lost]
+    names = [*((f"{wid}.0.0", beat) for wid in lost), *heirs, ("w.0.0", WALL + 1)]
+    begins(talk)
+    for wid in (*lost, "w"):
+        talk.got(f"{SESSION.workers_folder}/{wid}.0.0", Heartbeat(worker=wid, number=1, at=0.0))
+    for wid in lost:  # and these have gone for want of work
+        token = heir(SESSION.sid, wid)
+        talk.machine.crew.gone[f"{wid}x"] = Gone(worker=f"{wid}x", cause=EndCause.IDLE, at=0.0, token=token)
+    for _ in range(5):
+        talk.tell(fx.Listed(SESSION.workers_folder, "", tuple(names)), after=10.0)
+    crew = talk.machine.crew
+    return crew.heirless(talk.now, nobody_left=False, since=WALL, bound=3)
+
+
+def test_what_fell_silent_before_the_last_result_does_not_count(client):
+    lost = [f"w{number}" for number in range(9)]
+    assert silent(client(), lost, beat=WALL - 9) == [TOKEN]
+    assert silent(client(), lost, beat=WALL + 1) == []
 
 
 def test_a_start_that_nobody_answered_is_made_again_once_with_its_token(client):
@@ -311,12 +390,13 @@ def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
     """Its own clock may be minutes ahead, and the workers' may be right."""
     talk = client(deadline=WALL - 300)
     ended(talk, EndCause.TERM)
-    talk.asked += [*talk.listed(JOB_KEYS.results_folder), *talk.listed(SESSION.control_folder)]
+    talk.asked += [*talk.listed(JOB_KEYS.results_folder), *talk.listed(SESSION.control_folder, JOINED)]
     assert fx.Watch(SESSION.watch) in talk.asked
     assert talk.machine.ended is None
     names = (("w.0.0", WALL), ("w.gone", WALL), ("~watch", WALL - 400))
     talk.tell(fx.Listed(SESSION.workers_folder, "", names))
     assert talk.machine.ended is None
+    talk.got(SESSION.manifest, talk.machine.manifest)
     assert [each.key for each in talk.of(fx.Create)] == [SESSION.next(TOKEN)]
 
 
@@ -355,10 +435,10 @@ def test_a_cancelled_job_ends_while_its_workers_go_on_with_another(client, cance
     for seconds in (0.0, 9.9, 9.9, 9.9):
         talk.ahead += 1  # the worker beats on
         talk.asked += talk.wait(seconds)
-        answer(talk, "w.0.0", control=("0-add-job", "9x-cancel"))
+        answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
         assert talk.machine.ended is None  # what was done may still be on its way
     talk.wait(5.0)
-    answer(talk, "w.0.0", control=("0-add-job", "9x-cancel"))
+    answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
     assert talk.machine.ended == "cancelled"
 
 
@@ -393,7 +473,7 @@ def test_one_who_closed_is_not_replaced(client):
     talk = client()
     ended(talk, EndCause.CLOSE)
     talk.listed(JOB_KEYS.results_folder)
-    talk.listed(SESSION.control_folder)
+    talk.listed(SESSION.control_folder, JOINED)
     assert talk.of(fx.Replace) == []
     assert talk.machine.ended == "no worker lives"
 
