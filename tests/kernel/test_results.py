@@ -220,3 +220,30 @@ def test_a_captured_list_is_fresh_for_each_task(kernel):
     kernel.run('%%burst --workers 2 --map "range(8)" --out out\nseen.append(item)\nseen')
     assert kernel.value("list(out)") == [[number] for number in range(8)]
     assert kernel.value("seen") == []
+
+
+def test_after_a_kill_a_value_of_a_class_of_the_notebook_waits_for_its_cell(start_kernel, home):
+    cell = "class P:\n    def __init__(self, x): self.x = x\n    def __repr__(self): return f'P({self.x})'"
+    first = start_kernel()
+    first.run(cell)
+    sid = first.run("%%burst --workers 1 --map range(3) --out out --wait\nP(item) if item == 1 else item").session
+    first.kill()
+
+    second = start_kernel()
+    second.run(f"%burst_attach {sid}")
+    for touch in ("out[1]", "list(out)", "%burst_collect", "dict(out.as_completed())"):
+        failed = second.fails(touch)
+        assert failed.error == "BurstError"
+        assert failed.traceback.splitlines() == [
+            "BurstError: task 1's value needs P, which is not defined here",
+            "  try:   run the cell that defines P in the notebook, then again there: the result is kept",
+        ]
+    assert second.value("%burst_collect --errors skip") == [0, 2]
+    terminal = home.burst("collect", sid)
+    assert (terminal.returncode, terminal.stdout) == (1, "")
+    assert terminal.stderr.splitlines()[-2:] == failed.traceback.removeprefix("BurstError: ").splitlines()
+    assert "Traceback" not in terminal.stderr
+    assert home.burst("collect", sid, "--errors", "skip").stdout == "0\n2\n"
+    second.run(cell)
+    assert second.run("out[1]").result == "P(1)"
+    assert second.run("%burst_collect").result == "[0, P(1), 2]"
