@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import getpass
-import hashlib
 import platform
 import secrets
 import socket
@@ -26,6 +25,7 @@ from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.session import keyring, roster
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session, note
+from burst_magic.session.values import Values
 from burst_magic.stores import open_store
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class _Writer:
         self._session = keys.SessionKeys(sid)
         self._job = self._session.job(jid)
         self._written: list[str] = []
-        self._found: list[tuple[str, Any]] = []  # values that were there already
+        self._values = Values(store)
 
     def put_record(self, key: str, record: Any) -> None:
         self._put(key, records.encode(record, secret=self._secret, key=key))
@@ -274,8 +274,8 @@ class _Writer:
             self._put(self._job.items, upload.pieces())
             tasks, index = upload.count, upload.index
             capture = with_names(capture, upload.seen, home)
-        blobs = tuple(self._keep_blob(buffer) for buffer in capture.packed.buffers)
-        bundle = self._keep_blob(memoryview(capture.bundle))[0] if capture.bundle else ""
+        blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
+        bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
         envelope = Envelope(
             source=capture.source,
             stream=capture.packed.stream,
@@ -289,9 +289,7 @@ class _Writer:
             sources=capture.sources,
         )
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
-        for key, view in self._found:  # what the payload names is not swept, but it may just have been (sweep.py)
-            if not self._is_there(key):
-                self._store.put(key, view)
+        self._values.keep_again()
         return Job(
             jid=self._job.jid,
             created=time.time(),
@@ -317,20 +315,6 @@ class _Writer:
     def undo(self) -> None:
         """Takes back what was written; blobs stay, others may use them."""
         self._store.delete(self._written)
-
-    def _keep_blob(self, buffer: memoryview) -> tuple[str, int]:
-        """Stores bytes under their hash unless they are there."""
-        view = buffer.cast("B") if buffer.contiguous else memoryview(bytes(buffer))
-        sha256 = hashlib.sha256(view).hexdigest()
-        key = keys.blob(sha256)
-        if self._is_there(key):
-            self._found.append((key, view))
-        else:
-            self._store.put(key, view)  # the same bytes, whoever puts them
-        return sha256, view.nbytes
-
-    def _is_there(self, key: str) -> bool:
-        return any(entry.key == key for entry in self._store.list("blobs", after=key[:-1], limit=1))
 
 
 class _Upload:

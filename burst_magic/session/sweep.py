@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,11 @@ from burst_magic.payload import Envelope
 from burst_magic.protocol import keys, sign
 from burst_magic.session.attach import session_ids
 from burst_magic.session.submit import open_own_store
+from burst_magic.session.values import FOLDER, YOUNG, find, is_old
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.stores import Store
-
-_YOUNG = 3600.0  # seconds: a submission that is under way has stored its values, but not yet its payload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +27,19 @@ class Swept:
 
 
 def sweep_blobs(settings: Settings) -> Swept:
-    """Deletes what nobody needs, but what is young."""
+    """Deletes what nobody needs, but what is young: a submission that is under way has not written its payload yet."""
     store = open_own_store(settings.store, settings)
     needed = _Needed(store)
-    now = time.time()
-    idle = [entry for entry in store.list("blobs") if entry.key not in needed]
-    old = [entry for entry in idle if now - entry.modified > _YOUNG]
-    needed.look()  # a submission that found an old value there names it before it looks whether it still is
-    old = [entry for entry in old if entry.key not in needed]
-    store.delete([entry.key for entry in old])
-    return Swept(deleted=len(old), bytes=sum(entry.size for entry in old), young=len(idle) - len(old))
+    idle = [entry for entry in store.list(FOLDER) if entry.key not in needed]
+    needed.look()  # whoever found an old value there names it before looking once more whether it still is
+    old = [entry for entry in idle if is_old(entry, YOUNG) and entry.key not in needed]
+    deleted = size = 0
+    for entry in old:
+        now = find(store, entry.key)  # just before: who uses an old value again makes it young
+        if now is not None and is_old(now, YOUNG):
+            store.delete([entry.key])
+            deleted, size = deleted + 1, size + entry.size
+    return Swept(deleted=deleted, bytes=size, young=len(idle) - deleted)
 
 
 class _Needed:
