@@ -118,13 +118,13 @@ class SegmentReader:
         try:
             return carrier.believed(lambda: _opened(carrier, secret, key))
         except Missing:
-            if self._session_lies_there():
+            if self._session_lies_there(carrier):
                 raise
         raise Missing(f"session {self._name} was deleted; this result had not been read", way_out="run the cell again")
 
-    def _session_lies_there(self) -> bool:
+    def _session_lies_there(self, carrier: Carrier) -> bool:
         try:
-            self._carrier.fetch(keys.SessionKeys(self._keys.sid).manifest)
+            carrier.fetch(keys.SessionKeys(self._keys.sid).manifest)
         except Missing:
             return False
         return True

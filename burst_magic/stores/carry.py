@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from threading import Event
 from typing import TypeVar
 
 from burst_magic.errors import Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
@@ -46,6 +47,10 @@ class Carrier:
         self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
         self._told: dict[str, float] = {}
         self._unanswered = 0  # creates in a row
+
+    def until(self, over: Event) -> Carrier:
+        """The same, as long as that is not set: who waits for an answer then gets the fault."""
+        return Carrier(self.store, self.secret, lambda seconds: not over.wait(seconds), give_up=self._give_up)
 
     def carry(self, effect: fx.List | fx.Read | fx.Create) -> fx.Event:
         """One effect, one event."""
