@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from burst_magic.launchers import End, Handle, Launcher, Start
@@ -39,12 +40,13 @@ class Fleet:
         self._ended: set[str] = set()
         self._awake: set[str] = set()
 
-    def start(self, count: int, *, first: int | None = None) -> None:
+    def start(self, count: int, *, first: int | None = None, begun: list[str] | None = None) -> None:
         """Starts workers; each start is written down before it is made.
 
         Args:
             count: how many.
             first: the number of the first one, so that each begins with a lane of its own; None: late joiners.
+            begun: takes the token of each start before it is written down, for ``take_back``.
         """
         secret = self._secret
         if secret is None:
@@ -52,6 +54,8 @@ class Fleet:
         for place in range(count):
             number = None if first is None else first + place
             token = secrets.token_hex(8)
+            if begun is not None:
+                begun.append(token)
             key = self._keys.next(token)
             record = Next(token=token, launcher=self._manifest.launcher, number=number, at=time.time())
             self._carrier.insist(key, records.encode(record, secret=secret, key=key))
@@ -115,10 +119,26 @@ class Fleet:
     def abandon(self) -> None:
         """Kills the workers of a session that comes to nothing, and waits until nothing writes any more."""
         self.stop(kill=True)
-        end = time.monotonic() + _DYING
-        while any(wid not in self._ended for wid in self._handles) and time.monotonic() < end:
-            self._ended.update(self._launcher.ended([handle for _, handle in self._known()]))
+        self._outwait(self._known())
+
+    def take_back(self, begun: Collection[str]) -> None:
+        """Kills workers that were started for work that comes to nothing; they are nobody's loss, the others stay."""
+        mine = [(wid, handle) for wid, handle in self._known() if handle.token in begun]
+        self._ended.update(wid for wid, _ in mine)  # first: no look may take them for lost
+        for _, handle in mine:
+            self._launcher.stop(handle, kill=True)
+        self._outwait(mine)
+        for wid, handle in mine:
+            gone = Gone(worker=wid, cause=EndCause.SCALE, at=time.time(), token=handle.token)
+            key = self._keys.gone(wid)
+            self._carrier.create(key, self._carrier.encode(gone, key))
+        self._store.delete([self._keys.next(token) for token in begun])
+
+    def _outwait(self, dying: list[tuple[str, Handle]]) -> None:
+        handles, end = [handle for _, handle in dying], time.monotonic() + _DYING
+        while len(ended := self._launcher.ended(handles)) < len(handles) and time.monotonic() < end:
             time.sleep(0.01)
+        self._ended.update(ended)
 
     def logs(self) -> dict[str, str]:
         """What the workers' own processes printed."""

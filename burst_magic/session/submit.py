@@ -132,15 +132,21 @@ def _add(
     capacity = manifest.workers if asked.wanted is None else asked.wanted
     into.status()  # meets the workers
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
+    begun: list[str] = []
     try:
         job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
-        into.fleet.start(max(0, wanted - len(into.fleet.living)))
+        into.fleet.start(max(0, wanted - len(into.fleet.living)), begun=begun)
         writer.commit(job)  # last: what a worker may have begun could not be taken back
     except BaseException as error:
-        _take_back(error, writer.undo, lambda: roster.remove(settings.sessions_file, manifest.sid, job=writer.jid))
+        _take_back(
+            error,
+            writer.undo,
+            lambda: into.fleet.take_back(begun),
+            lambda: roster.remove(settings.sessions_file, manifest.sid, job=writer.jid),
+        )
         raise
     into.fleet.poke()
     session = Session(into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home)
@@ -313,8 +319,9 @@ class _Writer:
         self.put_record(self._job.record, job)
 
     def undo(self) -> None:
-        """Takes back what was written; blobs stay, others may use them."""
-        self._store.delete(self._written)
+        """Takes back what was written, the last first, so ``job.json`` before what it needs; blobs stay for others."""
+        for key in reversed(self._written):
+            self._store.delete([key])
 
 
 class _Upload:

@@ -10,7 +10,8 @@ import pytest
 from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, LaunchError, OptionError, Throttled
 from burst_magic.launchers import TABLE
 from burst_magic.launchers.local import LocalLauncher
-from burst_magic.protocol import keys
+from burst_magic.protocol import keys, records
+from burst_magic.protocol.model import Gone
 from burst_magic.session import roster
 
 
@@ -186,6 +187,67 @@ def test_a_second_job_that_fails_on_the_way_leaves_the_first_as_it_was(world, fl
     assert [line.job for line in roster.read(world.settings().sessions_file)] == [first.job]
     assert world.keys_kept() == [first.id]
     assert list(world.burst("item", [3], into=first).results()) == [3]
+
+
+def gones(world, session):
+    """What was written of workers that ended."""
+    found = [key for key in world.objects() if key.endswith(".gone")]
+    return [records.decode(Gone, world.store.get(key), secret=bytes.fromhex(session.key), key=key) for key in found]
+
+
+@pytest.mark.parametrize("fault", [Denied("not yours"), KeyboardInterrupt()], ids=["denied", "interrupted"])
+def test_a_second_job_that_is_not_committed_ends_the_workers_that_were_started_for_it(world, flaky, fault):
+    first = world.burst("item", [1], workers=3)
+    assert list(first.results()) == [1]
+    before, living = [key for key in world.objects() if key.endswith(".next")], first.fleet.living
+    started = []
+
+    def weather(verb, key):
+        if key.endswith("/job.json") and verb == "put":
+            started.append(len(first.fleet.living))
+            raise fault
+
+    flaky.weather = weather
+    with pytest.raises(type(fault)):
+        world.burst("item", [1, 2, 3], into=first)
+    flaky.weather = lambda verb, key: None
+    assert started == [3]
+    assert first.fleet.living == living
+    assert [key for key in world.objects() if key.endswith(".next")] == before
+    assert {gone.cause.value for gone in gones(world, first)} == {"scale"}  # wanted no more: nobody replaces them
+    assert list(world.burst("item", [3], into=first).results()) == [3]
+
+
+def test_a_second_job_for_which_only_some_workers_start_ends_these(world, monkeypatch):
+    refusing = Second(LaunchError("no more of them"))
+    first = world.burst("item", [1], workers=3)
+    assert list(first.results()) == [1]
+    before, living = [key for key in world.objects() if key.endswith(".next")], first.fleet.living
+    monkeypatch.setattr(first.fleet, "_launcher", refusing(world.settings().data_dir / "logs"))
+    with pytest.raises(LaunchError):
+        world.burst("item", [1, 2, 3], into=first)
+    assert refusing.started == 1
+    assert first.fleet.living == living
+    assert [key for key in world.objects() if key.endswith(".next")] == before
+
+
+def test_what_a_failed_second_job_wrote_is_deleted_in_reverse_and_its_record_first(world, flaky):
+    first = world.burst("item", [1])
+    assert list(first.results()) == [1]
+
+    def weather(verb, key):
+        if key.endswith("/job.json") and verb == "put":
+            flaky.inner.put(key, b"it may lie there though nothing was answered")
+            raise Denied("not yours")
+
+    flaky.weather = weather
+    flaky.calls.clear()
+    with pytest.raises(Denied):
+        world.burst("item", [2], into=first)
+    deleted = [key.rpartition("/")[2] for verb, key in flaky.calls if verb == "delete"]
+    assert deleted[0] == "job.json"
+    assert deleted[1].endswith("-add-job")
+    assert deleted[2:] == ["payload", "items"]
 
 
 def test_without_the_key_no_work_can_be_added(world):
