@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from burst_magic.protocol import keys
@@ -23,6 +25,7 @@ from burst_magic.protocol.model import (
 from burst_magic.protocol.ranges import Cover, Piece, lane_end, partition
 
 _MANY = 60  # segments: from here on those of a claim are told together
+_STRIDE = 64  # parts of a cover that are passed over at once
 _DAY = "%Y-%m-%d"
 
 
@@ -65,6 +68,43 @@ def tasks(start: int, stop: int) -> str:
     return f"task {start}" if stop - start == 1 else f"tasks {start}-{stop - 1}"
 
 
+class Outcomes:
+    """When each task had its first outcome. Built once: a long log has many claims, and each asks for its own time.
+
+    Args:
+        tasks: how many the job has.
+        segments: what was published.
+    """
+
+    def __init__(self, tasks: int, segments: Iterable[SegmentKey]) -> None:
+        cover = Cover(tasks)
+        for segment in sorted(segments, key=lambda segment: segment.at_ms):
+            cover.add(segment)
+        self.covered = cover.covered
+        self._starts: list[int] = []
+        self._times: list[float] = []
+        at = 0
+        for start, stop, segment in cover.parts:
+            if at < start:
+                self._add(at, math.inf)
+            self._add(start, segment.at_ms / 1000)
+            at = stop
+        self._add(at, math.inf)
+        self._latest = [max(self._times[at : at + _STRIDE]) for at in range(0, len(self._times), _STRIDE)]
+
+    def _add(self, start: int, time: float) -> None:
+        self._starts.append(start)
+        self._times.append(time)
+
+    def missing(self, start: int, at: float) -> int:
+        """The first task from ``start`` on that had no outcome at a time."""
+        place = bisect_right(self._starts, start) - 1
+        while self._times[place] <= at:
+            whole = place % _STRIDE == 0 and self._latest[place // _STRIDE] <= at
+            place += _STRIDE if whole else 1
+        return max(start, self._starts[place])
+
+
 class Story:
     """One job's log, asked in words.
 
@@ -76,6 +116,7 @@ class Story:
     def __init__(self, log: Log, now: float) -> None:
         self._log, self._now = log, now
         self._claims = sorted(log.claims, key=lambda claim: (log.claims[claim].at, claim))
+        self._outcomes = Outcomes(log.job.tasks, [segment for segment, _ in log.segments])
 
     def events(self) -> Iterator[str]:
         """Claims, segments and ``final`` in the order of time, a line each."""
@@ -138,15 +179,8 @@ class Story:
 
     def _rest(self, held: Range, at: float) -> Range:
         """What of a range had no outcome at a time."""
-        gaps = self._cover(at).gaps(held.start, held.stop)
-        return Range(gaps[0].start, held.stop) if gaps else held
-
-    def _cover(self, at: float) -> Cover:
-        cover = Cover(self._log.job.tasks)
-        for segment, _ in self._log.segments:
-            if segment.at_ms <= at * 1000:
-                cover.add(segment)
-        return cover
+        first = self._outcomes.missing(held.start, at)
+        return Range(first, held.stop) if first < held.stop else held
 
     # --- segments ------------------------------------------------------------------------------------------
 
@@ -185,8 +219,7 @@ class Story:
         if final is not None:
             who = "a client" if final.by == "client" else final.by
             return f"{self._at(final.at)} {who} wrote final: which of {len(final.parts)} parts counts for which tasks"
-        done = self._cover(self._now + 86_400).covered
-        return f"no final yet: {done} of {self._log.job.tasks} tasks published"
+        return f"no final yet: {self._outcomes.covered} of {self._log.job.tasks} tasks published"
 
     # --- one task ------------------------------------------------------------------------------------------
 

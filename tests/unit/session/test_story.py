@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -19,7 +20,8 @@ from burst_magic.protocol.model import (
     OutcomeKind,
     SegmentKey,
 )
-from burst_magic.session.story import Log, Seen, Story, clock
+from burst_magic.protocol.ranges import Cover
+from burst_magic.session.story import Log, Outcomes, Seen, Story, clock
 
 NOON = time.mktime((2026, 11, 21, 12, 0, 0, 0, 0, -1))
 MANIFEST = Manifest(
@@ -162,6 +164,33 @@ def test_a_quiet_job_is_followed_by_its_first_task_and_an_empty_one_by_none():
         Story(Log(manifest=MANIFEST, job=Job(jid="0", created=NOON, tasks=0, lanes=(), seed=0)), NOON).example() is None
     )
     assert list(Story(log({}), NOON).way(0))[-1] == "it has no final result yet"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_had_no_outcome_at_a_time_is_what_a_cover_of_that_time_leaves(seed):
+    chance = random.Random(seed)
+    starts = [chance.randrange(500) for _ in range(chance.randrange(400))]
+    segments = [segment(at, at + chance.randrange(1, 9), chance.randrange(100), claim(0)) for at in starts]
+    outcomes = Outcomes(500, segments)
+    for start in (0, *starts[:50]):
+        at = NOON + chance.randrange(-1, 102)
+        cover = Cover(500)
+        cover.add_all(each for each in segments if each.at_ms <= at * 1000)
+        assert outcomes.missing(start, at) == next((gap.start for gap in cover.gaps(start)), 500)
+
+
+def test_a_long_log_is_told_soon():
+    """Had each claim its own cover of 8 000 segments, this took many seconds."""
+    tasks, lanes = 16_000, tuple(range(0, 16_000, 80))
+    claims = {claim(lane, number): body(f"w{number}", 1 + 50 * number) for lane in lanes for number in (0, 1)}
+    parts = [segment(at, at + 2, 1 + at % 80, claim(at - at % 80)) for at in range(0, tasks, 2)]
+    job = Job(jid="0", created=NOON, tasks=tasks, lanes=lanes, seed=7)
+    sized = tuple((each, 10) for each in sorted(parts))
+    began = time.process_time()
+    lines = list(Story(Log(manifest=MANIFEST, job=job, claims=claims, segments=sized), NOON + 200).events())
+    assert time.process_time() - began < 1
+    assert sum(" recovered tasks " in line for line in lines) == 200
+    assert "12:00:51.000 w1 recovered tasks 52-79 (take-over 1 of 0) from w0, which was silent" in lines
 
 
 def test_another_day_is_named():
