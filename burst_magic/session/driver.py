@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
+from burst_magic.errors import Denied, LaunchError, StoreError
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
@@ -22,7 +22,7 @@ from burst_magic.stores.carry import Carrier
 from burst_magic.stores.probe import try_to_write
 
 _LOG = logging.getLogger(__name__)
-_FOR_EVER = {"finished", "cancelled", "closed"}  # nothing comes after these: no need to look on
+_FOR_EVER = {"finished", "cancelled", "closed", "deleted"}  # nothing comes after these: no need to look on
 _FRAME = 0.25  # seconds between two snapshots for a viewer, at least
 
 Viewer = Callable[[Snapshot], None]
@@ -86,14 +86,24 @@ class Driver:
 
     def refresh(self, timeout: float = 30.0) -> Snapshot:
         """What the store says now: one look at everything, awaited."""
+        end = time.monotonic() + timeout
         with self._news:
-            self.start()  # inside: a thread that ends after this counts its last rounds after ``before``
-            before = self._rounds
-            self._machine.look_now(time.monotonic())
-            self._wake.set()
-            self._news.wait_for(lambda: self._rounds >= before + 2, timeout)
-            self._raise_fault()
+            looked = self._ask_to_look()
+            while not looked() and (left := end - time.monotonic()) > 0:
+                self._news.wait(left)
+                self._raise_fault()
+                if self._thread is None and not looked():  # it was ending when we asked
+                    looked = self._ask_to_look()
             return self._machine.snapshot(time.monotonic())
+
+    def _ask_to_look(self) -> Callable[[], bool]:
+        """Asks the thread for a look at everything; what is returned says whether that has been."""
+        under_way = self._thread is not None  # a round that began before we asked does not count
+        began, enough = self._rounds + under_way, self._rounds + 2
+        self.start()
+        self._machine.look_now(time.monotonic())
+        self._wake.set()
+        return lambda: self._rounds >= enough or (self._thread is None and self._rounds > began)
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until ``ready`` (called with the state at rest) or until nothing will change any more."""
@@ -192,7 +202,6 @@ class Driver:
             with self._news:
                 self._thread = None
                 self._cut_short = self._machine.ended not in _FOR_EVER
-                self._rounds += 2
                 self._news.notify_all()
             self._frame(last=True)
 
@@ -207,7 +216,7 @@ class Driver:
                 if answer is not None:
                     events.append(answer)
         with self._news:
-            self._rounds += 1
+            self._rounds += not self._stopping.is_set()
             self._news.notify_all()
 
     def _do(self, effect: fx.Effect) -> fx.Event | None:
@@ -231,18 +240,10 @@ class Driver:
             self._fleet.meet(Handle.from_json(beat.handle))
 
     def _replace(self, token: str) -> None:
-        """Where no worker can be started the others go on, and when there are none the machine says so.
-
-        Raises:
-            StoreError: all are silent and the store takes nothing from us either: a full disk, a policy.
-        """
+        """Where no worker can be started the others go on, and when there are none the machine says so."""
         try:
             self._fleet.start_announced(token)
-        except (LaunchError, StoreError) as fault:
-            refused = isinstance(fault, StoreError) and not isinstance(fault, Throttled | Unknown)
-            seen = self.snapshot()
-            if refused and all(worker.seen < seen.now for worker in seen.workers if worker.alive):
-                raise
+        except LaunchError as fault:
             _LOG.warning("a lost worker was not replaced: %s", fault)
 
     def _look_at_fleet(self) -> None:

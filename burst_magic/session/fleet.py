@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
 
+from burst_magic.errors import Missing, StoreError
 from burst_magic.launchers import End, Handle, Launcher, Start
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, records
@@ -87,10 +89,20 @@ class Fleet:
         """Writes ``.gone`` for workers whose process has definitely ended; says whether there were any."""
         watched = [handle for wid, handle in self._known() if wid not in self._ended]
         ends = self._launcher.ended(watched)
+        silent = self._secret is None or (bool(ends) and self._deleted())
         for wid, end in ends.items():
-            if self._secret is None or self._say_gone(wid, end):
+            if silent or self._say_gone(wid, end):
                 self._ended.add(wid)
         return bool(ends)
+
+    def _deleted(self) -> bool:
+        """Whether the session is no more: then nothing is written there."""
+        with contextlib.suppress(StoreError):  # without an answer it is taken to be there
+            try:
+                self._store.get(self._keys.manifest)
+            except Missing:
+                return True
+        return False
 
     def _say_gone(self, wid: str, end: End) -> bool:
         """A refusal is fine: it has said so itself. Without an answer it is said again at the next look."""

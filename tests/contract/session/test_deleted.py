@@ -1,0 +1,76 @@
+"""A client that is attached while another deletes the session, or lets go of it, sees what is true and writes nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from burst_magic.errors import NotRun
+
+GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
+
+
+def claimed(session):
+    return lambda: session.store.list(f"sessions/{session.id}/jobs/{session.job}/claims")
+
+
+def holds_up(session, flaky):
+    """From now on the driver's thread waits for the store: that thread, and what lets it go on."""
+    (thread,) = (each for each in threading.enumerate() if each.name == f"burst {session.id}")
+    held, reached = threading.Event(), threading.Event()
+
+    def weather(verb, key):
+        if threading.current_thread() is thread:
+            reached.set()
+            held.wait(30)
+
+    flaky.weather = weather
+    assert reached.wait(10)
+    return thread, held
+
+
+def test_a_session_that_was_deleted_between_two_looks_stays_deleted(world, flaky, gate, until):
+    """This client is the one that started the workers: it sees how its processes end."""
+    session = world.burst(GATED.format(gate=str(gate)), range(3), workers=2)
+    until(claimed(session), "a task to run")
+    session.status()
+    _, held = holds_up(session, flaky)
+    other = world.attach(session.id)
+    assert other.cleanup(force=True) > 0
+    held.set()
+    with pytest.raises(NotRun, match="deleted"):
+        session.results()[0]
+    assert session.status().ended == "deleted"
+    until(lambda: not [each for each in threading.enumerate() if session.id in each.name], "its thread to end")
+    world.nothing_is_left()
+
+
+def test_a_worker_that_ends_in_a_deleted_session_leaves_no_trace_there(world, gate, until):
+    session = world.burst(GATED.format(gate=str(gate)), [1])
+    until(claimed(session), "a task to run")
+    session.detach()
+    session.store.delete(world.objects())
+    for pid in world.workers():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not world.workers(), "the workers to end")
+    before = set(world.objects())  # what it wrote before it died
+    assert session.fleet.look()
+    assert set(world.objects()) == before
+    assert session.fleet.living == []
+    session.store.delete(before)
+
+
+def test_a_status_while_a_thread_that_was_told_to_stop_still_waits_for_the_store_is_fresh(world, flaky, gate, until):
+    session = world.burst(GATED.format(gate=str(gate)), [1, 2])
+    until(claimed(session), "a task to run")
+    session.status()
+    thread, held = holds_up(session, flaky)
+    session.detach()  # gives up after a while
+    assert thread.is_alive()
+    gate.touch()
+    until(lambda: f"sessions/{session.id}/jobs/{session.job}/final" in world.objects(), "the job to be finished")
+    threading.Timer(0.3, held.set).start()
+    assert session.status().completed == 2
