@@ -160,8 +160,8 @@ MUTANTS = (
     ),
     Mutant(
         "a start is repeated without its token",
-        "for token in again:\n                self._start(token, now)",
-        'for token in again:\n                self._start(f"{token}x", now)',
+        "for token in again:\n            self._start(token, now)",
+        'for token in again:\n            self._start(f"{token}x", now)',
     ),
     Mutant(
         "what was replaced is replaced again",
