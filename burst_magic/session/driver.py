@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from burst_magic.errors import Denied, LaunchError, StoreError
+from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
@@ -231,8 +231,20 @@ class Driver:
             event = self._carrier.carry(effect)
             if self._signed and isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
                 self._meet(event.record)
+            if isinstance(event, fx.Created) and event.wrote is fx.Wrote.UNKNOWN and event.key.endswith(".next"):
+                self._ask_why()
             return event
         return None
+
+    def _ask_why(self) -> None:
+        """A start could not be announced: where nobody is left, whoever waits is told what the store refuses.
+
+        Raises:
+            StoreError: it takes nothing from us: a policy, a full disk.
+        """
+        if not self.snapshot().alive:
+            with contextlib.suppress(Throttled, Unknown):
+                try_to_write(self._store)
 
     def _meet(self, beat: Heartbeat) -> None:
         """Takes a worker's handle out of a verified heartbeat: what it names gets signals."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
-WORLDS = range(10_000, 13_000)
+WORLDS = range(10_000, 12_500)
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def _scripts(monkeypatch):
 
 
 @pytest.mark.timeout(600)
-def test_the_laws_hold_in_three_thousand_worlds():
+def test_the_laws_hold_in_thousands_of_worlds():
     from worlds import play_all
 
     failed, _, _ = play_all(WORLDS)
