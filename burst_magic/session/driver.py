@@ -242,7 +242,7 @@ class Driver:
         Raises:
             StoreError: it takes nothing from us: a policy, a full disk.
         """
-        if not self.snapshot().alive:
+        if not self._machine.crew.living():
             with contextlib.suppress(Throttled, Unknown):
                 try_to_write(self._store)
 
