@@ -57,7 +57,7 @@ def test_a_worker_that_ends_in_a_deleted_session_leaves_no_trace_there(world, ga
         os.kill(pid, signal.SIGKILL)
     until(lambda: not world.workers(), "the workers to end")
     before = set(world.objects())  # what it wrote before it died
-    assert session.fleet.look()
+    until(session.fleet.look, "its end to be seen")
     assert set(world.objects()) == before
     assert session.fleet.living == []
     session.store.delete(before)
