@@ -80,10 +80,16 @@ class Leaving:
         self.stage = "left"
         self._state.ask(fx.Exit(cause))
 
-    def say_gone(self, now: float) -> None:
-        """Its end is written when all that it had is published."""
+    @property
+    def done(self) -> bool:
+        """It ends, and nothing is left that it would have to publish."""
         state = self._state
-        if state.holds or state.trying or self.stage:
+        return state.ending is not None and not state.holds and not state.trying
+
+    def say_gone(self, now: float) -> None:
+        """Its end is written when all that it had is published, and is its last write: who cleans up counts on that."""
+        state = self._state
+        if not self.done or state.writing or self.stage:
             return
         self.stage, self._gone_at = "gone", now
         cause = state.ending or EndCause.IDLE

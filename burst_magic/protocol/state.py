@@ -98,6 +98,7 @@ class State:
         self.ready: set[int] = set()
         self.holds: dict[tuple[str, ClaimKey], Hold] = {}
         self.trying: dict[str, Try] = {}  # by the claim's key
+        self.writing = 0  # records on their way that the store has not answered
         self.idle_since = self.heard = now  # heard: when the store answered last
         self.ending: EndCause | None = None
 
@@ -110,6 +111,7 @@ class State:
     def ask(self, effect: fx.Effect) -> None:
         """Adds an effect to what this step asks for."""
         self.out.append(effect)
+        self.writing += isinstance(effect, fx.Create | fx.Beat)
 
     def due(self, at: float) -> None:
         """Wakes the machine then, if not before."""

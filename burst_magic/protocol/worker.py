@@ -128,6 +128,7 @@ class WorkerMachine:
 
     def _on_beaten(self, event: fx.Beaten, now: float) -> None:
         self._beating = False
+        self._state.writing -= 1
         if event.wrote is fx.Wrote.DONE:
             self._beaten = self._began_beat
         if event.offset is not None and abs(event.offset - self._state.offset) >= SKEW:
@@ -149,6 +150,7 @@ class WorkerMachine:
             self._taking.claims_listed(event, now)
 
     def _on_created(self, event: fx.Created, now: float) -> None:
+        self._state.writing -= 1
         done = event.wrote is fx.Wrote.DONE
         if event.key in self._state.trying:
             self._taking.created(event, now)
@@ -250,9 +252,8 @@ class WorkerMachine:
         self._taking.inherit(now)
         for hold in list(state.holds.values()):
             self._publishing.flush(hold, now)
-        if state.ending:
-            leaving.say_gone(now)
-        elif not self._doubting:
+        leaving.say_gone(now)
+        if not state.ending and not self._doubting:
             self._taking.take(now)
 
     def _doubt(self, now: float) -> None:
@@ -274,9 +275,9 @@ class WorkerMachine:
             hold.orphan = True
 
     def _beat(self, now: float) -> None:
-        if self._doubting:
-            return
         state = self._state
+        if self._doubting or self._leaving.done:
+            return
         interval = self.manifest.interval
         if state.wall(now) - state.fleet.viewed < VIEWED:
             self._beat_at = min(self._beat_at, self._began_beat + LIVE)

@@ -89,10 +89,9 @@ def siblings(session: Session) -> list[str]:
     return [f"{session.id}/{ident}" for _, ident in sorted(jobs) if ident != session.job]
 
 
-def known(settings: Settings, *, notebook: str = "") -> list[roster.RosterLine]:
-    """The user's own jobs, oldest first; with ``notebook`` those that it started."""
-    lines = roster.read(settings.sessions_file)
-    return [line for line in lines if not notebook or line.notebook == notebook]
+def known(settings: Settings) -> list[roster.RosterLine]:
+    """The user's own jobs, oldest first."""
+    return roster.read(settings.sessions_file)
 
 
 def named(name: str, settings: Settings) -> roster.RosterLine | None:
@@ -251,4 +250,4 @@ def _sleep(seconds: float) -> bool:
     return True
 
 
-__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions"]
+__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "siblings"]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import BurstError
 from burst_magic.protocol import keys
 from burst_magic.session import keyring, roster
+from burst_magic.session.deletion import delete_all
 from burst_magic.session.submit import open_own_store
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
-    from burst_magic.stores import Store
-
-_PASSES = 5  # over what somebody who did not hear yet may write meanwhile
 
 
 def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
@@ -42,22 +38,7 @@ def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
         return None
     if not found and not lines and keyring.find(settings.keys_dir, sid) is None:
         return None
-    _delete(store, session, found)
+    deleted = delete_all(store, session)
     keyring.forget(settings.keys_dir, sid)
     roster.remove(settings.sessions_file, sid)
-    return sid, len(found)
-
-
-def _delete(store: Store, session: keys.SessionKeys, found: list[str]) -> None:
-    """The manifest first: workers that miss it write no more."""
-    store.delete([session.manifest])
-    for _ in range(_PASSES):
-        store.delete(found)
-        found = [entry.key for entry in store.list(session.root)]
-        if not found:
-            break
-    else:
-        raise BurstError("somebody still writes into this session", context=session.root, way_out="try again")
-    folder = store.path(session.root)
-    if folder is not None:  # what was being written when its writer died is no object, and yet takes room
-        shutil.rmtree(folder, ignore_errors=True)
+    return sid, deleted

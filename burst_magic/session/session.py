@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from burst_magic.protocol.log import DEAD_AFTER, Asked, fold_control
 from burst_magic.protocol.log import Fleet as Log
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
 from burst_magic.session import keyring, roster
+from burst_magic.session.deletion import delete_all
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
@@ -278,9 +278,7 @@ class Session:
             return 0
         self._await_end()
         self._driver.stop()
-        deleted = self._delete(keep=self._keys.manifest)
-        deleted += self._delete(keep=self._keys.manifest)  # what came while we deleted
-        deleted += self._delete(keep=None)
+        deleted = delete_all(self.store, self._keys)
         keyring.forget(self._settings.keys_dir, self.id)
         roster.remove(self._settings.sessions_file, self.id)
         return deleted
@@ -314,17 +312,9 @@ class Session:
         log.listed([(entry.key.rpartition("/")[2], entry.modified) for entry in entries], now)
         if any(not log.dead(wid, patience) for wid in log.living()):
             return True
-        begun = {wid.partition("~")[0] for wid in [*log.beats, *log.gone]}
+        begun = {keys.base_of(wid) for wid in [*log.beats, *log.gone]}
         fresh = [since for since in log.starting.values() if now - since < patience]
         return bool(fresh) and len(log.starting) > len(begun)  # a start that nobody has answered yet
-
-    def _delete(self, *, keep: str | None) -> int:
-        found = [entry.key for entry in self.store.list(self._keys.root) if entry.key != keep]
-        self.store.delete(found)
-        folder = self.store.path(self._keys.root) if keep is None else None
-        if folder is not None:  # what was being written when its writer died is no object, and yet takes room
-            shutil.rmtree(folder, ignore_errors=True)
-        return len(found)
 
     def _controls(self) -> list[Control]:
         found = [entry.key for entry in ours(self.store, self._keys.control_folder)]

@@ -23,6 +23,7 @@ from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.session import keyring, roster
+from burst_magic.session.deletion import delete_all
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session, note
 from burst_magic.session.values import Values
@@ -108,7 +109,7 @@ def submit(
         _take_back(
             error,
             lambda: fleet.abandon() if fleet is not None else None,
-            lambda: _delete_all(store, keys.SessionKeys(sid)),
+            lambda: delete_all(store, keys.SessionKeys(sid)),
             lambda: keyring.forget(settings.keys_dir, sid),
             lambda: roster.remove(settings.sessions_file, sid),
         )
@@ -161,12 +162,6 @@ def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
             step()
         except (BurstError, OSError) as fault:
             note(error, f"and what was begun could not be taken back wholly: {fault}")
-
-
-def _delete_all(store: Store, session: keys.SessionKeys) -> None:
-    """The manifest first: who has not joined yet never will."""
-    store.delete([session.manifest])
-    store.delete([entry.key for entry in store.list(session.root)])
 
 
 def open_own_store(url: str, settings: Settings) -> Store:

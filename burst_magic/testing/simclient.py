@@ -10,16 +10,15 @@ from burst_magic.protocol import keys
 from burst_magic.protocol.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
 from burst_magic.protocol.session import SessionMachine
 from burst_magic.testing.clock import Process
+from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import Pack, Run
-from burst_magic.testing.weather import EPOCH, Line, Waiting
+from burst_magic.testing.weather import Waiting
 
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
 
-_SAME_INSTANT = 300  # steps without time passing
 
-
-class SimulatedClient:
+class SimulatedClient(SimulatedHost):
     """A kernel that is attached to one job. One request at a time, as the driver's thread does it.
 
     Args:
@@ -32,38 +31,20 @@ class SimulatedClient:
     """
 
     def __init__(self, world: World, *, name: str, job: Job, signed: bool, stays: bool, rng: Random) -> None:
-        self.name, self.job, self.signed, self.stays = name, job, signed, stays
-        self.alive = True
+        super().__init__(world, name=name, rng=rng, skew=world.plan.client_skew, job=job.jid)
+        self.job, self.signed, self.stays = job, signed, stays
         self.met: set[str] = set()
         self.ended_workers: set[str] = set()
         self.handed: dict[int, Run] = {}
-        self.paused_until = 0.0
-        self.requests = 0
-        self.line = Line()
         self._listed_at: dict[str, float] = {}
-        self.born = world.clock.now
         self.verdict: str | None = None
         self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
-        self._world, self._rng = world, rng
-        self._mono = rng.uniform(0, 1e5)
-        self._skew = rng.uniform(-world.plan.client_skew, world.plan.client_skew)
         self._fleet_at = 0.0
         self._controls: list[Control] = []
-        self._instant, self._steps = -1.0, 0
         self._keys = keys.SessionKeys(world.manifest.sid)
         self.machine = SessionMachine(
             manifest=world.manifest, job=job, signed=signed, now=self.now, wall=self.wall, me=name
         )
-
-    @property
-    def now(self) -> float:
-        """Its monotonic clock."""
-        return self._world.clock.now + self._mono
-
-    @property
-    def wall(self) -> float:
-        """Its wall clock."""
-        return EPOCH + self._world.clock.now + self._skew
 
     @property
     def over(self) -> bool:
@@ -84,21 +65,6 @@ class SimulatedClient:
         """The kernel is killed."""
         self.alive = False
         self._world.tell(self.name, "crashed")
-
-    def pause(self, seconds: float, *, clock_too: bool = False) -> None:
-        """It stands still; while a laptop sleeps its monotonic clock may stand still too."""
-        clock = self._world.clock
-        until = clock.now + seconds
-        if until <= self.paused_until:
-            return
-        if clock_too:
-            stopped = until - max(clock.now, self.paused_until)
-            clock.at(until, lambda: self._lose_time(stopped))
-        self.paused_until = until
-        self._world.tell(self.name, f"stands still for {seconds:.1f} s")
-
-    def _lose_time(self, seconds: float) -> None:
-        self._mono -= seconds
 
     # --- the driver's thread -----------------------------------------------------------------------------------
 
@@ -137,13 +103,6 @@ class SimulatedClient:
                     events.append(answer)
             self._judge()
 
-    def _count_steps(self) -> None:
-        if self._world.clock.now != self._instant:
-            self._instant, self._steps = self._world.clock.now, 0
-        self._steps += 1
-        if self._steps > _SAME_INSTANT:
-            self._world.broken(6, f"{self.name} goes round and round without time passing", self.job.jid)
-
     def _do(self, effect: fx.Effect) -> Waiting[fx.Event | None]:
         self._world.tell(self.name, effect)
         self.requests += 1
@@ -164,7 +123,7 @@ class SimulatedClient:
             if isinstance(event, fx.Listed) and event.folder == self._keys.workers_folder:
                 self.workers_asked_at = asked_at
             if isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
-                self.met.add(event.record.worker.partition("~")[0])
+                self.met.add(keys.base_of(event.record.worker))
             return event
         return None
 
@@ -194,7 +153,7 @@ class SimulatedClient:
     def ask(self, kind: ControlKind, **wishes: object) -> None:
         """Writes a control entry; a user's verb is not retried here, so it goes without faults."""
         at = self.wall
-        ident = f"{int(at * 1000):014d}x{self._rng.getrandbits(32):x}"
+        ident = f"{int(at * 1000):014d}x{self.rng.getrandbits(32):x}"
         control = Control(kind=kind, at=at, **wishes)  # type: ignore[arg-type]
         self._world.store.create(self._keys.control(ident, kind), control)
         self._world.tell(self.name, control)
@@ -216,8 +175,8 @@ class SimulatedClient:
     def _touch(self) -> None:
         """Reads a result or two, sometimes."""
         for _ in range(2):
-            if self.job.tasks and self._rng.random() < 0.2:
-                self._hand_out(self._rng.randrange(self.job.tasks))
+            if self.job.tasks and self.rng.random() < 0.2:
+                self._hand_out(self.rng.randrange(self.job.tasks))
 
     def _touch_all(self) -> None:
         for task in range(self.job.tasks):

@@ -13,8 +13,9 @@ from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.model import Control, ControlKind, EndCause, Gone, Heartbeat, Job, SlotView
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.testing.clock import Process
+from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import Slots
-from burst_magic.testing.weather import EPOCH, Line, Waiting
+from burst_magic.testing.weather import EPOCH, Waiting
 
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
@@ -23,38 +24,32 @@ _GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 _CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
 _PROMPT = 1.0  # seconds: a heartbeat that was written at once tells the store's time
 _FAREWELL = 10.0  # seconds for the last words, at least
-_SAME_INSTANT = 300  # steps of one machine without time passing
 
 
-class SimulatedWorker:
+class SimulatedWorker(SimulatedHost):
     """One process with its slots. Everything it does goes through ``world``."""
 
     def __init__(self, world: World, *, wid: str, number: int | None, token: str, rng: Random) -> None:
         plan = world.plan
-        self.wid, self.token, self.rng = wid, token, rng
-        self.alive, self.up = True, False
+        super().__init__(world, name=wid, rng=rng, skew=plan.skew)
+        self.wid, self.token = wid, token
+        self.up = False
         self.terminated = False
         self.slept = False  # with the laptop
         self.mistaken = False  # somebody wrote its end while it lived
-        self.paused_until = self.cut_until = 0.0
-        self.born = self.busy_at = world.clock.now
+        self.cut_until = 0.0
+        self.busy_at = world.clock.now
         self.left_at: float | None = None
         self.cause: EndCause | None = None
-        self.requests = 0
         self.beaten: list[float] = []  # virtual times of heartbeats that landed
         self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
-        self.line = Line()
         self.slots = Slots(world, self, plan.slots)
-        self._world = world
-        self._mono = rng.uniform(0, 1e5)
-        self._skew = rng.uniform(-plan.skew, plan.skew)
         self._began = self.now
         self._offset = EPOCH + self._skew - self._mono
         self._deadline, self._farewell = world.manifest.deadline, float("inf")
         self._beats = 0
         self._claiming: set[str] = set()
         self._tick_at = float("inf")
-        self._instant, self._steps = -1.0, 0
         self._jobs: dict[str, Job] = {}
         self.machine = WorkerMachine(
             manifest=world.manifest,
@@ -62,15 +57,10 @@ class SimulatedWorker:
             number=number,
             token=token,
             now=self.now,
-            wall=EPOCH + world.clock.now + self._skew,
+            wall=self.wall,
             nonce=lambda: f"{rng.getrandbits(64):x}",
             chance=rng,
         )
-
-    @property
-    def now(self) -> float:
-        """Its monotonic clock."""
-        return self._world.clock.now + self._mono
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -98,21 +88,6 @@ class SimulatedWorker:
         """The laptop sleeps."""
         self.slept = True
         self.pause(seconds, clock_too=clock_too)
-
-    def pause(self, seconds: float, *, clock_too: bool = False) -> None:
-        """It stands still; while a laptop sleeps its monotonic clock may stand still too."""
-        clock = self._world.clock
-        until = clock.now + seconds
-        if until <= self.paused_until:
-            return
-        if clock_too:
-            stopped = until - max(clock.now, self.paused_until)
-            clock.at(until, lambda: self._lose_time(stopped))
-        self.paused_until = until
-        self._world.tell(self.wid, f"stands still for {seconds:.1f} s")
-
-    def _lose_time(self, seconds: float) -> None:
-        self._mono -= seconds
 
     def cut_off(self, seconds: float) -> None:
         """The store does not answer it any more, for a while."""
@@ -155,14 +130,6 @@ class SimulatedWorker:
         if isinstance(event, fx.Tick) and self.machine.wake <= self.now:
             self._world.broken(3, f"{self.wid} asks to be woken in the past, for ever")
         self._plan_tick()
-
-    def _count_steps(self) -> None:
-        clock = self._world.clock
-        if clock.now != self._instant:
-            self._instant, self._steps = clock.now, 0
-        self._steps += 1
-        if self._steps > _SAME_INSTANT:
-            self._world.broken(6, f"{self.wid} goes round and round without time passing")
 
     def _plan_tick(self) -> None:
         due = self._world.clock.now + max(0.0, min(self.machine.wake, self._last_moment()) - self.now) + 1e-6

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from burst_magic.ui import model, text
 from burst_magic.ui.model import Cell, PanelModel
-from burst_magic.ui.rows import CapturedRow, SessionRow
+from burst_magic.ui.rows import CapturedRow
 
 STRIP = 100  # height of the heat strip in its own units; the page scales it
 LEAST = 18  # a single failure among thousands stays visible
@@ -40,13 +40,6 @@ def panel_html(shown: PanelModel) -> str:
         "</section>",
     ]
     return "".join(parts)
-
-
-def sessions_html(rows: Iterable[SessionRow]) -> str:
-    """The sessions as a table."""
-    head = ("id", "name", "created", "last activity", *("total", "pending", "running", "completed", "failed"), "cost")
-    body = [text.session_cells(row, gap=model.THIN) for row in rows]
-    return _page(_table(head, body, right=range(4, 10)) if body else "<p>no sessions</p>")
 
 
 def dry_run_html(

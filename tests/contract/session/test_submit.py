@@ -64,11 +64,11 @@ def test_an_interrupt_while_items_are_made_leaves_nothing(world):
     world.nothing_is_left()
 
 
-class Second:
-    """A launcher that starts one worker and then fails as it is told."""
+class Refusing:
+    """A launcher that starts some workers and then fails as it is told."""
 
-    def __init__(self, fault):
-        self.fault, self.started = fault, 0
+    def __init__(self, fault, *, after):
+        self.fault, self.after, self.started = fault, after, 0
 
     def __call__(self, logs):
         self.inner = LocalLauncher(logs)
@@ -81,7 +81,7 @@ class Second:
         return self
 
     def start(self, start):
-        if self.started:
+        if self.started == self.after:
             raise self.fault
         self.started += 1
         return self.inner.start(start)
@@ -89,7 +89,7 @@ class Second:
 
 @pytest.mark.parametrize("fault", [LaunchError("no more of them"), KeyboardInterrupt()], ids=["refused", "interrupted"])
 def test_when_only_some_workers_start_these_are_ended_and_nothing_is_left(world, monkeypatch, fault):
-    monkeypatch.setitem(TABLE, "local", Second(fault))
+    monkeypatch.setitem(TABLE, "local", Refusing(fault, after=1))
     with pytest.raises(type(fault)):
         world.burst("item + 1", [1, 2], workers=2)
     world.nothing_is_left()
@@ -219,14 +219,14 @@ def test_a_second_job_that_is_not_committed_ends_the_workers_that_were_started_f
 
 
 def test_a_second_job_for_which_only_some_workers_start_ends_these(world, monkeypatch):
-    refusing = Second(LaunchError("no more of them"))
+    refusing = Refusing(LaunchError("no more of them"), after=2)
+    monkeypatch.setitem(TABLE, "local", refusing)
     first = world.burst("item", [1], workers=3)
     assert list(first.results()) == [1]
     before, living = [key for key in world.objects() if key.endswith(".next")], first.fleet.living
-    monkeypatch.setattr(first.fleet, "_launcher", refusing(world.settings().data_dir / "logs"))
     with pytest.raises(LaunchError):
         world.burst("item", [1, 2, 3], into=first)
-    assert refusing.started == 1
+    assert refusing.started == 2
     assert first.fleet.living == living
     assert [key for key in world.objects() if key.endswith(".next")] == before
 

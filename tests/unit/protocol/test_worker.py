@@ -207,6 +207,18 @@ def test_the_end_of_the_session_stops_slots_and_then_the_worker(worker, kind):
     assert talk.machine.left
 
 
+def test_the_end_of_a_worker_is_its_last_write(worker):
+    talk = worker()
+    claim = talk.runs()
+    assert [each for each in talk.wait(11.0) if isinstance(each, fx.Beat)]  # on its way
+    talk.control(kind=ControlKind.CANCEL)
+    talk.tell(fx.Stopped(0, "0", claim, 0))
+    assert talk.of(fx.Create) == []
+    talk.tell(fx.Beaten(fx.Wrote.UNKNOWN), after=30.0)  # the next is due long since
+    assert [each.key for each in talk.of(fx.Create)] == [SESSION.gone("me")]
+    assert talk.of(fx.Beat) == []
+
+
 def test_a_draining_slot_is_killed_when_the_session_is_cancelled(worker):
     talk = worker()
     talk.runs()
@@ -238,6 +250,7 @@ def test_a_worker_that_comes_after_the_deadline_goes_when_it_was_not_moved_or_no
     for answers in (True, False):
         talk = worker(deadline=1_799_999_000.0)
         asked = talk.tell(fx.Tick())
+        asked += talk.tell(fx.Beaten(fx.Wrote.DONE if answers else fx.Wrote.UNKNOWN))
         asked += talk.listed(SESSION.control_folder, "0-add-job") if answers else talk.wait(11.0)
         assert [each.record.cause for each in asked if isinstance(each, fx.Create)] == [EndCause.DEADLINE]
 
@@ -247,8 +260,9 @@ def test_a_worker_without_work_ends_idle_and_looks_once_more(worker):
     talk.tell(fx.Tick())
     talk.tell(fx.Beaten(fx.Wrote.DONE))
     talk.listed(SESSION.control_folder)
-    asked = talk.wait(55.0)
-    assert [each.record.cause for each in asked if isinstance(each, fx.Create)] == [EndCause.IDLE]
+    talk.wait(55.0)
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    assert [each.record.cause for each in talk.of(fx.Create)] == [EndCause.IDLE]
     talk.created(SESSION.gone("me"), fx.Wrote.DONE)
     assert talk.lists() == [SESSION.control_folder]
     talk.listed(SESSION.control_folder)  # the answer to a question from before its end stood
@@ -423,6 +437,7 @@ def test_a_claim_that_landed_while_it_left_is_its_own_to_take_over_when_it_is_ba
     talk = worker(workers=1)
     talk.joins(Job(jid="0", created=0.0, tasks=9, lanes=(0,), seed=0))
     talk.wait(60.0)  # and nobody answers: it ends
+    talk.tell(fx.Beaten(fx.Wrote.UNKNOWN))
     talk.created(FIRST_KEY, fx.Wrote.DONE)
     assert [each.record.cause for each in talk.of(fx.Create)] == [EndCause.IDLE]
     talk.created(SESSION.gone("me"), fx.Wrote.DONE)
@@ -458,6 +473,7 @@ def test_a_worker_ends_before_the_fleet_costs_more_than_the_session_may(worker):
     assert talk.of(fx.Kill) == []
     spending(talk, 1791.0)  # until the next heartbeat it would be 1 801 s for each
     assert talk.of(fx.Kill) == [fx.Kill(0)]
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
     talk.tell(fx.Stopped(0, "0", FIRST, 0))
     (gone,) = [each.record for each in talk.of(fx.Create)]
     assert gone.cause is EndCause.BUDGET

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burst_magic.protocol.model import Span
-from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, sessions_html, style
+from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, style
 from burst_magic.ui.model import Cell, panel_model
 from burst_magic.ui.text import clock
 
@@ -70,12 +70,11 @@ def evil_pages(snapshot):
     return {
         "panel": panel_html(shown),
         "ended": panel_html(panel_model(snapshot(ended=EVIL))),
-        "sessions": sessions_html([Row()]),
         "dry run": dry_run_html([Row()], facts=[(EVIL, EVIL)], warnings=[EVIL]),
     }
 
 
-@pytest.mark.parametrize("page", ["panel", "ended", "sessions", "dry run"])
+@pytest.mark.parametrize("page", ["panel", "ended", "dry run"])
 def test_foreign_text_is_text_and_never_a_tag(snapshot, page):
     html = evil_pages(snapshot)[page]
     seen = Reader(html)
@@ -146,7 +145,6 @@ def test_the_layers_of_a_cell_fill_it_without_a_gap_and_a_failure_is_always_seen
 
 
 def test_no_rows_are_a_sentence():
-    assert "no sessions" in Reader(sessions_html([])).words
     assert "nothing but the cell's own text would travel" in Reader(dry_run_html([])).words
 
 
