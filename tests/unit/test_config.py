@@ -1,6 +1,5 @@
 """Settings: four layers, one reader of the environment, errors that name where the mistake stands."""
 
-import ast
 import json
 import os
 import subprocess
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import burst_magic
 from burst_magic import config
 from burst_magic.config import Settings, explain, load, save
 from burst_magic.errors import BurstError, OptionError
@@ -224,21 +222,6 @@ def test_windows_is_refused_in_one_line():
     assert "\n" not in str(caught.value)
     config.check_platform("linux")
     config.check_platform("darwin")
-
-
-def test_only_config_reads_the_environment():
-    package = Path(burst_magic.__file__).parent
-    readers = {
-        path.relative_to(package).as_posix()
-        for path in package.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute)
-        and node.attr in {"environ", "getenv"}
-        and getattr(node.value, "id", "") == "os"
-    }
-    assert "config.py" in readers
-    # The slot of a worker *writes* the environment of the user's task.
-    assert {name for name in readers if not name.startswith("worker/")} == {"config.py"}
 
 
 def test_no_file_and_given_directories_import_neither_tomlkit_nor_platformdirs(tmp_path):
