@@ -117,6 +117,16 @@ MUTANTS = (
         "DEATHS = 2  # that",
     ),
     Mutant(
+        "an end in good order that could not be said counts as a death",
+        "seen = [code for code in codes if code]",
+        "seen = [code for code in codes if code is not None]",
+    ),
+    Mutant(
+        "a worker says its end while its heartbeat is on its way",
+        "if not self.done or state.writing or self.stage:",
+        "if not self.done or self.stage:",
+    ),
+    Mutant(
         "poison is never given up",
         "        if poison.guilty(ends):",
         "        if False:",

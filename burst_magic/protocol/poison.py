@@ -49,9 +49,10 @@ def guilty(ends: Sequence[Gone | None]) -> bool:
     Args:
         ends: of the owners that ended while it ran; None for those of which nobody saw the end.
     """
-    seen = [end for end in ends if end is not None and end.exit_code is not None]
-    unseen = len([end for end in ends if end is None or (end.exit_code is None and end.cause is EndCause.CRASH)])
-    return sum(end.cause is EndCause.CRASH for end in seen) + max(0, unseen - SILENT) >= DEATHS
+    codes = [end.exit_code for end in ends if end is not None and end.cause is EndCause.CRASH]
+    unseen = codes.count(None) + sum(end is None for end in ends)
+    seen = [code for code in codes if code]  # 0: it left in good order, and only could not say so
+    return len(seen) + max(0, unseen - SILENT) >= DEATHS
 
 
 def verdict(ends: Sequence[Gone | None]) -> str:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import BurstError
+from burst_magic.errors import BurstError, Missing
 
 if TYPE_CHECKING:
     from burst_magic.protocol import keys
     from burst_magic.stores import Store
 
 _PASSES = 5  # over what somebody who did not hear yet may write meanwhile
+
+
+def is_there(store: Store, session: keys.SessionKeys) -> bool:
+    """Whether nobody has deleted the session: else nothing is written there any more."""
+    try:
+        store.get(session.manifest)
+    except Missing:
+        return False
+    return True
 
 
 def delete_all(store: Store, session: keys.SessionKeys) -> int:

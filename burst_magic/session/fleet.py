@@ -9,11 +9,12 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from burst_magic.errors import Missing, StoreError
+from burst_magic.errors import StoreError
 from burst_magic.launchers import End, Handle, Launcher, Start
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import EndCause, Gone, Manifest, Next
+from burst_magic.session.deletion import is_there
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
 
@@ -96,12 +97,8 @@ class Fleet:
         return bool(ends)
 
     def _deleted(self) -> bool:
-        """Whether the session is no more: then nothing is written there."""
         with contextlib.suppress(StoreError):  # without an answer it is taken to be there
-            try:
-                self._store.get(self._keys.manifest)
-            except Missing:
-                return True
+            return not is_there(self._store, self._keys)
         return False
 
     def _say_gone(self, wid: str, end: End) -> bool:

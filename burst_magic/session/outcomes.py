@@ -13,6 +13,7 @@ from burst_magic.errors import (
     BurstError,
     Missing,
     NotRun,
+    StoreError,
     TaskError,
     TaskFailed,
     TaskTimeout,
@@ -23,6 +24,7 @@ from burst_magic.payload import unpack_value
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol.model import Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.records import scan_outcomes, unpack_outcome
+from burst_magic.session.deletion import is_there
 from burst_magic.stores.carry import Carrier
 
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
@@ -118,16 +120,9 @@ class SegmentReader:
         try:
             return carrier.believed(lambda: _opened(carrier, secret, key))
         except Missing:
-            if self._session_lies_there(carrier):
+            if carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
                 raise
         raise Missing(f"session {self._name} was deleted; this result had not been read", way_out="run the cell again")
-
-    def _session_lies_there(self, carrier: Carrier) -> bool:
-        try:
-            carrier.fetch(keys.SessionKeys(self._keys.sid).manifest)
-        except Missing:
-            return False
-        return True
 
 
 def _opened(carrier: Carrier, secret: bytes, key: str) -> dict[int, memoryview]:

@@ -16,7 +16,7 @@ from burst_magic.protocol.log import DEAD_AFTER, Asked, fold_control
 from burst_magic.protocol.log import Fleet as Log
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
 from burst_magic.session import keyring, roster
-from burst_magic.session.deletion import delete_all
+from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
@@ -250,8 +250,10 @@ class Session:
             late: after the deadline too, which can be moved.
 
         Raises:
+            AttachError: it was deleted.
             OptionError: it takes no more work and no more workers.
         """
+        self._must_be_there()
         asked = fold_control(self._controls())
         over = {
             "cancelled": asked.cancel_all,
@@ -267,12 +269,14 @@ class Session:
 
     def cleanup(self, *, force: bool = False) -> int:
         """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted."""
-        if self._secret is not None:
-            self._ask(ControlKind.CANCEL if force else ControlKind.CLOSE)
-        elif not force:
+        if not force and self._secret is None:
             raise AttachError(
                 "this session's key is not on this machine: its workers cannot be told to end", context=self.id
             )
+        if not force:
+            self._ask(ControlKind.CLOSE)
+        elif self._secret is not None and is_there(self.store, self._keys):
+            self._ask(ControlKind.CANCEL)
         self.fleet.stop(kill=False)
         if not force:
             return 0
@@ -325,7 +329,12 @@ class Session:
             lambda: records.decode(Control, self.store.get(key), secret=self._secret, key=key)
         )
 
+    def _must_be_there(self) -> None:
+        if not is_there(self.store, self._keys):
+            raise AttachError(f"session {self.id} was deleted")
+
     def _ask(self, kind: ControlKind, **wishes: Any) -> None:
+        self._must_be_there()
         key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
         self._carrier.insist(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
         self.fleet.poke()

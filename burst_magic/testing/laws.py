@@ -195,6 +195,11 @@ class Laws:
             if dear < self.world.plan.budget:
                 self.world.broken(5, f"{worker.wid} leaves for the budget, of which {dear:.0f} are spent at most")
 
+    def check_last_write(self, worker: SimulatedWorker) -> None:
+        """Law 5: nothing of it lands behind its end, where somebody may clean up."""
+        if worker.writing:
+            self.world.broken(5, f"{worker.wid} writes its end while it waits for {worker.writing} of its writes")
+
     def check_silence(self, worker: SimulatedWorker) -> None:
         """Law 5: only one that is cut off has to be ended by its driver."""
         plan = self.world.plan

@@ -41,14 +41,14 @@ def count_idle(world: World) -> None:
     plan, now = world.plan, world.clock.now
     patience = plan.idle + (3 * DEAD_AFTER + 2) * plan.interval + 30 * plan.floor
     patience += _ANSWER + 20 * plan.weather.slowness if plan.weather.slow else 0.0
-    hindered = world.store.door.down_until
     idle = [
         worker.wid
         for worker in world.workers.values()
         if worker.alive
+        and worker.up
         and not worker.slots.running
         and not worker.slots.unpublished
-        and now - max(worker.busy_at, hindered, worker.paused_until, worker.cut_until, *world.committed) > patience
+        and now - max(worker.busy_at, _hindered(world, worker), *world.committed) > patience
     ]
     unclear = plan.stutter or plan.weather.lost or plan.weather.late
     if len(idle) > KEPT and not unclear:
@@ -81,6 +81,12 @@ def _check_deadline(world: World, worker: SimulatedWorker) -> None:
     end = max(world.deadline - EPOCH, worker.paused_until, worker.born)
     if until > end + slack:
         world.broken(5, f"{worker.wid} lived {until - end:.0f} s past the deadline")
+
+
+def _hindered(world: World, worker: SimulatedWorker) -> float:
+    """Until when it, or the store for it, stood still; what it asked meanwhile is answered later, at last."""
+    cut = max(worker.cut_until, world.store.door.down_until)
+    return max(worker.paused_until, cut + _ANSWER if cut else 0.0)
 
 
 def _check_idle(world: World, worker: SimulatedWorker) -> None:

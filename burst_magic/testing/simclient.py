@@ -141,9 +141,15 @@ class SimulatedClient(SimulatedHost):
         ends = [w for w in sorted(self.met - self.ended_workers) if self._world.has_ended(w)]
         for wid in ends:
             self.ended_workers.add(wid)
-            token = self._world.workers[wid].token
-            code = -9 if self._world.plan.tells_exit else None
-            gone = Gone(worker=wid, cause=EndCause.CRASH, at=self.wall, token=token, exit_code=code)
+            worker = self._world.workers[wid]
+            code = -9 if worker.cause is EndCause.CRASH else 0
+            gone = Gone(
+                worker=wid,
+                cause=EndCause.CRASH,
+                at=self.wall,
+                token=worker.token,
+                exit_code=code if self._world.plan.tells_exit else None,
+            )
             yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone), self.line)
         if ends:
             self.machine.look_now(self.now)

@@ -41,6 +41,7 @@ class SimulatedWorker(SimulatedHost):
         self.busy_at = world.clock.now
         self.left_at: float | None = None
         self.cause: EndCause | None = None
+        self.writing = 0  # requests on their way that may write
         self.beaten: list[float] = []  # virtual times of heartbeats that landed
         self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
         self.slots = Slots(world, self, plan.slots)
@@ -176,10 +177,11 @@ class SimulatedWorker(SimulatedHost):
             self._check_first_try(effect)
             if isinstance(effect, fx.Create) and isinstance(effect.record, Gone):
                 self._farewell = self.now
-            self._spawn(self._world.store.carry(effect, self.line))
+                self._world.laws.check_last_write(self)
+            self._spawn(self._world.store.carry(effect, self.line), writes=isinstance(effect, fx.Create))
         elif isinstance(effect, fx.Beat):
             self._farewell = float("inf")
-            self._spawn(self._beat(effect))
+            self._spawn(self._beat(effect), writes=True)
         elif isinstance(effect, fx.Publish):
             self._publish(effect)
         elif isinstance(effect, fx.Exit):
@@ -217,11 +219,13 @@ class SimulatedWorker(SimulatedHost):
         self._world.tell(self.wid, f"left: {cause.value}")
         self._end(cause)
 
-    def _spawn(self, request: Waiting[fx.Event]) -> None:
+    def _spawn(self, request: Waiting[fx.Event], *, writes: bool) -> None:
         self.requests += 1
+        self.writing += writes
 
         def process() -> Process:
             event = yield from request
+            self.writing -= writes
             self.post(event)
 
         self._world.clock.spawn(process())
@@ -251,4 +255,4 @@ class SimulatedWorker(SimulatedHost):
             wrote = yield from self._world.store.creating(key, pack, self.line)
             return fx.Published(effect.job, effect.segment, wrote)
 
-        self._spawn(request())
+        self._spawn(request(), writes=True)

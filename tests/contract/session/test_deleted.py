@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from burst_magic.errors import NotRun
+from burst_magic.errors import BurstError, NotRun
 
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
 
@@ -45,6 +45,19 @@ def test_a_session_that_was_deleted_between_two_looks_stays_deleted(world, flaky
         session.results()[0]
     assert session.status().ended == "deleted"
     until(lambda: not [each for each in threading.enumerate() if session.id in each.name], "its thread to end")
+    world.nothing_is_left()
+
+
+@pytest.mark.parametrize("ask", ["cancel()", "close()", "extend('1h')", "scale(2)", "cleanup()"])
+def test_what_is_asked_of_a_deleted_session_is_refused_and_not_written(world, ask):
+    session = world.burst("item", [1])
+    assert session.results()[0] == 1
+    assert world.attach(session.id).cleanup(force=True) > 0
+    with pytest.raises(BurstError, match=rf"session {session.id} was deleted"):
+        eval(f"session.{ask}")
+    with pytest.raises(BurstError, match="was deleted"):
+        world.burst("item", [1], into=session)
+    assert session.cleanup(force=True) == 0
     world.nothing_is_left()
 
 

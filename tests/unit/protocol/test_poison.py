@@ -15,6 +15,7 @@ JOB = Job(jid="0", created=0.0, tasks=40, lanes=(0,), seed=0)
 KILLED = Gone(worker="w", cause=EndCause.CRASH, at=0.0, exit_code=-9)
 STOPPED = Gone(worker="w", cause=EndCause.TERM, at=0.0, exit_code=0)
 BROKEN = Gone(worker="w", cause=EndCause.BROKEN, at=0.0, exit_code=1)
+LEFT = Gone(worker="w", cause=EndCause.CRASH, at=0.0, exit_code=0)
 NOBODY_KNOWS = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
 
 
@@ -51,6 +52,7 @@ def test_suspected_are_ends_at_the_very_task_that_is_next(published, expected):
         ([KILLED, KILLED], False),
         ([KILLED, KILLED, KILLED], True),
         ([KILLED, KILLED, STOPPED], False),
+        ([KILLED, KILLED, LEFT], False),
         ([KILLED, KILLED, None], False),
         ([BROKEN] * 9, False),
         ([None] * 4, False),

@@ -349,6 +349,21 @@ def sleeps(talk, claim, seconds=100.0):
     return talk
 
 
+def test_the_time_that_a_worker_slept_is_not_time_that_it_was_idle(worker):
+    talk = worker(idle=50.0)
+    talk.tell(fx.Tick())
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.listed(SESSION.control_folder)
+    talk.tell(fx.Tick(), after=500.0)
+    talk.got(SESSION.gone("me"), None)
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    assert [each for each in talk.wait(30.0) if isinstance(each, fx.Create)] == []
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.wait(30.0)
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    assert [each.record.cause for each in talk.of(fx.Create)] == [EndCause.IDLE]
+
+
 def test_a_worker_that_slept_looks_at_its_end_and_behind_its_claims_before_it_beats(worker):
     talk = worker(idle=500.0)
     sleeps(talk, talk.runs())
