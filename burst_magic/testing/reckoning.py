@@ -98,7 +98,8 @@ def _check_idle(world: World, worker: SimulatedWorker) -> None:
     until = worker.left_at or world.clock.now
     since = max(worker.busy_at, worker.paused_until, worker.cut_until, *world.committed)
     since = max(since, world.store.door.down_until, *(objects[final].at for final in finals))
-    slack = _slack(world, worker) + 10 * plan.interval + _ANSWER + 30 * plan.floor
+    slack = _slack(world, worker) + 10 * plan.interval + 30 * plan.floor
+    slack += 2 * _ANSWER  # its last record, and the heartbeat that is on its way when it would go
     if until - since > plan.idle + slack and not plan.stutter:
         world.broken(5, f"{worker.wid} was idle for {until - since:.0f} s")
 
