@@ -190,7 +190,8 @@ class Laws:
             late = plan.weather.lateness if plan.weather.late else 0.0  # a heartbeat may land long after its worker
             ahead = plan.skew + 5 + (2 * DEAD_AFTER + 2) * plan.interval + late
             dear = sum(
-                plan.rate / 3600 * (min(now, (w.left_at or now)) - w.born + ahead) for w in self.world.workers.values()
+                plan.rate / 3600 * (min(now, (w.left_at or now)) - w.billed_at + ahead)
+                for w in self.world.workers.values()
             )
             if dear < self.world.plan.budget:
                 self.world.broken(5, f"{worker.wid} leaves for the budget, of which {dear:.0f} are spent at most")

@@ -130,7 +130,7 @@ def _check_budget(world: World) -> None:
 
 def _spent_at(world: World) -> float:
     """When the fleet's true cost reached the budget."""
-    lives = [(w.born, w.left_at or world.clock.now) for w in world.workers.values() if w.up]
+    lives = [(w.billed_at, w.left_at or world.clock.now) for w in world.workers.values() if w.up]
     spent, before, running = 0.0, 0.0, 0
     changes = sorted([(born, 1) for born, _ in lives] + [(left, -1) for _, left in lives])
     for at, change in changes:

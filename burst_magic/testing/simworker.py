@@ -38,7 +38,7 @@ class SimulatedWorker(SimulatedHost):
         self.slept = False  # with the laptop
         self.mistaken = False  # somebody wrote its end while it lived
         self.cut_until = 0.0
-        self.busy_at = world.clock.now
+        self.busy_at = self.billed_at = world.clock.now  # it costs before it is up
         self.left_at: float | None = None
         self.cause: EndCause | None = None
         self.writing = 0  # requests on their way that may write
