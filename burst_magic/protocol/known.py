@@ -46,7 +46,7 @@ class KnownJob:
         closed: finished or cancelled: nothing more to do for it.
         own_tried: slots that have tried the lane they were numbered for.
         owners: whose a claim is, where its body was read.
-        after: results are known up to here.
+        after: results are known up to here; quiet: so many segments were known then, and no other came since.
         asked: answers that the worker waits for.
         hunting: results, claims and workers are among them, to decide what to take next.
         reading: answers about ``job.json`` that are still to come.
@@ -65,6 +65,7 @@ class KnownJob:
     paces: dict[ClaimKey, Pace] = field(default_factory=dict)
     seen: set[SegmentKey] = field(default_factory=set)
     after: str = ""
+    quiet: tuple[int, float] = (0, 0.0)
     asked: set[str] = field(default_factory=set)
     reading: int = 0
     hunting: bool = False
@@ -75,6 +76,7 @@ class KnownJob:
     def commit(self, record: Job, now: float) -> None:
         """``job.json`` was read."""
         self.record, self.cover, self.since, self.hunt_at = record, Cover(record.tasks), now, now
+        self.quiet = (0, now)
 
     def learn_claims(self, names: Iterable[tuple[str, float]]) -> None:
         """Takes a listing of all claims."""
@@ -87,6 +89,17 @@ class KnownJob:
         self.learn_segments(segment for segment, _ in segments)
         if segments:
             self.after = max(self.after, keys.results_after(newest_ms(segments) - int(WINDOW * 1000)))
+
+    def ask_after(self, now: float) -> str:
+        """Where the next listing of results begins: at the very first when for long nothing new came.
+
+        A large segment may have been on its way for longer than a reader goes back.
+        """
+        count, since = self.quiet
+        long = count == len(self.seen) and now - since >= WINDOW
+        if long or count != len(self.seen):
+            self.quiet = (len(self.seen), now)
+        return "" if long else self.after
 
     def learn_segments(self, segments: Iterable[SegmentKey]) -> None:
         """Takes published segments, its own too; repeats change nothing."""

@@ -9,7 +9,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.model import SegmentKey
 from burst_magic.protocol.poison import piece
-from burst_magic.protocol.state import MAX_FLUSH, Hold, State, job_of
+from burst_magic.protocol.state import Hold, State, job_of
 
 MAX_HELD = 32 << 20  # bytes of outcomes that are worth a segment of their own
 
@@ -117,8 +117,7 @@ class Publishing:
         if hold is None:
             return
         hold.busy = False
-        late = state.wall(now) - segment.at_ms / 1000 > MAX_FLUSH
-        if event.wrote is not fx.Wrote.DONE or late:  # again under a fresh key: readers may have passed this one
+        if event.wrote is not fx.Wrote.DONE:  # again under a fresh key: readers may have passed this one
             hold.retry_at = now + state.manifest.floor
             return
         hold.published = segment.stop

@@ -271,7 +271,7 @@ class Taking:
             self._state.due(job.hunt_at)
             return
         job.hunting, job.asked = True, {"results", "claims", "workers"}
-        self._state.ask(fx.List(job.keys.results_folder, job.after))
+        self._state.ask(fx.List(job.keys.results_folder, job.ask_after(now)))
         self._state.ask(fx.List(job.keys.claims_folder))
         self._state.ask(fx.List(self._state.keys.workers_folder))
 

@@ -6,6 +6,7 @@ import pytest
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
+from burst_magic.protocol.known import WINDOW
 from burst_magic.protocol.leave import GRACE
 from burst_magic.protocol.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Gone, Job, Manifest
 
@@ -113,16 +114,41 @@ def test_a_segment_whose_write_is_not_known_is_published_under_a_fresh_key(worke
     assert (again.segment.start, again.segment.stop) == (0, 1)
 
 
-def test_a_segment_acknowledged_too_late_is_published_again(worker):
-    """Readers may have passed its name."""
+def test_a_segment_that_was_long_on_its_way_counts(worker):
+    """A large one over a slow line; who has passed its name finds it when for long nothing new came."""
     talk = worker()
     claim = talk.runs()
     first = talk.publishes(claim, 1)
-    talk.tell(fx.Published("0", first.segment, fx.Wrote.DONE), after=31.0)
-    assert talk.of(fx.Forget) == []
-    talk.looks(claim)
-    (again,) = talk.of(fx.Publish)
-    assert again.segment.at_ms > first.segment.at_ms
+    talk.tell(fx.Published("0", first.segment, fx.Wrote.DONE), after=600.0)
+    assert talk.of(fx.Forget) == [fx.Forget("0", claim, 1)]
+
+
+def test_what_landed_long_after_its_name_is_found_when_for_long_nothing_new_came(worker, claim_of):
+    talk = worker(idle=500.0)
+    mine = talk.publishes(talk.runs(), 2).segment
+    talk.tell(fx.Published("0", mine, fx.Wrote.DONE))
+    names = {
+        JOB_KEYS.claims_folder: ["0000000000.000", "0000000002.000"],
+        JOB_KEYS.results_folder: [keys.segment_name(mine)],
+        SESSION.workers_folder: ["me.0.0", "you.0.0"],
+        SESSION.control_folder: ["0-add-job"],
+    }
+    effects, written = talk.listed(JOB_KEYS.claims_folder, *names[JOB_KEYS.claims_folder]), []
+    while not written and talk.now < WINDOW + 20:
+        effects = effects or talk.wait(1.0)
+        effect = effects.pop(0) if effects else None
+        if isinstance(effect, fx.List):
+            if effect.folder == JOB_KEYS.results_folder and effect.after:  # somebody else's lands, named long ago
+                names[effect.folder] = ["01799999900000.0000000002-0000000004.0.2-0", keys.segment_name(mine)]
+            there = [name for name in names[effect.folder] if name > effect.after]
+            effects += talk.listed(effect.folder, *there, after=effect.after)
+        elif isinstance(effect, fx.Read):
+            effects += talk.got(effect.key, claim_of("you"))
+        elif isinstance(effect, fx.Beat):
+            effects += talk.tell(fx.Beaten(fx.Wrote.DONE))
+        elif isinstance(effect, fx.Create):
+            written.append(effect.key)
+    assert written == [JOB_KEYS.final]
 
 
 def test_what_is_published_is_forgotten_and_never_published_again(worker):
