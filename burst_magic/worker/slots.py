@@ -297,6 +297,8 @@ class Slots:
         """It has done all that it was asked."""
         self._stillborn = 0
         state = self._states[number]
+        if state.ending == "kill":  # said before it heard of that: what it took now would die with it
+            return
         if state.ending == "drain":
             self._tell_stopped(number)
         elif state.work is None:

@@ -94,7 +94,8 @@ class Hand:
         lanes = cut_lanes(len(items), 1)
         self.supply.meet(Job(jid=jid, created=0.0, tasks=len(items), lanes=lanes, seed=1, items=writer.index))
 
-    def until(self, done):
+    def until(self, done, *, deaf=False):
+        """Goes round until that is so; ``deaf``: what slots say stays unread."""
         end = time.monotonic() + PATIENCE
         while not (value := done()):
             assert time.monotonic() < end, f"waited too long; told: {self.told}"
@@ -105,7 +106,8 @@ class Hand:
                 else:
                     assert isinstance(event, Opened)
                     self.supply.opened(event)
-            self.slots.read()
+            if not deaf:
+                self.slots.read()
             self.slots.watch(time.monotonic())
         return value
 
@@ -189,6 +191,29 @@ def test_a_slot_that_is_killed_before_a_loss_is_told_has_no_outcome(hand):
     hand.slots.run(fx.Run(0, "0", HEIR, 0, 2))
     hand.reach(2, HEIR)
     assert hand.progress(CLAIM) == []
+
+
+def test_a_kill_that_crosses_the_end_of_a_range_leaves_the_next_range_alone(hand, tmp_path):
+    """The slot said that it was ready before it heard of the kill, and nobody had read that yet."""
+    ran = tmp_path / "ran"
+    hand.add(f"open({str(ran)!r}, 'w').close()\nitem", [1])
+    hand.add("item * 2", [5, 6], jid="1")
+    hand.until(lambda: fx.SlotReady(0) in hand.told)
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 1))
+    hand.until(lambda: ran.exists() and hand.slots.views()[0].task is None, deaf=True)
+    next_range = iter([fx.Run(0, "1", CLAIM, 0, 2)])
+
+    def claim(event):
+        if event == fx.SlotReady(0):
+            for run in next_range:
+                hand.slots.run(run)
+
+    hand.answer = claim
+    hand.slots.kill(fx.Kill(0))
+    hand.until(lambda: [e for e in hand.told if isinstance(e, fx.Stopped)] or hand.progress(job="1"))
+    assert not [event for event in hand.told if isinstance(event, fx.Stopped)]
+    hand.reach(2, job="1")
+    assert hand.values(0, 2, job="1") == [10, 12]
 
 
 # --- claims that go on under another name --------------------------------------------------------------------
