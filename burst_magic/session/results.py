@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, overload
@@ -34,6 +36,7 @@ class _Pending:
 
 PENDING: Final = _Pending()
 ERRORS = ("raise", "return", "skip")
+Known = tuple[Any, BaseException | None]  # a value and None, or PENDING and why there is none
 _GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
 
 
@@ -126,8 +129,11 @@ class Results(Sequence[Any]):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until every task has an outcome or nothing will run any more; False when time ran out."""
-        self._wait_for(self.ready, timeout)
-        return self.ready() or self._driver.ended is not None
+        end = _end(timeout)
+        while not self._wait_for(self.ready, end - time.monotonic()) and self._driver.ended is None:
+            if time.monotonic() >= end:
+                return False
+        return True
 
     def collect(self, *, wait: bool = True, timeout: float | None = None, errors: str = "raise") -> list[Any]:
         """A plain list in order of items.
@@ -139,12 +145,13 @@ class Results(Sequence[Any]):
         """
         if errors not in ERRORS:
             raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
+        end = _end(timeout) if wait else -math.inf
         if wait:
             self.wait(timeout)
         else:
             self._driver.refresh()
         collected = []
-        for value, error in self._peek():
+        for value, error in self._peek(end):
             if error is None:
                 collected.append(value)
             elif isinstance(error, NotRun) and not wait:
@@ -156,24 +163,19 @@ class Results(Sequence[Any]):
         return collected
 
     def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
-        """(index, value) as tasks finish; failed ones as in ``collect``. Ends when nothing will come any more."""
+        """(index, value) as tasks finish; failed ones as in ``collect``. Ends when nothing will come any more.
+
+        A task that was said not to run comes again with its result when the job lives again meanwhile.
+        """
         if errors not in ERRORS:
             raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
-        given, count = bytearray(self._tasks), 0  # one byte a task: a million of them is a megabyte
-        while count < self._tasks:
-            self._wait_for(partial(self._more_than, count))
-            before = count
-            for task, (value, error) in self._fresh(given):
-                given[task] = 1
-                count += 1
-                if error is None:
-                    yield task, value
-                elif errors == "raise":
-                    raise error.with_traceback(None)
-                elif errors == "return":
-                    yield task, error
-            if count == before:
-                return
+        for task, (value, error) in self._arriving():
+            if error is None:
+                yield task, value
+            elif errors == "raise":
+                raise error.with_traceback(None)
+            elif errors == "return":
+                yield task, error
 
     @property
     def errors(self) -> tuple[Outcome, ...]:
@@ -181,11 +183,28 @@ class Results(Sequence[Any]):
         parts = [part for part in self._driver.segments if part[2].failed]
         return tuple(outcome for outcome in self._reader.outcomes(parts) if outcome.failed)
 
+    def _arriving(self) -> Iterator[tuple[int, Known]]:
+        """Each task's outcome once, as they come; when no more do, of each of the others once why."""
+        given, answered = bytearray(self._tasks), bytearray(self._tasks)  # a million tasks are a megabyte each
+        count = 0
+        while count < self._tasks:
+            if self._wait_for(partial(self._more_than, count)):
+                for task, known in self._fresh(given):
+                    given[task] = answered[task] = 1
+                    count += 1
+                    yield task, known
+            elif 0 not in answered:
+                return
+            else:
+                for task, error in self._missing(answered):
+                    answered[task] = 1
+                    yield task, (PENDING, error)
+
     def _more_than(self, count: int) -> bool:
         return self._driver.covered > count
 
-    def _fresh(self, given: bytearray) -> Iterator[tuple[int, tuple[Any, BaseException | None]]]:
-        """What is there of the tasks that were not given yet; when nothing is, why nothing will come any more.
+    def _fresh(self, given: bytearray) -> Iterator[tuple[int, Known]]:
+        """What is there of the tasks that were not given yet.
 
         Once ``final`` stands a value is read again where it is wanted again (law 1), and need not be kept.
         """
@@ -196,11 +215,19 @@ class Results(Sequence[Any]):
             for begin, end in _zeros(given, start, stop)
         ]
         for task, record in self._reader.records(parts):
-            known = task in self._values or task in self._errors
-            yield task, self._outcome(task) if known else self._keep(task, record, value=not settled)
-        if not parts:
-            missing = (task for start, stop in _zeros(given, 0, self._tasks) for task in range(start, stop))
-            yield from ((task, self._outcome(task)) for task in missing)
+            yield task, self._kept(task) or self._keep(task, record, value=not settled)
+
+    def _missing(self, answered: bytearray) -> Iterator[tuple[int, NotRun]]:
+        """Why nothing comes of the tasks that nothing was said of.
+
+        It stops where something may come after all: whoever reads may give the job a new life meanwhile.
+        """
+        for start, stop in _zeros(answered, 0, self._tasks):
+            for task in range(start, stop):
+                ended = self._driver.ended
+                if ended is None or self._driver.find(task) is not None:
+                    return
+                yield task, not_run(task, ended)
 
     # --- reading ------------------------------------------------------------------------------------------
 
@@ -208,33 +235,48 @@ class Results(Sequence[Any]):
         if task not in self._values and task not in self._errors:
             self._wait_for(lambda: self._driver.find(task) is not None)
 
-    def _wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> None:
+    def _wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Stop ends the waiting, never the session."""
         try:
-            self._driver.wait_for(ready, timeout)
+            return self._driver.wait_for(ready, timeout)
         except KeyboardInterrupt:
             raise stopped(self._driver.sid) from None
 
     def _value(self, task: int) -> Any:
-        self._await(task)
-        value, error = self._outcome(task)
+        value, error = self._awaited(task)
         if error is not None:
             raise error.with_traceback(None)
         return value
 
-    def _outcome(self, task: int) -> tuple[Any, BaseException | None]:
-        """What is known of a task: (value, None) or (PENDING, why there is none)."""
+    def _awaited(self, task: int, end: float = math.inf) -> Known:
+        """What is known of a task, waited for again and again: the end of a job may be taken back.
+
+        ``(PENDING, None)`` only when ``end`` (of the monotonic clock) came first.
+        """
+        while (known := self._outcome(task)) is None:
+            left = end - time.monotonic()
+            if left <= 0:
+                return PENDING, None
+            self._wait_for(lambda: self._driver.find(task) is not None, left)
+        return known
+
+    def _outcome(self, task: int) -> Known | None:
+        """What is known of a task; None while it may still come."""
+        kept = self._kept(task)
+        if kept is not None:
+            return kept
+        ended = self._driver.ended  # asked first: what is not found after it was said did not run
+        segment = self._driver.find(task)
+        if segment is not None:
+            return self._keep(task, self._reader.record(segment, task))
+        return None if ended is None else (PENDING, not_run(task, ended))
+
+    def _kept(self, task: int) -> Known | None:
         if task in self._values:
             return self._values[task], None
-        if task in self._errors:
-            return PENDING, self._errors[task]
-        segment = self._driver.find(task)
-        if segment is None:
-            ended = self._driver.ended
-            return PENDING, not_run(task, ended) if ended is not None else None
-        return self._keep(task, self._reader.record(segment, task))
+        return (PENDING, self._errors[task]) if task in self._errors else None
 
-    def _keep(self, task: int, record: memoryview, *, value: bool = True) -> tuple[Any, BaseException | None]:
+    def _keep(self, task: int, record: memoryview, *, value: bool = True) -> Known:
         """Opens an outcome and keeps its error, and where it is asked for its value.
 
         Why a value cannot be opened is not kept: what it needs may be there the next time.
@@ -274,8 +316,8 @@ class Results(Sequence[Any]):
         self._keep_all(parts)
         yield from range(task, at)
 
-    def _peek(self) -> Iterator[tuple[Any, BaseException | None]]:
-        """What is known of every task, in order, without waiting."""
+    def _peek(self, end: float) -> Iterator[Known]:
+        """What is known of every task, in order; one that may still come is waited for until ``end``."""
         parts = [
             part
             for part in self._driver.segments
@@ -283,7 +325,12 @@ class Results(Sequence[Any]):
         ]
         unopened = self._keep_all(parts)
         for task in range(self._tasks):
-            yield (PENDING, unopened[task]) if task in unopened else self._outcome(task)
+            yield (PENDING, unopened[task]) if task in unopened else self._awaited(task, end)
+
+
+def _end(timeout: float | None) -> float:
+    """When so many seconds are over, by the monotonic clock."""
+    return math.inf if timeout is None else time.monotonic() + timeout
 
 
 def _zeros(given: bytearray, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,121 @@
+"""Waiting for the results of a job whose end is taken back: that no worker lives was said too early."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+
+from burst_magic.errors import NotRun
+from burst_magic.payload import pack_value
+from burst_magic.protocol import blocks, keys
+from burst_magic.protocol.model import ClaimKey, SegmentKey
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.records import pack_value as pack_outcome
+from burst_magic.session.outcomes import SegmentReader
+from burst_magic.session.results import PENDING, Results
+from burst_magic.stores import open_store
+from burst_magic.stores.carry import Carrier
+
+SECRET = bytes(32)
+TASKS = 4
+JOB = keys.SessionKeys("20261121-093000-abcdefgh").job("0")
+NOBODY = "no worker lives"
+_names = itertools.count()
+
+
+class Hasty:
+    """Follows a job; the first who waits is told that it has ended, and the second gets what he waits for.
+
+    Args:
+        segments: what is published by then.
+        until: when the end is taken back: as soon as it is "told", when the results are "read", or "never".
+    """
+
+    sid = "20261121-093000-abcdefgh"
+
+    def __init__(self, segments, until):
+        self.ended, self._until, self._waits = None, until, 0
+        self._cover, self._to_come = Cover(TASKS), segments
+
+    def wait_for(self, ready, timeout=None):
+        self._waits += 1
+        if self._waits == 1:
+            self.ended = None if self._until == "told" else NOBODY
+        elif self.ended is None and timeout is not None and timeout < 1:
+            time.sleep(max(0.0, timeout))
+        elif self.ended is None:
+            self._cover.add_all(self._to_come)
+        return ready()
+
+    def refresh(self):
+        return None
+
+    def find(self, task):
+        return self._cover.find(task)
+
+    @property
+    def covered(self):
+        return self._cover.covered
+
+    @property
+    def segments(self):
+        if self._until == "read":
+            self.ended = None
+        return self._cover.parts
+
+
+def published(store, task):
+    claim = ClaimKey(start=0, number=0)
+    segment = SegmentKey(at_ms=1_800_000_000_000, start=task, stop=task + 1, failed=0, claim=claim)
+    record = pack_outcome(task, pack_value(task * 10, home={}), wall=0.0, cpu=0.0, peak_mb=0.0)
+    key = JOB.segment(segment)
+    store.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False)))
+    return segment
+
+
+@pytest.fixture
+def results_of():
+    def build(until):
+        store = open_store(f"memory://results-{next(_names)}")
+        driver = Hasty([published(store, task) for task in range(TASKS)], until)
+        reader = SegmentReader(Carrier(store, SECRET, lambda _: False), JOB, "tour")
+        return Results(driver, reader, TASKS, {})
+
+    return build
+
+
+def test_a_value_is_waited_for_again_when_the_end_is_taken_back(results_of):
+    assert results_of("told")[2] == 20
+    assert list(results_of("told")) == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("until", ["told", "read"])
+def test_who_collects_waits_again_when_the_end_is_taken_back(results_of, until):
+    assert results_of(until).collect() == [0, 10, 20, 30]
+
+
+def test_time_has_not_run_out_when_the_end_is_taken_back(results_of):
+    results = results_of("told")
+    assert results.wait()
+    assert results.ready()
+
+
+def test_what_completes_after_the_end_was_taken_back_is_given(results_of):
+    assert list(results_of("told").as_completed()) == [(0, 0), (1, 10), (2, 20), (3, 30)]
+
+
+def test_when_time_runs_out_the_missing_are_pending(results_of):
+    results = results_of("told")
+    assert not results.wait(0.01)
+    assert results.collect(timeout=0.01) == [PENDING] * TASKS
+
+
+def test_an_end_that_stands_is_said_of_each_task_once(results_of):
+    results = results_of("never")
+    given = list(results.as_completed(errors="return"))
+    assert [(task, type(error)) for task, error in given] == [(task, NotRun) for task in range(TASKS)]
+    assert list(results.as_completed(errors="skip")) == []
+    with pytest.raises(NotRun, match=NOBODY):
+        results.collect()
