@@ -143,9 +143,13 @@ def cut_runaway(descriptor: int, shared: Shared) -> bool:
 
 
 def tail(descriptor: int, limit: int) -> str:
-    """The last ``limit`` bytes; of lines that were overwritten by carriage returns, what one would see."""
+    """The last ``limit`` bytes, as they are seen."""
     size = os.fstat(descriptor).st_size
-    text = _text(os.pread(descriptor, min(size, limit), max(0, size - limit)))
+    return as_seen(_text(os.pread(descriptor, min(size, limit), max(0, size - limit))))
+
+
+def as_seen(text: str) -> str:
+    """Of lines that were overwritten by carriage returns, what a terminal shows in the end."""
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 

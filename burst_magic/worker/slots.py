@@ -101,7 +101,7 @@ class Slots:
 
     def _said(self, state: _State, job: str, task: int | None) -> dict[str, Any]:
         """The live output of a slot: the running task's, or while it is silent the last that was heard of its job."""
-        output = self._mask.text(state.slot.tail()) if task is not None else ""
+        output = self._mask.tail(state.slot.tail, _LIVE) if task is not None else ""
         heard_of, record = state.heard
         if not output and record and job in {"", heard_of}:
             last = unpack_outcome(record)

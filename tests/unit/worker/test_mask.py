@@ -1,10 +1,53 @@
-"""Values of --setenv in what leaves the machine."""
+"""Values of --setenv in what leaves the machine.
+
+The properties write values in capitals and all else in small letters: a capital that is seen is a part of a value.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.protocol.records import pack_outcome, unpack_outcome
+from burst_magic.worker.failures import MESSAGE_CHARS, short_repr
 from burst_magic.worker.mask import Mask
 
 SECRET = "s3cr3t-of-mine"
+LEFT_OUT = "\n… 5 bytes left out …\n"
+
+words = st.text("ABÄ€😀", min_size=4, max_size=12)  # characters of one to four bytes: a cut goes through them, too
+others = st.text("xyzü \n", max_size=6)
+
+
+@st.composite
+def printed(draw):
+    """Values, what was printed with them in it, and two places in its bytes."""
+    values = draw(st.lists(words, min_size=1, max_size=3))
+    pieces = draw(st.lists(st.sampled_from(values) | others, min_size=1, max_size=8))
+    data = "".join(pieces).encode()
+    return values, data, *sorted((draw(st.integers(0, len(data))), draw(st.integers(0, len(data)))))
+
+
+def mask_of(values):
+    return Mask((str(number), value) for number, value in enumerate(values))
+
+
+def decoded(data):
+    return data.decode("utf-8", "replace")
+
+
+def small(text):
+    """All that is of no value."""
+    return re.sub("[^xyzü \n]", "", text)
+
+
+SHORT = "[ABÄ€😀]{0,3}"  # what a cut may leave of a value: as little as is never masked
+BROKEN = "\ufffd{0,3}"
+CLEAN = "[^ABÄ€😀]*"
 
 
 def masked(mask, **fields):
@@ -47,3 +90,100 @@ def test_short_values_are_left_alone():
 
 def test_a_mask_does_not_show_its_values():
     assert SECRET not in repr(Mask([("KEY", SECRET)]))
+
+
+def test_values_that_overlap_leave_nothing_of_each_other():
+    mask = Mask([("A", "abcdef"), ("B", "defghi"), ("C", "xyxyx")])
+    assert mask.text("-abcdefghi-xyxyxyx-") == "-****-****-"
+
+
+def test_values_one_after_the_other_are_masked_one_by_one():
+    assert Mask([("KEY", SECRET)]).text(SECRET + SECRET) == "********"
+
+
+# --- cuts ------------------------------------------------------------------------------------------------------
+
+
+@given(printed())
+@example((["ABABABAB"], b"xABABABABx", 3, 7))
+def test_a_piece_between_two_cuts_shows_nothing_of_a_value_but_three_characters_at_a_cut(case):
+    values, data, start, stop = case
+    piece = decoded(data[start:stop])
+    found = mask_of(values).text(piece, cut=True)
+    assert re.fullmatch(BROKEN + SHORT + CLEAN + SHORT + BROKEN, found)
+    assert small(found) == small(piece)  # and nothing else is hidden
+
+
+@given(printed())
+def test_around_a_gap_nothing_of_a_value_is_seen_but_three_characters_at_its_ends(case):
+    values, data, start, stop = case
+    head, tail = decoded(data[:start]), decoded(data[stop:])
+    found = mask_of(values).text(head + LEFT_OUT + tail)
+    assert re.fullmatch(CLEAN + SHORT + BROKEN + LEFT_OUT + BROKEN + SHORT + CLEAN, found)
+    assert small(found) == small(head + LEFT_OUT + tail)
+
+
+@given(printed(), st.integers(1, 40))
+def test_a_tail_shows_no_part_of_a_value_and_no_more_than_was_asked_for(case, limit):
+    values, data, _, stop = case
+    data = data[:stop]
+    found = mask_of(values).tail(lambda count: decoded(data[-count:]), limit)
+    assert re.fullmatch(BROKEN + SHORT + CLEAN + SHORT + BROKEN, found)
+    assert len(found) <= limit
+    assert small(decoded(data)).endswith(small(found))
+
+
+@pytest.mark.parametrize("limit", range(1, 120))
+def test_of_a_value_in_which_a_tail_begins_not_one_character_is_seen(limit):
+    line = f"{'x' * 40}{SECRET}{'y' * 40}"
+    found = Mask([("KEY", SECRET)]).tail(lambda count: line[-count:], limit)
+    assert re.fullmatch(r"x*\*{0,4}y*", found)
+
+
+def test_a_tail_is_as_long_as_was_asked_for():
+    text = "x" * 50
+    assert Mask([("KEY", SECRET)]).tail(lambda count: text[-count:], 20) == "x" * 20
+    assert Mask([]).tail(lambda count: text[-count:], 20) == "x" * 20
+
+
+def test_parts_of_a_value_that_touch_no_cut_stay():
+    text = f"{SECRET[:8]}\n{SECRET[6:]}"
+    assert Mask([("KEY", SECRET)]).text(text) == text
+    assert Mask([("KEY", SECRET)]).text(f"-{text}-", cut=True) == f"-{text}-"
+
+
+def test_a_value_of_several_lines_is_masked_as_a_terminal_shows_it():
+    assert Mask([("KEY", "first\r\nsecond")]).text("<first\nsecond> <first\r\nsecond>") == "<****> <****>"
+
+
+def test_both_halves_of_a_traceback_are_cut():
+    text = f"in line {SECRET[:9]}\n  …\n{SECRET[5:]}: no"
+    found = masked(Mask([("KEY", SECRET)]), kind=OutcomeKind.ERROR, value=b"pickle", traceback=text)
+    assert (found.traceback, found.value) == ("in line ****\n  …\n****: no", b"")
+
+
+def test_a_message_that_was_too_long_is_cut_at_its_end():
+    full = "x" * (MESSAGE_CHARS - 6) + SECRET[:6]
+    mask = Mask([("KEY", SECRET)])
+    assert masked(mask, kind=OutcomeKind.ERROR, message=full).message == "x" * (MESSAGE_CHARS - 6) + "****"
+    assert masked(mask, kind=OutcomeKind.ERROR, message=SECRET[:6]).message == SECRET[:6]
+
+
+@pytest.mark.parametrize("before", range(20))
+def test_an_item_that_was_shortened_shows_no_part_of_a_value(before):
+    value = "".join(f"{number:03}." for number in range(90))
+    item = short_repr("x" * before + value + "y")
+    found = masked(Mask([("KEY", value)]), kind=OutcomeKind.ERROR, item=item).item
+    assert re.fullmatch(r"'x*(\d{0,3}|\*{4})\.+(\d{0,3}|\*{4})y'", found)
+
+
+def test_an_item_that_is_too_long_is_cut_at_its_end():
+    item = short_repr(["x" * 188, SECRET])
+    assert item.endswith(SECRET[:6])
+    found = masked(Mask([("KEY", SECRET)]), kind=OutcomeKind.ERROR, item=item).item
+    assert found == item.removesuffix(SECRET[:6]) + "****"
+
+
+def test_output_may_begin_and_end_within_a_value():
+    text = f"{SECRET[4:]} and {SECRET[:10]}"  # a process that was ended in the middle, one that went on behind its task
+    assert masked(Mask([("KEY", SECRET)]), kind=OutcomeKind.CRASHED, output=text).output == "**** and ****"
