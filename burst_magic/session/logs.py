@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError
-from burst_magic.session.outcomes import story
+from burst_magic.session.outcomes import PARALLEL, story
 
 if TYPE_CHECKING:
+    from burst_magic.protocol.model import Outcome
     from burst_magic.session.driver import Driver
     from burst_magic.session.fleet import Fleet
-    from burst_magic.session.outcomes import SegmentReader
+    from burst_magic.session.outcomes import Part, SegmentReader
 
 
 _OVERLAP = 200  # characters by which a text is known again
@@ -44,7 +46,7 @@ def read_logs(
         yield from _worker_lines(fleet, worker, n)
         return
     reading = _Reading(driver, reader, task, whole_lines=follow)
-    yield from [*reading.finished(), *reading.running()][-n:]
+    yield from reading.last(n)
     if follow:
         yield from _following(driver, reading)
 
@@ -75,20 +77,44 @@ class _Reading:
         """Nothing more will come of the task that was asked for."""
         return self._task is not None and self._task in self._over
 
+    def last(self, n: int) -> Iterable[LogLine]:
+        """The last ``n`` lines until now: of what is over in order of tasks, then of what runs.
+
+        Segments hold values too, of any size. So they are read from the last one back and only until the lines
+        suffice; more at a time the longer that takes, for tasks may print nothing.
+        """
+        parts = self._published()
+        for start, stop, _ in parts:
+            self._over.update(range(start, stop))
+        found, step = deque(self.running(), maxlen=n), 1
+        while parts and len(found) < n:
+            step = min(step, n - len(found))
+            some = self._reader.outcomes(parts[-step:])
+            del parts[-step:]
+            before = deque((line for outcome in some for line in self._told(outcome)), maxlen=n - len(found))
+            found.extendleft(reversed(before))
+            step = min(2 * step, PARALLEL)
+        return found
+
     def finished(self) -> Iterator[LogLine]:
-        """Lines of outcomes that came since; a failed task's traceback is part of its output."""
+        """Lines of outcomes that came since."""
+        for outcome in self._reader.outcomes(self._published()):
+            if outcome.task not in self._over:
+                self._over.add(outcome.task)
+                yield from self._told(outcome)
+
+    def _published(self) -> list[Part]:
+        """Where outcomes lie that were not given yet."""
         over, only = self._over, self._task
-        parts = [
-            (start, stop, segment)
-            for start, stop, segment in self._driver.segments
-            if (start not in over or stop - 1 not in over) and (only is None or start <= only < stop)
-        ]
-        for outcome in self._reader.outcomes(parts):
-            if outcome.task in over or (only is not None and outcome.task != only):
-                continue
-            over.add(outcome.task)
-            seen = self._seen.pop(outcome.task, "")
-            yield from _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
+        if only is not None:
+            segment = None if only in over else self._driver.find(only)
+            return [] if segment is None else [(only, only + 1, segment)]
+        return [part for part in self._driver.segments if part[0] not in over or part[1] - 1 not in over]
+
+    def _told(self, outcome: Outcome) -> list[LogLine]:
+        """A failed task's traceback is part of its output."""
+        seen = self._seen.pop(outcome.task, "")
+        return _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
 
     def running(self) -> Iterator[LogLine]:
         """Lines that heartbeats told since. One may still hold the output of a task that is over."""

@@ -29,7 +29,7 @@ from burst_magic.stores.carry import Carrier
 
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
 _VIEW = 300  # bytes that it takes to hold one outcome by its task: more than most of a million values
-_PARALLEL = 8  # segments fetched at a time
+PARALLEL = 8  # segments fetched at a time
 _LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
 
 Part = tuple[int, int, SegmentKey]  # first task, one past the last, where they are published
@@ -81,10 +81,10 @@ class SegmentReader:
     def _ahead(self, parts: list[Part]) -> Iterator[tuple[int, memoryview]]:
         over = threading.Event()  # who stops reading does not wait for a store that does not answer
         carrier = self._carrier.until(over)
-        pool = ThreadPoolExecutor(_PARALLEL)
+        pool = ThreadPoolExecutor(PARALLEL)
         try:
-            ahead = [(part, pool.submit(self._fetch, part[2], carrier)) for part in parts[:_PARALLEL]]
-            rest = iter(parts[_PARALLEL:])
+            ahead = [(part, pool.submit(self._fetch, part[2], carrier)) for part in parts[:PARALLEL]]
+            rest = iter(parts[PARALLEL:])
             while ahead:
                 (start, stop, _), fetched = ahead.pop(0)
                 records = fetched.result()
