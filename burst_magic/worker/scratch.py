@@ -103,7 +103,8 @@ def _remove_if_alone(path: Path, held: int) -> None:
     """Removes a folder that nobody else holds; lets go of it in any case."""
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
+        if _is_at(path, os.fstat(held)):  # not another that was made there after this one was removed
+            shutil.rmtree(path, ignore_errors=True)
     except BlockingIOError:
         pass
     finally:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import os
+import shutil
 import threading
 import zipfile
 from pathlib import Path
@@ -21,7 +22,7 @@ from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.blobs import verified
 from burst_magic.worker.job import JobFiles
-from burst_magic.worker.scratch import Scratch
+from burst_magic.worker.scratch import Scratch, _remove_if_alone
 
 SECRET, SID = bytes(32), "20260101-000000-aaaaaaaa"
 KEYS = keys.SessionKeys(SID).job("0")
@@ -178,6 +179,32 @@ def test_what_a_killed_worker_left_goes_when_the_next_one_comes():
     assert (left.exists(), held.exists()) == (False, True)
     for each in (alive, next_one):
         each.remove()
+
+
+def test_of_two_that_sweep_at_once_the_second_spares_what_was_made_anew_meanwhile():
+    session = own()
+    killed, replacement = Scratch(session), Scratch(session)
+    folder = killed.keep("x", lambda draft: draft.touch()).parent
+    os.close(killed._held)
+    first, second = (os.open(folder, os.O_RDONLY) for _ in range(2))
+    _remove_if_alone(folder, first)
+    assert not folder.exists()
+    place = replacement.keep("x", lambda draft: draft.write_text("anew"))
+    _remove_if_alone(folder, second)
+    assert place.read_text() == "anew"
+    replacement.remove()
+    assert not folder.exists()
+
+
+def test_who_leaves_a_folder_that_was_removed_spares_the_one_that_was_made_anew():
+    session = own()
+    leaving, replacement = Scratch(session), Scratch(session)
+    shutil.rmtree(leaving.keep("x", lambda draft: draft.touch()).parent)  # by one that swept while this one let go
+    place = replacement.keep("x", lambda draft: draft.write_text("anew"))
+    leaving.remove()
+    assert place.read_text() == "anew"
+    replacement.remove()
+    assert not place.parent.exists()
 
 
 def test_who_has_left_keeps_nothing_more():
