@@ -56,6 +56,11 @@ MUTANTS = (
         "if event.wrote is fx.Wrote.REFUSED:  # again",
     ),
     Mutant(
+        "a segment that was long on its way does not count",
+        "if event.wrote is not fx.Wrote.DONE:  # again",
+        "if event.wrote is not fx.Wrote.DONE or state.wall(now) - segment.at_ms / 1000 > 30.0:  # again",
+    ),
+    Mutant(
         "a refused claim is believed without its nonce",
         "elif body.nonce == one.nonce:",
         "elif True:",

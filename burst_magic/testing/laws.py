@@ -152,8 +152,8 @@ class Laws:
     def check_loss(self, worker: SimulatedWorker) -> None:
         """Law 3: with a worker at most one flush interval of finished work is lost."""
         plan, now = self.world.plan, self.world.clock.now
-        faults = plan.weather.slow or self.world.store.door.down_until or worker.cut_until or worker.paused_until
-        if faults or worker.mistaken or plan.stutter:
+        faults = plan.weather.slow or plan.weather.upload or self.world.store.door.down_until
+        if faults or worker.cut_until or worker.paused_until or worker.mistaken or plan.stutter:
             return
         for jid, run in worker.slots.unpublished:
             if jid in self.world.cancelled or (jid, run.task) in self._published:
@@ -204,7 +204,8 @@ class Laws:
     def check_silence(self, worker: SimulatedWorker) -> None:
         """Law 5: only one that is cut off has to be ended by its driver."""
         plan = self.world.plan
-        hindered = plan.weather.slow or self.world.store.door.down_until or worker.cut_until or worker.paused_until
+        hindered = plan.weather.slow or plan.weather.upload or self.world.store.door.down_until
+        hindered = hindered or worker.cut_until or worker.paused_until
         new = self.world.clock.now < worker.born + 2 * plan.interval  # it has not yet heard what time it is
         if not hindered and not new:
             self.world.broken(5, f"{worker.wid} does not end by itself at the deadline")

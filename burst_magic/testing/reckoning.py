@@ -124,6 +124,7 @@ def _check_budget(world: World) -> None:
         end = max(spent_at, worker.born, hindered) + 2 * plan.interval + _slack(world, worker)
         if plan.weather.slow or hindered:
             end += 2 * _ANSWER  # the last segment, and its repetition
+        end += 2 * plan.weather.upload
         if until > end:
             world.broken(5, f"{worker.wid} lives {until - spent_at:.1f} s after the budget was spent")
 

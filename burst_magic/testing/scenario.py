@@ -150,7 +150,7 @@ def _harder(plan: Scenario, span: float) -> Scenario:
     if stutter:  # so long tasks that each is interrupted
         plan = replace(plan, tasks=min(plan.tasks, 3), workers=max(plan.workers, 2), task=40 * interval)
     more = 5 * STARTING + (300 * interval + 4 * late) * len(poison) + (2000 * interval if stutter else 0.0)
-    return replace(
+    plan = replace(
         plan,
         acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at)),
         client_skew=600.0 if hard.count(Deed.SCALE) else rng.choice((0.0, 0.0, 5.0, 600.0)),
@@ -162,6 +162,11 @@ def _harder(plan: Scenario, span: float) -> Scenario:
         sluggish=rng.choice((20.0, 150.0)) if rng.random() < 0.05 else 0.0,
         lifetime=plan.lifetime + (0.0 if plan.short else more),
     )
+    if rng.random() < 0.04:
+        upload = rng.choice((20.0, 90.0))
+        longer = 0.0 if plan.short else 100 * upload * (1 + len(poison))
+        plan = replace(plan, weather=replace(plan.weather, upload=upload), lifetime=plan.lifetime + longer)
+    return plan
 
 
 def _weather(rng: Random, interval: float) -> Weather:

@@ -32,6 +32,7 @@ class Weather:
         silent: it is done, and no answer comes.
         late, lateness: no answer comes, and it is done so much later, at most.
         slips: last-modified is a second early.
+        upload: seconds that a segment is on its way: much data, a slow line.
     """
 
     latency: float
@@ -44,6 +45,7 @@ class Weather:
     late: float = 0.0
     lateness: float = 0.0
     slips: float = 0.0
+    upload: float = 0.0
 
 
 @dataclass(slots=True)
@@ -151,7 +153,7 @@ class SimulatedStore:
 
     def creating(self, key: str, record: object, line: Line) -> Waiting[fx.Wrote]:
         """A create-only put, and what the store says of it."""
-        yield self._latency()
+        yield self._latency() + (self.weather.upload if _kind_of(key) == "results" else 0.0)
         if self._down(line) > 0:
             return (yield from self._lost(key, record))
         self.asked["put", _kind_of(key)] += 1
