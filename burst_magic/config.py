@@ -30,6 +30,8 @@ HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 LAUNCHERS = ("local",)
 ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
+# What belongs to a session from its beginning, and cannot be said again of one more job.
+OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
 DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects soon after
 
 

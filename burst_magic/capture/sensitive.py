@@ -23,6 +23,7 @@ _VALUE = re.compile(
     r"|://[^\s/:@]+:[^\s/:@]{3,}@"  # user:password@host
 )
 _SHORTEST = 8  # a named secret of fewer characters is a placeholder
+_OURS = __name__.partition(".")[0]
 _NODES = 2000
 _DEPTH = 5
 
@@ -65,7 +66,9 @@ def _is_secret(key: str, value: object) -> bool:
 
 
 def attributes_of(value: object) -> dict[str, object]:
-    """An object's own attributes, without asking it."""
+    """An object's own attributes, without asking it; none of ours, which say themselves how they travel."""
+    if type(value).__module__.partition(".")[0] == _OURS:
+        return {}
     try:
         state = object.__getattribute__(value, "__dict__")
     except AttributeError:

@@ -22,9 +22,6 @@ _REST = re.compile(rf"(?:(?!\s--[a-zA-Z])(?:\s|{_PIECE}))*")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""")
 _UNIT = re.compile(r"(?:s|sec|second|m|min|minute|h|hr|hour|d|day)s?", re.IGNORECASE)
 
-# What belongs to a session from its beginning, and cannot be said again with --session.
-OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
-
 
 def parse_line(name: str, line: str) -> calls.Call:
     """A magic's line.
@@ -216,6 +213,6 @@ def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
     if spec.name == "cleanup" and given.get("blobs") and (given.get("id") or given.get("force")):
         raise OptionError("--blobs: concerns the whole store; without ID and --force")
     if given.get("session"):
-        for key in OF_THE_SESSION:
+        for key in config.OF_THE_SESSION:
             if key in given.get("settings", {}) or given.get(key):
                 raise OptionError(f"--{key}: belongs to the session and cannot change with --session")

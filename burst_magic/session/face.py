@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from burst_magic import config
+from burst_magic.errors import OptionError
 from burst_magic.session import attach as attaching
 from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, count, submit
@@ -17,7 +18,7 @@ def map(  # noqa: A001 - the name users type
     items: Iterable[Any],
     *,
     name: str = "",
-    session: Session | None = None,
+    session: Session | str | None = None,
     **options: Any,
 ) -> Session:
     """Runs ``function(item)`` for each item on workers; returns at once.
@@ -26,7 +27,7 @@ def map(  # noqa: A001 - the name users type
         function: any callable with one argument; a coroutine function is awaited. What it mentions travels along.
         items: anything iterable; a generator is consumed while it is uploaded.
         name: a label for the session.
-        session: add the work to this living session.
+        session: add the work to this living session, or the one with this id or name.
         **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``timeout``, ``retries``,
             ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
 
@@ -41,6 +42,11 @@ def map(  # noqa: A001 - the name users type
     from burst_magic.plan.planner import plan
 
     settings = config.load(options)
+    if session is not None:
+        for key in {*config.OF_THE_SESSION, "store"} & options.keys():
+            raise OptionError(f"{key}: belongs to the session and cannot change with session=")
+    if isinstance(session, str):
+        session = attach(session)
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
     made = plan(settings, tasks=count(items))

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from burst_magic.config import DEADLINE_MAX
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _GRACE = 15.0  # seconds that workers get to end before their objects go
 _LAST = 5.0  # seconds to wait for the rest after that
+_LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two looks whether they have
 
 
 class Session:
@@ -184,6 +185,9 @@ class Session:
         """Follows the log in the background from now on."""
         self._driver.start()
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a session holds its key and stays where it is; its results() travel")
+
     def detach(self) -> None:
         """Follows no longer. The session goes on."""
         self._driver.stop()
@@ -303,10 +307,11 @@ class Session:
     def _await_none_living(self, log: Log, seconds: float) -> bool:
         """Whether each worker that ever began is gone or silent. The log tells: they may run on any machine."""
         end = time.monotonic() + seconds
+        pauses = looks(self.manifest.interval, at_hand=self.store.path(self._keys.workers_folder) is not None)
         while self._may_write(log):
             if time.monotonic() > end:
                 return False
-            time.sleep(min(0.05, self.manifest.interval / 4))
+            time.sleep(next(pauses))
         return True
 
     def _may_write(self, log: Log) -> bool:
@@ -338,6 +343,15 @@ class Session:
         key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
         self._carrier.insist(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
         self.fleet.poke()
+
+
+def looks(interval: float, *, at_hand: bool) -> Iterator[float]:
+    """Seconds between two looks for the end of workers: a folder may be asked often, each LIST of a bucket is paid."""
+    pause, longest = min(_LOOK, interval / 4), min(_LONGEST_LOOK, interval / 4)
+    while True:
+        yield pause
+        if not at_hand:
+            pause = min(2 * pause, longest)
 
 
 def _sleep(seconds: float) -> bool:

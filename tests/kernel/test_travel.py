@@ -130,3 +130,6 @@ def test_python_does_the_same_as_the_magic(kernel):
     assert kernel.value("sorted(session.as_completed())") == [(0, 0), (1, 3), (2, 6), (3, 9)]
     assert kernel.value("burst.attach(session.id).results()[:]") == [0, 3, 6, 9]
     assert kernel.value("[row.name for row in burst.sessions()]") == ["python"]
+    assert kernel.value("burst.map(f, [5], session='python').results()[:]") == [15]
+    refused = kernel.run("burst.map(f, [5], session=session, workers=3)", ok=False)
+    assert "workers: belongs to the session" in refused.message

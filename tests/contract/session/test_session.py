@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from burst_magic.errors import AttachError, BurstError, NotRun, OptionError
+from burst_magic.errors import AttachError, BurstError, CaptureError, NotRun, OptionError
 from burst_magic.launchers import Handle
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import Control, Heartbeat, Next
@@ -482,3 +482,11 @@ def test_names_and_settings_are_kept_with_the_session(world):
     again = world.attach("fit")
     assert replace(again.manifest, setenv=()) == replace(session.manifest, setenv=())
     assert (again.name, again.manifest.slots, again.description.out) == ("fit", 2, "out")
+
+
+def test_a_session_does_not_travel_and_its_results_do(world):
+    world.home["session"] = session = world.burst("item", [1, 2])
+    with pytest.raises(CaptureError, match=r"^session: .*a session holds its key and stays where it is"):
+        world.burst("session.key", [1])
+    world.home["results"] = session.results()
+    assert list(world.burst("results[item]", [0, 1]).results()) == [1, 2]

@@ -3,6 +3,8 @@
 import pytest
 
 from burst_magic.capture.sensitive import find_secret
+from burst_magic.stores import open_store
+from burst_magic.stores.carry import Carrier
 
 AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
 
@@ -42,6 +44,11 @@ def test_secrets_are_found_where_they_are(name, value, path):
 )
 def test_ordinary_values_are_left_in_peace(name, value):
     assert find_secret(name, value) == ""
+
+
+def test_objects_of_ours_travel_otherwise_than_they_lie_there():
+    carrier = Carrier(open_store("memory://"), b"ghp_" + b"a" * 36, lambda _: True)
+    assert find_secret("results", carrier) == ""
 
 
 def test_an_attribute_is_found_and_a_cycle_ends():
