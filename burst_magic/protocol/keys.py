@@ -57,7 +57,7 @@ class SessionKeys:
 
     @property
     def manifest(self) -> str:
-        """Who, when, what: written first, deleted last."""
+        """Who, when, what; of a session the first to be deleted."""
         return f"{self.root}/manifest.json"
 
     @property
