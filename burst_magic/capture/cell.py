@@ -17,6 +17,7 @@ from types import FunctionType
 
 from burst_magic.capture import bundle, report
 from burst_magic.capture.closure import Captured, pack_names
+from burst_magic.capture.drift import about_modules
 from burst_magic.capture.lines import rewrite
 from burst_magic.capture.mapping import ITEM, evaluate, iterable, parse_map, target_names
 from burst_magic.capture.names import CellNames, cell_names
@@ -212,7 +213,9 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
 
 def _with_modules(capture: Capture) -> Capture:
     installed, roots = bundle.split({*capture.packed.modules, *capture.imports})
-    return replace(capture, modules=installed, bundle=bundle.build(roots, capture.include))
+    zipped = bundle.build(roots, capture.include)
+    warnings = (*capture.warnings, *about_modules(roots))
+    return replace(capture, modules=installed, bundle=zipped, warnings=warnings)
 
 
 def _transformed(source: str, transform: Callable[[str], str]) -> str:

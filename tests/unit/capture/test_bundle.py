@@ -145,3 +145,54 @@ def test_a_source_folder_that_is_too_large_is_refused(project, notebook):
     with pytest.raises(CaptureError, match=r"local sources") as refused:
         notebook.capture("large_p")
     assert "large_p/data.bin" in str(refused.value)
+
+
+HELPER = """
+import functools
+
+FACTOR = 3
+count: int = 0
+model = None
+
+def times(item):
+    return item * FACTOR
+
+class Scale:
+    @functools.lru_cache
+    def up(self, item):
+        return item * FACTOR
+    def down(self, item):
+        return item / FACTOR
+
+def configure(value):
+    global FACTOR
+    FACTOR = value
+"""
+
+DRIFT = {
+    "nothing": ("", "", None),
+    "a model that was loaded when it was needed": ("helper.model = [1]", "", None),
+    "a value set": ("helper.count = 7", "", "helper: count was set here since the import"),
+    "an edit of a function": ("", "item * FACTOR + 1", "helper: helper.py was changed since its import here"),
+    "a file half written": ("", "item * (", "helper: helper.py cannot be compiled as it is now"),
+}
+
+
+@pytest.mark.parametrize(("here", "there", "warning"), DRIFT.values(), ids=DRIFT)
+def test_a_module_that_is_not_as_its_file_says_is_told(project, notebook, here, there, warning):
+    write(project, helper=HELPER)
+    notebook.run(f"import helper\n{here}")
+    if there:
+        write(project, helper=HELPER.replace("item * FACTOR", there, 1))
+    said = [text for text in notebook.capture("helper.times(2)").warnings if text.startswith("helper")]
+    assert [text.startswith(warning) for text in said] == ([True] if warning else [])
+
+
+def test_an_edit_of_a_method_in_a_package_is_told_and_a_reload_ends_it(project, notebook):
+    write(project, pack__in____init__="", pack__in__tools=HELPER)
+    notebook.run("import pack.tools, importlib")
+    write(project, pack__in__tools=HELPER.replace("item / FACTOR", "item // FACTOR"))
+    (said,) = notebook.capture("pack.tools.Scale().down(2)").warnings
+    assert said.startswith("pack.tools: tools.py was changed")
+    notebook.run("import os, sys; sys.dont_write_bytecode = True; importlib.reload(pack.tools)")
+    assert notebook.capture("pack.tools.Scale().down(2)").warnings == ()
