@@ -268,6 +268,7 @@ class Snapshot:
         now: the instant, seconds since the epoch.
         spans: partition of 0 … total, ascending.
         ended: why nothing will run any more, or None while it may. "finished" when all tasks have outcomes.
+        finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
         spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
             local sessions cost nothing and say in fargate_spend what Fargate would have charged.
         eta: seconds to go, None while unknown.

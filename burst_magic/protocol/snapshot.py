@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from burst_magic.protocol.model import EndCause, Gone, SlotView, Snapshot, WorkerView
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from burst_magic.protocol.crew import Crew
     from burst_magic.protocol.model import Job
     from burst_magic.protocol.session import SessionMachine
@@ -40,13 +42,18 @@ def snapshot(machine: SessionMachine, now: float) -> Snapshot:
         workers=workers,
         spans=machine.spans({task for task in tasks if cover.find(task) is None}),
         ended=machine.ended,
-        finished_at=machine.finished_at,
+        finished_at=_last_sign(workers, job) if machine.ended and not machine.finished else machine.finished_at,
         deadline=machine.deadline,
         eta=None if machine.ended or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.fleet.spend(wall)),
         waiting="" if machine.ended else _why_waiting(crew, workers, job, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
+
+
+def _last_sign(workers: Sequence[WorkerView], job: Job) -> float:
+    """When anybody who could have worked on it was heard of last."""
+    return max([job.created, *(worker.seen for worker in workers)])
 
 
 def _views(crew: Crew, wall: float) -> list[WorkerView]:

@@ -246,6 +246,8 @@ def test_who_may_not_write_announces_a_start_some_times_and_then_says_that_nobod
         announced += announces(talk)
     assert announced == 3 * [SESSION.next(TOKEN)]
     assert talk.machine.ended == "no worker lives"
+    at = talk.machine.snapshot(talk.now).finished_at
+    assert at == talk.machine.snapshot(talk.now + 500.0).finished_at <= WALL + talk.now  # its clock stands still
 
 
 def test_nobody_is_started_in_a_session_that_was_deleted(client):
@@ -274,7 +276,7 @@ def test_where_nothing_is_asked_of_a_session_it_is_looked_whether_it_is_there(cl
 
 
 def test_nobody_is_started_while_a_session_is_being_deleted(client):
-    """Its manifest goes last."""
+    """A bucket's rule deletes in any order."""
     talk = client()
     end = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
     begins(talk, workers=("w.0.0", "w.gone"), control=(), gone=(end,))
