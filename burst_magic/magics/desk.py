@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,21 @@ class Known:
     out: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A session that a verb without an ID may mean.
+
+    Attributes:
+        ident: the job by which it is taken up: one that goes on, where there is one.
+        name: its ``--name``.
+        lives: it goes on. Of one that cannot be read nobody knows, and no verb takes it for alive.
+    """
+
+    ident: str
+    name: str = ""
+    lives: bool = False
+
+
 @dataclass(slots=True)
 class Desk:
     """The sessions in the hands of one kernel or terminal.
@@ -34,16 +51,17 @@ class Desk:
     Attributes:
         shell: IPython's, or None in a terminal.
         open: (session, job) -> Session, newest last.
+        agreed: the session that a question has named and whose deletion was agreed to. It is what goes, whatever was
+            started while somebody thought about the answer.
     """
 
     shell: Any = None
     open: dict[tuple[str, str], Session] = field(default_factory=dict)
+    agreed: Session | None = None
 
     @property
     def home(self) -> dict[str, object]:
         """The namespace of whoever types."""
-        import sys
-
         return self.shell.user_ns if self.shell is not None else vars(sys.modules["__main__"])
 
     @property
@@ -72,7 +90,7 @@ class Desk:
         """
         tends = waits or self.shell is not None
         if not ident:
-            return self._latest(settings, sure=sure, tends=tends)
+            return self._latest(settings, sure=sure, waits=waits)
         named = _attaching().named(ident, settings)
         said = (f"{named.id}/{named.job}" if named.job else named.id) if named is not None else ident
         for (sid, jid), session in reversed(self.open.items()):
@@ -80,21 +98,46 @@ class Desk:
                 return session
         return self.keep(_attaching().attach(said, settings=settings, home=self.home, tends=tends))
 
-    def _latest(self, settings: config.Settings, *, sure: bool, tends: bool) -> Session:
+    def _latest(self, settings: config.Settings, *, sure: bool, waits: bool) -> Session:
         known = self.known(settings) if sure or not self.open else []
         if sure:
-            alive = self._alive(known, settings)
+            alive = {sid: each for sid, each in self._seen(known, settings).items() if each.lives}
             if len(alive) > 1:
                 raise which_one("several sessions are alive", {sid: each.name for sid, each in alive.items()})
             if alive:
-                return next(iter(alive.values()))
+                return self.find(next(iter(alive.values())).ident, settings, waits=waits)
         if self.open:
             return next(reversed(self.open.values()))
         if not known:
             raise self.nothing_known()
-        if sure and self.shell is None:  # none that goes on: who looks on from outside has to say what to change
-            raise which_one("no session is alive", dict.fromkeys([each.session for each in known][-_SHOWN:], ""))
-        return self.keep(self.attach(known[-1], settings, tends=tends))
+        if sure and self.shell is None:  # who looks on from outside has to say what to change
+            raise none_alive([each.session for each in known])
+        return self.keep(self.attach(known[-1], settings, tends=waits or self.shell is not None))
+
+    def doomed(self, ident: str, settings: config.Settings) -> Session:
+        """The session that a deletion means; without an ID only one that cannot be mistaken for another.
+
+        Raises:
+            AttachError: there is none.
+            OptionError: several have the name; or, without an ID, the latest is not the only one that may be meant.
+        """
+        if ident:
+            self.sure_of(ident, settings)
+            return self.find(ident, settings, sure=True)
+        seen = self._seen(self.known(settings), settings)
+        if not seen:
+            raise self.nothing_known()
+        alive = [sid for sid, each in seen.items() if each.lives]
+        if self.shell is None and not alive:
+            raise none_alive(list(seen))
+        in_hand = [sid for sid, _ in self.open][-1:]  # "the latest" may be said of it, too
+        meant = {*alive, *in_hand, list(seen)[-1]}
+        candidates = {sid: each for sid, each in seen.items() if sid in meant}
+        if len(candidates) > 1:
+            names = {sid: f"{each.name}  running" if each.lives else each.name for sid, each in candidates.items()}
+            raise which_one("this deletes a session for good, and several may be meant", names)
+        (one,) = candidates.values()
+        return self.find(one.ident, settings)
 
     def nothing_known(self) -> AttachError:
         """For who says no ID and has started nothing."""
@@ -102,21 +145,36 @@ class Desk:
             return AttachError("no session was started here", way_out="%burst_sessions lists those of the store")
         return AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
 
-    def _alive(self, known: list[Known], settings: config.Settings) -> dict[str, Session]:
-        """Sessions that go on, in this hand or only written down, by id."""
-        alive = {sid: each for (sid, _), each in self.open.items() if goes_on(each)}
-        held = {sid for sid, _ in self.open}
-        for each in known:
-            if each.session in held:
+    def _seen(self, known: list[Known], settings: config.Settings) -> dict[str, Seen]:
+        """The sessions in this hand and those written down, by id, the one that was started last at the end.
+
+        Of those that were deleted there is nothing; one that cannot be read is told, and hides no other.
+        """
+        found: dict[str, Seen] = {}
+        unreadable: set[str] = set()
+        for sid, jid in dict.fromkeys([*((each.session, each.job) for each in known), *self.open]):
+            if sid in unreadable:
                 continue
             try:
-                session = self.attach(each, settings, tends=False)
+                seen = self._look(sid, jid, settings)
             except AttachError:  # deleted meanwhile
                 continue
-            if goes_on(session):
-                alive[session.id] = session
-            session.detach()
-        return alive
+            except BurstError as problem:
+                pass_over(sid, problem)
+                unreadable.add(sid)
+                seen = Seen(ident=sid)
+            if sid not in found or seen.lives or not found[sid].lives:
+                found[sid] = seen
+        return {sid: found[sid] for sid in sorted(found, key=_started)}
+
+    def _look(self, sid: str, jid: str, settings: config.Settings) -> Seen:
+        held = self.open.get((sid, jid))
+        session = held or self.attach(Known(session=sid, job=jid, out=""), settings, tends=False)
+        try:
+            return Seen(ident=f"{sid}/{session.job}", name=session.name, lives=goes_on(session))
+        finally:
+            if held is None:
+                session.detach()
 
     def attach(self, known: Known, settings: config.Settings, *, tends: bool) -> Session:
         """Takes hold of a job that was written down."""
@@ -168,13 +226,40 @@ class Desk:
                 if not any(session == sid for session, _ in found):
                     found[sid, ""] = Known(session=sid, job="", out="")
         # By the second in their ids; within one they were written down in order, and ids end in chance.
-        return sorted(found.values(), key=lambda known: known.session[:_SECOND])
+        return sorted(found.values(), key=lambda known: _started(known.session))
+
+
+def _started(sid: str) -> str:
+    return sid[:_SECOND]
 
 
 def which_one(problem: str, names: dict[str, str]) -> OptionError:
     """Asks for the ID of one of these: id -> name."""
     listed = "\n".join(f"    {sid}  {name}".rstrip() for sid, name in names.items())
     return OptionError(f"{problem}: say which one\n{listed}")
+
+
+def none_alive(sids: list[str]) -> OptionError:
+    """Asks for the ID of one of those that are over."""
+    return which_one("no session is alive", dict.fromkeys(sids[-_SHOWN:], ""))
+
+
+def pass_over(sid: str, problem: BurstError) -> None:
+    """Tells of a session that cannot be read: the others can."""
+    print(f"burst: session {sid} was passed over: {problem.problem}", file=sys.stderr)
+
+
+def described(session: Session, settings: config.Settings) -> str:
+    """A session as a question names it: all its jobs in one."""
+    seen = [session.status()]
+    for ident in _attaching().siblings(session):
+        with contextlib.suppress(AttachError):  # announced, and never committed
+            job = _attaching().attach(ident, settings=settings, home={}, tends=False)
+            seen.append(job.status())
+            job.detach()
+    state = "running" if any(each.ended is None for each in seen) else seen[0].ended
+    done = f"{sum(each.done for each in seen)} of {sum(each.total for each in seen)} tasks done"
+    return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})")))
 
 
 def goes_on(session: Session) -> bool:

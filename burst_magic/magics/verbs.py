@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic import config as configuration
 from burst_magic.errors import AttachError, BurstError
 from burst_magic.magics import calls
-from burst_magic.magics.desk import DESK
+from burst_magic.magics.desk import DESK, pass_over
 from burst_magic.units import format_money
 
 if TYPE_CHECKING:
@@ -101,16 +101,18 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
         return _with_siblings(session, call, settings)
     known = DESK.known(settings)
     known = known[-1:] if DESK.shell is None else known  # a terminal takes up the latest, a notebook all of its own
-    found, problem = [], None
+    found: list[Session] = []
+    problems: dict[str, BurstError] = {}
     for each in known:
         try:
             found.append(DESK.keep(DESK.attach(each, settings, tends=DESK.shell is not None)))
-        except AttachError as error:
-            problem = error  # deleted meanwhile: the others may be there
+        except BurstError as problem:  # the others may be there
+            problems[each.session] = problem
     if not found:
-        if problem is not None:
-            raise problem
-        raise DESK.nothing_known()
+        raise next(reversed(problems.values()), DESK.nothing_known())
+    for sid, why in problems.items():
+        if not isinstance(why, AttachError):  # of one that was deleted there is nothing to tell
+            pass_over(sid, why)
     return found
 
 
@@ -186,10 +188,11 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
         swept = sweep_blobs(settings)
         young = f"; {swept.young} were kept: no session needs them, but they are less than an hour old"
         return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
-    if call.force:
-        DESK.sure_of(call.id, settings)
     try:
-        session = DESK.find(call.id, settings, sure=True)
+        if call.force:
+            session = DESK.agreed or DESK.doomed(call.id, settings)
+        else:
+            session = DESK.find(call.id, settings, sure=True)
     except AttachError:
         removed = _remove_remains(call.id, settings) if call.force and call.id else ""
         if not removed:

@@ -180,9 +180,62 @@ def test_force_clean_up_of_a_running_session_leaves_no_object_and_no_worker(gate
     until(lambda: "2 running" in kernel.run("%burst_status").stdout, "two running tasks")
     kernel.run(f"%burst_cleanup {session} --force --yes")
     assert kernel.home.objects(session) == []
-    assert not kernel.home.workers()
+    kernel.home.wait_for_workers_to_end()  # a process outlives its ``.gone`` by a moment
     gate.touch()
     assert kernel.home.objects(session) == []
+
+
+def test_force_without_an_id_deletes_none_while_the_latest_is_not_the_only_one_meant(gated):
+    """The long one that goes on is not what somebody means who has just seen the short one finish."""
+    kernel, gate, cell = gated
+    running = kernel.run(f'%%burst --workers 1 --map "range(2)" --out slow --name long\n{cell}').session
+    finished = kernel.run("%%burst --workers 1 --out quick --name short --wait\n1").session
+    shown = kernel.fails("%burst_cleanup --force --yes").traceback
+    assert "several may be meant: say which one" in shown
+    assert f"{running}  long  running" in shown
+    assert f"{finished}  short" in shown
+    assert running in kernel.run("%burst_scale 1").stdout  # the only one that goes on can be changed
+    gate.touch()
+    assert kernel.value("list(slow)") == [0, 1]
+    assert kernel.value("quick[0]") == 1
+
+
+def test_force_without_an_id_deletes_the_latest_where_no_other_goes_on(gated):
+    kernel, _gate, cell = gated
+    kept = kernel.run("%%burst --workers 1 --out quick --wait\n1").session
+    kernel.run(f"%burst_cleanup {kept}")
+    running = kernel.run(f'%%burst --workers 1 --map "range(2)" --out slow\n{cell}').session
+    assert running in kernel.run("%burst_cleanup --force --yes").stdout
+    assert kernel.home.objects(running) == []
+    assert kernel.home.objects(kept)
+    assert kept in kernel.run("%burst_cleanup --force --yes").stdout
+
+
+def test_force_without_an_id_deletes_none_where_the_latest_to_be_looked_at_was_not_started_last(start_kernel):
+    """A kernel that was started again and has shown an older session: "the latest" may be said of two."""
+    first = start_kernel()
+    older = first.run("%%burst --workers 1 --out one --wait\n1").session
+    newer = first.run("%%burst --workers 1 --out two --wait\n2").session
+    first.kill()
+    second = start_kernel()
+    assert older in second.run(f"%burst_status {older}").stdout
+    shown = second.fails("%burst_cleanup --force --yes").traceback
+    for session in (older, newer):
+        assert session in shown
+        assert second.home.objects(session)
+
+
+def test_what_would_be_deleted_is_named_before_it_is_agreed_to(gated):
+    kernel, gate, cell = gated
+    session = kernel.run(f'%%burst --workers 1 --map "range(2)" --out slow --name long\n{cell}').session
+    shown = kernel.fails("%burst_cleanup --force").traceback
+    assert f"this deletes every object of session {session} long (running, 0 of 2 tasks done)" in shown
+    gate.touch()
+    kernel.run(f"%%burst --session {session} --out more --wait\n3")
+    kernel.run("list(slow)")
+    shown = kernel.fails("%burst_cleanup long --force").traceback
+    assert f"every object of session {session} long (finished, 3 of 3 tasks done)" in shown
+    assert "say --yes" in shown
 
 
 def test_cost_is_nothing_here_and_something_on_fargate(kernel):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 
 import nbformat
 import pytest
+
+from burst_magic.protocol import sign
 
 NEVER = "20200101-000000-aaaaaaaa"
 
@@ -148,6 +152,76 @@ def test_another_notebooks_sessions_are_not_taken_for_this_ones(start_kernel, ho
     cell = second.fails("%burst_attach")
     assert cell.error == "AttachError"
     assert "has started no session" in cell.traceback
+
+
+def damaged(home, manifest):
+    manifest.write_bytes(b"damaged")
+
+
+def changed(home, manifest):
+    manifest.write_bytes(manifest.read_bytes().replace(b"study.ipynb", b"other.ipynb"))
+
+
+def of_another_version(home, manifest):
+    key = manifest.relative_to(home.folder).as_posix()
+    secret = bytes.fromhex((home.config / "keys" / manifest.parent.name).read_text())
+    body = json.loads(sign.unseal(secret, key, manifest.read_bytes()))
+    manifest.write_bytes(sign.seal(secret, key, json.dumps({**body, "schema": 99}).encode()))
+
+
+def in_a_store_that_is_out_of_reach(home, manifest):
+    listed = home.root / "data" / "sessions.jsonl"
+    lines = [json.loads(line) for line in listed.read_text().splitlines()]
+    lines[0]["store"] = "s3://away/bursts"
+    listed.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+@pytest.mark.parametrize("spoil", [damaged, changed, of_another_version, in_a_store_that_is_out_of_reach])
+def test_a_session_that_cannot_be_read_hides_no_other(start_kernel, home, tmp_path, spoil):
+    offline = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "someone",
+               "AWS_SECRET_ACCESS_KEY": "secret"}  # fmt: skip
+    path = home.work / "study.ipynb"
+    save_notebook(path)
+    first = start_kernel(JPY_SESSION_NAME=str(path))
+    unreadable = first.run("%%burst --workers 1 --out old --wait\n1").session
+    first.run(f"%burst_cleanup {unreadable}")
+    burst = Burst(first, tmp_path)
+    first.kill()
+    manifest = home.folder / "sessions" / unreadable / "manifest.json"
+    listed = home.root / "data" / "sessions.jsonl"
+    whole = {each: each.read_bytes() for each in (manifest, listed)}
+    spoil(home, manifest)
+
+    second = start_kernel(JPY_SESSION_NAME=str(path), **offline)
+    scaled = second.run("%burst_scale 2")
+    assert f"session {burst.id}: 2 workers wanted" in scaled.stdout
+    assert scaled.stderr.count(f"session {unreadable} was passed over: ") == 1
+    second.run("%reset -f")
+    attached = second.run("%burst_attach")
+    assert attached.stderr.count(f"session {unreadable} was passed over: ") == 1
+    burst.gate.touch()
+    assert second.value("list(squares)") == burst.expected
+    for each, data in whole.items():  # what cannot be read cannot be cleaned up
+        each.write_bytes(data)
+
+
+def test_a_kernel_looks_after_the_session_that_a_verb_without_an_id_meant(start_kernel, home, tmp_path, until):
+    """It is taken up like any other: followed, kept, its lost workers replaced."""
+    first = start_kernel()
+    burst = Burst(first, tmp_path)
+    until(lambda: len(burst.ran()) == 2, "both workers to run a task")
+    first.kill()
+
+    second = start_kernel()
+    assert burst.id in second.run("%burst_extend 1h").stdout
+    second.run("from burst_magic import config\nfrom burst_magic.magics.desk import DESK")
+    assert second.value("[sid for sid, job in DESK.open]") == [burst.id]
+    old = home.workers()
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: set(home.workers()) - set(old), "a lost worker to be replaced", timeout=60)
+    burst.gate.touch()
+    until(lambda: "4 of 4 done" in second.run("%burst_status").stdout, "the end")
 
 
 def test_a_session_is_found_by_its_name_and_by_its_job(start_kernel):

@@ -144,6 +144,49 @@ def test_clean_up_asks_and_without_a_terminal_refuses(home, begin):
     home.wait_for_workers_to_end()
 
 
+WHILE_ASKED = """
+import burst_magic as burst
+from burst_magic.cli import main
+named = burst.attach({sid!r})
+def ask(question):
+    print(question)
+    burst.map(lambda item: item, [1], workers=1, name="meanwhile")
+    named.cancel()
+    named.results().wait()
+    return "y"
+raise SystemExit(main(["cleanup", "--force"], ask=ask))
+"""
+
+
+def test_what_the_question_named_is_what_goes_whatever_begins_and_ends_before_the_answer(home, begin):
+    sid = begin(count=4)
+    ran = subprocess.run(
+        [sys.executable, "-c", WHILE_ASKED.format(sid=sid)],
+        env=home.environ,
+        cwd=home.work,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert re.search(rf"Delete every object of session {sid} fit \(running, \d of 4 tasks done\)\?", ok(ran))
+    assert f"session {sid}: deleted" in ran.stdout
+    assert home.objects(sid) == []
+    (left,) = home.burst("sessions").stdout.splitlines()[1:]
+    assert "meanwhile" in left
+
+
+def test_force_without_an_id_deletes_none_that_lives_and_was_not_started_last(home, begin):
+    running, latest = begin(count=4, name="long"), begin(name="short", count=2)
+    home.burst("watch", latest)
+    said = refused(home.burst("cleanup", "--force", "--yes"), "several may be meant: say which one")
+    assert f"{running}  long  running" in said
+    assert f"{latest}  short" in said
+    assert home.objects(running)
+    assert home.objects(latest)
+    assert running in ok(home.burst("cancel"))
+
+
 def test_a_terminal_that_looks_replaces_no_worker(home, begin, until):
     """The one that was lost is told; who waits for results starts another."""
     sid = begin(count=6)
