@@ -142,7 +142,7 @@ class _Child:
             words[Word.TASK] = task + 1
             words[Word.TURN] += 1
             failed, record = stage.perform(task, run.next())
-            reals[Word.ENDED] = stage.ended
+            reals[Word.ENDED] = stage.ended if program.problem is None else monotonic()  # then nothing was run
             self._publish(number, record, failed=failed)
             run.task = task + 1
             if words[Word.SENT] > self._handled or stage.spoiled:

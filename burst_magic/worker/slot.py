@@ -100,6 +100,11 @@ class Slot:
         return self._notes
 
     @property
+    def ended(self) -> bool:
+        """The child is gone, and what can be read by now is all that it said."""
+        return self._dead or self.closed or bool(self._shared.words[Word.DEAD])
+
+    @property
     def pid(self) -> int:
         """The child's process id; 0 until it was forked."""
         return self._shared.words[Word.PID]

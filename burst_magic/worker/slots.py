@@ -12,6 +12,7 @@ from burst_magic.errors import BurstError, LaunchError
 from burst_magic.protocol import blocks
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.model import ClaimKey, Manifest, Outcome, OutcomeKind, SegmentKey, SlotView
+from burst_magic.protocol.publish import MAX_HELD
 from burst_magic.protocol.records import pack_outcome, says_something, unpack_outcome
 from burst_magic.worker.courier import Broken
 from burst_magic.worker.deaths import cause_of
@@ -25,6 +26,7 @@ from burst_magic.worker.work import Work
 
 _LIVE = 4096  # characters of output that a heartbeat carries for each slot
 _AHEAD = 2  # items blocks kept ready for a slot
+_MOST_HELD = 4 * MAX_HELD  # bytes of outcomes that wait for the store; above it slots wait too
 _UNBORN = 3  # slots that may end while they load one job
 _STILLBORN = 20  # deaths in a row without a word; tasks that end their process are told apart by what they did
 
@@ -35,6 +37,7 @@ class _State:
     work: Work | None = None
     loaded: set[str] = field(default_factory=set)
     ending: str = ""  # "", "drain", "kill"
+    heeded: bool = True  # what it says is read
     heard: tuple[str, bytes] = ("", b"")  # job and last outcome that came with output
 
 
@@ -79,8 +82,8 @@ class Slots:
 
     @property
     def busy(self) -> bool:
-        """Some slot has something to do."""
-        return any(state.work is not None or state.ending for state in self._states.values())
+        """Some slot has something to do, or waits to be heard."""
+        return any(state.work is not None or state.ending or not state.heeded for state in self._states.values())
 
     def outcomes(self, job: str, segment: SegmentKey) -> list[bytes]:
         """What a segment is to hold."""
@@ -234,15 +237,36 @@ class Slots:
     # --- what slots say ----------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Hears them all."""
-        for number in list(self._states):
-            self._read(number)
+        """Hears them all. While the store does not take what is here, those that go on wait in their pipes."""
+        full = self._full()
+        for number, state in list(self._states.items()):
+            self._heed(state, not full or bool(state.ending) or state.slot.ended)
+            if state.heeded and self._read(number):
+                full = self._full()
 
-    def _read(self, number: int) -> None:
+    def _full(self) -> bool:
+        """More outcomes wait for the store, and for nothing else, than memory is meant for.
+
+        Ranges that wait for more to come must be heard. What was stopped does not count: its range may be another's
+        by now, and then nobody ever publishes it.
+        """
+        return sum(work.held for work in self._works.values() if work.due and not work.stopped) > _MOST_HELD
+
+    def _heed(self, state: _State, heeded: bool) -> None:  # noqa: FBT001 - a new value, not a mode
+        """Who is not read must not wake the loop; its task's time does not run while it waits (``Slot.enforce``)."""
+        if heeded and not state.heeded:
+            self._selector.register(state.slot.fileno(), selectors.EVENT_READ)
+        elif state.heeded and not heeded:
+            self._selector.unregister(state.slot.fileno())
+        state.heeded = heeded
+
+    def _read(self, number: int) -> bool:
+        """Hears one; whether it said anything."""
         state = self._states[number]
+        messages = state.slot.read()
         failed: list[int] = []
         took = False
-        for message in state.slot.read():
+        for message in messages:
             if isinstance(message, Packed):
                 if state.work is not None and message.jid == state.work.job:
                     taken = self._take(number, message.task, message.record)
@@ -258,9 +282,10 @@ class Slots:
                 if took:
                     self._tell_progress(number, tuple(failed))
                 self._died(number, message)
-                return
+                return True
         if took:
             self._tell_progress(number, tuple(failed))
+        return bool(messages)
 
     def _take(self, number: int, task: int, record: bytes) -> bool:
         """An outcome; anything but the next task of the range is not its business."""
@@ -290,7 +315,7 @@ class Slots:
         state = self._states[number]
         work, state.work, state.ending = state.work, None, ""
         if work is not None:
-            work.stop = work.done
+            work.stop, work.stopped = work.done, True
             self._tell(fx.Stopped(number, work.job, work.claim, work.done))
 
     def _ready(self, number: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from burst_magic.errors import BurstError
 from burst_magic.protocol.model import ClaimKey
+from burst_magic.protocol.publish import MAX_HELD
 
 
 @dataclass(slots=True)
@@ -20,6 +21,7 @@ class Work:
         unborn: slots in a row that ended with it before a task ran.
         verdict: what is said of its one task, which is not run again; "" of tasks that are.
         problem: why nothing from ``fed`` on can be run.
+        stopped: its slot runs nothing of it any more, and what it has may be nobody's.
     """
 
     job: str
@@ -32,6 +34,7 @@ class Work:
     verdict: str = ""
     fetching: bool = False
     problem: BurstError | None = None
+    stopped: bool = False
     records: list[bytes] = field(default_factory=list)
     held: int = 0  # bytes
 
@@ -39,6 +42,11 @@ class Work:
     def finished(self) -> bool:
         """All its tasks have outcomes."""
         return self.done >= self.stop
+
+    @property
+    def due(self) -> bool:
+        """What it holds is published as soon as the store takes it, and not only when it is time."""
+        return self.held >= MAX_HELD or (self.finished and self.held > 0)
 
     @property
     def hungry(self) -> bool:

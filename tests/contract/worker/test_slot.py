@@ -132,6 +132,25 @@ def test_a_task_killed_for_its_time_is_a_timeout(bench):
     assert outcome.wall >= 0.05
 
 
+@pytest.mark.parametrize("source", ["'x' * 3000", "'x' *"])
+def test_a_task_that_has_ended_and_waits_to_be_heard_is_not_out_of_time(bench, source):
+    """Also where it was not run, since its cell cannot be."""
+    slot, timeout = bench.slot(), 1.0
+    bench.run(slot, bench.load(slot, source, timeout=timeout), range(20_000))
+    bench.wait(slot, slot.now_running)
+
+    def waits():
+        running = slot.now_running()
+        return running is not None and time.monotonic() - running[2] > 2 * timeout
+
+    end = time.monotonic() + 30
+    while not waits():
+        assert time.monotonic() < end
+        slot.enforce(time.monotonic())
+        time.sleep(0.01)
+    assert [o.task for o in bench.outcomes(slot)][-1] == 19_999
+
+
 def test_tasks_from_the_stop_on_are_not_started(bench, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)

@@ -119,6 +119,16 @@ class Hand:
     def progress(self, claim=CLAIM, job="0"):
         return [e for e in self.told if isinstance(e, fx.Progress) and (e.claim, e.job) == (claim, job)]
 
+    def held(self):
+        """Bytes of outcomes that wait to be published, as last told."""
+        newest = {event.claim: event for event in self.told if isinstance(event, fx.Progress)}
+        return sum(event.held for event in newest.values())
+
+    def go_round(self, times=40):
+        """Long enough for slots to say whatever they would."""
+        turns = iter(range(times))
+        self.until(lambda: next(turns, None) is None)
+
     def outcomes(self, start, stop, claim=CLAIM, job="0"):
         segment = SegmentKey(at_ms=1, start=start, stop=stop, failed=0, claim=claim)
         return [unpack_outcome(record) for record in self.slots.outcomes(job, segment)]
@@ -255,6 +265,103 @@ def test_an_heir_of_a_finished_range_has_its_outcomes(hand):
     assert hand.values(0, 2, claim=HEIR) == [5, 6]
     hand.slots.forget(fx.Forget("0", HEIR, 2))
     assert not hand.slots._works
+
+
+# --- a store that does not take what is finished ---------------------------------------------------------------
+
+MOST = 128 << 20  # bytes that wait for the store before slots do
+
+
+@pytest.mark.parametrize("hand", [2], indirect=True)
+def test_while_the_store_takes_nothing_what_waits_is_bounded_and_then_all_comes_right(hand):
+    size, claims = 8 << 20, [ClaimKey(start=0, number=0), ClaimKey(start=24, number=0)]
+    hand.add(f"bytes([item]) * {size}", range(48))
+    for slot, claim in enumerate(claims):
+        hand.slots.run(fx.Run(slot, "0", claim, claim.start, claim.start + 24))
+    hand.until(lambda: hand.held() > MOST)
+    hand.go_round(100)
+    assert hand.held() < MOST + 2 * (48 << 20) + 2 * size
+
+    found, published = {}, {claim: claim.start for claim in claims}
+
+    def publish():
+        for claim in claims:
+            upto = max((event.upto for event in hand.progress(claim)), default=claim.start)
+            for task in range(published[claim], upto):
+                (found[task],) = hand.values(task, task + 1, claim=claim)
+                hand.slots.forget(fx.Forget("0", claim, task + 1))
+            published[claim] = upto
+        return len(found) == 48
+
+    hand.until(publish)
+    assert all(value == bytes([task]) * size for task, value in found.items())
+
+
+def test_an_outcome_larger_than_all_that_may_wait_is_taken_when_nothing_else_waits(hand):
+    hand.add(f"bytes({MOST} + item)", [1, 2, 3])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 3))
+    for task in range(3):
+        hand.reach(task + 1)
+        hand.go_round()
+        assert max(event.upto for event in hand.progress()) == task + 1
+        assert len(hand.values(task, task + 1)[0]) == MOST + task + 1
+        hand.slots.forget(fx.Forget("0", CLAIM, task + 1))
+
+
+@pytest.mark.parametrize("hand", [5], indirect=True)
+def test_slots_of_which_none_has_enough_for_a_segment_do_not_wait_for_each_other(hand, tmp_path):
+    gate = tmp_path / "gate"
+    claims = [ClaimKey(start=2 * slot, number=0) for slot in range(5)]
+    hand.add(behind(gate).replace("while item", "while item % 2") + f" % 2 or bytes({30 << 20})", range(10))
+    for slot, claim in enumerate(claims):
+        hand.slots.run(fx.Run(slot, "0", claim, claim.start, claim.start + 2))
+    hand.until(lambda: hand.held() > MOST)
+    hand.go_round(3)
+    gate.touch()
+    for claim in claims:
+        hand.reach(claim.start + 2, claim)
+
+
+def test_a_slot_that_waits_to_be_heard_can_be_killed(hand):
+    crowd(hand)
+    hand.slots.kill(fx.Kill(0))
+    hand.until(lambda: [event for event in hand.told if isinstance(event, fx.Stopped)])
+    check_crowd(hand)
+
+
+def test_a_slot_that_waits_to_be_heard_can_be_drained(hand):
+    crowd(hand)
+    hand.slots.drain(fx.Drain(0))
+    hand.until(lambda: [event for event in hand.told if isinstance(event, fx.Stopped)])
+    check_crowd(hand)
+
+
+def test_the_death_of_a_slot_that_waits_to_be_heard_is_noticed_and_its_range_goes_on(hand):
+    """The outcome that it was about to tell is lost with it."""
+    crowd(hand)
+    (_, pid), before = hand.values(0, 1)[0], max(event.upto for event in hand.progress())
+    os.kill(pid, signal.SIGKILL)
+    assert before in hand.reach(before + 1)
+    check_crowd(hand, but=before)
+    hand.slots.forget(fx.Forget("0", CLAIM, before + 1))
+    hand.reach(before + 2)
+    assert hand.values(before + 1, before + 2)[0][1] != pid
+
+
+def crowd(hand):
+    """One slot has finished more than may wait, and has more to tell."""
+    hand.add(f"import os\nbytes([item]) * {40 << 20}, os.getpid()", range(10))
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 10))
+    hand.until(lambda: hand.held() > MOST)
+    hand.go_round()
+
+
+def check_crowd(hand, but=None):
+    """What was finished is there to be published."""
+    upto = max(event.upto for event in hand.told if isinstance(event, fx.Progress | fx.Stopped))
+    assert 4 <= upto < 10
+    for task in {*range(upto)} - {but}:
+        assert hand.values(task, task + 1)[0][0] == bytes([task]) * (40 << 20)
 
 
 # --- pieces -----------------------------------------------------------------------------------------------

@@ -241,6 +241,49 @@ def test_slots_that_are_replaced_after_every_task_finish_the_job(session):
     assert [item for _, item in session.values()] == list(range(30))
 
 
+class Silent:
+    """A store that does not answer to results until it has seen so many heartbeats meanwhile."""
+
+    def __init__(self, store, beats, meanwhile):
+        self._store, self._left, self._meanwhile = store, beats, meanwhile
+        self.asked, self.answers = threading.Event(), threading.Event()
+
+    def create(self, key, data):
+        if "/results/" in key:
+            self.asked.set()
+            assert self.answers.wait(PATIENCE)
+        self._store.create(key, data)
+
+    def put(self, key, data):
+        self._store.put(key, data)
+        if "/workers/" in key and self.asked.is_set() and not self.answers.is_set():
+            self._left -= 1
+            if not self._left:
+                self._meanwhile()
+                self.answers.set()
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+def test_a_worker_whose_results_the_store_does_not_take_waits_beats_and_loses_nothing(session, tmp_path):
+    """Neither do tasks run out of time meanwhile, nor do their outcomes fill the supervisor's memory."""
+    size, begun = 8 << 20, []
+    session.open(idle=60.0, slots=2)
+    session.add(f"open(f'{tmp_path}/{{item}}', 'w').close()\nbytes([item]) * {size}", range(80), lanes=2, timeout=2.0)
+    session.store = Silent(session.store, 40, lambda: begun.extend(tmp_path.iterdir()))
+    ender = threading.Thread(target=lambda: end_when(session, lambda: is_final(session)))
+    ender.start()
+    assert session.work() is EndCause.CLOSE
+    ender.join()
+    assert session.values() == [bytes([item]) * size for item in range(80)]
+    assert 16 <= len(begun) < 40  # 128 MB, and what each slot has that is not yet worth a segment
+
+
+def is_final(session):
+    return any(entry.key == session.job.final for entry in session.store.list(session.job.root))
+
+
 def claimed(session):
     return lambda: session.store.list(session.job.claims_folder)
 
