@@ -69,6 +69,11 @@ class Desk:
         """The file of the running notebook, where somebody says."""
         return this_notebook(self.shell, config.environment())
 
+    @property
+    def nowhere(self) -> bool:
+        """A kernel of which nobody says whose it is (a terminal, nbclient): any like it may have started the others."""
+        return self.shell is not None and self.notebook is None
+
     def keep(self, session: Session) -> Session:
         """Takes a session into the hand; it is now the latest."""
         self.open.pop((session.id, session.job), None)
@@ -101,7 +106,8 @@ class Desk:
     def _latest(self, settings: config.Settings, *, sure: bool, waits: bool) -> Session:
         known = self.known(settings) if sure or not self.open else []
         if sure:
-            alive = {sid: each for sid, each in self._seen(known, settings).items() if each.lives}
+            seen = self._seen([] if self.nowhere else known, settings)
+            alive = {sid: each for sid, each in seen.items() if each.lives}
             if len(alive) > 1:
                 raise which_one("several sessions are alive", {sid: each.name for sid, each in alive.items()})
             if alive:
@@ -110,6 +116,8 @@ class Desk:
             return next(reversed(self.open.values()))
         if not known:
             raise self.nothing_known()
+        if sure and self.nowhere:
+            raise anybodys(known)
         if sure and self.shell is None:  # who looks on from outside has to say what to change
             raise none_alive([each.session for each in known])
         return self.keep(self.attach(known[-1], settings, tends=waits or self.shell is not None))
@@ -124,7 +132,10 @@ class Desk:
         if ident:
             self.sure_of(ident, settings)
             return self.find(ident, settings, sure=True)
-        seen = self._seen(self.known(settings), settings)
+        known = self.known(settings)
+        seen = self._seen([] if self.nowhere else known, settings)
+        if not seen and self.nowhere and known:
+            raise anybodys(known)
         if not seen:
             raise self.nothing_known()
         alive = [sid for sid, each in seen.items() if each.lives]
@@ -237,6 +248,12 @@ def which_one(problem: str, names: dict[str, str]) -> OptionError:
     """Asks for the ID of one of these: id -> name."""
     listed = "\n".join(f"    {sid}  {name}".rstrip() for sid, name in names.items())
     return OptionError(f"{problem}: say which one\n{listed}")
+
+
+def anybodys(known: list[Known]) -> OptionError:
+    """Asks for the ID where another kernel may be the one that started these."""
+    sids = dict.fromkeys(each.session for each in known)
+    return which_one("this kernel has started none, and others like it have", dict.fromkeys(list(sids)[-_SHOWN:], ""))
 
 
 def none_alive(sids: list[str]) -> OptionError:

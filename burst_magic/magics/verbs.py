@@ -56,12 +56,16 @@ def collect(call: calls.CollectCall, settings: Settings) -> str:
 
 def attach_here(call: calls.AttachCall, settings: Settings) -> None:
     """Binds the results of this notebook's jobs again and shows the latest."""
+    from burst_magic.session.results import Results
     from burst_magic.ui.panel import show
 
     sessions = _attached(call, settings)
     for session in sessions:
         out = session.description.out
-        if out:
+        held = DESK.home.get(out)
+        if held is not None and not isinstance(held, Results) and not call.id:
+            print(f"{out} holds something else here and is left: burst.attach('{session.id}/{session.job}').results()")
+        elif out:
             DESK.home[out] = session.results()
             session.status()  # looks: what is printed is what the store says now
             print(f"{out} = {session.results()!r} of session {session.id}")
@@ -100,7 +104,10 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
         session = _taken(call.id, settings, key=call.key or None)
         return _with_siblings(session, call, settings)
     known = DESK.known(settings)
-    known = known[-1:] if DESK.shell is None else known  # a terminal takes up the latest, a notebook all of its own
+    if DESK.shell is None:  # a terminal takes up the latest job, a notebook all of its own
+        known = known[-1:]
+    elif DESK.nowhere:
+        known = [each for each in known if each.session == known[-1].session]
     found: list[Session] = []
     problems: dict[str, BurstError] = {}
     for each in known:

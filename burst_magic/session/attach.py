@@ -178,8 +178,9 @@ def _glance(session: Session) -> Snapshot:
 
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
     """One damaged session hides no other; one of which there is nothing was deleted, or never begun."""
-    if not open_own_store(url, settings).list(keys.SessionKeys(sid).root, limit=1):
-        return None
+    with contextlib.suppress(BurstError):  # out of reach: that is the problem already
+        if not open_own_store(url, settings).list(keys.SessionKeys(sid).root, limit=1):
+            return None
     created = float(calendar.timegm(time.strptime(sid[:15], "%Y%m%d-%H%M%S")))
     return SessionRow(id=sid, name="(unreadable)", created=created, last_activity=created, problem=problem.problem)
 

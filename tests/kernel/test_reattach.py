@@ -196,6 +196,7 @@ def test_a_session_that_cannot_be_read_hides_no_other(start_kernel, home, tmp_pa
     scaled = second.run("%burst_scale 2")
     assert f"session {burst.id}: 2 workers wanted" in scaled.stdout
     assert scaled.stderr.count(f"session {unreadable} was passed over: ") == 1
+    assert f"{unreadable}" in second.run("%burst_sessions").text
     second.run("%reset -f")
     attached = second.run("%burst_attach")
     assert attached.stderr.count(f"session {unreadable} was passed over: ") == 1
@@ -205,14 +206,40 @@ def test_a_session_that_cannot_be_read_hides_no_other(start_kernel, home, tmp_pa
         each.write_bytes(data)
 
 
+def test_a_kernel_that_is_no_notebook_changes_nothing_that_another_started(start_kernel, tmp_path):
+    first, other = start_kernel(), start_kernel()
+    burst = Burst(first, tmp_path)
+    for verb in ("cancel", "scale 3", "extend 1h", "cleanup --force --yes"):
+        refused = other.fails(f"%burst_{verb}")
+        assert "this kernel has started none, and others like it have: say which one" in refused.message
+        assert burst.id in refused.message
+    burst.gate.touch()
+    assert first.value("list(squares)") == burst.expected
+
+
+def test_attaching_without_an_id_leaves_names_that_hold_something_else(start_kernel, tmp_path):
+    first = start_kernel()
+    burst = Burst(first, tmp_path)
+    burst.gate.touch()
+    first.run("squares.wait()")
+    second = start_kernel()
+    second.run("squares = 'mine'")
+    assert "squares holds something else here and is left" in second.run("%burst_attach").stdout
+    assert second.value("squares") == "mine"
+    second.run(f"%burst_attach {burst.id}")
+    assert second.value("list(squares)") == burst.expected
+
+
 def test_a_kernel_looks_after_the_session_that_a_verb_without_an_id_meant(start_kernel, home, tmp_path, until):
     """It is taken up like any other: followed, kept, its lost workers replaced."""
-    first = start_kernel()
+    path = home.work / "study.ipynb"
+    save_notebook(path)
+    first = start_kernel(JPY_SESSION_NAME=str(path))
     burst = Burst(first, tmp_path)
     until(lambda: len(burst.ran()) == 2, "both workers to run a task")
     first.kill()
 
-    second = start_kernel()
+    second = start_kernel(JPY_SESSION_NAME=str(path))
     assert burst.id in second.run("%burst_extend 1h").stdout
     second.run("from burst_magic import config\nfrom burst_magic.magics.desk import DESK")
     assert second.value("[sid for sid, job in DESK.open]") == [burst.id]

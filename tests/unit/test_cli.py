@@ -93,7 +93,9 @@ def test_an_interrupt_ends_quietly(capsys):
 
 @pytest.mark.parametrize("argv", [["cleanup", "fit", "--force"], ["cleanup", "--blobs"]])
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("YES ", 0), ("n", 1), ("", 1), (None, 1)])
-def test_what_destroys_asks_first_and_refuses_where_nobody_answers(argv, answer, code, capsys):
+def test_what_destroys_asks_first_and_refuses_where_nobody_answers(argv, answer, code, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("BURST_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("BURST_DATA_DIR", str(tmp_path))
     desk = Desk(answer=answer)
     assert desk.run(*argv) == code
     assert len(desk.questions) == 1
