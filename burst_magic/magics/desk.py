@@ -120,7 +120,10 @@ class Desk:
             raise anybodys(known)
         if sure and self.shell is None:  # who looks on from outside has to say what to change
             raise none_alive([each.session for each in known])
-        return self.keep(self.attach(known[-1], settings, tends=waits or self.shell is not None))
+        for each in reversed(known):
+            with contextlib.suppress(AttachError):  # deleted, or never wholly begun
+                return self.keep(self.attach(each, settings, tends=waits or self.shell is not None))
+        raise self.nothing_known()
 
     def doomed(self, ident: str, settings: config.Settings) -> Session:
         """The session that a deletion means; without an ID only one that cannot be mistaken for another.

@@ -103,24 +103,26 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
     if call.id:
         session = _taken(call.id, settings, key=call.key or None)
         return _with_siblings(session, call, settings)
-    known = DESK.known(settings)
-    if DESK.shell is None:  # a terminal takes up the latest job, a notebook all of its own
-        known = known[-1:]
-    elif DESK.nowhere:
-        known = [each for each in known if each.session == known[-1].session]
     found: list[Session] = []
     problems: dict[str, BurstError] = {}
-    for each in known:
+    for each in reversed(DESK.known(settings)):
+        if found and not _belongs(each.session, found[-1]):
+            break
         try:
-            found.append(DESK.keep(DESK.attach(each, settings, tends=DESK.shell is not None)))
+            found.append(DESK.attach(each, settings, tends=DESK.shell is not None))
         except BurstError as problem:  # the others may be there
             problems[each.session] = problem
     if not found:
-        raise next(reversed(problems.values()), DESK.nothing_known())
-    for sid, why in problems.items():
-        if not isinstance(why, AttachError):  # of one that was deleted there is nothing to tell
+        raise next(iter(problems.values()), DESK.nothing_known())
+    for sid, why in reversed(problems.items()):
+        if not isinstance(why, AttachError):  # of one that was deleted, or never wholly begun, there is nothing to tell
             pass_over(sid, why)
-    return found
+    return [DESK.keep(each) for each in reversed(found)]
+
+
+def _belongs(sid: str, latest: Session) -> bool:
+    """A notebook takes up all that it started, a kernel that is none the latest session, a terminal the latest job."""
+    return DESK.shell is not None and (not DESK.nowhere or sid == latest.id)
 
 
 def sessions(call: calls.SessionsCall, settings: Settings) -> str:  # noqa: ARG001 - takes nothing

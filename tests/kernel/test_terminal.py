@@ -263,6 +263,15 @@ def test_without_an_id_a_terminal_means_sessions_of_notebooks_too(home, begin, g
     assert sid in ok(home.burst("cancel"))
 
 
+def test_a_session_that_was_never_wholly_begun_hides_no_other(home, begin):
+    """Its kernel died while items were uploaded: it stands on the user's list, written down before anything else."""
+    sid = begin(count=2)
+    listed = home.root / "data/sessions.jsonl"
+    listed.write_text(listed.read_text() + listed.read_text().replace(sid, "29990101-000000-aaaaaaaa"))
+    for verb in ("status", "attach"):
+        assert sid in ok(home.burst(verb))
+
+
 def test_doctor_and_config(home):
     assert ok(home.burst("doctor")).count("ok  ") == 4
     assert "workers" in ok(home.burst("config"))
