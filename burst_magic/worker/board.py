@@ -99,10 +99,15 @@ class RunCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopCode:
-    """Of the tasks of a job that were asked for so far, none from ``task`` on is to be started."""
+    """Of the tasks of a job that were asked for so far, none from ``task`` on is to be started.
+
+    Attributes:
+        over: nor are others to come: what the slot keeps of the job goes.
+    """
 
     jid: str
     task: int
+    over: bool = False
 
 
 class Shared:

@@ -105,6 +105,7 @@ class _Child:
         self._words, self._reals, self._ring = shared.words, shared.reals, shared.ring
         self._stage = Stage(capture, limit_mb=shared.reals[Word.LIMIT])
         self._jobs: dict[str, tuple[int, Program]] = {}
+        self._met = 0  # jobs
         self._runs: deque[_Run] = deque()
         self._handled = 0
         self._written = 0
@@ -198,5 +199,9 @@ class _Child:
             for run in self._runs:
                 if run.jid == code.jid:
                     run.stop = min(run.stop, code.task)
+            if code.over:
+                self._runs = deque(run for run in self._runs if run.jid != code.jid)
+                self._jobs.pop(code.jid)[1].close()
         elif data is not None:
-            self._jobs[code.jid] = (len(self._jobs), Program(replace(code, envelope=bytes(data))))
+            self._jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
+            self._met += 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 import __future__
 
 import ast
+import contextlib
 import importlib.util
 import linecache
 import mmap
+import os
 import sys
 import types
+from dataclasses import replace
 from typing import Any
 
 from burst_magic.errors import RecordError
@@ -102,6 +105,14 @@ class Program:
             self.files.extend(blob.open() for blob in job.blobs)
         except Exception as error:  # noqa: BLE001 - becomes the outcome of each of its tasks
             self.problem = name_of(error), str(error)
+
+    def close(self) -> None:
+        """Frees what it keeps; it is not run again."""
+        for file, _ in self.files:
+            with contextlib.suppress(OSError):  # a task has closed it
+                os.close(file)
+        self.files, self.loaded, self.generators = [], None, None
+        self.job, self.envelope = replace(self.job, envelope=b""), Envelope(source="", stream=b"")
 
     def check_modules(self) -> None:
         """Looks for the modules that the cell needs. Only now: the local ones are on the path while the job is on."""

@@ -110,7 +110,7 @@ class Slot:
         return self._shared.words[Word.PID]
 
     def load(self, job: JobCode) -> None:
-        """Makes a job known. Once per job and slot."""
+        """Makes a job known, if it is not."""
         if job.jid in self._numbers:
             return
         self._send(job)
@@ -134,6 +134,11 @@ class Slot:
     def stop_at(self, jid: str, task: int) -> None:
         """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
         self._send(StopCode(jid=jid, task=task))
+
+    def unload(self, jid: str) -> None:
+        """What the child keeps of a job goes, and what was asked of it and not begun; it may be loaded again."""
+        if self._numbers.pop(jid, None) is not None:
+            self._send(StopCode(jid=jid, task=0, over=True))
 
     def kill(self) -> None:
         """Ends the child and what it started."""

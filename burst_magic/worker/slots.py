@@ -168,6 +168,18 @@ class Slots:
             state.ending = "kill"
             state.slot.kill()
 
+    def let_go(self, jid: str) -> None:
+        """A job is over: nothing of it stays. Who runs it all the same is not disturbed, and lets go when ready."""
+        self._supply.let_go(jid)
+        for state in self._states.values():
+            self._unload(state)
+
+    def _unload(self, state: _State) -> None:
+        running = None if state.work is None else state.work.job
+        for jid in [jid for jid in state.loaded if jid != running and self._supply.is_over(jid)]:
+            state.loaded.discard(jid)
+            state.slot.unload(jid)
+
     # --- feeding ---------------------------------------------------------------------------------------------
 
     def _fetch_more(self, number: int, work: Work) -> None:
@@ -315,7 +327,9 @@ class Slots:
         state = self._states[number]
         work, state.work, state.ending = state.work, None, ""
         if work is not None:
-            work.stop, work.stopped = work.done, True
+            work.stop, work.stopped, work.files = work.done, True, None
+            if not work.records:  # nobody will ask for it, nor say that it may go
+                self._works.pop((work.job, work.claim), None)
             self._tell(fx.Stopped(number, work.job, work.claim, work.done))
 
     def _ready(self, number: int) -> None:
@@ -327,6 +341,7 @@ class Slots:
         if state.ending == "drain":
             self._tell_stopped(number)
         elif state.work is None:
+            self._unload(state)
             self._tell(fx.SlotReady(number))
         else:
             self._fetch_more(number, state.work)

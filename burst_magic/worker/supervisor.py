@@ -23,7 +23,7 @@ from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys
 from burst_magic.protocol.log import DEAD_AFTER
-from burst_magic.protocol.model import Control, EndCause, Final, Gone, Heartbeat, Job, Manifest
+from burst_magic.protocol.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job, Manifest
 from burst_magic.protocol.state import job_of
 from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
@@ -175,9 +175,12 @@ class Supervisor:
         if isinstance(event, fx.Got) and isinstance(event.record, Job):
             self._supply.meet(event.record)
         elif isinstance(event, fx.Got) and isinstance(event.record, Final):
-            self._supply.let_go(event.record.job)
+            self._slots.let_go(event.record.job)
+        elif isinstance(event, fx.Got) and isinstance(event.record, Control):
+            if event.record.kind is ControlKind.CANCEL and event.record.job:
+                self._slots.let_go(event.record.job)
         elif isinstance(event, fx.Created) and event.key.endswith("/final") and event.wrote is fx.Wrote.DONE:
-            self._supply.let_go(job_of(event.key))
+            self._slots.let_go(job_of(event.key))
 
     def _note_farewell(self, effect: fx.Effect) -> None:
         if isinstance(effect, fx.Create) and isinstance(effect.record, Gone):

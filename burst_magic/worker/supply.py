@@ -55,6 +55,7 @@ class Supply:
         self._jobs: dict[str, Job] = {}
         self._files: dict[str, JobFiles] = {}
         self._waiting: dict[str, list[tuple[int, Work]]] = {}  # by the job whose files are on their way
+        self._over: set[str] = set()
 
     def meet(self, job: Job) -> None:
         """A job is known, and may be worked at."""
@@ -63,8 +64,9 @@ class Supply:
     def order(self, slot: int, work: Work) -> None:
         """Fetches the next items of a work; answered by ``Items``."""
         work.fetching = True
-        if work.job in self._files:
-            self._order_items(slot, work, self._files[work.job])
+        files = work.files or self._files.get(work.job)
+        if files is not None:
+            self._order_items(slot, work, files)
         elif work.job in self._waiting:
             self._waiting[work.job].append((slot, work))
         else:
@@ -74,7 +76,7 @@ class Supply:
 
     def opened(self, event: Opened) -> None:
         """Goes on for all who waited."""
-        if event.files is not None:
+        if event.files is not None and event.jid not in self._over:
             self._files[event.jid] = event.files
         for slot, work in self._waiting.pop(event.jid):
             if event.files is not None:
@@ -83,8 +85,13 @@ class Supply:
                 self._courier.post(Items(slot, work, work.fed, None, problem=event.problem))
 
     def let_go(self, jid: str) -> None:
-        """A job is over. If anybody needs its files all the same, they are fetched again."""
+        """A job is over: only who works at it keeps its files. Who begins to all the same has them fetched again."""
+        self._over.add(jid)
         self._files.pop(jid, None)
+
+    def is_over(self, jid: str) -> bool:
+        """Nothing of that job need be kept."""
+        return jid in self._over
 
     def code(self, jid: str, files: JobFiles, setenv: tuple[tuple[str, str], ...]) -> JobCode:
         """A job as slots need it."""
@@ -114,7 +121,7 @@ class Supply:
             return Opened(job.jid, None, no_room(error))
 
     def _order_items(self, slot: int, work: Work, files: JobFiles) -> None:
-        task = work.fed
+        task, work.files = work.fed, files
         self._courier.call(lambda: self._items(slot, work, task, files))
 
     def _items(self, slot: int, work: Work, task: int, files: JobFiles) -> Items:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from burst_magic.errors import BurstError
 from burst_magic.protocol.model import ClaimKey
 from burst_magic.protocol.publish import MAX_HELD
+from burst_magic.worker.job import JobFiles
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Work:
         unborn: slots in a row that ended with it before a task ran.
         verdict: what is said of its one task, which is not run again; "" of tasks that are.
         problem: why nothing from ``fed`` on can be run.
+        files: its job's, from when they were needed to its last task, also of a job that is over.
         stopped: its slot runs nothing of it any more, and what it has may be nobody's.
     """
 
@@ -34,6 +36,7 @@ class Work:
     verdict: str = ""
     fetching: bool = False
     problem: BurstError | None = None
+    files: JobFiles | None = None
     stopped: bool = False
     records: list[bytes] = field(default_factory=list)
     held: int = 0  # bytes
@@ -59,6 +62,8 @@ class Work:
         self.records.append(record)
         self.held += len(record)
         self.done += 1
+        if self.finished:
+            self.files = None
 
     def chosen(self, start: int, stop: int) -> list[bytes]:
         """The outcomes of these tasks."""

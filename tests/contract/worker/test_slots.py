@@ -478,6 +478,61 @@ def test_a_job_that_is_let_go_while_its_items_are_on_their_way_is_run(hand):
     assert hand.values(1, 2, claim=HEIR) == [2]
 
 
+def test_a_job_that_is_let_go_while_its_files_are_on_their_way_is_not_kept(hand):
+    hand.store.closed = "/payload"
+    hand.add("item", [1, 2])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    hand.slots.let_go("0")
+    hand.slots.kill(fx.Kill(0))
+    hand.until(lambda: fx.Stopped(0, "0", CLAIM, 0) in hand.told)
+    hand.store.open.set()
+    hand.until(lambda: sum(key.endswith("/items") for key in hand.store.got) == 2)  # index and block: they were here
+    hand.until(lambda: fx.SlotReady(0) in hand.told)
+    hand.slots.run(fx.Run(0, "0", HEIR, 0, 2))
+    hand.reach(2, HEIR)
+    assert payloads_read(hand) == 2
+
+
+def test_a_job_that_is_let_go_while_it_runs_is_read_once_for_all_that_is_left_of_it(hand, tmp_path):
+    gate = tmp_path / "gate"
+    hand.add(behind(gate).replace("while item and", "while") + "[0]", [bytes([task]) * 400_000 for task in range(12)])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 12))
+    hand.until(lambda: hand.slots.views()[0].task == 0)
+    hand.slots.let_go("0")
+    gate.touch()
+    hand.reach(12)
+    assert hand.values(0, 12) == [*range(12)]
+    assert payloads_read(hand) == 1
+
+
+MEGABYTES = "int(open('/proc/self/statm').read().split()[1]) * 4096 >> 20"
+
+
+@pytest.mark.parametrize("when", ["idle", "running", "before it has it"])
+def test_a_slot_keeps_nothing_of_a_job_that_is_let_go(hand, tmp_path, when):
+    gate = tmp_path / "gate"
+    if when == "before it has it":
+        hand.store.closed = "/payload"
+    hand.add(behind(gate), [0, 1], captured={"big": "x" * (100 << 20)})
+    hand.add(MEGABYTES, [0], jid="1")
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    if when == "running":
+        hand.reach(1)
+    if when != "idle":
+        hand.slots.let_go("0")
+    gate.touch()
+    hand.store.open.set()
+    hand.until(lambda: hand.progress() and fx.SlotReady(0) in hand.told[hand.told.index(hand.progress()[-1]) :])
+    if when == "idle":
+        hand.slots.let_go("0")
+    hand.slots.run(fx.Run(0, "1", CLAIM, 0, 1))
+    hand.reach(1, job="1")
+    assert hand.values(0, 1, job="1")[0] < 100
+    hand.slots.run(fx.Run(0, "0", HEIR, 0, 2))  # somebody needs it all the same
+    hand.reach(2, HEIR)
+    assert hand.values(0, 2, claim=HEIR) == [0, 1]
+
+
 def test_a_job_that_ends_every_process_that_loads_it_is_given_up(hand):
     hand.store.closed = "/payload"
     hand.add("item", [1, 2])

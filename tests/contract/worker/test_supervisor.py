@@ -162,10 +162,30 @@ def test_a_worker_runs_a_job_to_its_final_and_ends_idle(session):
     assert session.store.list(session.job.root, after=f"{session.job.root}/fina", limit=1)[0].key == session.job.final
 
 
+def files_of(session):
+    """What a worker in this process keeps of jobs."""
+    found = [each for each in gc.get_objects() if isinstance(each, JobFiles)]
+    return [each for each in found if each._carrier.store is session.store]
+
+
+def test_a_worker_keeps_nothing_of_a_job_that_was_cancelled(session):
+    session.open(idle=60.0)
+    session.add("__import__('time').sleep(60 * item) or item", range(3))
+    session.meanwhile(lambda: session.ask("1", ControlKind.CANCEL, job="0"), session.outcomes)
+    ender = threading.Thread(target=lambda: end_when(session, lambda: is_cancelled(session) and not files_of(session)))
+    ender.start()
+    assert session.work() is EndCause.CLOSE
+    ender.join()
+    assert session.values() == [0]
+
+
+def is_cancelled(session):
+    return session.store.list(session.keys.control_folder, after=f"{session.keys.control_folder}/1")
+
+
 def test_an_idle_worker_keeps_nothing_of_a_job_that_is_over(session, tmp_path):
     def kept():
-        found = [each for each in gc.get_objects() if isinstance(each, JobFiles)]
-        return [each for each in found if each._carrier.store is session.store]
+        return files_of(session)
 
     gate = tmp_path / "gate"
     session.open(idle=60.0)
