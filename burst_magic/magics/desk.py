@@ -136,9 +136,7 @@ class Desk:
             self.sure_of(ident, settings)
             return self.find(ident, settings, sure=True)
         known = self.known(settings)
-        seen = self._seen([] if self.nowhere else known, settings)
-        if not seen and self.nowhere and known:
-            raise anybodys(known)
+        seen = self._seen(known, settings)
         if not seen:
             raise self.nothing_known()
         alive = [sid for sid, each in seen.items() if each.lives]
@@ -150,7 +148,9 @@ class Desk:
         if len(candidates) > 1:
             names = {sid: f"{each.name}  running" if each.lives else each.name for sid, each in candidates.items()}
             raise which_one("this deletes a session for good, and several may be meant", names)
-        (one,) = candidates.values()
+        ((sid, one),) = candidates.items()
+        if self.nowhere and sid not in {held for held, _ in self.open}:
+            raise anybodys(known)
         return self.find(one.ident, settings)
 
     def nothing_known(self) -> AttachError:
