@@ -123,8 +123,8 @@ class Publishing:
         hold.published = segment.stop
         hold.failed = [task for task in hold.failed if task >= hold.published]
         state.jobs[hold.job].learn_segments([segment])
-        over = hold.published >= hold.stop  # what it has beyond a cut is nobody's
-        state.ask(fx.Forget(hold.job, hold.claim, max(hold.published, hold.told) if over else hold.published))
+        if hold.published < hold.stop:
+            state.ask(fx.Forget(hold.job, hold.claim, hold.published))
         self._drop_if_published(hold, now)
         self.feed(hold)
 
@@ -139,6 +139,8 @@ class Publishing:
     def _drop_if_published(self, hold: Hold, now: float) -> None:
         if hold.published >= hold.stop and not hold.busy:
             self._state.holds.pop((hold.job, hold.claim), None)
+            # what it has beyond a cut is nobody's
+            self._state.ask(fx.Forget(hold.job, hold.claim, max(hold.published, hold.stop, hold.told)))
             self._state.idle_since = now
             job = self._state.jobs[hold.job]
             job.hunt_at, job.hunt_wait = now, self._state.manifest.floor / 4

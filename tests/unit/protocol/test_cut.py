@@ -27,3 +27,16 @@ def test_of_a_range_that_was_taken_over_nothing_is_kept(worker):
     talk.looks(claim, "0000000000.001")
     assert talk.of(fx.Publish) == []
     assert talk.of(fx.Forget) == [fx.Forget("0", claim, 9)]
+
+
+def test_of_what_was_finished_behind_a_cut_that_was_seen_late_nothing_is_kept(worker):
+    """All before the cut was published by then: the range is over with what lies behind it."""
+    talk = worker(workers=1)
+    claim = talk.runs(Job(jid="0", created=0.0, tasks=9, lanes=(0,), seed=0))
+    first = talk.publishes(claim, 5)
+    talk.tell(fx.Published("0", first.segment, fx.Wrote.DONE))
+    talk.finishes(claim, 9)
+    talk.looks(claim, "0000000005.000")
+    assert talk.of(fx.Publish) == []
+    assert talk.of(fx.Forget) == [fx.Forget("0", claim, 9)]
+    assert talk.machine.holds == ()
