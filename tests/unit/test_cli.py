@@ -93,9 +93,8 @@ def test_an_interrupt_ends_quietly(capsys):
 
 @pytest.mark.parametrize("argv", [["cleanup", "fit", "--force"], ["cleanup", "--blobs"]])
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("YES ", 0), ("n", 1), ("", 1), (None, 1)])
-def test_what_destroys_asks_first_and_refuses_where_nobody_answers(argv, answer, code, capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("BURST_CONFIG_DIR", str(tmp_path))
-    monkeypatch.setenv("BURST_DATA_DIR", str(tmp_path))
+@pytest.mark.usefixtures("nobody")
+def test_what_destroys_asks_first_and_refuses_where_nobody_answers(argv, answer, code, capsys):
     desk = Desk(answer=answer)
     assert desk.run(*argv) == code
     assert len(desk.questions) == 1
@@ -108,6 +107,13 @@ def test_what_was_answered_or_destroys_nothing_does_not_ask(argv):
     desk = Desk()
     assert desk.run(*argv) == 0
     assert desk.questions == []
+
+
+@pytest.fixture
+def nobody(monkeypatch, tmp_path):
+    """A user who has started nothing."""
+    monkeypatch.setenv("BURST_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("BURST_DATA_DIR", str(tmp_path))
 
 
 def burst(*argv, **more):
