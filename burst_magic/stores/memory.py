@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from burst_magic.stores.faults import fault, outside
 if TYPE_CHECKING:
     from obstore.store import MemoryStore as Backend
 
-_named: dict[str, Backend] = {}
+_named: dict[str, tuple[Backend, threading.Lock]] = {}
 _lock = threading.Lock()
 
 
@@ -23,16 +24,21 @@ def open_memory(url: str, **_: object) -> MemoryStore:
     from obstore.store import MemoryStore as Backend  # paid for when a store is opened
 
     with _lock:
-        backend = _named.setdefault(url.removeprefix("memory://").strip("/"), Backend())
-    return MemoryStore(url, backend)
+        name = url.removeprefix("memory://").strip("/")
+        backend, lock = _named.setdefault(name, (Backend(), threading.Lock()))
+    return MemoryStore(url, backend, lock)
 
 
 class MemoryStore:
-    """Five verbs over the memory of this process."""
+    """Five verbs over the memory of this process, one at a time.
 
-    def __init__(self, url: str, backend: Backend) -> None:
+    obstore frees a replaced value, a Python object, under its own lock, and lists under the interpreter's: on Python
+    3.10 threads wait for each other for ever.
+    """
+
+    def __init__(self, url: str, backend: Backend, lock: threading.Lock) -> None:
         self._url = url
-        self._backend = backend
+        self._backend, self._lock = backend, lock
 
     @property
     def url(self) -> str:
@@ -42,7 +48,8 @@ class MemoryStore:
     def create(self, key: str, data: Bytes) -> None:
         """Writes an object that must not exist yet; raises ``Exists`` if it does."""
         try:
-            over.write(self._backend, checked(key), _own(data), create=True)
+            with self._lock:
+                over.write(self._backend, checked(key), _own(data), create=True)
         except Exception as error:
             raise fault(error, key) from error
 
@@ -51,14 +58,16 @@ class MemoryStore:
         checked(key)
         whole = _own(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
         try:
-            over.write(self._backend, key, whole, create=False)
+            with self._lock:
+                over.write(self._backend, key, whole, create=False)
         except Exception as error:
             raise fault(error, key) from error
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
         try:
-            return over.read(self._backend, checked(key), start, end)
+            with self._lock:
+                return over.read(self._backend, checked(key), start, end)
         except Exception as error:
             if outside(error):
                 return b""
@@ -66,15 +75,14 @@ class MemoryStore:
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
-        return over.listed(self._backend, prefix, after, limit)
+        with self._lock:
+            return over.listed(self._backend, prefix, after, limit)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""
         for key in keys:
-            try:
+            with self._lock, contextlib.suppress(FileNotFoundError):
                 self._backend.delete(checked(key))
-            except FileNotFoundError:
-                continue
 
     def path(self, key: str) -> Path | None:  # noqa: ARG002  the protocol's signature
         """None: there is no file."""
