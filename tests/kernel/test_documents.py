@@ -18,8 +18,10 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,16 +92,18 @@ def missing(shown: str, text: str) -> str:
 
 
 class Reader:
-    """Somebody who types what the pages show."""
+    """Somebody who types what the pages show, into a notebook."""
 
     def __init__(self, home, start) -> None:
         self.home, self._start = home, start
         self._kernel = None
+        self._notebook = home.work / "study.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(), self._notebook)
 
     @property
     def kernel(self):
         if self._kernel is None:
-            self._kernel = self._start()
+            self._kernel = self._start(JPY_SESSION_NAME=str(self._notebook))
         return self._kernel
 
     def follow(self, step: Step) -> str:
@@ -127,7 +131,7 @@ class Reader:
 
     def forget(self) -> None:
         """Leaves nothing to the next page."""
-        for path in self.home.work.iterdir():
+        for path in set(self.home.work.iterdir()) - {self._notebook}:
             path.unlink()
         self.kernel.run(
             "import burst_magic as _burst\n"
@@ -148,8 +152,7 @@ def reader(tmp_path_factory, shared_home, moto_server):
     moto_server.bucket("my-bucket")
     environ = {**moto_server.environ, "API_TOKEN": "t0p-secret"}
     home = conftest.Home(tmp_path_factory.mktemp("reader") / "home", extra=environ)
-    notebook = str(home.work / "study.ipynb")
-    reader = Reader(home, lambda: conftest.Kernel(home, load=False, JPY_SESSION_NAME=notebook))
+    reader = Reader(home, partial(conftest.Kernel, home, load=False))
     yield reader
     reader.close()
     home.none_left()
