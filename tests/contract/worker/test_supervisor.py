@@ -5,12 +5,12 @@ It runs in the main thread, as it must for its signals; the session's other side
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 import signal
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, Manifest, OutcomeKind
 from burst_magic.protocol.ranges import Cover, cut_lanes
 from burst_magic.stores import open_store
+from burst_magic.worker import supply
 from burst_magic.worker.courier import Broken
 from burst_magic.worker.job import JobFiles
 from burst_magic.worker.supervisor import Birth, join
@@ -162,17 +163,25 @@ def test_a_worker_runs_a_job_to_its_final_and_ends_idle(session):
     assert session.store.list(session.job.root, after=f"{session.job.root}/fina", limit=1)[0].key == session.job.final
 
 
-def files_of(session):
-    """What a worker in this process keeps of jobs."""
-    found = [each for each in gc.get_objects() if isinstance(each, JobFiles)]
-    return [each for each in found if each._carrier.store is session.store]
+@pytest.fixture
+def files(monkeypatch):
+    """What workers in this process keep of jobs."""
+    kept = weakref.WeakSet()
+
+    class Noted(JobFiles):
+        def __init__(self, *words, **more):
+            super().__init__(*words, **more)
+            kept.add(self)
+
+    monkeypatch.setattr(supply, "JobFiles", Noted)
+    return kept
 
 
-def test_a_worker_keeps_nothing_of_a_job_that_was_cancelled(session):
+def test_a_worker_keeps_nothing_of_a_job_that_was_cancelled(session, files):
     session.open(idle=60.0)
     session.add("__import__('time').sleep(60 * item) or item", range(3))
     session.meanwhile(lambda: session.ask("1", ControlKind.CANCEL, job="0"), session.outcomes)
-    ender = threading.Thread(target=lambda: end_when(session, lambda: is_cancelled(session) and not files_of(session)))
+    ender = threading.Thread(target=lambda: end_when(session, lambda: is_cancelled(session) and not len(files)))
     ender.start()
     assert session.work() is EndCause.CLOSE
     ender.join()
@@ -183,15 +192,12 @@ def is_cancelled(session):
     return session.store.list(session.keys.control_folder, after=f"{session.keys.control_folder}/1")
 
 
-def test_an_idle_worker_keeps_nothing_of_a_job_that_is_over(session, tmp_path):
-    def kept():
-        return files_of(session)
-
+def test_an_idle_worker_keeps_nothing_of_a_job_that_is_over(session, files, tmp_path):
     gate = tmp_path / "gate"
     session.open(idle=60.0)
     session.add(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem", range(3))
-    session.meanwhile(gate.touch, kept)
-    ender = threading.Thread(target=lambda: end_when(session, lambda: gate.exists() and not kept()))
+    session.meanwhile(gate.touch, lambda: len(files))
+    ender = threading.Thread(target=lambda: end_when(session, lambda: gate.exists() and not len(files)))
     ender.start()
     assert session.work() is EndCause.CLOSE
     ender.join()
