@@ -350,7 +350,7 @@ class Slots:
         """The task that ran has an outcome; the rest of the range goes on in a new child."""
         self._stillborn += 1
         if self._stillborn > _STILLBORN:
-            raise Broken(f"slots end before they can take work: {died}")
+            raise Broken(f"slots end before they can take work: {cause_of(died)[2]}")  # what it printed is no cause
         state = self._states[number]
         self._selector.unregister(state.slot.fileno())
         state.slot.close()
