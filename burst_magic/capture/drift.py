@@ -21,9 +21,10 @@ def about_modules(roots: Iterable[Path]) -> list[str]:
     """
     tops = {root.stem for root in roots}
     found: list[str] = []
-    for name, module in sorted(sys.modules.items()):
+    for name in sorted(name for name in sys.modules if name.partition(".")[0] in tops):
+        module = sys.modules[name]
         file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in tops and file and file.endswith(".py"):
+        if file and file.endswith(".py"):
             found.extend(f"{name}: {text}" for text in _about(module, Path(file)))
     return found
 

@@ -139,8 +139,8 @@ class Publishing:
     def _drop_if_published(self, hold: Hold, now: float) -> None:
         if hold.published >= hold.stop and not hold.busy:
             self._state.holds.pop((hold.job, hold.claim), None)
-            # what it has beyond a cut is nobody's
-            self._state.ask(fx.Forget(hold.job, hold.claim, max(hold.published, hold.stop, hold.told)))
+            upto = max(hold.published, hold.told)  # what it has beyond a cut is nobody's
+            self._state.ask(fx.Forget(hold.job, hold.claim, upto))
             self._state.idle_since = now
             job = self._state.jobs[hold.job]
             job.hunt_at, job.hunt_wait = now, self._state.manifest.floor / 4

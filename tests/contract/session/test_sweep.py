@@ -62,7 +62,7 @@ def test_an_old_value_that_is_used_again_is_young_and_no_sweep_takes_it(world, f
 
 
 def test_where_there_are_no_files_an_old_value_is_put_again(world, flaky, monkeypatch, old_value):
-    monkeypatch.setattr(flaky, "path", lambda key: None)
+    monkeypatch.setattr(flaky, "path", lambda key: None)  # as on S3; the test is about the store's kind, not its server
     swept = sweeps_before_the_payload(world, flaky, while_old=False)
     session = world.burst("len(big) + item", [1])
     assert swept == [0]

@@ -173,7 +173,7 @@ def files(monkeypatch):
             super().__init__(*words, **more)
             kept.add(self)
 
-    monkeypatch.setattr(supply, "JobFiles", Noted)
+    monkeypatch.setattr(supply, "JobFiles", Noted)  # the same, and seen from outside when it is let go
     return kept
 
 
