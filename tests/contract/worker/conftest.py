@@ -12,7 +12,7 @@ import pytest
 
 from burst_magic.payload import Envelope, pack, pack_value
 from burst_magic.protocol.blocks import join_entries
-from burst_magic.protocol.model import Outcome
+from burst_magic.protocol.model import Manifest, Outcome
 from burst_magic.protocol.records import unpack_outcome
 from burst_magic.worker.board import JobCode
 from burst_magic.worker.slot import Died, Message, Packed, Ready, Slot
@@ -91,6 +91,31 @@ class Bench:
         messages = self.until(slot, Ready)
         assert not any(isinstance(message, Died) for message in messages), messages
         return [unpack_outcome(message.record) for message in messages if isinstance(message, Packed)]
+
+
+def manifest(**changes: Any) -> Manifest:
+    facts = {
+        "sid": "20260101-000000-aaaaaaaa",
+        "created": 0.0,
+        "launcher": "local",
+        "workers": 1,
+        "slots": 1,
+        "cpu": 1.0,
+        "memory_mb": 2048,
+        "arch": "x86_64",
+        "seed": 1,
+        "deadline": 1e12,
+        "idle": 60.0,
+        "interval": 1.0,
+        "floor": 0.05,
+    }
+    return Manifest(**{**facts, **changes})
+
+
+@pytest.fixture(scope="session")
+def describe():
+    """Makes a manifest: what slots and supervisors know of their session."""
+    return manifest
 
 
 @pytest.fixture(scope="session")

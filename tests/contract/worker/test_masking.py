@@ -9,7 +9,7 @@ import string
 
 import pytest
 
-from burst_magic.protocol.model import Manifest, Outcome, OutcomeKind
+from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.protocol.records import pack_outcome, unpack_outcome
 from burst_magic.worker import output
 from burst_magic.worker.board import HEAD_BYTES, SHARED_BYTES, TAIL_BYTES, Shared, anonymous_file, nameless_file
@@ -23,24 +23,10 @@ SETENV = (("TOKEN", TOKEN),)
 
 
 @pytest.fixture
-def slots(template):
-    manifest = Manifest(
-        sid="20260101-000000-aaaaaaaa",
-        created=0.0,
-        launcher="local",
-        workers=1,
-        slots=1,
-        cpu=1.0,
-        memory_mb=2048,
-        arch="x86_64",
-        seed=1,
-        deadline=1e12,
-        idle=60.0,
-        interval=1.0,
-        floor=0.05,
-        setenv=SETENV,
+def slots(template, describe):
+    slots = Slots(
+        template, describe(setenv=SETENV), supply=None, selector=selectors.DefaultSelector(), tell=lambda _: None
     )
-    slots = Slots(template, manifest, supply=None, selector=selectors.DefaultSelector(), tell=lambda _: None)
     slots.open()
     yield slots
     slots._states[0].slot.close()

@@ -16,7 +16,7 @@ from burst_magic.errors import StoreError
 from burst_magic.payload import Envelope, pack, pack_value, unpack_value
 from burst_magic.protocol import blocks, keys, sign
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.model import ClaimKey, Job, Manifest, OutcomeKind, SegmentKey
+from burst_magic.protocol.model import ClaimKey, Job, OutcomeKind, SegmentKey
 from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.protocol.records import unpack_outcome
 from burst_magic.stores import open_store
@@ -53,28 +53,13 @@ class Gated:
 class Hand:
     """The supervisor's loop without its machine."""
 
-    def __init__(self, template, slots: int) -> None:
+    def __init__(self, template, manifest) -> None:
         self.store, self.stopping, self.told = Gated(), threading.Event(), []
         self.answer = lambda event: None
         carrier = Carrier(self.store, SECRET, lambda seconds: not self.stopping.wait(seconds))
         self.courier = Courier(carrier, self.stopping)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.courier.fileno(), selectors.EVENT_READ)
-        manifest = Manifest(
-            sid=SID,
-            created=0.0,
-            launcher="local",
-            workers=1,
-            slots=slots,
-            cpu=1.0,
-            memory_mb=2048,
-            arch="x86_64",
-            seed=1,
-            deadline=1e12,
-            idle=60.0,
-            interval=1.0,
-            floor=0.05,
-        )
         self.supply = Supply(carrier, SID, self.courier)
         self.slots = Slots(template, manifest, supply=self.supply, selector=self.selector, tell=self.hear)
         self.slots.open()
@@ -138,8 +123,8 @@ class Hand:
 
 
 @pytest.fixture
-def hand(template, request):
-    hand = Hand(template, getattr(request, "param", 1))
+def hand(template, request, describe):
+    hand = Hand(template, describe(sid=SID, slots=getattr(request, "param", 1)))
     yield hand
     hand.store.open.set()
     for state in hand.slots._states.values():

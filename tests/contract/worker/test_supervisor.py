@@ -18,7 +18,7 @@ import pytest
 from burst_magic.launchers.local import process_birth
 from burst_magic.payload import Envelope, pack, pack_value
 from burst_magic.protocol import blocks, keys, records, sign
-from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, Manifest, OutcomeKind
+from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, OutcomeKind
 from burst_magic.protocol.ranges import Cover, cut_lanes
 from burst_magic.stores import open_store
 from burst_magic.worker import supply
@@ -45,7 +45,8 @@ class Marker:
 class Session:
     """The client's side of a session, by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, describe) -> None:
+        self.describe = describe
         self.store = open_store(f"memory://supervisor-{next(_names)}")
         self.keys = keys.SessionKeys(SID)
         self.job = self.keys.job("0")
@@ -55,23 +56,9 @@ class Session:
         self.store.put(key, records.encode(record, secret=SECRET, key=key))
 
     def open(self, *, idle=0.3, deadline=60.0, slots=1, **more) -> None:
-        manifest = Manifest(
-            sid=SID,
-            created=time.time(),
-            launcher="local",
-            workers=1,
-            slots=slots,
-            cpu=1.0,
-            memory_mb=2048,
-            arch="x86_64",
-            seed=1,
-            deadline=time.time() + deadline,
-            idle=idle,
-            interval=0.1,
-            floor=0.02,
-            **more,
-        )
-        self.put(self.keys.manifest, manifest)
+        now = time.time()
+        facts = {"created": now, "deadline": now + deadline, "idle": idle, "slots": slots, "interval": 0.1, "floor": 0.02}
+        self.put(self.keys.manifest, self.describe(sid=SID, **facts, **more))
 
     def add(self, source, items, *, captured=None, lanes=1, **more) -> None:
         writer = blocks.BlockWriter(SECRET, self.job.items, lengths=True)
@@ -142,10 +129,10 @@ class Session:
 
 
 @pytest.fixture
-def session():
+def session(describe):
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
     before = {each: signal.getsignal(each) for each in signals}
-    session = Session()
+    session = Session(describe)
     yield session
     for each, handler in before.items():
         signal.signal(each, handler)
