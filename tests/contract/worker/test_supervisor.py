@@ -57,7 +57,14 @@ class Session:
 
     def open(self, *, idle=0.3, deadline=60.0, slots=1, **more) -> None:
         now = time.time()
-        facts = {"created": now, "deadline": now + deadline, "idle": idle, "slots": slots, "interval": 0.1, "floor": 0.02}
+        facts = {
+            "created": now,
+            "deadline": now + deadline,
+            "idle": idle,
+            "slots": slots,
+            "interval": 0.1,
+            "floor": 0.02,
+        }
         self.put(self.keys.manifest, self.describe(sid=SID, **facts, **more))
 
     def add(self, source, items, *, captured=None, lanes=1, **more) -> None:
