@@ -178,6 +178,8 @@ class Heartbeat:
     token: str = ""
     handle: str = ""  # JSON of the launcher's handle: any client can look after the worker
     slots: tuple[SlotView, ...] = ()
+    refusals: int = 0  # so many of its writes the store has refused for good, ever
+    refused: str = ""  # what the store says of those that it still refuses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

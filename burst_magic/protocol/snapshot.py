@@ -78,6 +78,9 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
 
 def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
     alive = [worker for worker in workers if worker.alive]
+    refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
+    if any(refused):
+        return f"the store refuses what the workers write: {max(refused)}"
     runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
     if any(job.jid in jobs for jobs in runs.values()):
         return ""

@@ -51,8 +51,9 @@ class Driver:
         self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
         self._rounds = 0
         self._framed = 0.0
-        self._fleet_at = self._disk_at = self._quiet = 0.0
-        self._covered = -1
+        self._fleet_at = self._ask_at = self._quiet = 0.0
+        self._covered, self._asked = -1, False  # whether the workers were asked why nothing new is covered
+        self._heard: dict[str, list[Heartbeat]] = {}  # the first two of each worker since somebody waits
 
     @property
     def sid(self) -> str:
@@ -65,6 +66,8 @@ class Driver:
             if self._thread is None:
                 self._stopping.clear()
                 self._fault = None  # what is still wrong shows again
+                self._heard.clear()
+                self._covered = -1
                 if self._cut_short:  # its machine waits for answers that nobody carries any more
                     self._cut_short, self._machine = False, self._begin()
                     self._machine.watch(time.monotonic(), on=bool(self._viewers))
@@ -247,9 +250,20 @@ class Driver:
                 try_to_write(self._store)
 
     def _meet(self, beat: Heartbeat) -> None:
-        """Takes a worker's handle out of a verified heartbeat: what it names gets signals."""
+        """Takes a worker's handle out of a verified heartbeat: what it names gets signals.
+
+        Raises:
+            StoreError: results have stayed away since somebody waits, and of this worker's some were refused since.
+        """
         if beat.handle:
             self._fleet.meet(Handle.from_json(beat.handle))
+        heard = self._heard.setdefault(beat.worker, [])
+        if len(heard) < 2:  # the first may be old, and the second tell what was refused before it
+            heard += [beat] if not heard or beat.number > heard[0].number else []
+        elif self._asked and beat.refused and beat.refusals > heard[1].refusals:
+            raise StoreError(
+                beat.refused, context=f"what {beat.worker} writes", way_out="once cured, it goes on by itself"
+            )
 
     def _replace(self, token: str) -> None:
         """Where no worker can be started the others go on, and when there are none the machine says so."""
@@ -266,23 +280,28 @@ class Driver:
         if self._fleet.look():
             with self._news:
                 self._machine.look_now(now)
-        if self._store.path(keys.SessionKeys(self.sid).manifest) is not None:
-            self._look_at_disk(now)
+        if self._signed:
+            self._ask_for_results(now)
 
-    def _look_at_disk(self, now: float) -> None:
-        """A full disk may still take heartbeats and no results: who waits for these is told, not left waiting.
+    def _ask_for_results(self, now: float) -> None:
+        """A store may take heartbeats and no results: who waits for these is told, not left waiting.
+
+        Workers are asked what was refused of theirs. On a disk that is full they cannot even tell.
 
         Raises:
             StoreError: there is no room.
         """
         if self.covered != self._covered:
-            self._covered, self._quiet = self.covered, DEAD_AFTER * self._manifest.interval
-            self._disk_at = now + self._quiet
-        if self._signed and now >= self._disk_at:
+            self._covered, self._quiet, self._asked = self.covered, DEAD_AFTER * self._manifest.interval, False
+            self._ask_at = now + self._quiet
+        if now >= self._ask_at:
             self._quiet *= 2  # a task may take its time
-            self._disk_at = now + self._quiet
-            with contextlib.suppress(Denied):  # another's folder: its workers write, we need not
-                try_to_write(self._store)
+            self._ask_at, self._asked = now + self._quiet, True
+            with self._news:
+                self._machine.look_now(now)
+            if self._store.path(keys.SessionKeys(self.sid).manifest) is not None:
+                with contextlib.suppress(Denied):  # another's folder: its workers write, we need not
+                    try_to_write(self._store)
 
     def _frame(self, *, last: bool = False) -> None:
         now = time.monotonic()

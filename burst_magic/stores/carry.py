@@ -25,6 +25,32 @@ _TOLD_AGAIN = 60.0  # seconds between two reports of one fault
 T = TypeVar("T")
 
 
+class Refusals:
+    """Creates that the store will not do however often they are tried: no room, no right.
+
+    Attributes:
+        count: so many so far.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._standing: dict[str, str] = {}  # folder -> what was said of the last, where nothing was taken since
+
+    @property
+    def said(self) -> str:
+        """What the store says of a folder that it takes nothing for, "" where there is none."""
+        return next(iter(self._standing.copy().values()), "")
+
+    def refused(self, key: str, fault: StoreError) -> None:
+        """The store would not have this."""
+        self.count += 1
+        self._standing[_folder(key)] = fault.problem
+
+    def taken(self, key: str) -> None:
+        """The store has taken this."""
+        self._standing.pop(_folder(key), None)
+
+
 class Carrier:
     """Store effects in, events out.
 
@@ -33,6 +59,9 @@ class Carrier:
         secret: the session's key; None reads records without believing them (status only).
         pause: waits so many seconds and says whether to go on; a driver that ends says no.
         give_up: faults that are raised at once: a person who waits is better told than made to wait.
+
+    Attributes:
+        refusals: what the store did not let it create.
     """
 
     def __init__(
@@ -47,10 +76,20 @@ class Carrier:
         self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
         self._told: dict[str, float] = {}
         self._unanswered = 0  # creates in a row
+        self.refusals = Refusals()
 
     def until(self, over: Event) -> Carrier:
         """The same, as long as that is not set: who waits for an answer then gets the fault."""
-        return Carrier(self.store, self.secret, lambda seconds: not over.wait(seconds), give_up=self._give_up)
+        return self._with(lambda seconds: not over.wait(seconds))
+
+    def once(self) -> Carrier:
+        """The same for who cannot wait: nothing is tried again."""
+        return self._with(lambda _: False)
+
+    def _with(self, pause: Callable[[float], bool]) -> Carrier:
+        other = Carrier(self.store, self.secret, pause, give_up=self._give_up)
+        other._told, other.refusals = self._told, self.refusals
+        return other
 
     def carry(self, effect: fx.List | fx.Read | fx.Create) -> fx.Event:
         """One effect, one event."""
@@ -74,10 +113,13 @@ class Carrier:
             return fx.Wrote.REFUSED
         except StoreError as fault:
             self.tell(fault)
+            if not isinstance(fault, (Throttled, Unknown)):
+                self.refusals.refused(key, fault)
             self._unanswered += 1
             self._pause(min(_FIRST_PAUSE * 2 ** min(self._unanswered - 1, 10), _LONGEST_PAUSE))
             return fx.Wrote.UNKNOWN
         self._unanswered = 0
+        self.refusals.taken(key)
         return fx.Wrote.DONE
 
     def insist(self, key: str, data: bytes) -> None:
@@ -148,6 +190,10 @@ class Carrier:
         if now - self._told.get(fault.problem, -_TOLD_AGAIN) >= _TOLD_AGAIN:
             self._told[fault.problem] = now
             _LOG.warning("%s", text)
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
 
 
 def believed(read: Callable[[], T], pause: Callable[[float], bool]) -> T:

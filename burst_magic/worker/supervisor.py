@@ -69,7 +69,7 @@ class Supervisor:
         self._birth, self._template, self._manifest = birth, template, manifest
         self._stopping = threading.Event()
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
-        self._at_hand = Carrier(store, birth.secret, _not_now) if store.path("manifest.json") else None
+        self._at_hand = self._carrier.once() if store.path("manifest.json") else None
         self._machine = WorkerMachine(
             manifest=manifest,
             wid=birth.wid,
@@ -132,9 +132,7 @@ class Supervisor:
         wid, now = self._machine.wid, time.monotonic() + self._offset
         said = f"{type(fault).__name__}: {fault}"
         end = Gone(worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=_BROKEN, detail=said)
-        Carrier(self._carrier.store, self._birth.secret, _not_now).carry(
-            fx.Create(keys.SessionKeys(self._birth.sid).gone(wid), end)
-        )
+        self._carrier.once().carry(fx.Create(keys.SessionKeys(self._birth.sid).gone(wid), end))
 
     def _turn(self) -> None:
         """Waits for something, then tells the machine."""
@@ -256,6 +254,8 @@ class Supervisor:
             token=self._birth.token,
             handle=self._birth.handle,
             slots=self._slots.views(),
+            refusals=self._carrier.refusals.count,
+            refused=self._carrier.refusals.said,
         )
 
 
@@ -276,8 +276,3 @@ def join(birth: Birth, store: Store, template: Template) -> EndCause:
         template.close()
         return EndCause.EXPIRED
     return Supervisor(birth, template, store, manifest).run()
-
-
-def _not_now(_: float) -> bool:
-    """The loop does not wait to try again."""
-    return False

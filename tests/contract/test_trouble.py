@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import burst_magic as burst
-from burst_magic.errors import Denied
+from burst_magic.errors import Denied, StoreError
 from burst_magic.launchers.local import process_birth
 from burst_magic.testing.proxy import Trouble, calm, proxy, seeded
 from burst_magic.testing.servers import Server
@@ -197,6 +197,24 @@ def test_a_bucket_that_becomes_read_only_is_told_once_and_the_session_goes_on_wh
     values = list(session.results())
     assert [value for value, _ in values] == [task * task for task in range(TASKS)]
     assert {task: values[task] for task in given} == given
+    session.detach()
+
+
+@pytest.mark.parametrize("kind", ["PUT results", "PUT claims"])
+def test_a_store_that_takes_heartbeats_and_no_results_is_told_and_the_session_goes_on_when_it_is_cured(
+    road, warm, kind
+):
+    road.script = lambda request: Trouble.DENIED if request.kind == kind else None
+    session = burst.map(told_apart, range(TASKS), session=warm)
+    given = {}
+    with pytest.raises(StoreError, match="the store denies access: AccessDenied"):
+        given.update(session.as_completed())
+    assert given == {}
+    status = session.status()
+    assert status.waiting == "the store refuses what the workers write: the store denies access: AccessDenied"
+    road.script = calm
+    assert [value for value, _ in session.results()] == [task * task for task in range(TASKS)]
+    assert session.status().waiting == ""
     session.detach()
 
 

@@ -102,6 +102,21 @@ def test_what_is_insisted_on_is_given_up_when_it_is_forbidden_or_somebody_elses(
     assert store.calm.get("a") == b"another's"
 
 
+def test_what_is_refused_for_good_is_told_until_it_is_taken(carrier):
+    full = StoreError("no room")
+    made, _, _ = carrier(full, Unknown("no answer"), Throttled("slow"), None, full)
+    other = made.once()
+    assert (made.create("results/a", b""), made.refusals.count, made.refusals.said) == (fx.Wrote.UNKNOWN, 1, "no room")
+    assert made.create("results/b", b"") is fx.Wrote.UNKNOWN  # nobody knows what became of it
+    assert (made.refusals.count, made.refusals.said) == (1, "no room")
+    assert made.create("claims/a", b"") is fx.Wrote.DONE  # there is room for this
+    assert made.refusals.said == "no room"
+    assert other.create("results/c", b"") is fx.Wrote.UNKNOWN
+    assert made.refusals.count == 2
+    assert other.create("results/d", b"") is fx.Wrote.DONE
+    assert (made.refusals.count, made.refusals.said) == (2, "")
+
+
 def claim():
     body = ClaimBody(worker="w", slot=0, nonce="n", at=1.0)
     return body, records.encode(body, secret=SECRET, key=CLAIM)
