@@ -20,9 +20,17 @@ from burst_magic.launchers.base import End, Handle, Start
 
 _LOG_TAIL = 20_000  # characters
 
+
+class _Worker(subprocess.Popen[bytes]):
+    """A process that outlives its parent on purpose: nobody is warned that it still runs."""
+
+    def __del__(self) -> None:
+        """Nothing is left to be done."""
+
+
 # What this process has started, for all its launchers: only a parent hears the exit code. By worker id, since pids come
-# again, and by our own pid, since a fork of this process is no parent. A worker outlives its launcher on purpose.
-_STARTED: dict[tuple[int, str], subprocess.Popen[bytes]] = {}
+# again, and by our own pid, since a fork of this process is no parent.
+_STARTED: dict[tuple[int, str], _Worker] = {}
 
 
 class LocalLauncher:
@@ -44,7 +52,7 @@ class LocalLauncher:
         try:
             self._logs.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as log, _deaf_to_news():
-                child = subprocess.Popen(
+                child = _Worker(
                     command,
                     stdin=subprocess.PIPE,
                     stdout=log,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import keys
-from burst_magic.protocol.leave import KEPT
+from burst_magic.protocol.leave import GRACE, KEPT
 from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.testing.scenario import Deed
 from burst_magic.testing.weather import EPOCH
@@ -123,7 +123,7 @@ def _check_budget(world: World) -> None:
         hindered = max(worker.paused_until, worker.cut_until, world.store.door.down_until)
         end = max(spent_at, worker.born, hindered) + 2 * plan.interval + _slack(world, worker)
         if plan.weather.slow or hindered:
-            end += 2 * _ANSWER  # the last segment, and its repetition
+            end += 2 * GRACE  # for so long it tries to publish what it has, however often an answer is lost
         end += 2 * plan.weather.upload
         if until > end:
             world.broken(5, f"{worker.wid} lives {until - spent_at:.1f} s after the budget was spent")

@@ -177,28 +177,32 @@ def test_two_workers_have_two_ids_and_end_apart(world):
     assert world.launcher.ended([first, second]).keys() == {first.wid}
 
 
-def test_a_worker_outlives_the_process_that_started_it(world):
-    """And the process group, and the terminal's hang-up."""
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("", 0), ("import os, signal; os.killpg(0, signal.SIGHUP)", -signal.SIGHUP)],
+    ids=["end", "hang-up"],
+)
+def test_a_worker_outlives_the_process_that_started_it(world, end, code):
+    """And the process group, and the terminal's hang-up; nobody is warned of it."""
     world.open_session()
-    code = (
+    start = (
         "import sys\n"
         "from pathlib import Path\n"
         "from burst_magic.launchers import Start, open_launcher\n"
         f"start = Start(store={world.store.url!r}, sid={world.sid!r}, secret=sys.stdin.read(), token='t', number=0)\n"
         f"print(open_launcher({world.name!r}, logs=Path({str(world.logs)!r})).start(start).to_json(), flush=True)\n"
-        "import os, signal\n"
-        "os.killpg(0, signal.SIGHUP)\n"
     )
     starter = subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-W", "always", "-c", start + end],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
         cwd=world.root,
     )
-    said, _ = starter.communicate(world.secret.hex(), timeout=PATIENCE)
-    assert starter.returncode == -signal.SIGHUP
+    said, warned = starter.communicate(world.secret.hex(), timeout=PATIENCE)
+    assert (starter.returncode, warned) == (code, "")
     handle = Handle.from_json(said)
     world.handles.append(handle)
     first = until(world.beats, "a heartbeat")[0].number

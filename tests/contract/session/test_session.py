@@ -89,6 +89,7 @@ def test_a_worker_of_another_machine_that_beats_on_is_not_deleted_under(world, m
     session = world.burst("item", [1])
     assert list(session.results()) == [1]
     over = Event()
+    foreign_beat(session, 0)
 
     def beat():
         number = 0
