@@ -62,7 +62,7 @@ def _dask(workers: int) -> Started:
     from dask.distributed import Client
 
     client = Client(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
-    return lambda function, items: list(client.gather(client.map(function, items))), client.shutdown
+    return lambda function, items: list(client.gather(client.map(function, items, pure=False))), client.shutdown
 
 
 def _ipyparallel(workers: int) -> Started:

@@ -65,9 +65,13 @@ class Cover:
     """Which tasks have outcomes, and which segment counts for each: the first one added.
 
     Segments that only repeat what is covered change nothing (laws 1, 7: a write may land twice).
+
+    Attributes:
+        covered: so many tasks have outcomes.
+        failing: those of the parts whose segments tell of failures, in no order.
     """
 
-    __slots__ = ("_begins", "_ends", "_parts", "_starts", "covered", "tasks")
+    __slots__ = ("_begins", "_ends", "_parts", "_starts", "covered", "failing", "tasks")
 
     def __init__(self, tasks: int) -> None:
         self.tasks = tasks
@@ -76,6 +80,7 @@ class Cover:
         self._parts: list[tuple[int, int, SegmentKey]] = []
         self._begins: list[int] = []  # the parts, neighbours joined: a few stretches, however many parts there are
         self._ends: list[int] = []
+        self.failing: list[tuple[int, int, SegmentKey]] = []
 
     @classmethod
     def of(cls, tasks: int, parts: Iterable[tuple[int, int, SegmentKey]]) -> Cover:
@@ -83,6 +88,7 @@ class Cover:
         cover = cls(tasks)
         cover._parts = sorted(parts, key=lambda part: part[0])
         cover._starts = [start for start, _, _ in cover._parts]
+        cover.failing = [part for part in cover._parts if part[2].failed]
         cover.covered = sum(stop - start for start, stop, _ in cover._parts)
         for start, stop, _ in cover._parts:
             cover._join(start, stop)
@@ -90,15 +96,13 @@ class Cover:
 
     def add(self, segment: SegmentKey) -> list[Range]:
         """Takes a segment; returns the ranges that it newly covers, ascending."""
-        start, stop = segment.start, min(segment.stop, self.tasks)
-        if (not self._ends or self._ends[-1] <= start) and start < stop:  # behind all others: nothing to look for
-            gaps = [Range(start, stop)]
-        else:
-            gaps = self.gaps(start, stop)
+        gaps = self.gaps(segment.start, min(segment.stop, self.tasks))
         for gap in gaps:
             place = bisect_right(self._starts, gap.start)
             self._starts.insert(place, gap.start)
             self._parts.insert(place, (gap.start, gap.stop, segment))
+            if segment.failed:
+                self.failing.append((gap.start, gap.stop, segment))
             self.covered += len(gap)
             self._join(gap.start, gap.stop)
         return gaps
@@ -106,7 +110,25 @@ class Cover:
     def add_all(self, segments: Iterable[SegmentKey]) -> None:
         """Many at once, in the order of tasks, in which a long log is quick to take."""
         for segment in sorted(segments, key=_by_start):
-            self.add(segment)
+            if not self._append(segment):
+                self.add(segment)
+
+    def _append(self, segment: SegmentKey) -> bool:
+        """Takes one that lies behind all others; nothing has to be looked for then."""
+        start, stop = segment.start, min(segment.stop, self.tasks)
+        if start >= stop or (self._ends and self._ends[-1] > start):
+            return False
+        self._starts.append(start)
+        self._parts.append((start, stop, segment))
+        if segment.failed:
+            self.failing.append((start, stop, segment))
+        self.covered += stop - start
+        if self._ends and self._ends[-1] == start:
+            self._ends[-1] = stop
+        else:
+            self._begins.append(start)
+            self._ends.append(stop)
+        return True
 
     def _join(self, start: int, stop: int) -> None:
         """What was a gap is covered now."""
@@ -150,15 +172,19 @@ class Cover:
     def failed(self) -> int:
         """How many of the covered tasks failed: exact unless a segment counts for a part of its tasks, then at most."""
         counted: dict[SegmentKey, int] = {}
-        for start, stop, segment in self._parts:
-            if segment.failed:
-                counted[segment] = counted.get(segment, 0) + stop - start
+        for start, stop, segment in self.failing:
+            counted[segment] = counted.get(segment, 0) + stop - start
         return sum(min(segment.failed, tasks) for segment, tasks in counted.items())
 
     @property
     def whole(self) -> bool:
         """Every task has an outcome."""
         return self.covered >= self.tasks
+
+    @property
+    def stretches(self) -> Iterable[tuple[int, int]]:
+        """(first task, one past the last) of what is covered, neighbours joined, ascending."""
+        return zip(self._begins, self._ends, strict=True)
 
     @property
     def parts(self) -> tuple[tuple[int, int, SegmentKey], ...]:

@@ -7,7 +7,6 @@ covered; says when nothing will run any more. It never touches a value.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, poison
@@ -39,7 +38,6 @@ _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, a
 # times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
 # workers must be found by a fleet of one too
 _REPLACED_AT_MOST = 3
-_by_start = attrgetter("start")
 _NOBODY = "no worker lives"
 
 
@@ -63,7 +61,7 @@ class SessionMachine:
         self.wake = now
         self.cover = Cover(job.tasks)
         self.final: Final | None = None
-        self.names: dict[SegmentKey, None] = {}  # every segment seen, for counting failures once each
+        self._seen: set[str] = set()  # names of segments
         self.ended: str | None = None
         self._keys = keys.SessionKeys(manifest.sid)
         self._job_keys = self._keys.job(job.jid)
@@ -133,7 +131,7 @@ class SessionMachine:
     def _on_listed(self, event: fx.Listed, now: float) -> None:
         self._waiting.discard(event.folder)
         if event.folder == self._job_keys.results_folder:
-            self._learn([(keys.parse_segment(name), modified) for name, modified in event.names], now)
+            self._learn(event.names, now)
             self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
         elif event.folder == self._keys.workers_folder:
             self.clock.heard(next((modified for name, modified in event.names if name == _WATCH), None), now)
@@ -148,17 +146,20 @@ class SessionMachine:
                     self._controls[name] = None
                     self._read(f"{event.folder}/{name}", Control)
 
-    def _learn(self, listed: Iterable[tuple[SegmentKey, float]], now: float) -> None:
-        fresh = [(segment, modified) for segment, modified in listed if segment not in self.names]
-        if fresh:
+    def has_seen(self, segment: SegmentKey) -> bool:
+        """Whether a listing has shown it, or ``final`` names it."""
+        return keys.segment_name(segment) in self._seen
+
+    def _learn(self, listed: Iterable[tuple[str, float]], now: float) -> None:
+        names = [(name, modified) for name, modified in listed if name not in self._seen]  # a long log is quick to take
+        if names:
+            self._seen.update(name for name, _ in names)
+            fresh = [keys.parse_segment(name) for name, _ in names]
             self._news_at = now
-            newest = newest_ms(fresh)
+            newest = newest_ms(zip(fresh, (modified for _, modified in names), strict=True))
             self._newest = max(self._newest, newest / 1000)
             self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
-        # a long log is quick to take in this order
-        for segment in sorted((segment for segment, _ in fresh), key=_by_start):
-            self.names[segment] = None
-            self.cover.add(segment)
+            self.cover.add_all(fresh)
 
     def _read_workers(self, event: fx.Listed) -> None:
         for name, modified in event.names:
@@ -198,7 +199,7 @@ class SessionMachine:
         self.final = final
         parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
         self.cover = Cover.of(self.job.tasks, parts)
-        self.names = {segment: None for _, _, segment in parts}
+        self._seen = {keys.segment_name(segment) for _, _, segment in parts}
         self.ended, self.finished_at = "finished", final.at
 
     def _on_created(self, event: fx.Created, now: float) -> None:

@@ -13,25 +13,30 @@ from burst_magic.protocol.ranges import Cover
 def draw(cover: Cover, running: Collection[int]) -> tuple[Span, ...]:
     """A partition of all tasks into the longest stretches of one state. Keys tell how many tasks of a segment failed,
     not which: the failed ones are drawn last."""
-    stretches: list[tuple[int, str]] = []  # first task, state; each ends where the next begins
+    found: list[tuple[int, str]] = []  # first task, state; each ends where the next begins
+    for start, stop, segment in cover.failing:
+        found += [(max(start, stop - segment.failed), "failed"), (stop, "completed")]
     busy = sorted(running)
     at = 0
-    for start, stop, segment in (*cover.parts, (cover.tasks, cover.tasks, None)):
+    for start, stop in (*cover.stretches, (cover.tasks, cover.tasks)):
         if start > at:
-            stretches += _uncovered(at, start, busy)
-        if segment is not None:
-            stretches.append((start, "completed"))
-            if segment.failed:
-                stretches.append((max(start, stop - segment.failed), "failed"))
+            found += _uncovered(at, start, busy)
+        found.append((start, "completed"))
         at = stop
-    return _joined(stretches, cover.tasks)
+    return _joined(sorted(found, key=_overrules), cover.tasks)
+
+
+def _overrules(stretch: tuple[int, str]) -> tuple[int, bool, bool]:
+    """Of two that begin at one task the later in this order counts: what is completed there is so up to there only."""
+    start, state = stretch
+    return start, state != "completed", state == "running"
 
 
 def _uncovered(start: int, stop: int, busy: list[int]) -> list[tuple[int, str]]:
     found = [(start, "pending")]
     for task in busy[bisect_left(busy, start) : bisect_left(busy, stop)]:
         found += [(task, "running"), (task + 1, "pending")]
-    return found
+    return [(task, state) for task, state in found if task < stop]
 
 
 def _joined(stretches: list[tuple[int, str]], tasks: int) -> tuple[Span, ...]:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from burst_magic.errors import StoreError
 
@@ -36,9 +35,8 @@ def folder_of(prefix: str) -> str:
     return checked(trimmed) + "/" if trimmed else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One listed object.
+class Entry(NamedTuple):
+    """One listed object; a tuple, since listings are long.
 
     Attributes:
         key: relative to the store's root.

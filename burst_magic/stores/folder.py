@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
@@ -101,43 +103,40 @@ class FolderStore:
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
-        entries: list[Entry] = []
+        files = self._files(folder_of(prefix), after)
         try:
-            for key in sorted(self._keys(folder_of(prefix), after)):
-                if limit is not None and len(entries) >= limit:
-                    break
-                entry = self._entry(key)
-                if entry is not None:
-                    entries.append(entry)
+            if limit is None:
+                found = (_entry(key, item.stat) for key, item in files)
+            else:  # of many files a few are asked for
+                keys = sorted(key for key, _ in files)
+                found = (_entry(key, partial(os.stat, self._base + key)) for key in keys)
+            entries = islice((entry for entry in found if entry is not None), limit)
+            return sorted(entries)
         except OSError as error:
             raise fault(error, prefix) from error
-        return entries
 
-    def _keys(self, folder: str, after: str) -> Iterator[str]:
+    def _files(self, folder: str, after: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Keys and what can be asked about them until the next is taken; in no order."""
         folders = [folder]
         while folders:
             inside = folders.pop()
             try:
-                found = os.scandir(self._base + inside)
+                descriptor = os.open(self._base + inside, os.O_RDONLY | os.O_DIRECTORY)
             except _GONE:
                 continue
-            with found:
-                for item in found:
-                    key = inside + item.name
-                    if "#" in item.name:
+            try:  # by its descriptor: a long way to the folder is then walked once, not once for each file
+                for item in os.scandir(descriptor):
+                    name = item.name
+                    if "#" in name:
                         continue
-                    if item.is_dir(follow_symlinks=False):
-                        if key + "/" > after or after.startswith(key + "/"):
-                            folders.append(key + "/")
-                    elif key > after and item.is_file(follow_symlinks=False):
-                        yield key
-
-    def _entry(self, key: str) -> Entry | None:
-        try:
-            found = os.stat(self._base + key)  # noqa: PTH116  hot: a Path costs as much as the call
-        except _GONE:  # deleted while we were listing
-            return None
-        return Entry(key=key, size=found.st_size, modified=found.st_mtime)
+                    key = inside + name
+                    if item.is_file(follow_symlinks=False):
+                        if key > after:
+                            yield key, item
+                    elif item.is_dir(follow_symlinks=False) and (key + "/" > after or after.startswith(key + "/")):
+                        folders.append(key + "/")
+            finally:
+                os.close(descriptor)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error. Folders that become empty go too."""
@@ -161,6 +160,14 @@ class FolderStore:
     def path(self, key: str) -> Path | None:
         """The file that holds the object."""
         return self._root / checked(key)
+
+
+def _entry(key: str, look: Callable[[], os.stat_result]) -> Entry | None:
+    try:
+        found = look()
+    except _GONE:  # deleted while we were listing
+        return None
+    return Entry(key, found.st_size, found.st_mtime)
 
 
 def _rmdir(folder: str) -> bool:

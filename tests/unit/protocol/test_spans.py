@@ -63,3 +63,5 @@ def test_the_stretches_are_a_partition_and_neighbours_differ(parts, running):
     assert {task for task, state in states.items() if state == "running"} == running
     done = {task for task, state in states.items() if state in {"completed", "failed"}}
     assert done == {task for task in range(TASKS) if cover.find(task)}
+    last = {task for start, stop, each in cover.parts for task in range(max(start, stop - each.failed), stop)}
+    assert {task for task, state in states.items() if state == "failed"} == last

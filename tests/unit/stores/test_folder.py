@@ -157,6 +157,27 @@ def test_large_bytes_are_written_without_a_copy(tmp_path):
 def test_a_listing_survives_what_vanishes_under_it(store, tmp_path):
     for number in range(30):
         store.put(f"a/{number:02}", b"")
-    entry = store._entry
-    store._entry = lambda key: (store.delete(["a/00", "a/01"]), entry(key))[1]
+    files = store._files
+
+    def vanishing(folder, after):
+        for found in list(files(folder, after)):
+            store.delete(["a/00", "a/01"])
+            yield found
+
+    store._files = vanishing
     assert [found.key for found in store.list("a", limit=2)] == ["a/02", "a/03"]
+
+
+def test_a_file_that_vanishes_before_it_is_looked_at_is_none(store):
+    for number in range(30):
+        store.put(f"a/{number:02}", b"")
+    files = store._files
+
+    def vanishing(folder, after):
+        for key, item in files(folder, after):
+            if key < "a/28":
+                store.delete([key])
+            yield key, item
+
+    store._files = vanishing
+    assert [found.key for found in store.list("a")] == ["a/28", "a/29"]
