@@ -89,7 +89,7 @@ def repeat(name: str, work: table.Work, runs: int) -> list[Figures]:
 def report(measured: dict[str, list[Figures]], loads: list[float]) -> str:
     """All tables, and the machine they come from."""
     machine = f"{os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
-    busy = f"load of the machine while measuring {min(loads):.1f} – {max(loads):.1f}, other work included"
+    busy = f"load of the machine while measuring {min(loads):.1f} – {max(loads):.1f}, its own work included"
     parts = [
         f"{time.strftime('%Y-%m-%d')}: {machine}; {busy}.",
         "\n".join(table.targets_table(measured)),
