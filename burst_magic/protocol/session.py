@@ -24,7 +24,6 @@ from burst_magic.protocol.model import (
     Job,
     Manifest,
     Next,
-    SegmentKey,
     Snapshot,
     Span,
 )
@@ -61,7 +60,7 @@ class SessionMachine:
         self.wake = now
         self.cover = Cover(job.tasks)
         self.final: Final | None = None
-        self._seen: set[str] = set()  # names of segments
+        self.seen: set[str] = set()  # names of segments
         self.ended: str | None = None
         self._keys = keys.SessionKeys(manifest.sid)
         self._job_keys = self._keys.job(job.jid)
@@ -146,14 +145,10 @@ class SessionMachine:
                     self._controls[name] = None
                     self._read(f"{event.folder}/{name}", Control)
 
-    def has_seen(self, segment: SegmentKey) -> bool:
-        """Whether a listing has shown it, or ``final`` names it."""
-        return keys.segment_name(segment) in self._seen
-
     def _learn(self, listed: Iterable[tuple[str, float]], now: float) -> None:
-        names = [(name, modified) for name, modified in listed if name not in self._seen]  # a long log is quick to take
+        names = [(name, modified) for name, modified in listed if name not in self.seen]  # a long log is quick to take
         if names:
-            self._seen.update(name for name, _ in names)
+            self.seen.update(name for name, _ in names)
             fresh = [keys.parse_segment(name) for name, _ in names]
             self._news_at = now
             newest = newest_ms(zip(fresh, (modified for _, modified in names), strict=True))
@@ -199,7 +194,7 @@ class SessionMachine:
         self.final = final
         parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
         self.cover = Cover.of(self.job.tasks, parts)
-        self._seen = {keys.segment_name(segment) for _, _, segment in parts}
+        self.seen = {name for _, _, name in final.parts}
         self.ended, self.finished_at = "finished", final.at
 
     def _on_created(self, event: fx.Created, now: float) -> None:

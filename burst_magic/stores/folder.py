@@ -125,16 +125,16 @@ class FolderStore:
             except _GONE:
                 continue
             try:  # by its descriptor: a long way to the folder is then walked once, not once for each file
-                for item in os.scandir(descriptor):
-                    name = item.name
-                    if "#" in name:
-                        continue
-                    key = inside + name
-                    if item.is_file(follow_symlinks=False):
-                        if key > after:
-                            yield key, item
-                    elif item.is_dir(follow_symlinks=False) and (key + "/" > after or after.startswith(key + "/")):
-                        folders.append(key + "/")
+                with os.scandir(descriptor) as found:
+                    for item in found:
+                        key = inside + item.name
+                        if "#" in item.name:
+                            continue
+                        if item.is_file(follow_symlinks=False):
+                            if key > after:
+                                yield key, item
+                        elif item.is_dir(follow_symlinks=False) and (key + "/" > after or after.startswith(key + "/")):
+                            folders.append(key + "/")
             finally:
                 os.close(descriptor)
 

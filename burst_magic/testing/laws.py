@@ -230,7 +230,7 @@ class Laws:
         for name, _ in self.world.store.names(folder):
             segment, at = keys.parse_segment(name), self.world.store.objects[f"{folder}/{name}"].at
             prompt = EPOCH + at - segment.at_ms / 1000 < MAX_FLUSH
-            if prompt and at < asked_at and client.machine.final is None and not client.machine.has_seen(segment):
+            if prompt and at < asked_at and client.machine.final is None and name not in client.machine.seen:
                 self.world.broken(7, f"{client.name} lists and does not see {name}", client.job.jid)
 
     def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: Run) -> None:
