@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from burst_magic.errors import RecordError
 from burst_magic.protocol.model import ClaimKey, ControlKind, SegmentKey
@@ -161,19 +161,12 @@ def segment_name(segment: SegmentKey) -> str:
     )
 
 
-@lru_cache(maxsize=8192)  # readers list the last minute again and again
 def parse_segment(key: str) -> SegmentKey:
     """The inverse of ``segment_name``; takes a whole key too."""
     try:
         at_ms, tasks, failed, claim = key.rpartition("/")[2].split(".")
         start, stop = tasks.split("-")
-        return SegmentKey(
-            at_ms=int(at_ms),
-            start=int(start),
-            stop=int(stop),
-            failed=int(failed),
-            claim=_parse_named_claim(claim),
-        )
+        return SegmentKey(int(at_ms), int(start), int(stop), int(failed), _parse_named_claim(claim))
     except ValueError:
         raise RecordError("not a segment's key", context=key) from None
 
@@ -245,12 +238,16 @@ def parse_worker(key: str) -> WorkerKey:
         raise RecordError("not a worker's key", context=key) from None
 
 
-def is_ours(key: str) -> bool:
-    """Whether a listed object is one of the protocol's; others leave things too (.DS_Store, .nfs…)."""
-    folder, _, name = key.rpartition("/")
-    parse = _PARSERS.get(folder.rpartition("/")[2])
-    if parse is None:
-        return True
+def ours_in(folder: str) -> Callable[[str], object]:
+    """What says of a name in this folder whether it is the protocol's; others leave things too (.DS_Store, .nfs…)."""
+    kind = folder.rpartition("/")[2]
+    if kind == "results":  # can be many, and those that are to be counted are parsed anyway
+        return _SEGMENT.match
+    parse = _PARSERS.get(kind)
+    return (lambda _: True) if parse is None else partial(_parses, parse)
+
+
+def _parses(parse: Callable[[str], object], name: str) -> bool:
     try:
         parse(name)
     except RecordError:
@@ -258,17 +255,10 @@ def is_ours(key: str) -> bool:
     return True
 
 
-def _named_as_segment(name: str) -> None:
-    """A listing of results can be long, and those that are to be counted are parsed anyway."""
-    if _SEGMENT.match(name) is None:
-        raise RecordError("not a segment's key", context=name)
-
-
 _PARSERS: dict[str, Callable[[str], object]] = {
     "control": parse_control,
     "workers": parse_worker,
     "claims": parse_claim,
-    "results": _named_as_segment,
 }
 
 

@@ -5,8 +5,9 @@ Everything here may be out of date. Claims are settled by creating them, not by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from burst_magic.protocol import keys
 from burst_magic.protocol.log import SKEW
@@ -15,18 +16,25 @@ from burst_magic.protocol.ranges import Cover, Piece, free_lanes, lane_end, part
 from burst_magic.protocol.steal import Prey
 
 WINDOW = 60.0  # seconds that a reader goes back: a segment may land that long after its key was named
+_parse = lru_cache(maxsize=8192)(keys.parse_segment)  # a worker lists the last minute again and again
 
 
-def newest_ms(segments: Iterable[tuple[SegmentKey, float]]) -> int:
-    """When the newest of these was written, milliseconds.
+def newest_ms(listed: Sequence[tuple[str, float]]) -> int:
+    """When the newest of these segments was written, milliseconds.
 
     A name may be far ahead of the store's clock, where its worker's was and it had not yet been told: what others
     write meanwhile would be passed over.
 
     Args:
-        segments: each with its last-modified.
+        listed: names in their order, which is that of their times; each with its last-modified.
     """
-    return max(min(segment.at_ms, int((modified + SKEW) * 1000)) for segment, modified in segments)
+    newest = 0
+    for name, modified in reversed(listed):
+        named = _parse(name).at_ms
+        if named <= newest:
+            break
+        newest = max(newest, min(named, int((modified + SKEW) * 1000)))
+    return newest
 
 
 @dataclass(slots=True)
@@ -83,12 +91,11 @@ class KnownJob:
         self.claims.update((keys.parse_claim(name), made) for name, made in names)
         self.claims_known = True
 
-    def learn_listed(self, names: Iterable[tuple[str, float]]) -> None:
+    def learn_listed(self, names: Sequence[tuple[str, float]]) -> None:
         """Takes a listing of the results after ``after``; the next one may begin later."""
-        segments = [(keys.parse_segment(name), modified) for name, modified in names]
-        self.learn_segments(segment for segment, _ in segments)
-        if segments:
-            self.after = max(self.after, keys.results_after(newest_ms(segments) - int(WINDOW * 1000)))
+        self.learn_segments(_parse(name) for name, _ in names)
+        if names:
+            self.after = max(self.after, keys.results_after(newest_ms(names) - int(WINDOW * 1000)))
 
     def ask_after(self, now: float) -> str:
         """Where the next listing of results begins: at the very first when for long nothing new came.

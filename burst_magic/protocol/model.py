@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 
 class OutcomeKind(str, Enum):
@@ -145,9 +146,11 @@ class ClaimBody:
     at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class SegmentKey:
-    """A published run of outcomes: everything a reader needs to count without opening it."""
+class SegmentKey(NamedTuple):
+    """A published run of outcomes: everything a reader needs to count without opening it.
+
+    A tuple, since logs are long.
+    """
 
     at_ms: int
     start: int

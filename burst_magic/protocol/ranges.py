@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from burst_magic.protocol.model import ClaimKey, Range, SegmentKey
 
-_by_start = attrgetter("start")
+_by_start, _first = attrgetter("start"), itemgetter(0)
 
 
 def cut_lanes(tasks: int, lanes: int) -> tuple[int, ...]:
@@ -71,13 +71,14 @@ class Cover:
         failing: those of the parts whose segments tell of failures, in no order.
     """
 
-    __slots__ = ("_begins", "_ends", "_parts", "_starts", "covered", "failing", "tasks")
+    __slots__ = ("_begins", "_ends", "_segments", "_starts", "_stops", "covered", "failing", "tasks")
 
     def __init__(self, tasks: int) -> None:
         self.tasks = tasks
         self.covered = 0
-        self._starts: list[int] = []
-        self._parts: list[tuple[int, int, SegmentKey]] = []
+        self._starts: list[int] = []  # the parts, side by side: of a long log there are many
+        self._stops: list[int] = []
+        self._segments: list[SegmentKey] = []
         self._begins: list[int] = []  # the parts, neighbours joined: a few stretches, however many parts there are
         self._ends: list[int] = []
         self.failing: list[tuple[int, int, SegmentKey]] = []
@@ -86,12 +87,8 @@ class Cover:
     def of(cls, tasks: int, parts: Iterable[tuple[int, int, SegmentKey]]) -> Cover:
         """What ``final`` says: a partition, in which a segment may count for a part of its tasks only."""
         cover = cls(tasks)
-        cover._parts = sorted(parts, key=lambda part: part[0])
-        cover._starts = [start for start, _, _ in cover._parts]
-        cover.failing = [part for part in cover._parts if part[2].failed]
-        cover.covered = sum(stop - start for start, stop, _ in cover._parts)
-        for start, stop, _ in cover._parts:
-            cover._join(start, stop)
+        for start, stop, segment in sorted(parts, key=_first):
+            cover._append(start, stop, segment)
         return cover
 
     def add(self, segment: SegmentKey) -> list[Range]:
@@ -100,7 +97,8 @@ class Cover:
         for gap in gaps:
             place = bisect_right(self._starts, gap.start)
             self._starts.insert(place, gap.start)
-            self._parts.insert(place, (gap.start, gap.stop, segment))
+            self._stops.insert(place, gap.stop)
+            self._segments.insert(place, segment)
             if segment.failed:
                 self.failing.append((gap.start, gap.stop, segment))
             self.covered += len(gap)
@@ -110,16 +108,17 @@ class Cover:
     def add_all(self, segments: Iterable[SegmentKey]) -> None:
         """Many at once, in the order of tasks, in which a long log is quick to take."""
         for segment in sorted(segments, key=_by_start):
-            if not self._append(segment):
+            start, stop = segment.start, segment.stop
+            if start < stop <= self.tasks and (not self._stops or self._stops[-1] <= start):
+                self._append(start, stop, segment)
+            else:
                 self.add(segment)
 
-    def _append(self, segment: SegmentKey) -> bool:
+    def _append(self, start: int, stop: int, segment: SegmentKey) -> None:
         """Takes one that lies behind all others; nothing has to be looked for then."""
-        start, stop = segment.start, min(segment.stop, self.tasks)
-        if start >= stop or (self._ends and self._ends[-1] > start):
-            return False
         self._starts.append(start)
-        self._parts.append((start, stop, segment))
+        self._stops.append(stop)
+        self._segments.append(segment)
         if segment.failed:
             self.failing.append((start, stop, segment))
         self.covered += stop - start
@@ -128,7 +127,6 @@ class Cover:
         else:
             self._begins.append(start)
             self._ends.append(stop)
-        return True
 
     def _join(self, start: int, stop: int) -> None:
         """What was a gap is covered now."""
@@ -165,8 +163,7 @@ class Cover:
         place = bisect_right(self._starts, task) - 1
         if place < 0:
             return None
-        _, stop, segment = self._parts[place]
-        return segment if task < stop else None
+        return self._segments[place] if task < self._stops[place] else None
 
     @property
     def failed(self) -> int:
@@ -189,4 +186,4 @@ class Cover:
     @property
     def parts(self) -> tuple[tuple[int, int, SegmentKey], ...]:
         """(first task, one past the last, segment) of all that is covered, ascending."""
-        return tuple(self._parts)
+        return tuple(zip(self._starts, self._stops, self._segments, strict=True))

@@ -146,15 +146,14 @@ class SessionMachine:
                     self._read(f"{event.folder}/{name}", Control)
 
     def _learn(self, listed: Iterable[tuple[str, float]], now: float) -> None:
-        names = [(name, modified) for name, modified in listed if name not in self.seen]  # a long log is quick to take
-        if names:
-            self.seen.update(name for name, _ in names)
-            fresh = [keys.parse_segment(name) for name, _ in names]
+        fresh = [each for each in listed if each[0] not in self.seen]  # a long log is quick to take
+        if fresh:
+            self.seen.update(name for name, _ in fresh)
             self._news_at = now
-            newest = newest_ms(zip(fresh, (modified for _, modified in names), strict=True))
+            newest = newest_ms(fresh)
             self._newest = max(self._newest, newest / 1000)
             self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
-            self.cover.add_all(fresh)
+            self.cover.add_all(keys.parse_segment(name) for name, _ in fresh)
 
     def _read_workers(self, event: fx.Listed) -> None:
         for name, modified in event.names:

@@ -49,7 +49,8 @@ class Driver:
         self._viewers: list[Viewer] = []
         self._thread: threading.Thread | None = None
         self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
-        self._rounds = 0
+        self._rounds, self._under_way = 0, False  # of looking: until no answer is outstanding
+        self._look_asked = False  # the next round is to look at everything
         self._framed = 0.0
         self._fleet_at = self._ask_at = self._quiet = 0.0
         self._covered, self._asked = -1, False  # whether the workers were asked why nothing new is covered
@@ -101,12 +102,11 @@ class Driver:
 
     def _ask_to_look(self) -> Callable[[], bool]:
         """Asks the thread for a look at everything; what is returned says whether that has been."""
-        under_way = self._thread is not None  # a round that began before we asked does not count
-        began, enough = self._rounds + under_way, self._rounds + 2
+        enough = self._rounds + 1 + self._under_way  # a round that began before we asked does not count
+        self._look_asked = True
         self.start()
-        self._machine.look_now(time.monotonic())
         self._wake.set()
-        return lambda: self._rounds >= enough or (self._thread is None and self._rounds > began)
+        return lambda: self._rounds >= enough
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Waits until ``ready`` (called with the state at rest) or until nothing will change any more."""
@@ -203,14 +203,19 @@ class Driver:
                 self._fault = fault
         finally:
             with self._news:
-                self._thread = None
+                self._thread, self._under_way = None, False
                 self._cut_short = self._machine.ended not in _FOR_EVER
                 self._news.notify_all()
             self._frame(last=True)
 
     def _step(self, event: fx.Event) -> None:
-        """The machine's answer to an event, and to all events that follow from it."""
+        """One round: the machine's answer to an event, and to all events that follow from it."""
         events = [event]
+        with self._news:
+            self._under_way = True
+            if self._look_asked:
+                self._look_asked = False
+                self._machine.look_now(time.monotonic())
         while events and not self._stopping.is_set():
             with self._news:
                 asked = self._machine.step(events.pop(0), time.monotonic())
@@ -219,6 +224,7 @@ class Driver:
                 if answer is not None:
                     events.append(answer)
         with self._news:
+            self._under_way = False
             self._rounds += not self._stopping.is_set()
             self._news.notify_all()
 
@@ -278,8 +284,7 @@ class Driver:
             return
         self._fleet_at = now + min(self._manifest.interval, 5.0)
         if self._fleet.look():
-            with self._news:
-                self._machine.look_now(now)
+            self._look_asked = True
         if self._signed:
             self._ask_for_results(now)
 
@@ -296,9 +301,7 @@ class Driver:
             self._ask_at = now + self._quiet
         if now >= self._ask_at:
             self._quiet *= 2  # a task may take its time
-            self._ask_at, self._asked = now + self._quiet, True
-            with self._news:
-                self._machine.look_now(now)
+            self._ask_at, self._asked, self._look_asked = now + self._quiet, True, True
             if self._store.path(keys.SessionKeys(self.sid).manifest) is not None:
                 with contextlib.suppress(Denied):  # another's folder: its workers write, we need not
                     try_to_write(self._store)

@@ -209,9 +209,10 @@ def believed(read: Callable[[], T], pause: Callable[[float], bool]) -> T:
 
 def ours(store: Store, folder: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
     """What the protocol put into a folder; what others left there is passed over and ends nothing."""
+    is_ours, cut = keys.ours_in(folder), len(folder) + 1
     while True:
         listed = store.list(folder, after=after, limit=limit)
-        found = [entry for entry in listed if keys.is_ours(entry.key)]
+        found = [entry for entry in listed if is_ours(entry.key[cut:])]
         if found or limit is None or len(listed) < limit:
             return found
         after = listed[-1].key

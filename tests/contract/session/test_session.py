@@ -313,6 +313,38 @@ def test_a_status_of_a_finished_session_is_quick_and_leaves_no_thread(world, unt
     until(lambda: not [t for t in threading.enumerate() if session.id in t.name], "the driver's thread to end")
 
 
+def test_a_status_asked_in_the_midst_of_a_look_tells_what_came_meanwhile(flaky, world, gate, until, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
+
+    from burst_magic.session.driver import Driver
+
+    session = world.burst(behind(gate), range(2))
+    until(running(session, 1), "a task to run")
+    session.detach()
+    listed, asked = Event(), Event()
+    ask = Driver._ask_to_look
+
+    def told(driver):
+        looked = ask(driver)
+        asked.set()
+        return looked
+
+    def weather(verb, key):
+        if verb == "list" and key.endswith("/workers") and not listed.is_set():  # the results have been listed just now
+            listed.set()
+            assert asked.wait(30)
+
+    flaky.weather = weather
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(session.status)
+        assert listed.wait(30)
+        gate.touch()
+        until(lambda: [key for key in world.objects() if "/results/" in key], "a result")
+        monkeypatch.setattr(Driver, "_ask_to_look", told)
+        assert session.status().completed > 0
+
+
 def test_after_a_cancel_the_drivers_thread_ends_and_status_still_tells(world, gate, until):
     import threading
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from burst_magic.protocol import effects as fx
@@ -98,7 +96,7 @@ def test_without_the_key_it_writes_nothing_and_waits_for_final(client):
 
 def test_a_name_that_is_ahead_of_the_stores_clock_hides_no_others(client):
     talk = client()
-    ahead = keys.segment_name(replace(keys.parse_segment(FIRST), at_ms=1_800_000_900_000))
+    ahead = keys.segment_name(keys.parse_segment(FIRST)._replace(at_ms=1_800_000_900_000))
     begins(talk, results=(ahead,), workers=("w.0.0",))
     talk.wait(6.0)
     assert [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder][-1:] == [
