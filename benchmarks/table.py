@@ -119,7 +119,7 @@ WORKS: dict[str, Work] = {
     ),
     "collected_s3": Work(case="collected", module=LARGE, arguments={**_MEGABYTES, "s3": True}, runs=3),
     "million": Work(case="million", module=SCALE, arguments={"n": 1_000_000, "workers": 2}, runs=1),
-    "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=1),
+    "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
 }
 _TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
 

@@ -22,15 +22,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from burst_magic.errors import RecordError
 from burst_magic.protocol.model import ClaimKey, ControlKind, SegmentKey
 
 SESSIONS = "sessions"
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_~-]*\Z")
+_ID = r"[A-Za-z0-9][A-Za-z0-9_~-]*"
 _SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
-_SEGMENT = re.compile(r"\d+\.\d+-\d+\.\d+\.\d+-\d+\Z", re.ASCII)
+_NAMES = {  # what the objects of a folder are called
+    "control": rf"{_ID}-(?:{'|'.join(kind.value for kind in ControlKind)})",
+    "workers": rf"~watch|{_ID}\.(?:gone|next|\d+\.\d+)",
+    "claims": r"\d+\.\d+",
+    "results": r"\d+\.\d+-\d+\.\d+\.\d+-\d+",
+}
 _START, _NUMBER, _MS = 10, 3, 14
 
 
@@ -239,30 +244,15 @@ def parse_worker(key: str) -> WorkerKey:
 
 
 def ours_in(folder: str) -> Callable[[str], object]:
-    """What says of a name in this folder whether it is the protocol's; others leave things too (.DS_Store, .nfs…)."""
-    kind = folder.rpartition("/")[2]
-    if kind == "results":  # can be many, and those that are to be counted are parsed anyway
-        return _SEGMENT.match
-    parse = _PARSERS.get(kind)
-    return (lambda _: True) if parse is None else partial(_parses, parse)
+    """What says of a name in this folder whether it is the protocol's; others leave things too (.DS_Store, .nfs…).
 
-
-def _parses(parse: Callable[[str], object], name: str) -> bool:
-    try:
-        parse(name)
-    except RecordError:
-        return False
-    return True
-
-
-_PARSERS: dict[str, Callable[[str], object]] = {
-    "control": parse_control,
-    "workers": parse_worker,
-    "claims": parse_claim,
-}
+    Args:
+        folder: of control, workers, claims or results.
+    """
+    return re.compile(_NAMES[folder.rpartition("/")[2]], re.ASCII).fullmatch
 
 
 def _checked(ident: str) -> str:
-    if not _ID.match(ident):
+    if re.fullmatch(_ID, ident) is None:
         raise RecordError("not an id (letters, digits, - _ ~)", context=repr(ident))
     return ident

@@ -77,6 +77,23 @@ def test_a_foreign_name_is_refused_with_its_key(parse, name):
     assert f"folder/{name}" in str(refused.value)
 
 
+OWN = {
+    JOB.claims_folder: JOB.claim(ClaimKey(start=3, number=0)),
+    JOB.results_folder: JOB.segment(SegmentKey(5, 0, 2, 0, ClaimKey(start=0, number=0))),
+    SESSION.control_folder: SESSION.control("x", ControlKind.CLOSE),
+    SESSION.workers_folder: SESSION.gone("w"),
+}
+
+
+@pytest.mark.parametrize("folder", OWN)
+@pytest.mark.parametrize("foreign", ["", ".DS_Store", ".nfs0001", "Icon\r", "copy of {}", "{}.bak", "{}\n", "old/{}"])
+def test_what_others_leave_in_a_folder_is_told_from_the_protocols(folder, foreign):
+    own = OWN[folder].rpartition("/")[2]
+    is_ours = keys.ours_in(folder)
+    assert is_ours(own)
+    assert not is_ours(foreign.format(own))
+
+
 @pytest.mark.parametrize("folder", [JOB.claims_folder, JOB.results_folder, SESSION.control_folder, JOB.root])
 def test_everything_of_a_session_lies_below_its_root(folder):
     assert folder.startswith(f"{SESSION.root}/")
