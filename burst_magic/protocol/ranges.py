@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
@@ -109,7 +109,7 @@ class Cover:
         """Many at once, in the order of tasks, in which a long log is quick to take."""
         for segment in sorted(segments, key=_by_start):
             start, stop = segment.start, segment.stop
-            if start < stop <= self.tasks and (not self._stops or self._stops[-1] <= start):
+            if start < stop <= self.tasks and (not self._ends or self._ends[-1] <= start):
                 self._append(start, stop, segment)
             else:
                 self.add(segment)
@@ -164,6 +164,14 @@ class Cover:
         if place < 0:
             return None
         return self._segments[place] if task < self._stops[place] else None
+
+    def within(self, start: int, stop: int) -> list[tuple[int, int, SegmentKey]]:
+        """(first task, one past the last, segment) of what is covered of ``start`` … ``stop``, ascending."""
+        first, end = bisect_right(self._stops, start), bisect_left(self._starts, stop)
+        return [
+            (max(start, self._starts[place]), min(stop, self._stops[place]), self._segments[place])
+            for place in range(first, end)
+        ]
 
     @property
     def failed(self) -> int:

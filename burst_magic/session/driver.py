@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
 from burst_magic.launchers import Handle
@@ -17,6 +17,7 @@ from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
 from burst_magic.protocol.session import SessionMachine
 from burst_magic.session.fleet import Fleet
+from burst_magic.session.outcomes import Part
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.probe import try_to_write
@@ -49,8 +50,7 @@ class Driver:
         self._viewers: list[Viewer] = []
         self._thread: threading.Thread | None = None
         self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
-        self._rounds, self._under_way = 0, False  # of looking: until no answer is outstanding
-        self._look_asked = False  # the next round is to look at everything
+        self._rounds, self._under_way, self._look_asked = 0, False, False  # the next is to look at everything
         self._framed = 0.0
         self._fleet_at = self._ask_at = self._quiet = 0.0
         self._covered, self._asked = -1, False  # whether the workers were asked why nothing new is covered
@@ -72,8 +72,9 @@ class Driver:
                 if self._cut_short:  # its machine waits for answers that nobody carries any more
                     self._cut_short, self._machine = False, self._begin()
                     self._machine.watch(time.monotonic(), on=bool(self._viewers))
-                self._thread = threading.Thread(target=self._run, name=f"burst {self._manifest.sid}", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=f"burst {self._manifest.sid}", daemon=True)
+                thread.start()  # may fail
+                self._thread = thread
 
     def stop(self) -> None:
         """No longer follows, until somebody waits again; the session goes on without."""
@@ -131,10 +132,21 @@ class Driver:
             return self._machine.cover.find(task)
 
     @property
-    def segments(self) -> tuple[tuple[int, int, SegmentKey], ...]:
+    def segments(self) -> tuple[Part, ...]:
         """(first task, one past the last, segment) of all that is published."""
         with self._news:
             return self._machine.cover.parts
+
+    def segments_in(self, stretches: Iterable[tuple[int, int]]) -> list[Part]:
+        """The same of some stretches of tasks only."""
+        with self._news:
+            return [part for start, stop in stretches for part in self._machine.cover.within(start, stop)]
+
+    @property
+    def failing(self) -> list[Part]:
+        """The same of what holds failures."""
+        with self._news:
+            return sorted(self._machine.cover.failing)
 
     @property
     def covered(self) -> int:
@@ -185,7 +197,7 @@ class Driver:
 
     def _run(self) -> None:
         try:
-            self._step(fx.Tick())
+            self._round()
             while not self._stopping.is_set() and self._machine.ended not in _FOR_EVER:
                 now = time.monotonic()
                 pause = min(self._machine.wake, self._fleet_at) - now
@@ -195,7 +207,7 @@ class Driver:
                     self._wake.wait(pause)
                 self._wake.clear()
                 self._look_at_fleet()
-                self._step(fx.Tick())
+                self._round()
                 self._frame()
         except Exception as fault:  # noqa: BLE001 - told to whoever waits
             if not self._stopping.is_set():
@@ -203,19 +215,32 @@ class Driver:
                 self._fault = fault
         finally:
             with self._news:
+                self._cut_short = self._under_way or self._machine.ended not in _FOR_EVER
+                self._look_asked |= self._under_way  # what was asked for may not have been done
                 self._thread, self._under_way = None, False
-                self._cut_short = self._machine.ended not in _FOR_EVER
                 self._news.notify_all()
             self._frame(last=True)
 
-    def _step(self, event: fx.Event) -> None:
-        """One round: the machine's answer to an event, and to all events that follow from it."""
-        events = [event]
+    def _round(self) -> None:
+        """One look at what is due, until no answer is outstanding; one that was asked for looks at everything."""
         with self._news:
             self._under_way = True
-            if self._look_asked:
-                self._look_asked = False
+            looking, self._look_asked = self._look_asked, False
+        self._step(looking=looking)
+        if looking and self._fleet.look():  # whoever was met on the way may have ended long ago
+            self._step(looking=True)
+        with self._news:
+            if not self._stopping.is_set():
+                self._under_way = False
+                self._rounds += 1
+                self._news.notify_all()
+
+    def _step(self, *, looking: bool) -> None:
+        """What the machine asks for now, and after each answer."""
+        if looking:
+            with self._news:
                 self._machine.look_now(time.monotonic())
+        events: list[fx.Event] = [fx.Tick()]
         while events and not self._stopping.is_set():
             with self._news:
                 asked = self._machine.step(events.pop(0), time.monotonic())
@@ -223,10 +248,6 @@ class Driver:
                 answer = self._do(effect)
                 if answer is not None:
                     events.append(answer)
-        with self._news:
-            self._under_way = False
-            self._rounds += not self._stopping.is_set()
-            self._news.notify_all()
 
     def _do(self, effect: fx.Effect) -> fx.Event | None:
         if isinstance(effect, fx.Watch):

@@ -248,9 +248,8 @@ class Tally:
         self._reader = reader
         self._known: dict[Part, list[Kind]] = {}
 
-    def count(self, parts: Iterable[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
+    def count(self, parts: list[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
         """How many tasks of these parts failed, and the distinct failures in words, most frequent first."""
-        parts = [part for part in parts if part[2].failed]
         fresh = [part for part in parts if part not in self._known]
         outcomes = self._reader.outcomes(fresh)
         for part in fresh:

@@ -180,8 +180,7 @@ class Results(Sequence[Any]):
     @property
     def errors(self) -> tuple[Outcome, ...]:
         """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
-        parts = [part for part in self._driver.segments if part[2].failed]
-        return tuple(outcome for outcome in self._reader.outcomes(parts) if outcome.failed)
+        return tuple(outcome for outcome in self._reader.outcomes(self._driver.failing) if outcome.failed)
 
     def _arriving(self) -> Iterator[tuple[int, Known]]:
         """Each task's outcome once, as they come; when no more do, of each of the others once why."""
@@ -209,11 +208,7 @@ class Results(Sequence[Any]):
         Once ``final`` stands a value is read again where it is wanted again (law 1), and need not be kept.
         """
         settled = self._driver.ended == "finished"
-        parts = [
-            (begin, end, segment)
-            for start, stop, segment in self._driver.segments
-            for begin, end in _zeros(given, start, stop)
-        ]
+        parts = self._driver.segments_in(_zeros(given, 0, self._tasks))
         for task, record in self._reader.records(parts):
             yield task, self._kept(task) or self._keep(task, record, value=not settled)
 
@@ -306,9 +301,9 @@ class Results(Sequence[Any]):
         """Reads on from ``task`` through all that is there, segments fetched ahead; yields the tasks read."""
         parts = []
         at = task
-        for start, stop, segment in self._driver.segments:
-            if start <= at < stop:
-                parts.append((at, stop, segment))
+        for start, stop, segment in self._driver.segments_in([(task, self._tasks)]):
+            if start == at:
+                parts.append((start, stop, segment))
                 at = stop
         if not parts or all(later in self._values for later in range(task, at)):
             yield from range(task, max(at, task + 1))

@@ -163,7 +163,7 @@ class Session:
         """A snapshot with what only outcomes and prices tell."""
         if snapshot.failed != self._failed and self._secret is not None:
             try:
-                self._exact, self._distinct = self._tally.count(self._driver.segments)
+                self._exact, self._distinct = self._tally.count(self._driver.failing)
                 self._failed = snapshot.failed
             except BurstError as problem:  # the counts of the keys are all that is known
                 self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from burst_magic.errors import AttachError, BurstError, CaptureError, NotRun, OptionError
+from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, NotRun, OptionError
 from burst_magic.launchers import Handle
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import Control, Heartbeat, Next
@@ -365,6 +365,51 @@ def test_status_after_all_workers_have_gone_says_so(world, gate, until):
     assert list(session.results()) == [1]  # lost, replaced, done
     causes = [each.gone.cause.value for each in session.status().workers if each.gone]
     assert causes == ["crash"]
+
+
+def test_the_first_status_of_another_client_tells_who_was_killed(world, gate, until):
+    session = world.burst(behind(gate), [1])
+    until(running(session, 1), "a task to run")
+    session.detach()  # sees nothing of what follows
+    session.fleet.stop(kill=True)
+    until(lambda: not world.workers(), "the worker to be dead")
+    other = world.attach(session.id)
+    assert [each.gone.cause.value for each in other.status().workers if each.gone] == ["crash"]
+    gate.touch()
+    assert list(other.results()) == [1]
+
+
+def test_a_status_that_was_refused_is_asked_anew(flaky, world):
+    session = world.burst("item", [1])
+    assert list(session.results()) == [1]
+
+    def refused(verb, key):
+        if verb == "list":
+            raise Denied("expired", context=key)
+
+    flaky.weather = refused
+    with pytest.raises(Denied):
+        session.status()
+    flaky.weather = lambda verb, key: None
+    flaky.calls.clear()
+    assert session.status().ended == "finished"
+    assert ("list", f"sessions/{session.id}/workers") in flaky.calls
+
+
+def test_a_status_for_which_no_thread_could_be_started_is_no_promise(world, monkeypatch):
+    import threading
+
+    def no_room(thread):
+        raise RuntimeError("can't start new thread")
+
+    session = world.burst("item", [1])
+    assert list(session.results()) == [1]
+    session.detach()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_room)
+        with pytest.raises(RuntimeError):
+            session.status()
+    assert session.status().ended == "finished"
 
 
 def test_two_hands_on_one_job_agree(world, gate, until):

@@ -132,3 +132,11 @@ def test_many_segments_at_once_cover_what_they_cover_one_by_one(segments):
     assert at_once.gaps() == one_by_one.gaps()
     assert at_once.covered == one_by_one.covered
     assert ranges.Cover.of(TASKS, at_once.parts).gaps() == at_once.gaps()
+
+
+@given(segment_lists, spans)
+def test_a_stretch_is_told_as_the_whole_is_within_it(segments, stretch):
+    cover, (start, stop) = ranges.Cover(TASKS), stretch
+    cover.add_all(segments)
+    whole = [(max(start, first), min(stop, end), each) for first, end, each in cover.parts]
+    assert cover.within(start, stop) == [part for part in whole if part[0] < part[1]]

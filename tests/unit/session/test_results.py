@@ -65,6 +65,11 @@ class Hasty:
             self.ended = None
         return self._cover.parts
 
+    def segments_in(self, stretches):
+        if self._until == "read":
+            self.ended = None
+        return [part for start, stop in stretches for part in self._cover.within(start, stop)]
+
 
 def published(store, task):
     claim = ClaimKey(start=0, number=0)
