@@ -31,6 +31,7 @@ class Envelope:
         bundle: sha256 of the zip of local sources, or "".
         blobs: (sha256, bytes) of each out-of-band buffer, in order.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
+        folder: where its tasks run, on a machine that has it; "": where the worker was started.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Envelope:
     blobs: tuple[tuple[str, int], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
     python: str = ""
+    folder: str = ""
 
     def to_bytes(self) -> bytes:
         """Header and stream; the caller signs them."""

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import __version__
@@ -288,6 +289,7 @@ class _Writer:
             bundle=bundle,
             blobs=blobs,
             sources=capture.sources,
+            folder=str(Path.cwd()) if manifest.launcher == "local" else "",
         )
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
         self._values.keep_again()

@@ -58,7 +58,7 @@ class Stage:
         return self._peak
 
     def enter(self, program: Program) -> None:
-        """Puts a job on: its environment and its local modules."""
+        """Puts a job on: its environment, its folder and its local modules."""
         if program is self._program:
             return
         if self._program is not None:
@@ -66,7 +66,8 @@ class Stage:
         self._program = program
         self._footprint.start()
         self.home.clear()
-        self._surroundings.enter(setenv=program.job.setenv, bundle=program.job.bundle)
+        job, folder = program.job, program.envelope.folder
+        self._surroundings.enter(setenv=job.setenv, folder=folder, bundle=job.bundle)
         if program.problem is None:
             program.check_modules()
 

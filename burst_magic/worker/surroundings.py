@@ -25,7 +25,7 @@ class Surroundings:
     def __init__(self, *, check_output: Callable[[], None]) -> None:
         os.environ.setdefault("MPLBACKEND", "Agg")  # a worker has no display
         builtins.input = _refuse_input
-        self._cwd = os.getcwd()
+        self._cwd = self._first_cwd = os.getcwd()
         self._first_environment = dict(os.environb)
         self._environment = dict(self._first_environment)
         self._variables = os.environ
@@ -35,8 +35,9 @@ class Surroundings:
         self._filters = list(warnings.filters)
         self._touched = Touched(check_output)
 
-    def enter(self, *, setenv: Iterable[tuple[str, str]], bundle: str) -> None:
-        """Takes a job's environment and local modules; what earlier jobs brought is gone."""
+    def enter(self, *, setenv: Iterable[tuple[str, str]], folder: str, bundle: str) -> None:
+        """Takes a job's environment, folder and local modules; what earlier jobs brought is gone."""
+        self._cwd = folder if os.path.isdir(folder) else self._first_cwd
         self._environment = self._first_environment | {os.fsencode(k): os.fsencode(v) for k, v in setenv}
         for entry in set(self._path) - set(self._first_path):
             _forget_modules(entry)

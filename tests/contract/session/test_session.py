@@ -297,6 +297,25 @@ def test_a_session_lasts_three_weeks_at_most(world):
         session.extend("22d")
 
 
+# --- where tasks run -----------------------------------------------------------------------------------------------
+
+
+def test_tasks_run_where_the_cell_was_whoever_starts_their_worker(world, gate, until, tmp_path, monkeypatch):
+    here = f"{behind(gate)}\n__import__('os').getcwd()"
+    session = world.burst(here, range(4))
+    until(running(session, 1), "a task to run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    session.fleet.stop(kill=True)
+    gate.touch()
+    assert list(session.results()) == [str(tmp_path)] * 4
+    later = world.burst(here, range(2), into=session)
+    assert list(later.results()) == [str(tmp_path / "elsewhere")] * 2
+    monkeypatch.chdir(tmp_path)
+    session.scale(2)
+    assert list(world.burst(here, range(4), into=session).results()) == [str(tmp_path)] * 4
+
+
 # --- refresh -------------------------------------------------------------------------------------------------------
 
 
