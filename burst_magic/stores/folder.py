@@ -106,12 +106,9 @@ class FolderStore:
         files = self._files(folder_of(prefix), after)
         try:
             if limit is None:
-                found = (_entry(key, item.stat) for key, item in files)
-            else:  # of many files a few are asked for
-                keys = sorted(key for key, _ in files)
-                found = (_entry(key, partial(os.stat, self._base + key)) for key in keys)
-            entries = islice((entry for entry in found if entry is not None), limit)
-            return sorted(entries)
+                return sorted(_entries((key, item.stat) for key, item in files))
+            keys = sorted(key for key, _ in files)  # of many files a few are asked for
+            return list(islice(_entries((key, partial(os.stat, self._base + key)) for key in keys), limit))
         except OSError as error:
             raise fault(error, prefix) from error
 
@@ -162,12 +159,13 @@ class FolderStore:
         return self._root / checked(key)
 
 
-def _entry(key: str, look: Callable[[], os.stat_result]) -> Entry | None:
-    try:
-        found = look()
-    except _GONE:  # deleted while we were listing
-        return None
-    return Entry(key, found.st_size, found.st_mtime)
+def _entries(files: Iterable[tuple[str, Callable[[], os.stat_result]]]) -> Iterator[Entry]:
+    for key, look in files:
+        try:
+            found = look()
+        except _GONE:  # deleted while we were listing
+            continue
+        yield Entry(key, found.st_size, found.st_mtime)
 
 
 def _rmdir(folder: str) -> bool:
