@@ -1,4 +1,4 @@
-"""A million tasks in one session, and a log of a hundred thousand segments."""
+"""A million tasks in one session, coming back to one, and a log of a hundred thousand segments."""
 
 from __future__ import annotations
 
@@ -54,6 +54,27 @@ def million(*, n: int, workers: int) -> Figures:
     figures["list_peak"] = memory("VmHWM") - base
     assert values == list(range(n))
     session.cleanup()
+    return figures
+
+
+def attached(*, n: int) -> Figures:
+    """Attach and status of a job of which ``n`` tasks are done and some are still running."""
+    import burst_magic as burst
+
+    def last_ones_take_long(task):  # noqa: ANN001, ANN202 - a cell's function
+        if task >= n:
+            time.sleep(600)
+        return task
+
+    session = burst.map(last_ones_take_long, range(n + 2), workers=2)
+    while session.status().completed < n:
+        time.sleep(0.05)
+    session.detach()
+    figures: Figures = {"n": n}
+    with timed(figures):
+        seen = burst.attach(f"{session.id}/{session.job}").status()
+    assert seen.completed == n and seen.ended is None  # noqa: PT018
+    session.cleanup(force=True)
     return figures
 
 
@@ -126,4 +147,4 @@ def _write_log(session, n: int, tasks: int) -> str:  # noqa: ANN001 - burst_magi
 
 
 if __name__ == "__main__":
-    serve({"million": million, "long_log": long_log})
+    serve({"million": million, "attached": attached, "long_log": long_log})
