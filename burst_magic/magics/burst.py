@@ -104,8 +104,6 @@ def _burst_cell(line: str, cell: str) -> object:
     session = DESK.keep(_submit(prepared))
     if not session.description.tasks and NO_ITEMS not in prepared.warnings:
         _warn(f"{NO_ITEMS} (a generator can be used only once)")
-    for name in () if session.description.fresh else prepared.capture.mutated:
-        _warn(f"{name} is loaded once a slot: what a task changes in it, later tasks see")
     if call.out:
         DESK.home[call.out] = session.results()
     _follow(session, call)

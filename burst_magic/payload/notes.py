@@ -34,9 +34,12 @@ class Notes:
         cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
         plain: types that pickle does by itself.
         anew: types of what the other side gets a new one of, instead of this one.
+        generators: random generators, in the order in which they were met.
+        steady: the bytes are to tell whether something changed: what a generator has drawn is no change.
     """
 
-    __slots__ = ("anew", "cells", "changes", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
+    __slots__ = ("anew", "cells", "changes", "files", "generators", "modules", "omitted", "plain", "scopes", "sent",
+                 "steady", "why", "words")  # fmt: skip
 
     def __init__(self) -> None:
         self.sent: set[str] = set()
@@ -50,6 +53,8 @@ class Notes:
         self.scopes: dict[int, tuple[Scope, object]] = {}
         self.plain: set[type] = set()
         self.anew: set[str] = set()
+        self.generators: list[object] = []
+        self.steady = False
 
     def module(self, name: str) -> None:
         """Loading will import this module."""

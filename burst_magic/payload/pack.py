@@ -7,23 +7,29 @@ kept and each name's bytes are known.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import functools
 import io
 import pickle
 import types
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import classes, oddities, reducers
+from burst_magic.payload import chance, classes, oddities, reducers
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Mode, Notes, importable
 from burst_magic.payload.walk import closure, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _TABLE = {**reducers.TABLE, **oddities.TABLE}
+_FAMILIES: tuple[tuple[type, Callable[[Any, Any], Any]], ...] = (
+    (BaseException, reducers.reduce_exception),
+    (types.ModuleType, reducers.reduce_module),
+)
 _ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
 
 
@@ -114,10 +120,11 @@ _trusted: set[type] = set()
 
 def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
     """Everything else: the type's own reduction, where it has one that works."""
-    if isinstance(obj, BaseException):
-        return reducers.reduce_exception(packer, obj)
-    if isinstance(obj, types.ModuleType):
-        return reducers.reduce_module(packer, obj)
+    for family, reduce in _FAMILIES:
+        if isinstance(obj, family):
+            return reduce(packer, obj)
+    if chance.is_generator(obj):
+        return chance.reduce(packer, obj)
     if _reduces_itself(kind):
         if importable(kind):
             _trusted.add(kind)
@@ -149,6 +156,7 @@ class Packing:
         self._buffers: list[memoryview] = []
         self._sizes: dict[str, int] = {}
         self._anew: dict[str, str] = {}
+        self._generators: list[tuple[str, object]] = []
         self._hold = hold
         self.current = ""  # the name that is being packed
         self.packer = Packer(self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=self._buffer)
@@ -171,6 +179,8 @@ class Packing:
         while self.packer.notes.anew:
             self._anew[name] = self.packer.notes.anew.pop()
         self._sizes[name] = self._file.tell() - start + sum(view.nbytes for view in self._buffers[first:])
+        for number, generator in enumerate(self.packer.notes.generators[len(self._generators) :]):
+            self._generators.append((f"{name}.{number}" if number else name, generator))
 
     def finish(self) -> Packed:
         """All of it. Names that came up while others were packed get their values at the end."""
@@ -178,7 +188,7 @@ class Packing:
         while new := notes.sent - self._sizes.keys():
             for name in sorted(new):
                 self.add(name, self.packer.home[name])
-        self.packer.dump(None)
+        self.packer.dump(self._generators)  # no tuple: it ends the names
         return Packed(
             stream=self._file.getvalue(),
             buffers=tuple(self._buffers),
@@ -237,3 +247,43 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
         seen |= packer.notes.sent
         seen.update(f"import {name}" for name in packer.notes.modules)
     return file.getvalue()
+
+
+def fingerprint(
+    values: Mapping[str, object], *, home: Mapping[str, object], elsewhere: Callable[[memoryview], bool]
+) -> bytes:
+    """A digest of values: the same as long as nobody changed them, whatever their generators have drawn.
+
+    Args:
+        values: what `home` names.
+        home: the notebook's globals, or the worker's copy of them.
+        elsewhere: whether a big buffer is watched by other means, so that its bytes do not count.
+
+    Raises:
+        Exception: whatever one of them raises when it is pickled.
+    """
+    found = blake2b()
+    if not values:
+        return found.digest()
+    packing = Packing(home)
+    packing.packer.notes.steady = True
+    for name, value in packing.packer.claim(dict.fromkeys(values, "")).items():
+        packing.add(name, value)
+    packed = packing.finish()
+    found.update(packed.stream)
+    for view in packed.buffers:
+        found.update(b"watched %d" % view.nbytes if elsewhere(view) else view)
+    return found.digest()
+
+
+def fingerprint_each(named: Iterable[tuple[str, object]]) -> bytes:
+    """The same of values that lie in modules. What cannot be pickled, such as a lock or a file, does not count."""
+    found = blake2b()
+    for name, value in named:
+        file = io.BytesIO()
+        packer = Packer(file, home={}, mode=Mode.RESULT)
+        packer.notes.steady = True
+        with contextlib.suppress(Exception):
+            packer.dump(value)
+            found.update(name.encode() + file.getvalue())
+    return found.digest()

@@ -160,6 +160,14 @@ def module(name: str, submodules: Iterable[str] = ()) -> types.ModuleType:
     return importlib.import_module(name) if found is None else found
 
 
+def attribute(name: str, *path: str) -> object:
+    """What a module keeps under these names."""
+    found: Any = module(name)
+    for part in path:
+        found = getattr(found, part)
+    return found
+
+
 def named(*path: str) -> object:
     """What the notebook calls so."""
     try:

@@ -13,29 +13,35 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> dict[str, object]:
+def unpack(
+    stream: bytes,
+    buffers: Sequence[Any] = (),
+    *,
+    home: dict[str, object],
+    generators: list[tuple[str, Any]] | None = None,
+) -> dict[str, object]:
     """Load a namespace into `home` and return it.
 
     Args:
         stream: `Packed.stream`.
         buffers: `Packed.buffers` or copies of them. Arrays are writable if these are.
         home: the globals that functions of the notebook get; the names are set there as they are loaded.
+        generators: gets the random generators in it, each with the name of its stream.
     """
     before, here.home = here.home, home
+    found: dict[str, object] = {}
     try:
-        return _load(pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load, home)
+        load = pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load
+        while type(segment := load()) is tuple:
+            name, value = segment
+            home[name] = found[name] = value
+            if callable(value) or type(value).__module__ == "typing":
+                arrive(value)
+        if generators is not None:
+            generators.extend(segment)
+        return found
     finally:
         here.home = before
-
-
-def _load(load: Any, home: dict[str, object]) -> dict[str, object]:
-    found: dict[str, object] = {}
-    while type(segment := load()) is tuple:
-        name, value = segment
-        home[name] = found[name] = value
-        if callable(value) or type(value).__module__ == "typing":
-            arrive(value)
-    return found
 
 
 def unpack_value(data: bytes | memoryview, *, home: dict[str, object]) -> object:

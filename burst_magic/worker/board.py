@@ -59,6 +59,10 @@ class Word(IntEnum):
     ENDED = 14  # slot: when the last task ended, a float; later than SINCE: the running one has, and is being told
     LIMIT = 15  # supervisor: MiB that the slot may occupy, a float; 0: no limit
     SYSTEM = 16  # template: 1 the system had memory when the process died, 2 it ended processes for want of it
+    RUNNER = 17  # slot: the process that runs its tasks, a fork of the slot's own; 0: none
+    HANDED = 18  # runner: 1 when it ends because it has said all, and the slot may go on
+    SERIAL = 19  # runner: of the run that it is at
+    NEXT = 20  # runner: the first task of that run whose outcome has not been told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +93,17 @@ class JobCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCode:
-    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once."""
+    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once.
+
+    Attributes:
+        alone: each in a process of its own, so that what ends one takes no other's outcome with it.
+    """
 
     jid: str
     first: int
     count: int
     items: bool
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,47 +1,35 @@
-"""The process of one slot: takes tasks from the supervisor, runs them one after the other, gives outcomes back.
+"""The process of one slot, as the template forks it: it hears what is to do and forks runners, which do it.
 
-Between two short tasks it makes no system call for the supervisor's sake: what runs stands on the board, outcomes go
-into the ring, and that there are new messages is a counter on the board.
+What a task may leave behind is gone with its runner; what this process has (the job's modules, captured values that
+take long to load) every runner finds as it was. It never runs a task itself. A runner that ended in a way of its own
+ends this process in the same way, so that the supervisor sees what became of the task.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
+import resource
 import signal
 import socket
 import sys
 import traceback
-from array import array
-from collections import deque
-from dataclasses import replace
-from time import monotonic
+from typing import Any, NoReturn
 
 from burst_magic.payload import Envelope
-from burst_magic.worker.board import (
-    ENTRY,
-    NOTE,
-    READY,
-    RECORD,
-    RING_BYTES,
-    SKIP,
-    WAKE,
-    JobCode,
-    RunCode,
-    Shared,
-    StopCode,
-    Word,
-)
+from burst_magic.worker.board import READY, JobCode, Shared, Word
 from burst_magic.worker.deaths import BROKEN
+from burst_magic.worker.desk import Desk, Ledger, Run
 from burst_magic.worker.execute import Stage
-from burst_magic.worker.mail import Code, Inbox
+from burst_magic.worker.notes import Notes
 from burst_magic.worker.output import Capture
 from burst_magic.worker.program import Program
+from burst_magic.worker.runner import Learnt, Runner
 
-WAKE_AFTER = 0.02  # seconds: outcomes of shorter tasks share one wake-up of the supervisor, which costs as much as ten
-LARGEST_IN_RING = RING_BYTES // 4
 _OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
+_MIB_RSS = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
 
 
 def warm_up() -> None:
@@ -55,15 +43,19 @@ def main(control: socket.socket, notes: int, shared: Shared, output: int) -> Non
     status = BROKEN
     try:
         _become_slot()
-        _Child(control, notes, shared, Capture(output, shared)).run()
+        _Keeper(control, notes, shared, Capture(output, shared)).run()
         status = 0
     except BaseException:  # noqa: BLE001 - told in the output, which the death carries
         traceback.print_exc()
     finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
+        _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _become_slot() -> None:
@@ -76,132 +68,96 @@ def _become_slot() -> None:
     sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc] # noqa: SIM115 - the null device
 
 
-class _Run:
-    """Consecutive tasks to do."""
-
-    __slots__ = ("at", "body", "jid", "lengths", "stop", "task")
-
-    def __init__(self, code: RunCode, body: memoryview | None) -> None:
-        self.jid, self.task, self.stop = code.jid, code.first, code.first + code.count
-        self.lengths, self.body, self.at = array("I"), body, 0
-        if body is not None:
-            self.lengths = array("I", bytes(body[: 4 * code.count]))
-            self.lengths.reverse()
-            self.at = 4 * code.count
-
-    def next(self) -> memoryview | None:
-        """The item's bytes of the next task."""
-        if self.body is None:
-            return None
-        begin = self.at
-        self.at = begin + self.lengths.pop()
-        return self.body[begin : self.at]
-
-
-class _Child:
+class _Keeper:
     def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: Capture) -> None:
-        self._inbox, self._notes, self._capture = Inbox(control), notes, capture
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
-        self._words, self._reals, self._ring = shared.words, shared.reals, shared.ring
+        self._desk, self._shared, self._words, self._capture = Desk(control), shared, shared.words, capture
+        self._notes = Notes(notes, shared)
         self._stage = Stage(capture, limit_mb=shared.reals[Word.LIMIT])
-        self._jobs: dict[str, tuple[int, Program]] = {}
-        self._met = 0  # jobs
-        self._runs: deque[_Run] = deque()
-        self._handled = 0
-        self._written = 0
-        self._woken = 0.0
+        self._ledger = Ledger()
 
     def run(self) -> None:
         """Works until the supervisor closes the socket."""
         self._capture.collect()
         while True:
-            if self._stage.spoiled:
-                self._words[Word.TASK] = 0
-                return  # the next one is born clean
-            if self._runs and self._words[Word.SENT] <= self._handled:
-                self._do(self._runs[0])
+            if self._desk.runs:
+                if not self._let_run(self._desk.runs[0]):
+                    return
                 continue
-            if not self._runs:
-                self._words[Word.TASK] = 0
-                self._note(READY, length=self._handled)
-            if not self._receive():
+            self._words[Word.TASK] = 0
+            self._notes.tell(READY, length=self._desk.handled)
+            if not self._desk.receive():
                 return
 
-    # -- tasks
-
-    def _do(self, run: _Run) -> None:
-        """The tasks of a run, until it ends or a message comes."""
-        number, program = self._jobs[run.jid]
+    def _let_run(self, run: Run) -> bool:
+        """Has a runner do what there is; False when the supervisor has closed the socket."""
+        _, program = self._desk.jobs[run.jid]
         self._stage.enter(program)
-        words, reals, stage = self._words, self._reals, self._stage
-        words[Word.JOB] = number
-        while run.task < run.stop:
-            task = run.task
-            words[Word.TURN] += 1
-            reals[Word.SINCE] = monotonic()
-            words[Word.JOB] = number
-            words[Word.TASK] = task + 1
-            words[Word.TURN] += 1
-            failed, record = stage.perform(task, run.next())
-            reals[Word.ENDED] = stage.ended if program.problem is None else monotonic()  # then nothing was run
-            self._publish(number, record, failed=failed)
-            run.task = task + 1
-            if words[Word.SENT] > self._handled or stage.spoiled:
-                return
-        self._runs.popleft()
+        if program.learnt is not None:
+            self._stage.load(program)
+        gc.freeze()  # the runner's collector never walks, and so never copies, what is here
+        words = self._words
+        words[Word.HANDED] = 0
+        words[Word.SERIAL], words[Word.NEXT] = run.serial, run.task
+        pid = os.fork()
+        if pid == 0:
+            self._become_runner(program)
+        words[Word.RUNNER] = pid
+        if sys.platform == "linux":
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        words[Word.RUNNER] = 0  # before its number may be another's
+        _, status, usage = os.wait4(pid, 0)
+        closed = self._catch_up(program)
+        if not words[Word.HANDED] and not self._lost_untold():
+            peak = usage.ru_maxrss * _MIB_RSS
+            self._shared.reals[Word.PEAK] = max(self._shared.reals[Word.PEAK], peak)
+            _end_like(status)
+        program.alone = program.alone or not words[Word.HANDED]
+        words[Word.TURN] += words[Word.TURN] % 2  # it may have ended while it wrote
+        return not closed
 
-    def _publish(self, job: int, record: bytes, *, failed: bool) -> None:
-        length = len(record)
-        need = -(-(ENTRY.size + length) // 16) * 16
-        place = self._written % RING_BYTES
-        skip = RING_BYTES - place if RING_BYTES - place < need else 0
-        free = RING_BYTES - (self._written - self._words[Word.CONSUMED])
-        if need > LARGEST_IN_RING or skip + need > free:
-            self._note(RECORD, job=job, failed=failed, length=length, record=record)
-            return
-        if skip:
-            ENTRY.pack_into(self._ring, place, SKIP, 0, 0)
-            place = 0
-        ENTRY.pack_into(self._ring, place, job, failed, length)
-        begin = place + ENTRY.size
-        self._ring[begin : begin + length] = record
-        self._written += skip + need
-        self._words[Word.WRITTEN] = self._written
-        if self._stage.ended - self._woken > WAKE_AFTER:
-            self._note(WAKE)
+    def _become_runner(self, program: Program) -> NoReturn:
+        status = BROKEN
+        try:
+            Runner(self._desk, self._stage, program, self._notes, self._ledger).run()
+            self._words[Word.HANDED] = 1
+            status = 0
+        except BaseException:  # noqa: BLE001 - told in the output, which the death carries
+            traceback.print_exc()
+        finally:
+            _leave(status)
 
-    def _note(self, kind: int, *, job: int = 0, failed: bool = False, length: int = 0, record: bytes = b"") -> None:
-        """Blocks while the pipe is full."""
-        self._woken = self._stage.ended
-        self._reals[Word.PEAK] = self._stage.peak_mb
-        rest = memoryview(NOTE.pack(kind, failed, job, self._written, length))
-        for part in (rest, memoryview(record)):
-            rest = part
-            while rest:
-                rest = rest[os.write(self._notes, rest) :]
+    def _catch_up(self, program: Program) -> bool:
+        """To the place where the runner was; True when it heard that the supervisor has closed the socket."""
+        closed = False
+        for entry in self._ledger.take():
+            if entry is None:
+                closed = True
+            elif isinstance(entry, Learnt):
+                program.learnt, program.alone = entry.modules, entry.alone
+            else:
+                self._take(entry)
+        self._desk.skip_to(self._words[Word.SERIAL], self._words[Word.NEXT])
+        return closed
 
-    # -- messages
+    def _take(self, entry: Any) -> None:
+        code, data = entry
+        self._desk.take(code, None if data is None else memoryview(data))
 
-    def _receive(self) -> bool:
-        """Waits for messages and takes them; False when the supervisor closed the socket."""
-        messages = self._inbox.wait()
-        if messages is None:
-            return False
-        for code, data in messages:
-            self._take(code, data)
-            self._handled += 1
-        return True
+    def _lost_untold(self) -> bool:
+        """Whether outcomes that nobody heard of went with the runner: their tasks are run again, each alone."""
+        words, runs = self._words, self._desk.runs
+        return bool(runs) and bool(words[Word.TASK]) and words[Word.TASK] - 1 > runs[0].task
 
-    def _take(self, code: Code, data: memoryview | None) -> None:
-        if isinstance(code, RunCode):
-            self._runs.append(_Run(code, data if code.items else None))
-        elif isinstance(code, StopCode):
-            for run in self._runs:
-                if run.jid == code.jid:
-                    run.stop = min(run.stop, code.task)
-            if code.over:
-                self._runs = deque(run for run in self._runs if run.jid != code.jid)
-                self._jobs.pop(code.jid)[1].close()
-        elif data is not None:
-            self._jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
-            self._met += 1
+
+def _end_like(status: int) -> NoReturn:
+    """Ends this process as its runner ended."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core of it is enough
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))

@@ -7,6 +7,8 @@ code raises, whatever it is, is that task's outcome and never ends the process.
 from __future__ import annotations
 
 import builtins
+import contextlib
+import importlib
 import os
 import resource
 import sys
@@ -15,14 +17,17 @@ from contextvars import copy_context
 from time import monotonic, process_time
 from typing import Any
 
-from burst_magic.payload import pack_value, unpack, unpack_value
+from burst_magic.payload import pack_value, unpack_value
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
+from burst_magic.worker.arrivals import Arrivals
 from burst_magic.worker.descent import Threads, leave_fork
 from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
+from burst_magic.worker.libraries import Libraries
 from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
+from burst_magic.worker.picture import Picture
 from burst_magic.worker.program import Program
 from burst_magic.worker.surroundings import Surroundings
 
@@ -30,7 +35,10 @@ PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
 
 
 class Stage:
-    """The process as tasks see it. One program is on at a time."""
+    """The process as tasks see it. One program is on at a time.
+
+    It is set in the slot's own process; each runner has a copy of it.
+    """
 
     def __init__(self, capture: Capture, *, limit_mb: float = 0.0) -> None:
         main = types.ModuleType("__main__")
@@ -40,8 +48,10 @@ class Stage:
         self._pid = os.getpid()
         sys.modules["__main__"] = main
         self._capture = capture
-        self._chance = seeds.Chance()
+        self._arrivals = Arrivals()
+        self._chance = seeds.Chance(self._arrivals)
         self._surroundings = Surroundings(check_output=capture.check)
+        self._libraries = Libraries(self._arrivals, self._spoil)
         self._program: Program | None = None
         self._threads = Threads()
         self._footprint = Footprint()
@@ -57,25 +67,94 @@ class Stage:
         """The most that the process has occupied, as last looked at."""
         return self._peak
 
+    # --- in the slot's own process ------------------------------------------------------------------------
+
     def enter(self, program: Program) -> None:
         """Puts a job on: its environment, its folder and its local modules."""
         if program is self._program:
             return
         if self._program is not None:
-            self._program.loaded = None
+            self._program.forget()
         self._program = program
-        self._footprint.start()
         self.home.clear()
         job, folder = program.job, program.envelope.folder
         self._surroundings.enter(setenv=job.setenv, folder=folder, bundle=job.bundle)
+        self._chance.enter(job.bundle)
         if program.problem is None:
             program.check_modules()
+
+    def load(self, program: Program) -> None:
+        """What a runner had to load is loaded here, so that the next ones have it as it was."""
+        modules, program.learnt = program.learnt or (), ()
+        if not modules and (program.job.fresh or program.loaded is not None):
+            return
+        self._chance.seed_loading(program.job.seed)
+        with contextlib.suppress(BaseException):  # where it fails it fails again in each task, which tells it
+            for name in modules:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+            if program.problem is None and not program.job.fresh:
+                self.home.update(self._empty)
+                program.load(self.home)
+        self.home.clear()
+        with contextlib.suppress(BaseException):
+            self._surroundings.restore()
+        self._capture.collect()  # the runner has told it
+
+    # --- in a runner ----------------------------------------------------------------------------------------
+
+    def become_runner(self) -> None:
+        """This process is the fork now, and runs tasks."""
+        self._pid = os.getpid()
+        self._surroundings.forget()
+        self._footprint.start()
+
+    def picture(self, program: Program) -> Picture | None:
+        """What the values and modules of a program look like before its tasks run; None: there is nothing to see."""
+        if program.problem is not None:
+            return None
+        self._chance.seed_loading(program.job.seed)
+        home, job = self.home, program.job
+        try:
+            home.update(self._empty)
+            program.load(home)
+            found = Picture(
+                home,
+                {name: home[name] for name in program.envelope.names},
+                shared=not job.fresh,
+                maps=program.shared_maps,
+                bundle=job.bundle,
+                imports=program.cell.imports,
+            )
+        except BaseException:  # noqa: BLE001 - each task meets it again, and tells it
+            return None
+        finally:
+            home.clear()
+            if job.fresh:
+                self._capture.collect()  # each task tells it
+        if found.empty:
+            return None
+        self._arrivals.of_any(found.arrived)
+        return found
+
+    def changed(self, program: Program, picture: Picture) -> bool:
+        """Whether tasks have changed what others get."""
+        home = self.home
+        try:
+            home.update(self._empty)
+            home.update(program.loaded or {})
+            return picture.changed(home)
+        except BaseException:  # noqa: BLE001 - what cannot be told has changed
+            return True
+        finally:
+            home.clear()
 
     def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
         """Runs one task of the program that is on: (failed, packed outcome). Raises nothing of the user's."""
         program = self._program
         assert program is not None, "no program is on"  # noqa: S101 - the child enters one first
         if program.problem is not None:
+            self.ended = monotonic()
             error, message = program.problem
             return True, records.pack_outcome(Outcome(task=task, kind=OutcomeKind.ERROR, error=error, message=message))
         attempt = 0
@@ -84,7 +163,7 @@ class Stage:
             began, cpu = monotonic(), process_time()
             value, failure = b"", None
             try:
-                self._prepare(program, task, again=attempt > 1)
+                self._prepare(program, task)
                 result = copy_context().run(self._run, program, entry)
             except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
                 leave_fork(self._pid, error, program.envelope.filename)
@@ -108,21 +187,18 @@ class Stage:
                     )
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
+                program.forget()  # the next try begins as the first did
                 continue
             outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)
 
-    def _prepare(self, program: Program, task: int, *, again: bool) -> None:
+    def _prepare(self, program: Program, task: int) -> None:
         """As if this task were the first."""
         self._chance.seed(program.job.seed, task)
-        home = self.home
-        home.update(self._empty)
-        if program.envelope.names:
-            self._load(program, again=again)
-        if program.generators is None:
-            program.generators = seeds.generators(home)
+        self.home.update(self._empty)
+        program.load(self.home)
         if program.generators:
-            self._chance.seed_captured((name, home[name]) for name in program.generators)
+            self._chance.seed_all(program.generators)
 
     def _tidy(self) -> None:
         """What the task made goes, on its own time and into its own output; what it changed is put back."""
@@ -130,19 +206,15 @@ class Stage:
             for _ in range(len(self.home)):
                 self.home.popitem()  # the last first: a __del__ finds the modules that the cell imported before
             self.home.clear()
+            self._libraries.restore()
             if self._surroundings.restore() and not self._threads.left():
                 return
         except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
             pass
         self.spoiled = True
 
-    def _load(self, program: Program, *, again: bool) -> None:
-        if program.loaded is not None and not again:
-            self.home.update(program.loaded)
-            return
-        found = unpack(program.envelope.stream, program.maps(), home=self.home)
-        if not program.job.fresh:
-            program.loaded = found
+    def _spoil(self) -> None:
+        self.spoiled = True
 
     def _run(self, program: Program, entry: memoryview | None) -> object:
         if entry is not None:

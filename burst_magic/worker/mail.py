@@ -88,6 +88,11 @@ class Inbox:
         self._buffer = bytearray()
         self._files: deque[int] = deque()
 
+    @property
+    def empty(self) -> bool:
+        """No message has come in part only."""
+        return not self._buffer
+
     def wait(self) -> Iterator[tuple[Code, memoryview | None]] | None:
         """Waits for bytes; the messages that are complete now. None: the supervisor closed the socket."""
         data, files, _, _ = socket.recv_fds(self._control, 1 << 16, _MOST_FILES)

@@ -23,6 +23,15 @@ def resident_mb(pid: int | str = "self") -> float:
         return 0.0
 
 
+def state_of(pid: int) -> str:
+    """The system's letter for what a process does, "X" when it is no more or nobody says."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except (OSError, IndexError):
+        return "X"
+
+
 def exceeds(pid: int, limit_mb: float) -> float:
     """MiB that a process and its descendants occupy, if that is more than the limit; else 0.
 

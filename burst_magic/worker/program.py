@@ -11,11 +11,12 @@ import mmap
 import os
 import sys
 import types
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from burst_magic.errors import RecordError
-from burst_magic.payload import Envelope
+from burst_magic.payload import Envelope, unpack
 from burst_magic.worker.board import JobCode
 from burst_magic.worker.failures import name_of
 
@@ -36,6 +37,7 @@ class Cell:
         for file, text in (*envelope.sources, (name, source)):
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         tree = ast.parse(source, name)
+        self.imports = frozenset(_imports(tree))
         last = tree.body[-1] if tree.body else None
         value = tree.body.pop() if envelope.has_value and isinstance(last, ast.Expr) else None
         body = _compiled(tree, name, "exec", 0)
@@ -78,6 +80,14 @@ class Cell:
         return None if self._value is None else value
 
 
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
 def _compiled(tree: ast.Module | ast.Expression, name: str, mode: str, flags: int) -> types.CodeType:
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code: types.CodeType = compile(tree, name, mode, flags=flags, dont_inherit=True)
@@ -95,8 +105,11 @@ class Program:
         self.job = job
         self.problem: tuple[str, str] | None = None
         self.files: list[tuple[int, int]] = []
-        self.generators: tuple[str, ...] | None = None
-        self.loaded: dict[str, Any] | None = None
+        self.loaded: dict[str, Any] | None = None  # captured values that all tasks share
+        self.generators: list[tuple[str, Any]] = []  # those among the values that were loaded last
+        self.shared_maps: list[mmap.mmap] = []
+        self.alone = False  # each task needs a process of its own
+        self.learnt: tuple[str, ...] | None = None  # modules that its tasks load; None: there was no runner yet
         self.envelope = Envelope(source="", stream=b"")
         try:
             self.envelope = Envelope.from_bytes(job.envelope)
@@ -111,8 +124,26 @@ class Program:
         for file, _ in self.files:
             with contextlib.suppress(OSError):  # a task has closed it
                 os.close(file)
-        self.files, self.loaded, self.generators = [], None, None
+        self.files = []
+        self.forget()
         self.job, self.envelope = replace(self.job, envelope=b""), Envelope(source="", stream=b"")
+
+    def forget(self) -> None:
+        """Another program is on: what was loaded goes."""
+        self.loaded, self.generators, self.shared_maps = None, [], []
+
+    def load(self, home: dict[str, Any]) -> None:
+        """The captured values into ``home``: anew, or those that all tasks share."""
+        if self.loaded is not None:
+            home.update(self.loaded)
+            return
+        if not self.envelope.names:
+            return
+        self.generators = []
+        maps = self.maps()
+        found = unpack(self.envelope.stream, maps, home=home, generators=self.generators)
+        if not self.job.fresh:
+            self.loaded, self.shared_maps = found, maps
 
     def check_modules(self) -> None:
         """Looks for the modules that the cell needs. Only now: the local ones are on the path while the job is on."""

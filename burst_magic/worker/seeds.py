@@ -1,45 +1,88 @@
 """Chance in tasks: all random generators start from (session's seed, task), wherever and whenever the task runs.
 
-Covered are ``random``, ``numpy.random`` (also ``default_rng()`` without a seed) and the generators among a task's
-captured values. A generator module that the task itself imports is seeded the moment it is loaded.
+Covered are ``random``, ``numpy.random`` and torch's own generator, generators that are made without a seed
+(``Random()``, ``default_rng()``), those among a task's captured values, and those that modules keep: local ones at any
+depth, installed ones as attributes. What a module holds is seeded the moment it is loaded, and again for each task.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import types
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from burst_magic.payload.chance import is_generator, is_global
+from burst_magic.worker.arrivals import Arrivals
+
+Named = tuple[str, Any]  # a generator, and what its stream is called
+
+_DEPTH = 12  # how far down in a local module's values generators are looked for
+_LOADING = -1  # the task that what is loaded for all tasks draws as
 
 
 class Chance:
     """Seeds whatever generators the process has."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrivals: Arrivals) -> None:
+        self._seed = 0
         self._digest = bytes(64)
         self._drawn = 0
+        self._local = ""
+        self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # what modules hold, by module
         self._seeders: dict[str, Callable[[ModuleType], None]] = {
             "random": self._seed_random,
             "numpy.random": self._seed_numpy,
+            "torch": self._seed_torch,
         }
-        sys.meta_path.insert(0, _Watch(self._seeders))
+        for name, seeder in self._seeders.items():
+            arrivals.of(name, seeder)
+        arrivals.of("random", self._replace_entropy)
+        arrivals.of_any(self._look_into)
+
+    def enter(self, bundle: str) -> None:
+        """Another job's local modules are in this folder."""
+        self._local = bundle
+        self._kept = {name: kept for name, kept in self._kept.items() if sys.modules.get(name) is kept[0]}
 
     def seed(self, seed: int, task: int) -> None:
         """Sets the process-wide generators that are loaded by now; later ones as they come."""
+        self._seed = seed
         self._digest = blake2b(b"%d:%d" % (seed, task)).digest()
         self._drawn = 0
         modules = sys.modules
-        if "random" in modules:
-            self._seed_random(modules["random"])
-        if "numpy.random" in modules:
-            self._seed_numpy(modules["numpy.random"])
+        for name, seeder in self._seeders.items():
+            if name in modules:
+                seeder(modules[name])
+        for _, named in self._kept.values():
+            self.seed_all(named)
 
-    def seed_captured(self, named: Iterable[tuple[str, Any]]) -> None:
-        """Sets captured generators, each by its name to a stream of its own."""
+    def seed_loading(self, seed: int) -> None:
+        """The same, for what is loaded once for all tasks."""
+        self.seed(seed, _LOADING)
+
+    def seed_all(self, named: Iterable[Named]) -> None:
+        """Sets generators, each by its name to a stream of its own."""
         for name, generator in named:
-            _reseed(generator, blake2b(self._digest + name.encode(), digest_size=16).digest())
+            reseed(generator, blake2b(self._digest + name.encode(), digest_size=16).digest())
+
+    def _look_into(self, module: ModuleType) -> None:
+        """What a module has made for itself when it was loaded."""
+        name = module.__name__
+        if name.partition(".")[0] in sys.stdlib_module_names:
+            return
+        file = getattr(module, "__file__", None) or ""
+        deep = bool(self._local) and file.startswith(self._local)
+        named = [
+            (f"{name}:{path}", generator)
+            for path, generator in (_within(vars(module), name) if deep else _at_hand(vars(module)))
+            if not is_global(generator)
+        ]
+        if named:
+            self._kept[name] = (module, named)
+            self.seed_all(named)
 
     def _seed_random(self, module: ModuleType) -> None:
         if hasattr(module, "Random"):  # it is not a local module of that name
@@ -54,77 +97,109 @@ class Chance:
         if source is not None and hasattr(source, "randbits"):
             vars(source)["randbits"] = self._entropy
 
+    def _seed_torch(self, module: ModuleType) -> None:
+        seed = getattr(module, "manual_seed", None)
+        if seed is not None:
+            seed(int.from_bytes(self._digest[32:39], "little"))
+
+    def _replace_entropy(self, module: ModuleType) -> None:
+        """``Random()`` and ``seed()`` without a seed take what is the task's own."""
+        kind = getattr(module, "Random", None)
+        if kind is None or getattr(kind.seed, "__module__", "") == __name__:
+            return
+        original = kind.seed
+
+        def seed(generator: Any, a: Any = None, version: int = 2) -> None:
+            original(generator, self._entropy(128) if a is None else a, version)
+
+        kind.seed = seed
+        module.seed = module._inst.seed  # type: ignore[attr-defined] # noqa: SLF001 - bound when it was loaded
+
     def _entropy(self, bits: int) -> int:
-        """What numpy takes for a generator without a seed, instead of the system's entropy."""
+        """What is taken for a generator without a seed, instead of the system's entropy."""
         self._drawn += 1
         data = blake2b(self._digest + b"entropy %d" % self._drawn, digest_size=64).digest()
         return int.from_bytes(data, "little") % (1 << bits)
 
 
-def generators(namespace: dict[str, Any]) -> tuple[str, ...]:
-    """The names of random generators among captured values, in a fixed order."""
-    return tuple(sorted(name for name, value in namespace.items() if isinstance(value, _kinds())))
-
-
-def _kinds() -> tuple[type, ...]:
-    kinds: list[type] = []
-    if "_random" in sys.modules:
-        kinds.append(sys.modules["_random"].Random)
-    if "numpy.random" in sys.modules:
-        module = sys.modules["numpy.random"]
-        kinds += [module.Generator, module.RandomState, module.BitGenerator]
-    return tuple(kinds)
-
-
-def _reseed(generator: Any, digest: bytes) -> None:
-    if "_random" in sys.modules and isinstance(generator, sys.modules["_random"].Random):
+def reseed(generator: Any, digest: bytes) -> None:
+    """Starts a generator's stream anew."""
+    base = sys.modules.get("_random")
+    if base is not None and isinstance(generator, base.Random):
         generator.seed(int.from_bytes(digest, "little"))
         return
-    module: Any = sys.modules["numpy.random"]
-    if isinstance(generator, module.RandomState):
-        generator = generator._bit_generator  # noqa: SLF001 - the one way that works for every bit generator
-    bits = generator if isinstance(generator, module.BitGenerator) else generator.bit_generator
+    module: Any = sys.modules.get("numpy.random")
+    if module is None or not isinstance(generator, (module.Generator, module.RandomState, module.BitGenerator)):
+        generator.manual_seed(int.from_bytes(digest[:7], "little"))  # torch's
+        return
+    legacy = isinstance(generator, module.RandomState)
+    bits = generator
+    if not isinstance(generator, module.BitGenerator):
+        bits = generator._bit_generator if legacy else generator.bit_generator  # noqa: SLF001 - the one way for all of them
     bits.state = type(bits)(module.SeedSequence(_words(digest))).state
+    if legacy:  # it keeps half of a pair of normal draws
+        state = generator.get_state(legacy=False)
+        generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
 
 
 def _words(data: bytes) -> list[int]:
     return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
 
 
-class _Watch:  # not an importlib.abc.MetaPathFinder: importing that takes 13 ms
-    """Sees modules being imported, and has the watched ones seeded when they are loaded."""
-
-    def __init__(self, seeders: dict[str, Callable[[ModuleType], None]]) -> None:
-        self._seeders = seeders
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        seeder = self._seeders.get(fullname)
-        if seeder is None:
-            return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if spec.loader is not None:
-                    spec.loader = _Seeding(spec.loader, seeder)  # type: ignore[assignment] # a loader in all but name
-                return spec
-        return None
+def _at_hand(names: dict[str, Any]) -> Iterator[Named]:
+    return ((name, value) for name, value in list(names.items()) if is_generator(value))
 
 
-class _Seeding:
-    """A loader that seeds after loading, and then leaves no trace of itself."""
+def _within(names: dict[str, Any], module: str) -> Iterator[Named]:
+    """Generators anywhere in a local module's values: in containers, instances, classes, closures and defaults."""
+    seen: set[int] = set()
+    stack: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in reversed(list(names.items()))]
+    while stack:
+        path, value, depth = stack.pop()
+        if id(value) in seen or isinstance(value, ModuleType):
+            continue
+        seen.add(id(value))
+        if is_generator(value):
+            yield path, value
+        elif depth < _DEPTH:
+            stack.extend((f"{path}.{step}", part, depth + 1) for step, part in reversed(list(_parts(value, module))))
 
-    def __init__(self, loader: Any, seeder: Callable[[ModuleType], None]) -> None:
-        self._loader, self._seeder = loader, seeder
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        made: ModuleType | None = self._loader.create_module(spec)
-        return made
+def _parts(value: Any, module: str) -> Iterator[Named]:
+    if isinstance(value, dict):
+        yield from ((repr(key)[:80], part) for key, part in list(value.items()))
+    elif isinstance(value, (list, tuple)):
+        yield from ((str(index), part) for index, part in enumerate(value))
+    elif isinstance(value, types.MethodType | types.BuiltinMethodType):
+        yield "self", value.__self__
+    elif isinstance(value, types.FunctionType):
+        yield from _of_function(value)
+    elif isinstance(value, type):
+        if value.__module__ == module:
+            yield from list(vars(value).items())
+    elif isinstance(value, (staticmethod, classmethod)):
+        yield "func", value.__func__
+    elif type(value).__module__ not in {"builtins", "numpy"}:
+        yield from list(getattr(value, "__dict__", {}).items())
+        yield from _in_slots(value)
 
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        self._seeder(module)
+
+def _of_function(value: types.FunctionType) -> Iterator[Named]:
+    for index, part in enumerate((*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())):
+        yield f"default {index}", part
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+    yield from list(vars(value).items())
+
+
+def _in_slots(value: Any) -> Iterator[Named]:
+    for kind in type(value).__mro__:
+        for name, descriptor in list(vars(kind).items()):
+            if isinstance(descriptor, types.MemberDescriptorType):
+                try:
+                    yield name, descriptor.__get__(value)
+                except AttributeError:  # not set
+                    continue

@@ -117,7 +117,7 @@ class Slot:
         self._numbers[job.jid] = len(self._jobs)
         self._jobs.append(replace(job, envelope=b""))
 
-    def run(self, jid: str, first: int, entries: bytes | memoryview | None, count: int) -> None:
+    def run(self, jid: str, first: int, entries: bytes | memoryview | None, count: int, *, alone: bool = False) -> None:
         """Asks for the tasks ``first`` … ``first + count`` − 1, after all that was asked before.
 
         Args:
@@ -125,10 +125,11 @@ class Slot:
             first: the first task.
             entries: their items as in an items block's body (``blocks.join_entries``); None when the cell runs once.
             count: how many.
+            alone: each in a process of its own: what ends one takes no other's outcome with it.
         """
         if self._last is not None and self._last[0] == jid and first <= self._last[1] < first + count:
             self._last = None  # once more
-        self._send(RunCode(jid=jid, first=first, count=count, items=entries is not None), entries)
+        self._send(RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone), entries)
         self._asked.append(Asked(jid, first, count, entries))
 
     def stop_at(self, jid: str, task: int) -> None:
@@ -169,8 +170,10 @@ class Slot:
     def kill_orphan(self) -> None:
         """Ends the child when there is no template any more to do it."""
         if not self.closed and self.pid and not self._shared.words[Word.DEAD]:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            for end, pid in ((os.killpg, self.pid), (os.kill, self._shared.words[Word.RUNNER])):
+                with contextlib.suppress(ProcessLookupError):
+                    if pid:
+                        end(pid, signal.SIGKILL)
 
     def read(self) -> list[Message]:
         """What happened, in order. Empty when nothing did, and after the death was told."""
@@ -216,7 +219,8 @@ class Slot:
 
     def memory_mb(self) -> float:
         """MiB that the child occupies now (on macOS: at most so far)."""
-        return memory.resident_mb(self.pid) or self._shared.reals[Word.PEAK]
+        runner = self._shared.words[Word.RUNNER]
+        return memory.resident_mb(runner or self.pid) or self._shared.reals[Word.PEAK]
 
     def close(self) -> None:
         """Frees what the handle holds. Ends a living child."""

@@ -213,12 +213,12 @@ class Slots:
             state.slot.load(self._supply.code(work.job, files, self._manifest.setenv))
             state.loaded.add(work.job)
         if items.entries is None:
-            state.slot.run(work.job, work.fed, None, work.stop - work.fed)
+            state.slot.run(work.job, work.fed, None, work.stop - work.fed, alone=work.alone)
             work.fed = work.stop
             return
         end = min(work.stop, items.first + len(items.entries))
         chosen = items.entries[work.fed - items.first : end - items.first]
-        state.slot.run(work.job, work.fed, blocks.join_entries(chosen), len(chosen))
+        state.slot.run(work.job, work.fed, blocks.join_entries(chosen), len(chosen), alone=work.alone)
         work.fed = end
 
     def _top_up(self, number: int, work: Work, block: int = 1) -> None:
@@ -354,9 +354,13 @@ class Slots:
         state = self._states[number]
         self._selector.unregister(state.slot.fileno())
         state.slot.close()
-        if died.culprit is not None and state.work is not None and died.culprit == (state.work.job, state.work.done):
-            self._take(number, state.work.done, pack_outcome(death_outcome(died)))
-            self._tell_progress(number, (state.work.done - 1,))
+        work = state.work
+        if died.culprit is not None and work is not None:
+            if died.culprit == (work.job, work.done):
+                self._take(number, work.done, pack_outcome(death_outcome(died)))
+                self._tell_progress(number, (work.done - 1,))
+            else:  # outcomes of tasks before it were held back, and went with it
+                work.alone = True
         if state.ending:
             self._tell_stopped(number)
         work = state.work

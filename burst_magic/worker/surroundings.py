@@ -44,6 +44,10 @@ class Surroundings:
         self._path = [bundle, *self._first_path] if bundle else list(self._first_path)
         self.restore()
 
+    def forget(self) -> None:
+        """What was touched so far was not by a task."""
+        self._touched.undo.clear()
+
     def restore(self) -> bool:
         """Undoes what the last task changed. False: not all of it can be put back."""
         if _OS.get("environ") is not self._variables:

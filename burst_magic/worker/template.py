@@ -191,8 +191,8 @@ class _Nursery:
                 self._reap()
             if self._control.fileno() in ready and not self._serve_one():
                 break
-        for pid in self._children:
-            _kill(pid)
+        for pid, left in self._children.items():
+            _kill(pid, left.shared)
 
     def _serve_one(self) -> bool:
         request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4)
@@ -206,7 +206,7 @@ class _Nursery:
         elif verb == KILL:
             for pid, child in self._children.items():
                 if child.key == key and (not turn or _hold(pid, child.shared, turn)):
-                    _kill(pid)
+                    _kill(pid, child.shared)
         return True
 
     def _fork(self, key: int, descriptors: list[int]) -> None:
@@ -253,7 +253,7 @@ class _Nursery:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            _kill_group(pid)  # what the task started goes with it
+            _kill_group(pid, child.shared)  # what the task started goes with it
             if status == signal.SIGKILL:
                 child.shared.words[Word.SYSTEM] = self._look_at_system()
             _tell_death(child, status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MIB)
@@ -280,24 +280,48 @@ def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
 
 def _hold(pid: int, shared: Shared, turn: int) -> bool:
     """Stops a slot to see whether that turn lasts; if not, lets it go on as if nothing had been."""
-    os.kill(pid, signal.SIGSTOP)  # nobody else reaps it, so the pid is its own
+    _stop(pid)
+    words, reals = shared.words, shared.reals
+    runner = words[Word.RUNNER]
+    if runner:
+        _stop_runner(runner)
+    if words[Word.TURN] == turn and words[Word.TASK] and reals[Word.ENDED] <= reals[Word.SINCE]:
+        return True
+    for one in (runner, pid) if runner else (pid,):
+        os.kill(one, signal.SIGCONT)
+    return False
+
+
+def _stop(pid: int) -> None:
+    """Stops a child of this process: nobody else reaps it, so the pid is its own."""
+    os.kill(pid, signal.SIGSTOP)
     for _ in range(_HOLD_TRIES):
         if sys.platform == "linux" and os.waitid(os.P_PID, pid, _STOPPED) is not None:
             break
         time.sleep(_HOLD_EVERY)  # one that sleeps in the kernel stops when it wakes, before it does anything else
-    words, reals = shared.words, shared.reals
-    if words[Word.TURN] == turn and words[Word.TASK] and reals[Word.ENDED] <= reals[Word.SINCE]:
-        return True
-    os.kill(pid, signal.SIGCONT)
-    return False
 
 
-def _kill(pid: int) -> None:
+def _stop_runner(pid: int) -> None:
+    """Stops the child of a slot that is stopped, and so does not reap it."""
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(_HOLD_TRIES):
+        if sys.platform == "linux" and memory.state_of(pid) in "TtZX":
+            break
+        time.sleep(_HOLD_EVERY)
+
+
+def _kill(pid: int, shared: Shared) -> None:
     """Ends a slot that was not reaped, and what it started; one that was only just forked has no group yet."""
-    _kill_group(pid)
+    _stop(pid)
+    _kill_group(pid, shared)
     os.kill(pid, signal.SIGKILL)
 
 
-def _kill_group(pid: int) -> None:
+def _kill_group(pid: int, shared: Shared) -> None:
+    """Its runner may have left the group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
+    runner = shared.words[Word.RUNNER]
+    if runner:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(runner, signal.SIGKILL)

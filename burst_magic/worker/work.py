@@ -23,6 +23,7 @@ class Work:
         verdict: what is said of its one task, which is not run again; "" of tasks that are.
         problem: why nothing from ``fed`` on can be run.
         files: its job's, from when they were needed to its last task, also of a job that is over.
+        alone: its tasks are run each in a process of its own: one that ended its process took outcomes with it.
         stopped: its slot runs nothing of it any more, and what it has may be nobody's.
     """
 
@@ -37,6 +38,7 @@ class Work:
     fetching: bool = False
     problem: BurstError | None = None
     files: JobFiles | None = None
+    alone: bool = False
     stopped: bool = False
     records: list[bytes] = field(default_factory=list)
     held: int = 0  # bytes

@@ -49,13 +49,13 @@ class Bench:
         slot.load(JobCode(jid=jid, envelope=envelope.to_bytes(), **job))
         return jid
 
-    def run(self, slot: Slot, jid: str, items: Iterable[Any] | None, first: int = 0) -> None:
+    def run(self, slot: Slot, jid: str, items: Iterable[Any] | None, first: int = 0, *, alone: bool = False) -> None:
         """Asks for tasks with these items."""
         if items is None:
-            slot.run(jid, first, None, 1)
+            slot.run(jid, first, None, 1, alone=alone)
             return
         entries = [pack_value(item, home={}) for item in items]
-        slot.run(jid, first, join_entries(entries), len(entries))
+        slot.run(jid, first, join_entries(entries), len(entries), alone=alone)
 
     def until(self, slot: Slot, kind: type) -> list[Message]:
         """All messages up to the first of a kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import pickle
 import subprocess
@@ -16,6 +17,7 @@ from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.model import OutcomeKind
 from burst_magic.worker.blobs import verified
 from burst_magic.worker.board import JobCode
+from burst_magic.worker.slot import Died
 
 
 def values(outcomes):
@@ -223,8 +225,164 @@ def test_names_that_a_task_assigned_are_gone(bench):
     assert values(bench.perform("before = 'left' in globals()\nleft = 1\nbefore", range(3), fresh=False)) == [False] * 3
 
 
-def test_values_that_are_loaded_once_keep_what_tasks_did_to_them(bench):
-    assert values(bench.perform("box.append(item)\nlen(box)", range(3), captured={"box": []}, fresh=False)) == [1, 2, 3]
+CHANGES = {
+    "append": ("[]", "box.append(item)", "len(box)"),
+    "pop from the middle": ("list(range(50))", "box.pop(3)", "sum(box)"),
+    "heap": ("list(range(50))", "import heapq\nheapq.heappop(box)", "box[0]"),
+    "shuffle": ("list(range(50))", "import random\nrandom.shuffle(box)", "sorted(box) == list(range(50)) and len(box)"),
+    "alias": ("{}", "other = box\nother[item] = 1", "len(box)"),
+    "deep": ("{'a': [{'b': [1]}]}", "box['a'][0]['b'].append(2)", "len(box['a'][0]['b'])"),
+    "attribute": ("__import__('types').SimpleNamespace(x=0)", "box.x += 1", "box.x"),
+    "setattr": ("__import__('types').SimpleNamespace(x=0)", "setattr(box, 'y' + str(item), 1)", "len(vars(box))"),
+    "iterator": ("iter(range(50))", "taken = next(box)", "taken"),
+    "array": ("__import__('numpy').zeros(9)", "box += 1", "float(box.sum())"),
+    "array view": ("__import__('numpy').zeros(9)", "view = box[2:4]\nview[:] = 7", "float(box.sum())"),
+    "set": ("{1}", "box |= {item + 10}", "len(box)"),
+    "bytes": ("bytearray(4)", "box.extend(b'x')", "len(box)"),
+    "deque": ("__import__('collections').deque([1, 2])", "box.rotate(1)\nbox.append(5)", "list(box)"),
+    "counter": ("__import__('collections').Counter()", "box.update('ab')", "box['a']"),
+    "frame": ("__import__('pandas').DataFrame({'a': [1, 2]})", "box.loc[len(box)] = 5", "len(box)"),
+}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_task_does_to_captured_values_no_other_sees(bench, name, fresh):
+    make, change, look = CHANGES[name]
+    found = values(bench.perform(f"{change}\n{look}", range(8), captured={"box": eval(make)}, fresh=fresh))
+    assert found == [found[0]] * 8
+
+
+def test_a_change_that_comes_late_is_seen_all_the_same(bench):
+    source = "if item > 500:\n    box.append(item)\nlen(box)"
+    found = values(bench.perform(source, range(520), captured={"box": []}, fresh=False))
+    assert found == [0] * 501 + [1] * 19
+
+
+def test_what_ends_its_process_takes_no_outcome_with_it(bench):
+    source = "import os\nif item == 300:\n    os._exit(3)\nlen(box)"
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, source, captured={"box": [1]}, fresh=False), range(310))
+    told = bench.until(slot, Died)
+    assert [message.task for message in told[:-1]] == list(range(300))
+    assert told[-1].culprit[1] == 300
+
+
+def test_tasks_that_change_nothing_share_a_process(bench):
+    source = "import os, math\n(os.getpid(), math.sqrt(item), box[0])"
+    found = values(bench.perform(source, range(200), captured={"box": [1]}, fresh=False))
+    assert len({pid for pid, _, _ in found}) == 1
+
+
+def test_big_arrays_that_a_slot_loads_once_are_fresh_too(bench, tmp_path):
+    blob, array = tmp_path / "blob", np.zeros(300_000)
+    blob.write_bytes(array.tobytes())
+    packed = pack({"array": array}, home={"array": array})
+    envelope = Envelope(
+        source="array[item * 1000] = 1\nfloat(array.sum())",
+        stream=packed.stream,
+        target="item",
+        has_value=True,
+        names=packed.names,
+    )
+    slot = bench.slot()
+    blobs = (verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest()),)
+    slot.load(JobCode(jid="j", envelope=envelope.to_bytes(), blobs=blobs, fresh=False))
+    bench.run(slot, "j", range(6))
+    assert values(bench.outcomes(slot)) == [1.0] * 6
+
+
+LIBRARIES = {
+    "figures": ("import matplotlib.pyplot as plt", "plt.plot([item])", "len(plt.gca().lines)"),
+    "rcParams": ("import matplotlib as mpl", "mpl.rcParams['lines.linewidth'] = 9", "mpl.rcParams['lines.linewidth']"),
+    "print options": ("import numpy as np", "np.set_printoptions(precision=2)", "str(np.array([1 / 3]))"),
+    "pandas options": ("import pandas as pd", "pd.options.display.max_rows = 3", "pd.get_option('display.max_rows')"),
+    "handlers": (
+        "import logging",
+        "logging.getLogger().addHandler(logging.NullHandler())",
+        "len(logging.root.handlers)",
+    ),
+    "basicConfig": ("import logging", "logging.basicConfig(level=10)", "logging.root.level"),
+    "named logger": ("import logging", "logging.getLogger('a.b').setLevel(5)", "logging.getLogger('a.b').level"),
+    "logging off": ("import logging", "logging.disable(50)", "logging.root.manager.disable"),
+    "socket timeout": ("import socket", "socket.setdefaulttimeout(3)", "socket.getdefaulttimeout()"),
+    "locale": ("import locale", "locale.setlocale(locale.LC_ALL, 'C.UTF-8')", "locale.setlocale(locale.LC_ALL)"),
+    "a patched module": ("import json", "json.dumps = len", "json.dumps is len"),
+    "a new name in a module": ("import math", "math.tau2 = 6", "hasattr(math, 'tau2')"),
+    "a patched submodule": ("import os.path", "os.path.join = len", "os.path.join is len"),
+    "builtins": ("import builtins", "builtins.print = len", "builtins.print is len"),
+    "a new builtin": ("import builtins", "builtins.zzz = 1", "hasattr(builtins, 'zzz')"),
+    "excepthook": ("import sys", "sys.excepthook = len", "sys.excepthook is len"),
+    "int digits": ("import sys", "sys.set_int_max_str_digits(700)", "sys.get_int_max_str_digits()"),
+    "trace": ("import sys", "sys.setprofile(lambda *a: None)", "sys.getprofile() is None"),
+    "sklearn": ("import sklearn", "sklearn.set_config(assume_finite=True)", "sklearn.get_config()['assume_finite']"),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_a_task_does_to_libraries_no_other_sees(bench, name):
+    load, change, look = LIBRARIES[name]
+    first, *rest = values(bench.perform(f"{load}\nfound = {look}\n{change}\nfound", range(4)))
+    assert rest == [first] * 3
+
+
+NOISE = """
+import random
+import numpy as np
+from numpy.random import default_rng
+rng = default_rng(5)
+table = {"deep": [random.Random(1)]}
+class Model:
+    rng = np.random.RandomState(3)
+    def draw(self, source=random.Random(9)): return source.random()
+def closed():
+    own = default_rng(8)
+    return lambda: float(own.random())
+inner = closed()
+count = 0
+def number():
+    global count
+    count += 1
+    return count
+seen = []
+def note(x):
+    seen.append(x)
+    return len(seen)
+"""
+KEPT_IN_A_MODULE = {
+    "generator": "float(noise.rng.random())",
+    "in a container": "noise.table['deep'][0].random()",
+    "of a class": "float(noise.Model.rng.rand())",
+    "of a class, normal": "float(noise.Model.rng.randn())",
+    "default": "noise.Model().draw()",
+    "closure": "noise.inner()",
+}
+
+
+def noise(tmp_path):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "noise.py").write_text(NOISE)
+    return str(bundle)
+
+
+@pytest.mark.parametrize("load", ["import noise", "if item != 1: import noise\nelse: noise = __import__('noise')"])
+@pytest.mark.parametrize("name", KEPT_IN_A_MODULE)
+def test_generators_of_local_modules_have_a_stream_for_each_task(bench, tmp_path, name, load):
+    source, bundle = f"{load}\n{KEPT_IN_A_MODULE[name]}", noise(tmp_path)
+    drawn = values(bench.perform(source, range(5), bundle=bundle, seed=4))
+    assert len(set(drawn)) == 5
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, source, bundle=bundle, seed=4), range(3, 5), first=3)
+    assert values(bench.outcomes(slot)) == drawn[3:]
+
+
+@pytest.mark.parametrize(
+    "look", ["noise.number()", "noise.note(item)", "noise.Model.kind = item\nhasattr(noise, 'new')"]
+)
+def test_what_a_task_does_to_a_local_module_no_other_sees(bench, tmp_path, look):
+    found = values(bench.perform(f"import noise\n{look}", range(6), bundle=noise(tmp_path)))
+    assert found == [found[0]] * 6
 
 
 def test_big_arrays_are_writable_and_fresh(bench, tmp_path):
@@ -324,6 +482,10 @@ DRAWS = {
     "from random": "from random import random\nrandom()",
     "numpy": "import numpy\nfloat(numpy.random.rand())",
     "default_rng": "import numpy\nfloat(numpy.random.default_rng().random())",
+    "unseeded Random": "import random\nrandom.Random().random()",
+    "seed()": "import random\nrandom.seed()\nrandom.random()",
+    "numpy's seed()": "import numpy as np\nnp.random.seed()\nfloat(np.random.rand())",
+    "RandomState()": "import numpy as np\nfloat(np.random.RandomState().rand())",
     "two default_rng": "import numpy as np\nfloat(np.random.default_rng().random() - np.random.default_rng().random())",
 }
 
@@ -366,6 +528,78 @@ def test_captured_generators_are_seeded_each_with_a_stream_of_its_own(bench, nam
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source, captured=captured, fresh=fresh, seed=3), range(2), first=2)
     assert values(bench.outcomes(slot)) == drawn[2:]
+
+
+CELLS_BEFORE = """
+import collections, functools, itertools, random
+import numpy as np
+from random import random as draw, gauss, choice, shuffle
+from numpy.random import rand, normal
+from scipy.stats import norm
+class Model:
+    shared = np.random.default_rng(1)
+    def __init__(self): self.rng = random.Random(2)
+    def step(self): return self.rng.random()
+    def late(self): return float(self.shared.random())
+class Mine(random.Random):
+    pass
+class Slotted:
+    __slots__ = ("rng",)
+    def __init__(self): self.rng = np.random.RandomState(4)
+model, mine, slotted = Model(), Mine(5), Slotted()
+def make():
+    own = np.random.default_rng(6)
+    return lambda: float(own.random())
+closed = make()
+def default(source=random.Random(7)): return source.random()
+def named(*, source=np.random.default_rng(8)): return float(source.random())
+table = {"a": [np.random.default_rng(9)], "b": (random.Random(10),)}
+bound = random.Random(11).random
+numpy_bound = np.random.default_rng(12).random
+part = functools.partial(random.Random(13).uniform, 0, 1)
+pair = collections.namedtuple("Pair", "left right")(random.Random(14), 2)
+legacy = np.random.RandomState(15)
+legacy.randn()
+bits = np.random.PCG64(16)
+endless = iter(random.Random(17).random, 2)
+"""
+CAPTURED_DRAWS = {
+    "draw": "draw()", "gauss": "gauss(0, 1)", "choice": "choice(range(10**9))", "rand": "float(rand())",
+    "normal": "float(normal())", "norm": "float(norm.rvs())", "frozen": "float(norm(3).rvs())",
+    "attribute": "model.step()", "of a class": "model.late()", "subclass": "mine.random()",
+    "slots": "float(slotted.rng.rand())", "closure": "closed()", "default": "default()", "keyword": "named()",
+    "dict": "float(table['a'][0].random())", "tuple": "table['b'][0].random()", "bound": "bound()",
+    "numpy's bound": "float(numpy_bound())", "partial": "part()", "namedtuple": "pair.left.random()",
+    "half a pair": "float(legacy.randn())", "bits": "int(bits.random_raw())", "iterator": "next(endless)",
+    "shuffle": "box = list(range(1000))\nshuffle(box)\ntuple(box)",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def before():
+    home = {"__name__": "__main__"}
+    exec(CELLS_BEFORE, home)
+    return home
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("name", CAPTURED_DRAWS)
+def test_a_generator_draws_anew_in_each_task_wherever_it_lies(bench, before, name, fresh):
+    source = CAPTURED_DRAWS[name]
+    reads = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)} & before.keys()
+    packed = pack({name: before[name] for name in sorted(reads)}, home=before)
+    job = {"source": source, "stream": packed.stream, "names": packed.names, "target": "item", "has_value": True}
+
+    def drawn(first, stop):
+        slot = bench.slot()
+        code = JobCode(jid="j", envelope=Envelope(**job).to_bytes(), seed=3, fresh=fresh)
+        slot.load(code)
+        bench.run(slot, "j", range(first, stop), first=first)
+        return values(bench.outcomes(slot))
+
+    together = drawn(0, 6)
+    assert len(set(together)) == 6
+    assert drawn(2, 4) == together[2:4]
 
 
 def test_a_local_module_called_random_is_left_alone(bench, tmp_path):

@@ -1,0 +1,90 @@
+"""Random generators among values: what they are, where the process-wide ones live, and how all are taken along.
+
+Process-wide generators are referred to, never copied. The others travel as they are, and the stream lists them, so
+that a worker can give each a stream of its own for every task.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.payload import rebuild
+from burst_magic.payload.notes import Mode, find_module
+
+if TYPE_CHECKING:
+    from burst_magic.payload.notes import Packer
+
+# Where libraries keep the generator of the whole process: module, then attributes.
+_GLOBAL = (
+    ("random", "_inst"),
+    ("numpy.random.mtrand", "_rand"),
+    ("numpy.random.mtrand", "_rand", "_bit_generator"),
+    ("torch.random", "default_generator"),
+)
+_KINDS = (
+    ("_random", "Random"),
+    ("numpy.random", "Generator"),
+    ("numpy.random", "RandomState"),
+    ("numpy.random", "BitGenerator"),
+    ("torch", "Generator"),
+)
+_kinds: tuple[type, ...] = ()
+_seen: tuple[int, ...] = ()
+
+
+def kinds() -> tuple[type, ...]:
+    """The types of generators that are loaded by now."""
+    global _kinds, _seen  # noqa: PLW0603 - asked about each unusual value
+    modules = [sys.modules.get(name) for name, _ in _KINDS]
+    here = tuple(map(id, modules))
+    if here != _seen:
+        found = [getattr(module, kind, None) for module, (_, kind) in zip(modules, _KINDS, strict=True)]
+        _kinds = tuple(kind for kind in found if isinstance(kind, type))
+        half_loaded = len(_kinds) < sum(module is not None for module in modules)
+        _seen = () if half_loaded else here
+    return _kinds
+
+
+def is_generator(value: object) -> bool:
+    """True for what draws; the system's own entropy cannot be seeded and is none."""
+    kind = type(value)
+    return issubclass(kind, kinds()) and kind.__name__ != "SystemRandom"
+
+
+def is_global(generator: object) -> bool:
+    """True for the generator of the whole process."""
+    return any(_at(path) is generator for path in _GLOBAL)
+
+
+def reduce(packer: Packer, generator: Any) -> Any:
+    """By reference where a module keeps it, else as the type says; noted, so that it is listed in the stream."""
+    place = _place(generator)
+    if place is not None:
+        packer.notes.module(place[0])
+        return rebuild.attribute, place
+    if packer.notes.steady:
+        return rebuild.attribute, ("builtins", "Ellipsis")
+    if packer.mode is Mode.NAMESPACE:
+        packer.notes.generators.append(generator)
+    return NotImplemented
+
+
+def _place(generator: object) -> tuple[str, ...] | None:
+    for path in _GLOBAL:
+        if _at(path) is generator:
+            return path
+    for name, module in list(sys.modules.items()):
+        if name in {"__main__", "__mp_main__"} or find_module(name) is not module:
+            continue
+        for attribute, value in list(vars(module).items()):
+            if value is generator:
+                return name, attribute
+    return None
+
+
+def _at(path: tuple[str, ...]) -> object:
+    found: Any = sys.modules.get(path[0])
+    for part in path[1:]:
+        found = getattr(found, part, None)
+    return found

@@ -1,0 +1,208 @@
+"""What captured values and local modules looked like before any task ran, to see whether a task has changed them.
+
+Nothing is guessed from the code: the values are pickled again and the bytes compared, big arrays by the kernel's own
+word on which of their pages were written, modules by what their names stand for. What a random generator has drawn
+is no change: each task starts it anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+from burst_magic.payload.mentions import of_code
+from burst_magic.payload.pack import fingerprint, fingerprint_each
+from burst_magic.payload.walk import functions_of
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_ENTRY = 8  # bytes that /proc/self/pagemap says of a page
+_PRESENT, _SWAPPED, _OF_FILE = 63, 62, 61  # its bits
+_DEFINITIONS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+
+Names = Mapping[str, Any]
+
+
+class Picture:
+    """Taken before the first task.
+
+    Args:
+        home: the globals of the notebook's functions, with the captured values in them.
+        values: the captured values.
+        shared: all tasks get these very ones.
+        maps: the mappings that their big buffers lie in.
+        bundle: the folder of local modules, or "".
+        imports: modules that the cell imports.
+    """
+
+    def __init__(
+        self,
+        home: dict[str, Any],
+        values: Names,
+        *,
+        shared: bool,
+        maps: Sequence[Any],
+        bundle: str,
+        imports: frozenset[str],
+    ) -> None:
+        self._values = values if shared else {}
+        self._spans = [_span(one) for one in maps] if shared else []
+        self._bundle = bundle + os.sep if bundle else ""
+        self._own: list[tuple[_Shelf, bytes]] = []
+        self._others: list[_Shelf] = []
+        self._imports = imports | _imports_of(values.values(), home)
+        self._seen: set[str] = set()
+        self.seconds = float("inf")  # that a comparison takes
+        for module in list(sys.modules.values()):
+            self._note_local(module)
+        for module in _mentioned(values.values(), (shelf.owner for shelf, _ in self._own)):
+            self._note_other(module)
+        for name in self._imports & sys.modules.keys():
+            self._note_other(sys.modules[name])
+        self._digest = self._look(home)
+        self.changed(home)
+
+    @property
+    def empty(self) -> bool:
+        """There is nothing that one task could change for the next."""
+        return not (self._values or self._own or self._others or self._bundle or self._imports)
+
+    def arrived(self, module: types.ModuleType) -> None:
+        """A task has loaded it this moment."""
+        self._note_local(module)
+        if module.__name__ in self._imports:
+            self._note_other(module)
+
+    def changed(self, home: dict[str, Any]) -> bool:
+        """Whether something is not as it was; what cannot be told has changed."""
+        begun = perf_counter()
+        found = self._differs(home)
+        self.seconds = min(self.seconds, perf_counter() - begun)
+        return found
+
+    def _differs(self, home: dict[str, Any]) -> bool:
+        return (
+            any(shelf.changed() for shelf in self._others)
+            or any(shelf.changed() or self._look_into(shelf) != digest for shelf, digest in self._own)
+            or not self._digest
+            or self._look(home) != self._digest
+            or any(map(_written, self._spans))
+        )
+
+    def _note_local(self, module: types.ModuleType) -> None:
+        file: Any = getattr(module, "__file__", None)
+        if self._bundle and isinstance(file, str) and file.startswith(self._bundle):
+            self._seen.add(module.__name__)
+            shelf = _Shelf(module, own=True)
+            self._own.append((shelf, self._look_into(shelf)))
+
+    def _note_other(self, module: types.ModuleType) -> None:
+        if module.__name__ not in self._seen and module.__name__ != "__main__":
+            self._seen.add(module.__name__)
+            self._others.append(_Shelf(module, own=False))
+
+    def _look(self, home: dict[str, Any]) -> bytes:
+        try:
+            return fingerprint(self._values, home=home, elsewhere=self._in_maps)
+        except Exception:  # noqa: BLE001 - a __reduce__ is user code, and may be made for one way only
+            return b""
+
+    def _look_into(self, shelf: _Shelf) -> bytes:
+        return fingerprint_each(shelf.data())
+
+    def _in_maps(self, view: memoryview) -> bool:
+        try:
+            begin = _address(view)
+        except TypeError:  # it is read-only
+            return False
+        return any(start <= begin and begin + view.nbytes <= start + length for start, length in self._spans)
+
+
+class _Shelf:
+    """The names of a module, or of a class of it, and what they stood for.
+
+    Args:
+        owner: module or class.
+        own: it is the notebook's; of a library only what it shows counts.
+    """
+
+    def __init__(self, owner: Any, *, own: bool) -> None:
+        self.name: str = owner.__name__
+        self.owner, self._own = owner, own
+        self._before = dict(vars(owner))
+        self._classes = [_Shelf(value, own=True) for value in self._before.values() if own and _made_by(owner, value)]
+
+    def changed(self) -> bool:
+        """Whether a name stands for something else; what is imported on the way is no change."""
+        return self._differs() or any(shelf.changed() for shelf in self._classes)
+
+    def _differs(self) -> bool:
+        now = vars(self.owner)
+        with contextlib.suppress(Exception):  # an __eq__ is user code, or gives an array
+            if now == self._before:
+                return False
+        passing = types.ModuleType if self._own else _DEFINITIONS
+        for name in [*self._before, *now]:
+            known = name in self._before
+            if known and name in now and now[name] is self._before[name]:
+                continue
+            if (self._own or not name.startswith("_")) and (known or not isinstance(now[name], passing)):
+                return True
+        self._before = dict(now)
+        return False
+
+    def data(self) -> Iterator[tuple[str, Any]]:
+        """Values that can be changed in place. What is called may note for itself that it was: a compiled function."""
+        for name, value in self._before.items():
+            if not (name.startswith("__") and name.endswith("__")) and not callable(value):
+                yield name, value
+        for shelf in self._classes:
+            yield from ((f"{shelf.name}.{name}", value) for name, value in shelf.data())
+
+
+def _made_by(owner: Any, value: Any) -> bool:
+    return isinstance(value, type) and isinstance(owner, types.ModuleType) and value.__module__ == owner.__name__
+
+
+def _mentioned(values: Iterable[Any], local: Iterable[types.ModuleType]) -> list[types.ModuleType]:
+    """Modules that the notebook's code, or a local module's, has at hand by a name of its own."""
+    found = [value for value in values if isinstance(value, types.ModuleType)]
+    for module in local:
+        found.extend(value for value in vars(module).values() if isinstance(value, types.ModuleType))
+    return found
+
+
+def _imports_of(values: Iterable[Any], home: Names) -> frozenset[str]:
+    """What the notebook's functions import when they are called."""
+    functions = (function for value in values for function in functions_of(value, home))
+    return frozenset[str]().union(*(of_code(function.__code__).imports for function in functions))
+
+
+def _address(buffer: Any) -> int:
+    import ctypes
+
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+def _span(mapping: Any) -> tuple[int, int]:
+    return _address(mapping), len(mapping)
+
+
+def _written(span: tuple[int, int]) -> bool:
+    """Whether a page of a private mapping is no longer the file's."""
+    begin, length = span
+    first, last = begin // _PAGE, (begin + length - 1) // _PAGE
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            file.seek(first * _ENTRY)
+            data = file.read((last - first + 1) * _ENTRY)
+    except OSError:
+        return True
+    pages = int.from_bytes(data, sys.byteorder)
+    each = int.from_bytes((1).to_bytes(_ENTRY, sys.byteorder) * (len(data) // _ENTRY), sys.byteorder)
+    there = (pages >> _PRESENT) | (pages >> _SWAPPED)
+    return bool(there & ~(pages >> _OF_FILE) & each)
