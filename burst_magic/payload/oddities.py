@@ -71,6 +71,8 @@ def _cached_property(_packer: Packer, obj: Any) -> Reduction:
 def _lock(packer: Packer, obj: Any) -> Reduction:
     """A new one: what the old one guarded lies in another process."""
     packer.notes.anew.add(type(obj).__name__)
+    if packer.notes.steady:
+        return rebuild.lock, (repr(obj),)
     return (rebuild.rlock if isinstance(obj, _RLock) else rebuild.lock), ()
 
 

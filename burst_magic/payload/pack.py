@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.errors import CaptureError
 from burst_magic.payload import chance, classes, oddities, reducers
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Mode, Notes, importable
-from burst_magic.payload.walk import closure, rank
+from burst_magic.payload.walk import belongs, closure, rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -125,6 +125,8 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
             return reduce(packer, obj)
     if chance.is_generator(obj):
         return chance.reduce(packer, obj)
+    if packer.notes.steady and _chooses_its_state(packer, kind):
+        raise pickle.PicklingError(f"{kind.__name__} says itself what of it travels, and may keep more")
     if _reduces_itself(kind):
         if importable(kind):
             _trusted.add(kind)
@@ -137,6 +139,12 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
         packer.notes.plain.add(kind)
         return NotImplemented
     return reducers.with_raw_state(reduction)
+
+
+def _chooses_its_state(packer: Packer, kind: Any) -> bool:
+    """True for a class of the notebook that says itself how it is pickled. What a decorator wrote is complete."""
+    ways = (getattr(kind, name, None) for name in ("__getstate__", "__reduce__", "__reduce_ex__"))
+    return any(isinstance(way, types.FunctionType) and belongs(way, packer.home) for way in ways)
 
 
 def _reduces_itself(kind: Any) -> bool:

@@ -192,6 +192,8 @@ def reduce_cached(packer: Packer, obj: Any) -> Reduction:
     reference = by_name(packer, obj)
     if reference is not None:
         return reference
+    if packer.notes.steady:
+        return rebuild.cached, (*obj.cache_info(), obj.__wrapped__)
     parameters = obj.cache_parameters()
     state = {key: value for key, value in vars(obj).items() if key not in {"cache_parameters", "__wrapped__"}}
     return rebuild.cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__), state

@@ -98,7 +98,7 @@ class Job:
     Attributes:
         items: (offset, length) of the index inside the ``items`` object, or None when the cell runs once.
         lanes: the first task of each lane, ascending, starting with 0.
-        fresh: captured values are loaded anew for each task.
+        fresh: captured values load so fast that they can be loaded anew for each task, if tasks change them.
         payload: bytes of the sealed payload.
     """
 

@@ -62,7 +62,8 @@ class Word(IntEnum):
     RUNNER = 17  # slot: the process that runs its tasks, a fork of the slot's own; 0: none
     HANDED = 18  # runner: 1 when it ends because it has said all, and the slot may go on
     SERIAL = 19  # runner: of the run that it is at
-    NEXT = 20  # runner: the first task of that run whose outcome has not been told
+    NEXT = 20  # runner: when it ends or holds outcomes, the first task of that run whose outcome has not been told
+    HELD = 21  # runner: outcomes that wait until it is sure that they are right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class JobCode:
         blobs: files of the out-of-band buffers, in order; a slot maps them privately.
         bundle: a folder with local modules, or "".
         seed: the session's seed.
-        fresh: captured values are loaded anew for each task.
+        fresh: captured values load so fast that they can be loaded anew for each task, if tasks change them.
         timeout: seconds; the supervisor watches it (``Slot.overdue``).
         retries: how often a task is tried again after a user error.
         setenv: environment variables that tasks see.

@@ -73,7 +73,7 @@ class _Keeper:
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
         self._desk, self._shared, self._words, self._capture = Desk(control), shared, shared.words, capture
         self._notes = Notes(notes, shared)
-        self._stage = Stage(capture, limit_mb=shared.reals[Word.LIMIT])
+        self._stage = Stage(capture, shared.reals)
         self._ledger = Ledger()
 
     def run(self) -> None:
@@ -98,7 +98,7 @@ class _Keeper:
         gc.freeze()  # the runner's collector never walks, and so never copies, what is here
         words = self._words
         words[Word.HANDED] = 0
-        words[Word.SERIAL], words[Word.NEXT] = run.serial, run.task
+        words[Word.SERIAL], words[Word.NEXT], words[Word.HELD] = run.serial, run.task, 0
         pid = os.fork()
         if pid == 0:
             self._become_runner(program)
@@ -134,7 +134,9 @@ class _Keeper:
             if entry is None:
                 closed = True
             elif isinstance(entry, Learnt):
-                program.learnt, program.alone = entry.modules, entry.alone
+                program.learnt, program.anew, program.alone = entry.modules, entry.anew, entry.alone
+                if program.anew:
+                    program.forget()
             else:
                 self._take(entry)
         self._desk.skip_to(self._words[Word.SERIAL], self._words[Word.NEXT])
@@ -145,9 +147,9 @@ class _Keeper:
         self._desk.take(code, None if data is None else memoryview(data))
 
     def _lost_untold(self) -> bool:
-        """Whether outcomes that nobody heard of went with the runner: their tasks are run again, each alone."""
-        words, runs = self._words, self._desk.runs
-        return bool(runs) and bool(words[Word.TASK]) and words[Word.TASK] - 1 > runs[0].task
+        """Whether outcomes of earlier tasks went with the runner: they are run again, each alone, and then this one."""
+        words = self._words
+        return bool(words[Word.HELD]) and words[Word.TASK] - 1 > words[Word.NEXT]
 
 
 def _end_like(status: int) -> NoReturn:

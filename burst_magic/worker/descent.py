@@ -39,16 +39,13 @@ def _is_ending(thread: threading.Thread) -> bool:
     return not hasattr(thread, "_target")
 
 
-def leave_fork(pid: int, error: BaseException | None, filename: str) -> None:
-    """Ends this process unless it is the task's own, which may wait for it and tells what came of the task.
+def leave_fork(error: BaseException | None, filename: str) -> None:
+    """Ends this process, a fork of the task's own, which may wait for it and tells what came of the task.
 
     Args:
-        pid: the task's own process.
         error: what the user's code raised, or None.
         filename: the cell.
     """
-    if os.getpid() == pid:
-        return
     status = 0 if error is None else 1
     try:
         if isinstance(error, SystemExit):

@@ -22,6 +22,7 @@ from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
 from burst_magic.worker.arrivals import Arrivals
+from burst_magic.worker.board import Word
 from burst_magic.worker.descent import Threads, leave_fork
 from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.libraries import Libraries
@@ -40,7 +41,7 @@ class Stage:
     It is set in the slot's own process; each runner has a copy of it.
     """
 
-    def __init__(self, capture: Capture, *, limit_mb: float = 0.0) -> None:
+    def __init__(self, capture: Capture, reals: memoryview[float]) -> None:
         main = types.ModuleType("__main__")
         self.home: dict[str, Any] = vars(main)
         self.home["__builtins__"] = builtins
@@ -56,16 +57,12 @@ class Stage:
         self._threads = Threads()
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._limit_mb = limit_mb
+        self._reals = reals  # of the board
+        self._limit_mb = reals[Word.LIMIT]
         self._peak = 0.0
         self._looked = 0
         self.spoiled = False  # tasks left something behind that only a new process is rid of
         self.ended = 0.0  # time.monotonic() at the end of the last task
-
-    @property
-    def peak_mb(self) -> float:
-        """The most that the process has occupied, as last looked at."""
-        return self._peak
 
     # --- in the slot's own process ------------------------------------------------------------------------
 
@@ -86,14 +83,14 @@ class Stage:
     def load(self, program: Program) -> None:
         """What a runner had to load is loaded here, so that the next ones have it as it was."""
         modules, program.learnt = program.learnt or (), ()
-        if not modules and (program.job.fresh or program.loaded is not None):
+        if not modules and (program.anew or program.loaded is not None):
             return
         self._chance.seed_loading(program.job.seed)
         with contextlib.suppress(BaseException):  # where it fails it fails again in each task, which tells it
             for name in modules:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
-            if program.problem is None and not program.job.fresh:
+            if program.problem is None and not program.anew:
                 self.home.update(self._empty)
                 program.load(self.home)
         self.home.clear()
@@ -121,7 +118,7 @@ class Stage:
             found = Picture(
                 home,
                 {name: home[name] for name in program.envelope.names},
-                shared=not job.fresh,
+                shared=not program.anew,
                 maps=program.shared_maps,
                 bundle=job.bundle,
                 imports=program.cell.imports,
@@ -130,7 +127,7 @@ class Stage:
             return None
         finally:
             home.clear()
-            if job.fresh:
+            if program.anew:
                 self._capture.collect()  # each task tells it
         if found.empty:
             return None
@@ -161,30 +158,16 @@ class Stage:
         while True:
             attempt += 1
             began, cpu = monotonic(), process_time()
-            value, failure = b"", None
-            try:
-                self._prepare(program, task)
-                result = copy_context().run(self._run, program, entry)
-            except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
-                leave_fork(self._pid, error, program.envelope.filename)
-                failure = self._failure(task, error, entry, program)
-            else:
-                leave_fork(self._pid, None, program.envelope.filename)
-                try:
-                    value = pack_value(result, home=self.home)
-                except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
-                    failure = _unpicklable(task, result, error)
-                del result
+            value, failure = self._attempt(program, task, entry)
             self._tidy()
             cpu = process_time() - cpu
-            self.ended = monotonic()
-            wall = self.ended - began
+            self.ended = ended = monotonic()
+            wall = ended - began
             printed = self._capture.collect()
             if failure is None:
                 if not printed:
-                    return False, records.pack_value(
-                        task, value, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt
-                    )
+                    peak = self._look(wall)
+                    return False, records.pack_value(task, value, wall=wall, cpu=cpu, peak_mb=peak, attempts=attempt)
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
                 program.forget()  # the next try begins as the first did
@@ -192,21 +175,35 @@ class Stage:
             outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)
 
-    def _prepare(self, program: Program, task: int) -> None:
-        """As if this task were the first."""
-        self._chance.seed(program.job.seed, task)
-        self.home.update(self._empty)
-        program.load(self.home)
-        if program.generators:
-            self._chance.seed_all(program.generators)
+    def _attempt(self, program: Program, task: int, entry: memoryview | None) -> tuple[bytes, dict[str, Any] | None]:
+        """The packed value, or what to say of the failure."""
+        try:
+            self._chance.seed(program.job.seed, task)
+            self.home.update(self._empty)
+            program.load(self.home)
+            if program.generators:
+                self._chance.seed_all(program.generators)
+            result = copy_context().run(self._run, program, entry)
+        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
+            if os.getpid() != self._pid:
+                leave_fork(error, program.envelope.filename)
+            return b"", self._failure(task, error, entry, program)
+        if os.getpid() != self._pid:
+            leave_fork(None, program.envelope.filename)
+        try:
+            return pack_value(result, home=self.home), None
+        except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
+            return b"", _unpicklable(task, result, error)
 
     def _tidy(self) -> None:
         """What the task made goes, on its own time and into its own output; what it changed is put back."""
         try:
+            take = self.home.popitem
             for _ in range(len(self.home)):
-                self.home.popitem()  # the last first: a __del__ finds the modules that the cell imported before
+                take()  # the last first: a __del__ finds the modules that the cell imported before
             self.home.clear()
-            self._libraries.restore()
+            for look in self._libraries.looks:
+                look()
             if self._surroundings.restore() and not self._threads.left():
                 return
         except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
@@ -225,7 +222,7 @@ class Stage:
         """Peak memory in MiB; for very short tasks now and then only."""
         self._looked += 1
         if wall > 0.0005 or self._looked % PEAK_EVERY == 1:
-            self._peak = self._footprint.peak_mb()
+            self._reals[Word.PEAK] = self._peak = self._footprint.peak_mb()
             self.spoiled = self.spoiled or self._footprint.leaked(self._limit_mb) or self._short_of_files()
         return self._peak
 

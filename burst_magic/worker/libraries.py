@@ -6,7 +6,6 @@ watched, not looked for after each task.
 
 from __future__ import annotations
 
-import builtins
 import functools
 import sys
 from collections.abc import Callable, Iterable
@@ -40,7 +39,6 @@ _CALLS = {
     "xarray": ("set_options",),
 }  # fmt: skip
 _OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # of the process
-_HOOKS = ("displayhook", "excepthook", "unraisablehook", "breakpointhook", "stdin")
 
 
 class Libraries:
@@ -53,22 +51,13 @@ class Libraries:
 
     def __init__(self, arrivals: Arrivals, spoil: Callable[[], None]) -> None:
         self._arrivals, self._spoil = arrivals, spoil
-        self._looks: list[Callable[[], None]] = [_built_in()]
-        self._hooks = [(name, getattr(sys, name)) for name in _HOOKS]
+        self.looks: list[Callable[[], None]] = []  # put back what the last task changed and can be put back
         for name, paths in _CALLS.items():
             arrivals.of(name, functools.partial(self._watch_all, paths))
         arrivals.of("numpy", self._watch_numpy)
-        arrivals.of("matplotlib", lambda module: self._looks.append(_rc_params(module)))
-        arrivals.of("matplotlib._pylab_helpers", lambda module: self._looks.append(_figures(module)))
-        arrivals.of("pandas", lambda _: self._looks.append(_options(sys.modules["pandas._config.config"])))
-
-    def restore(self) -> None:
-        """Puts back what the last task changed and can be put back."""
-        for name, value in self._hooks:
-            if getattr(sys, name) is not value:
-                setattr(sys, name, value)
-        for look in self._looks:
-            look()
+        arrivals.of("matplotlib", lambda module: self.looks.append(_rc_params(module)))
+        arrivals.of("matplotlib._pylab_helpers", lambda module: self.looks.append(_figures(module)))
+        arrivals.of("pandas", lambda _: self.looks.append(_options(sys.modules["pandas._config.config"])))
 
     def _watch_numpy(self, module: ModuleType) -> None:
         """It keeps these in context variables since 2.2, and each task has a context of its own."""
@@ -94,20 +83,6 @@ class Libraries:
             return original(*args, **options)
 
         return watched
-
-
-def _built_in() -> Callable[[], None]:
-    """Python's own names."""
-    names = vars(builtins)
-    before = dict(names)
-
-    def look() -> None:
-        if names != before:
-            for name in names.keys() - before.keys():
-                del names[name]
-            names.update(before)
-
-    return look
 
 
 def _rc_params(module: Any) -> Callable[[], None]:

@@ -11,6 +11,7 @@ from burst_magic.worker.board import ENTRY, NOTE, RECORD, RING_BYTES, SKIP, WAKE
 
 WAKE_AFTER = 0.02  # seconds: outcomes of shorter tasks share one wake-up of the supervisor, which costs as much as ten
 LARGEST_IN_RING = RING_BYTES // 4
+_WRITTEN, _CONSUMED = int(Word.WRITTEN), int(Word.CONSUMED)
 
 
 class Notes:
@@ -36,11 +37,11 @@ class Notes:
             ended: when its task did, by ``time.monotonic()``.
         """
         words = self._words
-        length, written = len(record), words[Word.WRITTEN]
+        length, written = len(record), words[_WRITTEN]
         need = -(-(ENTRY.size + length) // 16) * 16
         place = written % RING_BYTES
         skip = RING_BYTES - place if RING_BYTES - place < need else 0
-        free = RING_BYTES - (written - words[Word.CONSUMED])
+        free = RING_BYTES - (written - words[_CONSUMED])
         if need > LARGEST_IN_RING or skip + need > free:
             self._woken = ended
             self.tell(RECORD, job=job, failed=failed, length=length, record=record)
@@ -51,7 +52,7 @@ class Notes:
         ENTRY.pack_into(self._ring, place, job, failed, length)
         begin = place + ENTRY.size
         self._ring[begin : begin + length] = record
-        words[Word.WRITTEN] = written + skip + need
+        words[_WRITTEN] = written + skip + need
         if ended - self._woken > WAKE_AFTER:
             self._woken = ended
             self.tell(WAKE)

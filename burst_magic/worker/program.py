@@ -37,7 +37,7 @@ class Cell:
         for file, text in (*envelope.sources, (name, source)):
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         tree = ast.parse(source, name)
-        self.imports = frozenset(_imports(tree))
+        self.imports = frozenset(_imports(tree))  # modules that it imports, builtins under their other name too
         last = tree.body[-1] if tree.body else None
         value = tree.body.pop() if envelope.has_value and isinstance(last, ast.Expr) else None
         body = _compiled(tree, name, "exec", 0)
@@ -86,6 +86,8 @@ def _imports(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Name) and node.id == "__builtins__":
+            yield "builtins"
 
 
 def _compiled(tree: ast.Module | ast.Expression, name: str, mode: str, flags: int) -> types.CodeType:
@@ -108,6 +110,7 @@ class Program:
         self.loaded: dict[str, Any] | None = None  # captured values that all tasks share
         self.generators: list[tuple[str, Any]] = []  # those among the values that were loaded last
         self.shared_maps: list[mmap.mmap] = []
+        self.anew = False  # captured values are loaded for each task: a task has changed them
         self.alone = False  # each task needs a process of its own
         self.learnt: tuple[str, ...] | None = None  # modules that its tasks load; None: there was no runner yet
         self.envelope = Envelope(source="", stream=b"")
@@ -133,7 +136,7 @@ class Program:
         self.loaded, self.generators, self.shared_maps = None, [], []
 
     def load(self, home: dict[str, Any]) -> None:
-        """The captured values into ``home``: anew, or those that all tasks share."""
+        """The captured values into ``home``: those that all tasks share, or loaded anew."""
         if self.loaded is not None:
             home.update(self.loaded)
             return
@@ -142,7 +145,7 @@ class Program:
         self.generators = []
         maps = self.maps()
         found = unpack(self.envelope.stream, maps, home=home, generators=self.generators)
-        if not self.job.fresh:
+        if not self.anew:
             self.loaded, self.shared_maps = found, maps
 
     def check_modules(self) -> None:

@@ -22,8 +22,14 @@ from burst_magic.worker.picture import Picture
 from burst_magic.worker.program import Program
 
 _SHARE = 20  # a look may cost that fraction of the time between two of them
-_HELD = 0.5  # seconds that outcomes may wait for one
+_LONGEST_HELD = 0.5  # seconds that outcomes may wait for one
 _LONGEST = 0.1  # seconds that a look may take; where it takes longer a fork for each task is the better way
+
+# Plain numbers: between two short tasks the look-up of an enum's member counts.
+_SENT, _TURN, _TASK, _SINCE, _ENDED, _JOB = map(
+    int, (Word.SENT, Word.TURN, Word.TASK, Word.SINCE, Word.ENDED, Word.JOB)
+)
+_SERIAL, _NEXT, _HELD = map(int, (Word.SERIAL, Word.NEXT, Word.HELD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,12 @@ class Learnt:
 
     Attributes:
         modules: what its tasks loaded; None: the keeper had better not load it, nor the captured values.
+        anew: captured values are to be loaded for each task.
         alone: each task needs a process of its own.
     """
 
     modules: tuple[str, ...] | None
+    anew: bool
     alone: bool
 
 
@@ -55,10 +63,10 @@ class Runner:
         self._notes, self._ledger = notes, ledger
         self._words, self._reals = notes.shared.words, notes.shared.reals
         self._modules = frozenset(sys.modules)
-        self._alone = program.alone
+        self._anew, self._alone = program.anew, program.alone
         self._picture: Picture | None = None
         self._held: list[tuple[int, bytes, bool]] = []  # task, outcome, failed
-        self._looked = 0.0  # when values were seen to be unchanged
+        self._looked = self._patience = 0.0  # when values were seen to be unchanged, and for how long that is enough
         self._number = 0
 
     def run(self) -> None:
@@ -69,14 +77,14 @@ class Runner:
         if not self._alone:
             self._picture = self._stage.picture(self._program)
             if self._picture is not None and self._picture.seconds > _LONGEST:
-                self._alone = True
+                self._give_up()
         while True:
-            if desk.runs and words[Word.SENT] <= desk.handled:
+            if desk.runs and words[_SENT] <= desk.handled:
                 if desk.jobs[desk.runs[0].jid][1] is not self._program or self._do(desk.runs[0]):
                     return self._leave()
                 continue
             if not desk.runs:
-                words[Word.TASK] = 0
+                words[_TASK] = 0
                 self._notes.tell(READY, length=desk.handled)
             if not desk.receive(self._ledger):
                 self._ledger.add(None)
@@ -84,64 +92,74 @@ class Runner:
 
     def _do(self, run: Run) -> bool:
         """The tasks of a run, until it ends or a message comes; True when this process must not run any other."""
-        words, reals, stage = self._words, self._reals, self._stage
-        words[Word.JOB] = self._number = self._desk.jobs[run.jid][0]
-        words[Word.SERIAL], words[Word.NEXT] = run.serial, run.task
+        words, reals, stage, handled = self._words, self._reals, self._stage, self._desk.handled
+        words[_JOB] = self._number = self._desk.jobs[run.jid][0]
+        words[_SERIAL] = run.serial
         alone = self._alone or run.alone
+        at_once = alone or self._picture is None
+        turn = words[_TURN]
         while run.task < run.stop:
             task = run.task
-            words[Word.TURN] += 1
-            reals[Word.SINCE] = monotonic()
-            words[Word.TASK] = task + 1
-            words[Word.TURN] += 1
+            words[_TURN] = turn + 1
+            reals[_SINCE] = monotonic()
+            words[_TASK] = task + 1
+            words[_TURN] = turn = turn + 2
             failed, record = stage.perform(task, run.next())
-            reals[Word.ENDED] = stage.ended
+            reals[_ENDED] = stage.ended
             run.task = task + 1
-            if self._picture is None or alone:
-                self._tell(task, record, failed=failed)
-                if alone or stage.spoiled:
-                    return self._end(run)
-            else:
-                self._held.append((task, record, failed))
-                due = stage.ended - self._looked >= min(_SHARE * self._picture.seconds, _HELD)
-                if (due or stage.spoiled or words[Word.SENT] > self._desk.handled) and not self._release(run):
-                    return self._end(run)
-                if stage.spoiled:
-                    return self._end(run)
-            if words[Word.SENT] > self._desk.handled:
+            news = words[_SENT] > handled
+            if at_once:
+                self._notes.publish(self._number, record, failed=failed, ended=stage.ended)
+            elif not self._hold(run, record, failed=failed, news=news):
+                return True
+            if alone or stage.spoiled:
+                return True
+            if news:
                 return False
         if self._held and not self._release(run):
-            return self._end(run)
+            return True
         self._desk.runs.popleft()
         return False
+
+    def _hold(self, run: Run, record: bytes, *, failed: bool, news: bool) -> bool:
+        """Keeps an outcome until values were looked at; False when they have changed."""
+        if not self._held:
+            self._words[_NEXT] = run.task - 1
+        self._held.append((run.task - 1, record, failed))
+        self._words[_HELD] = len(self._held)
+        due = self._stage.ended - self._looked >= self._patience
+        return self._release(run) if due or news or self._stage.spoiled else True
 
     def _release(self, run: Run) -> bool:
         """Hands out what is held, or of it what is sure; False when values have changed."""
         held, self._held = self._held, []
-        changed = self._picture is not None and self._stage.changed(self._program, self._picture)
-        for task, record, failed in held[:1] if changed else held:
-            self._tell(task, record, failed=failed)
+        picture = self._picture
+        changed = picture is not None and self._stage.changed(self._program, picture)
+        for _, record, failed in held[:1] if changed else held:
+            self._notes.publish(self._number, record, failed=failed, ended=self._stage.ended)
+        self._words[_HELD] = 0
         if changed:
             run.task = held[0][0] + 1
-            self._alone = True
+            self._give_up()
+        elif picture is not None:
+            self._patience = min(_SHARE * picture.seconds, _LONGEST_HELD)
         self._looked = monotonic()
         return not changed
 
-    def _tell(self, task: int, record: bytes, *, failed: bool) -> None:
-        self._reals[Word.PEAK] = self._stage.peak_mb
-        self._notes.publish(self._number, record, failed=failed, ended=self._stage.ended)
-        self._words[Word.NEXT] = task + 1
-
-    def _end(self, run: Run) -> bool:
-        """No task runs here any more."""
-        self._words[Word.TASK] = 0
-        self._words[Word.SERIAL], self._words[Word.NEXT] = run.serial, run.task
-        return True
+    def _give_up(self) -> None:
+        """Tasks cannot share what they share now."""
+        if self._program.job.fresh and not self._anew:
+            self._anew = True
+        else:
+            self._alone = True
 
     def _leave(self) -> None:
         """The keeper goes on from here."""
+        words, desk = self._words, self._desk
+        words[_TASK] = 0
+        words[_SERIAL], words[_NEXT] = desk.serial, desk.runs[0].task if desk.runs else 0
         modules = tuple(name for name in sys.modules if name not in self._modules)
-        self._ledger.add(Learnt(modules if _may_be_forked() else None, alone=self._alone))
+        self._ledger.add(Learnt(modules if _may_be_forked() else None, anew=self._anew, alone=self._alone))
 
 
 def _may_be_forked() -> bool:

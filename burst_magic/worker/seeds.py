@@ -7,6 +7,7 @@ depth, installed ones as attributes. What a module holds is seeded the moment it
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
@@ -27,19 +28,14 @@ class Chance:
     """Seeds whatever generators the process has."""
 
     def __init__(self, arrivals: Arrivals) -> None:
-        self._seed = 0
-        self._digest = bytes(64)
+        self._origin = (0, _LOADING)  # seed and task
+        self._known = b""
         self._drawn = 0
         self._local = ""
         self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # what modules hold, by module
-        self._seeders: dict[str, Callable[[ModuleType], None]] = {
-            "random": self._seed_random,
-            "numpy.random": self._seed_numpy,
-            "torch": self._seed_torch,
-        }
-        for name, seeder in self._seeders.items():
-            arrivals.of(name, seeder)
-        arrivals.of("random", self._replace_entropy)
+        self._global: list[Callable[[], None]] = []  # seed the generators of libraries that are loaded
+        for name, seeder in (("random", _random), ("numpy.random", _numpy), ("torch", _torch)):
+            arrivals.of(name, functools.partial(self._meet, seeder))
         arrivals.of_any(self._look_into)
 
     def enter(self, bundle: str) -> None:
@@ -48,16 +44,13 @@ class Chance:
         self._kept = {name: kept for name, kept in self._kept.items() if sys.modules.get(name) is kept[0]}
 
     def seed(self, seed: int, task: int) -> None:
-        """Sets the process-wide generators that are loaded by now; later ones as they come."""
-        self._seed = seed
-        self._digest = blake2b(b"%d:%d" % (seed, task)).digest()
-        self._drawn = 0
-        modules = sys.modules
-        for name, seeder in self._seeders.items():
-            if name in modules:
-                seeder(modules[name])
-        for _, named in self._kept.values():
-            self.seed_all(named)
+        """Sets the generators that are loaded by now; later ones as they come."""
+        self._origin, self._known, self._drawn = (seed, task), b"", 0
+        for again in self._global:
+            again()
+        if self._kept:
+            for _, named in self._kept.values():
+                self.seed_all(named)
 
     def seed_loading(self, seed: int) -> None:
         """The same, for what is loaded once for all tasks."""
@@ -66,7 +59,7 @@ class Chance:
     def seed_all(self, named: Iterable[Named]) -> None:
         """Sets generators, each by its name to a stream of its own."""
         for name, generator in named:
-            reseed(generator, blake2b(self._digest + name.encode(), digest_size=16).digest())
+            reseed(generator, blake2b(self.digest + name.encode(), digest_size=16).digest())
 
     def _look_into(self, module: ModuleType) -> None:
         """What a module has made for itself when it was loaded."""
@@ -84,42 +77,62 @@ class Chance:
             self._kept[name] = (module, named)
             self.seed_all(named)
 
-    def _seed_random(self, module: ModuleType) -> None:
-        if hasattr(module, "Random"):  # it is not a local module of that name
-            module.seed(int.from_bytes(self._digest[:16], "little"))
+    @property
+    def digest(self) -> bytes:
+        """What is the task's own: drawn when it is first needed."""
+        if not self._known:
+            self._known = blake2b(b"%d:%d" % self._origin).digest()
+        return self._known
 
-    def _seed_numpy(self, module: ModuleType) -> None:
-        seed = getattr(module, "seed", None)
-        if seed is None:
-            return  # another module of that name, or one that is half loaded
-        seed(_words(self._digest[16:32]))
-        source = sys.modules.get("numpy.random.bit_generator")
-        if source is not None and hasattr(source, "randbits"):
-            vars(source)["randbits"] = self._entropy
-
-    def _seed_torch(self, module: ModuleType) -> None:
-        seed = getattr(module, "manual_seed", None)
-        if seed is not None:
-            seed(int.from_bytes(self._digest[32:39], "little"))
-
-    def _replace_entropy(self, module: ModuleType) -> None:
-        """``Random()`` and ``seed()`` without a seed take what is the task's own."""
-        kind = getattr(module, "Random", None)
-        if kind is None or getattr(kind.seed, "__module__", "") == __name__:
-            return
-        original = kind.seed
-
-        def seed(generator: Any, a: Any = None, version: int = 2) -> None:
-            original(generator, self._entropy(128) if a is None else a, version)
-
-        kind.seed = seed
-        module.seed = module._inst.seed  # type: ignore[attr-defined] # noqa: SLF001 - bound when it was loaded
-
-    def _entropy(self, bits: int) -> int:
+    def entropy(self, bits: int) -> int:
         """What is taken for a generator without a seed, instead of the system's entropy."""
         self._drawn += 1
-        data = blake2b(self._digest + b"entropy %d" % self._drawn, digest_size=64).digest()
+        data = blake2b(self.digest + b"entropy %d" % self._drawn, digest_size=64).digest()
         return int.from_bytes(data, "little") % (1 << bits)
+
+    def _meet(self, seeder: Callable[[Chance, Any], Callable[[], None] | None], module: ModuleType) -> None:
+        """A library with a generator of its own is loaded."""
+        again = seeder(self, module)
+        if again is not None:
+            self._global.append(again)
+            again()
+
+
+def _random(chance: Chance, module: Any) -> Callable[[], None] | None:
+    """``Random()`` and ``seed()`` without a seed take what is the task's own."""
+    if not hasattr(module, "Random"):
+        return None  # a local module of that name
+    original = module.Random.seed
+
+    def seed(generator: Any, a: Any = None, version: int = 2) -> None:
+        original(generator, chance.entropy(128) if a is None else a, version)
+
+    module.Random.seed = seed
+    instance = module._inst  # noqa: SLF001 - whose methods are the functions of the module
+    module.seed = instance.seed
+    plain: Any = sys.modules["_random"].Random.seed  # type: ignore[attr-defined, unused-ignore]
+
+    def again() -> None:
+        plain(instance, int.from_bytes(chance.digest[:16], "little"))
+        instance.gauss_next = None
+
+    return again
+
+
+def _numpy(chance: Chance, module: Any) -> Callable[[], None] | None:
+    """The legacy generator, and what ``default_rng()`` takes for entropy."""
+    if not hasattr(module, "seed"):
+        return None  # another module of that name, or one that is half loaded
+    source = sys.modules.get("numpy.random.bit_generator")
+    if source is not None and hasattr(source, "randbits"):
+        vars(source)["randbits"] = chance.entropy
+    return lambda: module.seed(_words(chance.digest[16:32]))
+
+
+def _torch(chance: Chance, module: Any) -> Callable[[], None] | None:
+    if not hasattr(module, "manual_seed"):
+        return None
+    return lambda: module.manual_seed(int.from_bytes(chance.digest[32:39], "little"))
 
 
 def reseed(generator: Any, digest: bytes) -> None:

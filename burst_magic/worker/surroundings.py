@@ -33,7 +33,7 @@ class Surroundings:
         self._first_path = list(sys.path)
         self._path = list(sys.path)
         self._filters = list(warnings.filters)
-        self._touched = Touched(check_output)
+        self._touched = Touched(check_output, self._go_back)
 
     def enter(self, *, setenv: Iterable[tuple[str, str]], folder: str, bundle: str) -> None:
         """Takes a job's environment, folder and local modules; what earlier jobs brought is gone."""
@@ -42,6 +42,7 @@ class Surroundings:
         for entry in set(self._path) - set(self._first_path):
             _forget_modules(entry)
         self._path = [bundle, *self._first_path] if bundle else list(self._first_path)
+        self._go_back()
         self.restore()
 
     def forget(self) -> None:
@@ -56,14 +57,15 @@ class Surroundings:
             self._restore_environment()
         if self._touched.undo:
             self._touched.restore()
-        if _folder() != self._cwd:
-            with contextlib.suppress(OSError):  # a task removed it; those that do not look for it need not suffer
-                os.chdir(self._cwd)
         if sys.path != self._path:
             sys.path[:] = self._path
         if warnings.filters != self._filters:
             self._restore_filters()
         return not self._touched.spoiled
+
+    def _go_back(self) -> None:
+        with contextlib.suppress(OSError):  # a task removed it; those that do not look for it need not suffer
+            self._touched.chdir(self._cwd)
 
     def _restore_filters(self) -> None:
         """Special filters stay: modules set such when they are first imported, and only then."""
@@ -83,13 +85,6 @@ class Surroundings:
 def _is_special(one: tuple[Any, ...]) -> bool:
     _, message, category, module, _ = one
     return bool(message or module) or category.__module__ != "builtins"
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""  # the task removed it
 
 
 def _forget_modules(bundle: str) -> None:

@@ -26,8 +26,9 @@ _FOR_GOOD = ("chroot", "nice", "setpriority", "setgid", "setuid", "setegid", "se
 class Touched:
     """Signals, timers, limits and the like of a clean process, and which of them somebody touched."""
 
-    def __init__(self, check_output: Callable[[], None]) -> None:
-        self._check_output = check_output
+    def __init__(self, check_output: Callable[[], None], go_back: Callable[[], None]) -> None:
+        self._check_output, self._go_back = check_output, go_back
+        self.chdir = os.chdir
         self.undo: dict[Callable[[], None], None] = {}  # what to call; a set that keeps its order
         self._handlers = [(number, signal.getsignal(number)) for number in signal.valid_signals()]
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -59,6 +60,7 @@ class Touched:
         self._watch(self._restore_numbers, gc, "disable", "set_threshold")
         self._watch(self._restore_numbers, os, "umask", "sched_setaffinity")
         self._watch(time.tzset, time, "tzset")
+        self._watch(self._go_back, os, "chdir", "fchdir")
         self._watch(self._check_output, os, "close", "closerange", "dup2")
         self._watch(self._spoil, os, *_FOR_GOOD)
         os.register_at_fork(after_in_parent=lambda: self.undo.update({self._end_offspring: None}))

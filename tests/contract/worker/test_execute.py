@@ -253,6 +253,76 @@ def test_what_a_task_does_to_captured_values_no_other_sees(bench, name, fresh):
     assert found == [found[0]] * 8
 
 
+OWN_STATE = """
+import functools
+class Shy:
+    calls = 0
+    def __init__(self): self.cache = []
+    def __getstate__(self): return {"cache": []}
+    def note(self):
+        self.cache.append(1)
+        return len(self.cache)
+class Plain:
+    def __init__(self): self.seen = []
+    @functools.cached_property
+    def first(self): return []
+    def note(self):
+        self.first.append(1)
+        return len(self.first)
+@functools.lru_cache
+def number(x): return object()
+@functools.lru_cache
+def drawn():
+    import random
+    return random.random()
+def count(x, seen=[]):
+    seen.append(x)
+    return len(seen)
+def closed():
+    total = 0
+    def add():
+        nonlocal total
+        total += 1
+        return total
+    return add
+def marked():
+    marked.calls = getattr(marked, "calls", 0) + 1
+    return marked.calls
+class Counting:
+    made = 0
+    def __init__(self): Counting.made += 1
+shy, plain, add = Shy(), Plain(), closed()
+import threading
+lock = threading.Lock()
+"""
+HIDDEN = {
+    "a state of its own": "shy.note()",
+    "cached property": "plain.note()",
+    "lru_cache": "number(1)\nnumber.cache_info().misses",
+    "default": "count(item)",
+    "closure": "add()",
+    "function's attribute": "marked()",
+    "class attribute": "Counting()\nCounting.made",
+    "lock": "lock.acquire(timeout=5)",
+}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("name", HIDDEN)
+def test_what_a_task_does_to_what_it_does_not_show_no_other_sees(bench, name, fresh):
+    home = {"__name__": "__main__"}
+    exec(OWN_STATE, home)
+    captured = {word: home[word] for word in ("shy", "plain", "number", "count", "add", "marked", "Counting", "lock")}
+    found = values(bench.perform(HIDDEN[name], range(5), captured=captured, fresh=fresh))
+    assert found == [found[0]] * 5
+
+
+def test_what_a_cached_function_drew_is_drawn_anew_in_each_task(bench):
+    home = {"__name__": "__main__"}
+    exec(OWN_STATE, home)
+    assert len(set(values(bench.perform("drawn()", range(5), captured={"drawn": home["drawn"]})))) == 5
+
+
 def test_a_change_that_comes_late_is_seen_all_the_same(bench):
     source = "if item > 500:\n    box.append(item)\nlen(box)"
     found = values(bench.perform(source, range(520), captured={"box": []}, fresh=False))
