@@ -59,7 +59,9 @@ def is_global(generator: object) -> bool:
 
 def reduce(packer: Packer, generator: Any) -> Any:
     """By reference where a module keeps it, else as the type says; noted, so that it is listed in the stream."""
-    place = _place(generator)
+    place = next((path for path in _GLOBAL if _at(path) is generator), None)
+    if place is None and packer.mode is Mode.NAMESPACE:
+        place = _places(packer).get(id(generator))
     if place is not None:
         packer.notes.module(place[0])
         return rebuild.attribute, place
@@ -70,17 +72,18 @@ def reduce(packer: Packer, generator: Any) -> Any:
     return NotImplemented
 
 
-def _place(generator: object) -> tuple[str, ...] | None:
-    for path in _GLOBAL:
-        if _at(path) is generator:
-            return path
-    for name, module in list(sys.modules.items()):
-        if name in {"__main__", "__mp_main__"} or find_module(name) is not module:
-            continue
-        for attribute, value in list(vars(module).items()):
-            if value is generator:
-                return name, attribute
-    return None
+def _places(packer: Packer) -> dict[int, tuple[str, str]]:
+    """By id, the generators that modules keep under a name; the notebook's travel with it."""
+    notes = packer.notes
+    if notes.places is None:
+        notes.places = {
+            id(value): (name, attribute)
+            for name, module in list(sys.modules.items())
+            if name not in {"__main__", "__mp_main__"} and find_module(name) is module
+            for attribute, value in list(vars(module).items())
+            if is_generator(value)
+        }
+    return notes.places
 
 
 def _at(path: tuple[str, ...]) -> object:

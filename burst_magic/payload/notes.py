@@ -35,11 +35,12 @@ class Notes:
         plain: types that pickle does by itself.
         anew: types of what the other side gets a new one of, instead of this one.
         generators: random generators, in the order in which they were met.
+        places: where modules keep generators, once that was asked.
         steady: the bytes are to tell whether something changed: what a generator has drawn is no change.
     """
 
-    __slots__ = ("anew", "cells", "changes", "files", "generators", "modules", "omitted", "plain", "scopes", "sent",
-                 "steady", "why", "words")  # fmt: skip
+    __slots__ = ("anew", "cells", "changes", "files", "generators", "modules", "omitted", "places", "plain", "scopes",
+                 "sent", "steady", "why", "words")  # fmt: skip
 
     def __init__(self) -> None:
         self.sent: set[str] = set()
@@ -54,6 +55,7 @@ class Notes:
         self.plain: set[type] = set()
         self.anew: set[str] = set()
         self.generators: list[object] = []
+        self.places: dict[int, tuple[str, str]] | None = None
         self.steady = False
 
     def module(self, name: str) -> None:

@@ -9,6 +9,7 @@ import threading
 
 from burst_magic.worker.failures import traceback_of
 
+_ACTIVE: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined] # noqa: SLF001 - asked after each task
 _LAST_WORDS = 1.0  # seconds that a thread may take to say what ended it
 
 
@@ -16,16 +17,16 @@ class Threads:
     """Looks for threads that run the notebook's code on when their task has ended."""
 
     def __init__(self) -> None:
-        self._known = threading.active_count()
+        self._known = len(_ACTIVE)
 
     def left(self) -> bool:
         """Whether there are such. Those of libraries (idle pools, progress bars) serve the next task too."""
-        if threading.active_count() == self._known:
+        if len(_ACTIVE) == self._known:
             return False
         for thread in threading.enumerate():
             if _is_ending(thread):  # of an exception, for instance: the task took away the names that it used
                 thread.join(_LAST_WORDS)
-        self._known = threading.active_count()
+        self._known = len(_ACTIVE)
         return any(_is_the_users(thread) for thread in threading.enumerate())
 
 

@@ -61,6 +61,7 @@ class Stage:
         self._limit_mb = reals[Word.LIMIT]
         self._peak = 0.0
         self._looked = 0
+        self._cpu = 0.0  # time.process_time() when this task's time begins; 0: now
         self.spoiled = False  # tasks left something behind that only a new process is rid of
         self.ended = 0.0  # time.monotonic() at the end of the last task
 
@@ -102,7 +103,7 @@ class Stage:
 
     def become_runner(self) -> None:
         """This process is the fork now, and runs tasks."""
-        self._pid = os.getpid()
+        self._pid, self._cpu = os.getpid(), 0.0
         self._surroundings.forget()
         self._footprint.start()
 
@@ -145,6 +146,7 @@ class Stage:
             return True
         finally:
             home.clear()
+            self._cpu = 0.0
 
     def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
         """Runs one task of the program that is on: (failed, packed outcome). Raises nothing of the user's."""
@@ -157,10 +159,11 @@ class Stage:
         attempt = 0
         while True:
             attempt += 1
-            began, cpu = monotonic(), process_time()
+            began, before = monotonic(), self._cpu or process_time()
             value, failure = self._attempt(program, task, entry)
             self._tidy()
-            cpu = process_time() - cpu
+            self._cpu = process_time()
+            cpu = self._cpu - before
             self.ended = ended = monotonic()
             wall = ended - began
             printed = self._capture.collect()

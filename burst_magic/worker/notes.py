@@ -6,6 +6,7 @@ Between two short tasks no system call is made for the supervisor's sake.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from burst_magic.worker.board import ENTRY, NOTE, RECORD, RING_BYTES, SKIP, WAKE, Shared, Word
 
@@ -27,32 +28,33 @@ class Notes:
         self._descriptor, self._words, self._ring = descriptor, shared.words, shared.ring
         self._woken = 0.0
 
-    def publish(self, job: int, record: bytes, *, failed: bool, ended: float) -> None:
-        """Hands an outcome out.
+    def publish(self, job: int, outcomes: Iterable[tuple[bytes, bool]], *, ended: float) -> None:
+        """Hands outcomes out.
 
         Args:
             job: its number.
-            record: the packed outcome.
-            failed: it is no value.
-            ended: when its task did, by ``time.monotonic()``.
+            outcomes: packed, and whether the task failed.
+            ended: when the last of the tasks did, by ``time.monotonic()``.
         """
-        words = self._words
-        length, written = len(record), words[_WRITTEN]
-        need = -(-(ENTRY.size + length) // 16) * 16
-        place = written % RING_BYTES
-        skip = RING_BYTES - place if RING_BYTES - place < need else 0
-        free = RING_BYTES - (written - words[_CONSUMED])
-        if need > LARGEST_IN_RING or skip + need > free:
-            self._woken = ended
-            self.tell(RECORD, job=job, failed=failed, length=length, record=record)
-            return
-        if skip:
-            ENTRY.pack_into(self._ring, place, SKIP, 0, 0)
-            place = 0
-        ENTRY.pack_into(self._ring, place, job, failed, length)
-        begin = place + ENTRY.size
-        self._ring[begin : begin + length] = record
-        words[_WRITTEN] = written + skip + need
+        words, ring, written = self._words, self._ring, self._words[_WRITTEN]
+        for record, failed in outcomes:
+            length = len(record)
+            need = -(-(ENTRY.size + length) // 16) * 16
+            place = written % RING_BYTES
+            skip = RING_BYTES - place if RING_BYTES - place < need else 0
+            if need > LARGEST_IN_RING or skip + need > RING_BYTES - (written - words[_CONSUMED]):
+                self._woken = ended
+                words[_WRITTEN] = written
+                self.tell(RECORD, job=job, failed=failed, length=length, record=record)
+                continue
+            if skip:
+                ENTRY.pack_into(ring, place, SKIP, 0, 0)
+                place = 0
+            ENTRY.pack_into(ring, place, job, failed, length)
+            begin = place + ENTRY.size
+            ring[begin : begin + length] = record
+            written += skip + need
+        words[_WRITTEN] = written
         if ended - self._woken > WAKE_AFTER:
             self._woken = ended
             self.tell(WAKE)

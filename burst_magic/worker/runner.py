@@ -65,7 +65,7 @@ class Runner:
         self._modules = frozenset(sys.modules)
         self._anew, self._alone = program.anew, program.alone
         self._picture: Picture | None = None
-        self._held: list[tuple[int, bytes, bool]] = []  # task, outcome, failed
+        self._held: list[tuple[bytes, bool]] = []  # outcomes, and whether they are failures
         self._looked = self._patience = 0.0  # when values were seen to be unchanged, and for how long that is enough
         self._number = 0
 
@@ -97,7 +97,7 @@ class Runner:
         words[_SERIAL] = run.serial
         alone = self._alone or run.alone
         at_once = alone or self._picture is None
-        turn = words[_TURN]
+        turn, held = words[_TURN], self._held
         while run.task < run.stop:
             task = run.task
             words[_TURN] = turn + 1
@@ -109,37 +109,32 @@ class Runner:
             run.task = task + 1
             news = words[_SENT] > handled
             if at_once:
-                self._notes.publish(self._number, record, failed=failed, ended=stage.ended)
-            elif not self._hold(run, record, failed=failed, news=news):
-                return True
+                self._notes.publish(self._number, ((record, failed),), ended=stage.ended)
+            else:
+                if not held:
+                    words[_NEXT], words[_HELD] = task, 1
+                held.append((record, failed))
+                due = news or stage.spoiled or stage.ended - self._looked >= self._patience
+                if due and not self._release(run):
+                    return True
             if alone or stage.spoiled:
                 return True
             if news:
                 return False
-        if self._held and not self._release(run):
+        if held and not self._release(run):
             return True
         self._desk.runs.popleft()
         return False
 
-    def _hold(self, run: Run, record: bytes, *, failed: bool, news: bool) -> bool:
-        """Keeps an outcome until values were looked at; False when they have changed."""
-        if not self._held:
-            self._words[_NEXT] = run.task - 1
-        self._held.append((run.task - 1, record, failed))
-        self._words[_HELD] = len(self._held)
-        due = self._stage.ended - self._looked >= self._patience
-        return self._release(run) if due or news or self._stage.spoiled else True
-
     def _release(self, run: Run) -> bool:
         """Hands out what is held, or of it what is sure; False when values have changed."""
-        held, self._held = self._held, []
-        picture = self._picture
+        held, picture, words = self._held, self._picture, self._words
         changed = picture is not None and self._stage.changed(self._program, picture)
-        for _, record, failed in held[:1] if changed else held:
-            self._notes.publish(self._number, record, failed=failed, ended=self._stage.ended)
-        self._words[_HELD] = 0
+        self._notes.publish(self._number, held[:1] if changed else held, ended=self._stage.ended)
+        words[_HELD] = 0
+        held.clear()
         if changed:
-            run.task = held[0][0] + 1
+            run.task = words[_NEXT] + 1
             self._give_up()
         elif picture is not None:
             self._patience = min(_SHARE * picture.seconds, _LONGEST_HELD)

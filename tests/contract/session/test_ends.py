@@ -128,7 +128,7 @@ def test_a_deadline_that_was_moved_holds_for_living_workers_when_nobody_is_attac
 
 def test_a_closed_session_finishes_what_runs_and_says_so_of_the_rest(world, gate, until):
     session = world.burst(behind(gate), range(5))
-    until(lambda: claims(session), "a task to run")
+    until(lambda: session.status().running, "a task to run")
     session.close()
     heard = time.time() + 2 * session.manifest.interval
     until(lambda: any(entry.modified > heard for entry in workers(session)), "the worker to hear of it")
