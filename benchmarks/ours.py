@@ -181,8 +181,34 @@ def uneven_requests(*, shape: str, n: int, workers: int, draw: int) -> Figures:
     return figures | {"wall": figures["cold_seconds"], "ideal": times.ideal(seconds, workers)}
 
 
+def changed(*, size: int, n: int) -> Figures:
+    """``n`` tasks on a warm worker, each of which changes a captured list of ``size`` numbers."""
+    import heapq
+    import pickle
+
+    import burst_magic as burst
+
+    session = burst.map(same, range(1), workers=1).wait()
+    _settle(session.fleet.living)
+    heap = list(range(size))
+    data = pickle.dumps(heap, 5)
+    began = time.perf_counter()
+    pickle.loads(data)
+    figures: Figures = {"load": time.perf_counter() - began}
+
+    def smallest(_: int) -> int:
+        return heapq.heappop(heap)
+
+    with timed(figures):
+        results = list(burst.map(smallest, range(n), session=session).results())
+    assert results == [0] * n
+    figures["each"] = figures["wall"] / n
+    session.cleanup()
+    return figures
+
+
 if __name__ == "__main__":
     serve({
         "load_ext": load_ext, "imported": imported, "ready": ready, "cold": cold, "warm": warm, "array": array,
-        "requests": requests, "uneven": uneven, "uneven_requests": uneven_requests,
+        "changed": changed, "requests": requests, "uneven": uneven, "uneven_requests": uneven_requests,
     })  # fmt: skip

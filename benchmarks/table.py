@@ -119,6 +119,8 @@ WORKS: dict[str, Work] = {
     ),
     "collected_s3": Work(case="collected", module=LARGE, arguments={**_MEGABYTES, "s3": True}, runs=3),
     "million": Work(case="million", module=SCALE, arguments={"n": 1_000_000, "workers": 2}, runs=1),
+    "changed": Work(case="changed", arguments={"size": 200_000, "n": 200}, runs=3),
+    "changed_large": Work(case="changed", arguments={"size": 2_000_000, "n": 200}, runs=3),
     "attached": Work(case="attached", module=SCALE, arguments={"n": 100_000}, runs=5),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
 }
@@ -204,6 +206,11 @@ ROWS = (
     Row(number="", label="… the next status", work="long_log", value=_of("half_again")),
     Row(number="", label="… each in a segment of its own, finished: attach and status", work="long_log",
         value=_of("whole_wall"), at_most=1.0),
+    Row(number="14", label="a captured list of 200 000 numbers that each task changes: a task", work="changed",
+        value=_of("each", 1e3), unit="ms"),
+    Row(number="", label="… loading it takes", work="changed", value=_of("load", 1e3), unit="ms"),
+    Row(number="", label="… of 2 000 000: a task", work="changed_large", value=_of("each", 1e3), unit="ms"),
+    Row(number="", label="… loading it takes", work="changed_large", value=_of("load", 1e3), unit="ms"),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")
