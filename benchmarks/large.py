@@ -78,8 +78,12 @@ def shared(*, megabytes: int, slots: int) -> Figures:
     return {
         "pss": (sum(m["Pss"] for m in during.values()) - sum(m["Pss"] for m in before.values())) / scale,
         "rss": (sum(m["Rss"] for m in during.values()) - sum(m["Rss"] for m in before.values())) / scale,
-        "one": max(m["Private_Dirty"] - before.get(pid, {}).get("Private_Dirty", 0) for pid, m in during.items()) / MB,
+        "one": (_most(during, "Private_Dirty") - _most(before, "Private_Dirty")) / MB,
     }
+
+
+def _most(found: dict[int, dict[str, int]], kind: str) -> int:
+    return max(memory[kind] for memory in found.values())
 
 
 def _memory_of(pids: dict[int, Any]) -> dict[int, dict[str, int]]:

@@ -156,6 +156,20 @@ def _reduces_itself(kind: Any) -> bool:
     )
 
 
+def _buffer_for(kept: list[memoryview] | None) -> Callable[[pickle.PickleBuffer], bool]:
+    """What the pickler asks of each buffer. No method of a packing: a circle would keep all that was packed alive."""
+
+    def in_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND:
+            return True
+        if kept is not None:
+            kept.append(raw)
+        return False
+
+    return in_band
+
+
 class Packing:
     """A namespace while it is being packed, name after name."""
 
@@ -165,17 +179,10 @@ class Packing:
         self._sizes: dict[str, int] = {}
         self._anew: dict[str, str] = {}
         self._generators: list[tuple[str, object]] = []
-        self._hold = hold
         self.current = ""  # the name that is being packed
-        self.packer = Packer(self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=self._buffer)
-
-    def _buffer(self, buffer: pickle.PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < OUT_OF_BAND:
-            return True
-        if self._hold:
-            self._buffers.append(raw)
-        return False
+        self.packer = Packer(
+            self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=_buffer_for(self._buffers if hold else None)
+        )
 
     def add(self, name: str, value: object) -> None:
         """Pack one name. Raises whatever the object raises when it is pickled."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import signal
 import struct
 import sys
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ WAKE, RECORD, READY = range(3)
 ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record; the record follows
 TASK = struct.Struct("<Q")  # a packed outcome begins with its task
 SKIP = 0xFFFFFFFF  # instead of a job's number: the ring goes on at its beginning
+
+NUDGE = signal.SIGURG  # to a runner; whoever does not listen for it is not disturbed
 
 REQUEST = struct.Struct("<IIQ")  # supervisor to template: verb, key of the slot, the TURN to end (0: whatever runs)
 FORK, KILL = range(2)
@@ -64,6 +67,7 @@ class Word(IntEnum):
     SERIAL = 19  # runner: of the run that it is at
     NEXT = 20  # runner: when it ends or holds outcomes, the first task of that run whose outcome has not been told
     HELD = 21  # runner: outcomes that wait until it is sure that they are right
+    LEDGER = 22  # runner: which of two files says what it has heard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from burst_magic.payload import Envelope
 from burst_magic.worker.board import READY, JobCode, Shared, Word
 from burst_magic.worker.deaths import BROKEN
-from burst_magic.worker.desk import Desk, Ledger, Run
+from burst_magic.worker.desk import Desk, Ledger, Run, State
 from burst_magic.worker.execute import Stage
 from burst_magic.worker.notes import Notes
 from burst_magic.worker.output import Capture
@@ -74,7 +74,7 @@ class _Keeper:
         self._desk, self._shared, self._words, self._capture = Desk(control), shared, shared.words, capture
         self._notes = Notes(notes, shared)
         self._stage = Stage(capture, shared.reals)
-        self._ledger = Ledger()
+        self._ledger = Ledger(shared.words)
 
     def run(self) -> None:
         """Works until the supervisor closes the socket."""
@@ -101,25 +101,27 @@ class _Keeper:
         words[Word.SERIAL], words[Word.NEXT], words[Word.HELD] = run.serial, run.task, 0
         pid = os.fork()
         if pid == 0:
-            self._become_runner(program)
+            self._become_runner()
         words[Word.RUNNER] = pid
         if sys.platform == "linux":
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         words[Word.RUNNER] = 0  # before its number may be another's
         _, status, usage = os.wait4(pid, 0)
-        closed = self._catch_up(program)
-        if not words[Word.HANDED] and not self._lost_untold():
+        closed = self._catch_up()
+        if words[Word.HANDED]:
+            return not closed
+        if not self._lost_untold():
             peak = usage.ru_maxrss * _MIB_RSS
             self._shared.reals[Word.PEAK] = max(self._shared.reals[Word.PEAK], peak)
             _end_like(status)
-        program.alone = program.alone or not words[Word.HANDED]
+        self._desk.jobs[self._desk.runs[0].jid][1].alone = True
         words[Word.TURN] += words[Word.TURN] % 2  # it may have ended while it wrote
         return not closed
 
-    def _become_runner(self, program: Program) -> NoReturn:
+    def _become_runner(self) -> NoReturn:
         status = BROKEN
         try:
-            Runner(self._desk, self._stage, program, self._notes, self._ledger).run()
+            Runner(self._desk, self._stage, self._notes, self._ledger).run()
             self._words[Word.HANDED] = 1
             status = 0
         except BaseException:  # noqa: BLE001 - told in the output, which the death carries
@@ -127,20 +129,27 @@ class _Keeper:
         finally:
             _leave(status)
 
-    def _catch_up(self, program: Program) -> bool:
+    def _catch_up(self) -> bool:
         """To the place where the runner was; True when it heard that the supervisor has closed the socket."""
         closed = False
         for entry in self._ledger.take():
             if entry is None:
                 closed = True
             elif isinstance(entry, Learnt):
-                program.learnt, program.anew, program.alone = entry.modules, entry.anew, entry.alone
-                if program.anew:
-                    program.forget()
+                self._learn(entry)
+            elif isinstance(entry, State):
+                self._desk.restore(entry)
             else:
                 self._take(entry)
         self._desk.skip_to(self._words[Word.SERIAL], self._words[Word.NEXT])
         return closed
+
+    def _learn(self, learnt: Learnt) -> None:
+        if learnt.jid in self._desk.jobs:
+            program = self._desk.jobs[learnt.jid][1]
+            program.learnt, program.anew, program.alone = learnt.modules, learnt.anew, learnt.alone
+            if program.anew:
+                program.forget()
 
     def _take(self, entry: Any) -> None:
         code, data = entry
@@ -149,7 +158,7 @@ class _Keeper:
     def _lost_untold(self) -> bool:
         """Whether outcomes of earlier tasks went with the runner: they are run again, each alone, and then this one."""
         words = self._words
-        return bool(words[Word.HELD]) and words[Word.TASK] - 1 > words[Word.NEXT]
+        return bool(self._desk.runs) and bool(words[Word.HELD]) and words[Word.TASK] - 1 > words[Word.NEXT]
 
 
 def _end_like(status: int) -> NoReturn:

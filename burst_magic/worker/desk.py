@@ -12,15 +12,23 @@ import socket
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from burst_magic.worker.board import RunCode, StopCode, anonymous_file
+from burst_magic.worker.board import JobCode, RunCode, StopCode, Word, anonymous_file
 from burst_magic.worker.mail import Code, Inbox
 from burst_magic.worker.program import Program
 
+_LEAST = 4 << 20  # bytes of a ledger that need not be looked through
+
 
 class Run:
-    """Consecutive tasks to do."""
+    """Consecutive tasks to do.
+
+    Args:
+        code: which.
+        body: their items as in an items block's body; None when the cell runs once.
+        serial: how many were asked for before.
+    """
 
     __slots__ = ("alone", "at", "body", "jid", "lengths", "serial", "stop", "task")
 
@@ -47,33 +55,84 @@ class Run:
             self.next()
             self.task += 1
 
+    def rest(self) -> tuple[RunCode, bytes | None, int, int]:
+        """What is left: as it was asked for, and where it was to end by then."""
+        left = len(self.lengths) if self.body is not None else self.stop - self.task
+        code = RunCode(jid=self.jid, first=self.task, count=left, items=self.body is not None, alone=self.alone)
+        if self.body is None:
+            return code, None, self.serial, self.stop
+        return code, bytes(self.lengths[::-1]) + bytes(self.body[self.at :]), self.serial, self.stop
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A desk, but for the jobs that the reader knows.
+
+    Attributes:
+        jobs: job -> number, and its code where the reader does not know it.
+        runs: what each has left.
+    """
+
+    handled: int
+    met: int
+    asked: int
+    jobs: dict[str, tuple[int, JobCode | None]]
+    runs: tuple[tuple[RunCode, bytes | None, int, int], ...]
+
 
 class Ledger:
-    """Messages that a runner has taken, in a nameless file that its keeper shares."""
+    """What a runner has heard, in nameless files that its keeper shares: one that counts, and one for the next state.
 
-    def __init__(self) -> None:
-        self._file = anonymous_file(0)
+    Args:
+        words: the board's, which say what file counts.
+    """
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self._words, self._files = words, (anonymous_file(0), anonymous_file(0))
+        self.size, self._least = 0, _LEAST
+
+    @property
+    def full(self) -> bool:
+        """Most of what it holds is over: time for a state."""
+        return self.size > self._least
 
     def add(self, entry: object) -> None:
         """Adds one; it is there although the runner may end at the next instant."""
-        data = memoryview(pickle.dumps(entry, 5))
-        for part in (memoryview(len(data).to_bytes(8, "little")), data):
-            rest = part
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+        self.size += _write(self._files[self._words[Word.LEDGER]], entry)
+
+    def begin_with(self, state: State) -> None:
+        """Forgets what is in it."""
+        other = 1 - self._words[Word.LEDGER]
+        _empty(self._files[other])
+        self.size = _write(self._files[other], state)
+        self._least = max(_LEAST, 2 * self.size)
+        self._words[Word.LEDGER] = other
 
     def take(self) -> Iterator[object]:
-        """All of them; then it is empty."""
-        size = os.lseek(self._file, 0, os.SEEK_END)
-        data, at = os.pread(self._file, size, 0), 0
-        os.ftruncate(self._file, 0)
-        os.lseek(self._file, 0, os.SEEK_SET)
+        """All that counts; then it is empty."""
+        file = self._files[self._words[Word.LEDGER]]
+        data, at = os.pread(file, os.lseek(file, 0, os.SEEK_END), 0), 0
+        for each in self._files:
+            _empty(each)
         while at + 8 <= len(data):
             end = at + 8 + int.from_bytes(data[at : at + 8], "little")
             if end > len(data):  # it ended while it wrote
                 return
             yield pickle.loads(memoryview(data)[at + 8 : end])
             at = end
+
+
+def _write(file: int, entry: object) -> int:
+    data = pickle.dumps(entry, 5)
+    rest = memoryview(len(data).to_bytes(8, "little") + data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    return len(data)
+
+
+def _empty(file: int) -> None:
+    os.ftruncate(file, 0)
+    os.lseek(file, 0, os.SEEK_SET)
 
 
 class Desk:
@@ -90,9 +149,12 @@ class Desk:
         self.handled = 0  # messages
         self._met = 0  # jobs
         self._asked = 0  # runs
+        self._shared: frozenset[str] = frozenset()  # jobs that the keeper knows
 
     def receive(self, ledger: Ledger | None = None) -> bool:
         """Waits for messages and takes them whole; False when the supervisor closed the socket."""
+        if ledger is not None and ledger.full:
+            ledger.begin_with(self.state())
         while True:
             messages = self._inbox.wait()
             if messages is None:
@@ -120,6 +182,30 @@ class Desk:
         elif data is not None:
             self.jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
             self._met += 1
+
+    def become_runners(self) -> None:
+        """What is known by now the keeper knows, too."""
+        self._shared = frozenset(self.jobs)
+
+    def state(self) -> State:
+        """All that the keeper does not know."""
+        codes = {
+            jid: (number, None if jid in self._shared else program.code) for jid, (number, program) in self.jobs.items()
+        }
+        return State(self.handled, self._met, self._asked, codes, tuple(run.rest() for run in self.runs))
+
+    def restore(self, state: State) -> None:
+        """Takes the place of a runner."""
+        self.handled, self._met, self._asked = state.handled, state.met, state.asked
+        self.jobs = {
+            jid: (number, self.jobs[jid][1] if code is None else Program(code))
+            for jid, (number, code) in state.jobs.items()
+        }
+        self.runs = deque()
+        for code, body, serial, stop in state.runs:
+            run = Run(code, None if body is None else memoryview(body), serial)
+            run.stop = stop
+            self.runs.append(run)
 
     @property
     def serial(self) -> int:

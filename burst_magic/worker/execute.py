@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import types
+from collections.abc import Callable
 from contextvars import copy_context
 from time import monotonic, process_time
 from typing import Any
@@ -22,7 +23,7 @@ from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
 from burst_magic.worker.arrivals import Arrivals
-from burst_magic.worker.board import Word
+from burst_magic.worker.board import NUDGE, Word
 from burst_magic.worker.descent import Threads, leave_fork
 from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.libraries import Libraries
@@ -54,6 +55,8 @@ class Stage:
         self._surroundings = Surroundings(check_output=capture.check)
         self._libraries = Libraries(self._arrivals, self._spoil)
         self._program: Program | None = None
+        self._picture: Picture | None = None
+        self._arrivals.of_any(self._look_at)
         self._threads = Threads()
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -61,7 +64,7 @@ class Stage:
         self._limit_mb = reals[Word.LIMIT]
         self._peak = 0.0
         self._looked = 0
-        self._cpu = 0.0  # time.process_time() when this task's time begins; 0: now
+        self._cpu = 0.0  # time.process_time() when the next task's time begins; 0: when it begins
         self.spoiled = False  # tasks left something behind that only a new process is rid of
         self.ended = 0.0  # time.monotonic() at the end of the last task
 
@@ -101,10 +104,10 @@ class Stage:
 
     # --- in a runner ----------------------------------------------------------------------------------------
 
-    def become_runner(self) -> None:
-        """This process is the fork now, and runs tasks."""
+    def become_runner(self, nudged: Callable[..., None]) -> None:
+        """This process is the fork now, and runs tasks; the supervisor may ask it for what it holds back."""
         self._pid, self._cpu = os.getpid(), 0.0
-        self._surroundings.forget()
+        self._surroundings.listen(NUDGE, nudged)
         self._footprint.start()
 
     def picture(self, program: Program) -> Picture | None:
@@ -112,12 +115,12 @@ class Stage:
         if program.problem is not None:
             return None
         self._chance.seed_loading(program.job.seed)
-        home, job = self.home, program.job
+        home, job, self._picture = self.home, program.job, None
         try:
             home.update(self._empty)
             program.load(home)
             found = Picture(
-                home,
+                dict(home),
                 {name: home[name] for name in program.envelope.names},
                 shared=not program.anew,
                 maps=program.shared_maps,
@@ -128,25 +131,15 @@ class Stage:
             return None
         finally:
             home.clear()
+            self._cpu = 0.0
             if program.anew:
                 self._capture.collect()  # each task tells it
-        if found.empty:
-            return None
-        self._arrivals.of_any(found.arrived)
-        return found
+        self._picture = None if found.empty else found
+        return self._picture
 
-    def changed(self, program: Program, picture: Picture) -> bool:
-        """Whether tasks have changed what others get."""
-        home = self.home
-        try:
-            home.update(self._empty)
-            home.update(program.loaded or {})
-            return picture.changed(home)
-        except BaseException:  # noqa: BLE001 - what cannot be told has changed
-            return True
-        finally:
-            home.clear()
-            self._cpu = 0.0
+    def pause(self) -> None:
+        """What this process does now is no task's time."""
+        self._cpu = 0.0
 
     def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
         """Runs one task of the program that is on: (failed, packed outcome). Raises nothing of the user's."""
@@ -212,6 +205,11 @@ class Stage:
         except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
             pass
         self.spoiled = True
+
+    def _look_at(self, module: types.ModuleType) -> None:
+        """A module that a task has loaded, before the task can change it."""
+        if self._picture is not None:
+            self._picture.arrived(module)
 
     def _spoil(self) -> None:
         self.spoiled = True

@@ -31,7 +31,7 @@ class Picture:
     """Taken before the first task.
 
     Args:
-        home: the globals of the notebook's functions, with the captured values in them.
+        home: names of the notebook with their values; kept, since the globals themselves are emptied after each task.
         values: the captured values.
         shared: all tasks get these very ones.
         maps: the mappings that their big buffers lie in.
@@ -63,8 +63,9 @@ class Picture:
             self._note_other(module)
         for name in self._imports & sys.modules.keys():
             self._note_other(sys.modules[name])
-        self._digest = self._look(home)
-        self.changed(home)
+        self._home = home if shared else {}
+        self._digest = self._look()
+        self.changed()
 
     @property
     def empty(self) -> bool:
@@ -77,19 +78,22 @@ class Picture:
         if module.__name__ in self._imports:
             self._note_other(module)
 
-    def changed(self, home: dict[str, Any]) -> bool:
+    def changed(self) -> bool:
         """Whether something is not as it was; what cannot be told has changed."""
         begun = perf_counter()
-        found = self._differs(home)
+        try:
+            found = self._differs()
+        except BaseException:  # noqa: BLE001 - what cannot be told has changed
+            found = True
         self.seconds = min(self.seconds, perf_counter() - begun)
         return found
 
-    def _differs(self, home: dict[str, Any]) -> bool:
+    def _differs(self) -> bool:
         return (
             any(shelf.changed() for shelf in self._others)
             or any(shelf.changed() or self._look_into(shelf) != digest for shelf, digest in self._own)
             or not self._digest
-            or self._look(home) != self._digest
+            or self._look() != self._digest
             or any(map(_written, self._spans))
         )
 
@@ -105,9 +109,9 @@ class Picture:
             self._seen.add(module.__name__)
             self._others.append(_Shelf(module, own=False))
 
-    def _look(self, home: dict[str, Any]) -> bytes:
+    def _look(self) -> bytes:
         try:
-            return fingerprint(self._values, home=home, elsewhere=self._in_maps)
+            return fingerprint(self._values, home=self._home, elsewhere=self._in_maps)
         except Exception:  # noqa: BLE001 - a __reduce__ is user code, and may be made for one way only
             return b""
 

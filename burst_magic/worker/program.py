@@ -104,7 +104,7 @@ class Program:
     """
 
     def __init__(self, job: JobCode) -> None:
-        self.job = job
+        self.job = replace(job, envelope=b"")  # it is in the envelope
         self.problem: tuple[str, str] | None = None
         self.files: list[tuple[int, int]] = []
         self.loaded: dict[str, Any] | None = None  # captured values that all tasks share
@@ -122,6 +122,11 @@ class Program:
         except Exception as error:  # noqa: BLE001 - becomes the outcome of each of its tasks
             self.problem = name_of(error), str(error)
 
+    @property
+    def code(self) -> JobCode:
+        """As the supervisor sent it."""
+        return replace(self.job, envelope=self.envelope.to_bytes())
+
     def close(self) -> None:
         """Frees what it keeps; it is not run again."""
         for file, _ in self.files:
@@ -129,7 +134,7 @@ class Program:
                 os.close(file)
         self.files = []
         self.forget()
-        self.job, self.envelope = replace(self.job, envelope=b""), Envelope(source="", stream=b"")
+        self.envelope = Envelope(source="", stream=b"")
 
     def forget(self) -> None:
         """Another program is on: what was loaded goes."""

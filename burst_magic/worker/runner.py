@@ -37,50 +37,49 @@ class Learnt:
     """What a runner tells its keeper when it ends.
 
     Attributes:
+        jid: the job that was on.
         modules: what its tasks loaded; None: the keeper had better not load it, nor the captured values.
         anew: captured values are to be loaded for each task.
         alone: each task needs a process of its own.
     """
 
+    jid: str
     modules: tuple[str, ...] | None
     anew: bool
     alone: bool
 
 
 class Runner:
-    """Runs the tasks of one program.
+    """Runs tasks.
 
     Args:
         desk: what there is to do.
         stage: where it is done.
-        program: the job that is on.
         notes: where outcomes go.
         ledger: what the keeper has to know afterwards.
     """
 
-    def __init__(self, desk: Desk, stage: Stage, program: Program, notes: Notes, ledger: Ledger) -> None:
-        self._desk, self._stage, self._program = desk, stage, program
+    def __init__(self, desk: Desk, stage: Stage, notes: Notes, ledger: Ledger) -> None:
+        self._desk, self._stage = desk, stage
         self._notes, self._ledger = notes, ledger
         self._words, self._reals = notes.shared.words, notes.shared.reals
         self._modules = frozenset(sys.modules)
-        self._anew, self._alone = program.anew, program.alone
+        self._jid, self._number, self._pid = "", 0, 0
+        self._program: Program | None = None
         self._picture: Picture | None = None
         self._held: list[tuple[bytes, bool]] = []  # outcomes, and whether they are failures
+        self._in_task = False
         self._looked = self._patience = 0.0  # when values were seen to be unchanged, and for how long that is enough
-        self._number = 0
 
     def run(self) -> None:
         """Works until its keeper has to go on."""
-        self._stage.become_runner()
+        self._stage.become_runner(self._nudged)
+        self._desk.become_runners()
         words, desk = self._words, self._desk
-        words[Word.RUNNER] = os.getpid()
-        if not self._alone:
-            self._picture = self._stage.picture(self._program)
-            if self._picture is not None and self._picture.seconds > _LONGEST:
-                self._give_up()
+        words[Word.RUNNER] = self._pid = os.getpid()
         while True:
             if desk.runs and words[_SENT] <= desk.handled:
-                if desk.jobs[desk.runs[0].jid][1] is not self._program or self._do(desk.runs[0]):
+                if self._do(desk.runs[0]):
                     return self._leave()
                 continue
             if not desk.runs:
@@ -90,12 +89,24 @@ class Runner:
                 self._ledger.add(None)
                 return None
 
+    def _enter(self, jid: str) -> Program:
+        """Puts the job of a run on."""
+        self._number, program = self._desk.jobs[jid]
+        if program is not self._program:
+            self._jid, self._program, self._picture, self._patience = jid, program, None, 0.0
+            self._stage.enter(program)
+            if not program.alone:
+                self._picture = self._stage.picture(program)
+                if self._picture is not None and self._picture.seconds > _LONGEST:
+                    _give_up(program)
+        return program
+
     def _do(self, run: Run) -> bool:
         """The tasks of a run, until it ends or a message comes; True when this process must not run any other."""
         words, reals, stage, handled = self._words, self._reals, self._stage, self._desk.handled
-        words[_JOB] = self._number = self._desk.jobs[run.jid][0]
-        words[_SERIAL] = run.serial
-        alone = self._alone or run.alone
+        program = self._enter(run.jid)
+        words[_JOB], words[_SERIAL] = self._number, run.serial
+        alone = program.alone or run.alone
         at_once = alone or self._picture is None
         turn, held = words[_TURN], self._held
         while run.task < run.stop:
@@ -104,7 +115,9 @@ class Runner:
             reals[_SINCE] = monotonic()
             words[_TASK] = task + 1
             words[_TURN] = turn = turn + 2
+            self._in_task = True
             failed, record = stage.perform(task, run.next())
+            self._in_task = False
             reals[_ENDED] = stage.ended
             run.task = task + 1
             news = words[_SENT] > handled
@@ -115,46 +128,59 @@ class Runner:
                     words[_NEXT], words[_HELD] = task, 1
                 held.append((record, failed))
                 due = news or stage.spoiled or stage.ended - self._looked >= self._patience
-                if due and not self._release(run):
+                if due and not self._release(program, run):
                     return True
             if alone or stage.spoiled:
                 return True
             if news:
                 return False
-        if held and not self._release(run):
+        if held and not self._release(program, run):
             return True
         self._desk.runs.popleft()
         return False
 
-    def _release(self, run: Run) -> bool:
+    def _release(self, program: Program, run: Run) -> bool:
         """Hands out what is held, or of it what is sure; False when values have changed."""
         held, picture, words = self._held, self._picture, self._words
-        changed = picture is not None and self._stage.changed(self._program, picture)
+        changed = picture is not None and picture.changed()
+        self._stage.pause()
         self._notes.publish(self._number, held[:1] if changed else held, ended=self._stage.ended)
         words[_HELD] = 0
         held.clear()
         if changed:
             run.task = words[_NEXT] + 1
-            self._give_up()
+            _give_up(program)
         elif picture is not None:
             self._patience = min(_SHARE * picture.seconds, _LONGEST_HELD)
         self._looked = monotonic()
         return not changed
 
-    def _give_up(self) -> None:
-        """Tasks cannot share what they share now."""
-        if self._program.job.fresh and not self._anew:
-            self._anew = True
-        else:
-            self._alone = True
+    def _nudged(self, *_: object) -> None:
+        """A task takes long, and outcomes of those before it wait. If nothing has changed by now, they are right."""
+        if not self._in_task or not self._held or os.getpid() != self._pid or self._picture is None:
+            return
+        if not self._picture.changed():
+            self._notes.publish(self._number, self._held, ended=monotonic())
+            self._words[_HELD] = 0
+            self._held.clear()
 
     def _leave(self) -> None:
         """The keeper goes on from here."""
-        words, desk = self._words, self._desk
+        words, desk, program = self._words, self._desk, self._program
         words[_TASK] = 0
         words[_SERIAL], words[_NEXT] = desk.serial, desk.runs[0].task if desk.runs else 0
-        modules = tuple(name for name in sys.modules if name not in self._modules)
-        self._ledger.add(Learnt(modules if _may_be_forked() else None, anew=self._anew, alone=self._alone))
+        if program is not None:
+            modules = tuple(name for name in sys.modules if name not in self._modules)
+            known = modules if _may_be_forked() else None
+            self._ledger.add(Learnt(self._jid, known, anew=program.anew, alone=program.alone))
+
+
+def _give_up(program: Program) -> None:
+    """Tasks cannot share what they share now."""
+    if program.job.fresh and not program.anew:
+        program.anew = True
+    else:
+        program.alone = True
 
 
 def _may_be_forked() -> bool:

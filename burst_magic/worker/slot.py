@@ -20,6 +20,7 @@ from burst_magic.worker import memory, output
 from burst_magic.worker.board import (
     ENTRY,
     NOTE,
+    NUDGE,
     READY,
     RECORD,
     RING_BYTES,
@@ -38,6 +39,7 @@ from burst_magic.worker.wires import Wires
 __all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "death_outcome"]
 
 READ_BYTES = 1 << 20
+NUDGE_AFTER = 0.05  # seconds that outcomes of other tasks wait for the running one
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
 
 
@@ -92,6 +94,7 @@ class Slot:
         self._killed = self._dead = False
         self._excess = _Excess(0)
         self._asked: deque[Asked] = deque()
+        self._nudged = 0  # the last TURN that was
         self._limit_mb = limit_mb
         self._shared.reals[Word.LIMIT] = limit_mb or 0.0
 
@@ -166,6 +169,20 @@ class Slot:
         else:
             return
         self._ask_kill(turn)
+
+    def nudge(self, now: float) -> None:
+        """Asks a slot whose task takes long for the outcomes that it holds back, once for each task."""
+        words = self._shared.words
+        if (
+            not words[Word.HELD]
+            or words[Word.TURN] == self._nudged
+            or now - self._shared.reals[Word.SINCE] < NUDGE_AFTER
+        ):
+            return
+        self._nudged = words[Word.TURN]
+        with contextlib.suppress(ProcessLookupError):
+            if runner := words[Word.RUNNER]:
+                os.kill(runner, NUDGE)
 
     def kill_orphan(self) -> None:
         """Ends the child when there is no template any more to do it."""

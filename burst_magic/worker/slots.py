@@ -386,4 +386,5 @@ class Slots:
             raise Broken("the process that starts slots has died")
         for state in self._states.values():
             state.slot.enforce(now)
+            state.slot.nudge(now)
             state.slot.bound_output()

@@ -45,9 +45,9 @@ class Surroundings:
         self._go_back()
         self.restore()
 
-    def forget(self) -> None:
-        """What was touched so far was not by a task."""
-        self._touched.undo.clear()
+    def listen(self, number: int, handler: Callable[..., None]) -> None:
+        """A clean process has this handler; what was touched so far was not by a task."""
+        self._touched.listen(number, handler)
 
     def restore(self) -> bool:
         """Undoes what the last task changed. False: not all of it can be put back."""

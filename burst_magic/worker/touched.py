@@ -30,7 +30,7 @@ class Touched:
         self._check_output, self._go_back = check_output, go_back
         self.chdir = os.chdir
         self.undo: dict[Callable[[], None], None] = {}  # what to call; a set that keeps its order
-        self._handlers = [(number, signal.getsignal(number)) for number in signal.valid_signals()]
+        self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self._limits = [(limit, resource.getrlimit(limit)) for limit in _LIMITS]
         self._mask = os.umask(0)
@@ -40,6 +40,12 @@ class Touched:
         self._processors = os.sched_getaffinity(0) if sys.platform == "linux" else None
         self.spoiled = False  # something cannot be put back
         self._watch_all()
+
+    def listen(self, number: int, handler: Callable[..., None]) -> None:
+        """From now on a clean process has this handler."""
+        signal.signal(number, handler)
+        self._handlers[signal.Signals(number)] = handler
+        self.undo.clear()
 
     def restore(self) -> None:
         """Undoes what was touched since the last call."""
@@ -85,7 +91,7 @@ class Touched:
         return watched
 
     def _restore_handlers(self) -> None:
-        for number, handler in self._handlers:
+        for number, handler in self._handlers.items():
             if handler is not None and signal.getsignal(number) != handler:
                 signal.signal(number, handler)
 

@@ -72,6 +72,7 @@ class Bench:
         while True:
             if watch:
                 slot.enforce(time.monotonic())
+                slot.nudge(time.monotonic())
             messages = slot.read()
             if found is not None:
                 found += messages

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.model import OutcomeKind
+from burst_magic.protocol.records import unpack_outcome
 from burst_magic.worker.blobs import verified
 from burst_magic.worker.board import JobCode
-from burst_magic.worker.slot import Died
+from burst_magic.worker.slot import Died, Packed, Ready
 
 
 def values(outcomes):
@@ -336,6 +338,56 @@ def test_what_ends_its_process_takes_no_outcome_with_it(bench):
     told = bench.until(slot, Died)
     assert [message.task for message in told[:-1]] == list(range(300))
     assert told[-1].culprit[1] == 300
+
+
+def test_what_a_quick_task_gave_does_not_wait_for_a_slow_one(bench, tmp_path):
+    gate, found = tmp_path / "gate", []
+    source = f"import os, time\nwhile item > 2 and not os.path.exists({str(gate)!r}): time.sleep(0.005)\nlen(box)"
+    slot = bench.slot()
+    bench.run(slot, bench.load(slot, source, captured={"box": [1]}), range(4))
+    bench.wait(slot, lambda: [m.task for m in found if isinstance(m, Packed)] == [0, 1, 2], found, watch=True)
+    gate.touch()
+    assert [m.task for m in bench.until(slot, Ready) if isinstance(m, Packed)] == [3]
+
+
+def test_a_slow_task_that_has_changed_something_hands_out_nothing_of_others(bench, tmp_path):
+    gate = tmp_path / "gate"
+    source = (
+        "import os, time\nif item == 30:\n    box.append(1)\n"
+        f"    while not os.path.exists({str(gate)!r}): time.sleep(0.005)\nlen(box)"
+    )
+    slot, found = bench.slot(), []
+    bench.run(slot, bench.load(slot, source, captured={"box": [1]}), range(32))
+    bench.wait(slot, lambda: slot._nudged, found, watch=True)
+    gate.touch()
+    bench.wait(slot, lambda: isinstance(found[-1], Ready), found, watch=True)
+    assert values([unpack_outcome(m.record) for m in found if isinstance(m, Packed)]) == [1] * 30 + [2, 1]
+
+
+def test_a_slot_keeps_nothing_of_items_that_are_done(bench):
+    slot = bench.slot()
+    jid = bench.load(slot, "import os\nos.getpid()")
+    for number in range(30):
+        bench.run(slot, jid, [b"x" * 1_000_000] * 2, first=2 * number)
+        bench.until(slot, Ready)
+    links = Path(f"/proc/{slot.pid}/fd").iterdir()
+    sizes = [link.stat().st_size for link in links if "memfd" in str(link.readlink())]
+    assert sum(sizes) < 20_000_000
+
+
+def test_a_runner_that_is_replaced_goes_on_where_it_was(bench):
+    """It has heard of jobs and runs that its keeper has not, more than its ledger keeps, and is in the midst of one."""
+    slot = bench.slot()
+    first = bench.load(slot, "item", captured={"box": []})
+    bench.run(slot, first, range(3))
+    bench.until(slot, Ready)
+    second = bench.load(slot, "box.append(len(item)) if item else None\nlen(box), len(item)", captured={"box": []})
+    bench.run(slot, second, [b"x" * 1_000_000] * 9)
+    bench.run(slot, second, [b"", b"x", b""], first=9)
+    bench.run(slot, first, range(3, 5), first=3)
+    found = bench.outcomes(slot)
+    assert [outcome.task for outcome in found] == [*range(12), 3, 4]
+    assert values(found) == [(1, 1_000_000)] * 9 + [(0, 0), (1, 1), (0, 0)] + [3, 4]
 
 
 def test_tasks_that_change_nothing_share_a_process(bench):
