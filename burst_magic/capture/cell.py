@@ -35,7 +35,7 @@ from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed, unpack
 from burst_magic.payload.notes import OMITTED
-from burst_magic.payload.texts import Looks, may_look, names_in, texts_of
+from burst_magic.payload.texts import Looks, evaluates, may_look, names_in, texts_of
 from burst_magic.payload.walk import Found, closure
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
@@ -177,8 +177,8 @@ def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]
 def _with_texts(capture: Capture, items: object) -> Capture:
     """With what texts name, where something looks names up in texts, and a word about texts that are not seen."""
     packed, home = capture.packed, capture.home
-    evaluates = any(home[name] is one for name in packed.names for one in (eval, exec, compile))
-    if not evaluates and not may_look({*packed.words, *packed.modules, *capture.imports}):
+    by_value = any(evaluates(home[name]) for name in packed.names)
+    if not by_value and not may_look({*packed.words, *packed.modules, *capture.imports}):
         return capture
     asked = dict.fromkeys(capture.reads, "")
     looks = closure(asked, home, skip=frozenset(), omit=OMITTED, looks=capture.looks).looks
@@ -202,9 +202,11 @@ def _about_texts(capture: Capture, items: object, found: Found) -> Iterator[str]
     def is_text(name: str) -> bool:
         return any(True for _ in texts_of(items if name in bound else capture.home.get(name)))
 
-    yield from unseen.in_cell(ast.parse(capture.source), is_text)
+    tree = ast.parse(capture.source)
+    yield from unseen.in_cell(tree, is_text)
     for function, name in found.functions:
-        yield from (f"{shown(name)}: {text}" for text in unseen.in_code(function.__code__))
+        if not unseen.is_given_seen(tree, name, is_text):
+            yield from (f"{shown(name)}: {text}" for text in unseen.in_code(function.__code__))
 
 
 def load_seconds(packed: Packed, *, rounds: int = 3) -> float:

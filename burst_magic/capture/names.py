@@ -134,15 +134,15 @@ class _Visitor(Flow):
         self.evaluated = True  # annotations are
         self.calm: set[ast.expr] = set()  # mentions of what would look names up if it were called otherwise
         self.attributes: list[ast.Attribute] = []
-        self.names_main = False  # as a text
+        self.written: set[str] = set()  # all texts
 
     def run(self, tree: ast.Module) -> None:
         for node in tree.body:
             self.visit(node)
         for name in self.pending:
             self._mention(name)
-        if "__main__" in self.found.imports or (self.names_main and self.found.words & texts.WAYS_TO_MAIN):
-            self._look(Looks.ALL)
+        self._look(texts.by_text(self.written, self.found.words))
+        if texts.reaches_main(self.written, self.found.words, self.found.imports):
             for attribute in self.attributes:
                 self._speak(attribute.attr, attribute.lineno)
 
@@ -262,7 +262,7 @@ class _Visitor(Flow):
     def visit_Constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, str):
             return
-        self.names_main = self.names_main or node.value == "__main__"
+        self.written.add(node.value)
         for name in texts.names_in(node.value, Looks.ALL):
             self._speak(name, node.lineno)
         self.found.marked |= texts.names_in(node.value, Looks.MARKED)

@@ -11,12 +11,16 @@ import dis
 from collections.abc import Callable, Iterator
 from types import CodeType
 
+from burst_magic.capture.bindings import targets
 from burst_magic.payload.mentions import is_called_with
 
 _CODE = frozenset({"eval", "exec"})
 _METHODS = frozenset({"query", "eval", "evaluate", "sql"})
 _SPACES = frozenset({"globals", "vars", "locals"})
-_KEEPING = frozenset({"format", "strip", "replace", "compile"})  # calls that give their text on
+_KEEPING = frozenset({"format", "strip", "replace", "split", "splitlines", "values", "items", "keys", "get", "copy"})
+_TAKING = frozenset(
+    {"compile", "parse", "list", "tuple", "sorted", "enumerate", "zip", "dedent"}
+)  # their first argument
 _ADVICE = "of a text that is made at run time: a name in it must be mentioned in the cell to travel"
 
 
@@ -27,7 +31,7 @@ def in_cell(tree: ast.Module, is_text: Callable[[str], bool]) -> Iterator[str]:
         tree: the parsed cell.
         is_text: whether what is captured under a name is a text, or holds nothing but texts.
     """
-    written = _written(tree)
+    written = _written(tree, is_text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = _evaluates(node)
@@ -55,8 +59,8 @@ def _text_of(node: ast.Call) -> ast.expr | None:
 
 def _is_seen(node: ast.expr, known: Callable[[str], bool]) -> bool:
     """Whether all names in this text are before our eyes: what an f-string fills in is taken for a value."""
-    if isinstance(node, (ast.Name, ast.Subscript)):
-        while isinstance(node, ast.Subscript):
+    if isinstance(node, (ast.Name, ast.Subscript, ast.Attribute)):
+        while isinstance(node, (ast.Subscript, ast.Attribute)):
             node = node.value
         return isinstance(node, ast.Name) and known(node.id)
     if isinstance(node, ast.JoinedStr):
@@ -64,8 +68,12 @@ def _is_seen(node: ast.expr, known: Callable[[str], bool]) -> bool:
     if isinstance(node, ast.BinOp):
         return _is_seen(node.left, known) and (isinstance(node.op, ast.Mod) or _is_seen(node.right, known))
     if isinstance(node, ast.Call):
-        inner = node.func.value if isinstance(node.func, ast.Attribute) else next(iter(node.args), node.func)
-        return getattr(node.func, "attr", getattr(node.func, "id", "")) in _KEEPING and _is_seen(inner, known)
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        by_method = isinstance(node.func, ast.Attribute) and name not in _TAKING
+        inner = (
+            node.func.value if isinstance(node.func, ast.Attribute) and by_method else next(iter(node.args), node.func)
+        )
+        return name in _KEEPING | _TAKING and _is_seen(inner, known)
     parts = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
     return isinstance(node, ast.Constant) or (bool(parts) and all(_is_seen(part, known) for part in parts))
 
@@ -75,8 +83,8 @@ def _fills_in_values(node: ast.JoinedStr) -> bool:
     return bool(texts) and not any(text.rstrip().endswith("@") for text in texts)
 
 
-def _written(tree: ast.Module) -> set[str]:
-    """Names that the cell sets to nothing but texts that it holds itself."""
+def _written(tree: ast.Module, is_text: Callable[[str], bool]) -> set[str]:
+    """Names that the cell sets to nothing but texts that it holds itself, or has captured."""
     seen: dict[str, bool] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -86,10 +94,21 @@ def _written(tree: ast.Module) -> set[str]:
         else:
             continue
         for target, value in pairs:
-            if isinstance(target, ast.Name):
-                good = _is_seen(value, lambda name: seen.get(name, False))
-                seen[target.id] = seen.get(target.id, True) and good
+            good = _is_seen(value, lambda name: seen[name] if name in seen else is_text(name))
+            for name in targets(target):
+                seen[name] = seen.get(name, True) and good
     return {name for name, good in seen.items() if good}
+
+
+def is_given_seen(tree: ast.Module, helper: str, is_text: Callable[[str], bool]) -> bool:
+    """Whether the cell calls a helper, and never with a text that is not before our eyes."""
+    written = _written(tree, is_text)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == helper]
+    mentions = sum(isinstance(node, ast.Name) and node.id == helper for node in ast.walk(tree))
+    given = [part for node in calls for part in (*node.args, *(word.value for word in node.keywords))]
+    return mentions == len(calls) > 0 and all(
+        _is_seen(part, lambda name: name in written or is_text(name)) for part in given
+    )
 
 
 def in_code(code: CodeType) -> Iterator[str]:

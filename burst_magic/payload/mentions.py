@@ -67,9 +67,9 @@ def of_code(code: types.CodeType) -> Mentions:
             changes |= inner.changes
             spoken |= inner.texts
             looks = max(looks, inner.looks)
-    if "__main__" in imports or ("__main__" in spoken and texts.WAYS_TO_MAIN & {*names, *words}):
-        spoken |= words  # its attributes are the notebook's names
-        looks = Looks.ALL
+    looks = max(looks, texts.by_text(spoken, words | names))
+    if texts.reaches_main(spoken, words | names, imports):
+        spoken |= words
     if looks is Looks.ALL:
         for text in spoken:
             imports |= texts.imports_in(text)

@@ -7,8 +7,12 @@ nothing. Which call gets which text is not followed, so all texts count then, th
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from itertools import islice
 from typing import Any
@@ -34,7 +38,7 @@ WAYS_TO_MAIN = frozenset({"modules", "import_module", "__import__"})  # beside t
 WITHOUT = frozenset({"globals", "vars", "locals"})
 ASKED = frozenset({"eval"})
 
-_WORDS = _FORMULAS | _MODULES | _NAMES | _ATTRIBUTES | WAYS_TO_MAIN | {"query", "statsmodels.formula.api"}
+_WORDS = _FORMULAS | _MODULES | _NAMES | _ATTRIBUTES | WAYS_TO_MAIN | {"query", "getattr", "statsmodels.formula.api"}
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _MARKED = re.compile(r"@\s*([^\W\d]\w*)")
@@ -42,6 +46,9 @@ _SQL = re.compile(r"\b(?:from|join)\s", re.IGNORECASE)
 _OTHERS = re.compile(r"_+|_i+|_i?\d+|_[dio]h|__\w+__")  # IPython's history, and what every module has
 _CHARACTERS = 1_000_000  # of texts in one value that are looked at
 _PARTS = 100_000
+_CALLS = frozenset({"eval", "exec"})
+_PLAIN_HOMES = frozenset({"builtins", "collections", "__main__"})
+_OBJECTS = frozenset({"__main__", "types"})  # whose objects are looked into
 _DEPTH = 4
 
 
@@ -93,8 +100,28 @@ def imports_in(text: str) -> set[str]:
     return found
 
 
+def by_text(texts: AbstractSet[str], words: AbstractSet[str]) -> Looks:
+    """What texts mean beside these words: ``sys.modules["__main__"]``, ``getattr(builtins, "eval")``."""
+    return Looks.ALL if _is_main(texts, words) or ("getattr" in words and _CALLS & texts) else Looks.NOT
+
+
+def reaches_main(texts: AbstractSet[str], words: AbstractSet[str], imports: Iterable[str]) -> bool:
+    """Whether code gets at the main module, whose attributes are the notebook's names."""
+    return "__main__" in imports or _is_main(texts, words)
+
+
+def _is_main(texts: AbstractSet[str], words: AbstractSet[str]) -> bool:
+    return bool(WAYS_TO_MAIN & words) and ("__main__" in texts or "__name__" in words)
+
+
+def evaluates(value: object) -> bool:
+    """Whether this is a function that evaluates the text it is given: `eval`, or a `partial` of it."""
+    value = value.func if isinstance(value, functools.partial) else value
+    return any(value is one for one in (eval, exec, compile))
+
+
 def texts_of(value: object) -> Iterator[str]:
-    """The texts that are this value or lie in its containers."""
+    """The texts that are this value or lie in its containers, in objects of the notebook's classes or in code."""
     left = _CHARACTERS
     for text in _texts(value, _DEPTH):
         yield text[:left]
@@ -106,9 +133,27 @@ def texts_of(value: object) -> Iterator[str]:
 def _texts(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif depth and isinstance(value, (list, tuple, set, frozenset, Mapping)) and type(value).__module__ == "builtins":
-        parts: Iterable[Any] = value
-        if isinstance(value, Mapping):
-            parts = (part for pair in list(value.items()) for part in pair)
-        for part in islice(parts, _PARTS):
+    elif depth:
+        for part in islice(_parts(value), _PARTS):
             yield from _texts(part, depth - 1)
+
+
+def _parts(value: Any) -> Iterable[object]:
+    if isinstance(value, dict):
+        return (part for pair in list(dict.items(value)) for part in pair)
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return iter(list(value)) if type(value).__module__ in _PLAIN_HOMES else ()
+    if isinstance(value, functools.partial):
+        return (*value.args, *value.keywords.values())
+    if isinstance(value, types.CodeType):
+        return (*value.co_names, *value.co_consts)
+    return _attributes(value)
+
+
+def _attributes(value: Any) -> Iterable[object]:
+    if isinstance(value, type):
+        return list(vars(value).values()) if value.__module__ == "__main__" else ()
+    if type(value).__module__ not in _OBJECTS or callable(value):
+        return ()
+    own = getattr(value, "__dict__", None)
+    return (type(value), *(list(own.values()) if isinstance(own, dict) else ()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.texts import Looks, names_in, texts_of
+from burst_magic.payload.texts import Looks, evaluates, names_in, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -89,7 +89,7 @@ def _follow(
         if name in found.names:
             continue
         found.names[name] = user
-        if any(home[name] is one for one in (eval, exec, compile)):
+        if evaluates(home[name]):
             found.looks = Looks.ALL
         for function in functions_of(home[name], home):
             mentions = of_code(function.__code__)

@@ -24,6 +24,17 @@ def of_main(): return getattr(sys.modules["__main__"], "scale")
 def made(text):
     return lambda: eval(text)
 kept = made("scale * 2")
+import collections, functools
+part, code = functools.partial(eval, "scale * 2"), compile("scale * 2", "<text>", "eval")
+rule = collections.namedtuple("Rule", "text")("scale * 2")
+texts = {"a": "scale * 2"}
+class Box:
+    shared = "limit"
+    def __init__(self): self.text = "scale * 2"
+    def run(self): return eval(self.text)
+    @classmethod
+    def by_class(cls): return eval(cls.shared)
+box = Box()
 """
 CASES = {
     "eval": ('eval("scale * 2")', 6),
@@ -62,6 +73,16 @@ CASES = {
     "a helper that stores its text": ("stored()", 6),
     "a helper that asks the main module": ("of_main()", 3),
     "a closure that holds a text": ("kept()", 6),
+    "a partial of eval": ("import functools\np = functools.partial(eval, 'scale * 2')\np()", 6),
+    "a captured partial of eval": ("part()", 6),
+    "compiled code": ("eval(code)", 6),
+    "a named tuple": ("eval(rule.text)", 6),
+    "an object": ("eval(box.text)", 6),
+    "a method that evaluates what its object keeps": ("box.run()", 6),
+    "a class attribute": ("Box.by_class()", 4),
+    "eval by its name": ("getattr(builtins, 'eval')('scale')", 3),
+    "the module by its own name": ("sys.modules[__name__].scale", 3),
+    "items of a dictionary": ("[eval(text) for key, text in texts.items()]", [6]),
     "map": ('list(map(eval, ["scale", "limit"]))', [3, 4]),
     "a cell's function": ('def f():\n    return eval("scale * 2")\nf()', 6),
 }
@@ -153,7 +174,9 @@ def test_a_text_before_our_eyes_is_not(cell):
 
 def test_it_is_told_of_cells_and_helpers_before_they_run(notebook):
     notebook.run(SETUP)
-    assert any("helper: eval() of a text" in text for text in notebook.capture("helper('scale')").warnings)
+    assert any("helper: eval() of a text" in text for text in notebook.capture("helper(str(pd))").warnings)
+    assert any("helper: eval() of a text" in text for text in notebook.capture("[f(1) for f in (helper,)]").warnings)
+    assert not any("of a text" in text for text in notebook.capture("helper('scale'), helper(expr)").warnings)
     assert not any("of a text" in text for text in notebook.capture("written(), stored()").warnings)
     assert not any("of a text" in text for text in notebook.capture("eval(item)", map_expr="['scale']").warnings)
     assert any("of a text" in text for text in notebook.capture("eval(item)", map_expr="iter(['scale'])").warnings)
