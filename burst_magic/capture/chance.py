@@ -22,6 +22,8 @@ _LIBRARIES = {
     "rpy2": "call R's set.seed(…) in the cell",
     "tensorflow": "call tensorflow.random.set_seed(…) in the cell",
 }
+_SELDOM = frozenset({"cv2", "polars"})  # libraries that are used for much else
+_DRAWS = frozenset({"sample", "shuffle", "kmeans", "randu", "randn", "theRNG"})  # … and what of them draws
 _ENTROPY = frozenset({
     "SystemRandom", "urandom", "getrandom", "uuid1", "uuid4", "token_bytes", "token_hex", "token_urlsafe", "randbelow",
 })  # fmt: skip
@@ -39,7 +41,8 @@ def out_of_reach(modules: Iterable[str], words: Iterable[str], values: Mapping[s
     """
     tops = {name.partition(".")[0] for name in modules}
     found = [(path, "is a generator that an installed module keeps", "") for path in _kept(tops)]
-    found += [(top, "draws from a state of its own", f"; {way}") for top, way in _LIBRARIES.items() if top in tops]
+    drawing = tops if _DRAWS & set(words) else tops - _SELDOM
+    found += [(top, "draws from a state of its own", f"; {way}") for top, way in _LIBRARIES.items() if top in drawing]
     found += [(name, "draws from Numba's own state", _SEED_NUMBA) for name in _compiled(values)]
     found += [(word, "draws from the system's entropy", "") for word in sorted(_ENTROPY & set(words))]
     return [f"{what} {draws}: --seed does not reach it{way}" for what, draws, way in found]

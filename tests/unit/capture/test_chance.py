@@ -60,6 +60,12 @@ def test_libraries_with_a_state_in_c_are_named_with_the_way_to_seed_them():
     ]
 
 
+def test_libraries_that_seldom_draw_are_named_where_they_do():
+    assert out_of_reach(["polars"], ("filter", "select"), {}) == []
+    (said,) = out_of_reach(["polars"], ("sample",), {})
+    assert said.startswith("polars draws from a state of its own")
+
+
 def test_compiled_functions_that_draw_are_named():
     class Dispatcher:
         __module__ = "numba.core.registry"

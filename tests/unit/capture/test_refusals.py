@@ -307,13 +307,21 @@ NOTHING = {
     "an expression of two ways": ("results.append(item) if item else None", "results.append(…)"),
     "a comprehension": ("[results.append(i) for i in range(item)]", "results.append(…)"),
     "a helper": ("keep(item)", "keep(…)"),
+    "a method of the notebook's class": ("mine.keep(item)", "mine.keep(…)"),
+    "a function of the cell": ("def put(x): results.append(x)\nput(item)", "put(…)"),
+    "a coroutine": ("await later(item)", "later(…)"),
+    "a value that is not there": ("results.append(item) or None", "results.append(…)"),
+    "a generator of the cell": ("g = np.random.default_rng()\ng.shuffle(array)", "g.shuffle(…)"),
+    "an array of the cell": ("x = np.arange(3)\nx.sort()", "x.sort(…)"),
+    "an item's place": ("results.__setitem__(0, item)", "results.__setitem__(…)"),
     "what the cell makes somehow": ("out = make()\nout.append(item)", "out.append(…)"),
 }
 SOMETHING = (
     "results.pop()", "results.index(1)", "store.setdefault('a', 1)", "series.add(1)", "np.add(1, 2)", "np.sort(array)",
     "sorted(results)", "index.append(index)", "random.choice(results)", "df.dropna(inplace=False)", "give(item)",
     "len(results)", "heapq.heappop(results)", "mine.add(1)", "print(item)", "out = make()\nout.add(item)", "quiet(item)",
-    "results.append(1) or item", "rng.random()",
+    "results.append(1) or item", "rng.random()", "x = pd.Index([1])\nx.append(x)", "mine.log(item)",
+    "def put(x):\n    results.append(x)\n    return x\nput(item)", "def gen():\n    results.append(1)\n    yield\nlist(gen())",
 )  # fmt: skip
 
 
@@ -322,10 +330,10 @@ def busy(notebook):
     notebook.run(
         "import bisect, collections, heapq, random, types\nfrom random import shuffle\nimport numpy as np, pandas as pd\n"
         "results, store, queue = [3], {'a': []}, collections.deque()\nbox = types.SimpleNamespace(items=[])\npush = results.append\n"
-        "class Mine(list):\n    def add(self, x): return x\n"
+        "class Mine(list):\n    def add(self, x): return x\n    def keep(self, x): self.append(x)\n    def log(self, x): str(x)\n"
         "mine, array, series, df = Mine(), np.arange(3), pd.Series([1]), pd.DataFrame({'a': [1]})\n"
         "index, rng = pd.Index([1]), np.random.default_rng()\n"
-        "def make(): return results\ndef keep(x): results.append(x)\ndef give(x):\n    results.append(x)\n    return x\ndef quiet(x): pass\n"
+        "def make(): return results\ndef keep(x): results.append(x)\ndef give(x):\n    results.append(x)\n    return x\ndef quiet(x): pass\nasync def later(x): results.append(x)\n"
     )
     return notebook
 
