@@ -91,7 +91,7 @@ def read(source: bytes, path: str) -> FileText:
         names=None if any(_is_loose(node) for node in nodes) else frozenset(bindings(tree.body) | outside),
         outside=frozenset(outside),
         sure=frozenset(name for node in tree.body for name in _bound_by(node) if name not in gone),
-        values=dict(_values(tree.body, times, scope, restless | outside)),
+        values=dict(_values(tree.body, times, scope, restless, outside)),
         imported=_imported(tree.body, times),
         functions={node.name: node.lineno for node in once if isinstance(node, _FUNCTIONS) and not node.decorator_list},
         classes={node.name: _class_text(node, scope, restless) for node in once if isinstance(node, ast.ClassDef)},
@@ -157,18 +157,23 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _values(
-    body: list[ast.stmt], times: Mapping[str, int], scope: Scope, unsteady: AbstractSet[str]
+    body: list[ast.stmt],
+    times: Mapping[str, int],
+    scope: Scope,
+    restless: AbstractSet[str],
+    outside: AbstractSet[str] = frozenset(),
 ) -> Iterator[tuple[str, object]]:
-    """Names with what they are worth; on what is `unsteady`, nothing else is built."""
+    """Names with what they are worth; on what the file may have changed by then, nothing else is built."""
     for name, node in _assigned(body, times):
         try:
             value = evaluate(node, scope)
         except Unknown:
             continue
-        if name not in unsteady:
+        if name in restless and not is_plain(value):
+            continue
+        if name not in outside:
             scope.values[name] = value
-        if is_plain(value) or name not in unsteady:
-            yield name, value
+        yield name, value
 
 
 def is_plain(value: object) -> bool:

@@ -182,7 +182,7 @@ def wrapped(x):
     return x
 
 
-double = functools.partial(plain, 2)
+double = functools.partial(plain, BASE)
 later = wrap(plain)
 
 
@@ -229,6 +229,11 @@ TOLD = {
     "a decorated function": ("def slow(x): return 5\nm.slow = slow", "slow was set here since the import"),
     "an imported function": ("m.sqrt = lambda x: 5", "sqrt was set here since the import"),
     "an imported constant": ("m.RATE = 5", "RATE was set here since the import"),
+    "a constant that was handed on": ("m.BASE = 9", "BASE was set here since the import"),
+    "a method of a class that its base had a say in": (
+        "m.Leaf.run = lambda self: 5",
+        "Leaf.run was set here since the import",
+    ),
     "a new name": ("m.extra = 1", "extra is here only"),
     "a new function": ("m.extra = lambda: 1", "extra is here only"),
     "a name that is gone": ("del m.BASE", "BASE is not here"),
@@ -242,6 +247,7 @@ SILENT = {
     "a counter of its own": "m.area(3)",
     "a model that is loaded": "m.load()",
     "what it filled at import": "m.STARTED, m.HANDED",
+    "None that became an object": "m.NOTHING = [1]",
     "instances": "m.Shape().keep(), m.Config(), m.Point(1)",
     "the same again": "m.LIMITS = dict(m.LIMITS)",
     "a probe": "hasattr(m, 'absent')",

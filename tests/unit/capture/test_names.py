@@ -48,6 +48,8 @@ CASES = {
     "a loop's else binds when no break is there": ("for i in xs:\n    pass\nelse:\n    x = 2\nx", "xs"),
     "continue": ("for i in xs:\n    if i: continue\n    x = 1\n    x", "xs"),
     "deleted in the round before": ("x = 1\nfor i in xs:\n    x\n    del x", "xs x"),
+    "deleted in the round before, under while": ("x = 1\nwhile c:\n    x\n    del x", "c x"),
+    "deleted before a helper runs": ("k = 1\ndef f(): return k\ng = [f]\ndel k\ng[0]()", "k"),
     "finally reads": ("try:\n    x = f()\nfinally:\n    x", "f x"),
     "after finally": ("try:\n    x = f()\nfinally:\n    pass\nx", "f"),
     "a guard that binds": ("match p:\n    case a if (x := a): x\n    case _: x\nx", "p x"),
