@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Iterator
 
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Comprehension = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -41,17 +42,40 @@ def _bound_here(node: ast.AST) -> set[str]:
 
 def _same_scope(node: ast.AST) -> list[ast.AST]:
     """Children whose bindings fall into the same scope. A walrus in a comprehension binds outside of it."""
-    if isinstance(node, (*_Function, ast.ClassDef, ast.Lambda)):
-        return list(getattr(node, "decorator_list", ()))
+    if isinstance(node, (*_Function, ast.Lambda)):
+        return [*getattr(node, "decorator_list", ()), *defaults(node.args)]
+    if isinstance(node, ast.ClassDef):
+        return [*node.decorator_list, *node.bases, *node.keywords]
     if isinstance(node, _Comprehension):
-        inner = [part for part in ast.walk(node) if isinstance(part, ast.NamedExpr)]
-        return [part.target for part in inner]
+        return [part.target for part in _of_comprehension(node)]
     return list(ast.iter_child_nodes(node))
 
 
-def leaves(body: list[ast.stmt]) -> bool:
-    """True when what follows these statements is not reached from them."""
-    return bool(body) and isinstance(body[-1], (ast.Raise, ast.Return, ast.Continue, ast.Break))
+def _of_comprehension(node: ast.AST) -> Iterator[ast.NamedExpr]:
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.NamedExpr):
+            yield part
+        if not isinstance(part, ast.Lambda):
+            yield from _of_comprehension(part)
+
+
+def defaults(arguments: ast.arguments) -> list[ast.expr]:
+    """The values that parameters have when nothing is given: evaluated where the function is defined."""
+    return [*arguments.defaults, *(value for value in arguments.kw_defaults if value is not None)]
+
+
+def unbound(body: Iterable[ast.AST]) -> set[str]:
+    """Names that these statements may delete from their own scope: by ``del``, and at the end of ``except … as e``."""
+    names: set[str] = set()
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
+            names.add(node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
+        stack.extend(_same_scope(node))
+    return names
 
 
 def captures(pattern: ast.AST) -> set[str]:
@@ -81,3 +105,18 @@ def outer_names(body: list[ast.stmt]) -> set[str]:
         if not isinstance(node, (*_Function, ast.ClassDef, ast.Lambda)):
             stack.extend(ast.iter_child_nodes(node))
     return names
+
+
+def global_names(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """Top-level names that functions and classes bind, and that they delete, by a ``global`` statement."""
+    bound: set[str] = set()
+    deleted: set[str] = set()
+    nodes = list(ast.walk(tree))
+    if not any(type(node) is ast.Global for node in nodes):
+        return bound, deleted
+    for node in nodes:
+        if isinstance(node, (*_Function, ast.ClassDef)):
+            outer = outer_names(node.body)
+            bound |= outer & bindings(node.body)
+            deleted |= outer & unbound(node.body)
+    return bound, deleted

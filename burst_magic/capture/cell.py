@@ -9,21 +9,34 @@ import ast
 import builtins
 import difflib
 import inspect
+import keyword
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
-from burst_magic.capture import bundle, report
-from burst_magic.capture.closure import Captured, pack_names
+from burst_magic.capture import bundle, report, unseen
+from burst_magic.capture.closure import Captured, pack_names, shown
 from burst_magic.capture.drift import about_modules
 from burst_magic.capture.lines import rewrite
-from burst_magic.capture.mapping import ITEM, evaluate, iterable, parse_map, target_names
-from burst_magic.capture.names import CellNames, cell_names
+from burst_magic.capture.mapping import (
+    CALL_FUNCTION,
+    CALL_ITEM,
+    ITEM,
+    evaluate,
+    iterable,
+    parse_map,
+    target_names,
+)
+from burst_magic.capture.names import CellNames, bound_names, cell_names
+from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed, unpack
 from burst_magic.payload.notes import OMITTED
+from burst_magic.payload.texts import Looks, evaluates, may_look, names_in, texts_of
+from burst_magic.payload.walk import Found, closure
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
@@ -47,6 +60,9 @@ class Capture:
         has_value: the cell ends in an expression.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
         home: the namespace it was captured from; `reads`, `include` and `imports` are what else went into it.
+        unsure: those of `reads` that the cell may not need: it binds them itself on some ways, or only texts name them.
+        looks: what the cell itself does with texts.
+        spoken: name that stands in a text of the cell -> its lines, and whether it is marked as a name there.
     """
 
     source: str
@@ -65,6 +81,9 @@ class Capture:
     reads: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     include: tuple[Path, ...] = ()
     imports: frozenset[str] = frozenset()
+    unsure: frozenset[str] = frozenset()
+    looks: Looks = Looks.NOT
+    spoken: Mapping[str, tuple[tuple[int, ...], bool]] = field(default_factory=dict, repr=False)
 
 
 def capture_cell(
@@ -94,8 +113,9 @@ def capture_cell(
     paths = tuple(Path(path).resolve() for path in include)
     capture = _capture(text, namespace, target=target, filename=filename, include=paths)
     if not target:
-        return capture
+        return _with_texts(capture, None)
     items = evaluate(map_expr, expression, namespace)
+    capture = _with_texts(capture, items)
     return replace(capture, items=items, warnings=(*capture.warnings, *report.about_items(items)))
 
 
@@ -114,13 +134,24 @@ def capture_call(
     """
     if not callable(function):
         raise CaptureError(f"{function!r} is not callable")
-    name = getattr(function, "__name__", "")
-    if not name.isidentifier() or name == ITEM or namespace.get(name) is not function:
-        name = "function"
+    name = _name_of(function, namespace)
+    if name == CALL_FUNCTION:
         namespace = {**namespace, name: function}
-    source = f"{'await ' if inspect.iscoroutinefunction(function) else ''}{name}({ITEM})\n"
-    capture = _capture(source, namespace, target=ITEM, filename="<burst.map>", include=())
+    source = f"{'await ' if _is_async(function) else ''}{name}({CALL_ITEM})\n"
+    capture = _with_texts(_capture(source, namespace, target=CALL_ITEM, filename="<burst.map>", include=()), items)
     return replace(capture, items=iterable(items, "items"))
+
+
+def _name_of(function: object, namespace: Mapping[str, object]) -> str:
+    """The notebook's own name for it, so that tracebacks read well, or one that hides nothing of the notebook's."""
+    name = getattr(function, "__name__", None)
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in OMITTED:
+        return CALL_FUNCTION
+    return name if namespace.get(name) is function else CALL_FUNCTION
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(function.__call__)
 
 
 def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]) -> Capture:
@@ -139,7 +170,43 @@ def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]
         capture = capture if missing else _with_modules(capture)
     if not missing:
         return capture
+    capture = replace(capture, unsure=capture.unsure - missing)
     return _packed(capture, {**capture.reads, **dict.fromkeys(missing, ())}, capture.packed.words)
+
+
+def _with_texts(capture: Capture, items: object) -> Capture:
+    """With what texts name, where something looks names up in texts, and a word about texts that are not seen."""
+    packed, home = capture.packed, capture.home
+    by_value = any(evaluates(home[name]) for name in packed.names)
+    if not by_value and not may_look({*packed.words, *packed.modules, *capture.imports}):
+        return capture
+    asked = dict.fromkeys(capture.reads, "")
+    looks = closure(asked, home, skip=frozenset(), omit=OMITTED, looks=capture.looks).looks
+    if looks is Looks.NOT:
+        return capture
+    here = {name: lines for name, (lines, marked) in capture.spoken.items() if marked or looks is Looks.ALL}
+    here.update(dict.fromkeys(set().union(*(names_in(text, looks) for text in texts_of(items))) - here.keys(), ()))
+    here = {name: here[name] for name in sorted(here.keys() & home.keys() - asked.keys() - OMITTED)}
+    found = closure({**asked, **dict.fromkeys(here, "")}, home, skip=frozenset(), omit=OMITTED, looks=looks)
+    for name in sorted(found.spoken - here.keys()):  # in a captured text: told with its lines
+        here[name] = capture.reads.get(found.names[name], ())
+    if here.keys() - packed.sizes.keys():
+        capture = replace(capture, unsure=capture.unsure | here.keys())
+        capture = _packed(capture, {**capture.reads, **here}, packed.words)
+    return replace(capture, warnings=tuple(dict.fromkeys((*capture.warnings, *_about_texts(capture, items, found)))))
+
+
+def _about_texts(capture: Capture, items: object, found: Found) -> Iterator[str]:
+    bound = target_names(capture.target)
+
+    def is_text(name: str) -> bool:
+        return any(True for _ in texts_of(items if name in bound else capture.home.get(name)))
+
+    tree = ast.parse(capture.source)
+    yield from unseen.in_cell(tree, is_text)
+    for function, name in found.functions:
+        if not unseen.is_given_seen(tree, name, is_text):
+            yield from (f"{shown(name)}: {text}" for text in unseen.in_code(function.__code__))
 
 
 def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
@@ -158,12 +225,11 @@ def _capture(
     namespace = _own(namespace)
     bound = target_names(target)
     tree = _parse(source, filename)
-    local = cell_names(tree, bound=bound).bound
-    rewritten = rewrite(tree, source, lambda name: name in namespace or name in local)
+    rewritten = rewrite(tree, source, lambda name: name in namespace or name in bound or name in bound_names(tree))
     if rewritten.source != source:
         source = rewritten.source
         tree = _parse(source, filename)
-    names = cell_names(tree, bound=bound)
+    names = cell_names(tree, bound=bound, steady=lambda manager, local: is_steady(manager, namespace, local))
     _refuse(names, namespace, mapped=bool(target))
     reads = {name: lines for name, lines in names.reads.items() if name in namespace and name not in OMITTED}
     blank = Capture(
@@ -172,12 +238,15 @@ def _capture(
         target=target,
         items=None,
         packed=Packed(stream=b""),
-        warnings=(*rewritten.notes, *report.about_cell(tree, names, is_mapped=bool(target))),
+        warnings=(*rewritten.notes, *report.about_cell(tree, names, namespace, is_mapped=bool(target))),
         mutated=tuple(name for name in names.changes if name in reads),
         has_value=names.has_value,
         home=namespace,
         include=include,
         imports=frozenset(names.imports),
+        unsure=frozenset(reads) - names.surely,
+        looks=names.looks,
+        spoken={name: (lines, name in names.marked) for name, lines in names.spoken.items() if name in namespace},
     )
     return _packed(blank, reads, names.words)
 
@@ -196,7 +265,7 @@ def _own(namespace: Mapping[str, object]) -> Mapping[str, object]:
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:
     """With the values of these names, and what they need."""
     home = capture.home
-    packed = pack_names(reads, home, words=words)
+    packed, left_out = pack_names(reads, home, words=words, unsure=capture.unsure)
     entries = report.entries(packed, reads, home)
     return _with_modules(
         replace(
@@ -205,7 +274,7 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
             reads=reads,
             entries=entries,
             mutated=report.mutated((*capture.mutated, *sorted(packed.changes)), packed, home),
-            warnings=tuple(dict.fromkeys((*capture.warnings, *report.about_entries(entries, packed, home)))),
+            warnings=tuple(dict.fromkeys((*capture.warnings, *left_out, *report.about_entries(entries, packed, home)))),
             sources=report.sources_of(packed),
         )
     )

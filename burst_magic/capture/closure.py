@@ -10,13 +10,16 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.capture.mapping import CALL_FUNCTION
 from burst_magic.capture.sensitive import attributes_of
 from burst_magic.errors import CaptureError
-from burst_magic.payload.notes import importable
+from burst_magic.payload.notes import OMITTED, importable
 from burst_magic.payload.pack import Packing
+from burst_magic.payload.walk import closure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from burst_magic.payload import Packed
 
@@ -59,29 +62,70 @@ def kind_of(value: object) -> str:
     return "value"
 
 
-def pack_names(reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: Iterable[str]) -> Packed:
+class _Stuck(Exception):
+    """A name cannot be packed; `refusal` says why."""
+
+    def __init__(self, name: str, refusal: CaptureError) -> None:
+        super().__init__(name)
+        self.name = name
+        self.refusal = refusal
+
+
+def pack_names(
+    reads: Mapping[str, tuple[int, ...]],
+    home: Mapping[str, object],
+    *,
+    words: Iterable[str],
+    unsure: AbstractSet[str] = frozenset(),
+) -> tuple[Packed, tuple[str, ...]]:
     """Pack what the cell reads and all that this needs.
 
     Args:
         reads: name -> lines of the cell.
         home: the notebook's globals.
         words: attribute names in the cell, to find submodules.
+        unsure: names that the cell may not need: those that cannot travel are left out.
+
+    Returns:
+        What travels, and a sentence for each name that was left out.
 
     Raises:
         CaptureError: something cannot travel; names it, where in it, and who uses it.
     """
+    notes: list[str] = []
+    while True:
+        try:
+            return _pack(reads, home, words), tuple(notes)
+        except _Stuck as stuck:
+            if stuck.name in _sure(reads, home, unsure):
+                raise stuck.refusal from stuck.refusal.__cause__
+            notes.append(f"{stuck.refusal.problem}: left out, for it may not be needed; a task that needs it fails")
+            home = {name: value for name, value in home.items() if name != stuck.name}
+            reads = {name: lines for name, lines in reads.items() if name != stuck.name}
+
+
+def _sure(
+    reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], unsure: AbstractSet[str]
+) -> AbstractSet[str]:
+    """Names that are needed whatever way the cell takes."""
+    asked = dict.fromkeys((name for name in reads if name not in unsure), "")
+    found = closure(asked, home, skip=frozenset(), omit=OMITTED)
+    return closure(asked, home, skip=found.spoken, omit=OMITTED).names.keys() if found.spoken else found.names.keys()
+
+
+def _pack(reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], words: Iterable[str]) -> Packed:
     packing = Packing(home)
     packing.packer.notes.words.update(words)
     for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
         try:
             packing.add(name, value)
         except Exception as error:
-            raise _refusal(name, value, error, home, used_by(name, reads, packing.packer.notes.why)) from error
+            raise _stuck(name, error, home, used_by(name, reads, packing.packer.notes.why)) from error
     try:
         return packing.finish()
     except Exception as error:
         name = packing.current
-        raise _refusal(name, home[name], error, home, used_by(name, reads, packing.packer.notes.why)) from error
+        raise _stuck(name, error, home, used_by(name, reads, packing.packer.notes.why)) from error
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
@@ -93,16 +137,23 @@ def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, s
     lines = reads.get(name, ())
     if not chain:
         return f"used in line {lines[0]}" if lines else "used by the items"
-    text = f"used by {chain[0]}"
+    text = f"used by {shown(chain[0])}"
     return f"{text}, which line {lines[0]} needs" if lines else text
 
 
-def _refusal(name: str, value: object, error: Exception, home: Mapping[str, object], use: str) -> CaptureError:
-    path, reason = find_culprit(name, value, error, home)
-    return CaptureError(
+def _stuck(name: str, error: Exception, home: Mapping[str, object], use: str) -> _Stuck:
+    path, reason = find_culprit(shown(name), home[name], error, home)
+    refusal = CaptureError(
         f"{path}: {reason} ({use})",
         way_out="make it inside the cell or a function that the cell calls, or leave it out of what the cell mentions",
     )
+    refusal.__cause__ = error
+    return _Stuck(name, refusal)
+
+
+def shown(name: str) -> str:
+    """As people know it: what `burst.map` was given need have no name."""
+    return "the function" if name == CALL_FUNCTION else name
 
 
 def reason_of(error: Exception) -> str:

@@ -1,16 +1,28 @@
-"""Local modules that this kernel holds otherwise than their files say: the files are what travels."""
+"""Local modules that this kernel holds otherwise than their files say: the files are what travels.
+
+Compared are values whose expression can be told (`capture.literal`), functions and methods, attributes of classes, and
+the names that are here only or in the file only. Not compared, for the modules themselves may have changed it: a
+container that code of a local module changes, or hands on while it is imported; what local modules set in each other;
+what calls of their own, decorators, metaclasses and ``__init_subclass__`` make; and ``None`` that became an object, or
+is set by a function of the module: that is loaded when it is first needed.
+"""
 
 from __future__ import annotations
 
-import ast
+import abc
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 
-_PLAIN = (type(None), bool, int, float, str)
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+from burst_magic.capture.literal import Instance, same
+from burst_magic.capture.stated import ClassText, FileText, is_plain, read
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_COMPARED = (*_PLAIN, list, dict, set, tuple, frozenset, bytearray, range)
+_METACLASSES = (type, abc.ABCMeta)
+_MISSING = object()
 
 
 def about_modules(roots: Iterable[Path]) -> list[str]:
@@ -20,38 +32,50 @@ def about_modules(roots: Iterable[Path]) -> list[str]:
         roots: files and folders of the local sources that travel.
     """
     tops = {root.stem for root in roots}
-    found: list[str] = []
-    for name in sorted(name for name in sys.modules if name.partition(".")[0] in tops):
-        module = sys.modules[name]
-        file = getattr(module, "__file__", None)
-        if file and file.endswith(".py"):
-            found.extend(f"{name}: {text}" for text in _about(module, Path(file)))
-    return found
+    if not tops:
+        return []
+    modules = [sys.modules[name] for name in sorted(sys.modules) if name.partition(".")[0] in tops]
+    with_file = (module for module in modules if str(getattr(module, "__file__", None)).endswith(".py"))
+    texts = [(module, _text_of(module)) for module in with_file]
+    known = [text for _, text in texts if text is not None]
+    own = _Own(
+        stored=frozenset().union(*(text.stored for text in known)),
+        restless=frozenset().union(*(text.restless for text in known)),
+    )
+    return [f"{module.__name__}: {told}" for module, text in texts for told in _about(module, text, own)]
 
 
-def _about(module: ModuleType, file: Path) -> Iterator[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Own:
+    """What local modules do to each other: attributes that they set, and names that they change in place."""
+
+    stored: frozenset[str]
+    restless: frozenset[str]
+
+
+def _text_of(module: ModuleType) -> FileText | None:
+    file = str(module.__file__)
     try:
-        source = file.read_bytes()
-        tree = ast.parse(source)
-        code = compile(source, str(file), "exec", dont_inherit=True)
+        return read(Path(file).read_bytes(), file)
     except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _about(module: ModuleType, text: FileText | None, own: _Own) -> Iterator[str]:
+    file = Path(str(module.__file__))
+    if text is None:
         yield f"{file.name} cannot be compiled as it is now, and that is what workers get"
         return
-    written = set(_codes(code))
-    if any(function.__code__ not in written for function in _functions(module)):
+    if any(function.__code__ not in text.codes for function in _functions(module)):
         yield f"{file.name} was changed since its import here: workers get the file (%autoreload or importlib.reload)"
         return
-    home = vars(module)
-    changed = [name for name, value in _constants(tree) if name in home and _differs(home[name], value)]
-    if changed:
-        yield f"{', '.join(changed)} was set here since the import: workers get what {file.name} says"
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    for part in code.co_consts:
-        if isinstance(part, CodeType):
-            yield part
-            yield from _codes(part)
+    for names, what in (
+        (_changed(module, text, own), "was set here since the import"),
+        (_only_here(module, text, own), "is here only"),
+        (sorted(text.sure - vars(module).keys()), "is not here"),
+    ):
+        if told := ", ".join(dict.fromkeys(names)):
+            yield f"{told} {what}: workers get what {file.name} says"
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:
@@ -64,29 +88,125 @@ def _functions(module: ModuleType) -> Iterator[FunctionType]:
                 yield part
 
 
-def _constants(tree: ast.Module) -> Iterator[tuple[str, object]]:
-    """Names that the module sets once, to a plain value."""
-    times = Counter(_stored(tree))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1:
-            target, value = node.targets[0], node.value
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            target, value = node.target, node.value
-        else:
-            continue
-        if isinstance(target, ast.Name) and times[target.id] == 1 and isinstance(value, ast.Constant):
-            yield target.id, value.value
+def _changed(module: ModuleType, text: FileText, own: _Own) -> Iterator[str]:
+    for name, here in list(vars(module).items()):
+        if _is_known(name, text) and _of_notebook(here):
+            yield name
+        elif name in text.values:
+            if _is_set(name, here, text.values[name], own) and not (text.values[name] is None and name in text.outside):
+                yield name
+        elif name in text.functions:
+            calm = name not in text.outside and name not in own.stored and text.names is not None
+            if calm and not _is_written(here, name, text.functions[name], module):
+                yield name
+        elif name in text.imported:
+            if name not in own.stored and _is_other(here, *text.imported[name], module):
+                yield name
+        elif name in text.classes:
+            yield from _in_class(name, here, text.classes[name], own, module)
 
 
-def _stored(node: ast.AST) -> Iterator[str]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
-            yield child.id
-        if not isinstance(child, _SCOPES):
-            yield from _stored(child)
+def _is_known(name: str, text: FileText) -> bool:
+    """Whether the file has it, and does not get it from the notebook."""
+    return (text.names is None or name in text.names) and text.imported.get(name, ("", ""))[0] != "__main__"
+
+
+def _is_set(name: str, here: object, there: object, own: _Own) -> bool:
+    own_doing = name in own.stored or (name in own.restless and not is_plain(there))
+    return not own_doing and _differs(here, there)
+
+
+def _only_here(module: ModuleType, text: FileText, own: _Own) -> Iterator[str]:
+    if text.names is None:
+        return
+    for name, here in list(vars(module).items()):
+        if name in text.classes and isinstance(here, type):
+            yield from _more_in_class(name, here, text.classes[name], own)
+        submodule = isinstance(here, ModuleType) and f"{module.__name__}.{name}" in sys.modules
+        public = name.isidentifier() and not (name.startswith("__") and name.endswith("__"))
+        if name not in text.names and public and not submodule and name not in own.stored:
+            yield name
 
 
 def _differs(here: object, there: object) -> bool:
-    """Whether plain values differ; what is loaded when it is first needed is no news."""
+    """Whether this is not what the file says; what is loaded when it is first needed is no news."""
+    lazy = there is None and not isinstance(here, _PLAIN)
+    return not lazy and not same(here, there)
+
+
+def _of_notebook(value: object) -> bool:
+    """Whether it can only have been put there by the notebook."""
+    if isinstance(value, (staticmethod, classmethod)):
+        value = value.__func__
+    elif isinstance(value, property):
+        value = value.fget
+    return isinstance(value, (FunctionType, type)) and value.__module__ == "__main__"
+
+
+def _is_written(here: object, name: str, line: int, module: ModuleType) -> bool:
+    """Whether this is the function that the file defines in this line."""
+    if isinstance(here, (staticmethod, classmethod)):
+        here = here.__func__
+    elif isinstance(here, property):
+        here = here.fget
+    if not isinstance(here, FunctionType):
+        return False
+    code = here.__code__
+    return (code.co_name, code.co_firstlineno, code.co_filename) == (name, line, module.__file__)
+
+
+def _is_other(here: object, source: str, name: str, module: ModuleType) -> bool:
+    """Whether a name that the file imports is something else here."""
+    package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
+    level = len(source) - len(source.lstrip("."))
+    parts = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+    owner = sys.modules.get(".".join([*parts, *filter(None, [source.lstrip(".")])]))
+    there = vars(owner).get(name, _MISSING) if owner is not None else _MISSING
     plain = isinstance(here, _PLAIN) and isinstance(there, _PLAIN)
-    return plain and (type(here) is not type(there) or here != there)
+    return plain and not same(here, there) and name not in _set_in(owner)
+
+
+def _set_in(owner: ModuleType | None) -> set[str]:
+    """What was set in the module where it comes from, which is told of that one."""
+    text = None if owner is None or not str(getattr(owner, "__file__", None)).endswith(".py") else _text_of(owner)
+    if owner is None or text is None:
+        return set()
+    return {name for name, there in text.values.items() if _differs(vars(owner).get(name, _MISSING), there)}
+
+
+# classes
+
+
+def _in_class(name: str, here: object, said: ClassText, own: _Own, module: ModuleType) -> Iterator[str]:
+    if not said.plain or type(here) not in _METACLASSES:
+        return
+    if not isinstance(here, type) or here.__name__ != name:
+        yield name
+        return
+    attributes = vars(here)
+    for method, line in said.methods.items():
+        part = attributes.get(method)
+        calm = method not in own.stored and not _is_remade(here)
+        plain_name = method[method.index("__") :] if method.startswith(f"_{name.lstrip('_')}__") else method
+        if _of_notebook(part) or (calm and not _is_written(part, plain_name, line, module)):
+            yield f"{name}.{method}"
+    for key, there in said.values.items():
+        value = attributes.get(key, _MISSING)
+        told = isinstance(value, _COMPARED) or value is _MISSING or isinstance(there, Instance)
+        if told and _is_set(key, value, there, own):
+            yield f"{name}.{key}"
+
+
+def _more_in_class(name: str, here: type, said: ClassText, own: _Own) -> Iterator[str]:
+    """Attributes that the notebook gave to the class: what it defines, and plain data."""
+    if not said.plain or _is_remade(here) or type(here) not in _METACLASSES:
+        return
+    for key, part in vars(here).items():
+        foreign = not key.startswith("_") and key not in said.names and key not in own.stored
+        if foreign and (_of_notebook(part) or isinstance(part, _COMPARED)):
+            yield f"{name}.{key}"
+
+
+def _is_remade(kind: type) -> bool:
+    """Whether a base has a say in what the class is made of."""
+    return any("__init_subclass__" in vars(base) for base in kind.__mro__[1:-1])

@@ -12,6 +12,9 @@ from burst_magic.capture.bindings import targets
 from burst_magic.errors import CaptureError
 
 ITEM = "item"  # what an element is bound to unless a target is written
+# What `burst.map` binds in the task: names that no notebook has, for the function's own globals are beside them.
+CALL_ITEM = "__burst_item__"
+CALL_FUNCTION = "__burst_function__"
 _WAY_OUT = "an expression such as range(10), or 'x in xs' as in a for loop"
 
 

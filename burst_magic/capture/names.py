@@ -1,23 +1,41 @@
 """The names a cell reads before it binds them, from its syntax tree alone: nothing is run, nothing is looked up.
 
-Statements are followed in order: a name that is surely assigned before it is read is the cell's own. What a function
-or class of the cell reads counts where its name is first mentioned, for that is the first time it can run.
+Statements are followed in order (`capture.flow`): a name that is surely assigned before it is read is the cell's own.
+What a function or class of the cell reads counts wherever its name is mentioned, for that is when it can run; what
+lambdas and generator expressions read, where they stand. A function may be called before its ``global`` names are bound
+or after they were deleted, and a class may run its methods while it is made, so these count as read.
 """
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
-from burst_magic.capture.bindings import bindings, captures, leaves, outer_names, parameters, targets, type_parameters
+from burst_magic.capture.bindings import (
+    bindings,
+    defaults,
+    global_names,
+    outer_names,
+    parameters,
+    targets,
+    type_parameters,
+    unbound,
+)
+from burst_magic.capture.flow import Flow, Key
+from burst_magic.payload import texts
 from burst_magic.payload.mentions import CHANGING
+from burst_magic.payload.texts import Looks
 
 # Set by the interpreter in every module, function or class.
 IMPLICIT = frozenset({
     "__name__", "__builtins__", "__doc__", "__file__", "__spec__", "__loader__", "__package__", "__annotations__",
     "__debug__", "__class__", "__module__", "__qualname__",
 })  # fmt: skip
+
+_CALM = frozenset({"property", "staticmethod", "classmethod"})  # decorators that do not call what they are given
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,111 +44,192 @@ class CellNames:
 
     Attributes:
         reads: name -> lines where it may be read before the cell has bound it.
+        surely: those that are read somewhere although nothing before could have bound them.
         bound: names the cell binds somewhere at its top level.
         words: names and attribute names, to find submodules.
         imports: module -> line; optional ones, inside ``try``, in `optional`.
         changes: name -> line where an object under this name is changed in place.
-        star: it has a ``from x import *``.
+        spoken: name -> lines of texts in which it stands; those after an @ or in SQL are in `marked` too.
+        looks: what the cell does with texts.
+        star: it may bind any name: ``from x import *``, ``exec``, ``globals()[…] = …``.
         has_value: it ends in an expression.
     """
 
     reads: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    surely: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
     imports: dict[str, int] = field(default_factory=dict)
     optional: set[str] = field(default_factory=set)
     changes: dict[str, int] = field(default_factory=dict)
+    spoken: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    marked: set[str] = field(default_factory=set)
+    looks: Looks = Looks.NOT
     star: bool = False
     has_value: bool = False
 
 
-def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset()) -> CellNames:
+Steady = Callable[[ast.expr, AbstractSet[str]], bool]
+
+
+def _never(_manager: ast.expr, _local: AbstractSet[str]) -> bool:
+    return False
+
+
+def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset(), steady: Steady = _never) -> CellNames:
     """Analyse a cell.
 
     Args:
         tree: the parsed cell.
         bound: names that exist before the first line, such as the target of ``--map``.
+        steady: whether the context manager that an expression makes surely lets exceptions through; is given the
+            names that the cell binds.
     """
-    found = CellNames(bound=bindings(tree.body) | bound)
-    _Visitor(found, set(bound)).run(tree)
+    outside, deleted = global_names(tree)
+    found = CellNames(bound=bindings(tree.body) | outside | bound)
+    visitor = _Visitor(found, set(bound), lambda manager: steady(manager, found.bound), deleted | unbound(tree.body))
+    visitor.run(tree)
     found.has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
     return found
 
 
-@dataclass(slots=True)
+def bound_names(tree: ast.Module) -> set[str]:
+    """Names that a cell binds somewhere at its top level."""
+    return bindings(tree.body) | global_names(tree)[0]
+
+
+@dataclass(slots=True, kw_only=True)
 class _Scope:
-    """A function (`names` are its locals), a comprehension, or a class body (`names` grows as it runs)."""
+    """Of a function or lambda, a class's body, or one that lets names through: a comprehension, type parameters."""
 
-    names: set[str]
+    names: set[str]  # all that it binds somewhere
     outer: set[str] = field(default_factory=set)  # declared global
+    methods: set[str] = field(default_factory=set)  # functions of a class's body
     is_class: bool = False
+    is_open: bool = False  # a walrus in it binds outside
+    sees_class: bool = False  # the class's body around it
 
 
-class _Visitor(ast.NodeVisitor):
-    def __init__(self, found: CellNames, definite: set[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Read:
+    name: str
+    line: int
+
+
+class _Visitor(Flow):
+    def __init__(
+        self, found: CellNames, bound: set[str], steady: Callable[[ast.expr], bool], deleted: set[str]
+    ) -> None:
+        super().__init__(bound, steady)
         self.found = found
-        self.definite = definite  # surely bound at the top level at this point
+        self.deleted = deleted
+        self.possible = set(bound)  # what may have been bound so far
         self.scopes: list[_Scope] = []
-        self.deferred: list[tuple[str, int]] | None = None  # reads of a definition that is being visited
-        self.methods: list[tuple[str, int]] | None = None  # the same for the methods of a class
-        self.pending: dict[str, list[tuple[str, int]]] = {}  # reads of definitions that have not been mentioned yet
+        self.classes: list[_Scope] = []  # kept alive for their ids
+        self.deferred: list[_Read] | None = None  # reads of a definition that is being visited
+        self.methods: list[_Read] | None = None  # the same for the methods of a class
+        self.eager = False  # the class uses its methods while it is made
+        self.pending: dict[str, list[_Read]] = {}  # what definitions read when they run
+        self.visited: set[str] | None = None  # definitions that one mention has led to
         self.evaluated = True  # annotations are
-        self.guarded = 0  # inside try
+        self.calm: set[ast.expr] = set()  # mentions of what would look names up if it were called otherwise
+        self.attributes: list[ast.Attribute] = []
+        self.written: set[str] = set()  # all texts
 
     def run(self, tree: ast.Module) -> None:
         for node in tree.body:
             self.visit(node)
-        for name in list(self.pending):
+        for name in self.pending:
             self._mention(name)
+        self._look(texts.by_text(self.written, self.found.words))
+        if texts.reaches_main(self.written, self.found.words, self.found.imports):
+            for attribute in self.attributes:
+                self._speak(attribute.attr, attribute.lineno)
 
     # names
 
     def visit_Name(self, node: ast.Name) -> None:
         self.found.words.add(node.id)
         if isinstance(node.ctx, ast.Store):
-            self._bind({node.id})
-        else:
-            self._read(node.id, node.lineno)
-            if isinstance(node.ctx, ast.Del) and not self.scopes:
-                self.definite.discard(node.id)
+            self.bind({node.id})
+            return
+        self._read(node.id, node.lineno)
+        if node not in self.calm:
+            self._look(texts.by_name(node.id))
+            self.found.star |= node.id == "exec"
+        if isinstance(node.ctx, ast.Del):
+            self.state.names -= self.keys({node.id})
 
-    def _bind(self, names: set[str]) -> None:
-        if not self.scopes:
-            self.definite |= names
-        elif self.scopes[-1].is_class:
-            self.scopes[-1].names |= names
+    def _key(self, name: str) -> Key | None:
+        """What the state knows a name by that is bound here; None for a function's."""
+        for scope in reversed(self.scopes):
+            if scope.is_open:
+                if name in scope.names:
+                    return None
+            elif scope.is_class:
+                return name if name in scope.outer else (id(scope), name)
+            else:
+                return None
+        return name
 
-    def _is_top(self, name: str) -> bool:
-        """True when this name, read here, is looked up at the top level."""
-        for depth, scope in enumerate(reversed(self.scopes)):
+    def keys(self, names: set[str]) -> set[Key]:
+        return {key for name in names if (key := self._key(name)) is not None}
+
+    def bind(self, names: set[str]) -> None:
+        self.state.names |= self.keys(names)
+        self.possible |= {name for name in names if self._is_top(name, bound=True)}
+
+    def _is_top(self, name: str, *, bound: bool = False) -> bool:
+        """True when this name, read (or `bound`) here, is one of the top level."""
+        inside = True  # nothing but what sees a class's names in between
+        for scope in reversed(self.scopes):
             if name in scope.outer:
                 return True
-            if name in scope.names and (depth == 0 or not scope.is_class):
+            if name in scope.names and not scope.is_class:
                 return False
+            if name in scope.names and inside:  # a class's body falls back on globals
+                return not bound and (id(scope), name) not in self.state.names
+            inside = inside and scope.sees_class
         return True
 
     def _read(self, name: str, line: int) -> None:
+        if self.scopes and name in self.scopes[-1].methods:
+            self.eager = True
         if name in IMPLICIT or not self._is_top(name):
             return
         if self.deferred is not None:
-            self.deferred.append((name, line))
+            self.deferred.append(_Read(name, line))
         else:
-            self._read_top(name, line)
+            self._read_top(_Read(name, line), later=any(not scope.is_class for scope in self.scopes))
 
-    def _read_top(self, name: str, line: int) -> None:
-        if name in self.definite:
-            self._mention(name)
-        else:
-            lines = self.found.reads.get(name, ())
-            if line not in lines:
-                self.found.reads[name] = (*lines, line)
+    def _read_top(self, read: _Read, *, later: bool) -> None:
+        name = read.name
+        self._mention(name)
+        if name in self.state.names and not (later and name in self.deleted):
+            return
+        if name not in self.possible and not self.found.star:
+            self.found.surely.add(name)
+        lines = self.found.reads.get(name, ())
+        if read.line not in lines:
+            self.found.reads[name] = (*lines, read.line)
 
     def _mention(self, name: str) -> None:
-        for other, line in self.pending.pop(name, ()):
-            self._read_top(other, line)
+        if name not in self.pending:
+            return
+        first = self.visited is None
+        visited = self.visited = self.visited or set()
+        if name not in visited:
+            visited.add(name)
+            for read in self.pending[name]:
+                self._read_top(read, later=True)
+        if first:
+            self.visited = None
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self.found.words.add(node.attr)
+        self.attributes.append(node)
+        if node not in self.calm:
+            self._look(texts.by_attribute(node.attr))
         if not isinstance(node.ctx, ast.Load):
             self._change(node)
         self.generic_visit(node)
@@ -143,23 +242,50 @@ class _Visitor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING:
             self._change(node.func)
+        given = bool(node.args or node.keywords)
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if (given and name in texts.WITHOUT) or (not given and name in texts.ASKED):
+            self.calm.add(node.func)
         self.generic_visit(node)
 
     def _change(self, node: ast.expr) -> None:
         root = node
         while isinstance(root, (ast.Attribute, ast.Subscript)):
             root = root.value
-        if isinstance(root, ast.Name) and self._is_top(root.id) and root.id not in self.definite:
+        if isinstance(root, ast.Call):
+            self.found.star |= getattr(root.func, "id", "") in texts.WITHOUT
+        if isinstance(root, ast.Name) and self._is_top(root.id) and root.id not in self.state.names:
             self.found.changes.setdefault(root.id, root.lineno)
+
+    # texts
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if not isinstance(node.value, str):
+            return
+        self.written.add(node.value)
+        for name in texts.names_in(node.value, Looks.ALL):
+            self._speak(name, node.lineno)
+        self.found.marked |= texts.names_in(node.value, Looks.MARKED)
+
+    def _speak(self, name: str, line: int) -> None:
+        local = bool(self.scopes) and name in self.scopes[-1].names
+        if not local and name not in self.state.names:
+            self.found.spoken[name] = (*self.found.spoken.get(name, ()), line)
+
+    def _look(self, looks: Looks) -> None:
+        self.found.looks = max(self.found.looks, looks)
 
     # statements
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
-        self.visit(node.value)
         if isinstance(node.target, ast.Name):
             self._change(node.target)
             self._read(node.target.id, node.lineno)
-        self.visit(node.target)
+            self.visit(node.value)
+            self.visit(node.target)
+        else:
+            self.visit(node.target)
+            self.visit(node.value)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.visit(node.value)
@@ -167,25 +293,24 @@ class _Visitor(ast.NodeVisitor):
             self.visit(target)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        local = bool(self.scopes) and not self.scopes[-1].is_class
-        if self.evaluated and not local:
-            self.visit(node.annotation)
         if node.value is not None:
             self.visit(node.value)
             self.visit(node.target)
+        elif not isinstance(node.target, ast.Name):
+            for part in ast.iter_child_nodes(node.target):
+                self.visit(part)
+        local = bool(self.scopes) and not self.scopes[-1].is_class
+        if self.evaluated and not local:
+            self.visit(node.annotation)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
         self.visit(node.value)
         self.visit(node.target)
 
-    def visit_Global(self, node: ast.Global) -> None:
-        if self.scopes:
-            self.scopes[-1].outer.update(node.names)
-
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self._import(alias.name, node.lineno)
-            self._bind({alias.asname or alias.name.partition(".")[0]})
+            self.bind({alias.asname or alias.name.partition(".")[0]})
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if node.module == "__future__":
@@ -193,173 +318,123 @@ class _Visitor(ast.NodeVisitor):
         if node.module and not node.level:
             self._import(node.module, node.lineno)
         self.found.star |= any(alias.name == "*" for alias in node.names)
-        self._bind({alias.asname or alias.name for alias in node.names})
+        for alias in node.names:
+            self._look(texts.by_name(alias.name))
+            if node.module == "__main__":
+                self._speak(alias.name, node.lineno)
+        self.bind({alias.asname or alias.name for alias in node.names})
 
     def _import(self, module: str, line: int) -> None:
         self.found.words.update(module.split("."))
         self.found.imports.setdefault(module, line)
+        self._look(texts.by_module(module))
         if self.guarded:
             self.found.optional.add(module)
 
-    # branches: bound after them is what every way through binds
-
-    def _branch(self, *ways: list[ast.stmt]) -> None:
-        before, ends = self.definite, []
-        for way in ways:
-            self.definite = set(before)
-            for node in way:
-                self.visit(node)
-            if not leaves(way):
-                ends.append(self.definite)
-        self.definite = set.intersection(*ends) if ends else before
-
-    def visit_If(self, node: ast.If) -> None:
-        self.visit(node.test)
-        self._branch(node.body, node.orelse)
-
-    def visit_While(self, node: ast.While) -> None:
-        self.visit(node.test)
-        self._branch(node.body, node.orelse, [])
-
-    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
-        self.visit(node.iter)
-        before = set(self.definite)
-        self.visit(node.target)
-        self._branch(node.body, [])
-        self.definite &= before
-        self._branch(node.orelse, [])
-
-    visit_AsyncFor = visit_For  # noqa: N815 - the visitor's own spelling
-
-    def visit_Try(self, node: ast.Try) -> None:
-        before = set(self.definite)
-        self.guarded += 1
-        self._branch([*node.body, *node.orelse])
-        self.guarded -= 1
-        ends = [self.definite]
-        for handler in node.handlers:
-            self.definite = set(before)
-            if handler.type is not None:
-                self.visit(handler.type)
-            self._bind({handler.name} if handler.name else set())
-            for inner in handler.body:
-                self.visit(inner)
-            if not leaves(handler.body):
-                ends.append(self.definite - {handler.name or ""})
-        self.definite = set.intersection(*ends)
-        for inner in node.finalbody:
-            self.visit(inner)
-
-    visit_TryStar = visit_Try  # noqa: N815
-
-    def visit_Match(self, node: ast.Match) -> None:
-        self.visit(node.subject)
-        before = set(self.definite)
-        for case in node.cases:
-            self.definite = set(before)
-            self._bind(captures(case.pattern))
-            self.generic_visit(case)
-        self.definite = before
-
     # scopes
 
+    def _within(self, scope: _Scope, nodes: Iterable[ast.AST | None]) -> None:
+        self.scopes.append(scope)
+        for node in nodes:
+            if node is not None:
+                self.visit(node)
+        self.scopes.pop()
+
+    def _later(self, scope: _Scope, nodes: Iterable[ast.AST | None]) -> None:
+        """What runs at another time: it leaves nothing bound here."""
+        before, breaks = self.state.copy(), self.breaks
+        self.breaks = []
+        self._within(scope, nodes)
+        self.state, self.breaks = before, breaks
+
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        for part in (*node.decorator_list, *node.args.defaults, *(item for item in node.args.kw_defaults if item)):
+        for part in (*node.decorator_list, *defaults(node.args)):
             self.visit(part)
+        self.eager = self.eager or any(getattr(part, "id", "") not in _CALM for part in node.decorator_list)
         arguments = parameters(node.args)
         generic = type_parameters(node)
         self._bounds(node, generic)
         if self.evaluated:
-            self.scopes.append(_Scope(generic))
-            for annotation in (*(argument.annotation for argument in arguments), node.returns):
-                if annotation is not None:
-                    self.visit(annotation)
-            self.scopes.pop()
-        names = {argument.arg for argument in arguments} | bindings(node.body) | generic
+            notes = [*(argument.annotation for argument in arguments), node.returns]
+            self._within(_Scope(names=generic, is_open=True, sees_class=True), notes)
         outer = outer_names(node.body)
-        self._function(node, _Scope(names - outer, outer))
+        names = {argument.arg for argument in arguments} | bindings(node.body) | generic
+        self._function(node, _Scope(names=names - outer, outer=outer))
 
-    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         generic = type_parameters(node)
         for part in node.decorator_list:
             self.visit(part)
-        self.scopes.append(_Scope(generic))
+        bracket = _Scope(names=generic, is_open=True, sees_class=True)
         self._bounds(node, generic)
-        for part in (*node.bases, *(keyword.value for keyword in node.keywords)):
-            self.visit(part)
+        self._within(bracket, (*node.bases, *(keyword.value for keyword in node.keywords)))
         outermost = self.deferred is None and self.methods is None
         if outermost:
-            self.methods = []
-        definite = set(self.definite)
-        self.scopes.append(_Scope(set(generic), is_class=True))
-        for inner in node.body:
-            self.visit(inner)
+            self.methods, self.eager = [], bool(node.decorator_list or node.bases or node.keywords)
+        outer = outer_names(node.body)
+        names = bindings(node.body) - outer
+        methods = {part.name for part in node.body if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef))}
+        self.classes.append(_Scope(names=names, outer=outer, methods=methods, is_class=True))
+        self.scopes.append(bracket)
+        self._within(self.classes[-1], node.body)
         self.scopes.pop()
-        self.scopes.pop()
-        self.definite = definite
-        self._bind({node.name})
+        self.bind({node.name})
         if outermost:
             reads, self.methods = self.methods or [], None
-            self._wait(node.name, reads, run_now=bool(node.decorator_list))
+            self._wait(node.name, reads, run_now=self.eager)
 
     def visit_TypeAlias(self, node: Any) -> None:  # 3.12
         generic = type_parameters(node)
         self._bounds(node, generic)
-        self.scopes.append(_Scope(generic))
-        self.visit(node.value)
-        self.scopes.pop()
+        self._later(_Scope(names=generic, is_open=True, sees_class=True), [node.value])
         self.visit(node.name)
 
     def _bounds(self, node: ast.AST, generic: set[str]) -> None:
         """Bounds and defaults in the brackets of ``def f[T: bound]``."""
-        self.scopes.append(_Scope(generic))
-        for part in getattr(node, "type_params", ()):
-            self.generic_visit(part)
-        self.scopes.pop()
+        parts = [child for part in getattr(node, "type_params", ()) for child in ast.iter_child_nodes(part)]
+        self._later(_Scope(names=generic, is_open=True, sees_class=True), parts)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> None:
         """A body that runs later: what it reads waits until the name, or its class's name, is mentioned."""
-        sink: list[tuple[str, int]] = [] if self.methods is None else self.methods
+        sink: list[_Read] = [] if self.methods is None else self.methods
         outermost = self.deferred is None
         if outermost:
             self.deferred = sink
-        self.scopes.append(scope)
-        for inner in node.body:
-            self.visit(inner)
-        self.scopes.pop()
-        self._bind({node.name})
+        self._later(scope, node.body)
+        self.possible |= scope.outer & bindings(node.body)
+        self.bind({node.name})
         if outermost:
             self.deferred = None
             if self.methods is None:
                 self._wait(node.name, sink, run_now=bool(node.decorator_list) or bool(self.scopes))
 
-    def _wait(self, name: str, reads: list[tuple[str, int]], *, run_now: bool) -> None:
+    def _wait(self, name: str, reads: list[_Read], *, run_now: bool) -> None:
+        self.pending[name] = [*self.pending.get(name, ()), *reads]
         if run_now:
-            for other, line in reads:
-                self._read_top(other, line)
-        else:
-            self.pending[name] = [*self.pending.get(name, ()), *reads]
+            self._mention(name)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
-        for part in (*node.args.defaults, *(item for item in node.args.kw_defaults if item)):
+        for part in defaults(node.args):
             self.visit(part)
-        self.scopes.append(_Scope({argument.arg for argument in parameters(node.args)}))
-        self.visit(node.body)
-        self.scopes.pop()
+        names = {argument.arg for argument in parameters(node.args)} | bindings([ast.Expr(node.body)])
+        self._later(_Scope(names=names), [node.body])
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
         self.visit(node.generators[0].iter)
+        before = self.state.copy()
         names = set().union(*(targets(part.target) for part in node.generators))
-        walrus = {part.target.id for part in ast.walk(node) if isinstance(part, ast.NamedExpr)}
-        self.scopes.append(_Scope(names | walrus))
+        self.scopes.append(_Scope(names=names, is_open=True))
         for index, part in enumerate(node.generators):
-            for inner in (*((part.iter,) if index else ()), *part.ifs):
-                self.visit(inner)
+            if index:
+                self.visit(part.iter)
+            self.visit(part.target)
+            for test in part.ifs:
+                self.state = self.condition(test)[0]
         for inner in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
             self.visit(inner)
         self.scopes.pop()
-        self._bind(walrus)
+        self.state = before  # it may have gone round not once
 
-    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension  # noqa: N815
+    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sized
 
 from burst_magic.capture.closure import Captured, kind_of, used_by
 from burst_magic.capture.names import CellNames
+from burst_magic.capture.nothing import gives_nothing
 from burst_magic.capture.sensitive import find_secret, secret_lines
 from burst_magic.payload import Packed
 
@@ -40,11 +41,18 @@ def entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[
     )
 
 
-def about_cell(tree: ast.Module, names: CellNames, *, is_mapped: bool) -> list[str]:
+def about_cell(tree: ast.Module, names: CellNames, home: Mapping[str, object], *, is_mapped: bool) -> list[str]:
     """Warnings from the cell's text."""
     found = []
     if is_mapped and not names.has_value:
         found.append("the cell does not end in an expression: every result will be None")
+    call, line = gives_nothing(tree, home)
+    if call:
+        every = "every result" if is_mapped else "the result"
+        found.append(
+            f"line {line}: {call} returns None and what it changes stays on the worker: {every} will be None; "
+            "end the cell with the value"
+        )
     found.extend(f"line {line} holds what looks like a secret; the cell's text travels" for line in secret_lines(tree))
     for module, line in names.imports.items():
         if module not in names.optional and _is_missing(module):

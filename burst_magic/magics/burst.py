@@ -243,10 +243,14 @@ def _living(session: Session) -> str:
 def _show_dry_run(prepared: _Prepared) -> None:
     from IPython.display import display
 
+    from burst_magic.capture.chance import out_of_reach
     from burst_magic.plan.planner import summary
     from burst_magic.ui import html, text
 
     capture, made = prepared.capture, prepared.plan
+    values = {name: capture.home[name] for name in capture.packed.names}
+    chance = out_of_reach([name for name, _ in capture.modules], capture.packed.words, values)
+    warnings = (*prepared.warnings, *chance)
     facts = [
         ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
         ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
@@ -254,7 +258,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
         ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
     ]
     bundle = {
-        "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=prepared.warnings),
-        "text/html": html.dry_run_html(capture.entries, facts=facts, warnings=prepared.warnings),
+        "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=warnings),
+        "text/html": html.dry_run_html(capture.entries, facts=facts, warnings=warnings),
     }
     display(bundle, raw=True)  # type: ignore[no-untyped-call]

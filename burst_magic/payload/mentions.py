@@ -5,7 +5,11 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from burst_magic.payload import texts
+from burst_magic.payload.texts import Looks
 
 # Methods that change their object in place, of the types that people keep in notebooks.
 CHANGING = frozenset({
@@ -25,12 +29,16 @@ class Mentions:
         words: these and attribute names.
         imports: modules.
         changes: globals whose objects are plainly changed in place: ``x.append(…)``, ``x[k] = …``, ``x.a = …``.
+        looks: what it does with texts.
+        texts: its constants that are texts.
     """
 
     names: frozenset[str]
     words: frozenset[str]
     imports: frozenset[str]
     changes: frozenset[str]
+    looks: Looks = Looks.NOT
+    texts: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -41,6 +49,8 @@ def of_code(code: types.CodeType) -> Mentions:
     imports: set[str] = set()
     steps = list(dis.get_instructions(code))
     changes = _changes(steps)
+    looks = max((_looks(steps, index) for index in range(len(steps))), default=Looks.NOT)
+    spoken = set(_constants(code.co_consts))
     for step in steps:
         if step.opname in _READS:
             names.add(step.argval)
@@ -55,12 +65,56 @@ def of_code(code: types.CodeType) -> Mentions:
             words |= inner.words
             imports |= inner.imports
             changes |= inner.changes
+            spoken |= inner.texts
+            looks = max(looks, inner.looks)
+    looks = max(looks, texts.by_text(spoken, words | names))
+    if texts.reaches_main(spoken, words | names, imports):
+        spoken |= words
+    if looks is Looks.ALL:
+        for text in spoken:
+            imports |= texts.imports_in(text)
+            words |= texts.names_in(text.replace(".", " "), looks)
     return Mentions(
         names=frozenset(names),
         words=frozenset(words | names),
         imports=frozenset(imports),
         changes=frozenset(changes),
+        looks=looks,
+        texts=frozenset(spoken),
     )
+
+
+def _constants(values: tuple[object, ...] | frozenset[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (tuple, frozenset)):
+            yield from _constants(value)
+
+
+def _looks(steps: list[dis.Instruction], index: int) -> Looks:
+    """What this step has to do with texts."""
+    step = steps[index]
+    name = str(step.argval)
+    if step.opname in _READS:
+        given = name not in texts.WITHOUT or is_called_with(steps, index, 0)
+        return texts.by_name(name) if given else Looks.NOT
+    if step.opname in _ATTRIBUTES:
+        asked = name in texts.ASKED and is_called_with(steps, index, 0)
+        return (
+            Looks.NOT
+            if asked
+            else max(texts.by_attribute(name), texts.by_name(name) if step.opname == "IMPORT_FROM" else Looks.NOT)
+        )
+    return texts.by_module(name) if step.opname == "IMPORT_NAME" else Looks.NOT
+
+
+def is_called_with(steps: Sequence[dis.Instruction], index: int, count: int) -> bool:
+    """Whether the call that follows this step directly is one with so many arguments."""
+    for step in steps[index + 1 :]:
+        if step.opname not in {"PRECALL", "PUSH_NULL", "CACHE"}:
+            return step.opname.startswith("CALL") and step.arg == count
+    return False
 
 
 def _changes(steps: list[dis.Instruction]) -> set[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, find_module, importable
-from burst_magic.payload.walk import belongs
+from burst_magic.payload.walk import belongs, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,7 +104,7 @@ def _filled(cell: types.CellType) -> bool:
 
 def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope | None, dict[str, object]]:
     """Where the copy finds its globals, and those globals that have to come along."""
-    names = of_code(obj.__code__).names
+    names = needed(obj)
     packer.notes.words |= of_code(obj.__code__).words
     packer.notes.modules |= of_code(obj.__code__).imports
     if belongs(obj, packer.home):

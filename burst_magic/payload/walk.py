@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload.mentions import of_code
+from burst_magic.payload.texts import Looks, evaluates, names_in, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Found:
-    """Names breadth first -> who needs them; words, modules, files and changes of their code; what is left out."""
+    """Names breadth first -> who needs them; words, modules, files and changes of their code; what is left out.
+
+    `looks` is what any of the code does with texts, `functions` where each function of it is found, `spoken` what only
+    texts name.
+    """
 
     names: dict[str, str]
     words: set[str]
@@ -24,21 +29,72 @@ class Found:
     files: set[str]
     changes: set[str]
     omitted: dict[str, str]
+    functions: list[tuple[types.FunctionType, str]]
+    spoken: set[str]
+    looks: Looks = Looks.NOT
 
 
 def closure(
-    names: Mapping[str, str], home: Mapping[str, object], *, skip: AbstractSet[str], omit: AbstractSet[str]
+    names: Mapping[str, str],
+    home: Mapping[str, object],
+    *,
+    skip: AbstractSet[str],
+    omit: AbstractSet[str],
+    looks: Looks = Looks.NOT,
 ) -> Found:
-    """All names of `home` that these names need, through any number of definitions."""
-    found = Found(names={}, words=set(), imports=set(), files=set(), changes=set(), omitted={})
-    # Only what code mentions is left out: who asks for a name, gets it.
+    """All names of `home` that these names need, through any number of definitions, and what their texts name.
+
+    Args:
+        names: name -> who needs it.
+        home: the notebook's globals.
+        skip: names that are had already.
+        omit: names that code may mention without getting them: who asks for a name, gets it.
+        looks: what the code that needs these names does with texts.
+    """
+    found = Found(
+        names={}, words=set(), imports=set(), files=set(), changes=set(), omitted={}, functions=[], spoken=set()
+    )
+    found.looks = looks
     queue = [(name, user) for name, user in names.items() if name in home and name not in skip]
+    while queue:
+        _follow(found, queue, home, skip=skip, omit=omit)
+        queue = [
+            (name, user)
+            for text, user in _texts(found, home).items()
+            for name in sorted(names_in(text, found.looks))
+            if name in home and name not in found.names and name not in skip and name not in omit
+        ]
+        found.spoken.update(name for name, _ in queue)
+    return found
+
+
+def _texts(found: Found, home: Mapping[str, object]) -> dict[str, str]:
+    """Each text of code and captured values, with the name under which it is found; none when nothing looks."""
+    if found.looks is Looks.NOT:
+        return {}
+    of_values = ((text, name) for name in found.names for text in texts_of(home[name]))
+    of_functions = ((text, name) for function, name in found.functions for text in _texts_of_function(function))
+    return dict((*of_functions, *of_values))
+
+
+def _follow(
+    found: Found,
+    queue: list[tuple[str, str]],
+    home: Mapping[str, object],
+    *,
+    skip: AbstractSet[str],
+    omit: AbstractSet[str],
+) -> None:
     for name, user in queue:  # grows while it runs
         if name in found.names:
             continue
         found.names[name] = user
+        if evaluates(home[name]):
+            found.looks = Looks.ALL
         for function in functions_of(home[name], home):
             mentions = of_code(function.__code__)
+            found.looks = max(found.looks, mentions.looks)
+            found.functions.append((function, name))
             found.words.update(mentions.words)
             found.imports.update(mentions.imports)
             found.changes.update(mentions.changes)
@@ -47,7 +103,23 @@ def closure(
             queue.extend(
                 (other, name) for other in sorted(mentions.names - omit) if other in home and other not in skip
             )
-    return found
+
+
+def _texts_of_function(function: types.FunctionType) -> set[str]:
+    """Its constants, and what it keeps in its closure and its defaults."""
+    kept = [part for part in _inside_function(function) if isinstance(part, (str, list, tuple, set, frozenset, dict))]
+    return {*of_code(function.__code__).texts, *(text for part in kept for text in texts_of(part))}
+
+
+def needed(function: types.FunctionType) -> frozenset[str]:
+    """The globals that a function needs by itself: those it mentions, and those in texts that it looks names up in."""
+    mentions = of_code(function.__code__)
+    if mentions.looks is Looks.NOT:
+        return mentions.names
+    scope = function.__globals__
+    values = (text for name in mentions.names & scope.keys() for text in texts_of(scope[name]))
+    texts = (*_texts_of_function(function), *values)
+    return mentions.names.union(*(names_in(text, mentions.looks) for text in texts))
 
 
 def rank(value: object) -> int:

@@ -28,6 +28,17 @@ CASES = {
     ),
     "an import in the cell": ("", "import math\nmath.factorial(item + 3)", "[24, 120]"),
     "a module of the notebook": ("import collections as co", "co.Counter('aab')['a'] * item", "[2, 4]"),
+    "a name that is bound on some ways": (
+        "from contextlib import suppress\nscale, table = 3, {1: 10}",
+        "with suppress(KeyError):\n    scale = table[item]\nscale", "[10, 3]",
+    ),
+    "a name in a text": ("scale = 3", 'eval("scale * item")', "[3, 6]"),
+    "a name in a query": (
+        "import pandas as pd\nframe, limit = pd.DataFrame({'a': [1, 2, 3]}), 1",
+        'int(frame.query("a > @limit").a.sum()) * item', "[5, 10]",
+    ),
+    "a name of the namespace": ("scale = 3", 'globals()["scale"] * item', "[3, 6]"),
+    "a name of the main module": ("scale = 3", "import __main__\n__main__.scale * item", "[3, 6]"),
     "a closure": ("def adder(n):\n    return lambda x: x + n\nadd5 = adder(5)", "add5(item)", "[6, 7]"),
 }  # fmt: skip
 
@@ -133,3 +144,14 @@ def test_python_does_the_same_as_the_magic(kernel):
     assert kernel.value("burst.map(f, [5], session='python').results()[:]") == [15]
     refused = kernel.run("burst.map(f, [5], session=session, workers=3)", ok=False)
     assert "workers: belongs to the session" in refused.message
+
+
+def test_map_hides_no_name_of_the_notebook(kernel):
+    kernel.run("import burst_magic as burst\nitem, function = 5, 7")
+    kernel.run("session = burst.map(lambda x: x + item + function, [1, 2], workers=1)")
+    assert kernel.value("session.results().collect() == [13, 14]") is True
+
+
+def test_a_dry_run_names_chance_that_no_seed_reaches(kernel):
+    shown = kernel.run("%%burst --map range(2) --dry-run\nimport uuid\nuuid.uuid4().hex").text
+    assert "uuid4 draws from the system's entropy: --seed does not reach it" in shown

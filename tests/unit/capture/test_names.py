@@ -27,7 +27,47 @@ CASES = {
     "comprehensions have a scope": ("[i * k for i in xs if i]\ni", "xs k i"),
     "a comprehension's first iterable is outside": ("[x for x in x]", "x"),
     "nested comprehensions": ("[[j for j in i] for i in xs]", "xs"),
-    "a walrus binds outside": ("[(y := i) for i in xs]\ny", "xs"),
+    "a walrus binds outside, if there is a round": ("[(y := i) for i in xs]\ny", "xs y"),
+    "a walrus in a filter binds what is kept": ("[y for i in xs if (y := f(i))]", "xs f"),
+    "an element before its walrus": ("[(y, (y := i)) for i in xs]", "xs y"),
+    "a walrus in a lambda is the lambda's": ("f = lambda: (y := 1)\ny", "y"),
+    "suppressed": ("with suppress(E):\n    x = t[i]\nx", "suppress E t i x"),
+    "a manager's own target": ("with a as x, b as y:\n    pass\nx, y", "a b y"),
+    "a target that is taken apart": ("with a as (x, y):\n    x, y\nx", "a x"),
+    "async with": ("async with a as x:\n    y = 1\nx, y", "a y"),
+    "and": ("a and (x := b)\nx", "a b x"),
+    "what follows and is bound where it was true": ("if (x := a) and (y := b):\n    x, y\nelse:\n    x, y", "a b y"),
+    "or": ("a or (x := b)\nx", "a b x"),
+    "not or": ("if not (a or (x := b)):\n    x\nelse:\n    x", "a b x"),
+    "if expressions": ("(x := a) if b else (y := c)\nx, y", "a b c x y"),
+    "both arms": ("(x := a) if b else (x := c)\nx", "a b c"),
+    "chained comparisons": ("a < (x := b) < (y := c)\nx, y", "a b c y"),
+    "a test of while is made at least once": ("while (x := f()):\n    pass\nx", "f"),
+    "a loop for ever is left by break": ("while True:\n    x = 1\n    if c: break\nx", "c"),
+    "a loop left early": ("for i in xs:\n    if i: break\n    x = 1\nelse:\n    x = 2\nx", "xs x"),
+    "a loop's else binds when no break is there": ("for i in xs:\n    pass\nelse:\n    x = 2\nx", "xs"),
+    "continue": ("for i in xs:\n    if i: continue\n    x = 1\n    x", "xs"),
+    "deleted in the round before": ("x = 1\nfor i in xs:\n    x\n    del x", "xs x"),
+    "deleted in the round before, under while": ("x = 1\nwhile c:\n    x\n    del x", "c x"),
+    "deleted before a helper runs": ("k = 1\ndef f(): return k\ng = [f]\ndel k\ng[0]()", "k"),
+    "finally reads": ("try:\n    x = f()\nfinally:\n    x", "f x"),
+    "after finally": ("try:\n    x = f()\nfinally:\n    pass\nx", "f"),
+    "a guard that binds": ("match p:\n    case a if (x := a): x\n    case _: x\nx", "p x"),
+    "every case binds": ("match p:\n    case 1: x = 1\n    case _: x = 2\nx", "p"),
+    "a case may fit or not": ("match p:\n    case [x]: pass\nx", "p x"),
+    "assert may be dropped": ("assert (x := f())\nx", "f x"),
+    "augmented values come second": ("x += (x := 1)", "x"),
+    "annotated without a value": ("x: int\nx", "int x"),
+    "import under if": ("if c:\n    import a\na", "c a"),
+    "a class's body falls back": ("class A:\n    if c:\n        x = 1\n    x", "c x"),
+    "a class's global": ("class A:\n    global x\n    x = 1\nx", ""),
+    "a function's global": ("def f():\n    global x\n    x = 1\nf()\nx", "x"),
+    "a helper's use in one branch": ("def f(): return k\nif c:\n    k = 1\n    f()\nf()", "c k"),
+    "a helper that may not be there": ("with a:\n    def f(): return k\nf()\nk = 1", "a f k"),
+    "a class that runs its methods": ("class A:\n    def f(): return k\n    x = f()\nk = 1", "k"),
+    "annotations in a class see the class": ("class A:\n    class B: pass\n    def f(self) -> B: pass\nA", ""),
+    "keys and values in turn": ("{1: x, (x := 2): 3}", "x"),
+    "default values bind outside": ("def f(a=(x := 1)): pass\nx", ""),
     "lambdas": ("f = lambda a, b=d: a + b + c", "d c"),
     "functions": ("def f(a, *b, c=d, **e):\n    g = 1\n    return a, b, c, e, g, h\nf", "d h"),
     "a function sees what is bound before it is mentioned": ("def f(): return k\nk = 1\nf()", ""),
@@ -68,6 +108,22 @@ if sys.version_info >= (3, 12):
         assert set(cell_names(ast.parse("def f[T: B](x: T): return y\ntype A[V] = list[V]\nclass C[W](D[W]): z: W\nf, A")).reads) == {
             "B", "y", "list", "D",
         }  # fmt: skip
+
+
+def test_a_name_that_nothing_could_have_bound_is_surely_read():
+    found = cell_names(ast.parse("x = x + 1\nwith a:\n    y = 1\ny"))
+    assert found.surely == {"x", "a"}
+    assert set(found.reads) == {"x", "a", "y"}
+
+
+def test_names_that_functions_bind_as_globals_are_known():
+    assert cell_names(ast.parse("def f():\n    global n\n    n = 1\nf()\nn")).bound == {"f", "n"}
+
+
+def test_a_manager_that_lets_exceptions_through_hides_nothing():
+    tree = ast.parse("with a as f, b:\n    x = 1\nx")
+    assert set(cell_names(tree, steady=lambda *_: True).reads) == {"a", "b"}
+    assert set(cell_names(tree, steady=lambda node, _: node.id == "a").reads) == {"a", "b", "x"}
 
 
 def test_lines_of_every_read_are_kept():

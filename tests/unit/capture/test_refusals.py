@@ -251,3 +251,107 @@ def test_what_ipython_puts_in_place_of_a_builtin_stays_here(notebook, tmp_path):
     assert notebook.burst(f"open({str(path)!r}).read(), read()") == ("there", "there")
     notebook.run("def open(path): return 'mine'")
     assert notebook.burst("open('x')") == "mine"
+
+
+def test_what_may_not_be_needed_and_cannot_travel_is_left_out_with_a_note(notebook):
+    notebook.run("from contextlib import suppress\nlog = (n for n in ())\ndef f(): return log")
+    capture = notebook.capture("with suppress(KeyError):\n    log = item\nlog", map_expr="range(2)")
+    assert "log" not in capture.packed.sizes
+    assert any(
+        text.startswith("log: cannot pickle 'generator' object (used in line 3): left out") for text in capture.warnings
+    )
+    assert notebook.burst("with suppress(KeyError):\n    log = item\nlog", map_expr="range(2)") == [0, 1]
+    with pytest.raises(CaptureError, match="log: cannot pickle"):
+        notebook.capture("log\nlog = 1")
+    with pytest.raises(CaptureError, match="log: cannot pickle"):
+        notebook.capture("with suppress(KeyError):\n    log = 1\nlog, f()")
+
+
+def test_a_value_that_is_left_out_is_refused_when_an_item_asks_for_it(notebook):
+    notebook.run("from contextlib import suppress\nlog = (n for n in ())\ndef f(): return log")
+    with pytest.raises(CaptureError, match="log: cannot pickle"):
+        notebook.burst("with suppress(KeyError):\n    log = 1\nlog", map_expr="[f]")
+
+
+def test_names_bound_in_files_are_the_cells_own(notebook):
+    notebook.run("big = bytes(1000)\nimport warnings, numpy as np")
+    cell = "with open('/dev/null') as file, np.errstate(all='ignore'), warnings.catch_warnings():\n    big = file.read()\nbig"
+    assert "big" not in notebook.capture(cell).packed.sizes
+    notebook.run("open = warnings.catch_warnings")
+    notebook.run("def catch_warnings(): ...\nwarnings.hold = catch_warnings")
+    assert "big" in notebook.capture("with warnings.hold():\n    big = 1\nbig").packed.sizes
+
+
+NOTHING = {
+    "a list": ("results.append(item)", "results.append(…)"),
+    "a list in a dict": ("store['a'].append(item)", "store['a'].append(…)"),
+    "a list in an object": ("box.items.append(item)", "box.items.append(…)"),
+    "a dict": ("out = {}\nout.update(a=1)", "out.update(…)"),
+    "a set of the cell": ("seen = set()\nseen.add(item)", "seen.add(…)"),
+    "a deque": ("queue.appendleft(item)", "queue.appendleft(…)"),
+    "a subclass": ("mine.append(item)", "mine.append(…)"),
+    "shuffle": ("random.shuffle(results)", "random.shuffle(…)"),
+    "shuffle by name": ("shuffle(results)", "shuffle(…)"),
+    "numpy's shuffle": ("np.random.shuffle(array)", "np.random.shuffle(…)"),
+    "a module that the cell imports": ("import numpy.random as r\nr.shuffle(array)", "r.shuffle(…)"),
+    "a generator's shuffle": ("rng.shuffle(results)", "rng.shuffle(…)"),
+    "a heap": ("from heapq import heappush\nheappush(results, item)", "heappush(…)"),
+    "a function under another name": ("from heapq import heappush as hp\nhp(results, item)", "hp(…)"),
+    "bisect": ("bisect.insort(results, item)", "bisect.insort(…)"),
+    "setattr": ("setattr(box, 'a', item)", "setattr(…)"),
+    "sort": ("results.sort()", "results.sort(…)"),
+    "an array's sort": ("array.sort()", "array.sort(…)"),
+    "inplace": ("df.dropna(inplace=True)", "df.dropna(…)"),
+    "an alias": ("push(item)", "push(…)"),
+    "a condition": ("item and results.append(item)", "results.append(…)"),
+    "an expression of two ways": ("results.append(item) if item else None", "results.append(…)"),
+    "a comprehension": ("[results.append(i) for i in range(item)]", "results.append(…)"),
+    "a helper": ("keep(item)", "keep(…)"),
+    "a method of the notebook's class": ("mine.keep(item)", "mine.keep(…)"),
+    "a function of the cell": ("def put(x): results.append(x)\nput(item)", "put(…)"),
+    "a coroutine": ("await later(item)", "later(…)"),
+    "a value that is not there": ("results.append(item) or None", "results.append(…)"),
+    "a generator of the cell": ("g = np.random.default_rng()\ng.shuffle(array)", "g.shuffle(…)"),
+    "an array of the cell": ("x = np.arange(3)\nx.sort()", "x.sort(…)"),
+    "an item's place": ("results.__setitem__(0, item)", "results.__setitem__(…)"),
+    "what the cell makes somehow": ("out = make()\nout.append(item)", "out.append(…)"),
+}
+SOMETHING = (
+    "results.pop()", "results.index(1)", "store.setdefault('a', 1)", "series.add(1)", "np.add(1, 2)", "np.sort(array)",
+    "sorted(results)", "index.append(index)", "random.choice(results)", "df.dropna(inplace=False)", "give(item)",
+    "len(results)", "heapq.heappop(results)", "mine.add(1)", "print(item)", "out = make()\nout.add(item)", "quiet(item)",
+    "results.append(1) or item", "rng.random()", "x = pd.Index([1])\nx.append(x)", "mine.log(item)",
+    "def put(x):\n    results.append(x)\n    return x\nput(item)", "def gen():\n    results.append(1)\n    yield\nlist(gen())",
+)  # fmt: skip
+
+
+@pytest.fixture
+def busy(notebook):
+    notebook.run(
+        "import bisect, collections, heapq, random, types\nfrom random import shuffle\nimport numpy as np, pandas as pd\n"
+        "results, store, queue = [3], {'a': []}, collections.deque()\nbox = types.SimpleNamespace(items=[])\npush = results.append\n"
+        "class Mine(list):\n    def add(self, x): return x\n    def keep(self, x): self.append(x)\n    def log(self, x): str(x)\n"
+        "mine, array, series, df = Mine(), np.arange(3), pd.Series([1]), pd.DataFrame({'a': [1]})\n"
+        "index, rng = pd.Index([1]), np.random.default_rng()\n"
+        "def make(): return results\ndef keep(x): results.append(x)\ndef give(x):\n    results.append(x)\n    return x\ndef quiet(x): pass\nasync def later(x): results.append(x)\n"
+    )
+    return notebook
+
+
+@pytest.mark.parametrize(("cell", "call"), NOTHING.values(), ids=NOTHING.keys())
+def test_a_last_line_that_gives_none_by_its_nature_is_told(busy, cell, call):
+    line = cell.count("\n") + 1
+    expected = f"line {line}: {call} returns None and what it changes stays on the worker: every result will be None; end the cell with the value"
+    assert expected in busy.capture(cell, map_expr="range(2)").warnings
+
+
+@pytest.mark.parametrize("cell", SOMETHING)
+def test_a_last_line_that_gives_something_is_not(busy, cell):
+    assert not any("returns None" in text for text in busy.capture(cell, map_expr="range(2)").warnings)
+
+
+def test_a_function_that_cannot_travel_is_called_the_function(notebook):
+    notebook.run("from functools import partial\ntape = (n for n in ())\nf = partial(print, tape)")
+    with pytest.raises(CaptureError, match=r"^the function.*: cannot pickle 'generator' object") as caught:
+        notebook.call(notebook["f"], [1])
+    assert "__burst" not in str(caught.value)

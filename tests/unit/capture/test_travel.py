@@ -302,3 +302,51 @@ def test_a_cell_in_a_real_shell_is_captured_with_its_transform(notebook, worker)
         assert all(type(result) is shell.user_ns["P"] for result in results)
     finally:
         sys.modules["__main__"] = before
+
+
+def test_burst_map_hides_no_name_of_the_notebook(notebook):
+    notebook.run("item, function = 5, 7\nasync def later(x): return x + item + function\ndef item_of(x): return x")
+    assert notebook.call(lambda x: x, [1]) == [1]
+    notebook.run("f = lambda x: x + item\ng = lambda x: x + function\nh = lambda x: (item, function, x)")
+    assert notebook.call(notebook["f"], [1, 2]) == [6, 7]
+    assert notebook.call(notebook["g"], [1, 2]) == [8, 9]
+    assert notebook.call(notebook["h"], [0]) == [(5, 7, 0)]
+    assert notebook.call(notebook["later"], [1]) == [13]
+    notebook.run(
+        "from functools import partial\ndef add(a, b): return a + b + item\np = partial(add, 1)\nq = partial(later)"
+    )
+    assert notebook.call(notebook["p"], [1]) == [7]
+    assert notebook.call(notebook["q"], [1]) == [13]
+    notebook.run(
+        "class C:\n    def __init__(self, n): self.n = n\n    def __call__(self, x): return x + item + self.n\n    def m(self, x): return x + function"
+    )
+    notebook.run("class D:\n    async def __call__(self, x): return x + item\n")
+    assert notebook.call(notebook["C"](1), [1]) == [7]
+    assert notebook.call(notebook["C"](1).m, [1]) == [8]
+    assert notebook.call(notebook["D"](), [1]) == [6]
+
+
+def test_burst_map_takes_functions_of_any_name(notebook):
+    notebook.run(
+        "def item(x): return x + 1\ndef function(x): return item(x)\ndef exit(x): return x\nprint = lambda x: [x]\nprint.__name__ = 'print'"
+    )
+    assert notebook.call(notebook["item"], [1]) == [2]
+    assert notebook.call(notebook["function"], [1]) == [2]
+    assert notebook.call(notebook["exit"], [1]) == [1]
+    assert notebook.call(notebook["print"], [1]) == [[1]]
+    notebook.run("def odd(x): return x\nodd.__name__ = 'class'")
+    assert notebook.call(notebook["odd"], [1]) == [1]
+
+
+def test_a_task_finds_nothing_of_ours_among_its_globals(notebook):
+    notebook.run("item = 5\ndef names(x): return sorted(n for n in globals() if not n.startswith('__'))")
+    assert notebook.call(notebook["names"], [1]) == [["names"]]
+    notebook.run("names = lambda x: sorted(n for n in globals() if '_burst' in n)")
+    assert notebook.call(notebook["names"], [1]) == [["__burst_function__", "__burst_item__"]]
+
+
+def test_a_name_that_is_bound_on_some_ways_travels(notebook):
+    notebook.run("from contextlib import suppress\nscale, table = 3, {1: 10}")
+    cell = "with suppress(KeyError):\n    scale = table[item]\nscale"
+    assert notebook.burst(cell, map_expr="range(3)") == [3, 10, 3]
+    assert notebook.burst("item and (scale := 7)\nscale", map_expr="range(2)") == [3, 7]

@@ -1,0 +1,199 @@
+"""Names that stand in texts: they travel where something looks names up in texts, and nowhere else."""
+
+import ast
+
+import pytest
+
+from burst_magic.capture import unseen
+from burst_magic.errors import CaptureError
+from burst_magic.payload.texts import Looks, imports_in, names_in
+
+SETUP = """
+import builtins, importlib, inspect, sys, timeit
+import pandas as pd
+scale, limit, where = 3, 4, "tables"
+expr = "scale * 2"
+many = {"a": ["scale + 1"]}
+frame = pd.DataFrame({"x": [1, 5, 6]})
+def helper(text): return eval(text)
+def written(): return eval("scale * 2")
+def nested(): return (lambda: eval("eval('scale') * 2"))()
+def stored(): text = "scale * 2"; return eval(text)
+def asked(df): return int(df.query("x > @limit").shape[0])
+def of_main(): return getattr(sys.modules["__main__"], "scale")
+def made(text):
+    return lambda: eval(text)
+kept = made("scale * 2")
+import collections, functools
+part, code = functools.partial(eval, "scale * 2"), compile("scale * 2", "<text>", "eval")
+rule = collections.namedtuple("Rule", "text")("scale * 2")
+texts = {"a": "scale * 2"}
+class Box:
+    shared = "limit"
+    def __init__(self): self.text = "scale * 2"
+    def run(self): return eval(self.text)
+    @classmethod
+    def by_class(cls): return eval(cls.shared)
+box = Box()
+"""
+CASES = {
+    "eval": ('eval("scale * 2")', 6),
+    "exec": ('exec("result = scale * 2")\nresult', 6),
+    "compile": ('eval(compile("scale * 2", "<text>", "eval"))', 6),
+    "eval by another road": ('builtins.eval("scale * 2")', 6),
+    "eval within eval": ("eval(\"eval('scale') * 2\")", 6),
+    "a function that a text calls": ('eval("written()")', 6),
+    "a module that a text mentions": ('eval("pd.Series([scale]).sum()")', 3),
+    "a captured text": ("eval(expr)", 6),
+    "a text in a container": ('eval(many["a"][0])', 4),
+    "a text of a variable of the cell": ('text = "scale * 2"\neval(text)', 6),
+    "an f-string": ('eval(f"{2} * scale")', 6),
+    "a comprehension": ('[eval(t) for t in ("scale", "limit")]', [3, 4]),
+    "query": ('int(frame.query("x > @limit").shape[0])', 2),
+    "a query in a helper": ("asked(frame)", 2),
+    "df.eval": ('int(frame.eval("x * @scale").sum())', 36),
+    "pd.eval": ('int(pd.eval("scale * limit"))', 12),
+    "globals": ('globals()["scale"]', 3),
+    "globals().get": ('globals().get("scale")', 3),
+    "vars": ('vars()["scale"]', 3),
+    "locals": ('locals()["scale"]', 3),
+    "getattr of the main module": ('getattr(sys.modules["__main__"], "scale")', 3),
+    "the main module's attribute": ("import __main__\n__main__.scale", 3),
+    "from the main module": ("from __main__ import scale as s\ns", 3),
+    "importlib": ('importlib.import_module("__main__").scale', 3),
+    "format": ('"{scale}".format(**globals())', "3"),
+    "format_map": ('"{scale}".format_map(globals())', "3"),
+    "percent": ('"%(scale)s" % globals()', "3"),
+    "a frame": ('inspect.currentframe().f_globals["scale"]', 3),
+    "timeit": ('timeit.timeit("scale * 2", globals=globals(), number=1) > 0', True),
+    "a helper that evaluates what it is given": ('helper("scale * 2")', 6),
+    "a helper and a captured text": ("helper(expr)", 6),
+    "a helper with a text of its own": ("written()", 6),
+    "a helper within a helper": ("nested()", 6),
+    "a helper that stores its text": ("stored()", 6),
+    "a helper that asks the main module": ("of_main()", 3),
+    "a closure that holds a text": ("kept()", 6),
+    "a partial of eval": ("import functools\np = functools.partial(eval, 'scale * 2')\np()", 6),
+    "a captured partial of eval": ("part()", 6),
+    "compiled code": ("eval(code)", 6),
+    "a named tuple": ("eval(rule.text)", 6),
+    "an object": ("eval(box.text)", 6),
+    "a method that evaluates what its object keeps": ("box.run()", 6),
+    "a class attribute": ("Box.by_class()", 4),
+    "eval by its name": ("getattr(builtins, 'eval')('scale')", 3),
+    "the module by its own name": ("sys.modules[__name__].scale", 3),
+    "items of a dictionary": ("[eval(text) for key, text in texts.items()]", [6]),
+    "map": ('list(map(eval, ["scale", "limit"]))', [3, 4]),
+    "a cell's function": ('def f():\n    return eval("scale * 2")\nf()', 6),
+}
+
+
+@pytest.mark.parametrize(("cell", "expected"), CASES.values(), ids=CASES.keys())
+def test_what_a_text_names_travels(notebook, cell, expected):
+    notebook.run(SETUP)
+    assert notebook.burst(cell) == expected
+
+
+def test_items_that_are_texts_bring_what_they_name(notebook):
+    notebook.run(SETUP)
+    assert notebook.burst("eval(item)", map_expr='["scale", "limit * 2"]') == [3, 8]
+    assert notebook.burst("eval(t) + n", map_expr='n, t in [(1, "scale"), (2, "limit * 2")]') == [4, 10]
+    assert notebook.burst("helper(item)", map_expr='["scale"]') == [3]
+    assert notebook.call(eval, ["scale", "limit"]) == [3, 4]
+    assert notebook.call(notebook["helper"], ["scale"]) == [3]
+
+
+def test_items_that_are_functions_bring_what_their_texts_name(notebook):
+    notebook.run(SETUP)
+    assert notebook.burst("item()", map_expr="[kept, written, lambda: eval('limit'), made('limit')]") == [6, 6, 4, 4]
+    notebook.run("fs = [lambda: eval('scale'), lambda t='scale + 1': eval(t)]")
+    assert notebook.burst("[f() for f in fs]") == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '"scale"', "print('scale')\n{'scale': 1}", "import re\nre.compile('scale').pattern", "'scale'.format(1)",
+        "class Model:\n    def eval(self): return 'scale'\nModel().eval()", "vars(str)['upper']('scale')",
+        "frame.query('x > 1 and scale == 2') if 0 else 1", "'{scale}'.format(scale=1)",
+    ],
+)  # fmt: skip
+def test_plain_texts_capture_nothing(notebook, cell):
+    notebook.run(SETUP)
+    assert "scale" not in notebook.capture(cell).packed.sizes
+
+
+def test_plain_texts_of_helpers_capture_nothing(notebook):
+    notebook.run("scale = 3\ndef f(x): 'scale'; return vars(x), 'scale', x.eval()")
+    assert set(notebook.capture("f").packed.sizes) == {"f"}
+
+
+def test_names_that_the_cell_binds_before_are_its_own(notebook):
+    notebook.run(SETUP)
+    assert "scale" not in notebook.capture('scale = 1\neval("scale * 2")').packed.sizes
+    assert "limit" not in notebook.capture('limit = 1\nframe.query("x > @limit")').packed.sizes
+
+
+def test_what_only_a_text_names_and_cannot_travel_is_left_out_with_a_note(notebook):
+    notebook.run("import threading\ntape = (n for n in ())\ndef f(): return eval('tape or 1')\ndef g(): return tape")
+    capture = notebook.capture('eval("tape or 1")')
+    assert "tape" not in capture.packed.sizes
+    assert any("tape: cannot pickle 'generator' object" in text and "left out" in text for text in capture.warnings)
+    assert any("left out" in text for text in notebook.capture("f()").warnings)
+    with pytest.raises(CaptureError, match="tape: cannot pickle"):
+        notebook.capture('eval("tape"), g()')
+
+
+SAID = {
+    "eval of a call": ("eval(make())", "line 1: eval() of a text that is made at run time"),
+    "eval of an attribute": ("x = 1\neval(config.expr)", "line 2: eval() of a text"),
+    "exec of a file": ("exec(open('a.py').read())", "line 1: exec() of a text"),
+    "query": ("frame.query(make())", "line 1: query() of a text"),
+    "query after an @": ("frame.query(f'x > @{name}')", "line 1: query() of a text"),
+    "globals": ("globals()[make()]", "line 1: globals()[…] of a text"),
+    "concatenation": ("eval(make() + ' * 2')", "line 1: eval() of a text"),
+}
+SEEN = (
+    "eval('a')", "eval(expr)", "eval(many[0])", "text = 'a'\neval(text)", "frame.query(f'year == {item}')",
+    "[eval(t) for t in ('a', 'b')]", "eval(make(), {'a': 1})", "globals()['a']", "eval(compile('a', 'b', 'eval'))",
+    "model.eval()", "'{}'.format(1)", "eval('{} * a'.format(2))",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "expected"), SAID.values(), ids=SAID.keys())
+def test_a_text_that_is_made_at_run_time_is_told(cell, expected):
+    (told,) = unseen.in_cell(ast.parse(cell), lambda name: name in {"expr", "many"})
+    assert told.startswith(expected)
+    assert "must be mentioned in the cell to travel" in told
+
+
+@pytest.mark.parametrize("cell", SEEN)
+def test_a_text_before_our_eyes_is_not(cell):
+    assert list(unseen.in_cell(ast.parse(cell), lambda name: name in {"expr", "many"})) == []
+
+
+def test_it_is_told_of_cells_and_helpers_before_they_run(notebook):
+    notebook.run(SETUP)
+    assert any("helper: eval() of a text" in text for text in notebook.capture("helper(str(pd))").warnings)
+    assert any("helper: eval() of a text" in text for text in notebook.capture("[f(1) for f in (helper,)]").warnings)
+    assert not any("of a text" in text for text in notebook.capture("helper('scale'), helper(expr)").warnings)
+    assert not any("of a text" in text for text in notebook.capture("written(), stored()").warnings)
+    assert not any("of a text" in text for text in notebook.capture("eval(item)", map_expr="['scale']").warnings)
+    assert any("of a text" in text for text in notebook.capture("eval(item)", map_expr="iter(['scale'])").warnings)
+
+
+def test_names_that_texts_may_bind_are_not_refused(notebook):
+    assert notebook.burst("exec('made = 2')\nmade") == 2
+    assert notebook.burst("globals()['made'] = 3\nmade") == 3
+    assert notebook.burst("globals().update(made=4)\nmade") == 4
+    with pytest.raises(CaptureError, match="'made' is not defined"):
+        notebook.capture("eval('1')\nmade")
+
+
+def test_names_in_texts():
+    assert names_in("a.b + c1(d)['e'] _ _1 __name__", Looks.ALL) == {"a", "c1", "d", "e"}
+    assert names_in("x > @a and y < @ b", Looks.MARKED) == {"a", "b"}
+    assert names_in("select x from t", Looks.MARKED) == {"select", "x", "from", "t"}
+    assert names_in("a", Looks.NOT) == set()
+    assert imports_in("import a.b\nfrom c import d") == {"a.b", "c"}
+    assert imports_in("important stuff") == set()
