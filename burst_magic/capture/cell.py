@@ -23,7 +23,7 @@ from burst_magic.capture.mapping import ITEM, evaluate, iterable, parse_map, tar
 from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed, unpack
-from burst_magic.payload.notes import OMITTED
+from burst_magic.payload.notes import OMITTED, Changed
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
@@ -117,7 +117,7 @@ def capture_call(
     name = getattr(function, "__name__", "")
     if not name.isidentifier() or name == ITEM or namespace.get(name) is not function:
         name = "function"
-        namespace = {**namespace, name: function}
+        namespace = Changed(namespace, {**namespace, name: function})
     source = f"{'await ' if inspect.iscoroutinefunction(function) else ''}{name}({ITEM})\n"
     capture = _capture(source, namespace, target=ITEM, filename="<burst.map>", include=())
     return replace(capture, items=iterable(items, "items"))
@@ -190,7 +190,9 @@ def _own(namespace: Mapping[str, object]) -> Mapping[str, object]:
         if isinstance(value := namespace[name], FunctionType)
         and value.__globals__.get("__name__", "").partition(".")[0] == "IPython"
     }
-    return {name: value for name, value in namespace.items() if name not in theirs} if theirs else namespace
+    if not theirs:
+        return namespace
+    return Changed(namespace, {name: value for name, value in namespace.items() if name not in theirs})
 
 
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:

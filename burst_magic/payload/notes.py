@@ -17,6 +17,29 @@ PROTOCOL = 5
 OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
 
 
+class Changed(dict[str, Any]):
+    """Other contents in place of the notebook's globals; the notebook's functions are still those of the original.
+
+    Which dict is the notebook cannot be told from its ``__name__``: generated and executed code calls its globals
+    ``__main__`` too (attrs, runpy, ``exec``).
+
+    Args:
+        original: the notebook's globals, or contents in place of them.
+        contents: names and values.
+    """
+
+    __slots__ = ("globals",)
+
+    def __init__(self, original: Mapping[str, object], contents: Mapping[str, object]) -> None:
+        super().__init__(contents)
+        self.globals = globals_of(original)
+
+
+def globals_of(home: Mapping[str, object]) -> Mapping[str, object]:
+    """The very dict that the notebook's functions have as their globals."""
+    return home.globals if isinstance(home, Changed) else home
+
+
 class Mode(Enum):
     """What is being packed decides what may be named instead of sent."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
 from burst_magic.payload import classes, oddities, reducers
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Mode, Notes, importable
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Notes, importable
 from burst_magic.payload.walk import closure, rank
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Pack
         CaptureError: a value cannot be pickled; says which.
     """
     same = all(name in home and home[name] is value for name, value in namespace.items())
-    packing = Packing(home if same else {**home, **namespace})
+    packing = Packing(home if same else Changed(home, {**home, **namespace}))
     for name, value in packing.packer.claim(dict.fromkeys(namespace, "")).items():
         try:
             packing.add(name, value)

@@ -119,6 +119,7 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
         if module is not None and vars(module) is obj.__globals__:
             packer.notes.module(module.__name__)
             return module.__name__, {}
+        packer.notes.files.add(obj.__code__.co_filename)
     scope, _ = packer.notes.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
     wanted = set(names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
     if isinstance(builtins := obj.__globals__.get("__builtins__"), dict) and not builtins:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload.mentions import of_code
+from burst_magic.payload.notes import globals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,8 +62,7 @@ def rank(value: object) -> int:
 
 def belongs(function: types.FunctionType, home: Mapping[str, object]) -> bool:
     """True for a function of the notebook."""
-    scope = function.__globals__
-    return scope is home or scope.get("__name__") == "__main__"
+    return function.__globals__ is globals_of(home)
 
 
 def functions_of(value: object, home: Mapping[str, object]) -> Iterator[types.FunctionType]:

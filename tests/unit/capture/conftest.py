@@ -81,6 +81,7 @@ class Notebook:
         envelope = Envelope(
             source=capture.source, stream=capture.packed.stream, filename=capture.filename, target=capture.target,
             has_value=capture.has_value, names=capture.packed.names, modules=capture.modules,
+            sources=capture.sources,
         )  # fmt: skip
         outcomes = self.worker.ask(
             envelope=envelope.to_bytes(), buffers=[bytes(part) for part in capture.packed.buffers],

@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import inspect
 import io
+import linecache
 import os
 import pickle
 import sys
@@ -41,6 +42,8 @@ def main():
     while True:
         request = pickle.load(sys.stdin.buffer)
         envelope = Envelope.from_bytes(request["envelope"])
+        for file, text in envelope.sources:
+            linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         outcomes = []
         with local_sources(request["bundle"]):
             for item in request["items"]:
