@@ -9,7 +9,6 @@ import ast
 import builtins
 import difflib
 import inspect
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from burst_magic.capture.lines import rewrite
 from burst_magic.capture.mapping import ITEM, evaluate, iterable, parse_map, target_names
 from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.errors import CaptureError
-from burst_magic.payload import Packed, unpack
+from burst_magic.payload import Packed
 from burst_magic.payload.notes import OMITTED, Changed
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
@@ -140,16 +139,6 @@ def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]
     if not missing:
         return capture
     return _packed(capture, {**capture.reads, **dict.fromkeys(missing, ())}, capture.packed.words)
-
-
-def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
-    """How long a worker takes to load the in-band stream, measured here into a throwaway namespace."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        unpack(packed.stream, packed.buffers, home={"__name__": "__main__"})
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def _capture(

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import re
-import time
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from burst_magic.capture.sensitive import attributes_of
 from burst_magic.errors import CaptureError
-from burst_magic.payload.notes import importable
-from burst_magic.payload.pack import Packing
+from burst_magic.payload.culprit import WAY_OUT, find_culprit, reason_of
+from burst_magic.payload.notes import Mode
+from burst_magic.payload.pack import Packing, fails_to_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from burst_magic.payload import Packed
-
-SEARCH_SECONDS = 5.0  # looking for the part that cannot travel: long enough for a few thousand objects
-SEARCH_DEPTH = 20
 
 _Cached = type(functools.lru_cache(len))
 
@@ -59,29 +53,37 @@ def kind_of(value: object) -> str:
     return "value"
 
 
-def pack_names(reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], *, words: Iterable[str]) -> Packed:
+def pack_names(
+    reads: Mapping[str, tuple[int, ...]],
+    home: Mapping[str, object],
+    *,
+    words: Iterable[str],
+    last: tuple[str, ...] = (),
+) -> Packed:
     """Pack what the cell reads and all that this needs.
 
     Args:
         reads: name -> lines of the cell.
         home: the notebook's globals.
         words: attribute names in the cell, to find submodules.
+        last: names that are to be loaded after all others.
 
     Raises:
         CaptureError: something cannot travel; names it, where in it, and who uses it.
     """
     packing = Packing(home)
     packing.packer.notes.words.update(words)
+    packing.packer.last = last
     for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
         try:
             packing.add(name, value)
         except Exception as error:
-            raise _refusal(name, value, error, home, used_by(name, reads, packing.packer.notes.why)) from error
+            raise _unpackable(name, value, error, home, used_by(name, reads, packing.packer.notes.why)) from error
     try:
         return packing.finish()
     except Exception as error:
         name = packing.current
-        raise _refusal(name, home[name], error, home, used_by(name, reads, packing.packer.notes.why)) from error
+        raise _unpackable(name, home[name], error, home, used_by(name, reads, packing.packer.notes.why)) from error
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
@@ -97,101 +99,11 @@ def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, s
     return f"{text}, which line {lines[0]} needs" if lines else text
 
 
-def _refusal(name: str, value: object, error: Exception, home: Mapping[str, object], use: str) -> CaptureError:
-    path, reason = find_culprit(name, value, error, home)
-    return CaptureError(
-        f"{path}: {reason} ({use})",
-        way_out="make it inside the cell or a function that the cell calls, or leave it out of what the cell mentions",
-    )
+def refusal(path: str, reason: str, use: str) -> CaptureError:
+    """What a user sees of a captured value that cannot travel."""
+    return CaptureError(f"{path}: {reason} ({use})", way_out=WAY_OUT)
 
 
-def reason_of(error: Exception) -> str:
-    """One line: pickle's words, or the type and text of what a ``__reduce__`` raised."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    known = re.match(r"cannot pickle '(?:[\w.]*\.)?(\w+)' (?:object|instances)", text)  # wording differs by version
-    if known:
-        return f"cannot pickle {known[1]!r} object"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply to be pickled"
-    return f"cannot be pickled: {type(error).__name__}: {text}"
-
-
-def find_culprit(name: str, value: object, error: Exception, home: Mapping[str, object]) -> tuple[str, str]:
-    """The innermost part that cannot be packed by itself, as a path such as ``cfg.client._sock``, and the reason."""
-    if isinstance(error, RecursionError):  # it is the whole that is too deep
-        return name, reason_of(error)
-    until = time.monotonic() + SEARCH_SECONDS
-    path, seen = name, {id(value)}
-    for _ in range(SEARCH_DEPTH):
-        for step, child in children(value):
-            if id(child) in seen or time.monotonic() > until:
-                continue
-            seen.add(id(child))
-            failure = _fails(child, home)
-            if failure is not None:
-                path, value, error = path + step, child, failure
-                break
-        else:
-            break
-    return path, reason_of(error)
-
-
-def _fails(value: object, home: Mapping[str, object]) -> Exception | None:
-    try:
-        packing = Packing(home, hold=False)
-        packing.packer.notes.sent |= home.keys()  # other names are looked at under their own name
-        packing.packer.dump(value)
-    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
-        return error
-    return None
-
-
-def children(value: Any) -> Iterator[tuple[str, object]]:
-    """Parts of an object, each with the text that leads to it."""
-    if isinstance(value, types.ModuleType):
-        return
-    if isinstance(value, types.FunctionType):
-        yield from _of_function(value)
-        return
-    if isinstance(value, dict):
-        yield from ((f"[{_short(key)}]", part) for key, part in list(value.items()))
-        yield from ((f" key {_short(key)}", key) for key in list(value))
-    elif isinstance(value, (list, tuple)):
-        yield from ((f"[{index}]", part) for index, part in enumerate(value))
-    elif isinstance(value, (set, frozenset)):
-        yield from ((f" element {_short(part)}", part) for part in list(value))
-    elif isinstance(value, types.MethodType):
-        yield ".__self__", value.__self__
-    yield from _attributes(value)
-    if not importable(type(value)):
-        yield f" (its class {type(value).__name__})", type(value)
-
-
-def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-        try:
-            yield f" (its variable {name})", cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    names = value.__code__.co_varnames[: value.__code__.co_argcount]
-    defaults = value.__defaults__ or ()
-    named = zip(names[len(names) - len(defaults) :], defaults, strict=True)
-    yield from ((f" (default of {name})", part) for name, part in named)
-    yield from ((f" (default of {name})", part) for name, part in (value.__kwdefaults__ or {}).items())
-    yield from ((f".{name}", part) for name, part in vars(value).items())
-
-
-def _attributes(value: Any) -> Iterator[tuple[str, object]]:
-    yield from ((f".{name}", part) for name, part in attributes_of(value).items())
-    for kind in type(value).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            descriptor = vars(kind).get(name)
-            if isinstance(descriptor, types.MemberDescriptorType):
-                with contextlib.suppress(AttributeError):  # not set
-                    yield f".{name}", descriptor.__get__(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+def _unpackable(name: str, value: object, error: Exception, home: Mapping[str, object], use: str) -> CaptureError:
+    path, found = find_culprit(name, value, error, lambda part: fails_to_pack(part, home, Mode.NAMESPACE))
+    return refusal(path, reason_of(found), use)

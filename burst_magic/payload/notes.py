@@ -57,9 +57,13 @@ class Notes:
         cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
         plain: types that pickle does by itself.
         anew: types of what the other side gets a new one of, instead of this one.
+        runs_code: loading runs code of the user's.
     """
 
-    __slots__ = ("anew", "cells", "changes", "files", "modules", "omitted", "plain", "scopes", "sent", "why", "words")
+    __slots__ = (
+        "anew", "cells", "changes", "files", "modules", "omitted", "plain", "runs_code", "scopes", "sent", "why",
+        "words",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.sent: set[str] = set()
@@ -73,6 +77,7 @@ class Notes:
         self.scopes: dict[int, tuple[Scope, object]] = {}
         self.plain: set[type] = set()
         self.anew: set[str] = set()
+        self.runs_code = False
 
     def module(self, name: str) -> None:
         """Loading will import this module."""

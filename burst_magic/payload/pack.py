@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.errors import CaptureError
 from burst_magic.payload import classes, oddities, reducers
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Notes, importable
-from burst_magic.payload.walk import closure, rank
+from burst_magic.payload.walk import VALUE, closure, rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _TABLE = {**reducers.TABLE, **oddities.TABLE}
 _ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
+_PLAIN = _ATOMS | {list, tuple, dict, set, frozenset}  # their own code needs nothing of the notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Packed:
         files: file names of the code that travels.
         changes: globals whose objects this code plainly changes in place.
         anew: name -> type of a lock in it, of which every task gets a new one.
+        runs_code: loading runs code of the user's, such as a ``__setstate__``.
     """
 
     stream: bytes
@@ -56,6 +58,7 @@ class Packed:
     files: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()
     anew: Mapping[str, str] = field(default_factory=dict)
+    runs_code: bool = False
 
 
 class Packer(pickle.Pickler):
@@ -72,6 +75,7 @@ class Packer(pickle.Pickler):
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.home = home
         self.mode = mode
+        self.last: tuple[str, ...] = ()  # names that are packed after all others, in this order
 
     @functools.cached_property
     def notes(self) -> Notes:
@@ -91,7 +95,9 @@ class Packer(pickle.Pickler):
         return _unusual(self, obj, kind)
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
-        """The notebook's names that are needed and not yet under way, with all that they mention, definitions first.
+        """The notebook's names that are needed and not yet under way, with all that they mention, in an order to load.
+
+        Definitions come first, then values, each after those that its class's code mentions.
 
         Args:
             names: name -> who needs it.
@@ -105,7 +111,36 @@ class Packer(pickle.Pickler):
         notes.files |= found.files
         notes.changes |= found.changes
         notes.omitted.update(found.omitted)
-        return {name: self.home[name] for name in sorted(found.names, key=lambda name: rank(self.home[name]))}
+        definitions = sorted((name for name in found.names if rank(self.home[name]) < VALUE), key=self._rank)
+        values = [name for name in found.names if rank(self.home[name]) == VALUE]
+        order = [*definitions, *self._after_what_they_need(values)]
+        if self.last:
+            order = [name for name in order if name not in self.last] + [name for name in self.last if name in order]
+        return {name: self.home[name] for name in order}
+
+    def _rank(self, name: str) -> int:
+        return rank(self.home[name])
+
+    def _after_what_they_need(self, names: list[str]) -> list[str]:
+        order: dict[str, None] = {}
+        met: set[str] = set()
+
+        def visit(name: str) -> None:
+            if name not in met:
+                met.add(name)
+                for other in self._needed_by(name, names):
+                    visit(other)
+                order[name] = None
+
+        for name in names:
+            visit(name)
+        return list(order)
+
+    def _needed_by(self, name: str, names: list[str]) -> list[str]:
+        if len(names) == 1 or type(self.home[name]) in _PLAIN:
+            return []
+        needed = closure({name: ""}, self.home, skip=frozenset(), omit=OMITTED).names
+        return [other for other in names if other in needed]
 
 
 # Importable types that pickle by themselves, remembered so that they are looked at once.
@@ -114,18 +149,31 @@ _trusted: set[type] = set()
 
 def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
     """Everything else: the type's own reduction, where it has one that works."""
-    if isinstance(obj, BaseException):
+    if issubclass(kind, BaseException):
         return reducers.reduce_exception(packer, obj)
-    if isinstance(obj, types.ModuleType):
+    if issubclass(kind, types.ModuleType):
         return reducers.reduce_module(packer, obj)
-    if _reduces_itself(kind):
-        if importable(kind):
-            _trusted.add(kind)
+    return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
+
+
+def _by_itself(packer: Packer, obj: Any, kind: type) -> Any:
+    known = importable(kind)
+    if known:
+        _trusted.add(kind)
+    if known or kind in copyreg.dispatch_table:
         return NotImplemented
+    packer.notes.runs_code = True
+    return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+
+
+def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
     try:
         reduction = obj.__reduce_ex__(PROTOCOL)
     except TypeError:
         return reducers.by_dill(obj)
+    if reducers.sets_its_state(kind):
+        packer.notes.runs_code = True
+        return reducers.with_setter(reduction)
     if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
         packer.notes.plain.add(kind)
         return NotImplemented
@@ -191,6 +239,7 @@ class Packing:
             files=frozenset(notes.files),
             changes=frozenset(notes.changes),
             anew=self._anew,
+            runs_code=notes.runs_code,
         )
 
 
@@ -214,6 +263,26 @@ def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Pack
         except Exception as error:
             raise CaptureError(f"{name}: {error}") from error
     return packing.finish()
+
+
+def pack_part(value: object, home: Mapping[str, object]) -> bytes:
+    """A part of a captured value by itself, in band; the names that it mentions have to be there."""
+    file = io.BytesIO()
+    packer = Packer(file, home=home, mode=Mode.NAMESPACE)
+    packer.notes.sent.update(home)
+    packer.dump(value)
+    return file.getvalue()
+
+
+def fails_to_pack(value: object, home: Mapping[str, object], mode: Mode) -> Exception | None:
+    """How a part of something that cannot be packed fails by itself, if it does."""
+    packer = Packer(io.BytesIO(), home=home, mode=mode, buffer_callback=lambda _: False)
+    packer.notes.sent.update(home)  # other names are looked at under their own name
+    try:
+        packer.dump(value)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
+        return error
+    return None
 
 
 def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | None = None) -> bytes:

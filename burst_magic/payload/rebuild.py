@@ -15,6 +15,7 @@ import threading
 import types
 import typing
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +30,17 @@ class _Here(threading.local):
     home: Home | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """An object whose state could not be set yet: what the state needs is still to come. With what was raised."""
+
+    made: object
+    state: object
+    error: Exception
+
+
 here = _Here()
+late: dict[int, list[Late]] = {}  # by thread; nearly always empty, which is quicker to see than a thread's own variable
 
 
 class Tracker:
@@ -133,6 +144,44 @@ def fill_function(made: types.FunctionType, state: dict[str, Any]) -> None:
         box.cell_contents = contents
     for name, value in state.items():
         setattr(made, name, value)
+
+
+def of_type(kind: type, name: str) -> Any:
+    """What a type has under a special name; neither the object nor a metaclass is asked. None: it has nothing."""
+    return next((vars(base)[name] for base in type.mro(kind) if base is not object and name in vars(base)), None)
+
+
+def set_state(made: object, state: object) -> None:
+    """An object's state; what needs something that is not loaded yet is tried again when all is there."""
+    try:
+        _set_state(made, state)
+    except Exception as error:  # noqa: BLE001 - of the class; raised in the end where nothing helps
+        late.setdefault(threading.get_ident(), []).append(Late(made=made, state=state, error=error))
+
+
+def _set_state(made: object, state: Any) -> None:
+    if of_type(type(made), "__setstate__") is not None:
+        type(made).__setstate__(made, state)  # type: ignore[attr-defined] # it was found
+        return
+    attributes, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
+    if attributes:
+        object.__getattribute__(made, "__dict__").update(attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(made, name, value)  # a ``__setattr__`` of the user's may refuse, or count
+
+
+def set_late_states() -> None:
+    """Tries again as long as that helps.
+
+    Raises:
+        Exception: what the first that cannot be set has raised last.
+    """
+    while waiting := late.pop(threading.get_ident(), None):
+        for one in waiting:
+            set_state(one.made, one.state)
+        still = late.get(threading.get_ident())
+        if still and len(still) == len(waiting):
+            raise still[0].error
 
 
 class Scope:

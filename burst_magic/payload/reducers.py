@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import io
 import marshal
@@ -259,6 +260,23 @@ def with_raw_state(reduction: Reduction) -> Reduction:
     if type(state) is bytes and len(state) >= OUT_OF_BAND:
         return (*reduction[:2], Raw(state), *reduction[3:])
     return reduction
+
+
+def sets_its_state(kind: type) -> bool:
+    """Whether code of the user's has a say when an object's state is set, which may ask for what is not there yet."""
+    setter = rebuild.of_type(kind, "__setstate__")
+    if setter is not None:
+        return isinstance(setter, types.FunctionType) and find_module(str(setter.__module__)) is None
+    slotted: Any = copyreg
+    hooks = ["__getattr__", "__getattribute__", *["__setattr__"] * bool(slotted._slotnames(kind))]  # noqa: SLF001 - pickle's
+    return any(isinstance(rebuild.of_type(kind, name), types.FunctionType) for name in hooks)
+
+
+def with_setter(reduction: Reduction) -> Reduction:
+    """A reduction whose state is set by `rebuild.set_state`, which can wait for what the state needs."""
+    if not isinstance(reduction, tuple) or len(reduction) < 3 or reduction[2] is None or len(reduction) == 6:
+        return reduction
+    return (*(*reduction, None, None)[:5], rebuild.set_state)
 
 
 TABLE: dict[type, Callable[[Any, Any], Reduction]] = {

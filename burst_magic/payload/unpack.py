@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
+import threading
 from typing import TYPE_CHECKING
 
-from burst_magic.payload.rebuild import arrive, here
+from burst_magic.payload.rebuild import arrive, here, late, set_late_states
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 
@@ -21,27 +22,52 @@ def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object
         buffers: `Packed.buffers` or copies of them. Arrays are writable if these are.
         home: the globals that functions of the notebook get; the names are set there as they are loaded.
     """
-    before, here.home = here.home, home
+    found: dict[str, object] = {}
+    load_into(found, stream, buffers, home=home)
+    return found
+
+
+def load_into(found: dict[str, object], stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> None:
+    """As `unpack`; when loading raises, `found` has the names that are finished."""
+    load = pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load
+    _loaded(lambda: _load(load, home, found), home)
+
+
+def unpack_value(data: bytes | memoryview, *, home: dict[str, object]) -> object:
+    """Load one item or one result; names refer to `home`."""
+    if here.home is not None:
+        return _loaded(lambda: pickle.loads(data), home)
+    here.home = home
     try:
-        return _load(pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load, home)
+        value = pickle.loads(data)
+        if late:
+            set_late_states()
+    except BaseException:
+        late.pop(threading.get_ident(), None)
+        raise
+    finally:
+        here.home = None
+    return value
+
+
+def _loaded(load: Callable[[], object], home: dict[str, object]) -> object:
+    """What a load gives that may be inside another one."""
+    before, here.home = here.home, home
+    outer = late.pop(threading.get_ident(), None)
+    try:
+        value = load()
+        set_late_states()
     finally:
         here.home = before
+        late.pop(threading.get_ident(), None)
+        if outer:
+            late[threading.get_ident()] = outer
+    return value
 
 
-def _load(load: Any, home: dict[str, object]) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _load(load: Any, home: dict[str, object], found: dict[str, object]) -> None:
     while type(segment := load()) is tuple:
         name, value = segment
         home[name] = found[name] = value
         if callable(value) or type(value).__module__ == "typing":
             arrive(value)
-    return found
-
-
-def unpack_value(data: bytes | memoryview, *, home: dict[str, object]) -> object:
-    """Load one item or one result; names refer to `home`."""
-    before, here.home = here.home, home
-    try:
-        return pickle.loads(data)
-    finally:
-        here.home = before

@@ -51,13 +51,16 @@ def closure(
     return found
 
 
+VALUE = 3
+
+
 def rank(value: object) -> int:
     """Definitions first: a value's ``__setstate__`` or ``__hash__`` may need them while it is loaded."""
     if isinstance(value, types.ModuleType):
         return 0
     if isinstance(value, types.FunctionType):
         return 1
-    return 2 if isinstance(value, type) else 3
+    return 2 if isinstance(value, type) else VALUE
 
 
 def belongs(function: types.FunctionType, home: Mapping[str, object]) -> bool:

@@ -268,7 +268,8 @@ class _Writer:
         progress: Any,
     ) -> Job:
         """Everything but ``job.json``, which it returns."""
-        from burst_magic.capture.cell import load_seconds, with_names
+        from burst_magic.capture.cell import with_names
+        from burst_magic.capture.trial import settle
 
         tasks, index = 1, None
         if capture.items is not None:
@@ -276,6 +277,7 @@ class _Writer:
             self._put(self._job.items, upload.pieces())
             tasks, index = upload.count, upload.index
             capture = with_names(capture, upload.seen, home)
+        capture, seconds = settle(capture)
         blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
         envelope = Envelope(
@@ -300,7 +302,7 @@ class _Writer:
             lanes=cut_lanes(tasks, manifest.workers * manifest.slots),
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
-            fresh=load_seconds(capture.packed) <= _FRESH,
+            fresh=seconds <= _FRESH,
             timeout=settings.timeout,
             retries=settings.retries,
             out=labels.out,

@@ -12,6 +12,7 @@ import pytest
 import burst_magic
 from burst_magic.capture import capture_call, capture_cell
 from burst_magic.capture.cell import with_names
+from burst_magic.capture.trial import settle
 from burst_magic.payload import Envelope, pack_value, unpack_value
 
 
@@ -78,6 +79,7 @@ class Notebook:
         if capture.items is not None:
             items = [pack_value(item, home=self.home, seen=seen) for item in capture.items]
             capture = with_names(capture, seen, self.home)
+        capture, _ = settle(capture)
         envelope = Envelope(
             source=capture.source, stream=capture.packed.stream, filename=capture.filename, target=capture.target,
             has_value=capture.has_value, names=capture.packed.names, modules=capture.modules,
