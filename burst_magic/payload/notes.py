@@ -6,7 +6,7 @@ import sys
 import types
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from burst_magic.payload.rebuild import Scope
 
@@ -58,11 +58,12 @@ class Notes:
         plain: types that pickle does by itself.
         anew: types of what the other side gets a new one of, instead of this one.
         runs_code: loading runs code of the user's.
+        links: exceptions that others hang on, by id: what travels for them.
     """
 
     __slots__ = (
-        "anew", "cells", "changes", "files", "modules", "omitted", "plain", "runs_code", "scopes", "sent", "why",
-        "words",
+        "anew", "cells", "changes", "files", "links", "modules", "omitted", "plain", "runs_code", "scopes", "sent",
+        "why", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,6 +79,7 @@ class Notes:
         self.plain: set[type] = set()
         self.anew: set[str] = set()
         self.runs_code = False
+        self.links: dict[int, Link] = {}
 
     def module(self, name: str) -> None:
         """Loading will import this module."""
@@ -85,11 +87,28 @@ class Notes:
             self.modules.add(name)
 
 
+class Link(NamedTuple):
+    """An exception that another one hangs on: what travels for it, how deep it lies, and itself, kept for its id."""
+
+    sent: BaseException
+    depth: int
+    link: BaseException
+
+
 class Packer(Protocol):
-    """The pickler, as reducers see it."""
+    """The pickler, as reducers see it.
+
+    Attributes:
+        home: the notebook's globals, or the worker's copy of them.
+        mode: what may be named instead of sent.
+        alone: an exception is packed without those that hang on it, to see whether it can be.
+        lenient: of a group, members that cannot travel are replaced by what says which they were.
+    """
 
     home: Mapping[str, object]
     mode: Mode
+    alone: bool
+    lenient: bool
 
     @property
     def notes(self) -> Notes:
@@ -97,6 +116,9 @@ class Packer(Protocol):
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
         """The notebook's names that are needed and not yet under way, with all that they mention."""
+
+    def comes_back(self, error: BaseException) -> bool:
+        """Whether an exception can be had on the other side."""
 
 
 def find_module(name: str) -> types.ModuleType | None:

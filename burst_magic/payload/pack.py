@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import classes, oddities, reducers
+from burst_magic.payload import classes, exceptions, oddities, reducers
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Notes, importable
+from burst_magic.payload.unpack import unpack_value
 from burst_magic.payload.walk import VALUE, closure, rank
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Packer(pickle.Pickler):
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.home = home
         self.mode = mode
+        self.alone = False
+        self.lenient = False
         self.last: tuple[str, ...] = ()  # names that are packed after all others, in this order
 
     @functools.cached_property
@@ -88,7 +91,7 @@ class Packer(pickle.Pickler):
         reduce = _TABLE.get(kind)
         if reduce is not None:
             return reduce(self, obj)
-        if isinstance(obj, type):
+        if issubclass(kind, type):  # 3.10 takes list[int] for an instance of type
             return classes.reduce_class(self, obj)
         if kind in _trusted or kind in self.notes.plain:
             return NotImplemented
@@ -117,6 +120,21 @@ class Packer(pickle.Pickler):
         if self.last:
             order = [name for name in order if name not in self.last] + [name for name in self.last if name in order]
         return {name: self.home[name] for name in order}
+
+    def comes_back(self, error: BaseException) -> bool:
+        """Whether an exception can be had on the other side, as far as can be seen from here."""
+        file = io.BytesIO()
+        packer = Packer(file, home=self.home, mode=self.mode)
+        packer.alone, packer.lenient = True, self.lenient
+        packer.notes.sent.update(self.home)
+        try:
+            packer.dump(error)
+            if self.mode is not Mode.RESULT:
+                return True
+            back = unpack_value(file.getvalue(), home=dict(self.home))
+        except Exception:  # noqa: BLE001 - a class of the user's
+            return False
+        return type(back).__name__ == type(error).__name__
 
     def _rank(self, name: str) -> int:
         return rank(self.home[name])
@@ -150,7 +168,7 @@ _trusted: set[type] = set()
 def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
     """Everything else: the type's own reduction, where it has one that works."""
     if issubclass(kind, BaseException):
-        return reducers.reduce_exception(packer, obj)
+        return exceptions.reduce_exception(packer, obj)
     if issubclass(kind, types.ModuleType):
         return reducers.reduce_module(packer, obj)
     return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
@@ -305,4 +323,21 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     if seen is not None and "notes" in vars(packer):
         seen |= packer.notes.sent
         seen.update(f"import {name}" for name in packer.notes.modules)
+    return file.getvalue()
+
+
+def pack_error(error: BaseException, *, home: Mapping[str, object]) -> bytes:
+    """Pack what a task raised (worker to client), with what it was raised from.
+
+    Where an exception cannot be had back, a `TaskFailed` that says which it was stands for it. Whatever is no
+    `Exception` would end the kernel, and is stood for too.
+
+    Args:
+        error: the exception.
+        home: the worker's copy of the notebook's globals.
+    """
+    file = io.BytesIO()
+    packer = Packer(file, home=home, mode=Mode.RESULT)
+    packer.lenient = True
+    packer.dump(error if isinstance(error, Exception) and packer.comes_back(error) else exceptions.stand_in(error))
     return file.getvalue()

@@ -231,14 +231,6 @@ def cached(maxsize: int | None, typed: bool, func: Callable[..., object]) -> obj
     return functools.lru_cache(maxsize, typed)(func)
 
 
-def exception(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
-    """An exception without its own ``__init__``, whose parameters nobody knows."""
-    made = kind.__new__(kind, *args)
-    builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
-    builtin.__init__(made, *args)
-    return made
-
-
 def lock() -> object:
     """A free lock: who held it here does not hold it there."""
     return threading.Lock()

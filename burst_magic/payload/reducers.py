@@ -199,17 +199,6 @@ def reduce_cached(packer: Packer, obj: Any) -> Reduction:
     return rebuild.cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__), state
 
 
-def reduce_exception(packer: Packer, obj: BaseException) -> Reduction:
-    """Without calling an ``__init__`` whose parameters `args` does not tell."""
-    kind = type(obj)
-    python_init = isinstance(getattr(kind, "__init__", None), types.FunctionType)
-    known: set[Any] = {base.__reduce__ for base in kind.__mro__ if base.__module__ == "builtins"}
-    own = kind.__reduce__ not in known
-    if own or kind.__reduce_ex__ is not object.__reduce_ex__ or not python_init:
-        return NotImplemented
-    return rebuild.exception, (kind, obj.args), dict(vars(obj)) or None
-
-
 def by_dill(obj: Any) -> Reduction:
     """What dill makes of an object, as a reduction of ours: what is inside still goes through our pickler."""
     import dill._dill as dill

@@ -173,7 +173,7 @@ class Results(Sequence[Any]):
             if error is None:
                 yield task, value
             elif errors == "raise":
-                raise error.with_traceback(None)
+                raise BaseException.with_traceback(error, None)
             elif errors == "return":
                 yield task, error
 
@@ -240,7 +240,7 @@ class Results(Sequence[Any]):
     def _value(self, task: int) -> Any:
         value, error = self._awaited(task)
         if error is not None:
-            raise error.with_traceback(None)
+            raise BaseException.with_traceback(error, None)
         return value
 
     def _awaited(self, task: int, end: float = math.inf) -> Known:

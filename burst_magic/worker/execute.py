@@ -15,7 +15,7 @@ from contextvars import copy_context
 from time import monotonic, process_time
 from typing import Any
 
-from burst_magic.payload import pack_value, unpack, unpack_value
+from burst_magic.payload import pack_error, pack_value, unpack, unpack_value
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
@@ -185,13 +185,11 @@ class Stage:
             return ""
 
     def _packed_exception(self, error: BaseException) -> bytes:
-        """The exception, if it can be had back: those with an ``__init__`` of their own often cannot."""
+        """The exception, or what can be had of it: its type, text and traceback travel in any case."""
         try:
-            data = pack_value(error, home=self.home)
-            back = unpack_value(data, home=self.home)
-        except BaseException:  # noqa: BLE001 - its type, text and traceback travel in any case
+            return pack_error(error, home=self.home)
+        except BaseException:  # noqa: BLE001 - a __reduce__ is user code
             return b""
-        return data if type(back).__name__ == type(error).__name__ else b""
 
 
 def _unpicklable(task: int, value: object, error: BaseException) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from burst_magic.errors import TaskFailed
 from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.model import OutcomeKind
 from burst_magic.worker.blobs import verified
@@ -92,9 +93,9 @@ def test_the_cell_lives_in_main(bench):
 
 
 def test_captured_functions_see_the_globals_of_the_cell(bench):
-    home = {"__name__": "__main__"}
-    exec("def scaled(x): return x * scale", home)
-    captured = {"scaled": home["scaled"], "scale": 3}
+    captured = {"__name__": "__main__"}
+    exec("scale = 3\ndef scaled(x): return x * scale", captured)
+    del captured["__builtins__"]
     assert values(bench.perform("scale += item\nscaled(10)", [0, 1, 2], captured=captured)) == [30, 40, 50]
 
 
@@ -132,6 +133,37 @@ def test_a_failure_in_an_awaiting_cell_shows_none_of_the_event_loop(bench):
     assert "asyncio" not in outcome.traceback
 
 
+FAILING = {
+    "a syntax error": "eval('1 +')",
+    "a syntax error from a compiled text": "import ast\nast.parse('x ===')",
+    "the end of an iterator": "next(iter([]))",
+    "the end of an iterator in a generator": "def g():\n    next(iter([]))\n    yield\nlist(g())",
+    "the end of an iterator in a coroutine": "async def f(): raise StopIteration(1)\nawait f()",
+    "a cause": "try:\n    1 / 0\nexcept Exception as e:\n    raise KeyError('x') from e",
+    "a context": "try:\n    1 / 0\nexcept Exception:\n    nowhere",
+    "a context from a library": "import json\ntry:\n    json.loads('{')\nexcept Exception:\n    1 / 0",
+    "a recursion": "def f(n): return f(n + 1)\nf(0)",
+    "a cause in a coroutine": "import asyncio\nasync def f(): 1 / 0\ntry:\n    await f()\nexcept Exception as e:\n    raise KeyError(1) from e",
+    "tasks of an event loop": "import asyncio\nasync def f(): 1 / 0\nawait asyncio.gather(f(), f())",
+    "a failed import": "import no_such_module_anywhere",
+    "an exit": "import sys\nsys.exit(3)",
+    "input": "try:\n    input()\nexcept Exception as e:\n    raise KeyError(1) from e",
+    "a future": "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(lambda: 1 / 0).result()",
+    **({
+        "a group": "def one():\n    try:\n        1 / 0\n    except Exception as e: return e\nraise ExceptionGroup('g', [one(), ExceptionGroup('h', [one()])])",
+        "a task group": "import asyncio\nasync def f(): 1 / 0\nasync with asyncio.TaskGroup() as group:\n    group.create_task(f())",
+    } if sys.version_info >= (3, 11) else {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", FAILING.values(), ids=FAILING)
+def test_no_traceback_shows_a_frame_of_ours(bench, source):
+    (outcome,) = bench.perform(source)
+    assert outcome.traceback
+    assert "burst_magic" not in outcome.traceback
+    assert '"<cell 7>", line' in outcome.traceback
+
+
 def test_the_cause_of_a_failure_is_in_its_traceback(bench):
     (outcome,) = bench.perform("try:\n    1 / 0\nexcept Exception as e:\n    raise KeyError('x') from e")
     assert "ZeroDivisionError" in outcome.traceback
@@ -163,10 +195,13 @@ def test_input_is_refused_in_clear_words(bench):
     assert "burst_magic" not in outcome.traceback
 
 
-def test_an_exception_that_cannot_be_had_back_travels_without_its_value(bench):
+def test_an_exception_that_cannot_be_had_back_is_stood_for_by_one_that_says_which_it_was(bench):
     (outcome,) = bench.perform("import socket\nraise LookupError('x', socket.socket())")
-    assert (outcome.error, outcome.value) == ("LookupError", b"")
+    assert outcome.error == "LookupError"
     assert "socket" in outcome.message
+    stand_in = unpack_value(outcome.value, home={})
+    assert type(stand_in) is TaskFailed
+    assert str(stand_in).startswith("LookupError: ('x', <socket.socket")
 
 
 def test_an_exception_with_an_init_of_its_own_comes_back(bench):
