@@ -12,17 +12,17 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FunctionType
 
 from burst_magic.capture import bundle, report
 from burst_magic.capture.closure import Captured, pack_names
 from burst_magic.capture.drift import about_modules
+from burst_magic.capture.kernel import as_on_a_worker
 from burst_magic.capture.lines import rewrite
 from burst_magic.capture.mapping import ITEM, evaluate, iterable, parse_map, target_names
 from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed
-from burst_magic.payload.notes import OMITTED, Changed
+from burst_magic.payload.notes import OMITTED, Changed, Needs
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
@@ -45,7 +45,8 @@ class Capture:
         mutated: captured names whose objects the cell, or a helper, changes in place.
         has_value: the cell ends in an expression.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
-        home: the namespace it was captured from; `reads`, `include` and `imports` are what else went into it.
+        home: the namespace it was captured from; `reads`, `include`, `imports` and `needs`, which is what the items
+            need, are what else went into it.
     """
 
     source: str
@@ -64,6 +65,7 @@ class Capture:
     reads: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
     include: tuple[Path, ...] = ()
     imports: frozenset[str] = frozenset()
+    needs: Needs = field(default_factory=Needs, repr=False)
 
 
 def capture_cell(
@@ -122,29 +124,24 @@ def capture_call(
     return replace(capture, items=iterable(items, "items"))
 
 
-def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]) -> Capture:
+def with_needs(capture: Capture, needs: Needs) -> Capture:
     """The capture with what its items refer to added.
 
     Args:
         capture: from `capture_cell` or `capture_call`; returned as it is when it has all of it already.
-        seen: what `pack_value` collected: names of `home`, and modules as "import name".
-        home: the notebook's globals.
+        needs: what `pack_value` collected.
     """
-    seen = set(seen)
-    imports = {name.partition(" ")[2] for name in seen if name.startswith("import ")}
-    missing = {name for name in seen if name in home and name not in capture.packed.sizes}
-    if imports - capture.imports:
-        capture = replace(capture, imports=capture.imports | imports)
-        capture = capture if missing else _with_modules(capture)
-    if not missing:
-        return capture
-    return _packed(capture, {**capture.reads, **dict.fromkeys(missing, ())}, capture.packed.words)
+    missing = {name for name in needs.names if name in capture.home and name not in capture.packed.sizes}
+    more = replace(capture, imports=capture.imports | needs.modules, needs=needs)
+    if missing or not needs.words <= capture.packed.words or not needs.files <= capture.packed.files:
+        return _packed(more, {**capture.reads, **dict.fromkeys(sorted(missing), ())}, capture.packed.words)
+    return capture if needs.modules <= capture.imports else _with_modules(more)
 
 
 def _capture(
     source: str, namespace: Mapping[str, object], *, target: str, filename: str, include: tuple[Path, ...]
 ) -> Capture:
-    namespace = _own(namespace)
+    namespace = as_on_a_worker(namespace)
     bound = target_names(target)
     tree = _parse(source, filename)
     local = cell_names(tree, bound=bound).bound
@@ -171,23 +168,15 @@ def _capture(
     return _packed(blank, reads, names.words)
 
 
-def _own(namespace: Mapping[str, object]) -> Mapping[str, object]:
-    """Without what IPython puts in place of a builtin (its ``open`` guards its own files): a worker has the builtin."""
-    theirs = {
-        name
-        for name in vars(builtins).keys() & namespace.keys()
-        if isinstance(value := namespace[name], FunctionType)
-        and value.__globals__.get("__name__", "").partition(".")[0] == "IPython"
-    }
-    if not theirs:
-        return namespace
-    return Changed(namespace, {name: value for name, value in namespace.items() if name not in theirs})
-
-
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:
     """With the values of these names, and what they need."""
     home = capture.home
-    packed = pack_names(reads, home, words=words)
+    packed = pack_names(reads, home, words={*words, *capture.needs.words})
+    packed = replace(
+        packed,
+        omitted=tuple({**capture.needs.omitted, **dict(packed.omitted)}.items()),
+        files=packed.files | capture.needs.files,
+    )
     entries = report.entries(packed, reads, home)
     return _with_modules(
         replace(

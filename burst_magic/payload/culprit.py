@@ -15,6 +15,8 @@ SEARCH_SECONDS = 5.0  # long enough for a few thousand objects
 SEARCH_DEPTH = 20
 WAY_OUT = "make it inside the cell or a function that the cell calls, or leave it out of what the cell mentions"
 
+_HEAP = 1 << 9  # flag of a class that was made at run time, not in C
+
 _OURS = __name__.partition(".")[0]
 
 
@@ -78,7 +80,7 @@ def attributes_of(value: object) -> dict[str, object]:
 
 def children(value: Any) -> Iterator[tuple[str, object]]:
     """Parts of an object, each with the text that leads to it."""
-    if isinstance(value, types.ModuleType):
+    if isinstance(value, types.ModuleType) or (issubclass(type(value), type) and not value.__flags__ & _HEAP):
         return
     if isinstance(value, types.FunctionType):
         yield from _of_function(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -46,6 +47,33 @@ class Mode(Enum):
     NAMESPACE = 0  # everything of the notebook by value
     ITEM = 1  # client to worker: what the notebook names, by its name
     RESULT = 2  # worker to client: what the client brought, by its name; nothing may leak into the notebook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What items refer to and the payload must bring: collected while they are packed.
+
+    Attributes:
+        names: of the notebook.
+        modules: that loading will import.
+        words: attribute and global names that their code mentions, to find submodules.
+        files: file names of their code.
+        omitted: name -> user: names that mean nothing elsewhere.
+    """
+
+    names: set[str] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    omitted: dict[str, str] = field(default_factory=dict)
+
+    def add(self, notes: Notes) -> None:
+        """What one more item needs."""
+        self.names.update(notes.sent)
+        self.modules.update(notes.modules)
+        self.words.update(notes.words)
+        self.files.update(notes.files)
+        self.omitted.update(notes.omitted)
 
 
 class Notes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import contextvars
 import dataclasses
 import functools
+import gc
+import pickle
 import threading
 import types
 import typing
@@ -68,6 +72,58 @@ def _cached_property(_packer: Packer, obj: Any) -> Reduction:
     return rebuild.cached_property, (obj.func, obj.attrname, obj.__doc__)
 
 
+def _view(_packer: Packer, obj: memoryview) -> Reduction:
+    """A view of all that a bytearray or an array has shares it there too; of anything else the bytes it shows."""
+    memoryview(b"").cast(obj.format)  # type: ignore[call-overload] # says so where it cannot be made again
+    if _shows_all(obj):
+        data: object = pickle.PickleBuffer(obj.obj) if type(obj.obj) is bytes else obj.obj
+    else:  # copied: a buffer of the view itself would keep it from being collected
+        data = pickle.PickleBuffer(bytes(obj) if obj.readonly else bytearray(obj.tobytes()))
+    return rebuild.view, (data, obj.format, obj.shape, obj.readonly)
+
+
+def _shows_all(view: memoryview) -> bool:
+    known = type(view.obj).__module__ in {"builtins", "array", "numpy"}
+    return known and view.c_contiguous and memoryview(view.obj).nbytes == view.nbytes
+
+
+def _proxy(_packer: Packer, obj: Any) -> Reduction:
+    """A proxy of a class's contents is that of the class there."""
+    owner = _owner(obj)
+    return (types.MappingProxyType, (dict(obj),)) if owner is None else (rebuild.class_dict, (owner,))
+
+
+def _owner(proxy: Any) -> type | None:
+    if "__doc__" not in proxy:  # each class has one
+        return None
+    (contents,) = gc.get_referents(proxy)
+    made = getattr(proxy.get("__new__"), "__self__", None)  # of a class in C, which nobody refers to by its contents
+    candidates = [made, *gc.get_referrers(contents)]
+    return next(
+        (one for one in candidates if isinstance(one, type) and gc.get_referents(vars(one))[0] is contents), None
+    )
+
+
+def _comparison_key(_packer: Packer, obj: Any) -> Reduction:
+    """What `functools.cmp_to_key` gives, or such a key of an object: only the collector sees the function."""
+    compare, *keyed = (part for part in gc.get_referents(obj) if part is not type(obj))
+    return rebuild.comparison_key, (compare, *keyed)
+
+
+def _context_variable(_packer: Packer, obj: contextvars.ContextVar[Any]) -> Reduction:
+    """Its value here is its value there."""
+    try:
+        return rebuild.context_variable, (obj.name, obj.get())
+    except LookupError:
+        return rebuild.context_variable, (obj.name,)
+
+
+def _scanner(_packer: Packer, obj: Any) -> Reduction:
+    """The part of a `json.JSONDecoder` that is made in C, from what it was made from."""
+    names = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
+    return rebuild.scanner, ({name: getattr(obj, name) for name in names},)
+
+
 def _lock(packer: Packer, obj: Any) -> Reduction:
     """A new one: what the old one guarded lies in another process."""
     packer.notes.anew.add(type(obj).__name__)
@@ -86,7 +142,9 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     weakref.WeakValueDictionary: lambda _, obj: (weakref.WeakValueDictionary, (dict(obj),)),
     weakref.WeakSet: lambda _, obj: (weakref.WeakSet, (list(obj),)),
     functools.cached_property: _cached_property,
-    types.MappingProxyType: lambda _, obj: (types.MappingProxyType, (dict(obj),)),
+    types.MappingProxyType: _proxy,
+    memoryview: _view,
+    super: lambda _, obj: (super, (obj.__thisclass__, obj.__self__)),
     property: lambda _, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),
     staticmethod: lambda _, obj: (staticmethod, (obj.__func__,)),
     classmethod: lambda _, obj: (classmethod, (obj.__func__,)),
@@ -95,3 +153,15 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
 }
 if hasattr(typing, "TypeAliasType"):  # 3.12
     TABLE[typing.TypeAliasType] = _type_alias
+
+# Types whose modules are not imported for their sake: "module.name" -> how.
+NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
+    "_contextvars.ContextVar": _context_variable,
+    "_json.Scanner": _scanner,
+    "_struct.Struct": lambda _, obj: (type(obj), (obj.format,)),
+    "_thread._local": lambda _, obj: (type(obj), (), dict(vars(obj))),
+    "codecs.CodecInfo": lambda _, obj: (codecs.lookup, (obj.name,)),
+    "functools.KeyWrapper": _comparison_key,
+    "random.SystemRandom": lambda _, obj: (type(obj), ()),
+    "weakref.WeakMethod": lambda _, obj: (rebuild.weak_method, (obj(),)),
+}

@@ -11,13 +11,14 @@ import copyreg
 import functools
 import io
 import pickle
+import sys
 import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import classes, exceptions, oddities, reducers
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Notes, importable
+from burst_magic.payload import classes, exceptions, oddities, rebuild, reducers
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Needs, Notes, importable
 from burst_magic.payload.unpack import unpack_value
 from burst_magic.payload.walk import VALUE, closure, rank
 
@@ -171,6 +172,13 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
         return exceptions.reduce_exception(packer, obj)
     if issubclass(kind, types.ModuleType):
         return reducers.reduce_module(packer, obj)
+    named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
+    if named is not None:
+        return named(packer, obj)
+    if kind.__module__ == "sys" and getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info
+        return getattr, (sys, kind.__name__)
+    if _is_stream(kind) and (name := rebuild.stream_name(obj)):
+        return rebuild.stream, (name,)
     return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
 
 
@@ -193,9 +201,14 @@ def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
         packer.notes.runs_code = True
         return reducers.with_setter(reduction)
     if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
-        packer.notes.plain.add(kind)
+        if not _is_stream(kind):  # another of the same kind may be the kernel's stdout
+            packer.notes.plain.add(kind)
         return NotImplemented
     return reducers.with_raw_state(reduction)
+
+
+def _is_stream(kind: type) -> bool:
+    return hasattr(kind, "write") or hasattr(kind, "readline")
 
 
 def _reduces_itself(kind: Any) -> bool:
@@ -303,8 +316,8 @@ def fails_to_pack(value: object, home: Mapping[str, object], mode: Mode) -> Exce
     return None
 
 
-def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | None = None) -> bytes:
-    """Pack one item (client to worker: give `seen`) or one result (worker to client), all in band.
+def pack_value(value: object, *, home: Mapping[str, object], needs: Needs | None = None) -> bytes:
+    """Pack one item (client to worker: give `needs`) or one result (worker to client), all in band.
 
     Functions and classes that both sides know by name travel as that name, so instances come back as instances of
     the notebook's own class.
@@ -312,17 +325,15 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     Args:
         value: anything.
         home: the notebook's globals, or the worker's copy of them.
-        seen: for items: collects what the item refers to and the payload must bring: names of the notebook, and
-            modules as "import name".
+        needs: for items: collects what the item refers to and the payload must bring.
     """
     if type(value) in _ATOMS:
         return pickle.dumps(value, PROTOCOL)
     file = io.BytesIO()
-    packer = Packer(file, home=home, mode=Mode.RESULT if seen is None else Mode.ITEM)
+    packer = Packer(file, home=home, mode=Mode.RESULT if needs is None else Mode.ITEM)
     packer.dump(value)
-    if seen is not None and "notes" in vars(packer):
-        seen |= packer.notes.sent
-        seen.update(f"import {name}" for name in packer.notes.modules)
+    if needs is not None and "notes" in vars(packer):
+        needs.add(packer.notes)
     return file.getvalue()
 
 

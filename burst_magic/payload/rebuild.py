@@ -231,6 +231,69 @@ def cached(maxsize: int | None, typed: bool, func: Callable[..., object]) -> obj
     return functools.lru_cache(maxsize, typed)(func)
 
 
+_STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
+
+
+def stream_name(obj: object) -> str:
+    """What `sys` calls this stream, or ""."""
+    return next((name for name in _STREAMS if getattr(sys, name, None) is obj), "")
+
+
+def stream(name: str) -> object:
+    """The process's own stream of that name: a task's output is the task's."""
+    return getattr(sys, name)
+
+
+def view(data: Any, form: str, shape: tuple[int, ...], readonly: bool) -> memoryview:  # noqa: FBT001 - in the stream
+    """A memoryview."""
+    made = memoryview(data).cast("B")
+    if (form, shape) != ("B", (made.nbytes,)):
+        made = made.cast(form, shape)  # type: ignore[call-overload] # any format
+    return made.toreadonly() if readonly else made
+
+
+def display_function() -> object:
+    """``display``, where there is no IPython."""
+    from burst_magic.payload.display import display
+
+    return display
+
+
+def comparison_key(compare: Any, *keyed: object) -> object:
+    """What `functools.cmp_to_key` gives, or such a key of an object."""
+    made: Any = functools.cmp_to_key(compare)
+    return made(*keyed) if keyed else made
+
+
+def context_variable(name: str, *value: object) -> object:
+    """A context variable; where nothing sets it, it has the value that it had in the notebook."""
+    import contextvars
+
+    return contextvars.ContextVar(name, default=value[0]) if value else contextvars.ContextVar(name)
+
+
+class _Gone:
+    def method(self) -> None:
+        """Of an object that nobody keeps."""
+
+
+def weak_method(target: Any) -> object:
+    """A `weakref.WeakMethod`; None: of an object that is gone."""
+    return weakref.WeakMethod(_Gone().method if target is None else target)
+
+
+def scanner(parts: dict[str, object]) -> object:
+    """The part of a `json.JSONDecoder` that is made in C."""
+    from json import scanner
+
+    return scanner.make_scanner(types.SimpleNamespace(**parts, memo={}))  # type: ignore[arg-type,attr-defined,unused-ignore]
+
+
+def class_dict(cls: type) -> object:
+    """``vars(cls)``."""
+    return vars(cls)
+
+
 def lock() -> object:
     """A free lock: who held it here does not hold it there."""
     return threading.Lock()

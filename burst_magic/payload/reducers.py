@@ -54,6 +54,8 @@ def by_name(packer: Packer, obj: Any) -> Reduction | None:
 
 def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
     """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
+    if obj.__module__ == "IPython.core.display_functions" and obj.__name__ == "display":
+        return rebuild.display_function, ()
     if importable(obj):
         packer.notes.module(obj.__module__)
         return NotImplemented
@@ -113,7 +115,8 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
         if packer.mode is Mode.NAMESPACE:
             return None, packer.claim(dict.fromkeys(sorted(names - OMITTED), obj.__name__))
         if packer.mode is Mode.ITEM:
-            packer.notes.sent |= names & packer.home.keys()
+            packer.notes.sent |= (names - OMITTED) & packer.home.keys()
+            packer.notes.omitted.update(dict.fromkeys(names & OMITTED & packer.home.keys(), obj.__name__))
             return None, {}
     else:
         module = find_module(str(obj.__globals__.get("__name__")))
@@ -174,7 +177,7 @@ def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
 
 def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
     """Function and owner; methods of imported classes as pickle does it."""
-    if importable(obj.__func__):
+    if importable(obj.__func__) and "." in obj.__func__.__qualname__:
         return NotImplemented
     return rebuild.method, (obj.__func__, obj.__self__)
 

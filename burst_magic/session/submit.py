@@ -11,7 +11,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from burst_magic.config import __version__
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope, pack_value
+from burst_magic.payload.notes import Needs
 from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
@@ -100,7 +101,7 @@ def submit(
     try:
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)  # first: what is cut short can be found again
         keyring.keep(settings.keys_dir, sid, secret)
-        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
         fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
@@ -136,7 +137,7 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
-        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
@@ -264,19 +265,18 @@ class _Writer:
         settings: Settings,
         *,
         labels: Labels,
-        home: dict[str, object],
         progress: Any,
     ) -> Job:
         """Everything but ``job.json``, which it returns."""
-        from burst_magic.capture.cell import with_names
+        from burst_magic.capture.cell import with_needs
         from burst_magic.capture.trial import settle
 
         tasks, index = 1, None
         if capture.items is not None:
-            upload = _Upload(self._secret, self._job.items, capture.items, home, progress)
+            upload = _Upload(self._secret, self._job.items, capture.items, capture.home, progress)
             self._put(self._job.items, upload.pieces())
             tasks, index = upload.count, upload.index
-            capture = with_names(capture, upload.seen, home)
+            capture = with_needs(capture, upload.needs)
         capture, seconds = settle(capture)
         blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
@@ -331,14 +331,14 @@ class _Upload:
         secret: bytes,
         key: str,
         items: Iterable[object],
-        home: dict[str, object],
+        home: Mapping[str, object],
         progress: Any,
     ) -> None:
         self._writer = blocks.BlockWriter(secret, key, lengths=True)
         self._items, self._home, self._progress = items, home, progress
         self.count = 0
         self.index: tuple[int, int] | None = None
-        self.seen: set[str] = set()
+        self.needs = Needs()
 
     def pieces(self) -> Iterator[bytes]:
         for entry in self._entries():
@@ -353,7 +353,7 @@ class _Upload:
 
     def _packed(self, item: object, number: int) -> bytes:
         try:
-            return pack_value(item, home=self._home, seen=self.seen)
+            return pack_value(item, home=self._home, needs=self.needs)
         except BurstError:
             raise
         except Exception as error:

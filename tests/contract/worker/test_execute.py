@@ -99,6 +99,12 @@ def test_captured_functions_see_the_globals_of_the_cell(bench):
     assert values(bench.perform("scale += item\nscaled(10)", [0, 1, 2], captured=captured)) == [30, 40, 50]
 
 
+def test_display_shows_each_object_as_text(bench):
+    source = "display('a', 2)\nhandle = display([1], display_id=True)\nhandle.update({})\nhandle.display(3)"
+    (outcome,) = bench.perform(source)
+    assert outcome.output == "'a'\n2\n[1]\n{}\n3\n"
+
+
 def test_a_returned_exception_is_a_value(bench):
     (value,) = values(bench.perform("ValueError('not raised')"))
     assert repr(value) == "ValueError('not raised')"

@@ -11,9 +11,10 @@ import pytest
 
 import burst_magic
 from burst_magic.capture import capture_call, capture_cell
-from burst_magic.capture.cell import with_names
+from burst_magic.capture.cell import with_needs
 from burst_magic.capture.trial import settle
 from burst_magic.payload import Envelope, pack_value, unpack_value
+from burst_magic.payload.notes import Needs
 
 
 class Worker:
@@ -74,11 +75,11 @@ class Notebook:
         return self.outcome(capture_call(function, items, namespace=self.home))
 
     def outcome(self, capture):
-        seen = set()
+        needs = Needs()
         items = [None]
         if capture.items is not None:
-            items = [pack_value(item, home=self.home, seen=seen) for item in capture.items]
-            capture = with_names(capture, seen, self.home)
+            items = [pack_value(item, home=capture.home, needs=needs) for item in capture.items]
+            capture = with_needs(capture, needs)
         capture, _ = settle(capture)
         envelope = Envelope(
             source=capture.source, stream=capture.packed.stream, filename=capture.filename, target=capture.target,
