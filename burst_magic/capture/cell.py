@@ -133,7 +133,7 @@ def with_needs(capture: Capture, needs: Needs) -> Capture:
     """
     missing = {name for name in needs.names if name in capture.home and name not in capture.packed.sizes}
     more = replace(capture, imports=capture.imports | needs.modules, needs=needs)
-    if missing or not needs.words <= capture.packed.words or not needs.files <= capture.packed.files:
+    if missing or needs.parts or not needs.words <= capture.packed.words or not needs.files <= capture.packed.files:
         return _packed(more, {**capture.reads, **dict.fromkeys(sorted(missing), ())}, capture.packed.words)
     return capture if needs.modules <= capture.imports else _with_modules(more)
 
@@ -171,7 +171,7 @@ def _capture(
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:
     """With the values of these names, and what they need."""
     home = capture.home
-    packed = pack_names(reads, home, words={*words, *capture.needs.words})
+    packed = pack_names(reads, home, words={*words, *capture.needs.words}, parts=capture.needs.parts)
     packed = replace(
         packed,
         omitted=tuple({**capture.needs.omitted, **dict(packed.omitted)}.items()),

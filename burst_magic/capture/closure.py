@@ -13,7 +13,7 @@ from burst_magic.payload.notes import Mode
 from burst_magic.payload.pack import Packing, fails_to_pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from burst_magic.payload import Packed
 
@@ -59,6 +59,7 @@ def pack_names(
     *,
     words: Iterable[str],
     last: tuple[str, ...] = (),
+    parts: Sequence[object] = (),
 ) -> Packed:
     """Pack what the cell reads and all that this needs.
 
@@ -67,6 +68,7 @@ def pack_names(
         home: the notebook's globals.
         words: attribute names in the cell, to find submodules.
         last: names that are to be loaded after all others.
+        parts: objects that items refer to, by number.
 
     Raises:
         CaptureError: something cannot travel; names it, where in it, and who uses it.
@@ -80,7 +82,7 @@ def pack_names(
         except Exception as error:
             raise _unpackable(name, value, error, home, used_by(name, reads, packing.packer.notes.why)) from error
     try:
-        return packing.finish()
+        return packing.finish(parts)
     except Exception as error:
         name = packing.current
         raise _unpackable(name, home[name], error, home, used_by(name, reads, packing.packer.notes.why)) from error

@@ -14,7 +14,7 @@ from burst_magic.capture.closure import pack_names, refusal, used_by
 from burst_magic.payload import unpack_value
 from burst_magic.payload.culprit import find_culprit, first_line
 from burst_magic.payload.pack import pack_part
-from burst_magic.payload.unpack import load_into
+from burst_magic.payload.unpack import Namespace, load_into
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
@@ -33,13 +33,13 @@ class Loaded:
     """
 
     seconds: float
-    found: dict[str, object]
+    found: Namespace
     error: Exception | None = None
 
 
 def load(packed: Packed) -> Loaded:
     """Loads captured values into a throwaway namespace."""
-    found: dict[str, object] = {}
+    found = Namespace()
     error: Exception | None = None
     # Buffers are views of the notebook's own arrays, which a ``__setstate__`` may change in place.
     buffers = [bytearray(view) for view in packed.buffers] if packed.runs_code else packed.buffers
@@ -66,7 +66,9 @@ def settle(capture: Capture) -> tuple[Capture, float]:
         if failed == names[len(names) - 1 :] or not failed or last in tried:
             raise _refusal(capture, loaded, *failed) from loaded.error
         tried.add(last)
-        packed = pack_names(capture.reads, capture.home, words=capture.packed.words, last=last)
+        packed = pack_names(
+            capture.reads, capture.home, words=capture.packed.words, last=last, parts=capture.needs.parts
+        )
         capture = replace(capture, packed=packed)
     return capture, loaded.seconds
 

@@ -59,6 +59,7 @@ class Needs:
         words: attribute and global names that their code mentions, to find submodules.
         files: file names of their code.
         omitted: name -> user: names that mean nothing elsewhere.
+        parts: objects of captured values that items are, or have in them; items refer to them by number.
     """
 
     names: set[str] = field(default_factory=set)
@@ -66,6 +67,7 @@ class Needs:
     words: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     omitted: dict[str, str] = field(default_factory=dict)
+    parts: list[object] = field(default_factory=list)
 
     def add(self, notes: Notes) -> None:
         """What one more item needs."""

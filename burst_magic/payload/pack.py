@@ -23,11 +23,11 @@ from burst_magic.payload.unpack import unpack_value
 from burst_magic.payload.walk import VALUE, closure, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _TABLE = {**reducers.TABLE, **oddities.TABLE}
-_ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
-_PLAIN = _ATOMS | {list, tuple, dict, set, frozenset}  # their own code needs nothing of the notebook
+ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
+_PLAIN = ATOMS | {list, tuple, dict, set, frozenset}  # their own code needs nothing of the notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class Packed:
         changes: globals whose objects this code plainly changes in place.
         anew: name -> type of a lock in it, of which every task gets a new one.
         runs_code: loading runs code of the user's, such as a ``__setstate__``.
+        packer: what packed it, whose memo knows every object in it.
     """
 
     stream: bytes
@@ -61,6 +62,7 @@ class Packed:
     changes: frozenset[str] = frozenset()
     anew: Mapping[str, str] = field(default_factory=dict)
     runs_code: bool = False
+    packer: Packer | None = field(default=None, repr=False, compare=False)
 
 
 class Packer(pickle.Pickler):
@@ -251,13 +253,17 @@ class Packing:
             self._anew[name] = self.packer.notes.anew.pop()
         self._sizes[name] = self._file.tell() - start + sum(view.nbytes for view in self._buffers[first:])
 
-    def finish(self) -> Packed:
-        """All of it. Names that came up while others were packed get their values at the end."""
+    def finish(self, parts: Sequence[object] = ()) -> Packed:
+        """All of it. Names that came up while others were packed get their values at the end.
+
+        Args:
+            parts: objects that items refer to, by number.
+        """
         notes = self.packer.notes
         while new := notes.sent - self._sizes.keys():
             for name in sorted(new):
                 self.add(name, self.packer.home[name])
-        self.packer.dump(None)
+        self.packer.dump([list(parts), generators_in(parts, self.packer.home)] if parts else None)
         return Packed(
             stream=self._file.getvalue(),
             buffers=tuple(self._buffers),
@@ -271,7 +277,35 @@ class Packing:
             changes=frozenset(notes.changes),
             anew=self._anew,
             runs_code=notes.runs_code,
+            packer=self.packer,
         )
+
+
+class _Watching(Packer):
+    """Notes the random generators that it meets."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if _GENERATORS & {f"{base.__module__}.{base.__qualname__}" for base in type(obj).__mro__}:
+            self.found.append(obj)
+        return super().reducer_override(obj)
+
+    @functools.cached_property
+    def found(self) -> list[object]:
+        """In the order in which they are met."""
+        return []
+
+
+_GENERATORS = frozenset({
+    "_random.Random", "numpy.random._generator.Generator", "numpy.random.mtrand.RandomState",
+    "numpy.random.bit_generator.BitGenerator",
+})  # fmt: skip
+
+
+def generators_in(parts: Sequence[object], home: Mapping[str, object]) -> list[object]:
+    """Random generators in items keep their own state, also where they are part of a captured value."""
+    packer = _Watching(io.BytesIO(), home=home, mode=Mode.ITEM, buffer_callback=lambda _: False)
+    packer.dump(list(parts))
+    return packer.found
 
 
 def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Packed:
@@ -327,7 +361,7 @@ def pack_value(value: object, *, home: Mapping[str, object], needs: Needs | None
         home: the notebook's globals, or the worker's copy of them.
         needs: for items: collects what the item refers to and the payload must bring.
     """
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, PROTOCOL)
     file = io.BytesIO()
     packer = Packer(file, home=home, mode=Mode.RESULT if needs is None else Mode.ITEM)

@@ -14,7 +14,34 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> dict[str, object]:
+class Namespace(dict[str, object]):
+    """What was loaded: names and their values.
+
+    Attributes:
+        parts: objects in it that items refer to, by number.
+        own: random generators in these parts: as parts of items they keep their own state.
+    """
+
+    __slots__ = ("own", "parts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[object] = []
+        self.own: list[object] = []
+
+
+class _Referring(pickle.Unpickler):
+    """Knows the parts of captured values that an item refers to."""
+
+    def __init__(self, data: bytes | memoryview, parts: Sequence[object]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._parts = parts
+
+    def persistent_load(self, number: int) -> object:
+        return self._parts[number]
+
+
+def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> Namespace:
     """Load a namespace into `home` and return it.
 
     Args:
@@ -22,19 +49,21 @@ def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object
         buffers: `Packed.buffers` or copies of them. Arrays are writable if these are.
         home: the globals that functions of the notebook get; the names are set there as they are loaded.
     """
-    found: dict[str, object] = {}
+    found = Namespace()
     load_into(found, stream, buffers, home=home)
     return found
 
 
-def load_into(found: dict[str, object], stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> None:
+def load_into(found: Namespace, stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> None:
     """As `unpack`; when loading raises, `found` has the names that are finished."""
     load = pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load
     _loaded(lambda: _load(load, home, found), home)
 
 
-def unpack_value(data: bytes | memoryview, *, home: dict[str, object]) -> object:
-    """Load one item or one result; names refer to `home`."""
+def unpack_value(data: bytes | memoryview, *, home: dict[str, object], parts: Sequence[object] = ()) -> object:
+    """Load one item or one result; names refer to `home`, numbers of an item to `parts`."""
+    if parts:
+        return _loaded(_Referring(data, parts).load, home)
     if here.home is not None:
         return _loaded(lambda: pickle.loads(data), home)
     here.home = home
@@ -65,9 +94,11 @@ def _loaded(load: Callable[[], object], home: dict[str, object]) -> object:
     return value
 
 
-def _load(load: Any, home: dict[str, object], found: dict[str, object]) -> None:
+def _load(load: Any, home: dict[str, object], found: Namespace) -> None:
     while type(segment := load()) is tuple:
         name, value = segment
         home[name] = found[name] = value
         if callable(value) or type(value).__module__ == "typing":
             arrive(value)
+    if segment is not None:
+        found.parts, found.own = segment

@@ -11,7 +11,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.config import __version__
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
-from burst_magic.payload import Envelope, pack_value
+from burst_magic.payload import Envelope
 from burst_magic.payload.notes import Needs
+from burst_magic.payload.parts import Parts
 from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
@@ -273,7 +274,7 @@ class _Writer:
 
         tasks, index = 1, None
         if capture.items is not None:
-            upload = _Upload(self._secret, self._job.items, capture.items, capture.home, progress)
+            upload = _Upload(self._secret, self._job.items, capture, progress)
             self._put(self._job.items, upload.pieces())
             tasks, index = upload.count, upload.index
             capture = with_needs(capture, upload.needs)
@@ -330,15 +331,16 @@ class _Upload:
         self,
         secret: bytes,
         key: str,
-        items: Iterable[object],
-        home: Mapping[str, object],
+        capture: Capture,
         progress: Any,
     ) -> None:
         self._writer = blocks.BlockWriter(secret, key, lengths=True)
-        self._items, self._home, self._progress = items, home, progress
+        self._items: Iterable[object] = capture.items or ()
+        self._progress = progress
+        self.needs = Needs()
+        self._parts = Parts(capture.packed, home=capture.home, needs=self.needs)
         self.count = 0
         self.index: tuple[int, int] | None = None
-        self.needs = Needs()
 
     def pieces(self) -> Iterator[bytes]:
         for entry in self._entries():
@@ -353,7 +355,7 @@ class _Upload:
 
     def _packed(self, item: object, number: int) -> bytes:
         try:
-            return pack_value(item, home=self._home, needs=self.needs)
+            return self._parts.pack(item)
         except BurstError:
             raise
         except Exception as error:

@@ -141,12 +141,15 @@ class Stage:
             self.home.update(program.loaded)
             return
         found = unpack(program.envelope.stream, program.maps(), home=self.home)
+        program.parts = found.parts
+        own = {id(generator) for generator in found.own}
+        program.generators = tuple(name for name in seeds.generators(found) if id(found[name]) not in own)
         if not program.job.fresh:
             program.loaded = found
 
     def _run(self, program: Program, entry: memoryview | None) -> object:
         if entry is not None:
-            program.cell.bind(unpack_value(entry, home=self.home), self.home)
+            program.cell.bind(unpack_value(entry, home=self.home, parts=program.parts), self.home)
         return program.cell.run(self.home)
 
     def _look(self, wall: float) -> float:
@@ -173,14 +176,14 @@ class Stage:
             "error": name_of(error),
             "message": text_of(error),
             "traceback": traceback_of(error, program.envelope.filename),
-            "item": "" if entry is None else self._item_text(entry),
+            "item": "" if entry is None else self._item_text(entry, program),
             "value": self._packed_exception(error),
         }
 
-    def _item_text(self, entry: memoryview) -> str:
+    def _item_text(self, entry: memoryview, program: Program) -> str:
         """The item as it was before the task touched it."""
         try:
-            return short_repr(unpack_value(entry, home=self.home))
+            return short_repr(unpack_value(entry, home=self.home, parts=program.parts))
         except BaseException:  # noqa: BLE001 - loading it may be what failed
             return ""
 

@@ -97,6 +97,7 @@ class Program:
         self.files: list[tuple[int, int]] = []
         self.generators: tuple[str, ...] | None = None
         self.loaded: dict[str, Any] | None = None
+        self.parts: list[object] = []  # of the captured values, which items refer to
         self.envelope = Envelope(source="", stream=b"")
         try:
             self.envelope = Envelope.from_bytes(job.envelope)
@@ -111,7 +112,7 @@ class Program:
         for file, _ in self.files:
             with contextlib.suppress(OSError):  # a task has closed it
                 os.close(file)
-        self.files, self.loaded, self.generators = [], None, None
+        self.files, self.loaded, self.generators, self.parts = [], None, None, []
         self.job, self.envelope = replace(self.job, envelope=b""), Envelope(source="", stream=b"")
 
     def check_modules(self) -> None:

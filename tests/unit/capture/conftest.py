@@ -13,8 +13,9 @@ import burst_magic
 from burst_magic.capture import capture_call, capture_cell
 from burst_magic.capture.cell import with_needs
 from burst_magic.capture.trial import settle
-from burst_magic.payload import Envelope, pack_value, unpack_value
+from burst_magic.payload import Envelope, unpack_value
 from burst_magic.payload.notes import Needs
+from burst_magic.payload.parts import Parts
 
 
 class Worker:
@@ -78,7 +79,8 @@ class Notebook:
         needs = Needs()
         items = [None]
         if capture.items is not None:
-            items = [pack_value(item, home=capture.home, needs=needs) for item in capture.items]
+            parts = Parts(capture.packed, home=capture.home, needs=needs)
+            items = [parts.pack(item) for item in capture.items]
             capture = with_needs(capture, needs)
         capture, _ = settle(capture)
         envelope = Envelope(

@@ -32,9 +32,9 @@ def main():
         home.clear()
         home.update(__name__="__main__", __builtins__=__builtins__)
         sys.stdout = io.StringIO()
-        unpack(envelope.stream, [bytearray(part) for part in buffers], home=home)
+        found = unpack(envelope.stream, [bytearray(part) for part in buffers], home=home)
         if item is not None:
-            home["<item>"] = unpack_value(item, home=home)
+            home["<item>"] = unpack_value(item, home=home, parts=found.parts)
             exec(f"{envelope.target} = globals().pop('<item>')", home)
         value = run(envelope, home)
         return "value", pack_value(value, home=home), sys.stdout.getvalue()
