@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload.culprit import WAY_OUT, find_culprit, reason_of
+from burst_magic.payload.culprit import WAY_OUT
 from burst_magic.payload.notes import Mode
-from burst_magic.payload.pack import Packing, fails_to_pack
+from burst_magic.payload.pack import Packing, culprit_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -107,5 +107,5 @@ def refusal(path: str, reason: str, use: str) -> CaptureError:
 
 
 def _unpackable(name: str, value: object, error: Exception, home: Mapping[str, object], use: str) -> CaptureError:
-    path, found = find_culprit(name, value, error, lambda part: fails_to_pack(part, home, Mode.NAMESPACE))
-    return refusal(path, reason_of(found), use)
+    path, reason = culprit_of(value, error, name=name, home=home, mode=Mode.NAMESPACE)
+    return refusal(path, reason, use)

@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import importable
 
 SEARCH_SECONDS = 5.0  # long enough for a few thousand objects
@@ -111,6 +112,8 @@ def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
     yield from ((f" (default of {name})", part) for name, part in named)
     yield from ((f" (default of {name})", part) for name, part in (value.__kwdefaults__ or {}).items())
     yield from ((f".{name}", part) for name, part in vars(value).items())
+    scope = value.__globals__
+    yield from ((f" (its global {name})", scope[name]) for name in sorted(of_code(value.__code__).names & scope.keys()))
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, object]]:

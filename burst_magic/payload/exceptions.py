@@ -63,7 +63,9 @@ def attributes(error: BaseException) -> dict[str, Any]:
 def raised_from(error: BaseException) -> BaseException | None:
     """The exception that a traceback shows above this one."""
     links = _own_links(error)
-    return links.get("__cause__") or (None if links.get("__suppress_context__") else links.get("__context__"))
+    if "__cause__" in links:
+        return links["__cause__"]  # type: ignore[no-any-return]
+    return None if "__suppress_context__" in links else links.get("__context__")
 
 
 def set_cause(error: BaseException, cause: BaseException) -> None:
@@ -72,7 +74,8 @@ def set_cause(error: BaseException, cause: BaseException) -> None:
 
 
 def _own_links(error: BaseException) -> dict[str, Any]:
-    return {name: value for name, link in _LINKS.items() if (value := link.__get__(error))}
+    found = {name: link.__get__(error) for name, link in _LINKS.items()}
+    return {name: value for name, value in found.items() if value is not None and value is not False}
 
 
 def _set_links(error: BaseException, links: dict[str, Any]) -> None:

@@ -88,12 +88,13 @@ class Notes:
         plain: types that pickle does by itself.
         anew: types of what the other side gets a new one of, instead of this one.
         runs_code: loading runs code of the user's.
+        parameters: type parameters of aliases that are being packed, by id: the alias and the place in it.
         links: exceptions that others hang on, by id: what travels for them.
     """
 
     __slots__ = (
-        "anew", "cells", "changes", "files", "links", "modules", "omitted", "plain", "runs_code", "scopes", "sent",
-        "why", "words",
+        "anew", "cells", "changes", "files", "links", "modules", "omitted", "parameters", "plain", "runs_code",
+        "scopes", "sent", "why", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -109,6 +110,7 @@ class Notes:
         self.plain: set[type] = set()
         self.anew: set[str] = set()
         self.runs_code = False
+        self.parameters: dict[int, tuple[object, int]] = {}
         self.links: dict[int, Link] = {}
 
     def module(self, name: str) -> None:

@@ -41,6 +41,13 @@ def _type_variable(packer: Packer, obj: Any) -> Reduction:
     reference = by_name(packer, obj)
     if reference is not None:
         return reference
+    if id(obj) in packer.notes.parameters:
+        return rebuild.type_parameter, packer.notes.parameters[id(obj)]
+    if getattr(obj, "__infer_variance__", False):  # of ``class A[T: A]``: its limits are asked for later
+        scope = rebuild.Scope()
+        head = (obj.__name__, obj.__module__, _declared(obj), scope)
+        contents = {f"of {obj.__name__}": _limits(obj)}
+        return rebuild.lazy_type_variable, head, (scope, contents), None, None, rebuild.fill_scope
     names = {"__bound__": "bound", "__covariant__": "covariant", "__contravariant__": "contravariant",
              "__infer_variance__": "infer_variance"}  # fmt: skip
     options = {option: value for name, option in names.items() if (value := getattr(obj, name, None))}
@@ -59,7 +66,41 @@ def _new_type(packer: Packer, obj: Any) -> Reduction:
 def _type_alias(packer: Packer, obj: Any) -> Reduction:
     if importable(obj):
         return NotImplemented
-    return by_name(packer, obj) or (rebuild.type_alias, (obj.__name__, obj.__value__, obj.__type_params__))
+    reference = by_name(packer, obj)
+    if reference is not None:
+        return reference
+    if not any(isinstance(part, types.FunctionType) for part in gc.get_referents(obj)):  # by a call, of a value
+        return rebuild.type_alias, (obj.__name__, obj.__value__, obj.__type_params__)
+    # By a ``type`` statement: its value is asked for later, and may lead back to it.
+    parameters = obj.__type_params__
+    packer.notes.parameters.update({id(one): (obj, place) for place, one in enumerate(parameters)})
+    scope = rebuild.Scope()
+    contents = {"value": obj.__value__, **{f"of {one.__name__}": _limits(one) for one in parameters}}
+    head = (obj.__name__, obj.__module__, tuple(map(_declared, parameters)), scope)
+    return rebuild.lazy_type_alias, head, (scope, contents), None, None, rebuild.fill_scope
+
+
+def _limits(parameter: Any) -> tuple[object, ...]:
+    """Bound, constraints and default of a type parameter, as far as it has them."""
+    bound = getattr(parameter, "__bound__", None)
+    limits = getattr(parameter, "__constraints__", ()) or (() if bound is None else (bound,))
+    return (*limits, parameter.__default__) if _has_default(parameter) else limits
+
+
+def _declared(parameter: Any) -> str:
+    """A type parameter as it stands in a ``type`` statement, which takes its limits from ``_of_``."""
+    stars = {"TypeVarTuple": "*", "ParamSpec": "**"}.get(type(parameter).__name__, "")
+    name, limits = (
+        parameter.__name__,
+        [f"_of_('{parameter.__name__}', {place})" for place in range(len(_limits(parameter)))],
+    )
+    default = f" = {limits.pop()}" if _has_default(parameter) else ""
+    listed = f"({', '.join(limits)},)" if getattr(parameter, "__constraints__", ()) else "".join(limits)
+    return f"{stars}{name}{': ' if listed else ''}{listed}{default}"
+
+
+def _has_default(parameter: Any) -> bool:
+    return bool(getattr(parameter, "has_default", bool)())
 
 
 def _weak_reference(_packer: Packer, obj: Any) -> Reduction:

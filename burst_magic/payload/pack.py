@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
 from burst_magic.payload import classes, exceptions, oddities, rebuild, reducers
+from burst_magic.payload.culprit import find_culprit, reason_of
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Needs, Notes, importable
 from burst_magic.payload.unpack import unpack_value
 from burst_magic.payload.walk import VALUE, closure, rank
@@ -186,7 +187,7 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
 
 def _by_itself(packer: Packer, obj: Any, kind: type) -> Any:
     known = importable(kind)
-    if known:
+    if known and not _is_stream(kind):  # another of the same kind may be the kernel's stdout
         _trusted.add(kind)
     if known or kind in copyreg.dispatch_table:
         return NotImplemented
@@ -203,7 +204,7 @@ def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
         packer.notes.runs_code = True
         return reducers.with_setter(reduction)
     if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
-        if not _is_stream(kind):  # another of the same kind may be the kernel's stdout
+        if not _is_stream(kind):  # as above
             packer.notes.plain.add(kind)
         return NotImplemented
     return reducers.with_raw_state(reduction)
@@ -348,6 +349,14 @@ def fails_to_pack(value: object, home: Mapping[str, object], mode: Mode) -> Exce
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
         return error
     return None
+
+
+def culprit_of(
+    value: object, error: BaseException, *, name: str = "", home: Mapping[str, object], mode: Mode
+) -> tuple[str, str]:
+    """The path of the innermost part that cannot be packed, from `name` on, and why it cannot."""
+    path, found = find_culprit(name, value, error, lambda part: fails_to_pack(part, home, mode))
+    return path.strip(), reason_of(found)
 
 
 def pack_value(value: object, *, home: Mapping[str, object], needs: Needs | None = None) -> bytes:

@@ -90,17 +90,23 @@ tracker = Tracker()
 _arrived: dict[int, weakref.ref[Any]] = {}
 
 
-def arrive(value: object) -> None:
-    """Note that the client knows this function or class by its name."""
+_aliases: dict[str, object] = {}  # the same of what nobody can refer to weakly: the latest of each name
+
+
+def arrive(name: str, value: object) -> None:
+    """Note that the client knows this function, class or alias by its name."""
     key = id(value)
-    with contextlib.suppress(TypeError):  # a callable of some other kind, which is never sent as a name
+    try:
         _arrived[key] = weakref.ref(value, lambda _: _arrived.pop(key, None))
+    except TypeError:
+        if type(value).__module__ == "typing":  # else a callable of some other kind, which is never sent as a name
+            _aliases[name] = value
 
 
 def has_arrived(value: object) -> bool:
     """True for what the client brought."""
     found = _arrived.get(id(value))
-    return found is not None and found() is value
+    return (found is not None and found() is value) or any(value is alias for alias in _aliases.values())
 
 
 def _home() -> Home:
@@ -334,6 +340,35 @@ def new_type(name: str, base: Any, owner: str) -> object:
 def type_alias(name: str, value: object, parameters: tuple[object, ...]) -> object:
     """What a ``type`` statement makes."""
     return typing.TypeAliasType(name, value, type_params=parameters)  # type: ignore[attr-defined] # 3.12
+
+
+def lazy_type_alias(name: str, owner: str, parameters: tuple[str, ...], scope: Scope) -> Any:
+    """What a ``type`` statement makes, first step: its value, which may lead back to it, is asked for later."""
+    brackets = f"[{', '.join(parameters)}]" if parameters else ""
+    contents: dict[str, Any] = scope.names
+    space: dict[str, Any] = {
+        "__name__": owner,
+        "_value_": lambda: contents["value"],
+        "_of_": lambda parameter, place: contents[f"of {parameter}"][place],
+    }
+    exec(f"type {name}{brackets} = _value_()", space)  # noqa: S102 - syntax of 3.12; both are names
+    return space[name]
+
+
+def lazy_type_variable(name: str, owner: str, declared: str, scope: Scope) -> object:
+    """What the brackets of ``class A[T: A]`` make, first step: its limits are asked for later."""
+    return type_parameter(lazy_type_alias(f"Of{name}", owner, (declared,), scope), 0)
+
+
+def fill_scope(_made: object, state: tuple[Scope, dict[str, object]]) -> None:
+    """Second step: the value of an alias, and the limits of type parameters."""
+    scope, contents = state
+    scope.names.update(contents)
+
+
+def type_parameter(alias: Any, place: int) -> object:
+    """A parameter of an alias."""
+    return alias.__type_params__[place]
 
 
 def cached_property(func: Callable[[Any], object], name: str | None, doc: str | None) -> object:

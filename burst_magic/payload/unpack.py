@@ -99,6 +99,6 @@ def _load(load: Any, home: dict[str, object], found: Namespace) -> None:
         name, value = segment
         home[name] = found[name] = value
         if callable(value) or type(value).__module__ == "typing":
-            arrive(value)
+            arrive(name, value)
     if segment is not None:
         found.parts, found.own = segment

@@ -20,7 +20,8 @@ from burst_magic.config import __version__
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope
-from burst_magic.payload.notes import Needs
+from burst_magic.payload.notes import Mode, Needs
+from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
 from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from burst_magic.plan.planner import Plan
     from burst_magic.stores import Store
 
+_UNSENT = "nothing was started; make it in the cell, from what can travel"
 _PATIENCE = 20.0  # seconds that a user waits out a store that does not answer
 FIRST_JOB = "0"  # of a session; later ones are called by the time they came
 _FRESH = 0.001  # seconds: a stream that loads within this is loaded anew for each task
@@ -335,8 +337,8 @@ class _Upload:
         progress: Any,
     ) -> None:
         self._writer = blocks.BlockWriter(secret, key, lengths=True)
-        self._items: Iterable[object] = capture.items or ()
-        self._progress = progress
+        self._items: Iterable[object] = () if capture.items is None else capture.items
+        self._home, self._progress = capture.home, progress
         self.needs = Needs()
         self._parts = Parts(capture.packed, home=capture.home, needs=self.needs)
         self.count = 0
@@ -359,8 +361,9 @@ class _Upload:
         except BurstError:
             raise
         except Exception as error:
-            problem = f"item {number} of --map cannot travel: {error}"
-            raise CaptureError(problem, context=type(item).__name__, way_out="nothing was started") from error
+            path, reason = culprit_of(item, error, home=self._home, mode=Mode.ITEM)
+            problem = ": ".join(filter(None, (f"item {number}", path, reason)))
+            raise CaptureError(problem, context=f"--map, {type(item).__name__}", way_out=_UNSENT) from error
 
     def _entries(self) -> Iterator[bytes]:
         iterator = iter(self._items)

@@ -7,6 +7,7 @@ code raises, whatever it is, is that task's outcome and never ends the process.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import resource
 import sys
@@ -16,6 +17,8 @@ from time import monotonic, process_time
 from typing import Any
 
 from burst_magic.payload import pack_error, pack_value, unpack, unpack_value
+from burst_magic.payload.notes import Mode
+from burst_magic.payload.pack import culprit_of
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
@@ -94,7 +97,7 @@ class Stage:
                 try:
                     value = pack_value(result, home=self.home)
                 except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
-                    failure = _unpicklable(task, result, error)
+                    failure = _unpicklable(task, result, error, self.home)
                 del result
             self._tidy()
             cpu = process_time() - cpu
@@ -195,11 +198,14 @@ class Stage:
             return b""
 
 
-def _unpicklable(task: int, value: object, error: BaseException) -> dict[str, Any]:
-    reason = text_of(error) or name_of(error)
+def _unpicklable(task: int, value: object, error: BaseException, home: dict[str, Any]) -> dict[str, Any]:
+    path, reason = "", text_of(error) or name_of(error)
+    with contextlib.suppress(BaseException):  # user code is asked once more
+        path, reason = culprit_of(value, error, home=home, mode=Mode.RESULT)
+    whole = f"the result, a {type_name(type(value))}, cannot be sent back"
     return {
         "task": task,
         "kind": OutcomeKind.UNPICKLABLE,
         "error": name_of(error),
-        "message": f"the result, a {type_name(type(value))}, cannot be sent back: {reason}",
+        "message": f"the result's {path}: {reason}" if path else f"{whole}: {reason}",
     }

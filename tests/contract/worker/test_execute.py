@@ -436,3 +436,24 @@ def test_a_slot_loads_nothing_heavy_for_plain_tasks():
     code = "import sys, burst_magic.worker.template, burst_magic.worker.child\nprint(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not loaded & {"dill", "obstore", "asyncio", "random", "ctypes", "tempfile", "IPython", "boto3"}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("(n for n in [])", "the result, a generator, cannot be sent back: cannot pickle 'generator' object"),
+        ("{'a': [0, (n for n in [])]}", "the result's ['a'][1]: cannot pickle 'generator' object"),
+        (
+            "class A:\n    def __init__(self): self.client = [open('/dev/null')]\nA()",
+            "the result's .client[0]: cannot pickle 'TextIOWrapper' object",
+        ),
+        ("x = (n for n in [])\nlambda: x", "the result's (its global x): cannot pickle 'generator' object"),
+        (
+            "class A:\n    def __reduce__(self): raise SystemExit('never')\n[A()]",
+            "the result, a list, cannot be sent back: never",
+        ),
+    ],
+)
+def test_a_result_that_cannot_travel_names_the_part(bench, source, said):
+    (outcome,) = bench.perform(source)
+    assert (outcome.kind, outcome.message) == (OutcomeKind.UNPICKLABLE, said)

@@ -91,8 +91,10 @@ def test_the_kernel_s_output_means_the_task_s(notebook, use):
     assert notebook.printed.strip("\n!") in {"said", "meter"}
 
 
-def test_all_standard_streams_are_the_task_s_own(notebook):
-    notebook.run(STREAMS)
+def test_all_standard_streams_are_the_task_s_own_whatever_was_refused_before(notebook):
+    notebook.run(f"import io\nother = io.TextIOWrapper(io.BytesIO())\n{STREAMS}")
+    with pytest.raises(CaptureError, match="other"):
+        notebook.capture("other")
     cell = "import sys\nlog['out'][0] is sys.stdout, log['err'] is sys.stderr, log['in'] is sys.stdin, log['raw'] in (sys.__stdout__, sys.stdout)"
     assert notebook.burst(cell) == (True, True, True, True)
     assert notebook.burst(cell.replace("log", "item"), "[log]") == [(True, True, True, True)]

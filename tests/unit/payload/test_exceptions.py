@@ -34,6 +34,8 @@ class New(Exception):
         self.b = b
         return self
     def __init__(self, a, *, b): super().__init__('text')
+class Empty(Exception):
+    def __len__(self): return 0
 class Own(Exception):
     def __init__(self, a): self.a = a
     def __reduce__(self): return Own, (self.a,)
@@ -158,6 +160,11 @@ def test_what_cannot_be_had_back_keeps_what_it_was_raised_from(home):
         back = unpack_value(pack_error(raised(error, context=KeyError("k")), home=home), home=home)
         assert type(back) is TaskFailed
         assert back.__context__.args == ("k",)
+
+
+def test_an_exception_that_is_false_is_a_cause_too(home):
+    back = unpack_value(pack_error(raised(ValueError(1), cause=home["Empty"]()), home=home), home=home)
+    assert type(back.__cause__) is home["Empty"]
 
 
 def test_a_cycle_and_a_long_chain_come_back(home):
