@@ -21,7 +21,7 @@ from burst_magic.errors import (
     WorkerLost,
 )
 from burst_magic.payload import unpack_value
-from burst_magic.payload.exceptions import attributes, raised_from, set_cause
+from burst_magic.payload.exceptions import attributes, raised_from, set_cause, stand_in
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol.model import Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.records import scan_outcomes, unpack_outcome
@@ -199,6 +199,16 @@ def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
     set_cause(_first_raised(error), RemoteTraceback(text))
     attributes(error)["_render_traceback_"] = _Shown(text)
     return error
+
+
+def raisable(error: BaseException) -> BaseException:
+    """What a generator can raise in its place: a StopIteration would become a RuntimeError of ours."""
+    if not isinstance(error, StopIteration):
+        return error
+    made = stand_in(error)
+    attributes(made)["_render_traceback_"] = attributes(error).get("_render_traceback_")
+    set_cause(made, error)
+    return made
 
 
 def _rebuilt(outcome: Outcome, home: dict[str, object]) -> Exception | None:
