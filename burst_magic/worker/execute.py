@@ -202,10 +202,12 @@ def _unpicklable(task: int, value: object, error: BaseException, home: dict[str,
     path, reason = "", text_of(error) or name_of(error)
     with contextlib.suppress(BaseException):  # user code is asked once more
         path, reason = culprit_of(value, error, home=home, mode=Mode.RESULT)
-    whole = f"the result, a {type_name(type(value))}, cannot be sent back"
+    kind = type_name(type(value))
     return {
         "task": task,
         "kind": OutcomeKind.UNPICKLABLE,
         "error": name_of(error),
-        "message": f"the result's {path}: {reason}" if path else f"{whole}: {reason}",
+        "message": f"the result's {path}: {reason} (the result is a {kind})"
+        if path
+        else f"the result, a {kind}, cannot be sent back: {reason}",
     }

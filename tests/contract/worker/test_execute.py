@@ -442,12 +442,18 @@ def test_a_slot_loads_nothing_heavy_for_plain_tasks():
     ("source", "said"),
     [
         ("(n for n in [])", "the result, a generator, cannot be sent back: cannot pickle 'generator' object"),
-        ("{'a': [0, (n for n in [])]}", "the result's ['a'][1]: cannot pickle 'generator' object"),
         (
-            "class A:\n    def __init__(self): self.client = [open('/dev/null')]\nA()",
-            "the result's .client[0]: cannot pickle 'TextIOWrapper' object",
+            "{'a': [0, (n for n in [])]}",
+            "the result's ['a'][1]: cannot pickle 'generator' object (the result is a dict)",
         ),
-        ("x = (n for n in [])\nlambda: x", "the result's (its global x): cannot pickle 'generator' object"),
+        (
+            "class Box:\n    def __init__(self): self.client = [open('/dev/null')]\nBox()",
+            "the result's .client[0]: cannot pickle 'TextIOWrapper' object (the result is a Box)",
+        ),
+        (
+            "x = (n for n in [])\nlambda: x",
+            "the result's (its global x): cannot pickle 'generator' object (the result is a function)",
+        ),
         (
             "class A:\n    def __reduce__(self): raise SystemExit('never')\n[A()]",
             "the result, a list, cannot be sent back: never",
