@@ -10,16 +10,15 @@ import builtins
 import difflib
 import inspect
 import keyword
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 from burst_magic.capture import bundle, report, unseen
 from burst_magic.capture.closure import Captured, pack_names, shown
 from burst_magic.capture.drift import about_modules
+from burst_magic.capture.kernel import as_on_a_worker
 from burst_magic.capture.lines import rewrite
 from burst_magic.capture.mapping import (
     CALL_FUNCTION,
@@ -33,8 +32,8 @@ from burst_magic.capture.mapping import (
 from burst_magic.capture.names import CellNames, bound_names, cell_names
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
-from burst_magic.payload import Packed, unpack
-from burst_magic.payload.notes import OMITTED
+from burst_magic.payload import Packed
+from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.texts import Looks, evaluates, may_look, names_in, texts_of
 from burst_magic.payload.walk import Found, closure
 
@@ -59,7 +58,8 @@ class Capture:
         mutated: captured names whose objects the cell, or a helper, changes in place.
         has_value: the cell ends in an expression.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
-        home: the namespace it was captured from; `reads`, `include` and `imports` are what else went into it.
+        home: the namespace it was captured from; `reads`, `include`, `imports` and `needs`, which is what the items
+            need, are what else went into it.
         unsure: those of `reads` that the cell may not need: it binds them itself on some ways, or only texts name them.
         looks: what the cell itself does with texts.
         spoken: name that stands in a text of the cell -> its lines, and whether it is marked as a name there.
@@ -84,6 +84,7 @@ class Capture:
     unsure: frozenset[str] = frozenset()
     looks: Looks = Looks.NOT
     spoken: Mapping[str, tuple[tuple[int, ...], bool]] = field(default_factory=dict, repr=False)
+    needs: Needs = field(default_factory=Needs, repr=False)
 
 
 def capture_cell(
@@ -136,7 +137,7 @@ def capture_call(
         raise CaptureError(f"{function!r} is not callable")
     name = _name_of(function, namespace)
     if name == CALL_FUNCTION:
-        namespace = {**namespace, name: function}
+        namespace = Changed(namespace, {**namespace, name: function})
     source = f"{'await ' if _is_async(function) else ''}{name}({CALL_ITEM})\n"
     capture = _with_texts(_capture(source, namespace, target=CALL_ITEM, filename="<burst.map>", include=()), items)
     return replace(capture, items=iterable(items, "items"))
@@ -154,24 +155,20 @@ def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(function.__call__)
 
 
-def with_names(capture: Capture, seen: Iterable[str], home: Mapping[str, object]) -> Capture:
+def with_needs(capture: Capture, needs: Needs) -> Capture:
     """The capture with what its items refer to added.
 
     Args:
         capture: from `capture_cell` or `capture_call`; returned as it is when it has all of it already.
-        seen: what `pack_value` collected: names of `home`, and modules as "import name".
-        home: the notebook's globals.
+        needs: what `pack_value` collected.
     """
-    seen = set(seen)
-    imports = {name.partition(" ")[2] for name in seen if name.startswith("import ")}
-    missing = {name for name in seen if name in home and name not in capture.packed.sizes}
-    if imports - capture.imports:
-        capture = replace(capture, imports=capture.imports | imports)
-        capture = capture if missing else _with_modules(capture)
-    if not missing:
-        return capture
-    capture = replace(capture, unsure=capture.unsure - missing)
-    return _packed(capture, {**capture.reads, **dict.fromkeys(missing, ())}, capture.packed.words)
+    missing = {name for name in needs.names if name in capture.home and name not in capture.packed.sizes}
+    more = replace(
+        capture, imports=capture.imports | needs.modules, needs=needs, unsure=capture.unsure - set(needs.names)
+    )
+    if missing or needs.parts or not needs.words <= capture.packed.words or not needs.files <= capture.packed.files:
+        return _packed(more, {**capture.reads, **dict.fromkeys(sorted(missing), ())}, capture.packed.words)
+    return capture if needs.modules <= capture.imports else _with_modules(more)
 
 
 def _with_texts(capture: Capture, items: object) -> Capture:
@@ -209,20 +206,10 @@ def _about_texts(capture: Capture, items: object, found: Found) -> Iterator[str]
             yield from (f"{shown(name)}: {text}" for text in unseen.in_code(function.__code__))
 
 
-def load_seconds(packed: Packed, *, rounds: int = 3) -> float:
-    """How long a worker takes to load the in-band stream, measured here into a throwaway namespace."""
-    best = float("inf")
-    for _ in range(rounds):
-        start = time.perf_counter()
-        unpack(packed.stream, packed.buffers, home={"__name__": "__main__"})
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
 def _capture(
     source: str, namespace: Mapping[str, object], *, target: str, filename: str, include: tuple[Path, ...]
 ) -> Capture:
-    namespace = _own(namespace)
+    namespace = as_on_a_worker(namespace)
     bound = target_names(target)
     tree = _parse(source, filename)
     rewritten = rewrite(tree, source, lambda name: name in namespace or name in bound or name in bound_names(tree))
@@ -251,21 +238,16 @@ def _capture(
     return _packed(blank, reads, names.words)
 
 
-def _own(namespace: Mapping[str, object]) -> Mapping[str, object]:
-    """Without what IPython puts in place of a builtin (its ``open`` guards its own files): a worker has the builtin."""
-    theirs = {
-        name
-        for name in vars(builtins).keys() & namespace.keys()
-        if isinstance(value := namespace[name], FunctionType)
-        and value.__globals__.get("__name__", "").partition(".")[0] == "IPython"
-    }
-    return {name: value for name, value in namespace.items() if name not in theirs} if theirs else namespace
-
-
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:
     """With the values of these names, and what they need."""
     home = capture.home
-    packed, left_out = pack_names(reads, home, words=words, unsure=capture.unsure)
+    words = {*words, *capture.needs.words}
+    packed, left_out = pack_names(reads, home, words=words, unsure=capture.unsure, parts=capture.needs.parts)
+    packed = replace(
+        packed,
+        omitted=tuple({**capture.needs.omitted, **dict(packed.omitted)}.items()),
+        files=packed.files | capture.needs.files,
+    )
     entries = report.entries(packed, reads, home)
     return _with_modules(
         replace(

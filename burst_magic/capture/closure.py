@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import re
-import time
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from burst_magic.capture.mapping import CALL_FUNCTION
-from burst_magic.capture.sensitive import attributes_of
 from burst_magic.errors import CaptureError
-from burst_magic.payload.notes import OMITTED, importable
-from burst_magic.payload.pack import Packing
+from burst_magic.payload.culprit import WAY_OUT
+from burst_magic.payload.notes import OMITTED, Changed, Mode
+from burst_magic.payload.pack import Packing, culprit_of
 from burst_magic.payload.walk import closure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from burst_magic.payload import Packed
-
-SEARCH_SECONDS = 5.0  # looking for the part that cannot travel: long enough for a few thousand objects
-SEARCH_DEPTH = 20
 
 _Cached = type(functools.lru_cache(len))
 
@@ -77,6 +71,8 @@ def pack_names(
     *,
     words: Iterable[str],
     unsure: AbstractSet[str] = frozenset(),
+    last: tuple[str, ...] = (),
+    parts: Sequence[object] = (),
 ) -> tuple[Packed, tuple[str, ...]]:
     """Pack what the cell reads and all that this needs.
 
@@ -85,6 +81,8 @@ def pack_names(
         home: the notebook's globals.
         words: attribute names in the cell, to find submodules.
         unsure: names that the cell may not need: those that cannot travel are left out.
+        last: names that are to be loaded after all others.
+        parts: objects that items refer to, by number.
 
     Returns:
         What travels, and a sentence for each name that was left out.
@@ -95,12 +93,12 @@ def pack_names(
     notes: list[str] = []
     while True:
         try:
-            return _pack(reads, home, words), tuple(notes)
+            return _pack(reads, home, words, last=last, parts=parts), tuple(notes)
         except _Stuck as stuck:
             if stuck.name in _sure(reads, home, unsure):
                 raise stuck.refusal from stuck.refusal.__cause__
             notes.append(f"{stuck.refusal.problem}: left out, for it may not be needed; a task that needs it fails")
-            home = {name: value for name, value in home.items() if name != stuck.name}
+            home = Changed(home, {name: value for name, value in home.items() if name != stuck.name})
             reads = {name: lines for name, lines in reads.items() if name != stuck.name}
 
 
@@ -113,16 +111,24 @@ def _sure(
     return closure(asked, home, skip=found.spoken, omit=OMITTED).names.keys() if found.spoken else found.names.keys()
 
 
-def _pack(reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], words: Iterable[str]) -> Packed:
+def _pack(
+    reads: Mapping[str, tuple[int, ...]],
+    home: Mapping[str, object],
+    words: Iterable[str],
+    *,
+    last: tuple[str, ...],
+    parts: Sequence[object],
+) -> Packed:
     packing = Packing(home)
     packing.packer.notes.words.update(words)
+    packing.packer.last = last
     for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
         try:
             packing.add(name, value)
         except Exception as error:
             raise _stuck(name, error, home, used_by(name, reads, packing.packer.notes.why)) from error
     try:
-        return packing.finish()
+        return packing.finish(parts)
     except Exception as error:
         name = packing.current
         raise _stuck(name, error, home, used_by(name, reads, packing.packer.notes.why)) from error
@@ -142,13 +148,10 @@ def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, s
 
 
 def _stuck(name: str, error: Exception, home: Mapping[str, object], use: str) -> _Stuck:
-    path, reason = find_culprit(shown(name), home[name], error, home)
-    refusal = CaptureError(
-        f"{path}: {reason} ({use})",
-        way_out="make it inside the cell or a function that the cell calls, or leave it out of what the cell mentions",
-    )
-    refusal.__cause__ = error
-    return _Stuck(name, refusal)
+    path, reason = culprit_of(home[name], error, name=shown(name), home=home, mode=Mode.NAMESPACE)
+    refused = refusal(path, reason, use)
+    refused.__cause__ = error
+    return _Stuck(name, refused)
 
 
 def shown(name: str) -> str:
@@ -156,93 +159,6 @@ def shown(name: str) -> str:
     return "the function" if name == CALL_FUNCTION else name
 
 
-def reason_of(error: Exception) -> str:
-    """One line: pickle's words, or the type and text of what a ``__reduce__`` raised."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    known = re.match(r"cannot pickle '(?:[\w.]*\.)?(\w+)' (?:object|instances)", text)  # wording differs by version
-    if known:
-        return f"cannot pickle {known[1]!r} object"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply to be pickled"
-    return f"cannot be pickled: {type(error).__name__}: {text}"
-
-
-def find_culprit(name: str, value: object, error: Exception, home: Mapping[str, object]) -> tuple[str, str]:
-    """The innermost part that cannot be packed by itself, as a path such as ``cfg.client._sock``, and the reason."""
-    if isinstance(error, RecursionError):  # it is the whole that is too deep
-        return name, reason_of(error)
-    until = time.monotonic() + SEARCH_SECONDS
-    path, seen = name, {id(value)}
-    for _ in range(SEARCH_DEPTH):
-        for step, child in children(value):
-            if id(child) in seen or time.monotonic() > until:
-                continue
-            seen.add(id(child))
-            failure = _fails(child, home)
-            if failure is not None:
-                path, value, error = path + step, child, failure
-                break
-        else:
-            break
-    return path, reason_of(error)
-
-
-def _fails(value: object, home: Mapping[str, object]) -> Exception | None:
-    try:
-        packing = Packing(home, hold=False)
-        packing.packer.notes.sent |= home.keys()  # other names are looked at under their own name
-        packing.packer.dump(value)
-    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
-        return error
-    return None
-
-
-def children(value: Any) -> Iterator[tuple[str, object]]:
-    """Parts of an object, each with the text that leads to it."""
-    if isinstance(value, types.ModuleType):
-        return
-    if isinstance(value, types.FunctionType):
-        yield from _of_function(value)
-        return
-    if isinstance(value, dict):
-        yield from ((f"[{_short(key)}]", part) for key, part in list(value.items()))
-        yield from ((f" key {_short(key)}", key) for key in list(value))
-    elif isinstance(value, (list, tuple)):
-        yield from ((f"[{index}]", part) for index, part in enumerate(value))
-    elif isinstance(value, (set, frozenset)):
-        yield from ((f" element {_short(part)}", part) for part in list(value))
-    elif isinstance(value, types.MethodType):
-        yield ".__self__", value.__self__
-    yield from _attributes(value)
-    if not importable(type(value)):
-        yield f" (its class {type(value).__name__})", type(value)
-
-
-def _of_function(value: types.FunctionType) -> Iterator[tuple[str, object]]:
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-        try:
-            yield f" (its variable {name})", cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    names = value.__code__.co_varnames[: value.__code__.co_argcount]
-    defaults = value.__defaults__ or ()
-    named = zip(names[len(names) - len(defaults) :], defaults, strict=True)
-    yield from ((f" (default of {name})", part) for name, part in named)
-    yield from ((f" (default of {name})", part) for name, part in (value.__kwdefaults__ or {}).items())
-    yield from ((f".{name}", part) for name, part in vars(value).items())
-
-
-def _attributes(value: Any) -> Iterator[tuple[str, object]]:
-    yield from ((f".{name}", part) for name, part in attributes_of(value).items())
-    for kind in type(value).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else tuple(slots):
-            descriptor = vars(kind).get(name)
-            if isinstance(descriptor, types.MemberDescriptorType):
-                with contextlib.suppress(AttributeError):  # not set
-                    yield f".{name}", descriptor.__get__(value)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+def refusal(path: str, reason: str, use: str) -> CaptureError:
+    """What a user sees of a captured value that cannot travel."""
+    return CaptureError(f"{path}: {reason} ({use})", way_out=WAY_OUT)

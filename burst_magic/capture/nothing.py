@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from burst_magic.capture.sensitive import attributes_of
+from burst_magic.payload.culprit import attributes_of
 from burst_magic.payload.mentions import CHANGING, of_code
 
 _ITEMS = frozenset({"__setitem__", "__delitem__"})

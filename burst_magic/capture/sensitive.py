@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
+
+from burst_magic.payload.culprit import attributes_of
 
 _NAME = re.compile(
     r"(?:^|_|\b)(?:password|passwd|passphrase|secret|token|api_?key|apikey|access_?key|private_?key|authorization|"
@@ -23,7 +25,6 @@ _VALUE = re.compile(
     r"|://[^\s/:@]+:[^\s/:@]{3,}@"  # user:password@host
 )
 _SHORTEST = 8  # a named secret of fewer characters is a placeholder
-_OURS = __name__.partition(".")[0]
 _NODES = 2000
 _DEPTH = 5
 
@@ -55,25 +56,17 @@ def secret_lines(tree: ast.AST) -> list[int]:
     return sorted(lines)
 
 
-def _is_secret(key: str, value: object) -> bool:
-    if isinstance(value, bytes):
-        value = value[:10_000].decode("latin-1")
-    if not isinstance(value, str):
+def _is_secret(key: str, value: Any) -> bool:
+    kind = type(value)  # a wrapper may pass itself off as what it wraps
+    if issubclass(kind, bytes):
+        value = bytes.__getitem__(value, slice(10_000)).decode("latin-1")
+    elif issubclass(kind, str):
+        value = str.__str__(value)
+    if type(value) is not str:
         return False
     if _VALUE.search(value[:10_000]):
         return True
     return len(value) >= _SHORTEST and not re.search(r"\s", value.strip()) and bool(_NAME.search(key))
-
-
-def attributes_of(value: object) -> dict[str, object]:
-    """An object's own attributes, without asking it; none of ours, which say themselves how they travel."""
-    if type(value).__module__.partition(".")[0] == _OURS:
-        return {}
-    try:
-        state = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return {name: part for name, part in state.items() if isinstance(name, str)} if isinstance(state, Mapping) else {}
 
 
 def _parts(value: Any) -> Iterator[tuple[str, str, object]]:

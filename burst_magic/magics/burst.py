@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
 from burst_magic.errors import OptionError
-from burst_magic.magics import calls, complete, consent, later
+from burst_magic.magics import calls, complete, consent, failures, later
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
 from burst_magic.magics.options import VERBS
@@ -31,6 +31,7 @@ def load(shell: Any) -> None:
             shell.register_magic_function(_unexpanded(_burst_alone), "line", spec.name)
         elif spec.place == "line":
             shell.register_magic_function(_unexpanded(partial(_line, spec.name)), "line", f"burst_{spec.name}")
+    failures.register(shell)
     later.register(shell)
     complete.register(shell)
 
@@ -38,6 +39,7 @@ def load(shell: Any) -> None:
 def unload(shell: Any) -> None:
     """Takes the magics away; sessions go on."""
     complete.unregister(shell)
+    failures.unregister(shell)
     later.unregister(shell)
     magics = shell.magics_manager.magics
     for spec in VERBS:
@@ -244,10 +246,12 @@ def _show_dry_run(prepared: _Prepared) -> None:
     from IPython.display import display
 
     from burst_magic.capture.chance import out_of_reach
+    from burst_magic.capture.trial import settle
     from burst_magic.plan.planner import summary
     from burst_magic.ui import html, text
 
-    capture, made = prepared.capture, prepared.plan
+    capture, _ = settle(prepared.capture)  # what a burst would refuse is refused
+    made = prepared.plan
     values = {name: capture.home[name] for name in capture.packed.names}
     chance = out_of_reach([name for name, _ in capture.modules], capture.packed.words, values)
     warnings = (*prepared.warnings, *chance)

@@ -2,6 +2,7 @@
 
     pack / unpack               a namespace, in one stream with big buffers beside it
     pack_value / unpack_value   one item or one result
+    pack_error                  what a task raised, with what it was raised from
     Envelope                    what a job's ``payload`` object holds: a header and the stream
 
 Design: docs/decisions/0003-capture.md.
@@ -9,7 +10,7 @@ Design: docs/decisions/0003-capture.md.
 
 from burst_magic.payload.envelope import Envelope
 from burst_magic.payload.notes import OUT_OF_BAND
-from burst_magic.payload.pack import Packed, pack, pack_value
+from burst_magic.payload.pack import Packed, pack, pack_error, pack_value
 from burst_magic.payload.unpack import unpack, unpack_value
 
-__all__ = ["OUT_OF_BAND", "Envelope", "Packed", "pack", "pack_value", "unpack", "unpack_value"]
+__all__ = ["OUT_OF_BAND", "Envelope", "Packed", "pack", "pack_error", "pack_value", "unpack", "unpack_value"]

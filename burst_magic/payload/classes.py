@@ -6,6 +6,8 @@ finished class is what travels.
 
 from __future__ import annotations
 
+import operator
+import pickle
 import types
 import uuid
 from _abc import _get_dump  # type: ignore[import-not-found] # typeshed leaves it out; functools and abc use it too
@@ -23,6 +25,8 @@ Head = tuple[Any, Any, str, tuple[type, ...], dict[str, Any], str]
 Members = tuple[tuple[str, tuple[object, ...], object], ...]  # name, arguments of the mixed-in type, value
 
 _PROCESS = uuid.uuid4().hex
+
+_IMMUTABLE, _HEAP = 1 << 8, 1 << 9  # flags of types: contents cannot be set; made at run time
 
 # Made anew for each class by the interpreter, or given when the class is made.
 _AUTOMATIC = frozenset({"__weakref__", "__dict__", "_abc_impl", "__slots__", "__orig_bases__", "__module__",
@@ -45,16 +49,28 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     if importable(cls):
         packer.notes.module(cls.__module__)
         return NotImplemented
-    if id(cls) in _TYPES:
-        return getattr, (types, _TYPES[id(cls)])
     reference = by_name(packer, cls)
     if reference is not None:
         return reference
+    return _by_value(packer, cls) if cls.__flags__ & _HEAP and not cls.__flags__ & _IMMUTABLE else _made_in_c(cls)
+
+
+def _by_value(packer: Packer, cls: type) -> Reduction:
+    if type(cls).__name__ == "PyCArrayType" and cls.__base__ is not None and cls.__base__.__name__ == "Array":
+        sized: Any = cls  # ctypes.c_int * 3
+        return operator.mul, (sized._type_, sized._length_)
     maker = next(meta for meta in type.mro(type(cls)) if importable(meta))
     head = (maker, type(cls), cls.__name__, cls.__bases__, _body(cls), _identity(packer, cls))
     if isinstance(cls, EnumMeta):
         return rebuild_enum, (head, _members(cls)), _enum_state(cls), None, None, fill_enum
     return rebuild_class, (head,), _state(cls), None, None, fill_class
+
+
+def _made_in_c(cls: type) -> Reduction:
+    if id(cls) in _TYPES:
+        return getattr, (types, _TYPES[id(cls)])
+    message = f"cannot pickle the class {cls.__module__}.{cls.__qualname__}: no module has it under this name"
+    raise pickle.PicklingError(message)
 
 
 def _identity(packer: Packer, cls: type) -> str:

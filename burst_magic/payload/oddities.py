@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import contextvars
 import dataclasses
 import functools
+import gc
+import pickle
 import threading
 import types
 import typing
@@ -37,6 +41,13 @@ def _type_variable(packer: Packer, obj: Any) -> Reduction:
     reference = by_name(packer, obj)
     if reference is not None:
         return reference
+    if id(obj) in packer.notes.parameters:
+        return rebuild.type_parameter, packer.notes.parameters[id(obj)]
+    if getattr(obj, "__infer_variance__", False):  # of ``class A[T: A]``: its limits are asked for later
+        scope = rebuild.Scope()
+        head = (obj.__name__, obj.__module__, _declared(obj), scope)
+        contents = {f"of {obj.__name__}": _limits(obj)}
+        return rebuild.lazy_type_variable, head, (scope, contents), None, None, rebuild.fill_scope
     names = {"__bound__": "bound", "__covariant__": "covariant", "__contravariant__": "contravariant",
              "__infer_variance__": "infer_variance"}  # fmt: skip
     options = {option: value for name, option in names.items() if (value := getattr(obj, name, None))}
@@ -55,7 +66,41 @@ def _new_type(packer: Packer, obj: Any) -> Reduction:
 def _type_alias(packer: Packer, obj: Any) -> Reduction:
     if importable(obj):
         return NotImplemented
-    return by_name(packer, obj) or (rebuild.type_alias, (obj.__name__, obj.__value__, obj.__type_params__))
+    reference = by_name(packer, obj)
+    if reference is not None:
+        return reference
+    if not any(isinstance(part, types.FunctionType) for part in gc.get_referents(obj)):  # by a call, of a value
+        return rebuild.type_alias, (obj.__name__, obj.__value__, obj.__type_params__)
+    # By a ``type`` statement: its value is asked for later, and may lead back to it.
+    parameters = obj.__type_params__
+    packer.notes.parameters.update({id(one): (obj, place) for place, one in enumerate(parameters)})
+    scope = rebuild.Scope()
+    contents = {"value": obj.__value__, **{f"of {one.__name__}": _limits(one) for one in parameters}}
+    head = (obj.__name__, obj.__module__, tuple(map(_declared, parameters)), scope)
+    return rebuild.lazy_type_alias, head, (scope, contents), None, None, rebuild.fill_scope
+
+
+def _limits(parameter: Any) -> tuple[object, ...]:
+    """Bound, constraints and default of a type parameter, as far as it has them."""
+    bound = getattr(parameter, "__bound__", None)
+    limits = getattr(parameter, "__constraints__", ()) or (() if bound is None else (bound,))
+    return (*limits, parameter.__default__) if _has_default(parameter) else limits
+
+
+def _declared(parameter: Any) -> str:
+    """A type parameter as it stands in a ``type`` statement, which takes its limits from ``_of_``."""
+    stars = {"TypeVarTuple": "*", "ParamSpec": "**"}.get(type(parameter).__name__, "")
+    name, limits = (
+        parameter.__name__,
+        [f"_of_('{parameter.__name__}', {place})" for place in range(len(_limits(parameter)))],
+    )
+    default = f" = {limits.pop()}" if _has_default(parameter) else ""
+    listed = f"({', '.join(limits)},)" if getattr(parameter, "__constraints__", ()) else "".join(limits)
+    return f"{stars}{name}{': ' if listed else ''}{listed}{default}"
+
+
+def _has_default(parameter: Any) -> bool:
+    return bool(getattr(parameter, "has_default", bool)())
 
 
 def _weak_reference(_packer: Packer, obj: Any) -> Reduction:
@@ -66,6 +111,58 @@ def _weak_reference(_packer: Packer, obj: Any) -> Reduction:
 def _cached_property(_packer: Packer, obj: Any) -> Reduction:
     """Without its lock, which it has before 3.12."""
     return rebuild.cached_property, (obj.func, obj.attrname, obj.__doc__)
+
+
+def _view(_packer: Packer, obj: memoryview) -> Reduction:
+    """A view of all that a bytearray or an array has shares it there too; of anything else the bytes it shows."""
+    memoryview(b"").cast(obj.format)  # type: ignore[call-overload] # says so where it cannot be made again
+    if _shows_all(obj):
+        data: object = pickle.PickleBuffer(obj.obj) if type(obj.obj) is bytes else obj.obj
+    else:  # copied: a buffer of the view itself would keep it from being collected
+        data = pickle.PickleBuffer(bytes(obj) if obj.readonly else bytearray(obj.tobytes()))
+    return rebuild.view, (data, obj.format, obj.shape, obj.readonly)
+
+
+def _shows_all(view: memoryview) -> bool:
+    known = type(view.obj).__module__ in {"builtins", "array", "numpy"}
+    return known and view.c_contiguous and memoryview(view.obj).nbytes == view.nbytes
+
+
+def _proxy(_packer: Packer, obj: Any) -> Reduction:
+    """A proxy of a class's contents is that of the class there."""
+    owner = _owner(obj)
+    return (types.MappingProxyType, (dict(obj),)) if owner is None else (rebuild.class_dict, (owner,))
+
+
+def _owner(proxy: Any) -> type | None:
+    if "__doc__" not in proxy:  # each class has one
+        return None
+    (contents,) = gc.get_referents(proxy)
+    made = getattr(proxy.get("__new__"), "__self__", None)  # of a class in C, which nobody refers to by its contents
+    candidates = [made, *gc.get_referrers(contents)]
+    return next(
+        (one for one in candidates if isinstance(one, type) and gc.get_referents(vars(one))[0] is contents), None
+    )
+
+
+def _comparison_key(_packer: Packer, obj: Any) -> Reduction:
+    """What `functools.cmp_to_key` gives, or such a key of an object: only the collector sees the function."""
+    compare, *keyed = (part for part in gc.get_referents(obj) if part is not type(obj))
+    return rebuild.comparison_key, (compare, *keyed)
+
+
+def _context_variable(_packer: Packer, obj: contextvars.ContextVar[Any]) -> Reduction:
+    """Its value here is its value there."""
+    try:
+        return rebuild.context_variable, (obj.name, obj.get())
+    except LookupError:
+        return rebuild.context_variable, (obj.name,)
+
+
+def _scanner(_packer: Packer, obj: Any) -> Reduction:
+    """The part of a `json.JSONDecoder` that is made in C, from what it was made from."""
+    names = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
+    return rebuild.scanner, ({name: getattr(obj, name) for name in names},)
 
 
 def _lock(packer: Packer, obj: Any) -> Reduction:
@@ -88,7 +185,9 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     weakref.WeakValueDictionary: lambda _, obj: (weakref.WeakValueDictionary, (dict(obj),)),
     weakref.WeakSet: lambda _, obj: (weakref.WeakSet, (list(obj),)),
     functools.cached_property: _cached_property,
-    types.MappingProxyType: lambda _, obj: (types.MappingProxyType, (dict(obj),)),
+    types.MappingProxyType: _proxy,
+    memoryview: _view,
+    super: lambda _, obj: (super, (obj.__thisclass__, obj.__self__)),
     property: lambda _, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),
     staticmethod: lambda _, obj: (staticmethod, (obj.__func__,)),
     classmethod: lambda _, obj: (classmethod, (obj.__func__,)),
@@ -97,3 +196,15 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
 }
 if hasattr(typing, "TypeAliasType"):  # 3.12
     TABLE[typing.TypeAliasType] = _type_alias
+
+# Types whose modules are not imported for their sake: "module.name" -> how.
+NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
+    "_contextvars.ContextVar": _context_variable,
+    "_json.Scanner": _scanner,
+    "_struct.Struct": lambda _, obj: (type(obj), (obj.format,)),
+    "_thread._local": lambda _, obj: (type(obj), (), dict(vars(obj))),
+    "codecs.CodecInfo": lambda _, obj: (codecs.lookup, (obj.name,)),
+    "functools.KeyWrapper": _comparison_key,
+    "random.SystemRandom": lambda _, obj: (type(obj), ()),
+    "weakref.WeakMethod": lambda _, obj: (rebuild.weak_method, (obj(),)),
+}

@@ -12,25 +12,25 @@ import copyreg
 import functools
 import io
 import pickle
+import sys
 import types
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import chance, classes, oddities, reducers
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Mode, Notes, importable
-from burst_magic.payload.walk import belongs, closure, rank
+from burst_magic.payload import chance, classes, exceptions, oddities, rebuild, reducers
+from burst_magic.payload.culprit import find_culprit, reason_of
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Needs, Notes, importable
+from burst_magic.payload.unpack import unpack_value
+from burst_magic.payload.walk import VALUE, belongs, closure, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _TABLE = {**reducers.TABLE, **oddities.TABLE}
-_FAMILIES: tuple[tuple[type, Callable[[Any, Any], Any]], ...] = (
-    (BaseException, reducers.reduce_exception),
-    (types.ModuleType, reducers.reduce_module),
-)
-_ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
+ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
+_PLAIN = ATOMS | {list, tuple, dict, set, frozenset}  # their own code needs nothing of the notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,8 @@ class Packed:
         files: file names of the code that travels.
         changes: globals whose objects this code plainly changes in place.
         anew: name -> type of a lock in it, of which every task gets a new one.
+        runs_code: loading runs code of the user's, such as a ``__setstate__``.
+        packer: what packed it, whose memo knows every object in it.
     """
 
     stream: bytes
@@ -62,6 +64,8 @@ class Packed:
     files: frozenset[str] = frozenset()
     changes: frozenset[str] = frozenset()
     anew: Mapping[str, str] = field(default_factory=dict)
+    runs_code: bool = False
+    packer: Packer | None = field(default=None, repr=False, compare=False)
 
 
 class Packer(pickle.Pickler):
@@ -78,6 +82,9 @@ class Packer(pickle.Pickler):
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.home = home
         self.mode = mode
+        self.alone = False
+        self.lenient = False
+        self.last: tuple[str, ...] = ()  # names that are packed after all others, in this order
 
     @functools.cached_property
     def notes(self) -> Notes:
@@ -90,14 +97,16 @@ class Packer(pickle.Pickler):
         reduce = _TABLE.get(kind)
         if reduce is not None:
             return reduce(self, obj)
-        if isinstance(obj, type):
+        if issubclass(kind, type):  # 3.10 takes list[int] for an instance of type
             return classes.reduce_class(self, obj)
         if kind in _trusted or kind in self.notes.plain:
             return NotImplemented
         return _unusual(self, obj, kind)
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
-        """The notebook's names that are needed and not yet under way, with all that they mention, definitions first.
+        """The notebook's names that are needed and not yet under way, with all that they mention, in an order to load.
+
+        Definitions come first, then values, each after those that its class's code mentions.
 
         Args:
             names: name -> who needs it.
@@ -111,7 +120,51 @@ class Packer(pickle.Pickler):
         notes.files |= found.files
         notes.changes |= found.changes
         notes.omitted.update(found.omitted)
-        return {name: self.home[name] for name in sorted(found.names, key=lambda name: rank(self.home[name]))}
+        definitions = sorted((name for name in found.names if rank(self.home[name]) < VALUE), key=self._rank)
+        values = [name for name in found.names if rank(self.home[name]) == VALUE]
+        order = [*definitions, *self._after_what_they_need(values)]
+        if self.last:
+            order = [name for name in order if name not in self.last] + [name for name in self.last if name in order]
+        return {name: self.home[name] for name in order}
+
+    def comes_back(self, error: BaseException) -> bool:
+        """Whether an exception can be had on the other side, as far as can be seen from here."""
+        file = io.BytesIO()
+        packer = Packer(file, home=self.home, mode=self.mode)
+        packer.alone, packer.lenient = True, self.lenient
+        packer.notes.sent.update(self.home)
+        try:
+            packer.dump(error)
+            if self.mode is not Mode.RESULT:
+                return True
+            back = unpack_value(file.getvalue(), home=dict(self.home))
+        except Exception:  # noqa: BLE001 - a class of the user's
+            return False
+        return type(back).__name__ == type(error).__name__
+
+    def _rank(self, name: str) -> int:
+        return rank(self.home[name])
+
+    def _after_what_they_need(self, names: list[str]) -> list[str]:
+        order: dict[str, None] = {}
+        met: set[str] = set()
+
+        def visit(name: str) -> None:
+            if name not in met:
+                met.add(name)
+                for other in self._needed_by(name, names):
+                    visit(other)
+                order[name] = None
+
+        for name in names:
+            visit(name)
+        return list(order)
+
+    def _needed_by(self, name: str, names: list[str]) -> list[str]:
+        if len(names) == 1 or type(self.home[name]) in _PLAIN:
+            return []
+        needed = closure({name: ""}, self.home, skip=frozenset(), omit=OMITTED).names
+        return [other for other in names if other in needed]
 
 
 # Importable types that pickle by themselves, remembered so that they are looked at once.
@@ -120,23 +173,56 @@ _trusted: set[type] = set()
 
 def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
     """Everything else: the type's own reduction, where it has one that works."""
-    for family, reduce in _FAMILIES:
-        if isinstance(obj, family):
-            return reduce(packer, obj)
-    if chance.is_generator(obj):
-        return chance.reduce(packer, obj)
+    for find in (_of_a_family, _of_the_process):
+        reduction = find(packer, obj, kind)
+        if reduction is not None:
+            return reduction
     if packer.notes.steady and _chooses_its_state(packer, kind):
         raise pickle.PicklingError(f"{kind.__name__} says itself what of it travels, and may keep more")
-    if _reduces_itself(kind):
-        if importable(kind):
-            _trusted.add(kind)
+    return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
+
+
+def _of_a_family(packer: Packer, obj: Any, kind: type) -> Any:
+    if issubclass(kind, BaseException):
+        return exceptions.reduce_exception(packer, obj)
+    if issubclass(kind, types.ModuleType):
+        return reducers.reduce_module(packer, obj)
+    named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
+    if named is not None:
+        return named(packer, obj)
+    return chance.reduce(packer, obj) if chance.is_generator(obj) else None
+
+
+def _of_the_process(_packer: Packer, obj: Any, kind: type) -> Any:
+    """What each process has one of: it is the worker's there."""
+    if kind.__module__ == "sys" and getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info
+        return getattr, (sys, kind.__name__)
+    if _is_stream(kind) and (name := rebuild.stream_name(obj)):
+        return rebuild.stream, (name,)
+    return None
+
+
+def _by_itself(packer: Packer, obj: Any, kind: type) -> Any:
+    known = importable(kind)
+    if known and not _is_stream(kind):  # another of the same kind may be the kernel's stdout
+        _trusted.add(kind)
+    if known or kind in copyreg.dispatch_table:
         return NotImplemented
+    packer.notes.runs_code = True
+    return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+
+
+def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
     try:
         reduction = obj.__reduce_ex__(PROTOCOL)
     except TypeError:
         return reducers.by_dill(obj)
+    if reducers.sets_its_state(kind):
+        packer.notes.runs_code = True
+        return reducers.with_setter(reduction)
     if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
-        packer.notes.plain.add(kind)
+        if not _is_stream(kind):  # as above
+            packer.notes.plain.add(kind)
         return NotImplemented
     return reducers.with_raw_state(reduction)
 
@@ -145,6 +231,10 @@ def _chooses_its_state(packer: Packer, kind: Any) -> bool:
     """True for a class of the notebook that says itself how it is pickled. What a decorator wrote is complete."""
     ways = (getattr(kind, name, None) for name in ("__getstate__", "__reduce__", "__reduce_ex__"))
     return any(isinstance(way, types.FunctionType) and belongs(way, packer.home) for way in ways)
+
+
+def _is_stream(kind: type) -> bool:
+    return hasattr(kind, "write") or hasattr(kind, "readline")
 
 
 def _reduces_itself(kind: Any) -> bool:
@@ -197,13 +287,19 @@ class Packing:
         for number, generator in enumerate(self.packer.notes.generators[len(self._generators) :]):
             self._generators.append((f"{name}.{number}" if number else name, generator))
 
-    def finish(self) -> Packed:
-        """All of it. Names that came up while others were packed get their values at the end."""
+    def finish(self, parts: Sequence[object] = ()) -> Packed:
+        """All of it. Names that came up while others were packed get their values at the end.
+
+        Args:
+            parts: objects that items refer to, by number.
+        """
         notes = self.packer.notes
         while new := notes.sent - self._sizes.keys():
             for name in sorted(new):
                 self.add(name, self.packer.home[name])
-        self.packer.dump(self._generators)  # no tuple: it ends the names
+        own = set(map(id, generators_in(parts, self.packer.home))) if parts else set()  # items keep their own state
+        generators = [(key, generator) for key, generator in self._generators if id(generator) not in own]
+        self.packer.dump([generators, list(parts)])  # no tuple: it ends the names
         return Packed(
             stream=self._file.getvalue(),
             buffers=tuple(self._buffers),
@@ -216,7 +312,30 @@ class Packing:
             files=frozenset(notes.files),
             changes=frozenset(notes.changes),
             anew=self._anew,
+            runs_code=notes.runs_code,
+            packer=self.packer,
         )
+
+
+class _Watching(Packer):
+    """Notes the random generators that it meets."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if chance.is_generator(obj):
+            self.found.append(obj)
+        return super().reducer_override(obj)
+
+    @functools.cached_property
+    def found(self) -> list[object]:
+        """In the order in which they are met."""
+        return []
+
+
+def generators_in(parts: Sequence[object], home: Mapping[str, object]) -> list[object]:
+    """Random generators in items keep their own state, also where they are part of a captured value."""
+    packer = _Watching(io.BytesIO(), home=home, mode=Mode.ITEM, buffer_callback=lambda _: False)
+    packer.dump(list(parts))
+    return packer.found
 
 
 def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Packed:
@@ -232,7 +351,7 @@ def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Pack
         CaptureError: a value cannot be pickled; says which.
     """
     same = all(name in home and home[name] is value for name, value in namespace.items())
-    packing = Packing(home if same else {**home, **namespace})
+    packing = Packing(home if same else Changed(home, {**home, **namespace}))
     for name, value in packing.packer.claim(dict.fromkeys(namespace, "")).items():
         try:
             packing.add(name, value)
@@ -241,8 +360,36 @@ def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Pack
     return packing.finish()
 
 
-def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | None = None) -> bytes:
-    """Pack one item (client to worker: give `seen`) or one result (worker to client), all in band.
+def pack_part(value: object, home: Mapping[str, object]) -> bytes:
+    """A part of a captured value by itself, in band; the names that it mentions have to be there."""
+    file = io.BytesIO()
+    packer = Packer(file, home=home, mode=Mode.NAMESPACE)
+    packer.notes.sent.update(home)
+    packer.dump(value)
+    return file.getvalue()
+
+
+def fails_to_pack(value: object, home: Mapping[str, object], mode: Mode) -> Exception | None:
+    """How a part of something that cannot be packed fails by itself, if it does."""
+    packer = Packer(io.BytesIO(), home=home, mode=mode, buffer_callback=lambda _: False)
+    packer.notes.sent.update(home)  # other names are looked at under their own name
+    try:
+        packer.dump(value)
+    except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
+        return error
+    return None
+
+
+def culprit_of(
+    value: object, error: BaseException, *, name: str = "", home: Mapping[str, object], mode: Mode
+) -> tuple[str, str]:
+    """The path of the innermost part that cannot be packed, from `name` on, and why it cannot."""
+    path, found = find_culprit(name, value, error, lambda part: fails_to_pack(part, home, mode))
+    return path.strip(), reason_of(found)
+
+
+def pack_value(value: object, *, home: Mapping[str, object], needs: Needs | None = None) -> bytes:
+    """Pack one item (client to worker: give `needs`) or one result (worker to client), all in band.
 
     Functions and classes that both sides know by name travel as that name, so instances come back as instances of
     the notebook's own class.
@@ -250,17 +397,32 @@ def pack_value(value: object, *, home: Mapping[str, object], seen: set[str] | No
     Args:
         value: anything.
         home: the notebook's globals, or the worker's copy of them.
-        seen: for items: collects what the item refers to and the payload must bring: names of the notebook, and
-            modules as "import name".
+        needs: for items: collects what the item refers to and the payload must bring.
     """
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return pickle.dumps(value, PROTOCOL)
     file = io.BytesIO()
-    packer = Packer(file, home=home, mode=Mode.RESULT if seen is None else Mode.ITEM)
+    packer = Packer(file, home=home, mode=Mode.RESULT if needs is None else Mode.ITEM)
     packer.dump(value)
-    if seen is not None and "notes" in vars(packer):
-        seen |= packer.notes.sent
-        seen.update(f"import {name}" for name in packer.notes.modules)
+    if needs is not None and "notes" in vars(packer):
+        needs.add(packer.notes)
+    return file.getvalue()
+
+
+def pack_error(error: BaseException, *, home: Mapping[str, object]) -> bytes:
+    """Pack what a task raised (worker to client), with what it was raised from.
+
+    Where an exception cannot be had back, a `TaskFailed` that says which it was stands for it. Whatever is no
+    `Exception` would end the kernel, and is stood for too.
+
+    Args:
+        error: the exception.
+        home: the worker's copy of the notebook's globals.
+    """
+    file = io.BytesIO()
+    packer = Packer(file, home=home, mode=Mode.RESULT)
+    packer.lenient = True
+    packer.dump(error if isinstance(error, Exception) and packer.comes_back(error) else exceptions.stand_in(error))
     return file.getvalue()
 
 

@@ -15,6 +15,7 @@ import threading
 import types
 import typing
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +30,17 @@ class _Here(threading.local):
     home: Home | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """An object whose state could not be set yet: what the state needs is still to come. With what was raised."""
+
+    made: object
+    state: object
+    error: Exception
+
+
 here = _Here()
+late: dict[int, list[Late]] = {}  # by thread; nearly always empty, which is quicker to see than a thread's own variable
 
 
 class Tracker:
@@ -79,17 +90,23 @@ tracker = Tracker()
 _arrived: dict[int, weakref.ref[Any]] = {}
 
 
-def arrive(value: object) -> None:
-    """Note that the client knows this function or class by its name."""
+_aliases: dict[str, object] = {}  # the same of what nobody can refer to weakly: the latest of each name
+
+
+def arrive(name: str, value: object) -> None:
+    """Note that the client knows this function, class or alias by its name."""
     key = id(value)
-    with contextlib.suppress(TypeError):  # a callable of some other kind, which is never sent as a name
+    try:
         _arrived[key] = weakref.ref(value, lambda _: _arrived.pop(key, None))
+    except TypeError:
+        if type(value).__module__ == "typing":  # else a callable of some other kind, which is never sent as a name
+            _aliases[name] = value
 
 
 def has_arrived(value: object) -> bool:
     """True for what the client brought."""
     found = _arrived.get(id(value))
-    return found is not None and found() is value
+    return (found is not None and found() is value) or any(value is alias for alias in _aliases.values())
 
 
 def _home() -> Home:
@@ -133,6 +150,44 @@ def fill_function(made: types.FunctionType, state: dict[str, Any]) -> None:
         box.cell_contents = contents
     for name, value in state.items():
         setattr(made, name, value)
+
+
+def of_type(kind: type, name: str) -> Any:
+    """What a type has under a special name; neither the object nor a metaclass is asked. None: it has nothing."""
+    return next((vars(base)[name] for base in type.mro(kind) if base is not object and name in vars(base)), None)
+
+
+def set_state(made: object, state: object) -> None:
+    """An object's state; what needs something that is not loaded yet is tried again when all is there."""
+    try:
+        _set_state(made, state)
+    except Exception as error:  # noqa: BLE001 - of the class; raised in the end where nothing helps
+        late.setdefault(threading.get_ident(), []).append(Late(made=made, state=state, error=error))
+
+
+def _set_state(made: object, state: Any) -> None:
+    if of_type(type(made), "__setstate__") is not None:
+        type(made).__setstate__(made, state)  # type: ignore[attr-defined] # it was found
+        return
+    attributes, slots = state if type(state) is tuple and len(state) == 2 else (state, None)
+    if attributes:
+        object.__getattribute__(made, "__dict__").update(attributes)
+    for name, value in (slots or {}).items():
+        object.__setattr__(made, name, value)  # a ``__setattr__`` of the user's may refuse, or count
+
+
+def set_late_states() -> None:
+    """Tries again as long as that helps.
+
+    Raises:
+        Exception: what the first that cannot be set has raised last.
+    """
+    while waiting := late.pop(threading.get_ident(), None):
+        for one in waiting:
+            set_state(one.made, one.state)
+        still = late.get(threading.get_ident())
+        if still and len(still) == len(waiting):
+            raise still[0].error
 
 
 class Scope:
@@ -190,12 +245,67 @@ def cached(maxsize: int | None, typed: bool, func: Callable[..., object]) -> obj
     return functools.lru_cache(maxsize, typed)(func)
 
 
-def exception(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
-    """An exception without its own ``__init__``, whose parameters nobody knows."""
-    made = kind.__new__(kind, *args)
-    builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
-    builtin.__init__(made, *args)
-    return made
+_STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__")
+
+
+def stream_name(obj: object) -> str:
+    """What `sys` calls this stream, or ""."""
+    return next((name for name in _STREAMS if getattr(sys, name, None) is obj), "")
+
+
+def stream(name: str) -> object:
+    """The process's own stream of that name: a task's output is the task's."""
+    return getattr(sys, name)
+
+
+def view(data: Any, form: str, shape: tuple[int, ...], readonly: bool) -> memoryview:  # noqa: FBT001 - in the stream
+    """A memoryview."""
+    made = memoryview(data).cast("B")
+    if (form, shape) != ("B", (made.nbytes,)):
+        made = made.cast(form, shape)  # type: ignore[call-overload] # any format
+    return made.toreadonly() if readonly else made
+
+
+def display_function() -> object:
+    """``display``, where there is no IPython."""
+    from burst_magic.payload.display import display
+
+    return display
+
+
+def comparison_key(compare: Any, *keyed: object) -> object:
+    """What `functools.cmp_to_key` gives, or such a key of an object."""
+    made: Any = functools.cmp_to_key(compare)
+    return made(*keyed) if keyed else made
+
+
+def context_variable(name: str, *value: object) -> object:
+    """A context variable; where nothing sets it, it has the value that it had in the notebook."""
+    import contextvars
+
+    return contextvars.ContextVar(name, default=value[0]) if value else contextvars.ContextVar(name)
+
+
+class _Gone:
+    def method(self) -> None:
+        """Of an object that nobody keeps."""
+
+
+def weak_method(target: Any) -> object:
+    """A `weakref.WeakMethod`; None: of an object that is gone."""
+    return weakref.WeakMethod(_Gone().method if target is None else target)
+
+
+def scanner(parts: dict[str, object]) -> object:
+    """The part of a `json.JSONDecoder` that is made in C."""
+    from json import scanner
+
+    return scanner.make_scanner(types.SimpleNamespace(**parts, memo={}))  # type: ignore[arg-type,attr-defined,unused-ignore]
+
+
+def class_dict(cls: type) -> object:
+    """``vars(cls)``."""
+    return vars(cls)
 
 
 def lock() -> object:
@@ -238,6 +348,35 @@ def new_type(name: str, base: Any, owner: str) -> object:
 def type_alias(name: str, value: object, parameters: tuple[object, ...]) -> object:
     """What a ``type`` statement makes."""
     return typing.TypeAliasType(name, value, type_params=parameters)  # type: ignore[attr-defined] # 3.12
+
+
+def lazy_type_alias(name: str, owner: str, parameters: tuple[str, ...], scope: Scope) -> Any:
+    """What a ``type`` statement makes, first step: its value, which may lead back to it, is asked for later."""
+    brackets = f"[{', '.join(parameters)}]" if parameters else ""
+    contents: dict[str, Any] = scope.names
+    space: dict[str, Any] = {
+        "__name__": owner,
+        "_value_": lambda: contents["value"],
+        "_of_": lambda parameter, place: contents[f"of {parameter}"][place],
+    }
+    exec(f"type {name}{brackets} = _value_()", space)  # noqa: S102 - syntax of 3.12; both are names
+    return space[name]
+
+
+def lazy_type_variable(name: str, owner: str, declared: str, scope: Scope) -> object:
+    """What the brackets of ``class A[T: A]`` make, first step: its limits are asked for later."""
+    return type_parameter(lazy_type_alias(f"Of{name}", owner, (declared,), scope), 0)
+
+
+def fill_scope(_made: object, state: tuple[Scope, dict[str, object]]) -> None:
+    """Second step: the value of an alias, and the limits of type parameters."""
+    scope, contents = state
+    scope.names.update(contents)
+
+
+def type_parameter(alias: Any, place: int) -> object:
+    """A parameter of an alias."""
+    return alias.__type_params__[place]
 
 
 def cached_property(func: Callable[[Any], object], name: str | None, doc: str | None) -> object:

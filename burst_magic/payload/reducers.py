@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import io
 import marshal
@@ -53,6 +54,8 @@ def by_name(packer: Packer, obj: Any) -> Reduction | None:
 
 def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
     """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
+    if obj.__module__ == "IPython.core.display_functions" and obj.__name__ == "display":
+        return rebuild.display_function, ()
     if importable(obj):
         packer.notes.module(obj.__module__)
         return NotImplemented
@@ -112,13 +115,15 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
         if packer.mode is Mode.NAMESPACE:
             return None, packer.claim(dict.fromkeys(sorted(names - OMITTED), obj.__name__))
         if packer.mode is Mode.ITEM:
-            packer.notes.sent |= names & packer.home.keys()
+            packer.notes.sent |= (names - OMITTED) & packer.home.keys()
+            packer.notes.omitted.update(dict.fromkeys(names & OMITTED & packer.home.keys(), obj.__name__))
             return None, {}
     else:
         module = find_module(str(obj.__globals__.get("__name__")))
         if module is not None and vars(module) is obj.__globals__:
             packer.notes.module(module.__name__)
             return module.__name__, {}
+        packer.notes.files.add(obj.__code__.co_filename)
     scope, _ = packer.notes.scopes.setdefault(id(obj.__globals__), (rebuild.Scope(), obj.__globals__))
     wanted = set(names | {"__name__"}) & obj.__globals__.keys() - scope.names.keys()
     if isinstance(builtins := obj.__globals__.get("__builtins__"), dict) and not builtins:
@@ -172,7 +177,7 @@ def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
 
 def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
     """Function and owner; methods of imported classes as pickle does it."""
-    if importable(obj.__func__):
+    if importable(obj.__func__) and "." in obj.__func__.__qualname__:
         return NotImplemented
     return rebuild.method, (obj.__func__, obj.__self__)
 
@@ -197,17 +202,6 @@ def reduce_cached(packer: Packer, obj: Any) -> Reduction:
     parameters = obj.cache_parameters()
     state = {key: value for key, value in vars(obj).items() if key not in {"cache_parameters", "__wrapped__"}}
     return rebuild.cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__), state
-
-
-def reduce_exception(packer: Packer, obj: BaseException) -> Reduction:
-    """Without calling an ``__init__`` whose parameters `args` does not tell."""
-    kind = type(obj)
-    python_init = isinstance(getattr(kind, "__init__", None), types.FunctionType)
-    known: set[Any] = {base.__reduce__ for base in kind.__mro__ if base.__module__ == "builtins"}
-    own = kind.__reduce__ not in known
-    if own or kind.__reduce_ex__ is not object.__reduce_ex__ or not python_init:
-        return NotImplemented
-    return rebuild.exception, (kind, obj.args), dict(vars(obj)) or None
 
 
 def by_dill(obj: Any) -> Reduction:
@@ -260,6 +254,23 @@ def with_raw_state(reduction: Reduction) -> Reduction:
     if type(state) is bytes and len(state) >= OUT_OF_BAND:
         return (*reduction[:2], Raw(state), *reduction[3:])
     return reduction
+
+
+def sets_its_state(kind: type) -> bool:
+    """Whether code of the user's has a say when an object's state is set, which may ask for what is not there yet."""
+    setter = rebuild.of_type(kind, "__setstate__")
+    if setter is not None:
+        return isinstance(setter, types.FunctionType) and find_module(str(setter.__module__)) is None
+    slotted: Any = copyreg
+    hooks = ["__getattr__", "__getattribute__", *["__setattr__"] * bool(slotted._slotnames(kind))]  # noqa: SLF001 - pickle's
+    return any(isinstance(rebuild.of_type(kind, name), types.FunctionType) for name in hooks)
+
+
+def with_setter(reduction: Reduction) -> Reduction:
+    """A reduction whose state is set by `rebuild.set_state`, which can wait for what the state needs."""
+    if not isinstance(reduction, tuple) or len(reduction) < 3 or reduction[2] is None or len(reduction) == 6:
+        return reduction
+    return (*(*reduction, None, None)[:5], rebuild.set_state)
 
 
 TABLE: dict[type, Callable[[Any, Any], Reduction]] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload.mentions import of_code
+from burst_magic.payload.notes import globals_of
 from burst_magic.payload.texts import Looks, evaluates, names_in, texts_of
 
 if TYPE_CHECKING:
@@ -122,19 +123,21 @@ def needed(function: types.FunctionType) -> frozenset[str]:
     return mentions.names.union(*(names_in(text, mentions.looks) for text in texts))
 
 
+VALUE = 3
+
+
 def rank(value: object) -> int:
     """Definitions first: a value's ``__setstate__`` or ``__hash__`` may need them while it is loaded."""
     if isinstance(value, types.ModuleType):
         return 0
     if isinstance(value, types.FunctionType):
         return 1
-    return 2 if isinstance(value, type) else 3
+    return 2 if isinstance(value, type) else VALUE
 
 
 def belongs(function: types.FunctionType, home: Mapping[str, object]) -> bool:
     """True for a function of the notebook."""
-    scope = function.__globals__
-    return scope is home or scope.get("__name__") == "__main__"
+    return function.__globals__ is globals_of(home)
 
 
 def functions_of(value: object, home: Mapping[str, object]) -> Iterator[types.FunctionType]:

@@ -21,6 +21,7 @@ from burst_magic.errors import (
     WorkerLost,
 )
 from burst_magic.payload import unpack_value
+from burst_magic.payload.exceptions import attributes, raised_from, set_cause, stand_in
 from burst_magic.protocol import blocks, keys
 from burst_magic.protocol.model import Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.records import scan_outcomes, unpack_outcome
@@ -187,24 +188,45 @@ def story(outcome: Outcome) -> str:
 
 def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
     """The exception of a failed task: its own where it can be rebuilt, else one that says what it was."""
-    error: BaseException | None = None
-    if outcome.kind is OutcomeKind.ERROR and outcome.value:
-        try:
-            rebuilt = unpack_value(outcome.value, home=home)
-        except Exception:  # noqa: BLE001 - the text is there, the object is best effort
-            rebuilt = None
-        error = rebuilt if isinstance(rebuilt, Exception) else None  # SystemExit would end the kernel
-    text = story(outcome)
+    error = _rebuilt(outcome, home)
+    where = f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item))
     if error is None:
         said = f"{outcome.error}: {outcome.message}" if outcome.kind is OutcomeKind.ERROR else outcome.message
-        error = _KINDS[outcome.kind](
-            said, context=f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item))
-        )
-    error.__cause__ = RemoteTraceback(text)
-    try:
-        error._render_traceback_ = _Shown(text)  # type: ignore[attr-defined]
-    except AttributeError:  # an exception with slots is shown as Python does
+        error = _KINDS[outcome.kind](said, context=where)
+    elif type(error) is TaskFailed and not error.context:  # it stands for another
+        error.context = where
+    text = story(outcome)
+    set_cause(_first_raised(error), RemoteTraceback(text))
+    attributes(error)["_render_traceback_"] = _Shown(text)
+    return error
+
+
+def raisable(error: BaseException) -> BaseException:
+    """What a generator can raise in its place: a StopIteration would become a RuntimeError of ours."""
+    if not isinstance(error, StopIteration):
         return error
+    made = stand_in(error)
+    attributes(made)["_render_traceback_"] = attributes(error).get("_render_traceback_")
+    set_cause(made, error)
+    return made
+
+
+def _rebuilt(outcome: Outcome, home: dict[str, object]) -> Exception | None:
+    if outcome.kind is not OutcomeKind.ERROR or not outcome.value:
+        return None
+    try:
+        rebuilt = unpack_value(outcome.value, home=home)
+    except Exception:  # noqa: BLE001 - the text is there, the object is best effort
+        return None
+    return rebuilt if isinstance(rebuilt, Exception) else None  # SystemExit would end the kernel
+
+
+def _first_raised(error: BaseException) -> BaseException:
+    """The last of what it was raised from: Python shows the worker's traceback above that."""
+    seen = {id(error)}
+    while (further := raised_from(error)) is not None and id(further) not in seen:
+        seen.add(id(further))
+        error = further
     return error
 
 

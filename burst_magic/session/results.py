@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from burst_magic.errors import NotRun, OptionError
 from burst_magic.protocol.model import Outcome, SegmentKey
 from burst_magic.protocol.records import unpack_outcome, value_in
-from burst_magic.session.outcomes import SegmentReader, error_of, not_run, open_value
+from burst_magic.session.outcomes import SegmentReader, error_of, not_run, open_value, raisable
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ class Results(Sequence[Any]):
         while task < self._tasks:
             self._await(task)
             for ready in self._read_from(task):
-                yield self._value(ready)
+                value, error = self._awaited(ready)
+                if error is not None:
+                    raise BaseException.with_traceback(raisable(error), None)
+                yield value
                 task = ready + 1
 
     def __eq__(self, other: object) -> bool:
@@ -173,7 +176,7 @@ class Results(Sequence[Any]):
             if error is None:
                 yield task, value
             elif errors == "raise":
-                raise error.with_traceback(None)
+                raise BaseException.with_traceback(raisable(error), None)
             elif errors == "return":
                 yield task, error
 
@@ -240,7 +243,7 @@ class Results(Sequence[Any]):
     def _value(self, task: int) -> Any:
         value, error = self._awaited(task)
         if error is not None:
-            raise error.with_traceback(None)
+            raise BaseException.with_traceback(error, None)
         return value
 
     def _awaited(self, task: int, end: float = math.inf) -> Known:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from burst_magic.config import DEADLINE_MAX
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
+from burst_magic.payload.exceptions import attributes
 from burst_magic.plan.cost import charge
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.log import DEAD_AFTER, Asked, fold_control
@@ -361,12 +362,13 @@ def _sleep(seconds: float) -> bool:
 
 def note(error: BaseException, text: str) -> None:
     """What Python 3.11's ``add_note`` does, on 3.10 too, and seen where no traceback is shown."""
-    notes = getattr(error, "__notes__", [])
+    own = attributes(error)  # a class may refuse to be given any
+    notes = own.get("__notes__", [])
     if text in notes:  # the same exception is raised again and again
         return
-    error.__notes__ = [*notes, text]  # type: ignore[attr-defined, unused-ignore]
-    shown: Any = getattr(error, "_render_traceback_", None)
-    if hasattr(shown, "text"):
+    own["__notes__"] = [*notes, text]
+    shown: Any = own.get("_render_traceback_")
+    if shown is not None:
         shown.text += f"\n{text}"
     elif isinstance(error, BurstError):
         error.context = "; ".join(filter(None, (error.context, text)))

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.config import __version__
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
-from burst_magic.payload import Envelope, pack_value
+from burst_magic.payload import Envelope
+from burst_magic.payload.notes import Mode, Needs
+from burst_magic.payload.pack import culprit_of
+from burst_magic.payload.parts import Parts
 from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from burst_magic.plan.planner import Plan
     from burst_magic.stores import Store
 
+_UNSENT = "nothing was started; make it in the cell, from what can travel"
 _PATIENCE = 20.0  # seconds that a user waits out a store that does not answer
 FIRST_JOB = "0"  # of a session; later ones are called by the time they came
 _FRESH = 0.001  # seconds: a stream that loads within this is loaded anew for each task
@@ -100,7 +104,7 @@ def submit(
     try:
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)  # first: what is cut short can be found again
         keyring.keep(settings.keys_dir, sid, secret)
-        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
         fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
@@ -136,7 +140,7 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
-        job = writer.write_job(capture, manifest, settings, labels=labels, home=home, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
@@ -264,18 +268,19 @@ class _Writer:
         settings: Settings,
         *,
         labels: Labels,
-        home: dict[str, object],
         progress: Any,
     ) -> Job:
         """Everything but ``job.json``, which it returns."""
-        from burst_magic.capture.cell import load_seconds, with_names
+        from burst_magic.capture.cell import with_needs
+        from burst_magic.capture.trial import settle
 
         tasks, index = 1, None
         if capture.items is not None:
-            upload = _Upload(self._secret, self._job.items, capture.items, home, progress)
+            upload = _Upload(self._secret, self._job.items, capture, progress)
             self._put(self._job.items, upload.pieces())
             tasks, index = upload.count, upload.index
-            capture = with_names(capture, upload.seen, home)
+            capture = with_needs(capture, upload.needs)
+        capture, seconds = settle(capture)
         blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
         envelope = Envelope(
@@ -300,7 +305,7 @@ class _Writer:
             lanes=cut_lanes(tasks, manifest.workers * manifest.slots),
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
-            fresh=load_seconds(capture.packed) <= _FRESH,
+            fresh=seconds <= _FRESH,
             timeout=settings.timeout,
             retries=settings.retries,
             out=labels.out,
@@ -328,15 +333,16 @@ class _Upload:
         self,
         secret: bytes,
         key: str,
-        items: Iterable[object],
-        home: dict[str, object],
+        capture: Capture,
         progress: Any,
     ) -> None:
         self._writer = blocks.BlockWriter(secret, key, lengths=True)
-        self._items, self._home, self._progress = items, home, progress
+        self._items: Iterable[object] = () if capture.items is None else capture.items
+        self._home, self._progress = capture.home, progress
+        self.needs = Needs()
+        self._parts = Parts(capture.packed, home=capture.home, needs=self.needs)
         self.count = 0
         self.index: tuple[int, int] | None = None
-        self.seen: set[str] = set()
 
     def pieces(self) -> Iterator[bytes]:
         for entry in self._entries():
@@ -351,12 +357,13 @@ class _Upload:
 
     def _packed(self, item: object, number: int) -> bytes:
         try:
-            return pack_value(item, home=self._home, seen=self.seen)
+            return self._parts.pack(item)
         except BurstError:
             raise
         except Exception as error:
-            problem = f"item {number} of --map cannot travel: {error}"
-            raise CaptureError(problem, context=type(item).__name__, way_out="nothing was started") from error
+            path, reason = culprit_of(item, error, home=self._home, mode=Mode.ITEM)
+            problem = ": ".join(filter(None, (f"item {number}", path, reason)))
+            raise CaptureError(problem, context=f"--map, {type(item).__name__}", way_out=_UNSENT) from error
 
     def _entries(self) -> Iterator[bytes]:
         iterator = iter(self._items)

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 from burst_magic.errors import Exists, Missing, StoreError
 from burst_magic.stores import over
@@ -35,10 +35,7 @@ _ONE_READ = 1 << 30  # Linux reads at most 2 GB at a time
 
 def open_folder(url: str, **_: object) -> FolderStore:
     """Opens ``file:///dir`` and makes the folder."""
-    parts = urlsplit(url)
-    root = Path(unquote(parts.path))
-    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-        raise StoreError("a folder's URL needs an absolute path", context=url, way_out="file:///home/me/store")
+    root = _folder_of(url)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -46,6 +43,24 @@ def open_folder(url: str, **_: object) -> FolderStore:
     from obstore.store import LocalStore  # paid for when a store is opened
 
     return FolderStore(root, LocalStore(root))
+
+
+def _folder_of(url: str) -> Path:
+    """The folder that a URL names: ``%20`` is a space; ``?`` and ``#`` are letters of a name, as in a path."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    if host not in {"", "localhost"} or not slash:
+        raise StoreError("a folder's URL needs an absolute path", context=url, way_out="file:///home/me/store")
+    if path.startswith("~"):
+        raise StoreError(
+            "~ is not a folder in a URL", context=url, way_out="write the whole path: file:///home/me/store"
+        )
+    try:
+        named = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise StoreError("the name of this folder is not UTF-8", context=url, way_out="name another folder") from None
+    if "\0" in named:
+        raise StoreError("no folder's name has a null byte", context=url, way_out="name another folder")
+    return Path("/" + named)
 
 
 class FolderStore:

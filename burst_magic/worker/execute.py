@@ -18,7 +18,9 @@ from contextvars import copy_context
 from time import monotonic, process_time
 from typing import Any
 
-from burst_magic.payload import pack_value, unpack_value
+from burst_magic.payload import pack_error, pack_value, unpack_value
+from burst_magic.payload.notes import Changed, Mode
+from burst_magic.payload.pack import culprit_of
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
@@ -120,7 +122,7 @@ class Stage:
             home.update(self._empty)
             program.load(home)
             found = Picture(
-                dict(home),
+                Changed(home, home),
                 {name: home[name] for name in program.envelope.names},
                 shared=not program.anew,
                 maps=program.shared_maps,
@@ -189,7 +191,7 @@ class Stage:
         try:
             return pack_value(result, home=self.home), None
         except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
-            return b"", _unpicklable(task, result, error)
+            return b"", _unpicklable(task, result, error, self.home)
 
     def _tidy(self) -> None:
         """What the task made goes, on its own time and into its own output; what it changed is put back."""
@@ -216,7 +218,7 @@ class Stage:
 
     def _run(self, program: Program, entry: memoryview | None) -> object:
         if entry is not None:
-            program.cell.bind(unpack_value(entry, home=self.home), self.home)
+            program.cell.bind(unpack_value(entry, home=self.home, parts=program.parts), self.home)
         return program.cell.run(self.home)
 
     def _look(self, wall: float) -> float:
@@ -243,32 +245,35 @@ class Stage:
             "error": name_of(error),
             "message": text_of(error),
             "traceback": traceback_of(error, program.envelope.filename),
-            "item": "" if entry is None else self._item_text(entry),
+            "item": "" if entry is None else self._item_text(entry, program),
             "value": self._packed_exception(error),
         }
 
-    def _item_text(self, entry: memoryview) -> str:
+    def _item_text(self, entry: memoryview, program: Program) -> str:
         """The item as it was before the task touched it."""
         try:
-            return short_repr(unpack_value(entry, home=self.home))
+            return short_repr(unpack_value(entry, home=self.home, parts=program.parts))
         except BaseException:  # noqa: BLE001 - loading it may be what failed
             return ""
 
     def _packed_exception(self, error: BaseException) -> bytes:
-        """The exception, if it can be had back: those with an ``__init__`` of their own often cannot."""
+        """The exception, or what can be had of it: its type, text and traceback travel in any case."""
         try:
-            data = pack_value(error, home=self.home)
-            back = unpack_value(data, home=self.home)
-        except BaseException:  # noqa: BLE001 - its type, text and traceback travel in any case
+            return pack_error(error, home=self.home)
+        except BaseException:  # noqa: BLE001 - a __reduce__ is user code
             return b""
-        return data if type(back).__name__ == type(error).__name__ else b""
 
 
-def _unpicklable(task: int, value: object, error: BaseException) -> dict[str, Any]:
-    reason = text_of(error) or name_of(error)
+def _unpicklable(task: int, value: object, error: BaseException, home: dict[str, Any]) -> dict[str, Any]:
+    path, reason = "", text_of(error) or name_of(error)
+    with contextlib.suppress(BaseException):  # user code is asked once more
+        path, reason = culprit_of(value, error, home=home, mode=Mode.RESULT)
+    kind = type_name(type(value))
     return {
         "task": task,
         "kind": OutcomeKind.UNPICKLABLE,
         "error": name_of(error),
-        "message": f"the result, a {type_name(type(value))}, cannot be sent back: {reason}",
+        "message": f"the result's {path}: {reason} (the result is a {kind})"
+        if path
+        else f"the result, a {kind}, cannot be sent back: {reason}",
     }

@@ -6,13 +6,16 @@ import contextlib
 import os
 import reprlib
 import traceback
-import types
+from collections.abc import Iterator
 
-MESSAGE_CHARS = 10_000
+from burst_magic.payload.exceptions import MESSAGE_CHARS, text_of, type_name
+
+__all__ = ["MESSAGE_CHARS", "name_of", "short_repr", "text_of", "traceback_of", "type_name"]
+
 TRACEBACK_CHARS = 40_000
 REPR_CHARS = 200
 
-_OURS = tuple(os.path.join(os.path.dirname(os.path.dirname(__file__)), part) + os.sep for part in ("worker", "payload"))
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def short_repr(value: object) -> str:
@@ -26,45 +29,35 @@ def short_repr(value: object) -> str:
         return "(its repr failed)"
 
 
-def type_name(kind: type) -> str:
-    """A type as people write it."""
-    own = kind.__module__ in {"builtins", "__main__"}
-    return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def name_of(error: BaseException) -> str:
     """The exception's type."""
     return type_name(type(error))
 
 
-def text_of(error: BaseException) -> str:
-    """The exception's text, bounded."""
-    try:
-        return str(error)[:MESSAGE_CHARS]
-    except BaseException:  # noqa: BLE001 - a __str__ is user code
-        return "(its text failed)"
-
-
 def traceback_of(error: BaseException, filename: str) -> str:
-    """The traceback from the cell on, with none of our frames."""
+    """The traceback from the cell on, with none of our frames; the same of what the exception was raised from."""
     text = ""
     with contextlib.suppress(BaseException):  # a __str__ or a __repr__ is user code
-        text = "".join(traceback.format_exception(type(error), error, _trimmed(error.__traceback__, filename)))
+        shown = traceback.TracebackException(type(error), error, error.__traceback__)
+        for part in _all(shown):
+            part.stack[:] = _trimmed(part.stack, filename)
+        text = "".join(shown.format())
     if len(text) > TRACEBACK_CHARS:
         half = TRACEBACK_CHARS // 2
         text = f"{text[:half]}\n  …\n{text[-half:]}"
     return text
 
 
-def _trimmed(trace: types.TracebackType | None, filename: str) -> types.TracebackType | None:
-    frames = []
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    files = [frame.tb_frame.f_code.co_filename for frame in frames]
+def _all(shown: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """It, what it was raised from, and the members of groups."""
+    parts = [shown]
+    for part in parts:  # grows while it runs
+        yield part
+        further = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
+        parts.extend(other for other in further if other is not None)
+
+
+def _trimmed(frames: list[traceback.FrameSummary], filename: str) -> list[traceback.FrameSummary]:
+    files = [frame.filename for frame in frames]
     first = files.index(filename) if filename in files else 0
-    kept = None
-    for frame, file in zip(reversed(frames[first:]), reversed(files[first:]), strict=True):
-        if not file.startswith(_OURS):
-            kept = types.TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return kept
+    return [frame for frame in frames[first:] if not frame.filename.startswith(_OURS)]

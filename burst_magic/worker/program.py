@@ -17,6 +17,7 @@ from typing import Any
 
 from burst_magic.errors import RecordError
 from burst_magic.payload import Envelope, unpack
+from burst_magic.payload.unpack import Namespace
 from burst_magic.worker.board import JobCode
 from burst_magic.worker.failures import name_of
 
@@ -107,8 +108,9 @@ class Program:
         self.job = replace(job, envelope=b"")  # it is in the envelope
         self.problem: tuple[str, str] | None = None
         self.files: list[tuple[int, int]] = []
-        self.loaded: dict[str, Any] | None = None  # captured values that all tasks share
+        self.loaded: Namespace | None = None  # captured values that all tasks share
         self.generators: list[tuple[str, Any]] = []  # those among the values that were loaded last
+        self.parts: list[object] = []  # of these values, what items refer to
         self.shared_maps: list[mmap.mmap] = []
         self.anew = False  # captured values are loaded for each task: a task has changed them
         self.alone = False  # each task needs a process of its own
@@ -138,7 +140,7 @@ class Program:
 
     def forget(self) -> None:
         """Another program is on: what was loaded goes."""
-        self.loaded, self.generators, self.shared_maps = None, [], []
+        self.loaded, self.generators, self.parts, self.shared_maps = None, [], [], []
 
     def load(self, home: dict[str, Any]) -> None:
         """The captured values into ``home``: those that all tasks share, or loaded anew."""
@@ -147,9 +149,9 @@ class Program:
             return
         if not self.envelope.names:
             return
-        self.generators = []
         maps = self.maps()
-        found = unpack(self.envelope.stream, maps, home=home, generators=self.generators)
+        found = unpack(self.envelope.stream, maps, home=home)
+        self.generators, self.parts = found.generators, found.parts
         if not self.anew:
             self.loaded, self.shared_maps = found, maps
 

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from burst_magic.payload.display import display
 from burst_magic.worker.touched import Touched
 
 _OS = vars(os)
@@ -25,6 +26,7 @@ class Surroundings:
     def __init__(self, *, check_output: Callable[[], None]) -> None:
         os.environ.setdefault("MPLBACKEND", "Agg")  # a worker has no display
         builtins.input = _refuse_input
+        builtins.display = display  # type: ignore[attr-defined] # IPython has it there
         self._cwd = self._first_cwd = os.getcwd()
         self._first_environment = dict(os.environb)
         self._environment = dict(self._first_environment)

@@ -18,7 +18,14 @@ class Config:
     def __init__(self):
         self.client = Client()
 cfg = Config()
+class Meter:
+    def __init__(self):
+        self.unit = "kg"
+    def __setstate__(self, state):
+        raise KeyError("unit")
+meters = [Meter()]
 xs = [1, 2]
+nested = [[{"a": [0, (n for n in xs)]}]]
 value = 5
 """
 
@@ -32,6 +39,9 @@ REFUSED = {
     "no such items": ("--map valeus\nitem", "CaptureError", "valeus"),
     "items that raise half way": ("--map breaks() --out out\nitem", "CaptureError", "OSError: the tape is torn"),
     "a socket inside": ("--map xs\nprint(item)\ncfg.client", "CaptureError", "cfg.client._sock"),
+    "a value that cannot be loaded": ("--map xs\nmeters", "CaptureError", "meters[0]: cannot be loaded on a worker: KeyError: 'unit' (used in line 2)"),
+    "the same in a dry run": ("--map xs --dry-run\nmeters", "CaptureError", "meters[0]: cannot be loaded on a worker"),
+    "an item with a generator inside": ("--map nested\nitem", "CaptureError", "item 0: [0]['a'][1]: cannot pickle 'generator' object"),
     "an impossible pair": ("--cpu 4 --memory 1GB\n1", "PlanError", "nearest: "),
     "gpus": ("--gpus 1\n1", "PlanError", "gpu"),
     "an unknown launcher": ("--launcher fargate\n1", "OptionError", "not in this version"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 GATED = """
@@ -117,6 +119,46 @@ def test_a_failed_task_raises_its_own_exception_with_the_cells_line(kernel):
     caught = "try:\n    out[1]\nexcept Odd as error:\n    found = error.number, error.args, type(error) is Odd"
     kernel.run(caught)
     assert kernel.value("found") == (1, (1, "not even"), True)
+
+
+FAILURES = {
+    "a syntax error": ("eval('1 +')", "SyntaxError"),
+    "a group": ("raise ExceptionGroup('g', [ValueError(1), KeyError(2)])", "ExceptionGroup"),
+    "after a group": ("try:\n    raise ExceptionGroup('g', [ValueError(1)])\nexcept Exception:\n    1 / 0", "ZeroDivisionError"),
+    "the end of an iterator": ("next(iter([]))", "StopIteration"),
+    "a cause": ("raise ValueError(1) from KeyError(2)", "ValueError"),
+    "a recursion": ("def f(n): return f(n + 1)\nf(0)", "RecursionError"),
+    "one that refuses attributes": ("class R(Exception):\n    def __setattr__(self, *_): raise TypeError\nraise R(1)", "R"),
+}  # fmt: skip
+if sys.version_info < (3, 11):
+    FAILURES = {name: failure for name, failure in FAILURES.items() if "group" not in name}
+
+
+@pytest.mark.parametrize(("cell", "error"), FAILURES.values(), ids=FAILURES)
+def test_no_failure_shows_a_frame_of_ours_however_it_is_touched(kernel, cell, error):
+    kernel.run(f"%%burst --workers 1 --map range(1) --out out\nprint('said')\n{cell}")
+    for touch in (
+        "out[0]",
+        "list(out)",
+        "list(out.as_completed())",
+        "out.collect()",
+        "%burst_collect",
+        "out[:]",
+        "next(iter(out))",
+    ):
+        shown = kernel.fails(touch)
+        assert shown.error in {error, "TaskFailed"}, touch
+        assert error in shown.traceback
+        assert "in task 0 (item 0)" in shown.traceback
+        assert "it printed:\nsaid" in shown.traceback
+        assert "burst_magic" not in shown.text
+    assert kernel.fails("out[0]").error == error
+
+
+def test_other_errors_are_shown_as_ever(kernel):
+    assert "1 / 0" in kernel.fails("1 / 0").traceback
+    assert "invalid syntax" in kernel.fails("eval('1 +')").text
+    assert kernel.fails("1 +").error == "SyntaxError"
 
 
 def test_errors_list_the_failed_tasks(kernel):

@@ -39,6 +39,18 @@ CASES = {
     ),
     "a name of the namespace": ("scale = 3", 'globals()["scale"] * item', "[3, 6]"),
     "a name of the main module": ("scale = 3", "import __main__\n__main__.scale * item", "[3, 6]"),
+    "display": ("", "display(item, 'text')\nitem", "[1, 2]"),
+    "display from IPython": ("from IPython.display import display as show\ndef f(x):\n    show(x)\n    return x", "f(item)", "[1, 2]"),
+    "the kernel's output as a default": (
+        "import sys\ndef report(x, file=sys.stdout):\n    print(x, file=file)\n    return x", "report(item)", "[1, 2]",
+    ),
+    "handlers of a log": (
+        "import logging, sys\nlog = logging.StreamHandler(sys.stderr), sys.stdin, sys.__stdout__", "len(log) * item", "[3, 6]",
+    ),
+    "what was put among the builtins": (
+        "import builtins\nbuiltins.thrice = lambda x: 3 * x\ndef f(x):\n    return thrice(x)", "f(item) + thrice(0)", "[3, 6]",
+    ),
+    "attrs": ("from attrs import define\n@define\nclass P:\n    x: int", "P(item).x", "[1, 2]"),
     "a closure": ("def adder(n):\n    return lambda x: x + n\nadd5 = adder(5)", "add5(item)", "[6, 7]"),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from burst_magic.errors import BudgetExceeded, CaptureError, RecordError
 from burst_magic.payload import Envelope, pack, pack_value, unpack, unpack_value
+from burst_magic.payload.notes import Needs
 
 atoms = (
     st.none()
@@ -31,9 +32,9 @@ values = st.recursive(
 @given(values)
 def test_a_plain_value_comes_back_equal_as_an_item_and_as_a_result(value):
     assert unpack_value(pack_value(value, home={}), home={}) == value
-    seen = set()
-    assert unpack_value(pack_value(value, home={}, seen=seen), home={}) == value
-    assert seen == set()
+    needs = Needs()
+    assert unpack_value(pack_value(value, home={}, needs=needs), home={}) == value
+    assert needs == Needs()
 
 
 @given(st.dictionaries(st.text(string.ascii_letters, min_size=1), values))
@@ -118,10 +119,10 @@ def test_an_item_names_what_the_notebook_must_bring():
     home = notebook_with(
         "import math\nk = 2\ndef f(x): return x * k\nclass A: pass\nitem = [f, A(), lambda x: k + math.pi]"
     )
-    seen = set()
-    data = pack_value(home["item"], home=home, seen=seen)
-    assert {"f", "A", "k", "math"} <= seen
-    packed = pack({name: home[name] for name in seen if name in home}, home=home)
+    needs = Needs()
+    data = pack_value(home["item"], home=home, needs=needs)
+    assert needs.names == {"f", "A", "k", "math"}
+    packed = pack({name: home[name] for name in needs.names}, home=home)
     there = {"__name__": "__main__"}
     unpack(packed.stream, packed.buffers, home=there)
     f, a, g = unpack_value(data, home=there)
@@ -132,7 +133,7 @@ def test_an_item_names_what_the_notebook_must_bring():
 
 def test_a_name_that_is_gone_is_said_to_be_gone():
     home = notebook_with("class A: pass\na = A()")
-    data = pack_value(home["a"], home=home, seen=set())
+    data = pack_value(home["a"], home=home, needs=Needs())
     with pytest.raises(NameError, match="'A' is not defined in the notebook"):
         unpack_value(data, home={})
 
@@ -151,7 +152,7 @@ def test_a_result_refers_only_to_what_the_client_brought():
 
 def test_a_load_inside_a_load_has_its_own_home():
     outer, inner = notebook_with("def f(): return 'outer'"), notebook_with("def f(): return 'inner'")
-    data = pack_value(inner["f"], home=inner, seen=set())
+    data = pack_value(inner["f"], home=inner, needs=Needs())
 
     class Nested:
         def __reduce__(self):
@@ -160,7 +161,7 @@ def test_a_load_inside_a_load_has_its_own_home():
     def unpack_nested(data):
         return unpack_value(data, home=inner)
 
-    both = pack_value([Nested(), outer["f"]], home={**outer, "unpack_nested": unpack_nested}, seen=set())
+    both = pack_value([Nested(), outer["f"]], home={**outer, "unpack_nested": unpack_nested}, needs=Needs())
     outer["unpack_nested"] = unpack_nested
     assert [f() for f in unpack_value(both, home=outer)] == ["inner", "outer"]
 

@@ -13,6 +13,7 @@ from burst_magic.launchers.local import LocalLauncher
 from burst_magic.protocol import keys, records
 from burst_magic.protocol.model import Gone
 from burst_magic.session import roster
+from burst_magic.stores import open_store
 
 
 def test_a_submission_leaves_a_key_a_line_and_a_committed_job(world):
@@ -62,6 +63,33 @@ def test_an_interrupt_while_items_are_made_leaves_nothing(world):
     with pytest.raises(KeyboardInterrupt):
         world.burst("item", items())
     world.nothing_is_left()
+
+
+class Holder:
+    def __init__(self, held):
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ((n for n in []), "item 1: cannot pickle 'generator' object"),
+        ([{"a": [0, (n for n in [])]}], "item 1: [0]['a'][1]: cannot pickle 'generator' object"),
+        (Holder([(n for n in [])]), "item 1: .held[0]: cannot pickle 'generator' object"),
+        ({(n for n in [])}, "item 1: element <generator object"),
+    ],
+)
+def test_an_item_that_cannot_travel_is_named_with_its_path_and_nothing_is_left(world, item, said):
+    with pytest.raises(CaptureError) as caught:
+        world.burst("item", [1, item])
+    assert caught.value.problem.startswith(said)
+    world.nothing_is_left()
+
+
+def test_a_store_in_a_folder_of_any_name_serves_its_workers(world, tmp_path):
+    world.store = open_store(f"file://{tmp_path}/a#b c%3F?d=%2525")
+    assert world.burst("item + 1", [1, 2]).results().collect() == [2, 3]
+    assert (tmp_path / "a#b c??d=%25" / "sessions").is_dir()
 
 
 class Refusing:

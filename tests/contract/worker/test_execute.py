@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from burst_magic.errors import TaskFailed
 from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.model import OutcomeKind
 from burst_magic.protocol.records import unpack_outcome
@@ -96,10 +97,16 @@ def test_the_cell_lives_in_main(bench):
 
 
 def test_captured_functions_see_the_globals_of_the_cell(bench):
-    home = {"__name__": "__main__"}
-    exec("def scaled(x): return x * scale", home)
-    captured = {"scaled": home["scaled"], "scale": 3}
+    captured = {"__name__": "__main__"}
+    exec("scale = 3\ndef scaled(x): return x * scale", captured)
+    del captured["__builtins__"]
     assert values(bench.perform("scale += item\nscaled(10)", [0, 1, 2], captured=captured)) == [30, 40, 50]
+
+
+def test_display_shows_each_object_as_text(bench):
+    source = "display('a', 2)\nhandle = display([1], display_id=True)\nhandle.update({})\nhandle.display(3)"
+    (outcome,) = bench.perform(source)
+    assert outcome.output == "'a'\n2\n[1]\n{}\n3\n"
 
 
 def test_a_returned_exception_is_a_value(bench):
@@ -136,6 +143,37 @@ def test_a_failure_in_an_awaiting_cell_shows_none_of_the_event_loop(bench):
     assert "asyncio" not in outcome.traceback
 
 
+FAILING = {
+    "a syntax error": "eval('1 +')",
+    "a syntax error from a compiled text": "import ast\nast.parse('x ===')",
+    "the end of an iterator": "next(iter([]))",
+    "the end of an iterator in a generator": "def g():\n    next(iter([]))\n    yield\nlist(g())",
+    "the end of an iterator in a coroutine": "async def f(): raise StopIteration(1)\nawait f()",
+    "a cause": "try:\n    1 / 0\nexcept Exception as e:\n    raise KeyError('x') from e",
+    "a context": "try:\n    1 / 0\nexcept Exception:\n    nowhere",
+    "a context from a library": "import json\ntry:\n    json.loads('{')\nexcept Exception:\n    1 / 0",
+    "a recursion": "def f(n): return f(n + 1)\nf(0)",
+    "a cause in a coroutine": "import asyncio\nasync def f(): 1 / 0\ntry:\n    await f()\nexcept Exception as e:\n    raise KeyError(1) from e",
+    "tasks of an event loop": "import asyncio\nasync def f(): 1 / 0\nawait asyncio.gather(f(), f())",
+    "a failed import": "import no_such_module_anywhere",
+    "an exit": "import sys\nsys.exit(3)",
+    "input": "try:\n    input()\nexcept Exception as e:\n    raise KeyError(1) from e",
+    "a future": "from concurrent.futures import ThreadPoolExecutor\nThreadPoolExecutor(1).submit(lambda: 1 / 0).result()",
+    **({
+        "a group": "def one():\n    try:\n        1 / 0\n    except Exception as e: return e\nraise ExceptionGroup('g', [one(), ExceptionGroup('h', [one()])])",
+        "a task group": "import asyncio\nasync def f(): 1 / 0\nasync with asyncio.TaskGroup() as group:\n    group.create_task(f())",
+    } if sys.version_info >= (3, 11) else {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", FAILING.values(), ids=FAILING)
+def test_no_traceback_shows_a_frame_of_ours(bench, source):
+    (outcome,) = bench.perform(source)
+    assert outcome.traceback
+    assert "burst_magic" not in outcome.traceback
+    assert '"<cell 7>", line' in outcome.traceback
+
+
 def test_the_cause_of_a_failure_is_in_its_traceback(bench):
     (outcome,) = bench.perform("try:\n    1 / 0\nexcept Exception as e:\n    raise KeyError('x') from e")
     assert "ZeroDivisionError" in outcome.traceback
@@ -167,10 +205,13 @@ def test_input_is_refused_in_clear_words(bench):
     assert "burst_magic" not in outcome.traceback
 
 
-def test_an_exception_that_cannot_be_had_back_travels_without_its_value(bench):
+def test_an_exception_that_cannot_be_had_back_is_stood_for_by_one_that_says_which_it_was(bench):
     (outcome,) = bench.perform("import socket\nraise LookupError('x', socket.socket())")
-    assert (outcome.error, outcome.value) == ("LookupError", b"")
+    assert outcome.error == "LookupError"
     assert "socket" in outcome.message
+    stand_in = unpack_value(outcome.value, home={})
+    assert type(stand_in) is TaskFailed
+    assert str(stand_in).startswith("LookupError: ('x', <socket.socket")
 
 
 def test_an_exception_with_an_init_of_its_own_comes_back(bench):
@@ -751,3 +792,30 @@ def test_a_slot_loads_nothing_heavy_for_plain_tasks():
     code = "import sys, burst_magic.worker.template, burst_magic.worker.child\nprint(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not loaded & {"dill", "obstore", "asyncio", "random", "ctypes", "tempfile", "IPython", "boto3"}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("(n for n in [])", "the result, a generator, cannot be sent back: cannot pickle 'generator' object"),
+        (
+            "{'a': [0, (n for n in [])]}",
+            "the result's ['a'][1]: cannot pickle 'generator' object (the result is a dict)",
+        ),
+        (
+            "class Box:\n    def __init__(self): self.client = [open('/dev/null')]\nBox()",
+            "the result's .client[0]: cannot pickle 'TextIOWrapper' object (the result is a Box)",
+        ),
+        (
+            "x = (n for n in [])\nlambda: x",
+            "the result's (its global x): cannot pickle 'generator' object (the result is a function)",
+        ),
+        (
+            "class A:\n    def __reduce__(self): raise SystemExit('never')\n[A()]",
+            "the result, a list, cannot be sent back: never",
+        ),
+    ],
+)
+def test_a_result_that_cannot_travel_names_the_part(bench, source, said):
+    (outcome,) = bench.perform(source)
+    assert (outcome.kind, outcome.message) == (OutcomeKind.UNPICKLABLE, said)

@@ -11,8 +11,11 @@ import pytest
 
 import burst_magic
 from burst_magic.capture import capture_call, capture_cell
-from burst_magic.capture.cell import with_names
-from burst_magic.payload import Envelope, pack_value, unpack_value
+from burst_magic.capture.cell import with_needs
+from burst_magic.capture.trial import settle
+from burst_magic.payload import Envelope, unpack_value
+from burst_magic.payload.notes import Needs
+from burst_magic.payload.parts import Parts
 
 
 class Worker:
@@ -73,14 +76,17 @@ class Notebook:
         return self.outcome(capture_call(function, items, namespace=self.home))
 
     def outcome(self, capture):
-        seen = set()
+        needs = Needs()
         items = [None]
         if capture.items is not None:
-            items = [pack_value(item, home=self.home, seen=seen) for item in capture.items]
-            capture = with_names(capture, seen, self.home)
+            parts = Parts(capture.packed, home=capture.home, needs=needs)
+            items = [parts.pack(item) for item in capture.items]
+            capture = with_needs(capture, needs)
+        capture, _ = settle(capture)
         envelope = Envelope(
             source=capture.source, stream=capture.packed.stream, filename=capture.filename, target=capture.target,
             has_value=capture.has_value, names=capture.packed.names, modules=capture.modules,
+            sources=capture.sources,
         )  # fmt: skip
         outcomes = self.worker.ask(
             envelope=envelope.to_bytes(), buffers=[bytes(part) for part in capture.packed.buffers],

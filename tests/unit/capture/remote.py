@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import inspect
 import io
+import linecache
 import os
 import pickle
 import sys
@@ -31,9 +32,9 @@ def main():
         home.clear()
         home.update(__name__="__main__", __builtins__=__builtins__)
         sys.stdout = io.StringIO()
-        unpack(envelope.stream, [bytearray(part) for part in buffers], home=home)
+        found = unpack(envelope.stream, [bytearray(part) for part in buffers], home=home)
         if item is not None:
-            home["<item>"] = unpack_value(item, home=home)
+            home["<item>"] = unpack_value(item, home=home, parts=found.parts)
             exec(f"{envelope.target} = globals().pop('<item>')", home)
         value = run(envelope, home)
         return "value", pack_value(value, home=home), sys.stdout.getvalue()
@@ -41,6 +42,8 @@ def main():
     while True:
         request = pickle.load(sys.stdin.buffer)
         envelope = Envelope.from_bytes(request["envelope"])
+        for file, text in envelope.sources:
+            linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         outcomes = []
         with local_sources(request["bundle"]):
             for item in request["items"]:

@@ -198,12 +198,13 @@ def test_objects_that_a_helper_changes_are_named(notebook):
 
 
 def test_names_that_only_items_need_say_so(notebook):
-    from burst_magic.capture.cell import with_names
+    from burst_magic.capture.cell import with_needs
+    from burst_magic.payload.notes import Needs
 
     notebook.run("class A: pass\nk = 2\ndef f(x): return x * k")
-    capture = with_names(notebook.capture("item", map_expr="[A()]"), {"A", "import json"}, notebook.home)
+    capture = with_needs(notebook.capture("item", map_expr="[A()]"), Needs(names={"A"}, modules={"json"}))
     assert [(entry.name, entry.why) for entry in capture.entries] == [("A", "used by the items")]
-    assert with_names(capture, {"A"}, notebook.home) is capture
+    assert with_needs(capture, Needs(names={"A"})) is capture
 
 
 def test_every_captured_name_has_an_entry_with_size_lines_and_reason(notebook):

@@ -58,6 +58,35 @@ def test_a_folder_is_made_with_all_its_parents(tmp_path):
     assert open_store(store.url).get("a") == b"1"
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("a#b", "a#b"), ("a?b=c", "a?b=c"), ("a%20b", "a b"), ("a b", "a b"), ("ü%C3%BC", "üü"), ("100%", "100%"),
+        ("a%23b", "a#b"), ("a%2525", "a%25"), ("a;b", "a;b"), ("x~", "x~"), ("a\tb", "a\tb"), ("[a]*", "[a]*"),
+    ],
+)  # fmt: skip
+def test_a_url_means_the_folder_that_it_names(tmp_path, written, name):
+    store = open_store(f"file://{tmp_path}/{written}")
+    store.create("k/a", b"1")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "k" / "a").read_bytes() == b"1"
+    assert [entry.key for entry in open_store(store.url).list("k")] == ["k/a"]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("file:///~/store", "~ is not a folder"),
+        ("file:///~me", "~ is not"),
+        ("file:///a%FFb", "UTF-8"),
+        ("file:///a%00b", "null byte"),
+    ],
+)
+def test_a_url_whose_folder_cannot_be_meant_is_refused(url, said):
+    with pytest.raises(StoreError, match=said):
+        open_store(url)
+
+
 def test_a_folder_where_a_file_stands_is_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError):

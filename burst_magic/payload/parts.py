@@ -1,0 +1,115 @@
+"""Items that are parts of captured values: each goes as a number, and is that very part on the other side.
+
+The C pickler asks `persistent_id` about every object, also about numbers and text. So an item is packed without it
+first, at C's speed, and once more only when it shares something with what the captured values' pickler has seen.
+"""
+
+from __future__ import annotations
+
+import io
+import types
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.payload.notes import Mode, Needs
+from burst_magic.payload.pack import ATOMS, Packer, Packing, pack_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from burst_magic.payload.pack import Packed
+
+# What is equal is as good as the same, and what goes by its name or is filled by whoever has it first.
+_INTERCHANGEABLE = frozenset({
+    *ATOMS, range, slice, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType,
+    types.CodeType, types.CellType,
+})  # fmt: skip
+
+
+class Parts:
+    """What items may be parts of.
+
+    Args:
+        packed: the captured values.
+        home: the notebook's globals.
+        needs: collects what items refer to, `parts` among it.
+    """
+
+    def __init__(self, packed: Packed, *, home: Mapping[str, object], needs: Needs) -> None:
+        self.home, self._needs = home, needs
+        self._known: dict[int, tuple[int, object]] = {}
+        self._captured = set(packed.names)
+        self._packer = packed.packer  # its memo is copied when the first item is more than a number or a text
+        self._numbers: dict[int, int] = {}
+        self._likely = False
+
+    def pack(self, item: object) -> bytes:
+        """An item as bytes."""
+        if type(item) in ATOMS:
+            return pack_value(item, home=self.home, needs=self._needs)
+        if self._packer is not None:
+            self._known.update(self._packer.memo.copy())
+            self._packer = None
+        if not self._likely:
+            packer, data = self._packed(item)
+            self._likely = self._shares(packer)
+            if not self._likely:
+                return data
+        before = len(self._numbers)
+        packer, data = self._packed(item, referring=self)
+        self._likely = len(self._numbers) > before or before > 0
+        return data
+
+    def number(self, obj: Any) -> int | None:
+        """Which part an object is; None: none."""
+        known = self._numbers.get(id(obj))
+        if known is None and id(obj) in self._known and _has_identity(obj):
+            known = self._numbers[id(obj)] = len(self._needs.parts)
+            self._needs.parts.append(obj)
+        return known
+
+    def _packed(self, item: object, *, referring: Parts | None = None) -> tuple[Packer, bytes]:
+        file = io.BytesIO()
+        packer = Packer(file, home=self.home, mode=Mode.ITEM) if referring is None else _Referring(file, self)
+        packer.dump(item)
+        if "notes" in vars(packer):
+            self._needs.add(packer.notes)
+            self._learn(packer.notes.sent)
+        return packer, file.getvalue()
+
+    def _learn(self, names: Iterable[str]) -> None:
+        """What only the items' code mentions will be captured too: its parts count from this item on."""
+        new = {name for name in names if name in self.home} - self._captured
+        if not new:
+            return
+        packing = Packing(self.home, hold=False)
+        packing.packer.notes.sent |= self._captured
+        self._captured |= new
+        try:
+            for name, value in packing.packer.claim(dict.fromkeys(new, "")).items():
+                packing.add(name, value)
+        except Exception:  # noqa: BLE001 - said, with its path, when it is captured
+            return
+        self._captured |= packing.packer.notes.sent
+        self._known.update(packing.packer.memo.copy())
+
+    def _shares(self, packer: Packer) -> bool:
+        known = self._known
+        return any(_has_identity(known[key][1]) for key in known.keys() & packer.memo.copy().keys()) if known else False
+
+
+class _Referring(Packer):
+    """Asks about each object whether it is a part."""
+
+    def __init__(self, file: io.BytesIO, parts: Parts) -> None:
+        super().__init__(file, home=parts.home, mode=Mode.ITEM)
+        self._parts = parts
+
+    def persistent_id(self, obj: object) -> int | None:
+        return self._parts.number(obj)
+
+
+def _has_identity(obj: object) -> bool:
+    kind = type(obj)
+    if kind in _INTERCHANGEABLE or issubclass(kind, type):
+        return False
+    return not (kind.__module__ in {"numpy", "numpy.dtypes"} and "dtype" in kind.__name__.lower())

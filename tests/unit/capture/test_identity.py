@@ -1,0 +1,131 @@
+"""An item that is part of a captured value is that part on the worker, at any depth and also inside items."""
+
+import numpy as np
+import pytest
+
+from burst_magic.capture.cell import with_needs
+from burst_magic.payload import pack_value
+from burst_magic.payload.notes import Needs
+from burst_magic.payload.parts import Parts
+
+SETUP = """
+import collections, itertools, threading
+import numpy as np
+class Node:
+    def __init__(self, n): self.n, self.next = n, None
+    def rank(self): return nodes.index(self)
+nodes = [Node(i) for i in range(4)]
+for a, b in zip(nodes, nodes[1:]): a.next = b
+teams = [tuple('ab'), tuple('ab'), tuple('c')]
+by_name = {'x': [1], 'y': [1]}
+deep = {'level': [{'nodes': nodes}]}
+arrays = [np.zeros(3), np.zeros(3)]
+lists = [[], []]
+def find(node): return nodes.index(node)
+class Graph:
+    def __init__(self): self.nodes = nodes
+    def find(self, node): return self.nodes.index(node)
+graph = Graph()
+"""
+
+CASES = {
+    "tuples that are equal": ("t in teams", "[o is t for o in teams].index(True), sum(o is t for o in teams)", [(0, 1), (1, 1), (2, 1)]),
+    "objects": ("nodes", "nodes.index(item)", [0, 1, 2, 3]),
+    "numbered": ("i, node in enumerate(nodes)", "nodes.index(node) == i", [True] * 4),
+    "pairs": ("pair in itertools.combinations(nodes, 2)", "[nodes.index(n) for n in pair]", [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]),
+    "items of a dict": ("k, v in by_name.items()", "by_name[k] is v", [True, True]),
+    "deep in a captured value": ("nodes", "deep['level'][0]['nodes'].index(item)", [0, 1, 2, 3]),
+    "deep in an item": ("[{'a': [(n, [n])]} for n in nodes]", "item['a'][0][0] is item['a'][0][1][0] is nodes[item['a'][0][0].n]", [True] * 4),
+    "reached through another object": ("nodes[:3]", "item.next is nodes[item.n + 1]", [True] * 3),
+    "arrays": ("arrays", "item += 1\n[a is item for a in arrays], float(sum(map(np.sum, arrays)))", [([True, False], 3.0), ([False, True], 3.0)]),
+    "a part of an item that is new": ("[[t, n] for t, n in zip(teams, nodes)]", "any(item[0] is t for t in teams) and item[1] in nodes", [True] * 3),
+    "empty lists": ("lists", "item.append(1)\nlists", [[[1], []], [[], [1]]]),
+    "by way of a helper": ("nodes", "find(item)", [0, 1, 2, 3]),
+    "by way of a method of the item": ("nodes", "item.rank()", [0, 1, 2, 3]),
+    "by way of an object": ("nodes", "graph.find(item)", [0, 1, 2, 3]),
+    "the captured value itself": ("[teams, nodes]", "item is teams, item is nodes", [(True, False), (False, True)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("items", "cell", "expected"), CASES.values(), ids=CASES)
+def test_an_item_is_the_part_that_it_is_here(notebook, items, cell, expected):
+    notebook.run(SETUP)
+    assert notebook.burst(cell, items) == expected
+
+
+def test_a_function_over_parts_of_what_it_mentions_finds_them(notebook):
+    notebook.run(SETUP)
+    assert notebook.call(notebook["find"], notebook["nodes"]) == [0, 1, 2, 3]
+
+
+def test_each_task_has_its_own_copy_of_both(notebook):
+    notebook.run("boxes = [[0], [0]]")
+    assert notebook.burst("item[0] += 1\nsum(map(sum, boxes))", "boxes + boxes") == [1, 1, 1, 1]
+    assert notebook["boxes"] == [[0], [0]]
+
+
+def test_a_result_that_is_a_captured_part_is_a_copy(notebook):
+    notebook.run("boxes = [[0], [0]]")
+    (back, _) = notebook.burst("assert item in boxes\nitem", "boxes")
+    assert back == [0]
+    assert back is not notebook["boxes"][0]
+
+
+def items_of(notebook, cell, map_expr):
+    capture, needs = notebook.capture(cell, map_expr=map_expr), Needs()
+    parts = Parts(capture.packed, home=capture.home, needs=needs)
+    return [parts.pack(item) for item in capture.items], needs, capture
+
+
+def test_a_big_array_that_is_a_part_is_not_sent_with_each_item(notebook):
+    notebook.run("import numpy as np\nbig = [np.zeros(200_000), np.ones(200_000)]")
+    items, needs, _ = items_of(notebook, "len(big), float(item.sum())", "big * 3")
+    assert max(map(len, items)) < 100
+    assert len(needs.parts) == 2
+    assert notebook.burst("len(big), float(item.sum())", "big") == [(2, 0.0), (2, 200_000.0)]
+
+
+@pytest.mark.parametrize(
+    ("setup", "cell", "items"),
+    [
+        ("", "item", "range(9)"),
+        ("xs = [(1, 'a'), (2, 'b')]", "item", "xs"),
+        ("xs = ['a', 'bc', b'd', 1.5, None, True]\nys = {'a': 1}", "xs, ys, item", "xs"),
+        ("import numpy as np\na = np.zeros(3)", "a, item", "[np.ones(3), np.zeros(2)]"),
+        ("def f(x): return x\nclass A: pass\na = A()", "f, A, a, item", "[f, A, A()]"),
+    ],
+)
+def test_items_that_share_nothing_but_atoms_and_names_are_packed_as_ever(notebook, setup, cell, items):
+    notebook.run(setup)
+    packed, needs, capture = items_of(notebook, cell, items)
+    assert needs.parts == []
+    assert packed == [pack_value(item, home=capture.home, needs=Needs()) for item in capture.items]
+
+
+def test_a_generator_that_is_an_item_is_told_from_the_captured_ones(notebook):
+    from burst_magic.payload import unpack
+
+    notebook.run("""
+import random
+import numpy as np
+class Sim:
+    def __init__(self, seed): self.rng = random.Random(seed)
+sims = [Sim(1), Sim(2)]
+rng = np.random.default_rng(3)
+other = random.Random(4)
+""")
+    _, needs, capture = items_of(notebook, "sims, rng, other, item", "[sims[1], rng]")
+    packed = with_needs(capture, needs).packed
+    home = {"__name__": "__main__"}
+    found = unpack(packed.stream, packed.buffers, home=home)
+    assert found.parts == [home["sims"][1], home["rng"]]
+    assert home["sims"][1].rng in found.own
+    assert home["rng"] in found.own
+    assert home["other"] not in found.own
+    assert home["sims"][0].rng not in found.own
+
+
+def test_a_row_of_a_captured_frame_is_still_a_row(notebook):
+    notebook.run("import pandas as pd\ndf = pd.DataFrame({'a': [1, 2], 'b': [3., 4.]})")
+    assert notebook.burst("row.a + row.b, len(df)", "i, row in df.iterrows()") == [(4.0, 2), (6.0, 2)]
+    assert np.isclose(notebook.burst("sum(row.a for _, row in df.iterrows())"), 3)
