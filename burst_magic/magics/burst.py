@@ -242,6 +242,16 @@ def _living(session: Session) -> str:
     return f"those of session {session.id}: {seen.alive} alive, {seen.wanted} wanted"
 
 
+def _threads(prepared: _Prepared) -> int:
+    from burst_magic.plan.planner import threads
+
+    made, into = prepared.plan, prepared.into
+    workers, slots = (made.workers, made.slots) if into is None else (into.status().wanted, into.manifest.slots)
+    lanes = workers * slots if made.tasks is None else min(made.tasks, workers * slots)
+    share = threads(made.launcher, lanes, slots=slots, cores=config.cores(), cpu=made.shape.cpu)
+    return prepared.settings.threads or share
+
+
 def _show_dry_run(prepared: _Prepared) -> None:
     from IPython.display import display
 
@@ -252,6 +262,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
     facts = [
         ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
         ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
+        ("threads", f"{_threads(prepared)} in each slot"),
         ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
         ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
     ]

@@ -28,8 +28,8 @@ def map(  # noqa: A001 - the name users type
         items: anything iterable; a generator is consumed while it is uploaded.
         name: a label for the session.
         session: add the work to this living session, or the one with this id or name.
-        **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``timeout``, ``retries``,
-            ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
+        **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``threads``, ``timeout``,
+            ``retries``, ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
 
     Returns:
         The session; ``session.results()`` are the values in order of items.

@@ -25,6 +25,7 @@ from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
 from burst_magic.worker.program import Program
 from burst_magic.worker.surroundings import Surroundings
+from burst_magic.worker.threads import LoadedLibraries, settled
 
 PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
 
@@ -44,6 +45,7 @@ class Stage:
         self._surroundings = Surroundings(check_output=capture.check)
         self._program: Program | None = None
         self._threads = Threads()
+        self._libraries = LoadedLibraries()
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._limit_mb = limit_mb
@@ -67,7 +69,8 @@ class Stage:
         self._footprint.start()
         self.home.clear()
         job, folder = program.job, program.envelope.folder
-        self._surroundings.enter(setenv=job.setenv, folder=folder, bundle=job.bundle)
+        self._surroundings.enter(setenv=settled(job.setenv), folder=folder, bundle=job.bundle)
+        self._libraries.follow(job.setenv)
         if program.problem is None:
             program.check_modules()
 
