@@ -33,6 +33,8 @@ ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
 # What belongs to a session from its beginning, and cannot be said again of one more job.
 OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
+_AT_IMPORT = dict(os.environ)
+_CHANGED: set[str] = set()
 DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects soon after
 
 
@@ -205,6 +207,26 @@ def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 def environment() -> dict[str, str]:
     """A copy of the process's environment, for those who must hand it on."""
     return dict(os.environ)
+
+
+def first_environment() -> dict[str, str]:
+    """What this process was started with; where the system does not tell, what it had when this was imported."""
+    try:
+        raw = Path("/proc/self/environ").read_bytes()
+    except OSError:  # macOS
+        return dict(_AT_IMPORT)
+    pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def changed_variables() -> set[str]:
+    """Environment variables that have differed from what this process was started with whenever somebody looked.
+
+    Whoever starts a process that outlives the change looks first: it may hold what has since been taken back.
+    """
+    first, here = first_environment(), environment()
+    _CHANGED.update(name for name in {*first, *here} if first.get(name) != here.get(name))
+    return set(_CHANGED)
 
 
 def cores(*, control_groups: Path = Path("/sys/fs/cgroup")) -> int:

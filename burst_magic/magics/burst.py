@@ -151,7 +151,11 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     into = DESK.find(call.session, settings) if call.session else None
     if into is not None:
         into.check_open()
-    warnings = (*capture.warnings, *(made.warnings if into is None else ()), *_name_taken(call.name, settings, into))
+    warnings = (
+        *capture.warnings,
+        *(made.warnings if into is None else _other_environment(capture, into)),
+        *_name_taken(call.name, settings, into),
+    )
     return _Prepared(
         call=call,
         cell=cell,
@@ -162,6 +166,14 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         into=into,
         warnings=warnings,
     )
+
+
+def _other_environment(capture: Capture, into: Session) -> tuple[str, ...]:
+    from burst_magic.capture.settings import about_environment
+
+    set_there = {name for name, _ in into.manifest.setenv}
+    said = about_environment(capture.settings, into.fleet.environment, set_there)
+    return (said,) if said else ()
 
 
 def _name_taken(name: str, settings: config.Settings, into: Session | None) -> tuple[str, ...]:
@@ -255,6 +267,7 @@ def _threads(prepared: _Prepared) -> int:
 def _show_dry_run(prepared: _Prepared) -> None:
     from IPython.display import display
 
+    from burst_magic.capture.settings import describe
     from burst_magic.plan.planner import summary
     from burst_magic.ui import html, text
 
@@ -263,6 +276,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
         ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
         ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
         ("threads", f"{_threads(prepared)} in each slot"),
+        ("settings", describe(capture.settings)),
         ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
         ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
     ]

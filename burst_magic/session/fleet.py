@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, StoreError
 from burst_magic.launchers import End, Handle, Launcher, Start
 from burst_magic.protocol import effects as fx
@@ -32,6 +33,9 @@ class Fleet:
         store: where it lies.
         launcher: what starts workers.
         tends: lost workers are replaced; who only looks starts nobody.
+
+    Attributes:
+        environment: what this client's first workers were started with; None when it has started none.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Fleet:
         self._handles: dict[str, Handle] = {}
         self._ended: set[str] = set()
         self._awake: set[str] = set()
+        self.environment: dict[str, str] | None = None
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
     def start(self, count: int, *, first: int | None = None, begun: list[str] | None = None) -> None:
@@ -71,6 +76,8 @@ class Fleet:
         """Starts the worker whose ``.next`` lies there."""
         if self._secret is None:
             return
+        changed_variables()  # what the worker is born with is remembered
+        self.environment = self.environment or environment()
         start = Start(
             store=self._store.url,
             sid=self._manifest.sid,

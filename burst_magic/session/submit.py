@@ -299,6 +299,7 @@ class _Writer:
             bundle=bundle,
             blobs=blobs,
             sources=capture.sources,
+            settings=capture.settings,
             folder=str(Path.cwd()) if manifest.launcher == "local" else "",
         )
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))

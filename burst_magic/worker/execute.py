@@ -24,6 +24,7 @@ from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_
 from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
 from burst_magic.worker.program import Program
+from burst_magic.worker.settings import NotebookSettings, variables
 from burst_magic.worker.surroundings import Surroundings
 from burst_magic.worker.threads import LoadedLibraries, settled
 
@@ -46,6 +47,7 @@ class Stage:
         self._program: Program | None = None
         self._threads = Threads()
         self._libraries = LoadedLibraries()
+        self._settings = NotebookSettings(self._surroundings)
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._limit_mb = limit_mb
@@ -69,7 +71,10 @@ class Stage:
         self._footprint.start()
         self.home.clear()
         job, folder = program.job, program.envelope.folder
-        self._surroundings.enter(setenv=settled(job.setenv), folder=folder, bundle=job.bundle)
+        setenv, unset = variables(program.envelope.settings)
+        setenv = (*setenv, *settled(job.setenv))
+        self._surroundings.enter(setenv=setenv, unset=unset, folder=folder, bundle=job.bundle)
+        self._settings.enter(program.envelope.settings)
         self._libraries.follow(job.setenv)
         if program.problem is None:
             program.check_modules()
@@ -87,8 +92,10 @@ class Stage:
             began, cpu = monotonic(), process_time()
             value, failure = b"", None
             try:
-                self._prepare(program, task, again=attempt > 1)
-                result = copy_context().run(self._run, program, entry)
+                self._settings.prepare()
+                context = copy_context()
+                context.run(self._prepare, program, task, again=attempt > 1)
+                result = context.run(self._run, program, entry)
             except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
                 leave_fork(self._pid, error, program.envelope.filename)
                 failure = self._failure(task, error, entry, program)
@@ -117,11 +124,13 @@ class Stage:
 
     def _prepare(self, program: Program, task: int, *, again: bool) -> None:
         """As if this task were the first."""
+        self._settings.renew()
         self._chance.seed(program.job.seed, task)
         home = self.home
         home.update(self._empty)
         if program.envelope.names:
             self._load(program, again=again)
+            self._settings.renew()
         if program.generators is None:
             program.generators = seeds.generators(home)
         if program.generators:

@@ -24,7 +24,7 @@ class Chance:
             "random": self._seed_random,
             "numpy.random": self._seed_numpy,
         }
-        sys.meta_path.insert(0, _Watch(self._seeders))
+        sys.meta_path.insert(0, Watch(self._seeders))
 
     def seed(self, seed: int, task: int) -> None:
         """Sets the process-wide generators that are loaded by now; later ones as they come."""
@@ -91,32 +91,33 @@ def _words(data: bytes) -> list[int]:
     return [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
 
 
-class _Watch:  # not an importlib.abc.MetaPathFinder: importing that takes 13 ms
-    """Sees modules being imported, and has the watched ones seeded when they are loaded."""
+class Watch:  # not an importlib.abc.MetaPathFinder: importing that takes 13 ms
+    """Sees modules being imported, and tells of the watched ones, by their names, when they are loaded."""
 
-    def __init__(self, seeders: dict[str, Callable[[ModuleType], None]]) -> None:
-        self._seeders = seeders
+    def __init__(self, listeners: dict[str, Callable[[ModuleType], None]]) -> None:
+        self._listeners = listeners
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        seeder = self._seeders.get(fullname)
-        if seeder is None:
+        """The module's own spec, its loader wrapped; None for those that nobody watches."""
+        listener = self._listeners.get(fullname)
+        if listener is None:
             return None
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Seeding(spec.loader, seeder)  # type: ignore[assignment] # a loader in all but name
+                    spec.loader = _Telling(spec.loader, listener)  # type: ignore[assignment] # a loader in all but name
                 return spec
         return None
 
 
-class _Seeding:
-    """A loader that seeds after loading, and then leaves no trace of itself."""
+class _Telling:
+    """A loader that tells of what it has loaded, and then leaves no trace of itself."""
 
-    def __init__(self, loader: Any, seeder: Callable[[ModuleType], None]) -> None:
-        self._loader, self._seeder = loader, seeder
+    def __init__(self, loader: Any, listener: Callable[[ModuleType], None]) -> None:
+        self._loader, self._listener = loader, listener
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         made: ModuleType | None = self._loader.create_module(spec)
@@ -127,4 +128,4 @@ class _Seeding:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        self._seeder(module)
+        self._listener(module)
