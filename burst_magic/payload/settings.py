@@ -217,6 +217,11 @@ def _read_warnings(module: Any, _keys: Keys = None) -> State:
     return {"filters": [read_filter(one) for one in module.filters]}
 
 
+def is_pythons(one: tuple[Any, ...]) -> bool:
+    """Whether a filter is one that every interpreter begins with."""
+    return read_filter(one) in _default_warnings(None)["filters"]
+
+
 def _default_warnings(_: Any) -> State:
     own = (("default", "DeprecationWarning", "__main__"), ("ignore", "DeprecationWarning", None),
            ("ignore", "PendingDeprecationWarning", None), ("ignore", "ImportWarning", None),

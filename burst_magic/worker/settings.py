@@ -153,13 +153,15 @@ class _Filters:
 
     def make(self) -> None:
         """Puts them into force, if they are not."""
+        from burst_magic.payload.settings import is_pythons
+
         self._list = warnings.filters
         if warnings.filters == self._made and self._loaded == len(sys.modules):
             return
         self._loaded = len(sys.modules)
         self._wanted = self._resolved()
-        others = [one for one in (*self._added, *self._before) if is_special(one) and one not in self._wanted]
-        self._made = [*dict.fromkeys(others), *self._wanted]
+        others = [one for one in (*self._added, *self._before) if is_special(one) and not is_pythons(one)]
+        self._made = [*dict.fromkeys(one for one in others if one not in self._wanted), *self._wanted]
         self._surroundings.hold_filters(self._made)
 
     def imported(self) -> None:

@@ -38,6 +38,10 @@ CASES = {
         "import warnings; _old = warnings.filters[:]; warnings.filterwarnings('error')", "[f[0] for f in warnings.filters if f[1:] == (None, Warning, None, 0)]",
         "warnings.filters[:] = _old",
     ),
+    "filters that were all taken away": (
+        "import warnings; _old = warnings.filters[:]; warnings.resetwarnings(); warnings.simplefilter('error', DeprecationWarning)",
+        "[f[0] for f in warnings.filters if f[2] is DeprecationWarning]", "warnings.filters[:] = _old",
+    ),
     "warnings of a library's category": (
         "import warnings, sklearn.exceptions as s; _old = warnings.filters[:]; warnings.simplefilter('error', s.ConvergenceWarning)",
         "[f[0] for f in warnings.filters if f[2] is s.ConvergenceWarning]", "warnings.filters[:] = _old",
