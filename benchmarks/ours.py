@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks import uneven as times
-from benchmarks.counted import count
+from benchmarks.counted import count, counting
 from benchmarks.process import Figures, forget_peak, memory, serve, timed
 
 MB = 1_000_000
@@ -78,6 +78,13 @@ def cold(*, imports: bool) -> Figures:
         assert session.results()[0] == 0
     session.cleanup()
     return figures
+
+
+def cold_s3(*, imports: bool) -> Figures:
+    """The same on an S3 of this machine."""
+    with counting():
+        os.environ["BURST_STORE"] = "s3://bench/x"
+        return cold(imports=imports)
 
 
 def warm(*, n: int, workers: int, nap_ms: int = 0) -> Figures:
@@ -209,6 +216,6 @@ def changed(*, size: int, n: int) -> Figures:
 
 if __name__ == "__main__":
     serve({
-        "load_ext": load_ext, "imported": imported, "ready": ready, "cold": cold, "warm": warm, "array": array,
-        "changed": changed, "requests": requests, "uneven": uneven, "uneven_requests": uneven_requests,
+        "load_ext": load_ext, "imported": imported, "ready": ready, "cold": cold, "cold_s3": cold_s3, "warm": warm,
+        "array": array, "changed": changed, "requests": requests, "uneven": uneven, "uneven_requests": uneven_requests,
     })  # fmt: skip

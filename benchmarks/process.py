@@ -34,7 +34,7 @@ class CaseFailed(Exception):
 def measure(module: str, case: str, *, folder: str = "", **arguments: object) -> Figures:
     """One run of a case: in a fresh process, with directories of its own below ``folder``."""
     home = Path(tempfile.mkdtemp(prefix="burst-bench-", dir=folder or None))
-    strange = ("BURST_", "AWS_", "PYTHON")
+    strange = ("BURST_", "AWS_", "PYTHON", "OMP_", "OPENBLAS_", "MKL_")  # what a user or a machine set for its own ends
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     own = {f"BURST_{name.upper()}_DIR": str(home / name) for name in ("config", "data")}
     own |= {"IPYTHONDIR": str(home / "ipython"), "BENCH_HOME": str(home)}

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
 # What belongs to a session from its beginning, and cannot be said again of one more job.
 OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
+_AT_IMPORT = dict(os.environ)
+_CHANGED: set[str] = set()
 DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects soon after
 
 
@@ -40,7 +43,7 @@ class Settings:
     """What holds for one call.
 
     Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means: nobody said; then ``plan``
-    chooses (cpu, memory), the session draws (seed), the store decides (interval, floor), or there is no limit
+    chooses (cpu, memory, threads), the session draws (seed), the store decides (interval, floor), or there is no limit
     (timeout, budget).
     """
 
@@ -53,6 +56,7 @@ class Settings:
     memory: int | None = None
     arch: str = "x86_64"
     slots: int = 1
+    threads: int | None = None
     timeout: float | None = None
     retries: int = 0
     deadline: float = 86400.0
@@ -205,9 +209,43 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def first_environment() -> dict[str, str]:
+    """What this process was started with; where the system does not tell, what it had when this was imported."""
+    try:
+        raw = Path("/proc/self/environ").read_bytes()
+    except OSError:  # macOS
+        return dict(_AT_IMPORT)
+    pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if b"=" in entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def changed_variables() -> set[str]:
+    """Environment variables that have differed from what this process was started with whenever somebody looked.
+
+    Whoever starts a process that outlives the change looks first: it may hold what has since been taken back.
+    """
+    first, here = first_environment(), environment()
+    _CHANGED.update(name for name in {*first, *here} if first.get(name) != here.get(name))
+    return set(_CHANGED)
+
+
+def cores(*, control_groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The cores this process may use: not more than a container's quota gives it."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(there, _quota(control_groups, there)))
+
+
+def _quota(control_groups: Path, there: int) -> int:
+    """Whole cores that the container's quota comes to, as in both versions of control groups; ``there`` without one."""
+    with suppress(OSError, ValueError):
+        most, of = (control_groups / "cpu.max").read_text().split()
+        return there if most == "max" else ceil(int(most) / int(of))
+    with suppress(OSError, ValueError):
+        quota, period = (
+            int((control_groups / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")
+        )
+        return ceil(quota / period) if quota > 0 else there
+    return there
 
 
 def check_platform(platform: str = sys.platform) -> None:
@@ -322,6 +360,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "memory": _or_none(parse_size),
     "arch": one_of(ARCHES),
     "slots": whole(1),
+    "threads": _or_none(whole(1)),
     "timeout": _or_none(parse_duration),
     "retries": whole(0),
     "deadline": _deadline,

@@ -61,9 +61,12 @@ class ChainCredentials:
 
 
 def _end(credentials: object) -> datetime:
-    """When they expire. boto3 has no public name for it; what it hands out without one has no end."""
+    """When they expire. boto3 has no public name for it; what it hands out without one has no end.
+
+    boto3 tells it in dateutil's UTC, and obstore takes only Python's.
+    """
     end = getattr(credentials, "_expiry_time", None)
-    return end if isinstance(end, datetime) else datetime.now(timezone.utc) + _ASK_AGAIN
+    return end.astimezone(timezone.utc) if isinstance(end, datetime) else datetime.now(timezone.utc) + _ASK_AGAIN
 
 
 def document(credentials: ChainCredentials) -> dict[str, Any]:

@@ -30,10 +30,12 @@ from burst_magic.capture.mapping import (
     target_names,
 )
 from burst_magic.capture.names import CellNames, bound_names, cell_names
+from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed
 from burst_magic.payload.notes import OMITTED, Changed, Needs
+from burst_magic.payload.settings import Settings
 from burst_magic.payload.texts import Looks, evaluates, may_look, names_in, texts_of
 from burst_magic.payload.walk import Found, closure
 
@@ -57,6 +59,7 @@ class Capture:
         warnings: sentences for the user.
         mutated: captured names whose objects the cell, or a helper, changes in place.
         has_value: the cell ends in an expression.
+        settings: what the notebook has set process-wide and tasks get too.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
         home: the namespace it was captured from; `reads`, `include`, `imports` and `needs`, which is what the items
             need, are what else went into it.
@@ -76,6 +79,7 @@ class Capture:
     warnings: tuple[str, ...] = ()
     mutated: tuple[str, ...] = ()
     has_value: bool = False
+    settings: Settings = field(default_factory=dict, repr=False)
     sources: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     home: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
     reads: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)
@@ -265,8 +269,9 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
 def _with_modules(capture: Capture) -> Capture:
     installed, roots = bundle.split({*capture.packed.modules, *capture.imports})
     zipped = bundle.build(roots, capture.include)
-    warnings = (*capture.warnings, *about_modules(roots))
-    return replace(capture, modules=installed, bundle=zipped, warnings=warnings)
+    found = collect(capture.source, capture.packed.stream, zipped)
+    warnings = dict.fromkeys((*capture.warnings, *about_modules(roots), *found.told))
+    return replace(capture, modules=installed, bundle=zipped, settings=found.settings, warnings=tuple(warnings))
 
 
 def _transformed(source: str, transform: Callable[[str], str]) -> str:

@@ -37,12 +37,13 @@ class Handle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a worker is told at birth, by an inherited pipe: never by argument or environment.
+    """What a worker is told at birth, by an inherited socket: never by argument or environment.
 
     Attributes:
         secret: the session's key, hex.
         number: the worker's place in the fleet.
         credentials: a command that prints credentials for the store, or empty.
+        handed: descriptor of the memory that holds what was looked up already (``stores.handed``).
     """
 
     store: str
@@ -52,6 +53,7 @@ class Start:
     number: int | None
     cwd: str = ""
     credentials: tuple[str, ...] = ()
+    handed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,15 +46,28 @@ class LocalLauncher:
         self._logs = logs
 
     def start(self, start: Start) -> Handle:
-        """One worker process; the start is written to its stdin, which it closes after reading."""
+        """One worker process; the start is written to its stdin, a socket that both sides then close."""
         path = self._logs / f"{start.sid}.{start.token}.log"
         command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(Path.cwd())]
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours:
+            with theirs:
+                child = self._spawn(command, theirs.fileno(), path)
+            born = process_birth(child.pid) or ""
+            name = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
+            wid = f"{name}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
+            handle = Handle(launcher=self.name, wid=wid, token=start.token, host=this_host(), pid=child.pid, born=born)
+            self._tell(ours, start, {"handle": handle.to_json(), "wid": wid}, child=child, log=path)
+        _STARTED[os.getpid(), wid] = child
+        return handle
+
+    def _spawn(self, command: list[str], stdin: int, path: Path) -> _Worker:
         try:
             self._logs.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as log, _deaf_to_news():
-                child = _Worker(
+                return _Worker(
                     command,
-                    stdin=subprocess.PIPE,
+                    stdin=stdin,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -63,25 +76,20 @@ class LocalLauncher:
                 )
         except OSError as error:
             raise LaunchError(f"a local worker could not be started: {error}", context=command[0]) from error
-        born = process_birth(child.pid) or ""
-        name = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
-        wid = f"{name}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
-        handle = Handle(launcher=self.name, wid=wid, token=start.token, host=this_host(), pid=child.pid, born=born)
-        self._tell(child, {**asdict(start), "handle": handle.to_json(), "wid": wid}, path)
-        _STARTED[os.getpid(), wid] = child
-        return handle
 
-    def _tell(self, child: subprocess.Popen[bytes], words: dict[str, object], log: Path) -> None:
-        pipe = child.stdin
+    def _tell(
+        self, to: socket.socket, start: Start, names: dict[str, str], *, child: subprocess.Popen[bytes], log: Path
+    ) -> None:
+        said = {name: value for name, value in asdict(start).items() if name != "handed"}
+        words = json.dumps({**said, **names}).encode()
         try:
-            if pipe is not None:
-                with pipe:
-                    pipe.write(json.dumps(words).encode())
-        except BrokenPipeError:
+            sent = socket.send_fds(to, [words], [] if start.handed is None else [start.handed])
+            to.sendall(words[sent:])
+        except (BrokenPipeError, ConnectionResetError):
             child.kill()  # whatever it is, it is no worker
             child.wait()
-            said = log.read_text(errors="replace")[-_LOG_TAIL:]
-            raise LaunchError("a local worker ended at once", context=said or "it said nothing") from None
+            said_by_it = log.read_text(errors="replace")[-_LOG_TAIL:]
+            raise LaunchError("a local worker ended at once", context=said_by_it or "it said nothing") from None
 
     def ended(self, handles: Sequence[Handle]) -> dict[str, End]:
         """Processes of this machine that are no more; those of other machines are unknown here."""

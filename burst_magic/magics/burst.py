@@ -151,7 +151,11 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     into = DESK.find(call.session, settings) if call.session else None
     if into is not None:
         into.check_open()
-    warnings = (*capture.warnings, *(made.warnings if into is None else ()), *_name_taken(call.name, settings, into))
+    warnings = (
+        *capture.warnings,
+        *(made.warnings if into is None else _other_environment(capture, into)),
+        *_name_taken(call.name, settings, into),
+    )
     return _Prepared(
         call=call,
         cell=cell,
@@ -162,6 +166,14 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         into=into,
         warnings=warnings,
     )
+
+
+def _other_environment(capture: Capture, into: Session) -> tuple[str, ...]:
+    from burst_magic.capture.settings import about_environment
+
+    set_there = {name for name, _ in into.manifest.setenv}
+    said = about_environment(capture.settings, into.fleet.environment, set_there)
+    return (said,) if said else ()
 
 
 def _name_taken(name: str, settings: config.Settings, into: Session | None) -> tuple[str, ...]:
@@ -242,10 +254,21 @@ def _living(session: Session) -> str:
     return f"those of session {session.id}: {seen.alive} alive, {seen.wanted} wanted"
 
 
+def _threads(prepared: _Prepared) -> int:
+    from burst_magic.plan.planner import threads
+
+    made, into = prepared.plan, prepared.into
+    workers, slots = (made.workers, made.slots) if into is None else (into.status().wanted, into.manifest.slots)
+    lanes = workers * slots if made.tasks is None else min(made.tasks, workers * slots)
+    share = threads(made.launcher, lanes, slots=slots, cores=config.cores(), cpu=made.shape.cpu)
+    return prepared.settings.threads or share
+
+
 def _show_dry_run(prepared: _Prepared) -> None:
     from IPython.display import display
 
     from burst_magic.capture.chance import out_of_reach
+    from burst_magic.capture.settings import describe
     from burst_magic.capture.trial import settle
     from burst_magic.plan.planner import summary
     from burst_magic.ui import html, text
@@ -258,6 +281,8 @@ def _show_dry_run(prepared: _Prepared) -> None:
     facts = [
         ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
         ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
+        ("threads", f"{_threads(prepared)} in each slot"),
+        ("settings", describe(capture.settings)),
         ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
         ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
     ]

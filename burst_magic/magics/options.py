@@ -275,6 +275,15 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(name="--slots", verbs=_CELL, metavar="N", group=SIZE, setting="slots", help="Tasks at a time in a worker."),
     Option(
+        name="--threads",
+        verbs=_CELL,
+        metavar="N",
+        group=SIZE,
+        setting="threads",
+        default="its share of the cores",
+        help="Threads of BLAS, OpenMP and the like in each slot.",
+    ),
+    Option(
         name="--timeout",
         verbs=_CELL,
         metavar="D",

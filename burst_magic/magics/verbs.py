@@ -151,7 +151,19 @@ def scale(call: calls.ScaleCall, settings: Settings) -> str:
     """More or fewer workers."""
     session = DESK.find(call.id, settings, sure=True)
     session.scale(call.workers)
-    return f"session {session.id}: {call.workers} workers wanted"
+    return f"session {session.id}: {call.workers} workers wanted{_crowded(session, call.workers)}"
+
+
+def _crowded(session: Session, workers: int) -> str:
+    """What a running job's threads come to when workers join it."""
+    from burst_magic.plan.planner import threads
+
+    manifest, job = session.manifest, session.description
+    lanes = min(job.tasks, workers * manifest.slots)
+    share = threads(manifest.launcher, lanes, slots=manifest.slots, cores=configuration.cores(), cpu=manifest.cpu)
+    if session.snapshot().ended == "finished" or job.threads_asked or job.threads <= share:
+        return ""
+    return f"; tasks of this job keep {job.threads} threads each, the next job's get {share} (--threads)"
 
 
 def extend(call: calls.ExtendCall, settings: Settings) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import struct
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from burst_magic.errors import RecordError
 
@@ -31,6 +33,7 @@ class Envelope:
         bundle: sha256 of the zip of local sources, or "".
         blobs: (sha256, bytes) of each out-of-band buffer, in order.
         sources: (file name, text) of other cells whose functions travel, for tracebacks.
+        settings: what the notebook has set process-wide (``payload.settings``), plain.
         folder: where its tasks run, on a machine that has it; "": where the worker was started.
     """
 
@@ -44,6 +47,7 @@ class Envelope:
     bundle: str = ""
     blobs: tuple[tuple[str, int], ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
     python: str = ""
     folder: str = ""
 

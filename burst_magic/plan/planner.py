@@ -141,6 +141,19 @@ def plan(
     return made
 
 
+def threads(launcher: str, lanes: int, *, slots: int, cores: int, cpu: float) -> int:
+    """How many threads of BLAS, OpenMP and the like a task may use, so that those beside it have as many.
+
+    Args:
+        launcher: local workers share this machine's cores; others have their own.
+        lanes: tasks at a time in the whole fleet.
+        slots: of them in one worker.
+        cores: usable on this machine.
+        cpu: vCPU of a worker.
+    """
+    return max(1, cores // max(1, lanes) if launcher == LOCAL else int(cpu) // slots)
+
+
 def refuse(launcher: str, wishes: Wishes) -> None:
     """Raises ``PlanError`` for the first wish that this launcher cannot fulfil, with the reason."""
     if launcher != LOCAL:

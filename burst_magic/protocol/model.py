@@ -100,6 +100,8 @@ class Job:
         lanes: the first task of each lane, ascending, starting with 0.
         fresh: captured values load so fast that they can be loaded anew for each task, if tasks change them.
         payload: bytes of the sealed payload.
+        threads: of BLAS, OpenMP and the like in each slot; 0: as many as they choose.
+        threads_asked: the user named the number; it overrides what the workers' environment says.
     """
 
     jid: str
@@ -109,6 +111,8 @@ class Job:
     seed: int
     items: tuple[int, int] | None = None
     fresh: bool = True
+    threads: int = 0
+    threads_asked: bool = False
     timeout: float | None = None
     retries: int = 0
     out: str = ""

@@ -32,6 +32,7 @@ from burst_magic.protocol.snapshot import snapshot
 from burst_magic.protocol.spans import draw
 
 _SLOWEST = 5.0  # seconds between two looks at the results, at most
+_SOONEST = 0.1  # seconds between the first looks, where the floor is longer: the first result is published at once
 _WATCH, _WATCH_EVERY = "~watch", 30.0
 _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
 # times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
@@ -234,7 +235,8 @@ class SessionMachine:
         interval, floor = self.manifest.interval, self.manifest.floor
         if now >= self._results_at:
             quiet = now - self._news_at >= WINDOW
-            every = max(floor / 4, min(_SLOWEST, 0.02 * (now - self._born)))
+            age = now - self._born
+            every = max(min(floor / 4, max(_SOONEST, age / 4)), min(_SLOWEST, 0.02 * age))
             self._results_at, self._listed_at = now + every, now
             self._list(self._job_keys.results_folder, "" if quiet else self._after)
             if quiet:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
 from burst_magic.errors import OptionError
 from burst_magic.session import attach as attaching
 from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, count, submit
+
+if TYPE_CHECKING:
+    from burst_magic.capture.cell import Capture
 
 
 def map(  # noqa: A001 - the name users type
@@ -28,8 +31,8 @@ def map(  # noqa: A001 - the name users type
         items: anything iterable; a generator is consumed while it is uploaded.
         name: a label for the session.
         session: add the work to this living session, or the one with this id or name.
-        **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``timeout``, ``retries``,
-            ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
+        **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``threads``, ``timeout``,
+            ``retries``, ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
 
     Returns:
         The session; ``session.results()`` are the values in order of items.
@@ -49,8 +52,21 @@ def map(  # noqa: A001 - the name users type
         session = attach(session)
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
+    if session is not None:
+        _tell_environment(capture, session)
     made = plan(settings, tasks=count(items))
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
+
+
+def _tell_environment(capture: Capture, session: Session) -> None:
+    import warnings
+
+    from burst_magic.capture.settings import about_environment
+
+    set_there = {name for name, _ in session.manifest.setenv}
+    said = about_environment(capture.settings, session.fleet.environment, set_there)
+    if said:
+        warnings.warn(said, stacklevel=3)
 
 
 def attach(session_id: str, *, key: str | None = None, store: str | None = None) -> Session:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import sys
 import time
 from collections.abc import Collection
 from pathlib import Path
 
-from burst_magic.errors import StoreError
+from burst_magic.config import changed_variables, environment
+from burst_magic.errors import Denied, StoreError
 from burst_magic.launchers import End, Handle, Launcher, Start
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol import keys, records
@@ -17,6 +19,7 @@ from burst_magic.protocol.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
+from burst_magic.stores.handed import HandedOn
 
 _DYING = 5.0  # seconds that a killed worker may take to end
 
@@ -30,6 +33,9 @@ class Fleet:
         store: where it lies.
         launcher: what starts workers.
         tends: lost workers are replaced; who only looks starts nobody.
+
+    Attributes:
+        environment: what this client's first workers were started with; None when it has started none.
     """
 
     def __init__(
@@ -42,6 +48,8 @@ class Fleet:
         self._handles: dict[str, Handle] = {}
         self._ended: set[str] = set()
         self._awake: set[str] = set()
+        self.environment: dict[str, str] | None = None
+        self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
     def start(self, count: int, *, first: int | None = None, begun: list[str] | None = None) -> None:
         """Starts workers; each start is written down before it is made.
@@ -68,6 +76,8 @@ class Fleet:
         """Starts the worker whose ``.next`` lies there."""
         if self._secret is None:
             return
+        changed_variables()  # what the worker is born with is remembered
+        self.environment = self.environment or environment()
         start = Start(
             store=self._store.url,
             sid=self._manifest.sid,
@@ -76,9 +86,24 @@ class Fleet:
             number=number,
             cwd=str(Path.cwd()),
             credentials=_credentials(self._store.url),
+            handed=self._hand_on(),
         )
         handle = self._launcher.start(start)
         self._handles[handle.wid] = handle
+
+    def _hand_on(self) -> int | None:
+        """What this client has looked up need not be looked up by each worker: memory that they share holds it."""
+        provider = getattr(self._store, "credentials", None)
+        if provider is None:
+            return None
+        from burst_magic.aws.credentials import document
+
+        self._handed = self._handed or HandedOn.empty()
+        if self._handed is None:
+            return None
+        with contextlib.suppress(Denied), self._handed.alone():  # then their helper says why
+            self._handed.write(json.dumps(document(provider)))
+        return self._handed.fileno()
 
     def meet(self, handle: Handle) -> None:
         """A worker that was found in the log: it has beaten, so it is awake."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -65,49 +65,58 @@ class SegmentReader:
         """One packed outcome of a segment."""
         return self._records(segment)[task]
 
-    def outcomes(self, segments: Iterable[Part]) -> Iterator[Outcome]:
+    def outcomes(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[Outcome]:
         """All outcomes of some parts, in order."""
-        return (unpack_outcome(record) for _, record in self.records(segments))
+        return (unpack_outcome(record) for _, record in self.records(segments, keep=keep))
 
-    def records(self, segments: Iterable[Part]) -> Iterator[tuple[int, memoryview]]:
-        """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read."""
+    def records(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[tuple[int, memoryview]]:
+        """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read.
+
+        Args:
+            segments: the parts.
+            keep: they are likely to be read again: keep them at hand although they came from afar.
+        """
         parts = list(segments)
         if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
             for start, stop, segment in parts:
                 opened = self._records(segment)
                 yield from ((task, opened[task]) for task in range(start, stop))
             return
-        yield from self._ahead(parts)
+        yield from self._ahead(parts, self._records if keep else self._opened_or_fetched)
 
-    def _ahead(self, parts: list[Part]) -> Iterator[tuple[int, memoryview]]:
+    def _ahead(
+        self, parts: list[Part], read: Callable[[SegmentKey, Carrier], dict[int, memoryview]]
+    ) -> Iterator[tuple[int, memoryview]]:
         over = threading.Event()  # who stops reading does not wait for a store that does not answer
         carrier = self._carrier.until(over)
         pool = ThreadPoolExecutor(PARALLEL)
         try:
-            ahead = [(part, pool.submit(self._fetch, part[2], carrier)) for part in parts[:PARALLEL]]
+            ahead = [(part, pool.submit(read, part[2], carrier)) for part in parts[:PARALLEL]]
             rest = iter(parts[PARALLEL:])
             while ahead:
                 (start, stop, _), fetched = ahead.pop(0)
                 records = fetched.result()
                 following = next(rest, None)
                 if following is not None:
-                    ahead.append((following, pool.submit(self._fetch, following[2], carrier)))
+                    ahead.append((following, pool.submit(read, following[2], carrier)))
                 yield from ((task, records[task]) for task in range(start, stop))
         finally:
             over.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _records(self, segment: SegmentKey) -> dict[int, memoryview]:
+    def _records(self, segment: SegmentKey, carrier: Carrier | None = None) -> dict[int, memoryview]:
+        records = self._opened_or_fetched(segment, carrier or self._carrier)
         with self._lock:
-            records = self._open.get(segment)
-        if records is None:
-            records = self._fetch(segment, self._carrier)
-            with self._lock:
-                self._hold(segment, records)
+            self._hold(segment, records)
         return records
 
+    def _opened_or_fetched(self, segment: SegmentKey, carrier: Carrier) -> dict[int, memoryview]:
+        with self._lock:
+            records = self._open.get(segment)
+        return self._fetch(segment, carrier) if records is None else records
+
     def _hold(self, segment: SegmentKey, records: dict[int, memoryview]) -> None:
-        if segment in self._open:  # another thread has fetched it too
+        if segment in self._open:  # opened before, or another thread has fetched it too
             return
         self._open[segment] = records
         self._held += _bytes(records)
@@ -263,20 +272,53 @@ def not_run(task: int, reason: str) -> NotRun:
     )
 
 
-class Tally:
-    """The failures of one job, counted: each published part is read once, however often somebody looks."""
+class Failures:
+    """The failed outcomes of one job: each published part is read once, however often somebody looks.
+
+    What is kept is bounded; parts beyond that are read again.
+    """
 
     def __init__(self, reader: SegmentReader) -> None:
         self._reader = reader
+        self._known: dict[Part, tuple[Outcome, ...]] = {}
+        self._room = _KEPT
+
+    def within(self, parts: Sequence[Part]) -> Iterator[tuple[Part, tuple[Outcome, ...]]]:
+        """Each of these parts with its failed outcomes, in order."""
+        known = {part: self._known[part] for part in parts if part in self._known}
+        outcomes = self._reader.outcomes([part for part in parts if part not in known], keep=True)
+        for part in parts:
+            failed = known.get(part)
+            if failed is None:
+                mine = islice(outcomes, part[1] - part[0])
+                failed = tuple(outcome for outcome in mine if outcome.failed)
+                self._keep(part, failed)
+            yield part, failed
+
+    def _keep(self, part: Part, failed: tuple[Outcome, ...]) -> None:
+        weight = _weight(failed)
+        if weight <= self._room:
+            self._room -= weight
+            self._known[part] = failed
+
+
+def _weight(outcomes: Iterable[Outcome]) -> int:
+    """Bytes that it takes to keep some outcomes, more or less."""
+    texts = ((each.message, each.traceback, each.item, each.output, each.value) for each in outcomes)
+    return sum(_VIEW + sum(map(len, some)) for some in texts)
+
+
+class Tally:
+    """The failures of one job, counted; the kinds are few words and are all kept."""
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
         self._known: dict[Part, list[Kind]] = {}
 
     def count(self, parts: list[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
         """How many tasks of these parts failed, and the distinct failures in words, most frequent first."""
-        fresh = [part for part in parts if part not in self._known]
-        outcomes = self._reader.outcomes(fresh)
-        for part in fresh:
-            mine = islice(outcomes, part[1] - part[0])
-            self._known[part] = [kind_of(outcome) for outcome in mine if outcome.failed]
+        for part, failed in self._failures.within([part for part in parts if part not in self._known]):
+            self._known[part] = [kind_of(outcome) for outcome in failed]
         kinds = [kind for part in parts for kind in self._known[part]]
         return len(kinds), distinct(kinds)
 

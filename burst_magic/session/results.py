@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from burst_magic.errors import NotRun, OptionError
 from burst_magic.protocol.model import Outcome, SegmentKey
 from burst_magic.protocol.records import unpack_outcome, value_in
-from burst_magic.session.outcomes import SegmentReader, error_of, not_run, open_value, raisable
+from burst_magic.session.outcomes import Failures, SegmentReader, error_of, not_run, open_value, raisable
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
@@ -55,8 +55,11 @@ class Results(Sequence[Any]):
     its own exception; a value that cannot be opened here raises why, and is kept. ``repr`` never waits.
     """
 
-    def __init__(self, driver: Driver, reader: SegmentReader, tasks: int, home: dict[str, object]) -> None:
-        self._driver, self._reader, self._tasks, self._home = driver, reader, tasks, home
+    def __init__(
+        self, driver: Driver, reader: SegmentReader, failures: Failures, tasks: int, home: dict[str, object]
+    ) -> None:
+        self._driver, self._reader, self._failures = driver, reader, failures
+        self._tasks, self._home = tasks, home
         self._values: dict[int, Any] = {}  # law 1: what was handed out stays what it was
         self._errors: dict[int, BaseException] = {}
 
@@ -183,7 +186,7 @@ class Results(Sequence[Any]):
     @property
     def errors(self) -> tuple[Outcome, ...]:
         """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
-        return tuple(outcome for outcome in self._reader.outcomes(self._driver.failing) if outcome.failed)
+        return tuple(outcome for _, failed in self._failures.within(self._driver.failing) for outcome in failed)
 
     def _arriving(self) -> Iterator[tuple[int, Known]]:
         """Each task's outcome once, as they come; when no more do, of each of the others once why."""

@@ -21,7 +21,7 @@ from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
-from burst_magic.session.outcomes import SegmentReader, Tally
+from burst_magic.session.outcomes import Failures, SegmentReader, Tally
 from burst_magic.session.results import Results
 from burst_magic.stores.carry import Carrier, ours
 from burst_magic.units import format_duration, parse_duration
@@ -68,8 +68,9 @@ class Session:
         self.fleet = fleet
         self._driver = Driver(store, secret, manifest, job, fleet)
         self._reader = SegmentReader(self._carrier, self._keys.job(job.jid), manifest.name or manifest.sid)
-        self._results = Results(self._driver, self._reader, job.tasks, home)
-        self._tally = Tally(self._reader)
+        failures = Failures(self._reader)
+        self._results = Results(self._driver, self._reader, failures, job.tasks, home)
+        self._tally = Tally(failures)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for a part of its tasks
         self._distinct: tuple[tuple[int, str], ...] = ()
 

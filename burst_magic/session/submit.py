@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burst_magic.config import __version__
+from burst_magic.config import __version__, cores
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
 from burst_magic.payload import Envelope
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
+from burst_magic.plan.planner import threads
 from burst_magic.protocol import blocks, keys, records, sign
 from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
@@ -104,7 +105,7 @@ def submit(
     try:
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)  # first: what is cut short can be found again
         keyring.keep(settings.keys_dir, sid, secret)
-        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, workers=manifest.workers)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
         fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
@@ -140,7 +141,7 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
-        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, workers=capacity)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
@@ -230,6 +231,10 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
     )
 
 
+def _threads(manifest: Manifest, lanes: int) -> int:
+    return threads(manifest.launcher, lanes, slots=manifest.slots, cores=cores(), cpu=manifest.cpu)
+
+
 def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *, job: str) -> None:
     line = roster.RosterLine(
         id=manifest.sid,
@@ -269,8 +274,9 @@ class _Writer:
         *,
         labels: Labels,
         progress: Any,
+        workers: int,
     ) -> Job:
-        """Everything but ``job.json``, which it returns."""
+        """Everything but ``job.json``, which it returns; ``workers`` is how many are wanted."""
         from burst_magic.capture.cell import with_needs
         from burst_magic.capture.trial import settle
 
@@ -294,6 +300,7 @@ class _Writer:
             bundle=bundle,
             blobs=blobs,
             sources=capture.sources,
+            settings=capture.settings,
             folder=str(Path.cwd()) if manifest.launcher == "local" else "",
         )
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
@@ -306,6 +313,8 @@ class _Writer:
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
             fresh=seconds <= _FRESH,
+            threads=settings.threads or _threads(manifest, min(tasks, workers * manifest.slots)),
+            threads_asked=settings.threads is not None,
             timeout=settings.timeout,
             retries=settings.retries,
             out=labels.out,

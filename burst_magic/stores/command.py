@@ -1,6 +1,8 @@
-"""Credentials from a helper process, for workers of this machine: they may not import what asks AWS for them.
+"""Credentials for workers of this machine, which may not import what asks AWS for them.
 
-The helper prints what AWS calls the output of a ``credential_process``, plus ``Region`` and ``Endpoint``.
+They are handed over by who starts the worker, and near their end asked for anew: by a helper process, one for all
+workers of the session. It prints what AWS calls the output of a ``credential_process``, plus ``Region`` and
+``Endpoint``.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from burst_magic.errors import Denied
+from burst_magic.stores.handed import HandedOn
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +35,32 @@ class _Answer:
     expires: float
 
 
-def from_command(argv: Sequence[str], *, clock: Callable[[], float] = time.time) -> CommandCredentials:
+def from_command(
+    argv: Sequence[str], *, handed: HandedOn | None = None, clock: Callable[[], float] = time.time
+) -> CommandCredentials:
     """Credentials printed by a command, asked for again some minutes before they expire.
 
     Args:
         argv: the command and its arguments, e.g. ``[sys.executable, "-m", "burst_magic.aws.credentials"]``.
+        handed: where others put what they have looked up, and find what this one has.
         clock: seconds since the epoch.
     """
-    return CommandCredentials(argv, clock=clock)
+    return CommandCredentials(argv, handed=handed, clock=clock)
 
 
 class CommandCredentials:
     """A provider for ``open_store``; may be called from many threads."""
 
-    def __init__(self, argv: Sequence[str], *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, handed: HandedOn | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self._argv = list(argv)
+        self._handed = handed
         self._clock = clock
         self._lock = threading.Lock()
         self._answer: _Answer | None = None
         self._renew_at = self._asked_at = 0.0
+        self._refused = False  # by S3, before their time
         self._pause = _PAUSE
 
     @property
@@ -65,6 +75,7 @@ class CommandCredentials:
     def forget(self) -> None:
         """They were refused before their time: the helper is asked again, but not all the time."""
         with self._lock:
+            self._refused = True
             self._renew_at = min(self._renew_at, self._asked_at + self._pause)
 
     def _current(self) -> _Answer:
@@ -77,7 +88,7 @@ class CommandCredentials:
     def _renewed(self, now: float) -> _Answer:
         self._asked_at = now
         try:
-            answer = _fresh(_parsed(_run(self._argv)), now)
+            answer = self._obtained(now)
         except Denied as error:
             if self._answer is None or now >= self._answer.expires:
                 raise
@@ -88,9 +99,40 @@ class CommandCredentials:
         same = (
             self._answer is not None and answer.credential["access_key_id"] == self._answer.credential["access_key_id"]
         )
+        self._refused = False
         self._pause = min(2 * self._pause, _LONGEST_PAUSE) if same else _PAUSE
         self._renew_at = answer.expires - min(_MARGIN, (answer.expires - now) / 2)
         return answer
+
+    def _obtained(self, now: float) -> _Answer:
+        if self._handed is None:
+            return _fresh(_parsed(_run(self._argv)), now)
+        with self._handed.alone():
+            other = self._handed_on(now)
+            if other is not None:
+                return other
+            text = _run(self._argv)
+            answer = _fresh(_parsed(text), now)
+            self._handed.write(text)
+            return answer
+
+    def _handed_on(self, now: float) -> _Answer | None:
+        """What another process has looked up since this one took the last; None when it is time to ask.
+
+        Of the same key only a later end is news, and none when S3 has refused it.
+        """
+        try:
+            other = _fresh(_parsed(self._handed.read() if self._handed else ""), now)
+        except Denied:
+            return None
+        mine = self._answer
+        if mine is None or _key_of(other) != _key_of(mine):
+            return other
+        return other if other.expires > mine.expires and not self._refused else None
+
+
+def _key_of(answer: _Answer) -> tuple[object, object]:
+    return answer.credential["access_key_id"], answer.credential["token"]
 
 
 def _run(argv: Sequence[str]) -> str:

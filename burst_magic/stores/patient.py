@@ -29,6 +29,11 @@ class Patient:
         """The URL that opens the same store again, in this or another process."""
         return self._store.url
 
+    @property
+    def credentials(self) -> Callable[[], object] | None:
+        """The provider of the store behind it, where it has one."""
+        return getattr(self._store, "credentials", None)
+
     def create(self, key: str, data: Bytes) -> None:
         """Writes an object that must not exist yet; raises ``Exists`` if it does."""
         self._patiently(lambda: self._store.create(key, data), Throttled)

@@ -107,6 +107,7 @@ class S3Store:
         self._prefix = prefix
         self._settings = dict(settings)
         self._retry = {"max_retries": retries, "retry_timeout": _RETRY_FOR, "backoff": _BACKOFF}
+        self._given = credentials
         self._provider = None if credentials is None else _Remembering(credentials)
         self._renewing = threading.Lock()
         self._backend = self._connect(_PATIENCE)
@@ -120,6 +121,11 @@ class S3Store:
     def endpoint(self) -> str:
         """The server, "" for AWS's own: two servers may have a bucket of one name."""
         return self._settings.get("endpoint", "")
+
+    @property
+    def credentials(self) -> Callable[[], object] | None:
+        """The provider that it was opened with."""
+        return self._given
 
     def _connect(self, patience: str) -> Backend:
         from obstore.store import S3Store as Backend  # paid for when a store is opened

@@ -1,4 +1,4 @@
-"""``python -m burst_magic.worker [--cwd FOLDER]``: reads its birth from stdin (an inherited pipe), joins, works, ends.
+"""``python -m burst_magic.worker [--cwd FOLDER]``: hears its birth on stdin (an inherited socket), joins, works, ends.
 
 The template that forks slots starts first, before the key is read and before obstore brings threads.
 """
@@ -9,7 +9,11 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
+from typing import Any
+
+_BIRTH_BYTES = 1 << 16  # received at a time
 
 
 def main() -> int:
@@ -24,8 +28,7 @@ def main() -> int:
     from burst_magic.worker.template import Template
 
     template = Template.start(cwd or None)
-    words = json.loads(sys.stdin.buffer.read())
-    sys.stdin.close()
+    words, handed = _hear()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
 
     from burst_magic.stores import open_store
@@ -43,11 +46,23 @@ def main() -> int:
     credentials = None
     if words["credentials"]:
         from burst_magic.stores.command import from_command
+        from burst_magic.stores.handed import HandedOn
 
-        credentials = from_command(words["credentials"])
+        credentials = from_command(words["credentials"], handed=None if handed is None else HandedOn(handed))
     cause = join(birth, open_store(birth.store, credentials=credentials), template)
     logging.getLogger(__name__).warning("ended: %s", cause.value)
     return 0
+
+
+def _hear() -> tuple[dict[str, Any], int | None]:
+    """What it is told, and the descriptor that may come with it."""
+    with socket.socket(fileno=os.dup(0)) as birth:
+        data, descriptors, _, _ = socket.recv_fds(birth, _BIRTH_BYTES, 1)
+        while more := birth.recv(_BIRTH_BYTES):
+            data += more
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - what came by a socket is, other than the rest
+    return json.loads(data), descriptors[0] if descriptors else None
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
     def __init__(self) -> None:
         self._by_name: dict[str, list[Told]] = {}
         self._any: list[Told] = []
-        self.under_way = 0  # modules that are being loaded
+        self.under_way = 0  # modules that are being loaded, and what else is no doing of a task's
         sys.meta_path.insert(0, self)
 
     def of(self, name: str, told: Told) -> None:
@@ -43,16 +44,22 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
                 return spec
         return None
 
-    def load(self, loader: Any, module: ModuleType) -> None:
-        """Runs a module's code, and tells."""
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done in it is no doing of a task's."""
         self.under_way += 1
         try:
-            loader.exec_module(module)
+            yield
         finally:
             self.under_way -= 1
-        module = sys.modules.get(module.__name__, module)
-        for told in (*self._by_name.get(module.__name__, ()), *self._any):
-            told(module)
+
+    def load(self, loader: Any, module: ModuleType) -> None:
+        """Runs a module's code, and tells."""
+        with self.aside():
+            loader.exec_module(module)
+            module = sys.modules.get(module.__name__, module)
+            for told in (*self._by_name.get(module.__name__, ()), *self._any):
+                told(module)
 
 
 class _Telling:

@@ -33,7 +33,9 @@ from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
 from burst_magic.worker.picture import Picture
 from burst_magic.worker.program import Program
+from burst_magic.worker.settings import NotebookSettings, variables
 from burst_magic.worker.surroundings import Surroundings
+from burst_magic.worker.threads import LoadedLibraries, settled
 
 PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
 
@@ -60,6 +62,8 @@ class Stage:
         self._picture: Picture | None = None
         self._arrivals.of_any(self._look_at)
         self._threads = Threads()
+        self._numeric = LoadedLibraries()
+        self._settings = NotebookSettings(self._surroundings, self._arrivals)
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._reals = reals  # of the board
@@ -81,7 +85,12 @@ class Stage:
         self._program = program
         self.home.clear()
         job, folder = program.job, program.envelope.folder
-        self._surroundings.enter(setenv=job.setenv, folder=folder, bundle=job.bundle)
+        setenv, unset = variables(program.envelope.settings)
+        setenv = (*setenv, *settled(job.setenv))
+        self._surroundings.enter(setenv=setenv, unset=unset, folder=folder, bundle=job.bundle)
+        with self._arrivals.aside():
+            self._settings.enter(program.envelope.settings)
+        self._numeric.follow(job.setenv)
         self._chance.enter(job.bundle)
         if program.problem is None:
             program.check_modules()
@@ -176,12 +185,10 @@ class Stage:
     def _attempt(self, program: Program, task: int, entry: memoryview | None) -> tuple[bytes, dict[str, Any] | None]:
         """The packed value, or what to say of the failure."""
         try:
-            self._chance.seed(program.job.seed, task)
-            self.home.update(self._empty)
-            program.load(self.home)
-            if program.generators:
-                self._chance.seed_all(program.generators)
-            result = copy_context().run(self._run, program, entry)
+            if self._settings.wanted:
+                with self._arrivals.aside():
+                    self._settings.prepare()
+            result = copy_context().run(self._run, program, task, entry)
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
             if os.getpid() != self._pid:
                 leave_fork(error, program.envelope.filename)
@@ -216,10 +223,23 @@ class Stage:
     def _spoil(self) -> None:
         self.spoiled = True
 
-    def _run(self, program: Program, entry: memoryview | None) -> object:
+    def _run(self, program: Program, task: int, entry: memoryview | None) -> object:
+        """As if this task were the first; in its own context."""
+        settings, home = self._settings, self.home
+        if settings.wanted:
+            with self._arrivals.aside():
+                settings.renew()
+        self._chance.seed(program.job.seed, task)
+        home.update(self._empty)
+        program.load(home)
+        if settings.wanted:
+            with self._arrivals.aside():
+                settings.renew()
+        if program.generators:
+            self._chance.seed_all(program.generators)
         if entry is not None:
-            program.cell.bind(unpack_value(entry, home=self.home, parts=program.parts), self.home)
-        return program.cell.run(self.home)
+            program.cell.bind(unpack_value(entry, home=home, parts=program.parts), home)
+        return program.cell.run(home)
 
     def _look(self, wall: float) -> float:
         """Peak memory in MiB; for very short tasks now and then only."""

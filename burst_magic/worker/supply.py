@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from burst_magic.config import environment
 from burst_magic.errors import BurstError, StoreError
 from burst_magic.protocol.model import Job
 from burst_magic.stores.carry import Carrier
@@ -16,6 +17,7 @@ from burst_magic.worker.board import JobCode
 from burst_magic.worker.courier import Courier, Lane
 from burst_magic.worker.job import JobFiles
 from burst_magic.worker.scratch import Scratch
+from burst_magic.worker.threads import variables
 from burst_magic.worker.work import Work
 
 
@@ -105,7 +107,7 @@ class Supply:
             fresh=job.fresh,
             timeout=job.timeout,
             retries=job.retries,
-            setenv=setenv,
+            setenv=(*variables(job.threads, environment(), asked=job.threads_asked), *setenv),
         )
 
     def close(self) -> None:

@@ -37,10 +37,12 @@ class Surroundings:
         self._filters = list(warnings.filters)
         self._touched = Touched(check_output, self._go_back)
 
-    def enter(self, *, setenv: Iterable[tuple[str, str]], folder: str, bundle: str) -> None:
+    def enter(self, *, setenv: Iterable[tuple[str, str]], folder: str, bundle: str, unset: Iterable[str] = ()) -> None:
         """Takes a job's environment, folder and local modules; what earlier jobs brought is gone."""
         self._cwd = folder if os.path.isdir(folder) else self._first_cwd
-        self._environment = self._first_environment | {os.fsencode(k): os.fsencode(v) for k, v in setenv}
+        gone = {os.fsencode(name) for name in unset}
+        kept = {name: value for name, value in self._first_environment.items() if name not in gone}
+        self._environment = kept | {os.fsencode(k): os.fsencode(v) for k, v in setenv}
         for entry in set(self._path) - set(self._first_path):
             _forget_modules(entry)
         self._path = [bundle, *self._first_path] if bundle else list(self._first_path)
@@ -69,12 +71,15 @@ class Surroundings:
         with contextlib.suppress(OSError):  # a task removed it; those that do not look for it need not suffer
             self._touched.chdir(self._cwd)
 
+    def hold_filters(self, filters: Iterable[tuple[Any, ...]]) -> None:
+        """These are the filters of warnings from now on, and what each task begins with."""
+        self._filters = list(filters)
+        set_filters(self._filters)
+
     def _restore_filters(self) -> None:
         """Special filters stay: modules set such when they are first imported, and only then."""
-        kept = [one for one in warnings.filters if one in self._filters or _is_special(one)]
-        self._filters = kept + [one for one in self._filters if one not in kept]
-        warnings.resetwarnings()
-        warnings.filters[:] = self._filters  # type: ignore[index] # a list at run time
+        kept = [one for one in warnings.filters if one in self._filters or is_special(one)]
+        self.hold_filters(kept + [one for one in self._filters if one not in kept])
 
     def _restore_environment(self) -> None:
         for name in set(self._raw) - set(self._environment):
@@ -84,7 +89,14 @@ class Surroundings:
                 os.environb[name] = value
 
 
-def _is_special(one: tuple[Any, ...]) -> bool:
+def set_filters(filters: list[Any]) -> None:
+    """Makes these the filters of warnings."""
+    warnings.resetwarnings()  # and what was decided by the others is forgotten
+    warnings.filters[:] = filters  # type: ignore[index] # a list at run time
+
+
+def is_special(one: tuple[Any, ...]) -> bool:
+    """Whether a filter of warnings is of the sort that modules set when they are imported."""
     _, message, category, module, _ = one
     return bool(message or module) or category.__module__ != "builtins"
 

@@ -401,3 +401,30 @@ def test_a_worker_with_no_room_for_what_a_job_needs_says_so_and_works_on(tmp_pat
     command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", CRAMPED, str(tmp_path / "small"), store]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
+
+
+SIGN_IN = """#!{python}
+import datetime, json
+with open({asked!r}, "a") as file:
+    file.write("x")
+end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=6)
+print(json.dumps({{"Version": 1, "AccessKeyId": {access!r}, "SecretAccessKey": {secret!r}, "Expiration": end.isoformat()}}))
+"""
+
+
+def test_one_look_up_serves_the_kernel_and_all_workers_of_its_machine(seaweedfs_server, tmp_path, monkeypatch):
+    settle(monkeypatch, tmp_path, seaweedfs_server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    asked, script, profile = (tmp_path / name for name in ("asked", "sign-in", "profile"))
+    keys = seaweedfs_server.keys
+    script.write_text(SIGN_IN.format(python=sys.executable, asked=str(asked), access=keys.access, secret=keys.secret))
+    script.chmod(0o700)
+    profile.write_text(f"[default]\ncredential_process = {script}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(profile))
+    session = burst.map(slow, range(6), workers=3, store=f"s3://contract/{tmp_path.name}")
+    assert list(session.results()) == list(range(6))
+    session.scale(4)
+    assert len(session.fleet.living) == 4
+    assert asked.read_text() == "x"
+    session.cleanup(force=True)

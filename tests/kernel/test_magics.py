@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from burst_magic.config import cores
+
 GATED = """
 import os, time
 def behind(gate, value):
@@ -82,6 +84,22 @@ def test_scale_starts_workers_and_lets_them_go(gated, until):
     assert kernel.value("list(out)") == list(range(8))
     kernel.run("%burst_scale 1")
     until(lambda: len(kernel.home.workers()) == 1, "two to go")
+
+
+def test_scale_says_what_running_tasks_keep_of_the_cores(gated):
+    kernel, gate, cell = gated
+    kernel.run(f'%%burst --workers 1 --map "range(8)" --out out\n{cell}')
+    said = kernel.run("%burst_scale 5").stdout
+    assert (f"keep {cores()} threads each, the next job's get {max(1, cores() // 5)}" in said) is (cores() > 1)
+    gate.touch()
+    kernel.run("list(out)")
+    assert "threads" not in kernel.run("%burst_scale 1").stdout
+
+
+def test_a_dry_run_says_how_many_threads_each_slot_has(kernel):
+    cell = "--workers 64 --map range(64) --dry-run\nitem"
+    assert f"{max(1, cores() // 64)} in each slot" in kernel.run(f"%%burst {cell}").text
+    assert "7 in each slot" in kernel.run(f"%%burst --threads 7 {cell}").text
 
 
 def test_cleanup_keeps_the_results_and_force_leaves_no_object(kernel, until):

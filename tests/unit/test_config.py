@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic import config
-from burst_magic.config import Settings, explain, load, save
+from burst_magic.config import Settings, cores, explain, load, save
 from burst_magic.errors import BurstError, OptionError
 
 
@@ -233,3 +233,21 @@ def test_no_file_and_given_directories_import_neither_tomlkit_nor_platformdirs(t
     environ |= {"BURST_CONFIG_DIR": str(tmp_path), "BURST_DATA_DIR": str(tmp_path)}
     ran = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 4096),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 4096),
+        ({"cpu.max": "nonsense"}, 4096),
+        ({}, 4096),
+    ],
+)
+def test_a_containers_quota_counts_as_cores(tmp_path, files, most):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cores(control_groups=tmp_path) == min(most, cores(control_groups=tmp_path / "none"))

@@ -42,7 +42,7 @@ class Bench:
             "target": "item",
             "has_value": True,
             "names": packed.names,
-            **{name: job.pop(name) for name in ("target", "modules", "python", "has_value") if name in job},
+            **{name: job.pop(name) for name in ("target", "modules", "python", "has_value", "settings") if name in job},
         }
         jid = f"j{next(self.numbers)}"
         envelope = Envelope(source=source, stream=packed.stream, **cell)
@@ -81,9 +81,11 @@ class Bench:
             assert time.monotonic() < end, f"waited too long; running: {slot.now_running()}"
             select.select([slot], [], [], 0.02)
 
-    def perform(self, source: str, items: Iterable[Any] | None = (0,), **job: Any) -> list[Outcome]:
-        """Runs a cell in a new slot."""
-        slot = self.slot()
+    def perform(
+        self, source: str, items: Iterable[Any] | None = (0,), *, slot: Slot | None = None, **job: Any
+    ) -> list[Outcome]:
+        """Runs a cell, in a new slot unless one is given."""
+        slot = slot or self.slot()
         self.run(slot, self.load(slot, source, **job), items)
         return self.outcomes(slot)
 

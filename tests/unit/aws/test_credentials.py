@@ -145,3 +145,16 @@ def test_a_session_without_keys_is_denied(tmp_path):
     bare.register_component("credential_provider", type("Nothing", (), {"load_credentials": lambda _: None})())
     with pytest.raises(Denied, match="no AWS credentials"):
         provider(Clients(Session(botocore_session=bare)))()
+
+
+def test_an_end_that_boto3_tells_is_one_that_the_store_takes(tmp_path, monkeypatch):
+    (tmp_path / "printed").write_text(
+        json.dumps({"Version": 1, "AccessKeyId": "R", "SecretAccessKey": "r", "Expiration": END.isoformat()})
+    )
+    (tmp_path / "config").write_text(f"[profile role]\ncredential_process = cat {tmp_path / 'printed'}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    from boto3.session import Session
+
+    found = provider(Clients(Session(profile_name="role")))()
+    assert found["expires_at"].tzinfo is timezone.utc  # obstore refuses any other zone, dateutil's UTC too
+    assert found["expires_at"] == END

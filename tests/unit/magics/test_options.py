@@ -23,6 +23,7 @@ OF_THE_CELL = [
     "--memory",
     "--arch",
     "--slots",
+    "--threads",
     "--timeout",
     "--retries",
     "--deadline",

@@ -7,7 +7,7 @@ import pytest
 
 from burst_magic.config import Settings, load
 from burst_magic.errors import BudgetExceeded, PlanError
-from burst_magic.plan.planner import Asked, Wishes, plan, summary
+from burst_magic.plan.planner import Asked, Wishes, plan, summary, threads
 
 
 def asked(**changes):
@@ -134,3 +134,15 @@ def test_the_same_question_has_the_same_answer():
     assert plan(asked(), tasks=7, sample=0.3, region="sa-east-1") == plan(
         asked(), tasks=7, sample=0.3, region="sa-east-1"
     )
+
+
+@pytest.mark.parametrize(
+    ("lanes", "cores", "each"), [(1, 8, 8), (2, 8, 4), (3, 8, 2), (8, 8, 1), (40, 8, 1), (0, 8, 8)]
+)
+def test_local_tasks_share_the_cores_of_the_machine(lanes, cores, each):
+    assert threads("local", lanes, slots=2, cores=cores, cpu=1) == each
+
+
+@pytest.mark.parametrize(("cpu", "slots", "each"), [(4, 1, 4), (4, 2, 2), (4, 3, 1), (0.25, 1, 1), (1, 4, 1)])
+def test_tasks_elsewhere_share_the_vcpu_of_their_worker(cpu, slots, each):
+    assert threads("fargate", 100, slots=slots, cores=64, cpu=cpu) == each

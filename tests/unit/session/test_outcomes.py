@@ -1,4 +1,4 @@
-"""Reading segments of a store that does not answer."""
+"""Reading segments: of a store that does not answer, and each of them once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import time
 
 from burst_magic.errors import Unknown
 from burst_magic.protocol import blocks, keys
-from burst_magic.protocol.model import ClaimKey, SegmentKey
-from burst_magic.protocol.records import pack_value
-from burst_magic.session.outcomes import SegmentReader
+from burst_magic.protocol.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.records import pack_outcome, pack_value
+from burst_magic.session.outcomes import Failures, SegmentReader, Tally
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 
@@ -62,3 +62,56 @@ def test_who_stops_reading_does_not_wait_for_a_store_that_does_not_answer():
     while set(fetching()) - set(before):
         assert time.monotonic() < end, "somebody still asks"
         time.sleep(0.01)
+
+
+class Counted:
+    """A store far away that counts what is fetched of each segment."""
+
+    def __init__(self) -> None:
+        self.inner = open_store(f"memory://outcomes-{next(_names)}")
+        self.fetched: list[str] = []
+
+    def get(self, key, *, start=0, end=None):
+        self.fetched.append(key)
+        return self.inner.get(key, start=start, end=end)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def failing(store, task, message="no"):
+    segment = SegmentKey(
+        at_ms=1_800_000_000_000, start=task, stop=task + 1, failed=1, claim=ClaimKey(start=task, number=0)
+    )
+    record = pack_outcome(Outcome(task=task, kind=OutcomeKind.ERROR, error="ValueError", message=message))
+    key = JOB.segment(segment)
+    store.inner.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False)))
+    return task, task + 1, segment
+
+
+def reading(store):
+    return SegmentReader(Carrier(store, SECRET, lambda _: False), JOB, "tour")
+
+
+def test_failures_are_fetched_once_however_often_somebody_looks():
+    store = Counted()
+    parts = [failing(store, task) for task in range(5)]
+    reader = reading(store)
+    failures = Failures(reader)
+    for _ in range(3):
+        assert [outcome.task for _, failed in failures.within(parts) for outcome in failed] == [0, 1, 2, 3, 4]
+        assert Tally(failures).count(parts) == (5, ((5, "ValueError: no"),))
+    parts.append(failing(store, 5))
+    assert len(list(failures.within(parts))) == 6
+    assert reader.record(parts[2][2], 2)
+    assert len(store.fetched) == len(set(store.fetched)) == 6
+
+
+def test_failures_beyond_what_is_kept_are_read_again_and_are_all_there():
+    store = Counted()
+    parts = [failing(store, task, "x" * (40 << 20)) for task in range(3)]
+    failures = Failures(reading(store))
+    for _ in range(2):
+        assert [outcome.task for _, failed in failures.within(parts) for outcome in failed] == [0, 1, 2]
+    assert store.fetched.count(store.fetched[0]) == 1
+    assert 3 < len(store.fetched) <= 5

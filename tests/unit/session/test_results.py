@@ -13,7 +13,7 @@ from burst_magic.protocol import blocks, keys
 from burst_magic.protocol.model import ClaimKey, SegmentKey
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.records import pack_value as pack_outcome
-from burst_magic.session.outcomes import SegmentReader
+from burst_magic.session.outcomes import Failures, SegmentReader
 from burst_magic.session.results import PENDING, Results
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
@@ -86,7 +86,7 @@ def results_of():
         store = open_store(f"memory://results-{next(_names)}")
         driver = Hasty([published(store, task) for task in range(TASKS)], until)
         reader = SegmentReader(Carrier(store, SECRET, lambda _: False), JOB, "tour")
-        return Results(driver, reader, TASKS, {})
+        return Results(driver, reader, Failures(reader), TASKS, {})
 
     return build
 
