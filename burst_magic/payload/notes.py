@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -86,6 +86,7 @@ class Notes:
         why: name -> who needs it.
         cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
         plain: types that pickle does by itself.
+        ways: how objects of a type are reduced, once that is known.
         anew: types of what the other side gets a new one of, instead of this one.
         runs_code: loading runs code of the user's.
         parameters: type parameters of aliases that are being packed, by id: the alias and the place in it.
@@ -94,7 +95,7 @@ class Notes:
 
     __slots__ = (
         "anew", "cells", "changes", "files", "links", "modules", "omitted", "parameters", "plain", "runs_code",
-        "scopes", "sent", "why", "words",
+        "scopes", "sent", "ways", "why", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class Notes:
         self.cells: dict[int, types.CellType] = {}
         self.scopes: dict[int, tuple[Scope, object]] = {}
         self.plain: set[type] = set()
+        self.ways: dict[type, Callable[[Any], Any]] = {}
         self.anew: set[str] = set()
         self.runs_code = False
         self.parameters: dict[int, tuple[object, int]] = {}

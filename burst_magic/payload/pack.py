@@ -99,7 +99,8 @@ class Packer(pickle.Pickler):
             return classes.reduce_class(self, obj)
         if kind in _trusted or kind in self.notes.plain:
             return NotImplemented
-        return _unusual(self, obj, kind)
+        way = self.notes.ways.get(kind)
+        return _unusual(self, obj, kind) if way is None else way(obj)
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
         """The notebook's names that are needed and not yet under way, with all that they mention, in an order to load.
@@ -175,12 +176,13 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
         return exceptions.reduce_exception(packer, obj)
     if issubclass(kind, types.ModuleType):
         return reducers.reduce_module(packer, obj)
-    named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
-    if named is not None:
-        return named(packer, obj)
-    if kind.__module__ == "sys" and getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info
-        return getattr, (sys, kind.__name__)
-    if _is_stream(kind) and (name := rebuild.stream_name(obj)):
+    if kind.__module__ in oddities.MODULES:
+        named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
+        if named is not None:
+            return named(packer, obj)
+        if getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info
+            return getattr, (sys, kind.__name__)
+    if name := rebuild.stream_name(obj):
         return rebuild.stream, (name,)
     return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
 
@@ -192,22 +194,37 @@ def _by_itself(packer: Packer, obj: Any, kind: type) -> Any:
     if known or kind in copyreg.dispatch_table:
         return NotImplemented
     packer.notes.runs_code = True
-    return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+    return _in_this_way(packer, _setting_state, obj)
 
 
 def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
-    try:
-        reduction = obj.__reduce_ex__(PROTOCOL)
-    except TypeError:
-        return reducers.by_dill(obj)
     if reducers.sets_its_state(kind):
         packer.notes.runs_code = True
-        return reducers.with_setter(reduction)
-    if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
-        if not _is_stream(kind):  # as above
-            packer.notes.plain.add(kind)
-        return NotImplemented
-    return reducers.with_raw_state(reduction)
+        return _in_this_way(packer, _setting_state, obj)
+    try:
+        obj.__reduce_ex__(PROTOCOL)
+    except TypeError:
+        return reducers.by_dill(obj)
+    if getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None):  # object has one since 3.11
+        return _in_this_way(packer, _with_raw_state, obj)
+    if not _is_stream(kind):  # as above
+        packer.notes.plain.add(kind)
+    return NotImplemented
+
+
+def _in_this_way(packer: Packer, way: Callable[[Any], Any], obj: Any) -> Any:
+    """And the next of its kind at once."""
+    if not _is_stream(type(obj)):
+        packer.notes.ways[type(obj)] = way
+    return way(obj)
+
+
+def _setting_state(obj: Any) -> Any:
+    return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+
+
+def _with_raw_state(obj: Any) -> Any:
+    return reducers.with_raw_state(obj.__reduce_ex__(PROTOCOL))
 
 
 def _is_stream(kind: type) -> bool:
