@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -86,6 +86,7 @@ class Notes:
         why: name -> who needs it.
         cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
         plain: types that pickle does by itself.
+        ways: how objects of a type are reduced, once that is known.
         anew: types of what the other side gets a new one of, instead of this one.
         generators: random generators, in the order in which they were met.
         places: where modules keep generators, once that was asked.
@@ -97,7 +98,7 @@ class Notes:
 
     __slots__ = (
         "anew", "cells", "changes", "files", "generators", "links", "modules", "omitted", "parameters", "places",
-        "plain", "runs_code", "scopes", "sent", "steady", "why", "words",
+        "plain", "runs_code", "scopes", "sent", "steady", "ways", "why", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -111,6 +112,7 @@ class Notes:
         self.cells: dict[int, types.CellType] = {}
         self.scopes: dict[int, tuple[Scope, object]] = {}
         self.plain: set[type] = set()
+        self.ways: dict[type, Callable[[Any], Any]] = {}
         self.anew: set[str] = set()
         self.generators: list[object] = []
         self.places: dict[int, tuple[str, str]] | None = None

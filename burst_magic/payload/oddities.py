@@ -208,3 +208,4 @@ NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
     "random.SystemRandom": lambda _, obj: (type(obj), ()),
     "weakref.WeakMethod": lambda _, obj: (rebuild.weak_method, (obj(),)),
 }
+MODULES = frozenset({"sys", *(name.rpartition(".")[0] for name in NAMED)})

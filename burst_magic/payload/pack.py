@@ -21,9 +21,19 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.errors import CaptureError
 from burst_magic.payload import chance, classes, exceptions, oddities, rebuild, reducers
 from burst_magic.payload.culprit import find_culprit, reason_of
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, PROTOCOL, Changed, Mode, Needs, Notes, importable
+from burst_magic.payload.notes import (
+    OMITTED,
+    OUT_OF_BAND,
+    PROTOCOL,
+    Changed,
+    Mode,
+    Needs,
+    Notes,
+    find_module,
+    importable,
+)
 from burst_magic.payload.unpack import unpack_value
-from burst_magic.payload.walk import VALUE, belongs, closure, rank
+from burst_magic.payload.walk import VALUE, closure, rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,7 +111,8 @@ class Packer(pickle.Pickler):
             return classes.reduce_class(self, obj)
         if kind in _trusted or kind in self.notes.plain:
             return NotImplemented
-        return _unusual(self, obj, kind)
+        way = self.notes.ways.get(kind)
+        return _unusual(self, obj, kind) if way is None else way(obj)
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
         """The notebook's names that are needed and not yet under way, with all that they mention, in an order to load.
@@ -148,17 +159,17 @@ class Packer(pickle.Pickler):
     def _after_what_they_need(self, names: list[str]) -> list[str]:
         order: dict[str, None] = {}
         met: set[str] = set()
-
-        def visit(name: str) -> None:
-            if name not in met:
-                met.add(name)
-                for other in self._needed_by(name, names):
-                    visit(other)
-                order[name] = None
-
         for name in names:
-            visit(name)
+            self._visit(name, names, met, order)
         return list(order)
+
+    def _visit(self, name: str, names: list[str], met: set[str], order: dict[str, None]) -> None:
+        """No function in a function: one that calls itself would keep this packer, and all that it packed, alive."""
+        if name not in met:
+            met.add(name)
+            for other in self._needed_by(name, names):
+                self._visit(other, names, met, order)
+            order[name] = None
 
     def _needed_by(self, name: str, names: list[str]) -> list[str]:
         if len(names) == 1 or type(self.home[name]) in _PLAIN:
@@ -177,7 +188,7 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
         reduction = find(packer, obj, kind)
         if reduction is not None:
             return reduction
-    if packer.notes.steady and _chooses_its_state(packer, kind):
+    if packer.notes.steady and _chooses_its_state(kind):
         raise pickle.PicklingError(f"{kind.__name__} says itself what of it travels, and may keep more")
     return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
 
@@ -187,17 +198,18 @@ def _of_a_family(packer: Packer, obj: Any, kind: type) -> Any:
         return exceptions.reduce_exception(packer, obj)
     if issubclass(kind, types.ModuleType):
         return reducers.reduce_module(packer, obj)
-    named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
-    if named is not None:
-        return named(packer, obj)
     return chance.reduce(packer, obj) if chance.is_generator(obj) else None
 
 
-def _of_the_process(_packer: Packer, obj: Any, kind: type) -> Any:
-    """What each process has one of: it is the worker's there."""
-    if kind.__module__ == "sys" and getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info
-        return getattr, (sys, kind.__name__)
-    if _is_stream(kind) and (name := rebuild.stream_name(obj)):
+def _of_the_process(packer: Packer, obj: Any, kind: type) -> Any:
+    """What each process has one of, and what the standard library cannot pickle by itself."""
+    if kind.__module__ in oddities.MODULES:
+        named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
+        if named is not None:
+            return named(packer, obj)
+        if getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info
+            return getattr, (sys, kind.__name__)
+    if name := rebuild.stream_name(obj):
         return rebuild.stream, (name,)
     return None
 
@@ -209,28 +221,50 @@ def _by_itself(packer: Packer, obj: Any, kind: type) -> Any:
     if known or kind in copyreg.dispatch_table:
         return NotImplemented
     packer.notes.runs_code = True
-    return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+    return _in_this_way(packer, _setting_state, obj)
 
 
 def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
-    try:
-        reduction = obj.__reduce_ex__(PROTOCOL)
-    except TypeError:
-        return reducers.by_dill(obj)
     if reducers.sets_its_state(kind):
         packer.notes.runs_code = True
-        return reducers.with_setter(reduction)
-    if getattr(kind, "__getstate__", None) is getattr(object, "__getstate__", None):  # object has one since 3.11
-        if not _is_stream(kind):  # as above
-            packer.notes.plain.add(kind)
-        return NotImplemented
-    return reducers.with_raw_state(reduction)
+        return _in_this_way(packer, _setting_state, obj)
+    try:
+        obj.__reduce_ex__(PROTOCOL)
+    except TypeError:
+        return reducers.by_dill(obj)
+    if getattr(kind, "__getstate__", None) is not getattr(object, "__getstate__", None):  # object has one since 3.11
+        return _in_this_way(packer, _with_raw_state, obj)
+    if not _is_stream(kind):  # as above
+        packer.notes.plain.add(kind)
+    return NotImplemented
 
 
-def _chooses_its_state(packer: Packer, kind: Any) -> bool:
-    """True for a class of the notebook that says itself how it is pickled. What a decorator wrote is complete."""
-    ways = (getattr(kind, name, None) for name in ("__getstate__", "__reduce__", "__reduce_ex__"))
-    return any(isinstance(way, types.FunctionType) and belongs(way, packer.home) for way in ways)
+def _in_this_way(packer: Packer, way: Callable[[Any], Any], obj: Any) -> Any:
+    """And the next of its kind at once."""
+    if not _is_stream(type(obj)):
+        packer.notes.ways[type(obj)] = way
+    return way(obj)
+
+
+def _setting_state(obj: Any) -> Any:
+    return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+
+
+def _with_raw_state(obj: Any) -> Any:
+    return reducers.with_raw_state(obj.__reduce_ex__(PROTOCOL))
+
+
+def _chooses_its_state(kind: Any) -> bool:
+    """True for a class that says itself how it is pickled; what a decorator of a module wrote is complete."""
+    return any(
+        isinstance(way := getattr(kind, name, None), types.FunctionType) and not _is_of_a_module(way)
+        for name in ("__getstate__", "__reduce__", "__reduce_ex__")
+    )
+
+
+def _is_of_a_module(function: types.FunctionType) -> bool:
+    module = find_module(str(function.__globals__.get("__name__")))
+    return module is not None and vars(module) is function.__globals__
 
 
 def _is_stream(kind: type) -> bool:

@@ -258,12 +258,26 @@ def with_raw_state(reduction: Reduction) -> Reduction:
 
 def sets_its_state(kind: type) -> bool:
     """Whether code of the user's has a say when an object's state is set, which may ask for what is not there yet."""
+    own: Any = kind
+    asks = own.__getattribute__ is not object.__getattribute__ or hasattr(own, "__getattr__")
+    if not (asks or own.__setattr__ is not object.__setattr__ or hasattr(own, "__setstate__")):
+        return False  # nearly all
     setter = rebuild.of_type(kind, "__setstate__")
     if setter is not None:
         return isinstance(setter, types.FunctionType) and find_module(str(setter.__module__)) is None
     slotted: Any = copyreg
-    hooks = ["__getattr__", "__getattribute__", *["__setattr__"] * bool(slotted._slotnames(kind))]  # noqa: SLF001 - pickle's
-    return any(isinstance(rebuild.of_type(kind, name), types.FunctionType) for name in hooks)
+    refuses = isinstance(rebuild.of_type(kind, "__setattr__"), types.FunctionType) and slotted._slotnames(kind)  # noqa: SLF001 - pickle's
+    hooks = [rebuild.of_type(kind, name) for name in ("__getattr__", "__getattribute__")]
+    asks = any(isinstance(hook, types.FunctionType) for hook in hooks)
+    return bool(refuses) or (asks and _fails_when_blank(kind))
+
+
+def _fails_when_blank(kind: type) -> bool:
+    """Whether a ``__getattr__`` needs what a new object has not yet: loading asks it for ``__setstate__``."""
+    try:
+        return getattr(object.__new__(kind), "__setstate__", None) is not None
+    except Exception:  # noqa: BLE001 - of the user's; RecursionError above all
+        return True
 
 
 def with_setter(reduction: Reduction) -> Reduction:
