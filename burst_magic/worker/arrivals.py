@@ -40,7 +40,7 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Telling(spec.loader, self)  # type: ignore[assignment] # a loader in all but name
+                    spec.loader = _Telling(fullname, spec.loader, self)  # type: ignore[assignment] # a loader in all but name
                 return spec
         return None
 
@@ -53,20 +53,20 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
         finally:
             self.under_way -= 1
 
-    def load(self, loader: Any, module: ModuleType) -> None:
-        """Runs a module's code, and tells."""
+    def load(self, name: str, loader: Any, module: ModuleType) -> None:
+        """Runs a module's code, and tells; its own name may be another one's (``_decimal`` says ``decimal``)."""
         with self.aside():
             loader.exec_module(module)
-            module = sys.modules.get(module.__name__, module)
-            for told in (*self._by_name.get(module.__name__, ()), *self._any):
+            module = sys.modules.get(name, module)
+            for told in (*self._by_name.get(name, ()), *self._any):
                 told(module)
 
 
 class _Telling:
     """A loader that tells after loading, and then leaves no trace of itself."""
 
-    def __init__(self, loader: Any, arrivals: Arrivals) -> None:
-        self._loader, self._arrivals = loader, arrivals
+    def __init__(self, name: str, loader: Any, arrivals: Arrivals) -> None:
+        self._name, self._loader, self._arrivals = name, loader, arrivals
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         made: ModuleType | None = self._loader.create_module(spec)
@@ -76,4 +76,4 @@ class _Telling:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        self._arrivals.load(self._loader, module)
+        self._arrivals.load(self._name, self._loader, module)

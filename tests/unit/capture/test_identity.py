@@ -119,7 +119,7 @@ other = random.Random(4)
     home = {"__name__": "__main__"}
     found = unpack(packed.stream, packed.buffers, home=home)
     assert found.parts == [home["sims"][1], home["rng"]]
-    assert {key: generator for key, generator in found.generators} == {
+    assert dict(found.generators) == {
         "other": home["other"],
         "sims": home["sims"][0].rng,
     }
