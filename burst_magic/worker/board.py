@@ -59,6 +59,7 @@ class Word(IntEnum):
     ENDED = 14  # slot: when the last task ended, a float; later than SINCE: the running one has, and is being told
     LIMIT = 15  # supervisor: MiB that the slot may occupy, a float; 0: no limit
     SYSTEM = 16  # template: 1 the system had memory when the process died, 2 it ended processes for want of it
+    PAUSED = 17  # slot: 1 while it waits where it was told to pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +90,17 @@ class JobCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCode:
-    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once."""
+    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once.
+
+    Attributes:
+        pause: as ``PauseCode`` says.
+    """
 
     jid: str
     first: int
     count: int
     items: bool
+    pause: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +114,14 @@ class StopCode:
     jid: str
     task: int
     over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseCode:
+    """Of the tasks of a job that were asked for so far, none from ``task`` on is started for now; None: go on."""
+
+    jid: str
+    task: int | None
 
 
 class Shared:

@@ -28,6 +28,7 @@ from burst_magic.worker.board import (
     SKIP,
     WAKE,
     JobCode,
+    PauseCode,
     RunCode,
     Shared,
     StopCode,
@@ -77,17 +78,27 @@ def _become_slot() -> None:
 
 
 class _Run:
-    """Consecutive tasks to do."""
+    """Consecutive tasks to do: those below ``end``, for now those below ``stop``."""
 
-    __slots__ = ("at", "body", "jid", "lengths", "stop", "task")
+    __slots__ = ("at", "body", "end", "jid", "lengths", "stop", "task")
 
     def __init__(self, code: RunCode, body: memoryview | None) -> None:
-        self.jid, self.task, self.stop = code.jid, code.first, code.first + code.count
+        self.jid, self.task, self.end = code.jid, code.first, code.first + code.count
+        self.pause(code.pause)
         self.lengths, self.body, self.at = array("I"), body, 0
         if body is not None:
             self.lengths = array("I", bytes(body[: 4 * code.count]))
             self.lengths.reverse()
             self.at = 4 * code.count
+
+    def pause(self, task: int | None) -> None:
+        """Nothing from that task on for now; None: go on."""
+        self.stop = self.end if task is None else min(self.end, task)
+
+    @property
+    def pauses(self) -> bool:
+        """There is more to do, and not now."""
+        return self.stop <= self.task < self.end
 
     def next(self) -> memoryview | None:
         """The item's bytes of the next task."""
@@ -118,14 +129,17 @@ class _Child:
             if self._stage.spoiled:
                 self._words[Word.TASK] = 0
                 return  # the next one is born clean
-            if self._runs and self._words[Word.SENT] <= self._handled:
+            if self._runs and self._words[Word.SENT] <= self._handled and not self._runs[0].pauses:
                 self._do(self._runs[0])
                 continue
+            if self._runs and self._runs[0].pauses:
+                self._words[Word.TASK], self._words[Word.PAUSED] = 0, 1
             if not self._runs:
                 self._words[Word.TASK] = 0
                 self._note(READY, length=self._handled)
             if not self._receive():
                 return
+            self._words[Word.PAUSED] = 0
 
     # -- tasks
 
@@ -148,7 +162,8 @@ class _Child:
             run.task = task + 1
             if words[Word.SENT] > self._handled or stage.spoiled:
                 return
-        self._runs.popleft()
+        if run.task >= run.end:
+            self._runs.popleft()
 
     def _publish(self, job: int, record: bytes, *, failed: bool) -> None:
         length = len(record)
@@ -198,10 +213,15 @@ class _Child:
         elif isinstance(code, StopCode):
             for run in self._runs:
                 if run.jid == code.jid:
-                    run.stop = min(run.stop, code.task)
+                    run.end = min(run.end, code.task)
+                    run.stop = min(run.stop, run.end)
             if code.over:
                 self._runs = deque(run for run in self._runs if run.jid != code.jid)
                 self._jobs.pop(code.jid)[1].close()
+        elif isinstance(code, PauseCode):
+            for run in self._runs:
+                if run.jid == code.jid:
+                    run.pause(code.task)
         elif data is not None:
             self._jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
             self._met += 1

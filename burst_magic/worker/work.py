@@ -23,6 +23,7 @@ class Work:
         verdict: what is said of its one task, which is not run again; "" of tasks that are.
         problem: why nothing from ``fed`` on can be run.
         files: its job's, from when they were needed to its last task, also of a job that is over.
+        pause: its slot starts none from that task on for now; None: it does not pause.
         stopped: its slot runs nothing of it any more, and what it has may be nobody's.
     """
 
@@ -37,6 +38,7 @@ class Work:
     fetching: bool = False
     problem: BurstError | None = None
     files: JobFiles | None = None
+    pause: int | None = None
     stopped: bool = False
     records: list[bytes] = field(default_factory=list)
     held: int = 0  # bytes
@@ -45,6 +47,11 @@ class Work:
     def finished(self) -> bool:
         """All its tasks have outcomes."""
         return self.done >= self.stop
+
+    @property
+    def paused(self) -> bool:
+        """It has come to where its slot pauses, and the slot was not told to go on."""
+        return self.pause is not None and self.done >= self.pause
 
     @property
     def due(self) -> bool:
