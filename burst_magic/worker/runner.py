@@ -29,7 +29,7 @@ _LONGEST = 0.1  # seconds that a look may take; where it takes longer a fork for
 _SENT, _TURN, _TASK, _SINCE, _ENDED, _JOB = map(
     int, (Word.SENT, Word.TURN, Word.TASK, Word.SINCE, Word.ENDED, Word.JOB)
 )
-_SERIAL, _NEXT, _HELD = map(int, (Word.SERIAL, Word.NEXT, Word.HELD))
+_SERIAL, _NEXT, _HELD, _PAUSED = map(int, (Word.SERIAL, Word.NEXT, Word.HELD, Word.PAUSED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,19 @@ class Runner:
         words, desk = self._words, self._desk
         words[Word.RUNNER] = self._pid = os.getpid()
         while True:
-            if desk.runs and words[_SENT] <= desk.handled:
+            if desk.runs and words[_SENT] <= desk.handled and not desk.pauses:
                 if self._do(desk.runs[0]):
                     return self._leave()
                 continue
             if not desk.runs:
                 words[_TASK] = 0
                 self._notes.tell(READY, length=desk.handled)
+            elif desk.pauses:
+                words[_TASK], words[_PAUSED] = 0, 1
             if not desk.receive(self._ledger):
                 self._ledger.add(None)
                 return None
+            words[_PAUSED] = 0
 
     def _enter(self, jid: str) -> Program:
         """Puts the job of a run on."""
@@ -136,7 +139,8 @@ class Runner:
                 return False
         if held and not self._release(program, run):
             return True
-        self._desk.runs.popleft()
+        if run.task >= run.end:
+            self._desk.runs.popleft()
         return False
 
     def _release(self, program: Program, run: Run) -> bool:
