@@ -105,7 +105,8 @@ def guess(prey: Prey, *, now: float, flush: float, mean: float | None) -> Guess:
     if now >= prey.stuck_at(flush):
         return _slow(prey, each=max(each, silent), silent=silent, begun=1)
     if each >= flush:
-        return _slow(prey, each=each, silent=silent, begun=1 if silent < each else 2)
+        begun = 1 if silent < each / 2 else 2  # it may be past its next look before the claim is there
+        return _slow(prey, each=each, silent=silent, begun=begun)
     done = silent / each
     ahead = int(min(len(prey.rest), done + flush / each)) + 1  # the one that runs then is started too
     reach = min(prey.rest.stop, prey.rest.start + ahead)
