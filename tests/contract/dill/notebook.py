@@ -28,6 +28,7 @@ import dill.tests
 
 from burst_magic.errors import CaptureError
 from burst_magic.payload import pack, pack_value, unpack, unpack_value
+from burst_magic.payload.notes import Needs
 from burst_magic.payload.rebuild import arrive
 
 FOLDER = Path(dill.tests.__file__).parent
@@ -42,7 +43,7 @@ Road = tuple[Callable[[Any, dict], bytes], Callable[[bytes, dict], Any]]
 
 def pack_captured(value: object, home: dict) -> bytes:
     try:
-        packed = pack({"value of the test": value}, home=home)
+        packed = pack({"values of the test": [value]}, home=home)
     except CaptureError as error:
         raise error.__cause__ from None  # dill's tests expect pickle's own words
     return pickle.dumps((packed.stream, [bytes(view) for view in packed.buffers]))
@@ -51,14 +52,14 @@ def pack_captured(value: object, home: dict) -> bytes:
 def unpack_captured(data: bytes, _home: dict) -> object:
     stream, buffers = pickle.loads(data)
     worker = {"__builtins__": builtins}
-    return unpack(stream, [bytearray(buffer) for buffer in buffers], home=worker)["value of the test"]
+    return unpack(stream, [bytearray(buffer) for buffer in buffers], home=worker)["values of the test"][0]
 
 
 def pack_item(value: object, home: dict) -> bytes:
     """With what it refers to: the payload brings that."""
-    seen: set[str] = set()
-    entry = pack_value(value, home=home, seen=seen)
-    packed = pack({name: home[name] for name in seen if name in home}, home=home)
+    needs = Needs()
+    entry = pack_value(value, home=home, needs=needs)
+    packed = pack({name: home[name] for name in needs.names if name in home}, home=home)
     return pickle.dumps((packed.stream, [bytes(view) for view in packed.buffers], entry))
 
 
@@ -168,9 +169,9 @@ def run(path: Path, test: str, road: Road, mail: Mail) -> str:
     sys.modules["dill"] = posing_dill(road, mail, home)
     try:
         exec(cells(path), home)
-        for value in list(home.values()):
+        for name, value in list(home.items()):
             if callable(value):
-                arrive(value)  # the notebook knows them by their names
+                arrive(name, value)  # the notebook knows them by their names
         if test != WHOLE:
             home[test]()
     except BaseException as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOK = Path(__file__).with_name("notebook.py")
-COUNTED, AT_LEAST = 71, 54
+COUNTED, AT_LEAST = 71, 62
 
 FILES = "open files are refused: a path means another file elsewhere, or none"
 EVERYWHERE = {
@@ -26,18 +26,8 @@ EVERYWHERE = {
     "file.test_nostrictio_contentsfmode": FILES,
     "registered.<file>": "wants things to be refused that travel here, such as memoryviews, and open files to travel",
 }
-STREAMS = "a thread that was made keeps its stream of errors, which is refused as a file"
-EVERYWHERE |= {
-    "classdef.test_array_subclass": "what an instance of an array's subclass has beside the array is left behind",
-    "selected.test_dict_contents": "descriptors of `type` arrive as what they give",
-    "threads.test_join_thread": STREAMS,
-    "threads.test_new_thread": STREAMS,
-    "threads.test_run_thread": STREAMS,
-    "weakref.test_weakref": "dead references are refused, and a proxy arrives as what it stands for",
-}
 MADE_ANEW = "wants the very class back: a class of the notebook is made anew on the worker"
 FUNCTION_ALONE = "wants a function to fail for what it mentions: that travels with it here"
-NO_BUILTINS = "a function that is a result has globals without __builtins__"
 BY_NAME = "what a result refers to by a name must have that name in the notebook: the test deletes it meanwhile"
 EXCEPTIONS = {
     "captured": {
@@ -53,8 +43,6 @@ EXCEPTIONS = {
     "result": {
         **EVERYWHERE,
         "classdef.test_class_objects": BY_NAME,
-        "fglobals.test_doc_dill_issue_219": NO_BUILTINS,
-        "fglobals.test_method_with_internal_import_should_work": NO_BUILTINS,
         "recursive.test_recursive_function": BY_NAME,
     },
 }
