@@ -227,7 +227,7 @@ ROWS = (
     Row(number="", label="… loading it takes", work="changed", value=_of("load", 1e3), unit="ms"),
     Row(number="", label="… of 2 000 000: a task", work="changed_large", value=_of("each", 1e3), unit="ms"),
     Row(number="", label="… loading it takes", work="changed_large", value=_of("load", 1e3), unit="ms"),
-    Row(number="15", label="right numbers: loops as people write them, sequential against 1 and 2 workers",
+    Row(number="16", label="right numbers: loops as people write them, sequential against 1 and 2 workers",
         work="right", value=lambda figures: 100 * figures["right"] / figures["n"], unit="%", at_least=100),
     Row(number="", label="… how many there are", work="right", value=_of("n"), unit="loops", at_least=30),
 )  # fmt: skip

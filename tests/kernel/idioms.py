@@ -38,7 +38,7 @@ def same(a, b):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(same, a, b))
-    if type(a).__eq__ is object.__eq__ or _dataclasses.is_dataclass(a):
+    if (type(a).__eq__ is object.__eq__ and hasattr(a, "__dict__")) or _dataclasses.is_dataclass(a):
         return same(vars(a), vars(b))
     if hasattr(a, "equals"):
         return a.equals(b)
