@@ -14,6 +14,7 @@ from burst_magic.testing.orders import ORDERS
 OURS, PEERS = "benchmarks.ours", "benchmarks.peers"
 LARGE, LOSSES, SCALE = "benchmarks.large", "benchmarks.losses", "benchmarks.scale"
 NUMERIC = "benchmarks.numeric"
+IDIOMS = "benchmarks.idioms"
 MEMORY_FOLDER = "/dev/shm"  # a tmpfs on Linux; rows that need it are left out elsewhere
 Measured = Mapping[str, Sequence[Figures]]
 
@@ -144,6 +145,7 @@ WORKS: dict[str, Work] = {
     "attached": Work(case="attached", module=SCALE, arguments={"n": 100_000}, runs=5),
     "svd": Work(case="svd", module=NUMERIC, arguments={"n": 20, "workers": 2}),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
+    "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
 }
 _TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
 
@@ -242,6 +244,9 @@ ROWS = (
     Row(number="", label="… loading it takes", work="changed", value=_of("load", 1e3), unit="ms"),
     Row(number="", label="… of 2 000 000: a task", work="changed_large", value=_of("each", 1e3), unit="ms"),
     Row(number="", label="… loading it takes", work="changed_large", value=_of("load", 1e3), unit="ms"),
+    Row(number="16", label="right numbers: loops as people write them, sequential against 1 and 2 workers",
+        work="right", value=lambda figures: 100 * figures["right"] / figures["n"], unit="%", at_least=100),
+    Row(number="", label="… how many there are", work="right", value=_of("n"), unit="loops", at_least=30),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")
@@ -302,6 +307,8 @@ def shown(value: float, unit: str) -> str:
         return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
     if unit == "MB":
         return f"{value:.1f} MB" if value < 10 else f"{value:.0f} MB"
+    if unit in {"%", "loops"}:
+        return f"{value:.1f} %" if unit == "%" else f"{value:.0f}"
     digits = 4 if unit == "requests" else 2 if unit == "×" or value >= 1 else 3
     return f"{value:.{digits}f}" + {"s": " s", "×": " ×", "requests": ""}[unit]
 

@@ -103,9 +103,13 @@ def _has_default(parameter: Any) -> bool:
     return bool(getattr(parameter, "has_default", bool)())
 
 
-def _weak_reference(_packer: Packer, obj: Any) -> Reduction:
-    target = obj()
-    return NotImplemented if target is None else (weakref.ref, (target,))
+def _weak_proxy(_packer: Packer, obj: Any) -> Reduction:
+    try:  # the only way to what it stands for is a method of that
+        method: Any = obj.mro if isinstance(obj, type) else obj.__reduce_ex__
+        target = method.__self__
+    except ReferenceError:
+        target = None
+    return rebuild.weak_proxy, (target, type(obj) is weakref.CallableProxyType)
 
 
 def _cached_property(_packer: Packer, obj: Any) -> Reduction:
@@ -180,12 +184,15 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     **{type(vars(dataclasses)[name]): _sentinel for name in _SENTINELS.values()},
     **dict.fromkeys(_VARIABLES, _type_variable),
     typing.NewType: _new_type,
-    weakref.ref: _weak_reference,
+    weakref.ref: lambda _, obj: (rebuild.weak_reference, (obj(),)),
+    weakref.ProxyType: _weak_proxy,
+    weakref.CallableProxyType: _weak_proxy,
     weakref.WeakKeyDictionary: lambda _, obj: (weakref.WeakKeyDictionary, (dict(obj),)),
     weakref.WeakValueDictionary: lambda _, obj: (weakref.WeakValueDictionary, (dict(obj),)),
     weakref.WeakSet: lambda _, obj: (weakref.WeakSet, (list(obj),)),
     functools.cached_property: _cached_property,
     types.MappingProxyType: _proxy,
+    types.MemberDescriptorType: lambda _, obj: (rebuild.member, (obj.__objclass__, obj.__name__)),
     memoryview: _view,
     super: lambda _, obj: (super, (obj.__thisclass__, obj.__self__)),
     property: lambda _, obj: (property, (obj.fget, obj.fset, obj.fdel, obj.__doc__)),

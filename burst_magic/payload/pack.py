@@ -221,7 +221,8 @@ def _by_itself(packer: Packer, obj: Any, kind: type) -> Any:
     if known or kind in copyreg.dispatch_table:
         return NotImplemented
     packer.notes.runs_code = True
-    return _in_this_way(packer, _setting_state, obj)
+    way = _with_own_attributes if reducers.knows_no_attributes(kind) else _setting_state
+    return _in_this_way(packer, way, obj)
 
 
 def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
@@ -248,6 +249,10 @@ def _in_this_way(packer: Packer, way: Callable[[Any], Any], obj: Any) -> Any:
 
 def _setting_state(obj: Any) -> Any:
     return reducers.with_setter(obj.__reduce_ex__(PROTOCOL))
+
+
+def _with_own_attributes(obj: Any) -> Any:
+    return reducers.with_own_attributes(obj, obj.__reduce_ex__(PROTOCOL))
 
 
 def _with_raw_state(obj: Any) -> Any:

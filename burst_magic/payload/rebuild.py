@@ -6,6 +6,7 @@ looked up in, or gets as its globals, the `home` dict of the load that is going 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import importlib
@@ -176,6 +177,14 @@ def _set_state(made: object, state: Any) -> None:
         object.__setattr__(made, name, value)  # a ``__setattr__`` of the user's may refuse, or count
 
 
+def set_state_and_attributes(made: object, state: tuple[object, dict[str, object]]) -> None:
+    """The state that the type itself knows, and what a subclass has beside it."""
+    own, attributes = state
+    if own is not None:
+        set_state(made, own)
+    object.__getattribute__(made, "__dict__").update(attributes)
+
+
 def set_late_states() -> None:
     """Tries again as long as that helps.
 
@@ -204,6 +213,7 @@ def _globals(scope: str | Scope | None) -> dict[str, Any]:
         return _home()
     if isinstance(scope, str):
         return vars(module(scope))
+    scope.names.setdefault("__builtins__", vars(builtins))
     return scope.names
 
 
@@ -289,6 +299,29 @@ def context_variable(name: str, *value: object) -> object:
 class _Gone:
     def method(self) -> None:
         """Of an object that nobody keeps."""
+
+
+def weak_reference(target: Any) -> object:
+    """A `weakref.ref`; None: to an object that is gone.
+
+    Its callback keeps the object: in the notebook somebody else did, who may not have come along.
+    """
+    return weakref.ref(_Gone() if target is None else target, functools.partial(_forget, target))
+
+
+def weak_proxy(target: Any, is_callable: bool) -> object:  # noqa: FBT001 - positional in the stream
+    """The same as a `weakref.proxy`, which has a type of its own where the object can be called."""
+    gone = _Gone().method if is_callable else _Gone()
+    return weakref.proxy(gone if target is None else target, functools.partial(_forget, target))
+
+
+def _forget(_target: object, _reference: object) -> None:
+    """Called when both have gone."""
+
+
+def member(owner: type, name: str) -> object:
+    """A descriptor, as its class keeps it."""
+    return vars(owner)[name]
 
 
 def weak_method(target: Any) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copyreg
 import functools
 import io
@@ -285,6 +286,34 @@ def with_setter(reduction: Reduction) -> Reduction:
     if not isinstance(reduction, tuple) or len(reduction) < 3 or reduction[2] is None or len(reduction) == 6:
         return reduction
     return (*(*reduction, None, None)[:5], rebuild.set_state)
+
+
+def knows_no_attributes(kind: type) -> bool:
+    """Whether attributes of an instance can only be those of the notebook's class, and its code leaves them out.
+
+    Such as a subclass of numpy's arrays: the type pickles as if there were none.
+    """
+    for name in ("__reduce_ex__", "__reduce__", "__getstate__"):
+        owner = next((base for base in kind.__mro__ if name in vars(base)), object)
+        if not importable(owner):
+            return False
+    known = (base for base in kind.__mro__ if importable(base))
+    return all(base is collections.Counter or not base.__dictoffset__ for base in known)
+
+
+def with_own_attributes(obj: Any, reduction: Reduction) -> Reduction:
+    """The reduction of a type that knows no attributes, and the instance's attributes."""
+    if not isinstance(reduction, tuple) or len(reduction) == 6:
+        return reduction
+    function, args, state, *items = (*reduction, None, None, None)[:5]
+    attributes = getattr(obj, "__dict__", None)
+    if not attributes or any(_has(part, attributes) for part in (state, *(state if type(state) is tuple else ()))):
+        return with_setter(reduction)
+    return (function, args, (state, attributes), *items, rebuild.set_state_and_attributes)
+
+
+def _has(state: object, attributes: dict[str, object]) -> bool:
+    return isinstance(state, dict) and attributes.keys() <= state.keys()
 
 
 TABLE: dict[type, Callable[[Any, Any], Reduction]] = {

@@ -20,6 +20,9 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import KernelManager
 
+BYTECODE = (
+    Path(__file__).resolve().parents[2] / "build" / "bytecode"
+)  # modules are compiled once, as after an installation
 MARK = "KERNEL_TEST_HOME"  # in the environment of every process that a test starts
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SESSION = re.compile(r"session (\d{8}-\d{6}-[a-z2-7]{8})")
@@ -310,6 +313,17 @@ import burst_magic as _burst
 for _row in _burst.sessions():
     get_ipython().run_line_magic("burst_cleanup", f"{_row.id} --force --yes")
 """
+
+
+@pytest.fixture(scope="module")
+def module_kernel(tmp_path_factory):
+    """A kernel for all tests of a module, with the sessions that the first of them starts."""
+    home = Home(tmp_path_factory.mktemp("module") / "home")
+    kernel = Kernel(home, PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=str(BYTECODE))
+    yield kernel
+    kernel.run(CLEAN)
+    kernel.close()
+    home.none_left()
 
 
 @pytest.fixture(scope="session")
