@@ -181,6 +181,7 @@ class Stage:
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
                 program.forget()  # the next try begins as the first did
+                self.spoiled = True  # and what it loads nobody looks at afterwards
                 continue
             outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)

@@ -92,11 +92,13 @@ class Runner:
                 return None
             words[_PAUSED] = 0
 
-    def _enter(self, jid: str) -> Program:
-        """Puts the job of a run on."""
-        self._number, program = self._desk.jobs[jid]
-        if program is not self._program:
-            self._jid, self._program, self._picture, self._patience = jid, program, None, 0.0
+    def _enter(self, run: Run) -> Program:
+        """Puts the job of a run on; what that takes, or ends, is its first task's."""
+        self._number, program = self._desk.jobs[run.jid]
+        self._words[_JOB] = self._number
+        if program is not self._program and run.task < run.stop:
+            self._begin(run.task)
+            self._jid, self._program, self._picture, self._patience = run.jid, program, None, 0.0
             self._stage.enter(program)
             if not program.alone:
                 self._picture = self._stage.picture(program)
@@ -104,11 +106,19 @@ class Runner:
                     _give_up(program)
         return program
 
+    def _begin(self, task: int) -> None:
+        """Its time runs from now on."""
+        words, turn = self._words, self._words[_TURN]
+        words[_TURN] = turn + 1
+        self._reals[_SINCE] = monotonic()
+        words[_TASK] = task + 1
+        words[_TURN] = turn + 2
+
     def _do(self, run: Run) -> bool:
         """The tasks of a run, until it ends or a message comes; True when this process must not run any other."""
         words, reals, stage, handled = self._words, self._reals, self._stage, self._desk.handled
-        program = self._enter(run.jid)
-        words[_JOB], words[_SERIAL] = self._number, run.serial
+        program = self._enter(run)
+        words[_SERIAL] = run.serial
         alone = program.alone or run.alone
         at_once = alone or self._picture is None
         turn, held = words[_TURN], self._held
