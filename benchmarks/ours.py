@@ -171,7 +171,7 @@ def uneven(*, shape: str, n: int, workers: int, draw: int) -> Figures:
     """``n`` naps of a shape on workers that have worked before, from the call to the list of results."""
     import burst_magic as burst
 
-    seconds = times.naps(shape, n, draw)
+    seconds = times.naps(shape, n, draw, workers=workers)
     session = burst.map(same, range(workers), workers=workers).wait()
     _settle(session.fleet.living)
     figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers), "queue": times.queue(seconds, workers)}
@@ -183,7 +183,7 @@ def uneven(*, shape: str, n: int, workers: int, draw: int) -> Figures:
 
 def uneven_requests(*, shape: str, n: int, workers: int, draw: int) -> Figures:
     """Requests to S3 of a whole session of ``n`` naps, and how long it took there, workers' start included."""
-    seconds = times.naps(shape, n, draw)
+    seconds = times.naps(shape, n, draw, workers=workers)
     figures = count(times.nap, seconds, workers=workers, jobs=["cold"])
     return figures | {"wall": figures["cold_seconds"], "ideal": times.ideal(seconds, workers)}
 

@@ -126,8 +126,8 @@ def uneven(*, peer: str, shape: str, n: int, workers: int, draw: int) -> Figures
     """``n`` naps of a shape on workers that have worked before."""
     run, stop = PEERS[peer](workers)
     run(same, range(100))
-    seconds = times.naps(shape, n, draw)
-    figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers)}
+    seconds = times.naps(shape, n, draw, workers=workers)
+    figures: Figures = {"n": n, "ideal": times.ideal(seconds, workers), "queue": times.queue(seconds, workers)}
     with timed(figures):
         assert len(run(times.nap, seconds)) == n
     _stop(stop)

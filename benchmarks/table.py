@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import uneven
 from benchmarks.process import Figures
+from burst_magic.testing.orders import ORDERS
 
 OURS, PEERS = "benchmarks.ours", "benchmarks.peers"
 LARGE, LOSSES, SCALE = "benchmarks.large", "benchmarks.losses", "benchmarks.scale"
@@ -86,6 +87,10 @@ def _beside(figures: Figures) -> float:
     return figures["wall"] / figures["theirs"]
 
 
+def _times_queue(figures: Figures) -> float:
+    return figures["wall"] / figures["queue"]
+
+
 def _faster(figures: Figures) -> float:
     return figures["raw"] / figures["wall"]
 
@@ -93,6 +98,7 @@ def _faster(figures: Figures) -> float:
 _ARRAY = {"megabytes": 200, "workers": 2}
 _REQUESTS = {"n": 10_000, "workers": 8}
 _UNEVEN = {"n": 1000, "workers": 8, "draw": 0}
+_ORDERS = {"n": 40, "workers": 2, "draw": 0}
 _DRAWS = {"constant": 2, "exponential": 3, "pareto": 5}
 _MEGABYTES = {"n": 1000}
 WORKS: dict[str, Work] = {
@@ -116,6 +122,13 @@ WORKS: dict[str, Work] = {
     **{
         f"uneven_requests_{shape}": Work(case="uneven_requests", arguments={"shape": shape, **_UNEVEN}, runs=1)
         for shape in uneven.SHAPES
+    },
+    **{f"order_{name}": Work(case="uneven", arguments={"shape": name, **_ORDERS}, runs=3) for name in ORDERS},
+    **{
+        f"joblib_order_{name}": Work(
+            case="uneven", module=PEERS, arguments={"peer": "joblib", "shape": name, **_ORDERS}, runs=3
+        )
+        for name in ORDERS
     },
     "recovered_attached": Work(case="recovered", module=LOSSES, arguments={"attached": True}, runs=3),
     "recovered_alone": Work(case="recovered", module=LOSSES, arguments={"attached": False}, runs=3),
@@ -177,6 +190,10 @@ ROWS = (
           value=_a_task("cold"), unit="requests") for shape in _TARGETS),
     *(Row(number="", label=f"… makespan ÷ ideal in S3's rhythm, {shape}, workers' start included",
           work=f"uneven_requests_{shape}", value=_stretch, unit="×") for shape in _TARGETS),
+    *(Row(number="8", label=f"40 naps of mean 0.2 s, {name}, 2 warm workers: makespan ÷ that queue's",
+          work=f"order_{name}", value=_times_queue, unit="×", at_most=1.1) for name in ORDERS),
+    *(Row(number="", label=f"… {name}: joblib's", work=f"joblib_order_{name}", value=_times_queue, unit="×")
+      for name in ORDERS),
     Row(number="9", label="`kill -9` of a worker → its task's result, client attached", work="recovered_attached",
         value=_of("wall"), at_most=2.0),
     Row(number="", label="… with no client: in heartbeat intervals", work="recovered_alone", value=_of("intervals"),

@@ -9,19 +9,24 @@ from __future__ import annotations
 import heapq
 from random import Random
 
+from burst_magic.testing.orders import ORDERS, order
+
 MEAN = 0.1  # seconds
 SHAPES = ("constant", "exponential", "pareto")
 
 
-def naps(shape: str, n: int, draw: int) -> list[float]:
+def naps(shape: str, n: int, draw: int, *, workers: int) -> list[float]:
     """Seconds of ``n`` tasks of a shape: ``constant``, ``exponential``, or ``pareto`` with α = 1.3.
 
     Args:
-        shape: one of ``SHAPES``.
+        shape: one of ``SHAPES``, or an order that does harm: one of ``ORDERS``, which are not drawn.
         n: how many.
+        workers: that work at them.
         draw: which of many. With such tails one draw has its longest task, of half a second or of half a minute, at
             the beginning and another at the end, where nobody is quick: each run takes another draw.
     """
+    if shape in ORDERS:
+        return [2 * MEAN * each for each in order(shape, n, workers)]
     rng = Random(f"{shape} {draw}")
     one = {"constant": lambda: 1.0, "exponential": lambda: rng.expovariate(1), "pareto": lambda: rng.paretovariate(1.3)}
     drawn = [one[shape]() for _ in range(n)]

@@ -114,19 +114,19 @@ class Scene:
         self.cover.add(SegmentKey(at_ms=0, start=start, stop=stop, failed=0, claim=claim))
 
     def steals(self, worker: int) -> int:
-        """Where the policy cuts: tasks of a second each, seen right after a flush."""
+        """Where the policy cuts: tasks of 0.9 s each and flushes of one, seen soon after a flush."""
         preys = []
         for piece in partition(TASKS, self.lanes, self.owners):
             gaps = self.cover.gaps(piece.range.start, piece.range.stop)
             if piece.claim is not None and gaps:
                 done = gaps[0].start - piece.range.start
                 rest = gaps[0]
-                preys.append(Prey(claim=piece.claim, rest=rest, since=0.0, last=float(done), published=done))
-        start = cut(preys, now=2.0, flush=1.0, mean=1.0, dice=Random(1))  # noqa: S311 - chance that can be had again
-        if start is None:
+                preys.append(Prey(claim=piece.claim, rest=rest, since=0.0, last=0.9 * done, published=done))
+        found = cut(preys, now=2.0, flush=1.0, mean=1.0, dice=Random(1))  # noqa: S311 - chance that can be had again
+        if found is None:
             raise ValueError("nothing is worth stealing: there is no picture to draw")
-        self.claims(worker, start)
-        return start
+        self.claims(worker, found.start)
+        return found.start
 
 
 def division() -> Page:

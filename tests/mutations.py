@@ -72,7 +72,7 @@ MUTANTS = (
     ),
     Mutant(
         "no fence: published without a look",
-        "        job.flushed = True\n        self.look(hold)\n",
+        "        job.flushed = True\n        self.look(hold, now)\n",
         "        job.flushed = hold.busy = True\n        self._publish(hold, now)\n",
     ),
     Mutant(
@@ -80,6 +80,11 @@ MUTANTS = (
         "        if event.names:\n            found = keys.parse_claim(event.names[0][0])\n            if found.start ==",
         "        if event.names and keys.parse_claim(event.names[0][0]).start != hold.claim.start:\n"
         "            found = keys.parse_claim(event.names[0][0])\n            if found.start ==",
+    ),
+    Mutant(
+        "a slot goes on behind a long task before it has looked",
+        "            self._go_on_unanswered(hold, now)\n",
+        "            self._go_on(hold, now)\n",
     ),
     Mutant(
         "no truncation after a split",
@@ -215,7 +220,7 @@ MUTANTS = (
     ),
     Mutant(
         "outcomes are kept back until the range is done",
-        "at_once = ended or hold.stopping or not job.flushed or hold.held >= MAX_HELD",
+        "at_once = ended or hold.paused or hold.stopping or not job.flushed or hold.held >= MAX_HELD",
         "at_once, due = ended or bool(hold.stopping), float('inf')",
     ),
 )

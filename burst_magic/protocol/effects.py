@@ -118,6 +118,16 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Start no task of a claim from ``before`` on until told to go on; None: go on."""
+
+    slot: int
+    job: str
+    claim: ClaimKey
+    before: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Finish the running task and start no other; answered by ``Stopped``."""
 
@@ -173,7 +183,7 @@ class Replace:
 
 
 StoreEffect = List | Read | Create
-WorkerEffect = Beat | Run | Lose | Adopt | Truncate | Drain | Kill | Publish | Forget | Exit
+WorkerEffect = Beat | Run | Lose | Adopt | Truncate | Pause | Drain | Kill | Publish | Forget | Exit
 Effect = StoreEffect | WorkerEffect | Watch | Replace
 
 

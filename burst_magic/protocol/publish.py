@@ -1,6 +1,9 @@
 """A worker's finished tasks on their way into the store: look, publish, forget.
 
 progress --> look (was my range cut or taken?) --> publish --> ... --> range done
+
+What lies behind a task that takes long is taken by whoever has nothing to do (``steal.py``). So nothing behind such a
+task is started before a look has told whose it is: the slot pauses there. Short tasks never pause.
 """
 
 from __future__ import annotations
@@ -25,10 +28,11 @@ class Publishing:
         self._state = state
         self._last_ms = 0
 
-    def progress(self, event: fx.Progress) -> None:
+    def progress(self, event: fx.Progress, now: float) -> None:
         """A slot has finished tasks."""
         hold = self._state.holds.get((event.job, event.claim))
         if hold is not None:
+            self._time(hold, event.upto - hold.done, now)
             hold.failed.extend(task for task in event.failed_at if task >= hold.done)
             hold.told = max(hold.told, event.upto)
             hold.done = min(hold.stop, max(hold.done, event.upto))
@@ -39,6 +43,14 @@ class Publishing:
             if hold.done >= hold.stop:
                 hold.slot = -1
 
+    def _time(self, hold: Hold, finished: int, now: float) -> None:
+        """Whether its tasks take longer than a flush, judged by the last."""
+        if finished > 0:
+            hold.slow, hold.since = now - hold.since >= finished * self._every(hold, now), now
+
+    def _every(self, hold: Hold, now: float) -> float:
+        return self._state.flush_every(self._state.jobs[hold.job], now)
+
     def stopped(self, event: fx.Stopped, now: float) -> None:
         """A slot runs nothing of its range any more."""
         hold = self._state.holds.get((event.job, event.claim))
@@ -47,23 +59,52 @@ class Publishing:
             hold.slot = -1
             self._drop_if_published(hold, now)
 
+    def pause(self, hold: Hold, now: float) -> None:
+        """A slot pauses behind a task that takes long, or may since the one before did, and goes on in time."""
+        if hold.stopping or not hold.running:
+            return
+        if hold.paused:
+            self._go_on_unanswered(hold, now)
+        elif hold.pause is None and hold.done + 1 < hold.fed:
+            at = hold.since if hold.slow else hold.since + self._every(hold, now)
+            if now >= at:
+                self._pause_at(hold, hold.done + 1)
+            else:
+                self._state.due(at)
+
+    def _go_on_unanswered(self, hold: Hold, now: float) -> None:
+        """A store that is silent, or refuses, costs a flush interval once, and not behind each task."""
+        at = (hold.busy_since if hold.busy else hold.since) + self._every(hold, now)
+        if now >= at or hold.retry_at > now:
+            self._go_on(hold, now)
+        else:
+            self._state.due(at)
+
+    def _go_on(self, hold: Hold, now: float) -> None:
+        hold.since = now
+        self._pause_at(hold, hold.done + 1 if hold.slow and hold.done + 1 < hold.fed else None)
+
+    def _pause_at(self, hold: Hold, task: int | None) -> None:
+        hold.pause = task
+        self._state.ask(fx.Pause(hold.slot, hold.job, hold.claim, task))
+
     def flush(self, hold: Hold, now: float) -> None:
         """Looks, then publishes, when that is due: the look is the fence against one who took or cut the range."""
         job = self._state.jobs[hold.job]
         if hold.busy or hold.orphan or hold.done <= hold.published:
             return
         ended = hold.done >= min(hold.stop, hold.fed)
-        due = hold.last_flush + self._state.flush_every(job, now)
-        at_once = ended or hold.stopping or not job.flushed or hold.held >= MAX_HELD
+        due = hold.last_flush + self._every(hold, now)
+        at_once = ended or hold.paused or hold.stopping or not job.flushed or hold.held >= MAX_HELD
         if hold.retry_at > now or (not at_once and due > now):
             self._state.due(max(hold.retry_at, 0.0 if at_once else due))
             return
         job.flushed = True
-        self.look(hold)
+        self.look(hold, now)
 
-    def look(self, hold: Hold) -> None:
+    def look(self, hold: Hold, now: float) -> None:
         """Is the range still its own, and as long as it was?"""
-        hold.busy = True
+        hold.busy, hold.busy_since = True, now
         job = self._state.jobs[hold.job].keys
         self._state.ask(fx.List(job.claims_folder, job.claim(hold.claim).rpartition("/")[2], 1))
 
@@ -79,6 +120,8 @@ class Publishing:
                 return
             if found.start < hold.stop:
                 self._cut_short(hold, found.start)
+        if hold.paused and not hold.stopping:
+            self._go_on(hold, now)
         if hold.done > hold.published and not hold.orphan:
             self._publish(hold, now)
         else:
@@ -134,6 +177,7 @@ class Publishing:
             return
         finished = self._state.jobs[hold.job].published(hold.claim)
         hold.fed = min(hold.stop, hold.published + piece(finished))
+        hold.pause = None
         self._state.ask(fx.Run(hold.slot, hold.job, hold.claim, hold.published, hold.fed))
 
     def _drop_if_published(self, hold: Hold, now: float) -> None:

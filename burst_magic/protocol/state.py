@@ -33,7 +33,9 @@ class Hold:
     """A range that this worker owns: tasks below ``published`` are in the store, below ``done`` have outcomes.
 
     ``slot`` is −1 once no slot runs it any more: its outcomes may still be on their way, the slot has moved on. The
-    slot was asked for the tasks below ``fed``: all of the range, or a piece of one whose owner before ended.
+    slot was asked for the tasks below ``fed``: all of the range, or a piece of one whose owner before ended. ``since``
+    is when it began the task that it runs, as far as is known; ``slow``: those before took longer than a flush. It
+    starts none from ``pause`` on for now.
     """
 
     slot: int
@@ -44,10 +46,14 @@ class Hold:
     published: int
     fed: int
     last_flush: float
+    since: float
+    slow: bool
+    pause: int | None = None
     told: int = 0  # tasks below it have outcomes at the driver, also those that a cut took away
     failed: list[int] = field(default_factory=list)
     held: int = 0
     busy: bool = False  # a look or a publish is under way
+    busy_since: float = 0.0
     stopping: str = ""  # "", "drain", "kill"
     retry_at: float = 0.0
     orphan: bool = False  # claimed under a name that is gone: it needs an heir before it is published
@@ -59,10 +65,20 @@ class Hold:
         """Its slot has something to do."""
         return self.slot >= 0 and self.done < self.fed and not self.asked
 
+    @property
+    def paused(self) -> bool:
+        """Its slot has come to where it pauses."""
+        return self.running and self.pause is not None and self.done >= self.pause
+
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """An attempt to create a claim; ``heir_of`` is the claim that it succeeds, if that is this worker's own."""
+    """An attempt to create a claim.
+
+    Attributes:
+        heir_of: the claim that it succeeds, if that is this worker's own.
+        slow: its tasks may be long.
+    """
 
     slot: int
     job: str
@@ -70,6 +86,7 @@ class Try:
     worker: str
     nonce: str
     heir_of: ClaimKey | None = None
+    slow: bool = False
 
 
 class State:

@@ -17,7 +17,7 @@ from burst_magic.protocol.log import DEAD_AFTER, SKEW, make_final
 from burst_magic.protocol.model import ClaimBody, ClaimKey, Gone, Range
 from burst_magic.protocol.publish import Publishing
 from burst_magic.protocol.state import Hold, State, Try, job_of
-from burst_magic.protocol.steal import cut
+from burst_magic.protocol.steal import cut, next_look
 
 
 class Taking:
@@ -77,9 +77,11 @@ class Taking:
         free = [start for start in job.free() if start not in trying]
         return self._state.chance.choice(free) if free else None
 
-    def _try(self, slot: int, jid: str, claim: ClaimKey, now: float, *, heir_of: ClaimKey | None = None) -> None:
+    def _try(
+        self, slot: int, jid: str, claim: ClaimKey, now: float, *, heir_of: ClaimKey | None = None, slow: bool = False
+    ) -> None:
         key = self._state.jobs[jid].keys.claim(claim)
-        self._state.trying[key] = Try(slot, jid, claim, self._state.wid, self._state.nonce(), heir_of)
+        self._state.trying[key] = Try(slot, jid, claim, self._state.wid, self._state.nonce(), heir_of, slow)
         self._create(key, now)
 
     def _create(self, key: str, now: float) -> None:
@@ -123,7 +125,8 @@ class Taking:
         mine = job.range_of(one.claim)
         if self._state.ending or job.closed or not len(mine):
             return
-        hold = self._state.holds[one.job, one.claim] = _begun(one, mine, now)
+        slow = one.slow or (job.mean() or 0.0) >= self._state.flush_every(job, now)
+        hold = self._state.holds[one.job, one.claim] = _begun(one, mine, now, slow=slow)
         hold.orphan = one.worker != self._state.wid
         if len(self._suspects(one.job, one.claim)) >= poison.DEATHS:
             self._inquire(hold)
@@ -286,10 +289,18 @@ class Taking:
             return
         if self._state.ending or not (self._recover(job, now) or self._steal(job, now)):
             self._hunt_later(job, now)
+            self._hunt_when_stuck(job, now)
 
     def _hunt_later(self, job: KnownJob, now: float) -> None:
         job.hunt_at = now + job.hunt_wait
         job.hunt_wait = min(2 * job.hunt_wait, 10 * self._state.manifest.floor)
+
+    def _hunt_when_stuck(self, job: KnownJob, now: float) -> None:
+        """Something may wait behind a long task before that."""
+        wall = self._state.wall(now)
+        at = next_look(job.preys(), now=wall, flush=self._state.flush_every(job, now))
+        if at is not None:
+            job.hunt_at = min(job.hunt_at, now + at - wall)
 
     def _recover(self, job: KnownJob, now: float) -> bool:
         """Takes the range of a dead owner for a slot that has nothing to do."""
@@ -327,14 +338,14 @@ class Taking:
         if not slots:
             return False
         flush = self._state.flush_every(job, now)
-        start = cut(job.preys(), now=self._state.wall(now), flush=flush, mean=job.mean(), dice=self._state.chance)
-        if start is None or job.keys.claim(ClaimKey(start=start, number=0)) in self._state.trying:
+        found = cut(job.preys(), now=self._state.wall(now), flush=flush, mean=job.mean(), dice=self._state.chance)
+        if found is None or job.keys.claim(ClaimKey(start=found.start, number=0)) in self._state.trying:
             return False
-        self._try(slots[0], job.keys.jid, ClaimKey(start=start, number=0), now)
+        self._try(slots[0], job.keys.jid, ClaimKey(start=found.start, number=0), now, slow=found.slow)
         return True
 
 
-def _begun(one: Try, mine: Range, now: float) -> Hold:
+def _begun(one: Try, mine: Range, now: float, *, slow: bool) -> Hold:
     """A range that a slot begins; one that had an owner before is run in pieces (``poison.py``)."""
     fed = min(mine.stop, mine.start + poison.piece(0)) if one.claim.number else mine.stop
     return Hold(
@@ -346,6 +357,8 @@ def _begun(one: Try, mine: Range, now: float) -> Hold:
         published=mine.start,
         fed=fed,
         last_flush=now,
+        since=now,
+        slow=slow,
     )
 
 

@@ -112,7 +112,7 @@ class WorkerMachine:
         self._state.ready.add(event.slot)
 
     def _on_progress(self, event: fx.Progress, now: float) -> None:
-        self._publishing.progress(event)
+        self._publishing.progress(event, now)
 
     def _on_stopped(self, event: fx.Stopped, now: float) -> None:
         self._publishing.stopped(event, now)
@@ -252,6 +252,7 @@ class WorkerMachine:
         self._taking.inherit(now)
         for hold in list(state.holds.values()):
             self._publishing.flush(hold, now)
+            self._publishing.pause(hold, now)
         leaving.say_gone(now)
         if not state.ending and not self._doubting:
             self._taking.take(now)
@@ -266,7 +267,7 @@ class WorkerMachine:
         self._state.ask(fx.Read(self._state.keys.gone(self.wid), Gone))
         for hold in list(self._state.holds.values()):
             if not hold.busy and not hold.orphan:  # what follows an orphan may be its own heir
-                self._publishing.look(hold)
+                self._publishing.look(hold, now)
 
     def _rejoin(self, now: float) -> None:
         """Somebody wrote its end, and it lives: under a new name it keeps what nobody has taken meanwhile."""

@@ -126,6 +126,25 @@ class Laws:
             if (fenced or beyond) and taken.at < settled:
                 self.world.broken(3, f"{worker.wid} publishes {segment}, of which {claim} was taken from it", jid)
 
+    def check_begun(self, worker: SimulatedWorker, jid: str, task: int, *, after: float) -> None:
+        """Law 3: behind a long task nobody begins what was taken while that ran."""
+        plan, now = self.world.plan, self.world.clock.now
+        flush = self._flush(jid)
+        trouble = plan.weather.slow or plan.weather.upload or self.world.store.door.down_until or worker.cut_until
+        if trouble or worker.paused_until or plan.stutter or flush < 6 * plan.weather.latency:
+            return
+        for claim, taken in self._claims(jid):
+            if claim.start == task and after > 2 * flush and now - after < taken.at < now - 4 * plan.weather.latency:
+                body = self.world.store.get(self.keys.job(jid).claim(claim))
+                if isinstance(body, ClaimBody) and keys.base_of(body.worker) != worker.wid:
+                    what = f"{worker.wid} begins {task} behind a long task, which {claim} had taken meanwhile"
+                    self.world.broken(3, what, jid)
+
+    def _flush(self, jid: str) -> float:
+        plan = self.world.plan
+        elapsed = self.world.clock.now - self.world.store.objects[self.keys.job(jid).record].at
+        return min(MAX_FLUSH, max(plan.floor, 0.02 * elapsed, plan.floor * plan.workers / 32))
+
     def _claims(self, jid: str) -> Iterator[tuple[ClaimKey, Stored]]:
         folder = self.keys.job(jid).claims_folder
         for name, _ in self.world.store.names(folder):
@@ -158,9 +177,7 @@ class Laws:
         for jid, run in worker.slots.unpublished:
             if jid in self.world.cancelled or (jid, run.task) in self._published:
                 continue
-            elapsed = now - self.world.store.objects[self.keys.job(jid).record].at
-            flush = min(MAX_FLUSH, max(plan.floor, 0.02 * elapsed, plan.floor * plan.workers / 32))
-            if now - run.at > flush + 10 * plan.weather.latency + 0.1:
+            if now - run.at > self._flush(jid) + 10 * plan.weather.latency + 0.1:
                 self.world.broken(3, f"{worker.wid} dies with task {run.task}, done {now - run.at:.1f} s ago", jid)
 
     # --- who leaves, who is started ----------------------------------------------------------------------------

@@ -100,6 +100,7 @@ def _check_idle(world: World, worker: SimulatedWorker) -> None:
     since = max(since, world.store.door.down_until, *(objects[final].at for final in finals))
     slack = _slack(world, worker) + 10 * plan.interval + 30 * plan.floor
     slack += 2 * _ANSWER  # its last record, and the heartbeat that is on its way when it would go
+    slack += 2 * plan.weather.upload  # a segment on its way keeps its worker, whoever has finished the job meanwhile
     if until - since > plan.idle + slack and not plan.stutter:
         world.broken(5, f"{worker.wid} was idle for {until - since:.0f} s")
 

@@ -7,6 +7,7 @@ from enum import Enum
 from random import Random
 
 from burst_magic.protocol.crew import STARTING
+from burst_magic.testing.orders import ORDERS
 from burst_magic.testing.weather import Weather
 
 
@@ -51,7 +52,7 @@ class Scenario:
     """A world before it begins. Times are seconds.
 
     Attributes:
-        work: the shape of task durations (exp, equal, pareto), ``task`` their mean.
+        work: the shape of task durations (exp, equal, pareto), or their order (``orders.ORDERS``); ``task`` their mean.
         failing: the share of tasks that raise.
         skew: of a worker's wall clock, at most.
         reaps: attached clients see ended processes and write their ``.gone``.
@@ -127,7 +128,7 @@ def draw(seed: int) -> Scenario:
         acts=_acts(rng, span, interval),
         calm=2 * span + 2 * interval,
     )
-    return _harder(plan, span)
+    return _in_order(_harder(plan, span))
 
 
 def _harder(plan: Scenario, span: float) -> Scenario:
@@ -167,6 +168,12 @@ def _harder(plan: Scenario, span: float) -> Scenario:
         longer = 0.0 if plan.short else 100 * upload * (1 + len(poison))
         plan = replace(plan, weather=replace(plan.weather, upload=upload), lifetime=plan.lifetime + longer)
     return plan
+
+
+def _in_order(plan: Scenario) -> Scenario:
+    """In some worlds long tasks lie where they do harm."""
+    rng = Random(f"{plan.seed} order")  # noqa: S311 - chance that can be had again
+    return replace(plan, work=rng.choice(tuple(ORDERS))) if rng.random() < 0.2 and not plan.stutter else plan
 
 
 def _weather(rng: Random, interval: float) -> Weather:

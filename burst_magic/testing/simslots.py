@@ -43,6 +43,8 @@ class _Work:
     done: int
     stop: int
     first: int
+    pause: int | None = None
+    lasted: float = 0.0  # seconds of the task before
     runs: list[Run] = field(default_factory=list)
 
 
@@ -52,6 +54,7 @@ class _Slot:
     ending: str = ""  # "", "drain", "kill"
     epoch: int = 0  # what was planned before is void
     running: int = 0  # so many tasks from ``work.done`` on
+    waiting: bool = False  # where it pauses
 
 
 class Slots:
@@ -102,7 +105,7 @@ class Slots:
         self._check_allowed(effect.job)
         self._world.laws.check_claim(self._worker, effect.job, effect.claim)
         slot.work = self._work(effect.job, effect.claim, effect.start)
-        slot.work.stop = effect.stop
+        slot.work.stop, slot.work.pause, slot.work.lasted = effect.stop, None, 0.0
         fetch = self._worker.rng.uniform(1, 3) * self._world.plan.weather.latency
         self._plan(effect.slot, fetch, lambda: self._start(effect.slot))
 
@@ -129,6 +132,17 @@ class Slots:
         if effect.slot >= 0 and (work := self._slots[effect.slot].work) is not None:
             work.stop = min(work.stop, effect.stop)
 
+    def pause(self, effect: fx.Pause) -> None:
+        """No task from there on for now, or go on."""
+        slot = self._slots[effect.slot]
+        work = slot.work
+        if work is None or work is not self._works.get((effect.job, effect.claim)):
+            return
+        work.pause = effect.before
+        if slot.waiting and (work.pause is None or work.done < work.pause):
+            slot.waiting = False
+            self._start(effect.slot)
+
     def drain(self, number: int) -> None:
         """The running task and no other."""
         slot = self._slots[number]
@@ -140,7 +154,10 @@ class Slots:
     def kill(self, number: int) -> None:
         """Nothing more; a new process takes its place."""
         slot = self._slots[number]
-        if slot.ending != "kill":
+        if slot.waiting:  # nothing runs: its process goes on
+            self._stopped(number)
+            self._worker.post(fx.SlotReady(number))
+        elif slot.ending != "kill":
             slot.ending, slot.running = "kill", 0
             slot.epoch += 1
             self._plan(number, self._worker.rng.uniform(0, 0.1), lambda: self._killed(number))
@@ -184,19 +201,27 @@ class Slots:
         if work is None or work.done >= work.stop:
             slot.work = None
             return
+        if work.pause is not None and work.done >= work.pause:
+            slot.waiting = True
+            return
         self._check_allowed(work.job)
+        self._world.laws.check_begun(self._worker, work.job, work.done, after=work.lasted)
         if self._world.is_poison(work.job, work.done):
             slot.running = 1
             culprit = (work.job, work.done)
             self._plan(number, self._world.duration(*culprit), lambda: self._worker.crash(culprit))
             return
         seconds, count = 0.0, 0
-        while seconds < _BATCH and work.done + count < work.stop:
+        stop = work.stop if work.pause is None else min(work.stop, work.pause)
+        while seconds < _BATCH and work.done + count < stop:
             if self._world.is_poison(work.job, work.done + count):
                 break
-            seconds += self._world.duration(work.job, work.done + count)
+            each = self._world.duration(work.job, work.done + count)
+            if count and each > _BATCH:  # those before a long one are told while it runs
+                break
+            seconds += each
             count += 1
-        slot.running = count
+        slot.running, work.lasted = count, seconds / count
         self._plan(number, seconds, lambda: self._finish(number, count))
 
     def _finish(self, number: int, count: int) -> None:
@@ -231,7 +256,7 @@ class Slots:
 
     def _stopped(self, number: int) -> None:
         slot = self._slots[number]
-        work, slot.work, slot.ending = slot.work, None, ""
+        work, slot.work, slot.ending, slot.waiting = slot.work, None, "", False
         if work is not None:
             work.stop = work.done
             self._worker.step(fx.Stopped(number, work.job, work.claim, work.done))

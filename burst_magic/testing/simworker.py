@@ -199,6 +199,8 @@ class SimulatedWorker(SimulatedHost):
             self.slots.adopt(effect)
         elif isinstance(effect, fx.Truncate):
             self.slots.truncate(effect)
+        elif isinstance(effect, fx.Pause):
+            self.slots.pause(effect)
         elif isinstance(effect, fx.Drain):
             self.slots.drain(effect.slot)
         elif isinstance(effect, fx.Kill):

@@ -32,6 +32,7 @@ class Weather:
         silent: it is done, and no answer comes.
         late, lateness: no answer comes, and it is done so much later, at most.
         slips: last-modified is a second early.
+        grain: seconds that last-modified is told in; 0: to the instant, as a folder does.
         upload: seconds that a segment is on its way: much data, a slow line.
     """
 
@@ -45,6 +46,7 @@ class Weather:
     late: float = 0.0
     lateness: float = 0.0
     slips: float = 0.0
+    grain: float = 1.0
     upload: float = 0.0
 
 
@@ -97,7 +99,8 @@ class SimulatedStore:
         if key not in self.objects:
             insort(self._folders.setdefault(folder, []), name)
         slip = 1.0 if self.weather.slips and self._rng.random() < self.weather.slips else 0.0
-        modified = float(int(EPOCH + self._clock.now)) - slip
+        at = EPOCH + self._clock.now
+        modified = at - (at % self.weather.grain if self.weather.grain else 0.0) - slip
         self.objects[key] = Stored(record, modified, self._clock.now)
 
     def create(self, key: str, record: object) -> bool:

@@ -15,6 +15,7 @@ from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.testing import deeds
 from burst_magic.testing.clock import Clock, Process
 from burst_magic.testing.laws import LawBroken, Laws
+from burst_magic.testing.orders import ORDERS, order
 from burst_magic.testing.reckoning import count_idle, reckon
 from burst_magic.testing.scenario import Scenario
 from burst_magic.testing.simclient import SimulatedClient
@@ -197,6 +198,10 @@ class World:
     def duration(self, job: str, task: int) -> float:
         """Seconds of a task; the same at every run."""
         found = self._durations.get((job, task))
+        if found is None and self.plan.work in ORDERS:
+            each = order(self.plan.work, self.jobs[job].tasks, self.plan.workers * self.plan.slots)
+            self._durations.update(((job, task), self.plan.task * share) for task, share in enumerate(each))
+            return self._durations[job, task]
         if found is None:
             rng = Random(f"{self.plan.seed} {job} {task}")  # noqa: S311 - chance that can be had again
             mean = self.plan.task

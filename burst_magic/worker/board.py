@@ -68,6 +68,7 @@ class Word(IntEnum):
     NEXT = 20  # runner: when it ends or holds outcomes, the first task of that run whose outcome has not been told
     HELD = 21  # runner: outcomes that wait until it is sure that they are right
     LEDGER = 22  # runner: which of two files says what it has heard
+    PAUSED = 23  # slot: 1 while it waits where it was told to pause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ class RunCode:
 
     Attributes:
         alone: each in a process of its own, so that what ends one takes no other's outcome with it.
+        pause: as ``PauseCode`` says.
     """
 
     jid: str
@@ -109,6 +111,7 @@ class RunCode:
     count: int
     items: bool
     alone: bool = False
+    pause: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +125,14 @@ class StopCode:
     jid: str
     task: int
     over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseCode:
+    """Of the tasks of a job that were asked for so far, none from ``task`` on is started for now; None: go on."""
+
+    jid: str
+    task: int | None
 
 
 class Shared:

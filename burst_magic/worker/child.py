@@ -80,14 +80,16 @@ class _Keeper:
         """Works until the supervisor closes the socket."""
         self._capture.collect()
         while True:
-            if self._desk.runs:
+            if self._desk.runs and not self._desk.pauses:
                 if not self._let_run(self._desk.runs[0]):
                     return
                 continue
-            self._words[Word.TASK] = 0
-            self._notes.tell(READY, length=self._desk.handled)
+            self._words[Word.TASK], self._words[Word.PAUSED] = 0, self._desk.pauses
+            if not self._desk.runs:
+                self._notes.tell(READY, length=self._desk.handled)
             if not self._desk.receive():
                 return
+            self._words[Word.PAUSED] = 0
 
     def _let_run(self, run: Run) -> bool:
         """Has a runner do what there is; False when the supervisor has closed the socket."""

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from burst_magic.worker.board import JobCode, RunCode, StopCode, Word, anonymous_file
+from burst_magic.worker.board import JobCode, PauseCode, RunCode, StopCode, Word, anonymous_file
 from burst_magic.worker.mail import Code, Inbox
 from burst_magic.worker.program import Program
 
@@ -22,7 +22,7 @@ _LEAST = 4 << 20  # bytes of a ledger that need not be looked through
 
 
 class Run:
-    """Consecutive tasks to do.
+    """Consecutive tasks to do: those below ``end``, for now those below ``stop``.
 
     Args:
         code: which.
@@ -30,16 +30,26 @@ class Run:
         serial: how many were asked for before.
     """
 
-    __slots__ = ("alone", "at", "body", "jid", "lengths", "serial", "stop", "task")
+    __slots__ = ("alone", "at", "body", "end", "jid", "lengths", "serial", "stop", "task")
 
     def __init__(self, code: RunCode, body: memoryview | None, serial: int) -> None:
-        self.jid, self.task, self.stop = code.jid, code.first, code.first + code.count
+        self.jid, self.task, self.end = code.jid, code.first, code.first + code.count
+        self.pause(code.pause)
         self.alone, self.serial = code.alone, serial
         self.lengths, self.body, self.at = array("I"), body, 0
         if body is not None:
             self.lengths = array("I", bytes(body[: 4 * code.count]))
             self.lengths.reverse()
             self.at = 4 * code.count
+
+    def pause(self, task: int | None) -> None:
+        """Nothing from that task on for now; None: go on."""
+        self.stop = self.end if task is None else min(self.end, task)
+
+    @property
+    def pauses(self) -> bool:
+        """There is more to do, and not now."""
+        return self.stop <= self.task < self.end
 
     def next(self) -> memoryview | None:
         """The item's bytes of the next task."""
@@ -55,13 +65,29 @@ class Run:
             self.next()
             self.task += 1
 
-    def rest(self) -> tuple[RunCode, bytes | None, int, int]:
-        """What is left: as it was asked for, and where it was to end by then."""
-        left = len(self.lengths) if self.body is not None else self.stop - self.task
+    def rest(self) -> Rest:
+        """What is left, for whoever goes on."""
+        left = len(self.lengths) if self.body is not None else self.end - self.task
         code = RunCode(jid=self.jid, first=self.task, count=left, items=self.body is not None, alone=self.alone)
-        if self.body is None:
-            return code, None, self.serial, self.stop
-        return code, bytes(self.lengths[::-1]) + bytes(self.body[self.at :]), self.serial, self.stop
+        body = None if self.body is None else bytes(self.lengths[::-1]) + bytes(self.body[self.at :])
+        return Rest(code, body, self.serial, self.end, self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Of a run: what to do, and where it ends and stops by now."""
+
+    code: RunCode
+    body: bytes | None
+    serial: int
+    end: int
+    stop: int
+
+    def run(self) -> Run:
+        """To go on with."""
+        made = Run(self.code, None if self.body is None else memoryview(self.body), self.serial)
+        made.end, made.stop = self.end, self.stop
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +103,7 @@ class State:
     met: int
     asked: int
     jobs: dict[str, tuple[int, JobCode | None]]
-    runs: tuple[tuple[RunCode, bytes | None, int, int], ...]
+    runs: tuple[Rest, ...]
 
 
 class Ledger:
@@ -175,10 +201,15 @@ class Desk:
         elif isinstance(code, StopCode):
             for run in self.runs:
                 if run.jid == code.jid:
-                    run.stop = min(run.stop, code.task)
+                    run.end = min(run.end, code.task)
+                    run.stop = min(run.stop, run.end)
             if code.over:
                 self.runs = deque(run for run in self.runs if run.jid != code.jid)
                 self.jobs.pop(code.jid)[1].close()
+        elif isinstance(code, PauseCode):
+            for run in self.runs:
+                if run.jid == code.jid:
+                    run.pause(code.task)
         elif data is not None:
             self.jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
             self._met += 1
@@ -201,11 +232,12 @@ class Desk:
             jid: (number, self.jobs[jid][1] if code is None else Program(code))
             for jid, (number, code) in state.jobs.items()
         }
-        self.runs = deque()
-        for code, body, serial, stop in state.runs:
-            run = Run(code, None if body is None else memoryview(body), serial)
-            run.stop = stop
-            self.runs.append(run)
+        self.runs = deque(rest.run() for rest in state.runs)
+
+    @property
+    def pauses(self) -> bool:
+        """The first run is not to go on now."""
+        return bool(self.runs) and self.runs[0].pauses
 
     @property
     def serial(self) -> int:
@@ -217,10 +249,10 @@ class Desk:
         while self.runs and self.runs[0].serial < serial:
             self.runs.popleft()
         if self.runs and self.runs[0].serial == serial:
-            self.runs[0].skip_to(min(task, self.runs[0].stop))
+            self.runs[0].skip_to(min(task, self.runs[0].end))
         self.drop_done()
 
     def drop_done(self) -> None:
         """Forgets runs that have nothing left."""
-        while self.runs and self.runs[0].task >= self.runs[0].stop:
+        while self.runs and self.runs[0].task >= self.runs[0].end:
             self.runs.popleft()

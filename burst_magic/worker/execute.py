@@ -102,16 +102,19 @@ class Stage:
             return
         self._chance.seed_loading(program.job.seed)
         with contextlib.suppress(BaseException):  # where it fails it fails again in each task, which tells it
-            for name in modules:
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
-            if program.problem is None and not program.anew:
-                self.home.update(self._empty)
-                program.load(self.home)
+            copy_context().run(self._load, program, modules)
         self.home.clear()
         with contextlib.suppress(BaseException):
             self._surroundings.restore()
         self._capture.collect()  # the runner has told it
+
+    def _load(self, program: Program, modules: tuple[str, ...]) -> None:
+        for name in modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        if program.problem is None and not program.anew:
+            self.home.update(self._empty)
+            program.load(self.home)
 
     # --- in a runner ----------------------------------------------------------------------------------------
 
@@ -129,7 +132,7 @@ class Stage:
         home, job, self._picture = self.home, program.job, None
         try:
             home.update(self._empty)
-            program.load(home)
+            copy_context().run(program.load, home)
             found = Picture(
                 Changed(home, home),
                 {name: home[name] for name in program.envelope.names},
@@ -178,6 +181,7 @@ class Stage:
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
                 program.forget()  # the next try begins as the first did
+                self.spoiled = True  # and what it loads nobody looks at afterwards
                 continue
             outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)

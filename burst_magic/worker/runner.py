@@ -29,7 +29,7 @@ _LONGEST = 0.1  # seconds that a look may take; where it takes longer a fork for
 _SENT, _TURN, _TASK, _SINCE, _ENDED, _JOB = map(
     int, (Word.SENT, Word.TURN, Word.TASK, Word.SINCE, Word.ENDED, Word.JOB)
 )
-_SERIAL, _NEXT, _HELD = map(int, (Word.SERIAL, Word.NEXT, Word.HELD))
+_SERIAL, _NEXT, _HELD, _PAUSED = map(int, (Word.SERIAL, Word.NEXT, Word.HELD, Word.PAUSED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +78,27 @@ class Runner:
         words, desk = self._words, self._desk
         words[Word.RUNNER] = self._pid = os.getpid()
         while True:
-            if desk.runs and words[_SENT] <= desk.handled:
+            if desk.runs and words[_SENT] <= desk.handled and not desk.pauses:
                 if self._do(desk.runs[0]):
                     return self._leave()
                 continue
             if not desk.runs:
                 words[_TASK] = 0
                 self._notes.tell(READY, length=desk.handled)
+            elif desk.pauses:
+                words[_TASK], words[_PAUSED] = 0, 1
             if not desk.receive(self._ledger):
                 self._ledger.add(None)
                 return None
+            words[_PAUSED] = 0
 
-    def _enter(self, jid: str) -> Program:
-        """Puts the job of a run on."""
-        self._number, program = self._desk.jobs[jid]
-        if program is not self._program:
-            self._jid, self._program, self._picture, self._patience = jid, program, None, 0.0
+    def _enter(self, run: Run) -> Program:
+        """Puts the job of a run on; what that takes, or ends, is its first task's."""
+        self._number, program = self._desk.jobs[run.jid]
+        self._words[_JOB] = self._number
+        if program is not self._program and run.task < run.stop:
+            self._begin(run.task)
+            self._jid, self._program, self._picture, self._patience = run.jid, program, None, 0.0
             self._stage.enter(program)
             if not program.alone:
                 self._picture = self._stage.picture(program)
@@ -101,11 +106,19 @@ class Runner:
                     _give_up(program)
         return program
 
+    def _begin(self, task: int) -> None:
+        """Its time runs from now on."""
+        words, turn = self._words, self._words[_TURN]
+        words[_TURN] = turn + 1
+        self._reals[_SINCE] = monotonic()
+        words[_TASK] = task + 1
+        words[_TURN] = turn + 2
+
     def _do(self, run: Run) -> bool:
         """The tasks of a run, until it ends or a message comes; True when this process must not run any other."""
         words, reals, stage, handled = self._words, self._reals, self._stage, self._desk.handled
-        program = self._enter(run.jid)
-        words[_JOB], words[_SERIAL] = self._number, run.serial
+        program = self._enter(run)
+        words[_SERIAL] = run.serial
         alone = program.alone or run.alone
         at_once = alone or self._picture is None
         turn, held = words[_TURN], self._held
@@ -136,7 +149,8 @@ class Runner:
                 return False
         if held and not self._release(program, run):
             return True
-        self._desk.runs.popleft()
+        if run.task >= run.end:
+            self._desk.runs.popleft()
         return False
 
     def _release(self, program: Program, run: Run) -> bool:

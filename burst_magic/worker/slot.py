@@ -27,6 +27,7 @@ from burst_magic.worker.board import (
     SKIP,
     TASK,
     JobCode,
+    PauseCode,
     RunCode,
     StopCode,
     Word,
@@ -120,7 +121,16 @@ class Slot:
         self._numbers[job.jid] = len(self._jobs)
         self._jobs.append(replace(job, envelope=b""))
 
-    def run(self, jid: str, first: int, entries: bytes | memoryview | None, count: int, *, alone: bool = False) -> None:
+    def run(
+        self,
+        jid: str,
+        first: int,
+        entries: bytes | memoryview | None,
+        count: int,
+        *,
+        alone: bool = False,
+        pause: int | None = None,
+    ) -> None:
         """Asks for the tasks ``first`` … ``first + count`` − 1, after all that was asked before.
 
         Args:
@@ -129,15 +139,26 @@ class Slot:
             entries: their items as in an items block's body (``blocks.join_entries``); None when the cell runs once.
             count: how many.
             alone: each in a process of its own: what ends one takes no other's outcome with it.
+            pause: none from that task on is started until told to go on.
         """
         if self._last is not None and self._last[0] == jid and first <= self._last[1] < first + count:
             self._last = None  # once more
-        self._send(RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone), entries)
+        code = RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone, pause=pause)
+        self._send(code, entries)
         self._asked.append(Asked(jid, first, count, entries))
 
     def stop_at(self, jid: str, task: int) -> None:
         """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
         self._send(StopCode(jid=jid, task=task))
+
+    def pause_at(self, jid: str, task: int | None) -> None:
+        """Of what was asked so far, tasks from ``task`` on are not started for now; None: they are."""
+        self._send(PauseCode(jid=jid, task=task))
+
+    @property
+    def pauses(self) -> bool:
+        """It waits where it was told to pause, and runs nothing."""
+        return not self.closed and bool(self._shared.words[Word.PAUSED])
 
     def unload(self, jid: str) -> None:
         """What the child keeps of a job goes, and what was asked of it and not begun; it may be loaded again."""

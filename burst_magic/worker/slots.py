@@ -139,8 +139,20 @@ class Slots:
         """No task from there on."""
         state = self._states[effect.slot]
         if state.work is not None:
-            state.work.stop = min(state.work.stop, effect.stop)
-            state.slot.stop_at(state.work.job, state.work.stop)
+            work = state.work
+            work.stop = min(work.stop, effect.stop)
+            if work.pause is not None and work.pause >= work.stop:
+                work.pause = None
+            state.slot.stop_at(work.job, work.stop)
+
+    def pause(self, effect: fx.Pause) -> None:
+        """No task from there on for now, or go on."""
+        state = self._states[effect.slot]
+        work = self._works.get((effect.job, effect.claim))
+        if work is not None and work is state.work and not work.finished and not state.ending:
+            work.pause = effect.before
+            if work.job in state.loaded:
+                state.slot.pause_at(work.job, effect.before)
 
     def forget(self, effect: fx.Forget) -> None:
         """Outcomes that nobody needs here any more."""
@@ -162,9 +174,13 @@ class Slots:
             state.slot.stop_at(state.work.job, 0)
 
     def kill(self, effect: fx.Kill) -> None:
-        """Not even the running task; a new process takes the slot."""
+        """Not even the running task; a new process takes the slot, unless it pauses and so runs nothing."""
         state = self._states[effect.slot]
-        if state.ending != "kill":
+        work = state.work
+        if not state.ending and work is not None and work.paused and state.slot.pauses:
+            state.slot.stop_at(work.job, 0)
+            self._tell_stopped(effect.slot)
+        elif state.ending != "kill":
             state.ending = "kill"
             state.slot.kill()
 
@@ -213,12 +229,13 @@ class Slots:
             state.slot.load(self._supply.code(work.job, files, self._manifest.setenv))
             state.loaded.add(work.job)
         if items.entries is None:
-            state.slot.run(work.job, work.fed, None, work.stop - work.fed, alone=work.alone)
+            state.slot.run(work.job, work.fed, None, work.stop - work.fed, alone=work.alone, pause=work.pause)
             work.fed = work.stop
             return
         end = min(work.stop, items.first + len(items.entries))
         chosen = items.entries[work.fed - items.first : end - items.first]
-        state.slot.run(work.job, work.fed, blocks.join_entries(chosen), len(chosen), alone=work.alone)
+        entries = blocks.join_entries(chosen)
+        state.slot.run(work.job, work.fed, entries, len(chosen), alone=work.alone, pause=work.pause)
         work.fed = end
 
     def _top_up(self, number: int, work: Work, block: int = 1) -> None:

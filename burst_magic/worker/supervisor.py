@@ -90,6 +90,7 @@ class Supervisor:
             fx.Lose: self._slots.lose,
             fx.Adopt: self._slots.adopt,
             fx.Truncate: self._slots.truncate,
+            fx.Pause: self._slots.pause,
             fx.Forget: self._slots.forget,
             fx.Drain: self._slots.drain,
             fx.Kill: self._slots.kill,

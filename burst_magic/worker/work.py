@@ -24,6 +24,7 @@ class Work:
         problem: why nothing from ``fed`` on can be run.
         files: its job's, from when they were needed to its last task, also of a job that is over.
         alone: its tasks are run each in a process of its own: one that ended its process took outcomes with it.
+        pause: its slot starts none from that task on for now; None: it does not pause.
         stopped: its slot runs nothing of it any more, and what it has may be nobody's.
     """
 
@@ -39,6 +40,7 @@ class Work:
     problem: BurstError | None = None
     files: JobFiles | None = None
     alone: bool = False
+    pause: int | None = None
     stopped: bool = False
     records: list[bytes] = field(default_factory=list)
     held: int = 0  # bytes
@@ -47,6 +49,11 @@ class Work:
     def finished(self) -> bool:
         """All its tasks have outcomes."""
         return self.done >= self.stop
+
+    @property
+    def paused(self) -> bool:
+        """It has come to where its slot pauses, and the slot was not told to go on."""
+        return self.pause is not None and self.done >= self.pause
 
     @property
     def due(self) -> bool:

@@ -381,6 +381,29 @@ def test_what_ends_its_process_takes_no_outcome_with_it(bench):
     assert told[-1].culprit[1] == 300
 
 
+def test_a_task_that_is_tried_again_leaves_nothing_to_the_next(bench, tmp_path):
+    source = "import os\nbox.append(item)\nif item == 1 and not os.path.exists(flag):\n    open(flag, 'w')\n    1 / 0\nlen(box)"
+    for fresh in (True, False):
+        captured = {"box": [], "flag": str(tmp_path / str(fresh))}
+        assert values(bench.perform(source, range(6), captured=captured, fresh=fresh, retries=2)) == [1] * 6
+
+
+def test_the_time_of_loading_is_the_first_tasks(bench):
+    home = {"__name__": "__main__"}
+    exec("class Slow:\n    def __setstate__(self, state):\n        import time\n        time.sleep(60)", home)
+    slow = home["Slow"]()
+    slow.x = 1
+    slot = bench.slot()
+    packed = pack({"slow": slow}, home={**home, "slow": slow})
+    envelope = Envelope(source="slow", stream=packed.stream, names=packed.names, target="item", has_value=True)
+    slot.load(JobCode(jid="j", envelope=envelope.to_bytes(), timeout=0.3))
+    bench.run(slot, "j", [1])
+    found = []
+    bench.wait(slot, lambda: any(isinstance(m, Died) for m in found), found, watch=True)
+    assert found[-1].overdue == 0.3
+    assert found[-1].culprit == ("j", 0)
+
+
 def test_what_a_quick_task_gave_does_not_wait_for_a_slow_one(bench, tmp_path):
     gate, found = tmp_path / "gate", []
     source = f"import os, time\nwhile item > 2 and not os.path.exists({str(gate)!r}): time.sleep(0.005)\nlen(box)"

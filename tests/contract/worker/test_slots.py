@@ -211,6 +211,111 @@ def test_a_kill_that_crosses_the_end_of_a_range_leaves_the_next_range_alone(hand
     assert hand.values(0, 2, job="1") == [10, 12]
 
 
+# --- slots that pause behind a long task -----------------------------------------------------------------------
+
+
+def begun(folder):
+    return sorted(int(path.name) for path in folder.iterdir())
+
+
+@pytest.fixture
+def paused(hand, tmp_path):
+    """A slot that has done the first of four tasks and waits behind it; the folder tells what was begun."""
+    (tmp_path / "begun").mkdir()
+    gate = tmp_path / "gate"
+    hand.add(f"open({str(tmp_path / 'begun')!r} + '/' + str(item), 'w').close()\n{waits(gate)}", [0, 1, 2, 3])
+    hand.until(lambda: fx.SlotReady(0) in hand.told)
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 4))
+    hand.until(lambda: begun(tmp_path / "begun") == [0])
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, 1))
+    gate.touch()
+    hand.reach(1)
+    hand.until(lambda: hand.slots._states[0].slot.pauses)
+    return hand, tmp_path / "begun"
+
+
+def waits(gate):
+    return f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem"
+
+
+def test_nothing_is_begun_behind_a_pause_until_the_slot_is_told_to_go_on(paused):
+    hand, folder = paused
+    hand.go_round()
+    assert begun(folder) == [0]
+    assert hand.slots.views()[0].task is None
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, 3))
+    hand.reach(3)
+    hand.go_round()
+    assert begun(folder) == [0, 1, 2]
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
+    hand.reach(4)
+    assert hand.values(0, 4) == [0, 1, 2, 3]
+
+
+def test_a_slot_that_pauses_is_stopped_without_a_new_process(paused):
+    hand, folder = paused
+    process = hand.slots._states[0].slot.pid
+    hand.told.clear()
+    hand.slots.kill(fx.Kill(0))
+    assert hand.told == [fx.Stopped(0, "0", CLAIM, 1)]
+    hand.until(lambda: fx.SlotReady(0) in hand.told)
+    assert hand.slots._states[0].slot.pid == process
+    hand.slots.run(fx.Run(0, "0", HEIR, 2, 4))
+    hand.reach(4, HEIR)
+    assert begun(folder) == [0, 2, 3]
+
+
+def test_a_slot_that_was_told_to_go_on_is_killed_if_its_range_is_taken(paused):
+    """It may have begun the next task by now."""
+    hand, _ = paused
+    process = hand.slots._states[0].slot.pid
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, 2))
+    hand.slots.kill(fx.Kill(0))
+    hand.until(lambda: fx.SlotReady(0) in hand.told[1:] and hand.slots._states[0].slot.pid not in {0, process})
+
+
+def test_a_slot_that_pauses_drains_at_once(paused):
+    hand, folder = paused
+    hand.slots.drain(fx.Drain(0))
+    hand.until(lambda: fx.Stopped(0, "0", CLAIM, 1) in hand.told)
+    hand.slots.run(fx.Run(0, "0", HEIR, 3, 4))
+    hand.reach(4, HEIR)
+    assert begun(folder) == [0, 3]
+
+
+def test_a_slot_that_is_lost_while_it_pauses_pauses_again(paused):
+    hand, folder = paused
+    os.kill(hand.slots._states[0].slot.pid, signal.SIGKILL)
+    hand.until(lambda: hand.slots._states[0].slot.pauses)
+    assert begun(folder) == [0]
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
+    hand.reach(4)
+    assert hand.values(0, 4) == [0, 1, 2, 3]
+
+
+def test_a_pause_that_comes_after_the_end_of_its_range_stops_no_other(paused):
+    hand, _ = paused
+    hand.slots.truncate(fx.Truncate(0, 2))
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
+    hand.reach(2)
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, 1))
+    hand.slots.run(fx.Run(0, "0", HEIR, 2, 4))
+    hand.reach(4, HEIR)
+
+
+def test_a_pause_holds_for_items_that_are_still_on_their_way(hand):
+    hand.store.closed = "/items"
+    hand.add("item", [5, 6])
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, 1))
+    hand.store.open.set()
+    hand.reach(1)
+    hand.until(lambda: hand.slots._states[0].slot.pauses)
+    assert hand.progress()[-1].upto == 1
+    hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
+    hand.reach(2)
+
+
 # --- claims that go on under another name --------------------------------------------------------------------
 
 

@@ -125,7 +125,7 @@ def test_a_segment_that_was_long_on_its_way_counts(worker):
 
 def test_what_landed_long_after_its_name_is_found_when_for_long_nothing_new_came(worker, claim_of):
     talk = worker(idle=500.0)
-    mine = talk.publishes(talk.runs(), 2).segment
+    mine = talk.publishes(talk.runs(Job(jid="0", created=0.0, tasks=3, lanes=(0, 2), seed=0)), 2).segment
     talk.tell(fx.Published("0", mine, fx.Wrote.DONE))
     names = {
         JOB_KEYS.claims_folder: ["0000000000.000", "0000000002.000"],
@@ -139,7 +139,7 @@ def test_what_landed_long_after_its_name_is_found_when_for_long_nothing_new_came
         effect = effects.pop(0) if effects else None
         if isinstance(effect, fx.List):
             if effect.folder == JOB_KEYS.results_folder and effect.after:  # somebody else's lands, named long ago
-                names[effect.folder] = ["01799999900000.0000000002-0000000004.0.2-0", keys.segment_name(mine)]
+                names[effect.folder] = ["01799999900000.0000000002-0000000003.0.2-0", keys.segment_name(mine)]
             there = [name for name in names[effect.folder] if name > effect.after]
             effects += talk.listed(effect.folder, *there, after=effect.after)
         elif isinstance(effect, fx.Read):
