@@ -27,6 +27,7 @@ _KINDS = (
     ("numpy.random", "Generator"),
     ("numpy.random", "RandomState"),
     ("numpy.random", "BitGenerator"),
+    ("numpy.random", "SeedSequence"),
     ("torch", "Generator"),
 )
 _kinds: tuple[type, ...] = ()

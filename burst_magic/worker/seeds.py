@@ -21,6 +21,7 @@ from burst_magic.worker.arrivals import Arrivals
 Named = tuple[str, Any]  # a generator, and what its stream is called
 
 _DEPTH = 12  # how far down in a local module's values generators are looked for
+_SPAWNS = 0x6275_7273  # in the key of a seed sequence: what follows is the task's
 _LOADING = -1  # the task that what is loaded for all tasks draws as
 
 
@@ -142,6 +143,9 @@ def reseed(generator: Any, digest: bytes) -> None:
         generator.seed(int.from_bytes(digest, "little"))
         return
     module: Any = sys.modules.get("numpy.random")
+    if module is not None and isinstance(generator, module.SeedSequence):
+        _set_children(generator, digest)
+        return
     if module is None or not isinstance(generator, (module.Generator, module.RandomState, module.BitGenerator)):
         generator.manual_seed(int.from_bytes(digest[:7], "little"))  # torch's
         return
@@ -149,10 +153,28 @@ def reseed(generator: Any, digest: bytes) -> None:
     bits = generator
     if not isinstance(generator, module.BitGenerator):
         bits = generator._bit_generator if legacy else generator.bit_generator  # noqa: SLF001 - the one way for all of them
-    bits.state = type(bits)(module.SeedSequence(_words(digest))).state
+    source = module.SeedSequence(_words(digest))
+    bits.state = type(bits)(source).state
+    parent = getattr(bits, "seed_seq", None)  # of those that the generator spawns
+    if isinstance(parent, module.SeedSequence):
+        parent.__setstate__(_state_of(source))
     if legacy:  # it keeps half of a pair of normal draws
         state = generator.get_state(legacy=False)
         generator.set_state({**state, "has_gauss": 0, "gauss": 0.0})
+
+
+def _set_children(sequence: Any, digest: bytes) -> None:
+    """What a seed sequence spawns is the task's own; what it is made of and the state it generates stay."""
+    entropy, _, *others, key = _state_of(sequence)
+    if key[-len(digest) // 4 - 1 :][:1] == (_SPAWNS,):  # of the task before
+        key = key[: -len(digest) // 4 - 1]
+    sequence.__setstate__((entropy, 0, *others, (*key, _SPAWNS, *_words(digest))))
+
+
+def _state_of(sequence: Any) -> Any:
+    """Entropy, number of children, pool, its size and key, as pickle gets them."""
+    _, arguments, *state = sequence.__reduce__()
+    return state[0] if state else arguments[2]
 
 
 def _words(data: bytes) -> list[int]:

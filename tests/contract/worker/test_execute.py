@@ -700,6 +700,11 @@ CAPTURED = {
     "Generator": ("__import__('numpy').random.default_rng(5)", "float(r.random())"),
     "RandomState": ("__import__('numpy').random.RandomState(5)", "float(r.rand())"),
     "Philox": ("__import__('numpy').random.Generator(__import__('numpy').random.Philox(5))", "float(r.random())"),
+    "what a Generator spawns": ("__import__('numpy').random.default_rng(5)", "float(r.spawn(1)[0].random())"),
+    "what a SeedSequence spawns": (
+        "__import__('numpy').random.SeedSequence(5)",
+        "int(r.spawn(2)[1].generate_state(1)[0])",
+    ),
 }
 
 
@@ -714,6 +719,13 @@ def test_captured_generators_are_seeded_each_with_a_stream_of_its_own(bench, nam
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source, captured=captured, fresh=fresh, seed=3), range(2), first=2)
     assert values(bench.outcomes(slot)) == drawn[2:]
+
+
+def test_a_captured_seed_sequence_stays_what_it_is_whatever_tasks_have_spawned(bench):
+    captured = {"seeds": __import__("numpy").random.SeedSequence(5, spawn_key=(1, 2))}
+    source = "seeds.spawn(3)\n(seeds.entropy, seeds.spawn_key[:2], seeds.generate_state(2).tolist())"
+    expected = (5, (1, 2), captured["seeds"].generate_state(2).tolist())
+    assert values(bench.perform(source, range(4), captured=captured, fresh=False)) == [expected] * 4
 
 
 CELLS_BEFORE = """
@@ -748,6 +760,8 @@ legacy = np.random.RandomState(15)
 legacy.randn()
 bits = np.random.PCG64(16)
 endless = iter(random.Random(17).random, 2)
+plan = {"seeds": [np.random.SeedSequence(18)]}
+def child(seeds=np.random.SeedSequence(19)): return np.random.default_rng(*seeds.spawn(1))
 """
 CAPTURED_DRAWS = {
     "draw": "draw()", "gauss": "gauss(0, 1)", "choice": "choice(range(10**9))", "rand": "float(rand())",
@@ -757,6 +771,8 @@ CAPTURED_DRAWS = {
     "dict": "float(table['a'][0].random())", "tuple": "table['b'][0].random()", "bound": "bound()",
     "numpy's bound": "float(numpy_bound())", "partial": "part()", "namedtuple": "pair.left.random()",
     "half a pair": "float(legacy.randn())", "bits": "int(bits.random_raw())", "iterator": "next(endless)",
+    "seeds": "int(plan['seeds'][0].spawn(1)[0].generate_state(1)[0])", "child": "float(child().random())",
+    "grandchild": "float(child().spawn(1)[0].random())",
     "shuffle": "box = list(range(1000))\nshuffle(box)\ntuple(box)",
 }  # fmt: skip
 
