@@ -40,6 +40,9 @@ def map(  # noqa: A001 - the name users type
     Raises:
         CaptureError: the function or an item cannot travel.
         OptionError: a wrong option.
+
+    Warns:
+        UserWarning: what may surprise: a secret that would travel, a module that differs from its file, and the like.
     """
     from burst_magic.capture.cell import capture_call
     from burst_magic.plan.planner import plan
@@ -52,21 +55,23 @@ def map(  # noqa: A001 - the name users type
         session = attach(session)
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
-    if session is not None:
-        _tell_environment(capture, session)
+    _tell(capture, session)
     made = plan(settings, tasks=count(items))
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 
-def _tell_environment(capture: Capture, session: Session) -> None:
+def _tell(capture: Capture, session: Session | None) -> None:
+    """What a cell would say before it runs."""
     import warnings
 
     from burst_magic.capture.settings import about_environment
 
-    set_there = {name for name, _ in session.manifest.setenv}
-    said = about_environment(capture.settings, session.fleet.environment, set_there)
-    if said:
-        warnings.warn(said, stacklevel=3)
+    said = list(capture.warnings)
+    if session is not None:
+        set_there = {name for name, _ in session.manifest.setenv}
+        said.append(about_environment(capture.settings, session.fleet.environment, set_there))
+    for text in filter(None, said):
+        warnings.warn(text, stacklevel=3)
 
 
 def attach(session_id: str, *, key: str | None = None, store: str | None = None) -> Session:

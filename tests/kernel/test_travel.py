@@ -164,6 +164,13 @@ def test_map_hides_no_name_of_the_notebook(kernel):
     assert kernel.value("session.results().collect() == [13, 14]") is True
 
 
+def test_map_says_what_a_cell_would_say(kernel):
+    kernel.run("import burst_magic as burst\nkeys = {'password': 'tiger-in-the-night'}")
+    said = kernel.run("session = burst.map(lambda x: len(keys['password']), [1], workers=1)").text
+    assert "keys['password'] looks like a secret" in said
+    assert kernel.value("session.results().collect()") == [18]
+
+
 def test_a_dry_run_names_chance_that_no_seed_reaches(kernel):
     shown = kernel.run("%%burst --map range(2) --dry-run\nimport uuid\nuuid.uuid4().hex").text
     assert "uuid4 draws from the system's entropy: --seed does not reach it" in shown
