@@ -90,7 +90,7 @@ class Stage:
         self._surroundings.enter(setenv=setenv, unset=unset, folder=folder, bundle=job.bundle)
         with self._arrivals.aside():
             self._settings.enter(program.envelope.settings)
-        self._numeric.follow(job.setenv)
+        self._numeric.follow(self._surroundings.variables, job.setenv)
         self._chance.enter(job.bundle)
         if program.problem is None:
             program.check_modules()

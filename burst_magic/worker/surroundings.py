@@ -30,7 +30,7 @@ class Surroundings:
         self._cwd = self._first_cwd = os.getcwd()
         self._first_environment = dict(os.environb)
         self._environment = dict(self._first_environment)
-        self._variables = os.environ
+        self.variables = os.environ
         self._raw: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined] # noqa: SLF001 - 20 x faster
         self._first_path = list(sys.path)
         self._path = list(sys.path)
@@ -55,8 +55,8 @@ class Surroundings:
 
     def restore(self) -> bool:
         """Undoes what the last task changed. False: not all of it can be put back."""
-        if _OS.get("environ") is not self._variables:
-            os.environ = self._variables  # noqa: B003 - the very object, put back
+        if _OS.get("environ") is not self.variables:
+            os.environ = self.variables  # noqa: B003 - the very object, put back
         if self._raw != self._environment:
             self._restore_environment()
         if self._touched.undo:

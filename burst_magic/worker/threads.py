@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from burst_magic.config import cores, environment
-
 _ALL = "OMP_NUM_THREADS"
 _AS_OPENMP = {  # where it is not set, these take what OMP_NUM_THREADS says
     "openblas": "OPENBLAS_NUM_THREADS",
@@ -61,14 +59,14 @@ class LoadedLibraries:
     def __init__(self) -> None:
         self._said: dict[str, str | None] | None = None
 
-    def follow(self, setenv: Iterable[tuple[str, str]]) -> None:
+    def follow(self, environment: Mapping[str, str], setenv: Iterable[tuple[str, str]]) -> None:
         """Tells them what the environment of the job that has been put on says.
 
         Args:
+            environment: of this process.
             setenv: what the job asked for; libraries that cannot take it from the environment any more get it here.
         """
-        environ = environment()
-        said = {name: environ.get(name) for name in VARIABLES} | {f"={_NUMBA}": dict(setenv).get(_NUMBA)}
+        said = {name: environment.get(name) for name in VARIABLES} | {f"={_NUMBA}": dict(setenv).get(_NUMBA)}
         if said != self._said and _any_loaded():
             _tell(said)
         self._said = said
@@ -102,6 +100,8 @@ def _tell_native(said: Mapping[str, str | None]) -> None:
         from threadpoolctl import ThreadpoolController
     except ImportError:  # an environment that was put together without it: libraries loaded from now on still follow
         return
+    from burst_magic.config import cores  # 3 ms, and few need it
+
     found = ThreadpoolController()
     for api in {library["internal_api"] for library in found.info()}:
         threads = _number(said, _AS_OPENMP.get(api, _ALL), _ALL) or cores()
