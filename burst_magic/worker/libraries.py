@@ -24,7 +24,7 @@ _CALLS = {
     "logging": ("Logger.addHandler", "Logger.removeHandler", "Logger.addFilter", "Logger.removeFilter",
                 "Logger.setLevel", "Handler.setLevel", "Handler.setFormatter", "addLevelName", "disable",
                 "setLogRecordFactory", "setLoggerClass"),
-    "mimetypes": ("add_type", "init"),
+    "mimetypes": ("add_type",),
     "multiprocessing": ("set_start_method",),
     "numexpr": ("set_num_threads",),
     "polars": ("Config.load", "Config.restore_defaults"),

@@ -24,6 +24,8 @@ _ENTRY = 8  # bytes that /proc/self/pagemap says of a page
 _PRESENT, _SWAPPED, _OF_FILE = 63, 62, 61  # its bits
 _DEFINITIONS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
+_SETTLES = {"tempfile": "gettempdir", "mimetypes": "init"}  # modules that set names of their own at their first use
+
 Names = Mapping[str, Any]
 
 
@@ -107,6 +109,9 @@ class Picture:
     def _note_other(self, module: types.ModuleType) -> None:
         if module.__name__ not in self._seen and module.__name__ != "__main__":
             self._seen.add(module.__name__)
+            settle = getattr(module, _SETTLES.get(module.__name__, ""), None)
+            if settle is not None:
+                settle()
             self._others.append(_Shelf(module, own=False))
 
     def _look(self) -> bytes:

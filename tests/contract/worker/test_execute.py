@@ -460,6 +460,31 @@ def test_tasks_that_change_nothing_share_a_process(bench):
     assert len({pid for pid, _, _ in found}) == 1
 
 
+MODULES = ("asyncio", "collections", "concurrent.futures", "datetime", "json", "locale", "logging", "math", "mimetypes",
+           "os", "random", "re", "shutil", "socket", "string", "subprocess", "sys", "tempfile", "threading", "time",
+           "urllib.parse", "uuid", "warnings", "numpy", "pandas", "scipy.stats", "matplotlib.pyplot")  # fmt: skip
+USES = """
+async def later(): return 1
+asyncio.run(later())
+json.dumps([1]), re.sub("a", "b", "c"), shutil.which("sh"), uuid.uuid4(), time.localtime(), random.random()
+concurrent.futures.ThreadPoolExecutor(1).submit(int).result()
+logging.getLogger("some").info("x"), mimetypes.guess_type("a.txt"), subprocess.run(["true"], check=True)
+with tempfile.TemporaryDirectory(): pass
+with warnings.catch_warnings(): warnings.simplefilter("ignore")
+numpy.random.rand(2), pandas.DataFrame({"a": [1]}).describe(), scipy.stats.norm.cdf(0)
+figure, axes = matplotlib.pyplot.subplots()
+axes.plot([1, 2])
+figure.savefig(os.devnull, format="png")
+threading.Thread(target=int).start()
+os.getpid()
+"""
+
+
+def test_what_libraries_do_for_themselves_is_no_change(bench):
+    source = "".join(f"import {name}\n" for name in MODULES) + USES
+    assert len(set(values(bench.perform(source, range(4))))) == 1
+
+
 def test_big_arrays_that_a_slot_loads_once_are_fresh_too(bench, tmp_path):
     blob, array = tmp_path / "blob", np.zeros(300_000)
     blob.write_bytes(array.tobytes())
