@@ -253,14 +253,16 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
         files=packed.files | capture.needs.files,
     )
     entries = report.entries(packed, reads, home)
+    mutated = report.mutated((*capture.mutated, *sorted(packed.changes)), packed, home)
+    said = (*report.about_entries(entries, packed, home), *report.about_views(packed, home, capture.source, mutated))
     return _with_modules(
         replace(
             capture,
             packed=packed,
             reads=reads,
             entries=entries,
-            mutated=report.mutated((*capture.mutated, *sorted(packed.changes)), packed, home),
-            warnings=tuple(dict.fromkeys((*capture.warnings, *left_out, *report.about_entries(entries, packed, home)))),
+            mutated=mutated,
+            warnings=tuple(dict.fromkeys((*capture.warnings, *left_out, *said))),
             sources=report.sources_of(packed),
         )
     )

@@ -7,6 +7,7 @@ import importlib.util
 import linecache
 import types
 from collections.abc import Iterable, Mapping, Sized
+from typing import Any, TypeGuard
 
 from burst_magic.capture.closure import Captured, kind_of, used_by
 from burst_magic.capture.names import CellNames
@@ -75,6 +76,41 @@ def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, 
             texts.append(f"{entry.name} is {entry.size / 1e6:,.0f} MB ({entry.why})")
     texts.extend(f"{name} has no meaning on a worker and is left out (used by {user})" for name, user in packed.omitted)
     return texts
+
+
+def about_views(packed: Packed, home: Mapping[str, object], source: str, changed: Iterable[str]) -> list[str]:
+    """Warnings about arrays that share memory here and will not on a worker, where the cell changes one of them.
+
+    Args:
+        packed: what travels.
+        home: the notebook's globals.
+        source: the cell.
+        changed: captured names whose objects are changed in place, as far as syntax shows; ``x += 1`` may be, too.
+    """
+    arrays = [name for name in packed.names if type(home[name]).__name__ == "ndarray"]
+    owners: dict[int, list[str]] = {}
+    for name in arrays:
+        owners.setdefault(id(_owner(home[name])), []).append(name)
+    groups = [names for names in owners.values() if len(names) > 1]
+    if not groups:
+        return []
+    targets = {node.target.id for node in ast.walk(ast.parse(source)) if _augments_a_name(node)}
+    return [
+        f"{' and '.join(names)} share their memory here, and are arrays of their own on a worker: "
+        "what the cell changes in one is not changed in the other; make the view in the cell"
+        for names in groups
+        if not targets.isdisjoint(names) or not set(changed).isdisjoint(names)
+    ]
+
+
+def _owner(array: Any) -> Any:
+    while getattr(array, "base", None) is not None and type(array.base).__name__ == "ndarray":
+        array = array.base
+    return array
+
+
+def _augments_a_name(node: ast.AST) -> TypeGuard[Any]:
+    return isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
 
 
 def about_items(items: object) -> list[str]:

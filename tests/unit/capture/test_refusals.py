@@ -356,3 +356,17 @@ def test_a_function_that_cannot_travel_is_called_the_function(notebook):
     with pytest.raises(CaptureError, match=r"^the function.*: cannot pickle 'generator' object") as caught:
         notebook.call(notebook["f"], [1])
     assert "__burst" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "cell", ["row += 1\nfloat(a.sum())", "a[7, 0] = 5\nfloat(row.sum())", "def f():\n    row[0] = 1\nf(), a"]
+)
+def test_arrays_that_share_memory_are_told_where_one_is_changed(notebook, cell):
+    notebook.run("import numpy as np\na = np.zeros((9, 3))\nrow = a[3]\nother = np.ones(3)")
+    (said,) = [text for text in notebook.capture(cell).warnings if "share their memory" in text]
+    assert said.startswith(("a and row", "row and a"))
+
+
+def test_arrays_that_are_only_read_may_share_what_they_like(notebook):
+    notebook.run("import numpy as np\na = np.zeros((9, 3))\nrow, twin = a[3], a\nother = np.ones(3)")
+    assert notebook.capture("other += 1\nfloat(a.sum() + row.sum())").warnings == ()
