@@ -68,6 +68,10 @@ class _Telling:
     def __init__(self, name: str, loader: Any, arrivals: Arrivals) -> None:
         self._name, self._loader, self._arrivals = name, loader, arrivals
 
+    def __getattr__(self, name: str) -> Any:
+        """What else a loader can do: give the code, or a file beside it."""
+        return getattr(self._loader, name)
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         made: ModuleType | None = self._loader.create_module(spec)
         return made

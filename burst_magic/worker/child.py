@@ -75,6 +75,7 @@ class _Keeper:
         self._notes = Notes(notes, shared)
         self._stage = Stage(capture, shared.reals)
         self._ledger = Ledger(shared.words)
+        self._on: Program | None = None
 
     def run(self) -> None:
         """Works until the supervisor closes the socket."""
@@ -97,6 +98,10 @@ class _Keeper:
         self._stage.enter(program)
         if program.learnt is not None:
             self._stage.load(program)
+        if program is not self._on:
+            gc.unfreeze()  # what the last job left behind in circles goes
+            gc.collect()
+            self._on = program
         gc.freeze()  # the runner's collector never walks, and so never copies, what is here
         words = self._words
         words[Word.HANDED] = 0
@@ -107,8 +112,9 @@ class _Keeper:
         words[Word.RUNNER] = pid
         if sys.platform == "linux":
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        words[Word.RUNNER] = 0  # before its number may be another's
+            words[Word.RUNNER] = 0  # before its number may be another's
         _, status, usage = os.wait4(pid, 0)
+        words[Word.RUNNER] = 0
         closed = self._catch_up()
         if words[Word.HANDED]:
             return not closed

@@ -228,6 +228,8 @@ class Desk:
     def restore(self, state: State) -> None:
         """Takes the place of a runner."""
         self.handled, self._met, self._asked = state.handled, state.met, state.asked
+        for jid in self.jobs.keys() - state.jobs.keys():
+            self.jobs[jid][1].close()
         self.jobs = {
             jid: (number, self.jobs[jid][1] if code is None else Program(code))
             for jid, (number, code) in state.jobs.items()

@@ -120,7 +120,7 @@ class Stage:
 
     def become_runner(self, nudged: Callable[..., None]) -> None:
         """This process is the fork now, and runs tasks; the supervisor may ask it for what it holds back."""
-        self._pid, self._cpu = os.getpid(), 0.0
+        self._pid, self._cpu, self.spoiled = os.getpid(), 0.0, False
         self._surroundings.listen(NUDGE, nudged)
         self._footprint.start()
 
@@ -141,7 +141,8 @@ class Stage:
                 bundle=job.bundle,
                 imports=program.cell.imports,
             )
-        except BaseException:  # noqa: BLE001 - each task meets it again, and tells it
+        except BaseException:  # noqa: BLE001 - if it is the loading, each task meets it again, and tells it
+            program.alone = program.alone or program.loaded is not None  # values that cannot be looked at
             return None
         finally:
             home.clear()

@@ -6,15 +6,17 @@ watched, not looked for after each task.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import sys
+import types
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 from burst_magic.worker.arrivals import Arrivals
 
-# Calls after which a process is not what it was. Of a class the method is watched, for all its instances.
+# Calls after which a process is not what it was. Of a class the method is watched, for all its instances. What
+# libraries call for a while and take back themselves (event loops, context managers) is not among them: see `_LOOKS`.
 _CALLS = {
     "asyncio": ("set_event_loop_policy",),
     "codecs": ("register", "register_error"),
@@ -27,15 +29,12 @@ _CALLS = {
     "mimetypes": ("add_type",),
     "multiprocessing": ("set_start_method",),
     "numexpr": ("set_num_threads",),
-    "polars": ("Config.load", "Config.restore_defaults"),
-    "sklearn": ("set_config",),
     "socket": ("setdefaulttimeout",),
     "sys": ("setprofile", "settrace", "set_int_max_str_digits"),
     "threading": ("setprofile", "settrace", "stack_size"),
-    "torch": ("set_default_dtype", "set_default_device", "set_num_threads", "set_grad_enabled", "set_printoptions",
+    "torch": ("set_default_dtype", "set_default_device", "set_num_threads", "set_printoptions",
               "use_deterministic_algorithms", "set_float32_matmul_precision"),
     "tracemalloc": ("start", "stop"),
-    "xarray": ("set_options",),
 }  # fmt: skip
 _OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # of the process
 
@@ -54,9 +53,12 @@ class Libraries:
         for name, paths in _CALLS.items():
             arrivals.of(name, functools.partial(self._watch_all, paths))
         arrivals.of("numpy", self._watch_numpy)
-        arrivals.of("matplotlib", lambda module: self.looks.append(_rc_params(module)))
-        arrivals.of("matplotlib._pylab_helpers", lambda module: self.looks.append(_figures(module)))
-        arrivals.of("pandas", lambda _: self.looks.append(_options(sys.modules["pandas._config.config"])))
+        for name, made in _LOOKS.items():
+            arrivals.of(name, functools.partial(self._look_after, made))
+
+    def _look_after(self, made: Callable[[Any], Callable[[], None]], module: ModuleType) -> None:
+        with contextlib.suppress(AttributeError):  # a local module of that name, or another version
+            self.looks.append(made(module))
 
     def _watch_numpy(self, module: ModuleType) -> None:
         """It keeps these in context variables since 2.2, and each task has a context of its own."""
@@ -71,7 +73,9 @@ class Libraries:
             for parent in parents:
                 owner = getattr(owner, parent, None)
             original = getattr(owner, name, None)
-            if callable(original):
+            if isinstance(original, types.MethodType):  # of a class, and bound to it
+                setattr(owner, name, staticmethod(self._watched(original)))
+            elif callable(original) and not isinstance(original, type):
                 setattr(owner, name, self._watched(original))
 
     def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,9 +110,43 @@ def _figures(module: Any) -> Callable[[], None]:
     return look
 
 
+def _grad(module: Any) -> Callable[[], None]:
+    """Whether torch records gradients; its context managers put that back themselves."""
+    before = module.is_grad_enabled()
+
+    def look() -> None:
+        if module.is_grad_enabled() is not before:
+            module.set_grad_enabled(before)
+
+    return look
+
+
+def _configuration(module: Any) -> Callable[[], None]:
+    """scikit-learn's configuration, which many of its estimators change for a while."""
+    before = module.get_config()
+
+    def look() -> None:
+        if module.get_config() != before:
+            module.set_config(**before)
+
+    return look
+
+
+def _dictionary(module: Any) -> Callable[[], None]:
+    """The options of xarray."""
+    options, before = module.OPTIONS, dict(module.OPTIONS)
+
+    def look() -> None:
+        if options != before:
+            options.clear()
+            options.update(before)
+
+    return look
+
+
 def _options(module: Any) -> Callable[[], None]:
     """The options of pandas: a tree of dictionaries, which grows when a part of it is loaded."""
-    options = module._global_config  # noqa: SLF001 - the one place that every way to set one ends at
+    options = module._config.config._global_config  # noqa: SLF001 - the one place that every way to set one ends at
     before = _copied(options)
 
     def look() -> None:
@@ -130,3 +168,13 @@ def _put_back(tree: dict[str, Any], before: dict[str, Any]) -> None:
             _put_back(tree[name], before[name])
         else:
             tree[name] = before[name]
+
+
+_LOOKS: dict[str, Callable[[Any], Callable[[], None]]] = {
+    "matplotlib": _rc_params,
+    "matplotlib._pylab_helpers": _figures,
+    "pandas": _options,
+    "sklearn": _configuration,
+    "torch": _grad,
+    "xarray.core.options": _dictionary,
+}

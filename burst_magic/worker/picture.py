@@ -100,7 +100,7 @@ class Picture:
         )
 
     def _note_local(self, module: types.ModuleType) -> None:
-        file: Any = getattr(module, "__file__", None)
+        file: Any = vars(module).get("__file__")  # a lazy module raises what it likes
         if self._bundle and isinstance(file, str) and file.startswith(self._bundle):
             self._seen.add(module.__name__)
             shelf = _Shelf(module, own=True)

@@ -103,7 +103,7 @@ class Runner:
             if not program.alone:
                 self._picture = self._stage.picture(program)
                 if self._picture is not None and self._picture.seconds > _LONGEST:
-                    _give_up(program)
+                    program.alone = True
         return program
 
     def _begin(self, task: int) -> None:

@@ -42,10 +42,11 @@ class Touched:
         self._watch_all()
 
     def listen(self, number: int, handler: Callable[..., None]) -> None:
-        """From now on a clean process has this handler."""
+        """From now on a clean process has this handler; what was touched so far belongs to it."""
         signal.signal(number, handler)
         self._handlers[signal.Signals(number)] = handler
         self.undo.clear()
+        self.spoiled = False
 
     def restore(self) -> None:
         """Undoes what was touched since the last call."""

@@ -480,6 +480,21 @@ os.getpid()
 """
 
 
+TAKEN_BACK = {
+    "event loop": "import asyncio\nawait asyncio.sleep(0)",
+    "polars": "import polars as pl\nwith pl.Config(tbl_rows=3): str(pl.DataFrame({'a': range(9)}))",
+    "sklearn": "import sklearn\nwith sklearn.config_context(assume_finite=True): pass",
+    "code of a module": "import runpy\nrunpy.run_module('this')",
+    "data of a package": "import pkgutil\nassert pkgutil.get_data('pandas', '__init__.py')",
+    "source of a module": "import importlib.util\nassert importlib.util.find_spec('wave').loader.get_source('wave')",
+}
+
+
+@pytest.mark.parametrize("name", TAKEN_BACK)
+def test_what_is_taken_back_costs_no_process(bench, name):
+    assert len(set(values(bench.perform(f"import os\n{TAKEN_BACK[name]}\nos.getpid()", range(6))))) == 1
+
+
 def test_what_libraries_do_for_themselves_is_no_change(bench):
     source = "".join(f"import {name}\n" for name in MODULES) + USES
     assert len(set(values(bench.perform(source, range(4))))) == 1
