@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,8 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
     def __init__(self) -> None:
         self._by_name: dict[str, list[Told]] = {}
         self._any: list[Told] = []
+        self.loading: Callable[[str], AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
+        self._depth = 0  # modules that are being loaded, one for the other
         self.under_way = 0  # modules that are being loaded, and what else is no doing of a task's
         sys.meta_path.insert(0, self)
 
@@ -55,11 +58,19 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
 
     def load(self, name: str, loader: Any, module: ModuleType) -> None:
         """Runs a module's code, and tells; its own name may be another one's (``_decimal`` says ``decimal``)."""
-        with self.aside():
-            loader.exec_module(module)
-            module = sys.modules.get(name, module)
-            for told in (*self._by_name.get(name, ()), *self._any):
-                told(module)
+        outermost = not self._depth
+        self._depth += 1
+        try:
+            with self.aside(), self.loading(name) if outermost else contextlib.nullcontext():
+                self._load(name, loader, module)
+        finally:
+            self._depth -= 1
+
+    def _load(self, name: str, loader: Any, module: ModuleType) -> None:
+        loader.exec_module(module)
+        module = sys.modules.get(name, module)
+        for told in (*self._by_name.get(name, ()), *self._any):
+            told(module)
 
 
 class _Telling:

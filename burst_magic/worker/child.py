@@ -96,12 +96,12 @@ class _Keeper:
         """Has a runner do what there is; False when the supervisor has closed the socket."""
         _, program = self._desk.jobs[run.jid]
         self._stage.enter(program)
-        if program.learnt is not None:
-            self._stage.load(program)
-        if program is not self._on:
+        if self._on is not None and self._on is not program:
             gc.unfreeze()  # what the last job left behind in circles goes
             gc.collect()
-            self._on = program
+        self._on = program
+        if program.learnt is not None:
+            self._stage.load(program)
         gc.freeze()  # the runner's collector never walks, and so never copies, what is here
         words = self._words
         words[Word.HANDED] = 0
@@ -124,6 +124,8 @@ class _Keeper:
             _end_like(status)
         self._desk.jobs[self._desk.runs[0].jid][1].alone = True
         words[Word.TURN] += words[Word.TURN] % 2  # it may have ended while it wrote
+        words[Word.TASK] = 0
+        self._capture.collect()  # of the task that ended its process: it runs again
         return not closed
 
     def _become_runner(self) -> NoReturn:
@@ -165,8 +167,10 @@ class _Keeper:
 
     def _lost_untold(self) -> bool:
         """Whether outcomes of earlier tasks went with the runner: they are run again, each alone, and then this one."""
-        words = self._words
-        return bool(self._desk.runs) and bool(words[Word.HELD]) and words[Word.TASK] - 1 > words[Word.NEXT]
+        words, reals = self._words, self._shared.reals
+        if not self._desk.runs or not words[Word.HELD]:
+            return False
+        return words[Word.TASK] - 1 > words[Word.NEXT] or reals[Word.ENDED] > reals[Word.SINCE]
 
 
 def _end_like(status: int) -> NoReturn:

@@ -82,7 +82,7 @@ class Stage:
             return
         if self._program is not None:
             self._program.forget()
-        self._program = program
+        self._program, self._picture = program, None
         self.home.clear()
         job, folder = program.job, program.envelope.folder
         setenv, unset = variables(program.envelope.settings)
@@ -129,10 +129,11 @@ class Stage:
         if program.problem is not None:
             return None
         self._chance.seed_loading(program.job.seed)
-        home, job, self._picture = self.home, program.job, None
+        home, job, self._picture, loaded = self.home, program.job, None, False
         try:
             home.update(self._empty)
             copy_context().run(program.load, home)
+            loaded = True
             found = Picture(
                 Changed(home, home),
                 {name: home[name] for name in program.envelope.names},
@@ -142,7 +143,7 @@ class Stage:
                 imports=program.cell.imports,
             )
         except BaseException:  # noqa: BLE001 - if it is the loading, each task meets it again, and tells it
-            program.alone = program.alone or program.loaded is not None  # values that cannot be looked at
+            program.alone = program.alone or loaded  # what is here cannot be looked at
             return None
         finally:
             home.clear()

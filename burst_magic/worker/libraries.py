@@ -19,8 +19,10 @@ from burst_magic.worker.arrivals import Arrivals
 # libraries call for a while and take back themselves (event loops, context managers) is not among them: see `_LOOKS`.
 _CALLS = {
     "asyncio": ("set_event_loop_policy",),
+    "calendar": ("setfirstweekday",),
     "codecs": ("register", "register_error"),
     "copyreg": ("pickle", "constructor"),
+    "csv": ("field_size_limit", "register_dialect", "unregister_dialect"),
     "faulthandler": ("disable", "enable", "register"),
     "locale": ("setlocale",),
     "logging": ("Logger.addHandler", "Logger.removeHandler", "Logger.addFilter", "Logger.removeFilter",
@@ -73,7 +75,7 @@ class Libraries:
             for parent in parents:
                 owner = getattr(owner, parent, None)
             original = getattr(owner, name, None)
-            if isinstance(original, types.MethodType):  # of a class, and bound to it
+            if isinstance(owner, type) and isinstance(original, types.MethodType):  # of the class, and bound to it
                 setattr(owner, name, staticmethod(self._watched(original)))
             elif callable(original) and not isinstance(original, type):
                 setattr(owner, name, self._watched(original))
@@ -81,11 +83,29 @@ class Libraries:
     def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def watched(*args: Any, **options: Any) -> Any:
-            if not self._arrivals.under_way:  # what a module does when it is loaded belongs to it
+            if not self._arrivals.under_way and not _only_asks(original, args):  # what loads a module belongs to it
                 self._spoil()
             return original(*args, **options)
 
         return watched
+
+
+def _only_asks(call: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """``setlocale(category)`` and ``field_size_limit()`` tell what is set."""
+    name = getattr(call, "__name__", "")
+    return (name == "setlocale" and (len(args) < 2 or args[1] is None)) or (name == "field_size_limit" and not args)
+
+
+def _polars(module: Any) -> Callable[[], None]:
+    """How polars prints; some of it lies in its compiled part."""
+    before = module.Config.save()
+
+    def look() -> None:
+        if module.Config.save() != before:
+            module.Config.restore_defaults()
+            module.Config.load(before)
+
+    return look
 
 
 def _rc_params(module: Any) -> Callable[[], None]:
@@ -174,6 +194,7 @@ _LOOKS: dict[str, Callable[[Any], Callable[[], None]]] = {
     "matplotlib": _rc_params,
     "matplotlib._pylab_helpers": _figures,
     "pandas": _options,
+    "polars": _polars,
     "sklearn": _configuration,
     "torch": _grad,
     "xarray.core.options": _dictionary,

@@ -100,7 +100,7 @@ class Picture:
         )
 
     def _note_local(self, module: types.ModuleType) -> None:
-        file: Any = vars(module).get("__file__")  # a lazy module raises what it likes
+        file: Any = getattr(module, "__dict__", {}).get("__file__")  # a lazy module raises what it likes, None has none
         if self._bundle and isinstance(file, str) and file.startswith(self._bundle):
             self._seen.add(module.__name__)
             shelf = _Shelf(module, own=True)
@@ -167,7 +167,11 @@ class _Shelf:
     def data(self) -> Iterator[tuple[str, Any]]:
         """Values that can be changed in place. What is called may note for itself that it was: a compiled function."""
         for name, value in self._before.items():
-            if not (name.startswith("__") and name.endswith("__")) and not callable(value):
+            if name.startswith("__") and name.endswith("__"):
+                continue
+            if hasattr(type(value), "cache_info"):  # an lru_cache tells what it keeps
+                yield name, tuple(value.cache_info())
+            elif not callable(value) and not isinstance(value, types.ModuleType):
                 yield name, value
         for shelf in self._classes:
             yield from ((f"{shelf.name}.{name}", value) for name, value in shelf.data())

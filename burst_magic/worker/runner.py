@@ -1,9 +1,9 @@
 """A fork of a slot's process that runs tasks one after the other, until something is left that the next must not see.
 
 Outcomes are handed out when it is sure that no task saw what another one changed: at once where there is nothing to
-change, else after a look at the captured values and the modules (`picture`), which is taken so seldom that it costs a
-twentieth of the time. If something has changed, what the first task since the last look gave still counts; the others
-are run again, each in a fork of its own.
+change, else after a look at the captured values and the modules (`picture`). It is taken so seldom that it costs a
+twentieth of the time, or up to a sixth where values are large. If something has changed, what the first task since the
+last look gave still counts; the others are run again, each in a fork of its own.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Runner:
             self._begin(run.task)
             self._jid, self._program, self._picture, self._patience = run.jid, program, None, 0.0
             self._stage.enter(program)
-            if not program.alone:
+            if not (program.alone or run.alone):
                 self._picture = self._stage.picture(program)
                 if self._picture is not None and self._picture.seconds > _LONGEST:
                     program.alone = True
@@ -158,8 +158,8 @@ class Runner:
         held, picture, words = self._held, self._picture, self._words
         changed = picture is not None and picture.changed()
         self._stage.pause()
+        words[_HELD] = 0  # before: who ends in the midst of it has said half of something, and no other may go on there
         self._notes.publish(self._number, held[:1] if changed else held, ended=self._stage.ended)
-        words[_HELD] = 0
         held.clear()
         if changed:
             run.task = words[_NEXT] + 1
@@ -173,10 +173,14 @@ class Runner:
         """A task takes long, and outcomes of those before it wait. If nothing has changed by now, they are right."""
         if not self._in_task or not self._held or os.getpid() != self._pid or self._picture is None:
             return
-        if not self._picture.changed():
-            self._notes.publish(self._number, self._held, ended=monotonic())
-            self._words[_HELD] = 0
-            self._held.clear()
+        self._in_task = False  # another nudge comes too late
+        try:
+            if not self._picture.changed():
+                self._words[_HELD] = 0
+                self._notes.publish(self._number, self._held, ended=monotonic())
+                self._held.clear()
+        finally:
+            self._in_task = True
 
     def _leave(self) -> None:
         """The keeper goes on from here."""

@@ -7,10 +7,12 @@ depth, installed ones as attributes. What a module holds is seeded the moment it
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any
@@ -29,15 +31,17 @@ class Chance:
     """Seeds whatever generators the process has."""
 
     def __init__(self, arrivals: Arrivals) -> None:
-        self._origin = (0, _LOADING)  # seed and task
+        self._origin = (0, f"{_LOADING}")  # seed, and the task or what else draws
         self._known = b""
         self._drawn = 0
         self._local = ""
         self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # what modules hold, by module
-        self._global: list[Callable[[], None]] = []  # seed the generators of libraries that are loaded
+        self._global: list[_Global] = []  # the generators of libraries that are loaded
+        self._new: list[list[Named]] = []  # what modules hold that are being loaded
         for name, seeder in (("random", _random), ("numpy.random", _numpy), ("torch", _torch)):
             arrivals.of(name, functools.partial(self._meet, seeder))
         arrivals.of_any(self._look_into)
+        arrivals.loading = self._loading
 
     def enter(self, bundle: str) -> None:
         """Another job's local modules are in this folder."""
@@ -46,9 +50,9 @@ class Chance:
 
     def seed(self, seed: int, task: int) -> None:
         """Sets the generators that are loaded by now; later ones as they come."""
-        self._origin, self._known, self._drawn = (seed, task), b"", 0
-        for again in self._global:
-            again()
+        self._origin, self._known, self._drawn = (seed, f"{task}"), b"", 0
+        for generator in self._global:
+            generator.again()
         if self._kept:
             for _, named in self._kept.values():
                 self.seed_all(named)
@@ -76,13 +80,13 @@ class Chance:
         ]
         if named:
             self._kept[name] = (module, named)
-            self.seed_all(named)
+            self._new.append(named)
 
     @property
     def digest(self) -> bytes:
         """What is the task's own: drawn when it is first needed."""
         if not self._known:
-            self._known = blake2b(b"%d:%d" % self._origin).digest()
+            self._known = blake2b("{}:{}".format(*self._origin).encode()).digest()
         return self._known
 
     def entropy(self, bits: int) -> int:
@@ -91,15 +95,43 @@ class Chance:
         data = blake2b(self.digest + b"entropy %d" % self._drawn, digest_size=64).digest()
         return int.from_bytes(data, "little") % (1 << bits)
 
-    def _meet(self, seeder: Callable[[Chance, Any], Callable[[], None] | None], module: ModuleType) -> None:
+    @contextlib.contextmanager
+    def _loading(self, name: str) -> Iterator[None]:
+        """What a module draws when it is loaded depends on the seed alone, and moves no task's stream."""
+        before, states = (self._origin, self._known, self._drawn), [each.save() for each in self._global]
+        self._origin, self._known, self._drawn = (self._origin[0], f"import {name}"), b"", 0
+        for generator in self._global:
+            generator.again()
+        try:
+            yield
+        finally:
+            self._origin, self._known, self._drawn = before
+            for generator, state in zip(self._global, states, strict=False):  # others have come
+                generator.restore(state)
+            for generator in self._global[len(states) :]:
+                generator.again()
+            for named in self._new:
+                self.seed_all(named)
+            self._new.clear()
+
+    def _meet(self, met: Callable[[Chance, Any], _Global | None], module: ModuleType) -> None:
         """A library with a generator of its own is loaded."""
-        again = seeder(self, module)
-        if again is not None:
-            self._global.append(again)
-            again()
+        found = met(self, module)
+        if found is not None:
+            self._global.append(found)
+            found.again()
 
 
-def _random(chance: Chance, module: Any) -> Callable[[], None] | None:
+@dataclass(frozen=True, slots=True)
+class _Global:
+    """A generator of the whole process: starts it for the task, tells its state, sets that again."""
+
+    again: Callable[[], None]
+    save: Callable[[], Any]
+    restore: Callable[[Any], object]
+
+
+def _random(chance: Chance, module: Any) -> _Global | None:
     """``Random()`` and ``seed()`` without a seed take what is the task's own."""
     if not hasattr(module, "Random"):
         return None  # a local module of that name
@@ -117,23 +149,24 @@ def _random(chance: Chance, module: Any) -> Callable[[], None] | None:
         plain(instance, int.from_bytes(chance.digest[:16], "little"))
         instance.gauss_next = None
 
-    return again
+    return _Global(again, instance.getstate, instance.setstate)
 
 
-def _numpy(chance: Chance, module: Any) -> Callable[[], None] | None:
+def _numpy(chance: Chance, module: Any) -> _Global | None:
     """The legacy generator, and what ``default_rng()`` takes for entropy."""
     if not hasattr(module, "seed"):
         return None  # another module of that name, or one that is half loaded
     source = sys.modules.get("numpy.random.bit_generator")
     if source is not None and hasattr(source, "randbits"):
         vars(source)["randbits"] = chance.entropy
-    return lambda: module.seed(_words(chance.digest[16:32]))
+    return _Global(lambda: module.seed(_words(chance.digest[16:32])), module.get_state, module.set_state)
 
 
-def _torch(chance: Chance, module: Any) -> Callable[[], None] | None:
+def _torch(chance: Chance, module: Any) -> _Global | None:
     if not hasattr(module, "manual_seed"):
         return None
-    return lambda: module.manual_seed(int.from_bytes(chance.digest[32:39], "little"))
+    seed = lambda: module.manual_seed(int.from_bytes(chance.digest[32:39], "little"))  # noqa: E731 - one of three
+    return _Global(seed, module.get_rng_state, module.set_rng_state)
 
 
 def reseed(generator: Any, digest: bytes) -> None:

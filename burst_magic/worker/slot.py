@@ -201,7 +201,7 @@ class Slot:
         ):
             return
         self._nudged = words[Word.TURN]
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             if runner := words[Word.RUNNER]:
                 os.kill(runner, NUDGE)
 
@@ -209,7 +209,7 @@ class Slot:
         """Ends the child when there is no template any more to do it."""
         if not self.closed and self.pid and not self._shared.words[Word.DEAD]:
             for end, pid in ((os.killpg, self.pid), (os.kill, self._shared.words[Word.RUNNER])):
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     if pid:
                         end(pid, signal.SIGKILL)
 

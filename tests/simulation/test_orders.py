@@ -13,9 +13,8 @@ from burst_magic.testing.weather import Weather
 from burst_magic.testing.world import World
 
 FOLDER = {"interval": 1.0, "floor": 0.05, "task": 0.3, "weather": Weather(latency=0.001, grain=0.0)}
-MOST = {
-    "all long in one lane": 1.12
-}  # the others do their own quick ones first, where a queue begins with the long ones
+# The other slots do their own quick tasks first, where a queue begins with the long ones.
+MOST = {"all long in one lane": 1.12}
 S3 = {"interval": 20.0, "floor": 2.0, "task": 10.0, "weather": Weather(latency=0.025)}
 
 
