@@ -107,8 +107,8 @@ class Session:
         self.thread = threading.Thread(target=wait)
         self.thread.start()
 
-    def outcomes(self):
-        """All that was published, by task; each task once."""
+    def outcomes(self, *, twice=False):
+        """All that was published, by task; each task once, unless what was stolen may have been on its way."""
         found, cover = {}, 0
         for entry in self.store.list(self.job.results_folder):
             data = self.store.get(entry.key)
@@ -119,16 +119,18 @@ class Session:
                 for task, _, begin, end in records.scan_outcomes(body):
                     found[task] = records.unpack_outcome(body[begin:end])
                     cover += 1
-        assert cover == len(found)
+        assert twice or cover == len(found)
         return [found[task] for task in sorted(found)]
 
     def counted_as_failed(self):
         return sum(keys.parse_segment(entry.key).failed for entry in self.store.list(self.job.results_folder))
 
-    def values(self):
+    def values(self, *, twice=False):
         from burst_magic.payload import unpack_value
 
-        return [unpack_value(each.value, home={}) for each in self.outcomes() if each.kind is OutcomeKind.VALUE]
+        return [
+            unpack_value(each.value, home={}) for each in self.outcomes(twice=twice) if each.kind is OutcomeKind.VALUE
+        ]
 
     def gone(self) -> Gone:
         key = self.keys.gone(WID)
@@ -296,7 +298,7 @@ def test_a_worker_whose_results_the_store_does_not_take_waits_beats_and_loses_no
     ender.start()
     assert session.work() is EndCause.CLOSE
     ender.join()
-    assert session.values() == [bytes([item]) * size for item in range(80)]
+    assert session.values(twice=True) == [bytes([item]) * size for item in range(80)]
     assert 16 <= len(begun) < 40  # 128 MB, and what each slot has that is not yet worth a segment
 
 
