@@ -16,7 +16,7 @@ from enum import EnumMeta
 from typing import Any
 
 from burst_magic.payload import rebuild
-from burst_magic.payload.notes import Mode, Packer, importable
+from burst_magic.payload.notes import Mode, Packer, by_import, importable
 from burst_magic.payload.reducers import by_name, path_in
 
 Reduction = Any
@@ -46,7 +46,7 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     """By import, by name, or by value."""
     if id(cls) in _SINGLE:
         return NotImplemented
-    if importable(cls):
+    if by_import(packer, cls):
         packer.notes.module(cls.__module__)
         return NotImplemented
     reference = by_name(packer, cls)

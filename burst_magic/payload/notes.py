@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
@@ -91,14 +92,15 @@ class Notes:
         generators: random generators, in the order in which they were met.
         places: where modules keep generators, once that was asked.
         steady: the bytes are to tell whether something changed: what a generator has drawn is no change.
+        local: packages whose functions and classes go by value all the same, to see whether they changed.
         runs_code: loading runs code of the user's.
         parameters: type parameters of aliases that are being packed, by id: the alias and the place in it.
         links: exceptions that others hang on, by id: what travels for them.
     """
 
     __slots__ = (
-        "anew", "cells", "changes", "files", "generators", "links", "modules", "omitted", "parameters", "places",
-        "plain", "runs_code", "scopes", "sent", "steady", "ways", "why", "words",
+        "anew", "cells", "changes", "files", "generators", "links", "local", "modules", "omitted", "parameters",
+        "places", "plain", "runs_code", "scopes", "sent", "steady", "ways", "why", "words",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -117,6 +119,7 @@ class Notes:
         self.generators: list[object] = []
         self.places: dict[int, tuple[str, str]] | None = None
         self.steady = False
+        self.local: frozenset[str] = frozenset()
         self.runs_code = False
         self.parameters: dict[int, tuple[object, int]] = {}
         self.links: dict[int, Link] = {}
@@ -181,3 +184,13 @@ def importable(obj: Any) -> bool:
         if found is None:
             return False
     return found is obj
+
+
+def by_import(packer: Packer, obj: Any) -> bool:
+    """True when this is to be had by import, and what it is like there is not the question."""
+    return importable(obj) and not is_within(obj.__module__, packer.notes.local)
+
+
+def is_within(module: str, packages: AbstractSet[str]) -> bool:
+    """True for a module of these packages."""
+    return bool(packages) and module.partition(".")[0] in packages

@@ -187,7 +187,10 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     weakref.ref: lambda _, obj: (rebuild.weak_reference, (obj(),)),
     weakref.ProxyType: _weak_proxy,
     weakref.CallableProxyType: _weak_proxy,
-    weakref.WeakKeyDictionary: lambda _, obj: (weakref.WeakKeyDictionary, (dict(obj),)),
+    weakref.WeakKeyDictionary: lambda packer, obj: (
+        weakref.WeakKeyDictionary,
+        ({} if packer.notes.steady else dict(obj),),  # a cache: what it holds is no change
+    ),
     weakref.WeakValueDictionary: lambda _, obj: (weakref.WeakValueDictionary, (dict(obj),)),
     weakref.WeakSet: lambda _, obj: (weakref.WeakSet, (list(obj),)),
     functools.cached_property: _cached_property,

@@ -7,7 +7,6 @@ kept and each name's bytes are known.
 
 from __future__ import annotations
 
-import contextlib
 import copyreg
 import functools
 import io
@@ -31,6 +30,7 @@ from burst_magic.payload.notes import (
     Notes,
     find_module,
     importable,
+    is_within,
 )
 from burst_magic.payload.unpack import unpack_value
 from burst_magic.payload.walk import VALUE, closure, rank
@@ -109,7 +109,7 @@ class Packer(pickle.Pickler):
             return reduce(self, obj)
         if issubclass(kind, type):  # 3.10 takes list[int] for an instance of type
             return classes.reduce_class(self, obj)
-        if kind in _trusted or kind in self.notes.plain:
+        if (kind in _trusted and not is_within(kind.__module__, self.notes.local)) or kind in self.notes.plain:
             return NotImplemented
         way = self.notes.ways.get(kind)
         return _unusual(self, obj, kind) if way is None else way(obj)
@@ -188,8 +188,8 @@ def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
         reduction = find(packer, obj, kind)
         if reduction is not None:
             return reduction
-    if packer.notes.steady and _chooses_its_state(kind):
-        raise pickle.PicklingError(f"{kind.__name__} says itself what of it travels, and may keep more")
+    if packer.notes.steady and _chooses_its_state(packer, kind):
+        raise _Reserved(f"{kind.__name__} says itself what of it travels, and may keep more")
     return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
 
 
@@ -259,17 +259,23 @@ def _with_raw_state(obj: Any) -> Any:
     return reducers.with_raw_state(obj.__reduce_ex__(PROTOCOL))
 
 
-def _chooses_its_state(kind: Any) -> bool:
+class _Reserved(pickle.PicklingError):
+    """Nobody can tell whether this has changed."""
+
+
+def _chooses_its_state(packer: Packer, kind: Any) -> bool:
     """True for a class that says itself how it is pickled; what a decorator of a module wrote is complete."""
     return any(
-        isinstance(way := getattr(kind, name, None), types.FunctionType) and not _is_of_a_module(way)
+        isinstance(way := getattr(kind, name, None), types.FunctionType) and not _is_of_a_module(packer, way)
         for name in ("__getstate__", "__reduce__", "__reduce_ex__")
     )
 
 
-def _is_of_a_module(function: types.FunctionType) -> bool:
+def _is_of_a_module(packer: Packer, function: types.FunctionType) -> bool:
     module = find_module(str(function.__globals__.get("__name__")))
-    return module is not None and vars(module) is function.__globals__
+    if module is None or vars(module) is not function.__globals__:
+        return False
+    return not is_within(module.__name__, packer.notes.local)
 
 
 def _is_stream(kind: type) -> bool:
@@ -492,14 +498,38 @@ def fingerprint(
     return found.digest()
 
 
-def fingerprint_each(named: Iterable[tuple[str, object]]) -> bytes:
-    """The same of values that lie in modules. What cannot be pickled, such as a lock or a file, does not count."""
+def fingerprint_each(named: Iterable[tuple[str, object]], *, local: frozenset[str]) -> bytes:
+    """The same of values that lie in modules.
+
+    What cannot be pickled, such as a lock or a file, does not count, nor does what a library has made that can be
+    called: it may note for itself that it was. Empty: one of them keeps to itself whether it has changed.
+
+    Args:
+        named: values.
+        local: packages whose functions and classes are looked into, and not only named.
+    """
     found = blake2b()
     for name, value in named:
+        if callable(value) and not _is_looked_into(value, local):
+            continue
         file = io.BytesIO()
         packer = Packer(file, home={}, mode=Mode.RESULT)
-        packer.notes.steady = True
-        with contextlib.suppress(Exception):
+        packer.notes.steady, packer.notes.local = True, local
+        try:
             packer.dump(value)
-            found.update(name.encode() + file.getvalue())
+        except _Reserved:
+            return b""
+        except Exception:  # noqa: BLE001, S112 - a __reduce__ is user code
+            continue
+        found.update(name.encode() + file.getvalue())
     return found.digest()
+
+
+def _is_looked_into(value: Any, local: frozenset[str]) -> bool:
+    return isinstance(value, _OPEN) or is_within((value if isinstance(value, type) else type(value)).__module__, local)
+
+
+# What can be called, and shows all that it keeps.
+_OPEN = (
+    types.FunctionType, types.MethodType, types.BuiltinMethodType, functools.partial, type(functools.cache(len)),
+)  # fmt: skip

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, find_module, importable
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, by_import, find_module, importable
 from burst_magic.payload.walk import belongs, needed
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
     """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
     if obj.__module__ == "IPython.core.display_functions" and obj.__name__ == "display":
         return rebuild.display_function, ()
-    if importable(obj):
+    if by_import(packer, obj):
         packer.notes.module(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)
@@ -178,7 +178,7 @@ def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
 
 def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
     """Function and owner; methods of imported classes as pickle does it."""
-    if importable(obj.__func__) and "." in obj.__func__.__qualname__:
+    if by_import(packer, obj.__func__) and "." in obj.__func__.__qualname__:
         return NotImplemented
     return rebuild.method, (obj.__func__, obj.__self__)
 
@@ -192,7 +192,7 @@ def reduce_builtin(packer: Packer, obj: types.BuiltinFunctionType) -> Reduction:
 
 def reduce_cached(packer: Packer, obj: Any) -> Reduction:
     """An `lru_cache`: same parameters, empty cache."""
-    if importable(obj):
+    if by_import(packer, obj):
         packer.notes.module(obj.__module__)
         return NotImplemented
     reference = by_name(packer, obj)

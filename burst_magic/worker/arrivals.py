@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from _thread import get_ident
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
@@ -19,8 +20,8 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
     def __init__(self) -> None:
         self._by_name: dict[str, list[Told]] = {}
         self._any: list[Told] = []
-        self.loading: Callable[[str], AbstractContextManager[None]] = lambda _: contextlib.nullcontext()
-        self._depth = 0  # modules that are being loaded, one for the other
+        self.loading: Callable[[str, ModuleType], AbstractContextManager[None]] = lambda *_: contextlib.nullcontext()
+        self._thread = get_ident()  # that runs tasks
         self.under_way = 0  # modules that are being loaded, and what else is no doing of a task's
         sys.meta_path.insert(0, self)
 
@@ -58,13 +59,9 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
 
     def load(self, name: str, loader: Any, module: ModuleType) -> None:
         """Runs a module's code, and tells; its own name may be another one's (``_decimal`` says ``decimal``)."""
-        outermost = not self._depth
-        self._depth += 1
-        try:
-            with self.aside(), self.loading(name) if outermost else contextlib.nullcontext():
-                self._load(name, loader, module)
-        finally:
-            self._depth -= 1
+        mine = get_ident() == self._thread  # what another thread loads meanwhile is not to move this one's generators
+        with self.aside(), self.loading(name, module) if mine else contextlib.nullcontext():
+            self._load(name, loader, module)
 
     def _load(self, name: str, loader: Any, module: ModuleType) -> None:
         loader.exec_module(module)

@@ -83,17 +83,21 @@ class Libraries:
     def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def watched(*args: Any, **options: Any) -> Any:
-            if not self._arrivals.under_way and not _only_asks(original, args):  # what loads a module belongs to it
+            if not self._arrivals.under_way and not _only_asks(
+                original, args, options
+            ):  # what loads a module belongs to it
                 self._spoil()
             return original(*args, **options)
 
         return watched
 
 
-def _only_asks(call: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+def _only_asks(call: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> bool:
     """``setlocale(category)`` and ``field_size_limit()`` tell what is set."""
     name = getattr(call, "__name__", "")
-    return (name == "setlocale" and (len(args) < 2 or args[1] is None)) or (name == "field_size_limit" and not args)
+    if name == "setlocale":
+        return (args[1] if len(args) > 1 else options.get("locale")) is None
+    return name == "field_size_limit" and not (args or options)
 
 
 def _polars(module: Any) -> Callable[[], None]:

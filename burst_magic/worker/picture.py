@@ -24,6 +24,8 @@ _ENTRY = 8  # bytes that /proc/self/pagemap says of a page
 _PRESENT, _SWAPPED, _OF_FILE = 63, 62, 61  # its bits
 _DEFINITIONS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
+_OF_EACH_MODULE = frozenset({"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
+                             "__builtins__", "__path__"})  # fmt: skip
 _SETTLES = {"tempfile": "gettempdir", "mimetypes": "init"}  # modules that set names of their own at their first use
 
 Names = Mapping[str, Any]
@@ -58,6 +60,7 @@ class Picture:
         self._others: list[_Shelf] = []
         self._imports = imports | _imports_of(values.values(), home)
         self._seen: set[str] = set()
+        self._local = frozenset(_packages(bundle))
         self.seconds = float("inf")  # that a comparison takes
         for module in list(sys.modules.values()):
             self._note_local(module)
@@ -93,7 +96,7 @@ class Picture:
     def _differs(self) -> bool:
         return (
             any(shelf.changed() for shelf in self._others)
-            or any(shelf.changed() or self._look_into(shelf) != digest for shelf, digest in self._own)
+            or any(shelf.changed() or not digest or self._look_into(shelf) != digest for shelf, digest in self._own)
             or not self._digest
             or self._look() != self._digest
             or any(map(_written, self._spans))
@@ -121,7 +124,7 @@ class Picture:
             return b""
 
     def _look_into(self, shelf: _Shelf) -> bytes:
-        return fingerprint_each(shelf.data())
+        return fingerprint_each(shelf.data(), local=self._local)
 
     def _in_maps(self, view: memoryview) -> bool:
         try:
@@ -132,28 +135,24 @@ class Picture:
 
 
 class _Shelf:
-    """The names of a module, or of a class of it, and what they stood for.
+    """The names of a module, and what they stood for.
 
     Args:
-        owner: module or class.
+        owner: the module.
         own: it is the notebook's; of a library only what it shows counts.
     """
 
-    def __init__(self, owner: Any, *, own: bool) -> None:
-        self.name: str = owner.__name__
+    def __init__(self, owner: types.ModuleType, *, own: bool) -> None:
         self.owner, self._own = owner, own
         self._before = dict(vars(owner))
-        self._classes = [_Shelf(value, own=True) for value in self._before.values() if own and _made_by(owner, value)]
 
     def changed(self) -> bool:
         """Whether a name stands for something else; what is imported on the way is no change."""
-        return self._differs() or any(shelf.changed() for shelf in self._classes)
-
-    def _differs(self) -> bool:
         now = vars(self.owner)
-        with contextlib.suppress(Exception):  # an __eq__ is user code, or gives an array
-            if now == self._before:
-                return False
+        if not self._own:
+            with contextlib.suppress(Exception):  # an __eq__ is user code, or gives an array
+                if now == self._before:
+                    return False
         passing = types.ModuleType if self._own else _DEFINITIONS
         for name in [*self._before, *now]:
             known = name in self._before
@@ -165,20 +164,15 @@ class _Shelf:
         return False
 
     def data(self) -> Iterator[tuple[str, Any]]:
-        """Values that can be changed in place. What is called may note for itself that it was: a compiled function."""
+        """What can be changed in place."""
         for name, value in self._before.items():
-            if name.startswith("__") and name.endswith("__"):
-                continue
-            if hasattr(type(value), "cache_info"):  # an lru_cache tells what it keeps
-                yield name, tuple(value.cache_info())
-            elif not callable(value) and not isinstance(value, types.ModuleType):
+            if name not in _OF_EACH_MODULE and not isinstance(value, types.ModuleType):
                 yield name, value
-        for shelf in self._classes:
-            yield from ((f"{shelf.name}.{name}", value) for name, value in shelf.data())
 
 
-def _made_by(owner: Any, value: Any) -> bool:
-    return isinstance(value, type) and isinstance(owner, types.ModuleType) and value.__module__ == owner.__name__
+def _packages(bundle: str) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        yield from (entry.partition(".")[0] for entry in (os.listdir(bundle) if bundle else ()))
 
 
 def _mentioned(values: Iterable[Any], local: Iterable[types.ModuleType]) -> list[types.ModuleType]:

@@ -95,7 +95,6 @@ class Runner:
     def _enter(self, run: Run) -> Program:
         """Puts the job of a run on; what that takes, or ends, is its first task's."""
         self._number, program = self._desk.jobs[run.jid]
-        self._words[_JOB] = self._number
         if program is not self._program and run.task < run.stop:
             self._begin(run.task)
             self._jid, self._program, self._picture, self._patience = run.jid, program, None, 0.0
@@ -111,7 +110,7 @@ class Runner:
         words, turn = self._words, self._words[_TURN]
         words[_TURN] = turn + 1
         self._reals[_SINCE] = monotonic()
-        words[_TASK] = task + 1
+        words[_JOB], words[_TASK] = self._number, task + 1
         words[_TURN] = turn + 2
 
     def _do(self, run: Run) -> bool:

@@ -37,6 +37,7 @@ class Chance:
         self._local = ""
         self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # what modules hold, by module
         self._global: list[_Global] = []  # the generators of libraries that are loaded
+        self._depth = 0  # modules that are being loaded, one for the other, with a stream of their own
         self._new: list[list[Named]] = []  # what modules hold that are being loaded
         for name, seeder in (("random", _random), ("numpy.random", _numpy), ("torch", _torch)):
             arrivals.of(name, functools.partial(self._meet, seeder))
@@ -71,8 +72,7 @@ class Chance:
         name = module.__name__
         if name.partition(".")[0] in sys.stdlib_module_names:
             return
-        file = getattr(module, "__file__", None) or ""
-        deep = bool(self._local) and file.startswith(self._local)
+        deep = self._is_local(module)
         named = [
             (f"{name}:{path}", generator)
             for path, generator in (_within(vars(module), name) if deep else _at_hand(vars(module)))
@@ -81,6 +81,10 @@ class Chance:
         if named:
             self._kept[name] = (module, named)
             self._new.append(named)
+
+    def _is_local(self, module: ModuleType) -> bool:
+        file = getattr(module, "__file__", None) or ""
+        return bool(self._local) and file.startswith(self._local)
 
     @property
     def digest(self) -> bytes:
@@ -96,8 +100,15 @@ class Chance:
         return int.from_bytes(data, "little") % (1 << bits)
 
     @contextlib.contextmanager
-    def _loading(self, name: str) -> Iterator[None]:
-        """What a module draws when it is loaded depends on the seed alone, and moves no task's stream."""
+    def _loading(self, name: str, module: ModuleType) -> Iterator[None]:
+        """What a module draws when it is loaded depends on the seed alone, and moves no task's stream.
+
+        An installed package is one: its modules draw from what the import that brought it began.
+        """
+        if self._depth and not self._is_local(module):
+            yield
+            return
+        self._depth += 1
         before, states = (self._origin, self._known, self._drawn), [each.save() for each in self._global]
         self._origin, self._known, self._drawn = (self._origin[0], f"import {name}"), b"", 0
         for generator in self._global:
@@ -110,9 +121,11 @@ class Chance:
                 generator.restore(state)
             for generator in self._global[len(states) :]:
                 generator.again()
-            for named in self._new:
-                self.seed_all(named)
-            self._new.clear()
+            self._depth -= 1
+            if not self._depth:
+                for named in self._new:
+                    self.seed_all(named)
+                self._new.clear()
 
     def _meet(self, met: Callable[[Chance, Any], _Global | None], module: ModuleType) -> None:
         """A library with a generator of its own is loaded."""
@@ -165,8 +178,11 @@ def _numpy(chance: Chance, module: Any) -> _Global | None:
 def _torch(chance: Chance, module: Any) -> _Global | None:
     if not hasattr(module, "manual_seed"):
         return None
-    seed = lambda: module.manual_seed(int.from_bytes(chance.digest[32:39], "little"))  # noqa: E731 - one of three
-    return _Global(seed, module.get_rng_state, module.set_rng_state)
+
+    def again() -> None:
+        module.manual_seed(int.from_bytes(chance.digest[32:39], "little"))
+
+    return _Global(again, module.get_rng_state, module.set_rng_state)
 
 
 def reseed(generator: Any, digest: bytes) -> None:

@@ -44,7 +44,6 @@ class Touched:
     def listen(self, number: int, handler: Callable[..., None]) -> None:
         """From now on a clean process has this handler; what was touched so far belongs to it."""
         signal.signal(number, handler)
-        signal.siginterrupt(number, False)  # noqa: FBT003 - C code goes on as if nothing had been
         self._handlers[signal.Signals(number)] = handler
         self.undo.clear()
         self.spoiled = False

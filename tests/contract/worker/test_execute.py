@@ -617,6 +617,94 @@ def test_generators_of_local_modules_have_a_stream_for_each_task(bench, tmp_path
     assert values(bench.outcomes(slot)) == drawn[3:]
 
 
+STATES = """
+import abc, enum, functools
+def default(x, kept=[]):
+    kept.append(x)
+    return len(kept)
+@functools.cache
+def cached(): return []
+def counting(f):
+    @functools.wraps(f)
+    def wrapped():
+        wrapped.calls += 1
+        return wrapped.calls
+    wrapped.calls = 0
+    return wrapped
+@counting
+def decorated(): pass
+def closed():
+    n = 0
+    def add():
+        nonlocal n
+        n += 1
+        return n
+    return add
+add = closed()
+class Called:
+    def __init__(self): self.n = 0
+    def __call__(self):
+        self.n += 1
+        return self.n
+    def go(self): return self()
+called = Called()
+go = Called().go
+part = functools.partial(default, 1)
+class Outer:
+    class Inner:
+        kept = []
+    __kept__ = []
+    def method(self, kept=[]):
+        kept.append(1)
+        return len(kept)
+class Shy:
+    def __init__(self): self.n = 0
+    def __getstate__(self): return {}
+    def note(self):
+        self.n += 1
+        return self.n
+shy = Shy()
+class Member(enum.Enum):
+    A = 1
+Member.A.extra = []
+flag = 1
+__kept__ = []
+table = {"f": lambda kept=[]: kept.append(1) or len(kept)}
+@functools.singledispatch
+def shown(x): return "any"
+class Base(abc.ABC): pass
+"""
+STATE = {
+    "default": "m.default(1)", "cached": "m.cached().append(1)\nlen(m.cached())", "decorated": "m.decorated()",
+    "closure": "m.add()", "callable": "m.called()", "bound method": "m.go()", "partial": "m.part()",
+    "nested class": "m.Outer.Inner.kept.append(1)\nlen(m.Outer.Inner.kept)", "method's default": "m.Outer().method()",
+    "dunder of a class": "m.Outer.__kept__.append(1)\nlen(m.Outer.__kept__)", "shy": "m.shy.note()",
+    "enum": "m.Member.A.extra.append(1)\nlen(m.Member.A.extra)", "another kind": "was = m.flag\nm.flag = True\nrepr(was)",
+    "dunder": "m.__kept__.append(1)\nlen(m.__kept__)", "in a dict": "m.table['f']()",
+    "singledispatch": "was = int in m.shown.registry\nm.shown.register(int, print)\nwas",
+    "ABC": "was = issubclass(int, m.Base)\nm.Base.register(int)\nwas",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATE)
+def test_what_hangs_on_the_code_of_a_local_module_no_other_task_sees(bench, tmp_path, name):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "m.py").write_text(STATES)
+    found = values(bench.perform(f"import m\n{STATE[name]}", range(5), bundle=str(tmp_path / "bundle")))
+    assert found == [found[0]] * 5
+
+
+def test_a_local_module_that_is_only_used_costs_no_process(bench, tmp_path):
+    (tmp_path / "bundle" / "pk").mkdir(parents=True)
+    (tmp_path / "bundle" / "m.py").write_text(STATES.replace("shy = Shy()", ""))
+    (tmp_path / "bundle" / "pk" / "__init__.py").write_text("import m\nfrom m import Outer\nhere = [Outer()]\n")
+    (tmp_path / "bundle" / "pk" / "sub.py").write_text(
+        "from m import Called, shown\ndef f(x): return shown(x), Called()()\n"
+    )
+    source = "import os, pk\nif item:\n    import pk.sub\n    pk.sub.f(item)\nos.getpid()"
+    assert len(set(values(bench.perform(source, range(8), bundle=str(tmp_path / "bundle"))))) == 1
+
+
 @pytest.mark.parametrize(
     "look",
     ["noise.number()", "noise.note(item)", "was = getattr(noise.Model, 'kind', None)\nnoise.Model.kind = item\nwas"],
