@@ -96,8 +96,8 @@ def about_views(packed: Packed, home: Mapping[str, object], source: str, changed
         return []
     targets = {node.target.id for node in ast.walk(ast.parse(source)) if _augments_a_name(node)}
     return [
-        f"{' and '.join(names)} share their memory here, and are arrays of their own on a worker: "
-        "what the cell changes in one is not changed in the other; make the view in the cell"
+        f"{' and '.join(names)} share memory in the notebook but are separate arrays on a worker: "
+        "a change to one does not reach the other; make the view in the cell"
         for names in groups
         if not targets.isdisjoint(names) or not set(changed).isdisjoint(names)
     ]

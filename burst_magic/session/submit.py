@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _UNSENT = "nothing was started; make it in the cell, from what can travel"
 _PATIENCE = 20.0  # seconds that a user waits out a store that does not answer
 FIRST_JOB = "0"  # of a session; later ones are called by the time they came
-_FRESH = 0.001  # seconds: a stream that loads within this is loaded anew for each task
+_FRESH = 0.001  # seconds: a stream that loads within this can be loaded anew for each task, if tasks change it
 _INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
 _FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # seconds between flushes, at least
 

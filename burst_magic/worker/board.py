@@ -1,6 +1,6 @@
 """What supervisor and slot share: the forms of their messages and one piece of memory.
 
-    board   4 KiB    words of 8 bytes; each has one writer (see ``Word``)
+    board   4 KiB    words of 8 bytes; each has one writer at a time (see ``Word``)
     kept    64 KiB   head and tail of an output that the supervisor had to cut (see ``output.py``)
     ring    1 MiB    packed outcomes on their way to the supervisor, without a system call each
 
@@ -67,7 +67,7 @@ class Word(IntEnum):
     SERIAL = 19  # runner: of the run that it is at
     NEXT = 20  # runner: when it ends or holds outcomes, the first task of that run whose outcome has not been told
     HELD = 21  # runner: outcomes that wait until it is sure that they are right
-    LEDGER = 22  # runner: which of two files says what it has heard
+    LOG = 22  # runner: which of two files says what it has heard
     PAUSED = 23  # slot: 1 while it waits where it was told to pause
 
 

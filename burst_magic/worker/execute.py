@@ -24,14 +24,14 @@ from burst_magic.payload.pack import culprit_of
 from burst_magic.protocol import records
 from burst_magic.protocol.model import Outcome, OutcomeKind
 from burst_magic.worker import seeds
-from burst_magic.worker.arrivals import Arrivals
 from burst_magic.worker.board import NUDGE, Word
+from burst_magic.worker.changes import ChangeDetector
 from burst_magic.worker.descent import Threads, leave_fork
 from burst_magic.worker.failures import name_of, short_repr, text_of, traceback_of, type_name
+from burst_magic.worker.import_hook import ImportHook
 from burst_magic.worker.libraries import Libraries
 from burst_magic.worker.memory import Footprint
 from burst_magic.worker.output import Capture
-from burst_magic.worker.picture import Picture
 from burst_magic.worker.program import Program
 from burst_magic.worker.settings import NotebookSettings, variables
 from burst_magic.worker.surroundings import Surroundings
@@ -54,16 +54,16 @@ class Stage:
         self._pid = os.getpid()
         sys.modules["__main__"] = main
         self._capture = capture
-        self._arrivals = Arrivals()
-        self._chance = seeds.Chance(self._arrivals)
+        self._import_hook = ImportHook()
+        self._chance = seeds.Chance(self._import_hook)
         self._surroundings = Surroundings(check_output=capture.check)
-        self._libraries = Libraries(self._arrivals, self._spoil)
+        self._libraries = Libraries(self._import_hook, self._spoil)
         self._program: Program | None = None
-        self._picture: Picture | None = None
-        self._arrivals.of_any(self._look_at)
+        self._detector: ChangeDetector | None = None
+        self._import_hook.of_any(self._look_at)
         self._threads = Threads()
         self._numeric = LoadedLibraries()
-        self._settings = NotebookSettings(self._surroundings, self._arrivals)
+        self._settings = NotebookSettings(self._surroundings, self._import_hook)
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._reals = reals  # of the board
@@ -82,13 +82,13 @@ class Stage:
             return
         if self._program is not None:
             self._program.forget()
-        self._program, self._picture = program, None
+        self._program, self._detector = program, None
         self.home.clear()
         job, folder = program.job, program.envelope.folder
         setenv, unset = variables(program.envelope.settings)
         setenv = (*setenv, *settled(job.setenv))
         self._surroundings.enter(setenv=setenv, unset=unset, folder=folder, bundle=job.bundle)
-        with self._arrivals.aside():
+        with self._import_hook.aside():
             self._settings.enter(program.envelope.settings)
         self._numeric.follow(self._surroundings.variables, job.setenv)
         self._chance.enter(job.bundle)
@@ -124,17 +124,17 @@ class Stage:
         self._surroundings.listen(NUDGE, nudged)
         self._footprint.start()
 
-    def picture(self, program: Program) -> Picture | None:
+    def detector(self, program: Program) -> ChangeDetector | None:
         """What the values and modules of a program look like before its tasks run; None: there is nothing to see."""
         if program.problem is not None:
             return None
         self._chance.seed_loading(program.job.seed)
-        home, job, self._picture, loaded = self.home, program.job, None, False
+        home, job, self._detector, loaded = self.home, program.job, None, False
         try:
             home.update(self._empty)
             copy_context().run(program.load, home)
             loaded = True
-            found = Picture(
+            found = ChangeDetector(
                 Changed(home, home),
                 {name: home[name] for name in program.envelope.names},
                 shared=not program.anew,
@@ -150,8 +150,8 @@ class Stage:
             self._cpu = 0.0
             if program.anew:
                 self._capture.collect()  # each task tells it
-        self._picture = None if found.empty else found
-        return self._picture
+        self._detector = None if found.empty else found
+        return self._detector
 
     def pause(self) -> None:
         """What this process does now is no task's time."""
@@ -192,7 +192,7 @@ class Stage:
         """The packed value, or what to say of the failure."""
         try:
             if self._settings.wanted:
-                with self._arrivals.aside():
+                with self._import_hook.aside():
                     self._settings.prepare()
             result = copy_context().run(self._run, program, task, entry)
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
@@ -223,8 +223,8 @@ class Stage:
 
     def _look_at(self, module: types.ModuleType) -> None:
         """A module that a task has loaded, before the task can change it."""
-        if self._picture is not None:
-            self._picture.arrived(module)
+        if self._detector is not None:
+            self._detector.arrived(module)
 
     def _spoil(self) -> None:
         self.spoiled = True
@@ -233,13 +233,13 @@ class Stage:
         """As if this task were the first; in its own context."""
         settings, home = self._settings, self.home
         if settings.wanted:
-            with self._arrivals.aside():
+            with self._import_hook.aside():
                 settings.renew()
         self._chance.seed(program.job.seed, task)
         home.update(self._empty)
         program.load(home)
         if settings.wanted:
-            with self._arrivals.aside():
+            with self._import_hook.aside():
                 settings.renew()
         if program.generators:
             self._chance.seed_all(program.generators)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
-from burst_magic.worker.arrivals import Arrivals
+from burst_magic.worker.import_hook import ImportHook
 
 # Calls after which a process is not what it was. Of a class the method is watched, for all its instances. What
 # libraries call for a while and take back themselves (event loops, context managers) is not among them: see `_LOOKS`.
@@ -45,18 +45,18 @@ class Libraries:
     """Looks after what libraries keep for the whole process.
 
     Args:
-        arrivals: tells which are there.
+        import_hook: tells which are there.
         spoil: called when a task did what only a new process is rid of.
     """
 
-    def __init__(self, arrivals: Arrivals, spoil: Callable[[], None]) -> None:
-        self._arrivals, self._spoil = arrivals, spoil
+    def __init__(self, import_hook: ImportHook, spoil: Callable[[], None]) -> None:
+        self._import_hook, self._spoil = import_hook, spoil
         self.looks: list[Callable[[], None]] = []  # put back what the last task changed and can be put back
         for name, paths in _CALLS.items():
-            arrivals.of(name, functools.partial(self._watch_all, paths))
-        arrivals.of("numpy", self._watch_numpy)
+            import_hook.of(name, functools.partial(self._watch_all, paths))
+        import_hook.of("numpy", self._watch_numpy)
         for name, made in _LOOKS.items():
-            arrivals.of(name, functools.partial(self._look_after, made))
+            import_hook.of(name, functools.partial(self._look_after, made))
 
     def _look_after(self, made: Callable[[Any], Callable[[], None]], module: ModuleType) -> None:
         with contextlib.suppress(AttributeError):  # a local module of that name, or another version
@@ -83,7 +83,7 @@ class Libraries:
     def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def watched(*args: Any, **options: Any) -> Any:
-            if not self._arrivals.under_way and not _only_asks(
+            if not self._import_hook.under_way and not _only_asks(
                 original, args, options
             ):  # what loads a module belongs to it
                 self._spoil()

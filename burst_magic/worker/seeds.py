@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from burst_magic.payload.chance import is_generator, is_global
-from burst_magic.worker.arrivals import Arrivals
+from burst_magic.worker.import_hook import ImportHook
 
 Named = tuple[str, Any]  # a generator, and what its stream is called
 
@@ -30,7 +30,7 @@ _LOADING = -1  # the task that what is loaded for all tasks draws as
 class Chance:
     """Seeds whatever generators the process has."""
 
-    def __init__(self, arrivals: Arrivals) -> None:
+    def __init__(self, import_hook: ImportHook) -> None:
         self._origin = (0, f"{_LOADING}")  # seed, and the task or what else draws
         self._known = b""
         self._drawn = 0
@@ -40,9 +40,9 @@ class Chance:
         self._depth = 0  # modules that are being loaded, one for the other, with a stream of their own
         self._new: list[list[Named]] = []  # what modules hold that are being loaded
         for name, seeder in (("random", _random), ("numpy.random", _numpy), ("torch", _torch)):
-            arrivals.of(name, functools.partial(self._meet, seeder))
-        arrivals.of_any(self._look_into)
-        arrivals.loading = self._loading
+            import_hook.of(name, functools.partial(self._meet, seeder))
+        import_hook.of_any(self._look_into)
+        import_hook.loading = self._loading
 
     def enter(self, bundle: str) -> None:
         """Another job's local modules are in this folder."""

@@ -14,7 +14,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import BurstError
-from burst_magic.worker.arrivals import Arrivals
+from burst_magic.worker.import_hook import ImportHook
 from burst_magic.worker.surroundings import Surroundings, is_special, set_filters
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class NotebookSettings:
 
     Args:
         surroundings: of its tasks; they keep the filters of warnings.
-        arrivals: tells which libraries are loaded in the midst of a task.
+        import_hook: tells which libraries are loaded in the midst of a task.
     """
 
-    def __init__(self, surroundings: Surroundings, arrivals: Arrivals) -> None:
+    def __init__(self, surroundings: Surroundings, import_hook: ImportHook) -> None:
         self._surroundings = surroundings
         self._wanted: list[tuple[Kind, dict[str, Any]]] = []
         self._before: dict[str, dict[str, Any]] = {}  # by kind: what was there instead
@@ -47,7 +47,7 @@ class NotebookSettings:
         self._zone = False
         self._modules = 0  # loaded when the settings were last made
         self._awaited: set[str] = set()  # modules that have settings, or filters of their own
-        arrivals.of_any(self._arrived)
+        import_hook.of_any(self._arrived)
 
     @property
     def wanted(self) -> bool:
@@ -123,9 +123,11 @@ def _write(kind: Kind, module: Any, state: dict[str, Any]) -> dict[str, Any]:
         now = kind.read(module, state.keys())
         changes = {key: value for key, value in state.items() if now.get(key) != value}
         if changes:
-            kind.write(module, changes)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the notebook has heard it
+                kind.write(module, changes)
     except Exception as error:
-        raise BurstError(f"the notebook's settings of {kind.name} cannot be made here: {error}") from error
+        raise BurstError(f"the notebook's {kind.name} settings could not be applied on the worker: {error}") from error
     return {key: now.get(key) for key in changes}
 
 

@@ -97,7 +97,7 @@ class Supply:
 
     def code(self, jid: str, files: JobFiles, setenv: tuple[tuple[str, str], ...]) -> JobCode:
         """A job as slots need it."""
-        job = self._jobs[jid]
+        job, said = self._jobs[jid], {**environment(), **dict(setenv)}
         return JobCode(
             jid=jid,
             envelope=files.envelope_bytes,
@@ -107,7 +107,7 @@ class Supply:
             fresh=job.fresh,
             timeout=job.timeout,
             retries=job.retries,
-            setenv=(*variables(job.threads, environment(), asked=job.threads_asked), *setenv),
+            setenv=(*variables(job.threads, said, asked=job.threads_asked), *setenv),
         )
 
     def close(self) -> None:

@@ -179,9 +179,9 @@ class _Nursery:
     def run(self) -> None:
         """Serves requests until the supervisor is gone."""
         gc.disable()
-        from burst_magic.worker import child  # loaded once, here, for all slots
+        from burst_magic.worker import keeper  # loaded once, here, for all slots
 
-        child.warm_up()
+        keeper.warm_up()
         gc.freeze()  # the children's collector never walks, and so never copies, what they share
         while True:
             ready, _, _ = select.select([self._control.fileno(), self._wake_r], [], [])
@@ -210,7 +210,7 @@ class _Nursery:
         return True
 
     def _fork(self, key: int, descriptors: list[int]) -> None:
-        from burst_magic.worker import child
+        from burst_magic.worker import keeper
 
         control, notes, memory, output = descriptors
         shared = Shared(memory)
@@ -223,7 +223,7 @@ class _Nursery:
         else:
             if pid == 0:
                 self._become_child()
-                child.main(socket.socket(fileno=control), notes, shared, output)
+                keeper.main(socket.socket(fileno=control), notes, shared, output)
             shared.words[Word.PID] = pid
             self._children[pid] = _Child(key, shared, notes)
         os.close(control)

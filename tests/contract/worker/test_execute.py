@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import pickle
 import subprocess
 import sys
@@ -405,13 +406,24 @@ def test_the_time_of_loading_is_the_first_tasks(bench):
     assert found[-1].culprit == ("j", 0)
 
 
-def test_what_a_quick_task_gave_does_not_wait_for_a_slow_one(bench, tmp_path):
+WAITS = {
+    "naps": "while not os.path.exists(gate + '.open'): time.sleep(0.005)",
+    "a read": "open(gate).read()",
+    "a process": "subprocess.run(['cat', gate], check=True)",
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_what_a_quick_task_gave_does_not_wait_for_a_slow_one(bench, tmp_path, name):
     gate, found = tmp_path / "gate", []
-    source = f"import os, time\nwhile item > 2 and not os.path.exists({str(gate)!r}): time.sleep(0.005)\nlen(box)"
+    os.mkfifo(gate)
+    source = f"import os, subprocess, time\nif item > 2:\n    {WAITS[name]}\nlen(box)"
     slot = bench.slot()
-    bench.run(slot, bench.load(slot, source, captured={"box": [1]}), range(4))
+    bench.run(slot, bench.load(slot, source, captured={"box": [1], "gate": str(gate)}), range(4))
     bench.wait(slot, lambda: [m.task for m in found if isinstance(m, Packed)] == [0, 1, 2], found, watch=True)
-    gate.touch()
+    (tmp_path / "gate.open").touch()
+    if name != "naps":
+        gate.write_text("go on")
     assert [m.task for m in bench.until(slot, Ready) if isinstance(m, Packed)] == [3]
 
 
@@ -1011,7 +1023,7 @@ def test_an_outcome_says_what_it_cost(bench):
 
 
 def test_a_slot_loads_nothing_heavy_for_plain_tasks():
-    code = "import sys, burst_magic.worker.template, burst_magic.worker.child\nprint(*sys.modules)"
+    code = "import sys, burst_magic.worker.template, burst_magic.worker.keeper\nprint(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not loaded & {"dill", "obstore", "asyncio", "random", "ctypes", "tempfile", "IPython", "boto3"}
 

@@ -53,7 +53,10 @@ def test_a_variable_that_the_notebook_deleted_is_not_there(bench, name):
 
 def test_a_setting_that_cannot_be_made_fails_each_task_with_its_name(bench):
     outcomes = bench.perform("import locale\nitem", [1, 2], settings={"locale": {"LC_TIME": "xx_NO.where"}})
-    assert ["the notebook's settings of locale cannot be made here" in one.message for one in outcomes] == [True, True]
+    assert ["the notebook's locale settings could not be applied on the worker" in one.message for one in outcomes] == [
+        True,
+        True,
+    ]
 
 
 def test_settings_of_a_newer_version_are_passed_over(bench):

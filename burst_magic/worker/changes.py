@@ -31,7 +31,7 @@ _SETTLES = {"tempfile": "gettempdir", "mimetypes": "init"}  # modules that set n
 Names = Mapping[str, Any]
 
 
-class Picture:
+class ChangeDetector:
     """Taken before the first task.
 
     Args:

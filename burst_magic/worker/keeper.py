@@ -21,12 +21,12 @@ from typing import Any, NoReturn
 from burst_magic.payload import Envelope
 from burst_magic.worker.board import READY, JobCode, Shared, Word
 from burst_magic.worker.deaths import BROKEN
-from burst_magic.worker.desk import Desk, Ledger, Run, State
 from burst_magic.worker.execute import Stage
-from burst_magic.worker.notes import Notes
 from burst_magic.worker.output import Capture
 from burst_magic.worker.program import Program
-from burst_magic.worker.runner import Learnt, Runner
+from burst_magic.worker.runner import Runner, RunnerReport
+from burst_magic.worker.slot_channel import SlotChannel
+from burst_magic.worker.slot_queue import MessageLog, QueueState, SlotQueue, TaskRun
 
 _OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
 _MIB_RSS = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
@@ -71,30 +71,30 @@ def _become_slot() -> None:
 class _Keeper:
     def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: Capture) -> None:
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
-        self._desk, self._shared, self._words, self._capture = Desk(control), shared, shared.words, capture
-        self._notes = Notes(notes, shared)
+        self._queue, self._shared, self._words, self._capture = SlotQueue(control), shared, shared.words, capture
+        self._channel = SlotChannel(notes, shared)
         self._stage = Stage(capture, shared.reals)
-        self._ledger = Ledger(shared.words)
+        self._log = MessageLog(shared.words)
         self._on: Program | None = None
 
     def run(self) -> None:
         """Works until the supervisor closes the socket."""
         self._capture.collect()
         while True:
-            if self._desk.runs and not self._desk.pauses:
-                if not self._let_run(self._desk.runs[0]):
+            if self._queue.runs and not self._queue.pauses:
+                if not self._let_run(self._queue.runs[0]):
                     return
                 continue
-            self._words[Word.TASK], self._words[Word.PAUSED] = 0, self._desk.pauses
-            if not self._desk.runs:
-                self._notes.tell(READY, length=self._desk.handled)
-            if not self._desk.receive():
+            self._words[Word.TASK], self._words[Word.PAUSED] = 0, self._queue.pauses
+            if not self._queue.runs:
+                self._channel.tell(READY, length=self._queue.handled)
+            if not self._queue.receive():
                 return
             self._words[Word.PAUSED] = 0
 
-    def _let_run(self, run: Run) -> bool:
+    def _let_run(self, run: TaskRun) -> bool:
         """Has a runner do what there is; False when the supervisor has closed the socket."""
-        _, program = self._desk.jobs[run.jid]
+        _, program = self._queue.jobs[run.jid]
         self._stage.enter(program)
         if self._on is not None and self._on is not program:
             gc.unfreeze()  # what the last job left behind in circles goes
@@ -122,7 +122,7 @@ class _Keeper:
             peak = usage.ru_maxrss * _MIB_RSS
             self._shared.reals[Word.PEAK] = max(self._shared.reals[Word.PEAK], peak)
             _end_like(status)
-        self._desk.jobs[self._desk.runs[0].jid][1].alone = True
+        self._queue.jobs[self._queue.runs[0].jid][1].alone = True
         words[Word.TURN] += words[Word.TURN] % 2  # it may have ended while it wrote
         words[Word.TASK] = 0
         self._capture.collect()  # of the task that ended its process: it runs again
@@ -131,7 +131,7 @@ class _Keeper:
     def _become_runner(self) -> NoReturn:
         status = BROKEN
         try:
-            Runner(self._desk, self._stage, self._notes, self._ledger).run()
+            Runner(self._queue, self._stage, self._channel, self._log).run()
             self._words[Word.HANDED] = 1
             status = 0
         except BaseException:  # noqa: BLE001 - told in the output, which the death carries
@@ -142,33 +142,33 @@ class _Keeper:
     def _catch_up(self) -> bool:
         """To the place where the runner was; True when it heard that the supervisor has closed the socket."""
         closed = False
-        for entry in self._ledger.take():
+        for entry in self._log.take():
             if entry is None:
                 closed = True
-            elif isinstance(entry, Learnt):
+            elif isinstance(entry, RunnerReport):
                 self._learn(entry)
-            elif isinstance(entry, State):
-                self._desk.restore(entry)
+            elif isinstance(entry, QueueState):
+                self._queue.restore(entry)
             else:
                 self._take(entry)
-        self._desk.skip_to(self._words[Word.SERIAL], self._words[Word.NEXT])
+        self._queue.skip_to(self._words[Word.SERIAL], self._words[Word.NEXT])
         return closed
 
-    def _learn(self, learnt: Learnt) -> None:
-        if learnt.jid in self._desk.jobs:
-            program = self._desk.jobs[learnt.jid][1]
+    def _learn(self, learnt: RunnerReport) -> None:
+        if learnt.jid in self._queue.jobs:
+            program = self._queue.jobs[learnt.jid][1]
             program.learnt, program.anew, program.alone = learnt.modules, learnt.anew, learnt.alone
             if program.anew:
                 program.forget()
 
     def _take(self, entry: Any) -> None:
         code, data = entry
-        self._desk.take(code, None if data is None else memoryview(data))
+        self._queue.take(code, None if data is None else memoryview(data))
 
     def _lost_untold(self) -> bool:
         """Whether outcomes of earlier tasks went with the runner: they are run again, each alone, and then this one."""
         words, reals = self._words, self._shared.reals
-        if not self._desk.runs or not words[Word.HELD]:
+        if not self._queue.runs or not words[Word.HELD]:
             return False
         return words[Word.TASK] - 1 > words[Word.NEXT] or reals[Word.ENDED] > reals[Word.SINCE]
 

@@ -14,7 +14,7 @@ from typing import Any
 Told = Callable[[ModuleType], None]
 
 
-class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 ms
+class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 13 ms
     """Looks on while modules are imported; one for each process."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """What is done in it is no doing of a task's."""
+        """Changes made inside are not the task's."""
         self.under_way += 1
         try:
             yield
@@ -73,8 +73,8 @@ class Arrivals:  # not an importlib.abc.MetaPathFinder: importing that takes 13 
 class _Telling:
     """A loader that tells after loading, and then leaves no trace of itself."""
 
-    def __init__(self, name: str, loader: Any, arrivals: Arrivals) -> None:
-        self._name, self._loader, self._arrivals = name, loader, arrivals
+    def __init__(self, name: str, loader: Any, import_hook: ImportHook) -> None:
+        self._name, self._loader, self._import_hook = name, loader, import_hook
 
     def __getattr__(self, name: str) -> Any:
         """What else a loader can do: give the code, or a file beside it."""
@@ -88,4 +88,4 @@ class _Telling:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        self._arrivals.load(self._name, self._loader, module)
+        self._import_hook.load(self._name, self._loader, module)

@@ -1,7 +1,7 @@
 """What a slot has to do: the jobs it was told, the runs that wait, and how far the first of them is.
 
 The slot's own process (`keeper`) and the fork of it that runs tasks (`runner`) have one each. The runner hears what is
-new and writes it into a ledger; the keeper reads that when the runner has ended, and is then at the same place.
+new and writes it into a log; the keeper reads that when the runner has ended, and is then at the same place.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from burst_magic.worker.board import JobCode, PauseCode, RunCode, StopCode, Word
 from burst_magic.worker.mail import Code, Inbox
 from burst_magic.worker.program import Program
 
-_LEAST = 4 << 20  # bytes of a ledger that need not be looked through
+_LEAST = 4 << 20  # bytes of a log that need not be looked through
 
 
-class Run:
+class TaskRun:
     """Consecutive tasks to do: those below ``end``, for now those below ``stop``.
 
     Args:
@@ -83,16 +83,16 @@ class Rest:
     end: int
     stop: int
 
-    def run(self) -> Run:
+    def run(self) -> TaskRun:
         """To go on with."""
-        made = Run(self.code, None if self.body is None else memoryview(self.body), self.serial)
+        made = TaskRun(self.code, None if self.body is None else memoryview(self.body), self.serial)
         made.end, made.stop = self.end, self.stop
         return made
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A desk, but for the jobs that the reader knows.
+class QueueState:
+    """A queue, but for the jobs that the reader knows.
 
     Attributes:
         jobs: job -> number, and its code where the reader does not know it.
@@ -106,7 +106,7 @@ class State:
     runs: tuple[Rest, ...]
 
 
-class Ledger:
+class MessageLog:
     """What a runner has heard, in nameless files that its keeper shares: one that counts, and one for the next state.
 
     Args:
@@ -124,19 +124,19 @@ class Ledger:
 
     def add(self, entry: object) -> None:
         """Adds one; it is there although the runner may end at the next instant."""
-        self.size += _write(self._files[self._words[Word.LEDGER]], entry)
+        self.size += _write(self._files[self._words[Word.LOG]], entry)
 
-    def begin_with(self, state: State) -> None:
+    def begin_with(self, state: QueueState) -> None:
         """Forgets what is in it."""
-        other = 1 - self._words[Word.LEDGER]
+        other = 1 - self._words[Word.LOG]
         _empty(self._files[other])
         self.size = _write(self._files[other], state)
         self._least = max(_LEAST, 2 * self.size)
-        self._words[Word.LEDGER] = other
+        self._words[Word.LOG] = other
 
     def take(self) -> Iterator[object]:
         """All that counts; then it is empty."""
-        file = self._files[self._words[Word.LEDGER]]
+        file = self._files[self._words[Word.LOG]]
         data, at = os.pread(file, os.lseek(file, 0, os.SEEK_END), 0), 0
         for each in self._files:
             _empty(each)
@@ -161,7 +161,7 @@ def _empty(file: int) -> None:
     os.lseek(file, 0, os.SEEK_SET)
 
 
-class Desk:
+class SlotQueue:
     """Jobs and runs.
 
     Args:
@@ -171,23 +171,23 @@ class Desk:
     def __init__(self, control: socket.socket) -> None:
         self._inbox = Inbox(control)
         self.jobs: dict[str, tuple[int, Program]] = {}
-        self.runs: deque[Run] = deque()
+        self.runs: deque[TaskRun] = deque()
         self.handled = 0  # messages
         self._met = 0  # jobs
         self._asked = 0  # runs
         self._shared: frozenset[str] = frozenset()  # jobs that the keeper knows
 
-    def receive(self, ledger: Ledger | None = None) -> bool:
+    def receive(self, log: MessageLog | None = None) -> bool:
         """Waits for messages and takes them whole; False when the supervisor closed the socket."""
-        if ledger is not None and ledger.full:
-            ledger.begin_with(self.state())
+        if log is not None and log.full:
+            log.begin_with(self.state())
         while True:
             messages = self._inbox.wait()
             if messages is None:
                 return False
             for code, data in messages:
-                if ledger is not None:
-                    ledger.add((code, None if data is None else bytes(data)))
+                if log is not None:
+                    log.add((code, None if data is None else bytes(data)))
                 self.take(code, data)
             if self._inbox.empty:
                 return True
@@ -196,7 +196,7 @@ class Desk:
         """One message."""
         self.handled += 1
         if isinstance(code, RunCode):
-            self.runs.append(Run(code, data if code.items else None, self._asked))
+            self.runs.append(TaskRun(code, data if code.items else None, self._asked))
             self._asked += 1
         elif isinstance(code, StopCode):
             for run in self.runs:
@@ -218,14 +218,14 @@ class Desk:
         """What is known by now the keeper knows, too."""
         self._shared = frozenset(self.jobs)
 
-    def state(self) -> State:
+    def state(self) -> QueueState:
         """All that the keeper does not know."""
         codes = {
             jid: (number, None if jid in self._shared else program.code) for jid, (number, program) in self.jobs.items()
         }
-        return State(self.handled, self._met, self._asked, codes, tuple(run.rest() for run in self.runs))
+        return QueueState(self.handled, self._met, self._asked, codes, tuple(run.rest() for run in self.runs))
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: QueueState) -> None:
         """Takes the place of a runner."""
         self.handled, self._met, self._asked = state.handled, state.met, state.asked
         for jid in self.jobs.keys() - state.jobs.keys():

@@ -15,7 +15,7 @@ LARGEST_IN_RING = RING_BYTES // 4
 _WRITTEN, _CONSUMED = int(Word.WRITTEN), int(Word.CONSUMED)
 
 
-class Notes:
+class SlotChannel:
     """The slot's end of pipe and ring.
 
     Args:
