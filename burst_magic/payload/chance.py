@@ -61,16 +61,14 @@ def is_global(generator: object) -> bool:
 def reduce(packer: Packer, generator: Any) -> Any:
     """By reference where a module keeps it, else as the type says; noted, so that it is listed in the stream."""
     place = next((path for path in _GLOBAL if _at(path) is generator), None)
-    if place is None and packer.mode is Mode.NAMESPACE:
+    if place is None and packer.mode is Mode.NAMESPACE and not packer.notes.steady:
         place = _places(packer).get(id(generator))
     if place is not None:
         packer.notes.module(place[0])
         return rebuild.attribute, place
-    if packer.notes.steady:
-        return rebuild.attribute, ("builtins", "Ellipsis")
-    if packer.mode is Mode.NAMESPACE:
+    if packer.notes.steady or packer.mode is Mode.NAMESPACE:
         packer.notes.generators.append(generator)
-    return NotImplemented
+    return (rebuild.attribute, ("builtins", "Ellipsis")) if packer.notes.steady else NotImplemented
 
 
 def _places(packer: Packer) -> dict[int, tuple[str, str]]:

@@ -7,6 +7,7 @@ kept and each name's bytes are known.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import functools
 import io
@@ -36,7 +37,7 @@ from burst_magic.payload.unpack import unpack_value
 from burst_magic.payload.walk import VALUE, closure, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _TABLE = {**reducers.TABLE, **oddities.TABLE}
 ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
@@ -523,6 +524,21 @@ def fingerprint_each(named: Iterable[tuple[str, object]], *, local: frozenset[st
             continue
         found.update(name.encode() + file.getvalue())
     return found.digest()
+
+
+def generators_of(named: Iterable[tuple[str, object]], *, local: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """Random generators anywhere in values that lie in modules, each with the name of the value and its place in it.
+
+    Args:
+        named: values.
+        local: packages whose functions and classes are looked into.
+    """
+    for name, value in named:
+        packer = Packer(io.BytesIO(), home={}, mode=Mode.RESULT)
+        packer.notes.steady, packer.notes.local = True, local
+        with contextlib.suppress(Exception):  # what was met before counts
+            packer.dump(value)
+        yield from ((f"{name}.{place}", generator) for place, generator in enumerate(packer.notes.generators))
 
 
 def _is_looked_into(value: Any, local: frozenset[str]) -> bool:

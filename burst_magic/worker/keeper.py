@@ -117,6 +117,7 @@ class _Keeper:
         words[Word.RUNNER] = 0
         closed = self._catch_up()
         if words[Word.HANDED]:
+            self._capture.collect()  # what its threads have said since its last task is nobody's
             return not closed
         if not self._lost_untold():
             peak = usage.ru_maxrss * _MIB_RSS

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,11 +17,11 @@ from types import ModuleType
 from typing import Any
 
 from burst_magic.payload.chance import is_generator, is_global
+from burst_magic.payload.pack import generators_of
 from burst_magic.worker.import_hook import ImportHook
 
 Named = tuple[str, Any]  # a generator, and what its stream is called
 
-_DEPTH = 12  # how far down in a local module's values generators are looked for
 _SPAWNS = 0x6275_7273  # in the key of a seed sequence: what follows is the task's
 _LOADING = -1  # the task that what is loaded for all tasks draws as
 
@@ -75,12 +74,21 @@ class Chance:
         deep = self._is_local(module)
         named = [
             (f"{name}:{path}", generator)
-            for path, generator in (_within(vars(module), name) if deep else _at_hand(vars(module)))
+            for path, generator in (self._within(module) if deep else _at_hand(vars(module)))
             if not is_global(generator)
         ]
         if named:
             self._kept[name] = (module, named)
             self._new.append(named)
+
+    def _within(self, module: ModuleType) -> Iterator[Named]:
+        """Anywhere in a local module's values; each once, however many ways lead to it."""
+        names = ((name, value) for name, value in list(vars(module).items()) if not isinstance(value, ModuleType))
+        seen: set[int] = set()
+        for path, generator in generators_of(names, local=frozenset({module.__name__.partition(".")[0]})):
+            if id(generator) not in seen:
+                seen.add(id(generator))
+                yield path, generator
 
     def _is_local(self, module: ModuleType) -> bool:
         file = getattr(module, "__file__", None) or ""
@@ -232,58 +240,3 @@ def _words(data: bytes) -> list[int]:
 
 def _at_hand(names: dict[str, Any]) -> Iterator[Named]:
     return ((name, value) for name, value in list(names.items()) if is_generator(value))
-
-
-def _within(names: dict[str, Any], module: str) -> Iterator[Named]:
-    """Generators anywhere in a local module's values: in containers, instances, classes, closures and defaults."""
-    seen: set[int] = set()
-    stack: list[tuple[str, Any, int]] = [(name, value, 0) for name, value in reversed(list(names.items()))]
-    while stack:
-        path, value, depth = stack.pop()
-        if id(value) in seen or isinstance(value, ModuleType):
-            continue
-        seen.add(id(value))
-        if is_generator(value):
-            yield path, value
-        elif depth < _DEPTH:
-            stack.extend((f"{path}.{step}", part, depth + 1) for step, part in reversed(list(_parts(value, module))))
-
-
-def _parts(value: Any, module: str) -> Iterator[Named]:
-    if isinstance(value, dict):
-        yield from ((repr(key)[:80], part) for key, part in list(value.items()))
-    elif isinstance(value, (list, tuple)):
-        yield from ((str(index), part) for index, part in enumerate(value))
-    elif isinstance(value, types.MethodType | types.BuiltinMethodType):
-        yield "self", value.__self__
-    elif isinstance(value, types.FunctionType):
-        yield from _of_function(value)
-    elif isinstance(value, type):
-        if value.__module__ == module:
-            yield from list(vars(value).items())
-    elif isinstance(value, (staticmethod, classmethod)):
-        yield "func", value.__func__
-    elif type(value).__module__ not in {"builtins", "numpy"}:
-        yield from list(getattr(value, "__dict__", {}).items())
-        yield from _in_slots(value)
-
-
-def _of_function(value: types.FunctionType) -> Iterator[Named]:
-    for index, part in enumerate((*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())):
-        yield f"default {index}", part
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-        try:
-            yield name, cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    yield from list(vars(value).items())
-
-
-def _in_slots(value: Any) -> Iterator[Named]:
-    for kind in type(value).__mro__:
-        for name, descriptor in list(vars(kind).items()):
-            if isinstance(descriptor, types.MemberDescriptorType):
-                try:
-                    yield name, descriptor.__get__(value)
-                except AttributeError:  # not set
-                    continue

@@ -26,6 +26,10 @@ ALONE = [{trouble: 0.15} for trouble in Trouble if trouble not in REFUSALS]
 TOGETHER = {trouble: 0.02 for trouble in Trouble if trouble not in REFUSALS} | {Trouble.CONFLICT: 0.3}
 
 
+# This module is not what its file says: pytest rewrites assertions.
+pytestmark = pytest.mark.filterwarnings("ignore:.*was changed since its import here:UserWarning")
+
+
 def told_apart(item):
     """Another run of the same task gives another value."""
     time.sleep(0.001)

@@ -121,7 +121,7 @@ def test_a_plain_notebook_has_no_settings_and_no_warnings(start_kernel):
     kernel = start_kernel()
     assert dry(kernel, "item") == ("none", [])
     kernel.run(LIBRARIES)
-    assert dry(kernel, "np.zeros(item), pd, pl, sklearn, scipy, sympy, requests") == ("none", [])
+    assert dry(kernel, "np.zeros(item), pd, pl, sklearn, scipy, requests") == ("none", [])
     session = burst(kernel, "item").session
     kernel.run("list(out)")
     kernel.run("import decimal, logging, locale, csv, calendar, socket, mpmath, joblib")

@@ -591,6 +591,14 @@ def closed():
     own = default_rng(8)
     return lambda: float(own.random())
 inner = closed()
+import collections, functools
+queue, many = collections.deque([random.Random(2)]), {random.Random(3)}
+objects = np.array([random.Random(4), None], dtype=object)
+class Lazy:
+    @functools.cached_property
+    def rng(self): return random.Random(6)
+lazy = Lazy()
+lazy.rng
 count = 0
 def number():
     global count
@@ -608,6 +616,10 @@ KEPT_IN_A_MODULE = {
     "of a class, normal": "float(noise.Model.rng.randn())",
     "default": "noise.Model().draw()",
     "closure": "noise.inner()",
+    "deque": "noise.queue[0].random()",
+    "set": "next(iter(noise.many)).random()",
+    "array of objects": "noise.objects[0].random()",
+    "cached property": "noise.lazy.rng.random()",
 }
 
 
