@@ -191,6 +191,6 @@ def by_import(packer: Packer, obj: Any) -> bool:
     return importable(obj) and not is_within(obj.__module__, packer.notes.local)
 
 
-def is_within(module: str, packages: AbstractSet[str]) -> bool:
-    """True for a module of these packages."""
-    return bool(packages) and module.partition(".")[0] in packages
+def is_within(module: object, packages: AbstractSet[str]) -> bool:
+    """True for the name of a module of these packages; some types of the interpreter have something else there."""
+    return bool(packages) and isinstance(module, str) and module.partition(".")[0] in packages

@@ -40,7 +40,7 @@ from burst_magic.worker.wires import Wires
 __all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "death_outcome"]
 
 READ_BYTES = 1 << 20
-NUDGE_AFTER = 0.05  # seconds that outcomes of other tasks wait for the running one
+NUDGE_AFTER = 0.005  # seconds that outcomes of other tasks wait for the running one; else their range seems to be stuck
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
 
 
@@ -190,6 +190,11 @@ class Slot:
         else:
             return
         self._ask_kill(turn)
+
+    @property
+    def holds(self) -> bool:
+        """Outcomes wait in it until it is sure that they are right."""
+        return not self.closed and bool(self._shared.words[Word.HELD])
 
     def nudge(self, now: float) -> None:
         """Asks a slot whose task takes long for the outcomes that it holds back, once for each task."""

@@ -397,11 +397,20 @@ class Slots:
         if work.unborn >= _UNBORN:
             work.problem = LaunchError(f"no slot could load this job: {cause_of(died)[2]}")
 
+    @property
+    def holding(self) -> bool:
+        """Some slot holds outcomes back."""
+        return any(state.slot.holds for state in self._states.values())
+
+    def nudge(self, now: float) -> None:
+        """Asks slots whose task takes long for outcomes that they hold back; ``now`` by ``time.monotonic()``."""
+        for state in self._states.values():
+            state.slot.nudge(now)
+
     def watch(self, now: float) -> None:
         """Limits are enforced; ``now`` by ``time.monotonic()``."""
         if self._template.lost():
             raise Broken("the process that starts slots has died")
         for state in self._states.values():
             state.slot.enforce(now)
-            state.slot.nudge(now)
             state.slot.bound_output()

