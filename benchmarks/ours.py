@@ -189,7 +189,7 @@ def uneven_requests(*, shape: str, n: int, workers: int, draw: int) -> Figures:
 
 
 def changed(*, size: int, n: int) -> Figures:
-    """``n`` tasks on a warm worker, each of which changes a captured list of ``size`` numbers."""
+    """``n`` tasks on a warm worker; each changes a captured list of ``size`` numbers."""
     import heapq
     import pickle
 

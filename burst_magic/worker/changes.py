@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
+from burst_magic.payload.fingerprint import fingerprint, fingerprint_each
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.pack import fingerprint, fingerprint_each
 from burst_magic.payload.walk import functions_of
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -1,7 +1,7 @@
 """What tasks change of the process through libraries: put back where that is plain, else the process goes.
 
-A library is looked at from the moment on that somebody has loaded it. Calls that change the state of the process are
-watched, not looked for after each task.
+Libraries are checked only once they are loaded. Calls that change the state of the process are wrapped, so that tasks
+which make none pay nothing.
 """
 
 from __future__ import annotations

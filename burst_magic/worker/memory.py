@@ -24,7 +24,7 @@ def resident_mb(pid: int | str = "self") -> float:
 
 
 def state_of(pid: int) -> str:
-    """The system's letter for what a process does, "X" when it is no more or nobody says."""
+    """The system's one-letter state of a process; "X" when it has ended or its state is unknown."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0].decode()

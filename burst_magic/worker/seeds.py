@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from burst_magic.payload.chance import is_generator, is_global
-from burst_magic.payload.pack import generators_of
+from burst_magic.payload.fingerprint import generators_of
 from burst_magic.worker.import_hook import ImportHook
 
 Named = tuple[str, Any]  # a generator, and what its stream is called
