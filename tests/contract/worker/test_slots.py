@@ -285,8 +285,9 @@ def test_a_slot_that_pauses_drains_at_once(paused):
 
 def test_a_slot_that_is_lost_while_it_pauses_pauses_again(paused):
     hand, folder = paused
-    os.kill(hand.slots._states[0].slot.pid, signal.SIGKILL)
-    hand.until(lambda: hand.slots._states[0].slot.pauses)
+    lost = hand.slots._states[0].slot
+    os.kill(lost.pid, signal.SIGKILL)
+    hand.until(lambda: hand.slots._states[0].slot is not lost and hand.slots._states[0].slot.pauses)
     assert begun(folder) == [0]
     hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
     hand.reach(4)
