@@ -57,8 +57,8 @@ def recovered(*, attached: bool) -> Figures:
 
 def _holder(session, job: Path) -> int:  # noqa: ANN001 - burst_magic's own, which is imported in the cases
     """The process that claimed task 0."""
-    from burst_magic.protocol import records
-    from burst_magic.protocol.model import ClaimBody
+    from burst_magic.protocol.wire import records
+    from burst_magic.protocol.wire.model import ClaimBody
 
     path = min(job.glob("claims/*"))
     key = str(path.relative_to(path.parents[5]))

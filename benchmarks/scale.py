@@ -110,10 +110,10 @@ def _looked_at(n: int, tasks: int) -> Figures:
 def _write_log(session, n: int, tasks: int) -> str:  # noqa: ANN001 - burst_magic's own, which is imported in the cases
     """A job as a long fleet would have left it: its record, lanes, claims and ``n`` segments of one task."""
     from burst_magic.payload import pack_value
-    from burst_magic.protocol import blocks, keys, records
     from burst_magic.protocol.log import make_final
-    from burst_magic.protocol.model import ClaimBody, ClaimKey, Job, SegmentKey
     from burst_magic.protocol.ranges import Cover, cut_lanes
+    from burst_magic.protocol.wire import blocks, keys, records
+    from burst_magic.protocol.wire.model import ClaimBody, ClaimKey, Job, SegmentKey
 
     secret, store = bytes.fromhex(session.key), session.store
     job_keys = keys.SessionKeys(session.id).job("long")

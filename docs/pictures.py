@@ -1,7 +1,7 @@
 """Writes the pictures of docs/protocol.md from the code's own tables: `make docs`.
 
-The tree is what ``protocol/keys.py`` builds, the partition what ``protocol/ranges.py`` and ``steal.py`` decide, the
-timeline a session of the simulator, the ends of a worker those of ``protocol/model.py``.
+The tree is what ``protocol/wire/keys.py`` builds, the partition what ``ranges.py`` and ``stealing.py`` decide, the
+timeline a session of the simulator, the ends of a worker those of ``wire/model.py``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from svg import COLOURS, Page
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys, leave
-from burst_magic.protocol.model import (
+from burst_magic.protocol.ranges import Cover, cut_lanes, lane_end, partition
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import (
     ClaimBody,
     ClaimKey,
     ControlKind,
@@ -26,8 +27,8 @@ from burst_magic.protocol.model import (
     Gone,
     SegmentKey,
 )
-from burst_magic.protocol.ranges import Cover, cut_lanes, lane_end, partition
-from burst_magic.protocol.steal import Prey, cut
+from burst_magic.protocol.worker import leaving
+from burst_magic.protocol.worker.stealing import Prey, cut
 from burst_magic.testing.scenario import Act, Deed, Scenario
 from burst_magic.testing.weather import Weather
 from burst_magic.testing.world import World
@@ -310,7 +311,7 @@ def _back(page: Page, origin: int, target: int, x: float) -> None:
 def _fate(cause: EndCause) -> str:
     if cause in {EndCause.CRASH, EndCause.BROKEN, EndCause.EXPIRED, EndCause.IDLE}:
         return ""
-    return "; what runs is killed" if cause in leave.AT_ONCE else "; what runs is finished"
+    return "; what runs is killed" if cause in leaving.AT_ONCE else "; what runs is finished"
 
 
 PICTURES = {"keys": tree, "partition": division, "timeline": timeline, "worker": life}

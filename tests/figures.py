@@ -19,8 +19,8 @@ from statistics import median
 from mutations import put
 
 from burst_magic.plan import prices
-from burst_magic.protocol import keys
-from burst_magic.protocol.model import SegmentKey
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import SegmentKey
 from burst_magic.testing.laws import Laws
 from burst_magic.testing.scenario import Scenario
 from burst_magic.testing.simclient import SimulatedClient

@@ -242,7 +242,7 @@ def plant(mutant: Mutant, package: Path) -> None:
     Raises:
         LookupError: the text to replace is not there, or not once.
     """
-    files = [path for path in sorted((package / "protocol").glob("*.py")) if mutant.old in path.read_text()]
+    files = [path for path in sorted((package / "protocol").rglob("*.py")) if mutant.old in path.read_text()]
     if len(files) != 1 or files[0].read_text().count(mutant.old) != 1:
         raise LookupError(f"{mutant.name}: not once in burst_magic/protocol, but in {[path.name for path in files]}")
     files[0].write_text(files[0].read_text().replace(mutant.old, mutant.new))

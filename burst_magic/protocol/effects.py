@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from burst_magic.protocol.model import (
+from burst_magic.protocol.wire.model import (
     ClaimBody,
     ClaimKey,
     Control,

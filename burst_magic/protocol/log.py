@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from burst_magic.protocol import keys
-from burst_magic.protocol.model import Control, ControlKind, Final
 from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Control, ControlKind, Final
 
 DEAD_AFTER = 3  # intervals without a new heartbeat
 SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 
-from burst_magic.protocol.model import ClaimKey, Range, SegmentKey
+from burst_magic.protocol.wire.model import ClaimKey, Range, SegmentKey
 
 _by_start, _first = attrgetter("start"), itemgetter(0)
 

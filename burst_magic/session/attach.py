@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from burst_magic.config import nearest
 from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
 from burst_magic.launchers import open_launcher
-from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import ControlKind, Job, Manifest, Snapshot
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
 from burst_magic.session import keyring, roster
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session

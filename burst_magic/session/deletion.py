@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from burst_magic.errors import BurstError, Missing
 
 if TYPE_CHECKING:
-    from burst_magic.protocol import keys
+    from burst_magic.protocol.wire import keys
     from burst_magic.stores import Store
 
 _PASSES = 5  # over what somebody who did not hear yet may write meanwhile

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
 from burst_magic.launchers import Handle
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
+from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.log import DEAD_AFTER
-from burst_magic.protocol.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
-from burst_magic.protocol.session import SessionMachine
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.outcomes import Part
 from burst_magic.stores import Store

@@ -14,8 +14,8 @@ from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, StoreError
 from burst_magic.launchers import End, Handle, Launcher, Start
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import EndCause, Gone, Manifest, Next
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from burst_magic.errors import AttachError
-from burst_magic.protocol.keys import is_session_id
-from burst_magic.protocol.sign import SECRET_BYTES
+from burst_magic.protocol.wire.keys import is_session_id
+from burst_magic.protocol.wire.sign import SECRET_BYTES
 
 
 def keep(folder: Path, sid: str, secret: bytes) -> None:

@@ -11,7 +11,7 @@ from burst_magic.errors import OptionError
 from burst_magic.session.outcomes import PARALLEL, story
 
 if TYPE_CHECKING:
-    from burst_magic.protocol.model import Outcome
+    from burst_magic.protocol.wire.model import Outcome
     from burst_magic.session.driver import Driver
     from burst_magic.session.fleet import Fleet
     from burst_magic.session.outcomes import Part, SegmentReader

@@ -22,9 +22,9 @@ from burst_magic.errors import (
 )
 from burst_magic.payload import unpack_value
 from burst_magic.payload.exceptions import attributes, raised_from, set_cause, stand_in
-from burst_magic.protocol import blocks, keys
-from burst_magic.protocol.model import Outcome, OutcomeKind, SegmentKey
-from burst_magic.protocol.records import scan_outcomes, unpack_outcome
+from burst_magic.protocol.wire import blocks, keys
+from burst_magic.protocol.wire.model import Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.wire.records import scan_outcomes, unpack_outcome
 from burst_magic.session.deletion import is_there
 from burst_magic.stores.carry import Carrier
 

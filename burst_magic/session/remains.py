@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from burst_magic.protocol import keys
+from burst_magic.protocol.wire import keys
 from burst_magic.session import keyring, roster
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.submit import open_own_store

@@ -12,10 +12,10 @@ from burst_magic.config import DEADLINE_MAX
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.payload.exceptions import attributes
 from burst_magic.plan.cost import charge
-from burst_magic.protocol import keys, records
 from burst_magic.protocol.log import DEAD_AFTER, Asked, fold_control
 from burst_magic.protocol.log import Fleet as Log
-from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
 from burst_magic.session import keyring, roster
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer

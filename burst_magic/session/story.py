@@ -8,9 +8,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from burst_magic.protocol import keys
-from burst_magic.protocol.keys import base_of
-from burst_magic.protocol.model import (
+from burst_magic.protocol.ranges import Cover, Piece, lane_end, partition
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.keys import base_of
+from burst_magic.protocol.wire.model import (
     ClaimBody,
     ClaimKey,
     Final,
@@ -22,7 +23,6 @@ from burst_magic.protocol.model import (
     Range,
     SegmentKey,
 )
-from burst_magic.protocol.ranges import Cover, Piece, lane_end, partition
 
 _MANY = 60  # segments: from here on those of a claim are told together
 _STRIDE = 64  # parts of a cover that are passed over at once

@@ -24,9 +24,9 @@ from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
 from burst_magic.plan.planner import threads
-from burst_magic.protocol import blocks, keys, records, sign
-from burst_magic.protocol.model import Control, ControlKind, Job, Manifest
 from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.protocol.wire import blocks, keys, records, sign
+from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
 from burst_magic.session import keyring, roster
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.fleet import Fleet

@@ -11,7 +11,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from burst_magic.protocol import keys
+from burst_magic.protocol.wire import keys
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from burst_magic.errors import Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import ClaimBody
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import ClaimBody
 from burst_magic.stores.base import Entry, Store
 
 _LOG = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from burst_magic.protocol.model import Control, ControlKind, EndCause, Gone
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Gone
 from burst_magic.testing.scenario import Act, Deed
 from burst_magic.testing.weather import EPOCH
 

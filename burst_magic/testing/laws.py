@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
 from burst_magic.protocol.log import DEAD_AFTER
-from burst_magic.protocol.model import (
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import (
     ClaimBody,
     ClaimKey,
     Control,
@@ -20,8 +21,7 @@ from burst_magic.protocol.model import (
     Gone,
     SegmentKey,
 )
-from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.state import MAX_FLUSH
+from burst_magic.protocol.worker.state import MAX_FLUSH
 from burst_magic.testing.simslots import Pack, Run
 from burst_magic.testing.weather import EPOCH, Stored, has_beaten
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from burst_magic.protocol import keys
-from burst_magic.protocol.leave import GRACE, KEPT
 from burst_magic.protocol.log import DEAD_AFTER
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.worker.leaving import GRACE, KEPT
 from burst_magic.testing.scenario import Deed
 from burst_magic.testing.weather import EPOCH
 

@@ -6,9 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
-from burst_magic.protocol.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
-from burst_magic.protocol.session import SessionMachine
+from burst_magic.protocol.client.session import SessionMachine
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import Pack, Run

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.model import ClaimKey, SegmentKey
+from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
 
 if TYPE_CHECKING:
     from burst_magic.testing.simworker import SimulatedWorker

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, fields
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.keys import segment_name
+from burst_magic.protocol.wire.keys import segment_name
 from burst_magic.testing.laws import LawBroken
 from burst_magic.testing.scenario import Scenario, draw
 from burst_magic.testing.world import Entry, World

@@ -8,10 +8,10 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
 from burst_magic.protocol.log import DEAD_AFTER
-from burst_magic.protocol.model import Control, ControlKind, EndCause, Gone, Heartbeat, Job, SlotView
-from burst_magic.protocol.worker import WorkerMachine
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Gone, Heartbeat, Job, SlotView
+from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import Slots

@@ -10,7 +10,7 @@ from random import Random
 from typing import TypeVar
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.keys import parse_worker
+from burst_magic.protocol.wire.keys import parse_worker
 from burst_magic.testing.clock import Clock
 
 EPOCH = 1_800_000_000.0  # what the store's wall clock shows at virtual time 0

@@ -8,10 +8,10 @@ from functools import partial
 from random import Random
 from typing import NoReturn
 
-from burst_magic.protocol import keys
-from burst_magic.protocol.crew import STARTING
-from burst_magic.protocol.model import Control, ControlKind, Job, Manifest, Next
+from burst_magic.protocol.client.crew import STARTING
 from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest, Next
 from burst_magic.testing import deeds
 from burst_magic.testing.clock import Clock, Process
 from burst_magic.testing.laws import LawBroken, Laws

@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
-from burst_magic.protocol.model import Snapshot, Span
+from burst_magic.protocol.wire.model import Snapshot, Span
 
 CELLS = 400  # about two pixels each in a notebook's column
 ERRORS = 8

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any, Protocol, TextIO
 
 from burst_magic.errors import BurstError
-from burst_magic.protocol.model import Snapshot
+from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import html, text
 from burst_magic.ui.model import frame, panel_model
 

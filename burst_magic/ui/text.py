@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from burst_magic.protocol.model import Snapshot
+from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import model
 from burst_magic.ui.model import PanelModel, Phase, panel_model
 from burst_magic.ui.rows import CapturedRow, SessionRow

@@ -25,7 +25,7 @@ def main() -> int:
         raise SystemExit(__doc__)
     sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}]
 
-    from burst_magic.worker.template import Template
+    from burst_magic.worker.forkserver import Template
 
     template = Template.start(cwd or None)
     words, handed = _hear()

@@ -21,18 +21,18 @@ from typing import Any
 
 from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
 from burst_magic.protocol.log import DEAD_AFTER
-from burst_magic.protocol.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job, Manifest
-from burst_magic.protocol.state import job_of
-from burst_magic.protocol.worker import WorkerMachine
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job, Manifest
+from burst_magic.protocol.worker.machine import WorkerMachine
+from burst_magic.protocol.worker.state import job_of
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.courier import Courier, Lane
-from burst_magic.worker.slot import NUDGE_AFTER
-from burst_magic.worker.slots import Slots
-from burst_magic.worker.supply import Items, Opened, Supply
-from burst_magic.worker.template import Template
+from burst_magic.worker.forkserver import Template
+from burst_magic.worker.slots.pool import Slots
+from burst_magic.worker.slots.slot import NUDGE_AFTER
+from burst_magic.worker.supply.courier import Courier, Lane
+from burst_magic.worker.supply.supply import Items, Opened, Supply
 
 _LOG = logging.getLogger(__name__)
 _COALESCE = 0.002  # seconds: outcomes of tiny tasks are read together, not one wake-up each

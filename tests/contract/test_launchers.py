@@ -21,8 +21,8 @@ from burst_magic.errors import LaunchError
 from burst_magic.launchers import TABLE, End, Handle, Start, open_launcher
 from burst_magic.launchers.local import process_birth
 from burst_magic.payload import Envelope, pack, pack_value
-from burst_magic.protocol import blocks, keys, records, sign
-from burst_magic.protocol.model import Control, ControlKind, Gone, Heartbeat, Job, Manifest
+from burst_magic.protocol.wire import blocks, keys, records, sign
+from burst_magic.protocol.wire.model import Control, ControlKind, Gone, Heartbeat, Job, Manifest
 from burst_magic.stores import open_store
 
 PATIENCE = 30.0

@@ -92,7 +92,7 @@ def test_a_working_worker_and_its_slots_imported_dill_and_obstore_only(tmp_path)
     (log,) = (tmp_path / "data").rglob("*.log")
     lines = log.read_text().splitlines()
     modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
-    assert {"burst_magic.worker.supervisor", "burst_magic.worker.execute", "obstore"} <= modules
+    assert {"burst_magic.worker.supervisor", "burst_magic.worker.child.execute", "obstore"} <= modules
     assert third_party(modules) <= WORKER_MAY | site_modules() | {"org"}  # the standard pickle looks for Jython's
     assert [name for name in modules if name.startswith(tuple(WORKER_MAY_NOT))] == []
 

@@ -1,4 +1,4 @@
-"""The laws of ``protocol/model.py`` are told in docs/protocol.md, kept by code that names them, and tested."""
+"""The laws of ``protocol/wire/model.py`` are told in docs/protocol.md, kept by code that names them, and tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def laws(text):
 
 @pytest.fixture(scope="module")
 def numbers(root):
-    text = (root / "burst_magic" / "protocol" / "model.py").read_text(encoding="utf-8")
+    text = (root / "burst_magic" / "protocol" / "wire" / "model.py").read_text(encoding="utf-8")
     return [int(number) for number in NUMBERED.findall(text.split('"""')[1])]
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 import nbformat
 import pytest
 
-from burst_magic.protocol import sign
+from burst_magic.protocol.wire import sign
 
 NEVER = "20200101-000000-aaaaaaaa"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic.payload import Envelope
-from burst_magic.protocol import blocks, records, sign
+from burst_magic.protocol.wire import blocks, records, sign
 
 ATTACKER = bytes(32)
 WAIT = """

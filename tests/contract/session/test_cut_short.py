@@ -20,7 +20,7 @@ from burst_magic.errors import AttachError
 from burst_magic.launchers.local import process_birth
 from burst_magic.magics import verbs
 from burst_magic.plan.planner import plan
-from burst_magic.protocol import keys
+from burst_magic.protocol.wire import keys
 from burst_magic.session import attach, roster
 from burst_magic.session.submit import submit
 from burst_magic.stores import open_store

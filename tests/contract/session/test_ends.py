@@ -15,8 +15,8 @@ import pytest
 
 from burst_magic.errors import NotRun
 from burst_magic.launchers.local import process_birth
-from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import Gone
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import Gone
 
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
 NOTED = """

@@ -10,10 +10,10 @@ import pytest
 
 from burst_magic.errors import TaskFailed, WorkerLost
 from burst_magic.payload import pack_value
-from burst_magic.protocol import blocks, keys, records
 from burst_magic.protocol.log import make_final
-from burst_magic.protocol.model import ClaimKey, Job, Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import blocks, keys, records
+from burst_magic.protocol.wire.model import ClaimKey, Job, Outcome, OutcomeKind, SegmentKey
 from burst_magic.session.outcomes import _bytes
 from burst_magic.ui import html, text
 from burst_magic.ui.model import panel_model

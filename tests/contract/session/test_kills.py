@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from burst_magic.launchers.local import process_birth
-from burst_magic.protocol import records
-from burst_magic.protocol.model import ClaimBody
+from burst_magic.protocol.wire import records
+from burst_magic.protocol.wire.model import ClaimBody
 
 INTERVAL, FLOOR = 0.2, 0.02  # seconds; see conftest.py
 LEASE = 3 * INTERVAL

@@ -9,10 +9,10 @@ import weakref
 import pytest
 
 from burst_magic.payload import pack_value
-from burst_magic.protocol import blocks, keys, records
 from burst_magic.protocol.log import make_final
-from burst_magic.protocol.model import ClaimBody, ClaimKey, Job, SegmentKey
 from burst_magic.protocol.ranges import Cover, cut_lanes
+from burst_magic.protocol.wire import blocks, keys, records
+from burst_magic.protocol.wire.model import ClaimBody, ClaimKey, Job, SegmentKey
 
 LANES = 8
 

@@ -11,8 +11,8 @@ import pytest
 
 from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, NotRun, OptionError
 from burst_magic.launchers import Handle
-from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import Control, Heartbeat, Next
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import Control, Heartbeat, Next
 from burst_magic.session import roster
 
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"

@@ -10,8 +10,8 @@ import pytest
 from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, LaunchError, OptionError, Throttled
 from burst_magic.launchers import TABLE
 from burst_magic.launchers.local import LocalLauncher
-from burst_magic.protocol import keys, records
-from burst_magic.protocol.model import Gone
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import Gone
 from burst_magic.session import roster
 from burst_magic.stores import open_store
 

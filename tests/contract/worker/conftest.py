@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from burst_magic.payload import Envelope, pack, pack_value
-from burst_magic.protocol.blocks import join_entries
-from burst_magic.protocol.model import Manifest, Outcome
-from burst_magic.protocol.records import unpack_outcome
-from burst_magic.worker.board import JobCode
-from burst_magic.worker.slot import Died, Message, Packed, Ready, Slot
-from burst_magic.worker.template import Template
+from burst_magic.protocol.wire.blocks import join_entries
+from burst_magic.protocol.wire.model import Manifest, Outcome
+from burst_magic.protocol.wire.records import unpack_outcome
+from burst_magic.worker.channel.board import JobCode
+from burst_magic.worker.forkserver import Template
+from burst_magic.worker.slots.slot import Died, Message, Packed, Ready, Slot
 
 PATIENCE = 30  # seconds until a test gives up waiting
 

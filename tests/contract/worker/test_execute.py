@@ -17,11 +17,11 @@ import pytest
 
 from burst_magic.errors import TaskFailed
 from burst_magic.payload import Envelope, pack, unpack_value
-from burst_magic.protocol.model import OutcomeKind
-from burst_magic.protocol.records import unpack_outcome
-from burst_magic.worker.blobs import verified
-from burst_magic.worker.board import JobCode
-from burst_magic.worker.slot import Died, Packed, Ready
+from burst_magic.protocol.wire.model import OutcomeKind
+from burst_magic.protocol.wire.records import unpack_outcome
+from burst_magic.worker.channel.board import JobCode
+from burst_magic.worker.slots.slot import Died, Packed, Ready
+from burst_magic.worker.supply.blobs import verified
 
 
 def values(outcomes):
@@ -1039,7 +1039,7 @@ def test_an_outcome_says_what_it_cost(bench):
 
 
 def test_a_slot_loads_nothing_heavy_for_plain_tasks():
-    code = "import sys, burst_magic.worker.template, burst_magic.worker.keeper\nprint(*sys.modules)"
+    code = "import sys, burst_magic.worker.forkserver, burst_magic.worker.child.keeper\nprint(*sys.modules)"
     loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
     assert not loaded & {"dill", "obstore", "asyncio", "random", "ctypes", "tempfile", "IPython", "boto3"}
 

@@ -9,12 +9,12 @@ import string
 
 import pytest
 
-from burst_magic.protocol.model import Outcome, OutcomeKind
-from burst_magic.protocol.records import pack_outcome, unpack_outcome
-from burst_magic.worker import output
-from burst_magic.worker.board import HEAD_BYTES, SHARED_BYTES, TAIL_BYTES, Shared, anonymous_file, nameless_file
-from burst_magic.worker.mask import Mask
-from burst_magic.worker.slots import Slots
+from burst_magic.protocol.wire.model import Outcome, OutcomeKind
+from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome
+from burst_magic.worker.channel.board import HEAD_BYTES, SHARED_BYTES, TAIL_BYTES, Shared, anonymous_file, nameless_file
+from burst_magic.worker.child import output
+from burst_magic.worker.slots.mask import Mask
+from burst_magic.worker.slots.pool import Slots
 
 TOKEN = string.ascii_letters[:40]  # no letter twice, and none in what is printed beside it
 LINE = f"{TOKEN} {0:058}\n"  # 100 bytes: by as many places of a cut everything is seen

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from burst_magic.worker import output
-from burst_magic.worker.board import HEAD_BYTES, SHARED_BYTES, TAIL_BYTES, Shared, anonymous_file, nameless_file
+from burst_magic.worker.channel.board import HEAD_BYTES, SHARED_BYTES, TAIL_BYTES, Shared, anonymous_file, nameless_file
+from burst_magic.worker.child import output
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from burst_magic.payload import Envelope, pack
-from burst_magic.protocol.model import OutcomeKind
-from burst_magic.protocol.records import pack_value, unpack_outcome
-from burst_magic.worker.blobs import verified
-from burst_magic.worker.board import NOTE, RECORD, WAKE, JobCode, Shared, Word
-from burst_magic.worker.slot import Died, Packed, Ready, Slot, death_outcome
-from burst_magic.worker.wires import connect
+from burst_magic.protocol.wire.model import OutcomeKind
+from burst_magic.protocol.wire.records import pack_value, unpack_outcome
+from burst_magic.worker.channel.board import NOTE, RECORD, WAKE, JobCode, Shared, Word
+from burst_magic.worker.channel.wires import connect
+from burst_magic.worker.slots.slot import Died, Packed, Ready, Slot, death_outcome
+from burst_magic.worker.supply.blobs import verified
 
 
 def died(bench, slot, *, watch=False):
@@ -309,8 +309,8 @@ def _script(code, **options):
 _START = """
     import select, sys, time
     from burst_magic.payload import Envelope
-    from burst_magic.worker.slot import JobCode, Packed
-    from burst_magic.worker.template import Template
+    from burst_magic.worker.slots.slot import JobCode, Packed
+    from burst_magic.worker.forkserver import Template
     template = Template.start()
     slot = template.slot(0)
     def run(source):
@@ -383,7 +383,7 @@ def test_strings_hash_alike_in_all_templates(bench):
     process = _script(
         _START
         + """
-    from burst_magic.protocol.records import unpack_outcome
+    from burst_magic.protocol.wire.records import unpack_outcome
     import pickle
     packed, = run("hash('burst')")
     print(pickle.loads(unpack_outcome(packed.record).value))

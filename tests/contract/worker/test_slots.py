@@ -14,16 +14,16 @@ import pytest
 
 from burst_magic.errors import StoreError
 from burst_magic.payload import Envelope, pack, pack_value, unpack_value
-from burst_magic.protocol import blocks, keys, sign
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.model import ClaimKey, Job, OutcomeKind, SegmentKey
 from burst_magic.protocol.ranges import cut_lanes
-from burst_magic.protocol.records import unpack_outcome
+from burst_magic.protocol.wire import blocks, keys, sign
+from burst_magic.protocol.wire.model import ClaimKey, Job, OutcomeKind, SegmentKey
+from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.courier import Courier
-from burst_magic.worker.slots import Slots
-from burst_magic.worker.supply import Items, Opened, Supply
+from burst_magic.worker.slots.pool import Slots
+from burst_magic.worker.supply.courier import Courier
+from burst_magic.worker.supply.supply import Items, Opened, Supply
 
 SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
 CLAIM, HEIR = ClaimKey(start=0, number=1), ClaimKey(start=0, number=2)

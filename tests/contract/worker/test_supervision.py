@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from burst_magic.protocol.model import OutcomeKind
-from burst_magic.protocol.records import unpack_outcome
-from burst_magic.worker import memory
-from burst_magic.worker.deaths import Died, death_outcome
-from burst_magic.worker.items import Asked
-from burst_magic.worker.slot import Packed, Ready
+from burst_magic.protocol.wire.model import OutcomeKind
+from burst_magic.protocol.wire.records import unpack_outcome
+from burst_magic.worker.slots import memory
+from burst_magic.worker.slots.deaths import Died, death_outcome
+from burst_magic.worker.slots.items import Asked
+from burst_magic.worker.slots.slot import Packed, Ready
 
 VALUE, ERROR, CRASHED, TIMEOUT = OutcomeKind.VALUE, OutcomeKind.ERROR, OutcomeKind.CRASHED, OutcomeKind.TIMEOUT
 IMPORTS = "import ctypes, os, resource, signal, subprocess, sys, threading, time\n"

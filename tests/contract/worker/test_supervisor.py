@@ -17,15 +17,15 @@ import pytest
 
 from burst_magic.launchers.local import process_birth
 from burst_magic.payload import Envelope, pack, pack_value
-from burst_magic.protocol import blocks, keys, records, sign
-from burst_magic.protocol.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, OutcomeKind
 from burst_magic.protocol.ranges import Cover, cut_lanes
+from burst_magic.protocol.wire import blocks, keys, records, sign
+from burst_magic.protocol.wire.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, OutcomeKind
 from burst_magic.stores import open_store
-from burst_magic.worker import supply
-from burst_magic.worker.courier import Broken
-from burst_magic.worker.job import JobFiles
+from burst_magic.worker.forkserver import Template
 from burst_magic.worker.supervisor import Birth, join
-from burst_magic.worker.template import Template
+from burst_magic.worker.supply import supply
+from burst_magic.worker.supply.courier import Broken
+from burst_magic.worker.supply.files import JobFiles
 
 SECRET, SID, WID = bytes(range(32)), "20260101-000000-aaaaaaaa", "here-1-1"
 PATIENCE = 20.0
@@ -441,7 +441,7 @@ def test_a_range_that_was_cut_is_finished_by_who_cut_it(session):
     session.add("__import__('time').sleep(0.02) or item", range(60))
 
     def steal():
-        from burst_magic.protocol.model import ClaimBody
+        from burst_magic.protocol.wire.model import ClaimBody
 
         key = session.job.claim(ClaimKey(start=30, number=0))
         body = ClaimBody(worker="other-1-1", slot=0, nonce="n", at=time.time())

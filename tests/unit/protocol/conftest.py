@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import keys
-from burst_magic.protocol.model import ClaimBody, ClaimKey, Control, ControlKind, Job, Manifest
+from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.ranges import cut_lanes
-from burst_magic.protocol.session import SessionMachine
-from burst_magic.protocol.worker import WorkerMachine
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import ClaimBody, ClaimKey, Control, ControlKind, Job, Manifest
+from burst_magic.protocol.worker.machine import WorkerMachine
 
 WALL = 1_800_000_000.0
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol import keys
 from burst_magic.protocol.log import Fleet, fold_control, make_final
-from burst_magic.protocol.model import ClaimKey, Control, ControlKind, SegmentKey
 from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import ClaimKey, Control, ControlKind, SegmentKey
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 controls = st.builds(

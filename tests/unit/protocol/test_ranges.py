@@ -7,8 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol import keys, ranges
-from burst_magic.protocol.model import ClaimKey, Range, SegmentKey
+from burst_magic.protocol import ranges
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import ClaimKey, Range, SegmentKey
 
 TASKS = 30
 

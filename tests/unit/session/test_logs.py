@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from burst_magic.protocol import blocks, keys
-from burst_magic.protocol.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.records import pack_outcome
+from burst_magic.protocol.wire import blocks, keys
+from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.wire.records import pack_outcome
 from burst_magic.session.logs import read_logs
 from burst_magic.session.outcomes import SegmentReader
 from burst_magic.stores import open_store

@@ -9,10 +9,10 @@ import pytest
 
 from burst_magic.errors import NotRun
 from burst_magic.payload import pack_value
-from burst_magic.protocol import blocks, keys
-from burst_magic.protocol.model import ClaimKey, SegmentKey
 from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.records import pack_value as pack_outcome
+from burst_magic.protocol.wire import blocks, keys
+from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
+from burst_magic.protocol.wire.records import pack_value as pack_outcome
 from burst_magic.session.outcomes import Failures, SegmentReader
 from burst_magic.session.results import PENDING, Results
 from burst_magic.stores import open_store

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from burst_magic.protocol import keys
-from burst_magic.protocol.model import (
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import (
     ClaimBody,
     ClaimKey,
     EndCause,
@@ -20,7 +21,6 @@ from burst_magic.protocol.model import (
     OutcomeKind,
     SegmentKey,
 )
-from burst_magic.protocol.ranges import Cover
 from burst_magic.session.story import Log, Outcomes, Seen, Story, clock
 
 NOON = time.mktime((2026, 11, 21, 12, 0, 0, 0, 0, -1))

@@ -10,8 +10,8 @@ import pytest
 
 from burst_magic.errors import Denied, Exists, Missing, SignatureError, StoreError, Throttled, Unknown
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol import records
-from burst_magic.protocol.model import ClaimBody
+from burst_magic.protocol.wire import records
+from burst_magic.protocol.wire.model import ClaimBody
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.command import from_command

@@ -16,7 +16,7 @@ from burst_magic.errors import Denied
 from burst_magic.stores import open_store
 from burst_magic.stores.command import from_command
 from burst_magic.stores.handed import HandedOn
-from burst_magic.worker.board import anonymous_file
+from burst_magic.worker.channel.board import anonymous_file
 
 NOON = 1_800_000_000.0
 

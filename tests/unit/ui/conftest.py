@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from burst_magic.protocol.model import Snapshot, Span
+from burst_magic.protocol.wire.model import Snapshot, Span
 
 SID = "20261121-091500-abcd2345"
 

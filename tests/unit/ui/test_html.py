@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.model import Span
+from burst_magic.protocol.wire.model import Span
 from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, style
 from burst_magic.ui.model import Cell, panel_model
 from burst_magic.ui.text import clock

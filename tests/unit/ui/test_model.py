@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.model import EndCause, Gone, SlotView, Span, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Span, WorkerView
 from burst_magic.ui.model import (
     CELLS,
     THIN,

@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from burst_magic.errors import Throttled
-from burst_magic.protocol.model import Span
+from burst_magic.protocol.wire.model import Span
 from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show
 
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from burst_magic.protocol.model import Span
+from burst_magic.protocol.wire.model import Span
 from burst_magic.ui.text import Bar, dry_run_text, errors_text, one_line, sessions_table, status_text
 
 

@@ -1,0 +1,1 @@
+"""A session and its jobs as a client sees them, as pure machines."""

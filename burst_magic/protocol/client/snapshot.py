@@ -1,0 +1,98 @@
+"""What a client's view of a job looks like at one instant: the machine's facts as a frozen ``Snapshot``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Snapshot, WorkerView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from burst_magic.protocol.client.crew import Crew
+    from burst_magic.protocol.client.session import SessionMachine
+    from burst_magic.protocol.wire.model import Job
+
+
+def snapshot(machine: SessionMachine, now: float) -> Snapshot:
+    """All facts at this instant of the machine's own clock."""
+    manifest, job, cover, crew = machine.manifest, machine.job, machine.cover, machine.crew
+    wall = machine.clock.wall(now)
+    workers = tuple(_views(crew, wall))
+    slots = [slot for worker in workers if worker.alive for slot in worker.slots]
+    tasks = [] if machine.ended else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
+    done, total, failed = cover.covered, job.tasks, cover.failed
+    running = min(len(tasks), total - done)  # when they were heard of last; by now each may be at another task
+    return Snapshot(
+        sid=manifest.sid,
+        jid=job.jid,
+        now=wall,
+        created=job.created,
+        total=total,
+        pending=total - done - running,
+        running=running,
+        completed=done - failed,
+        failed=failed,
+        name=manifest.name,
+        title=job.title,
+        launcher=manifest.launcher,
+        wanted=machine.wanted,
+        starting=crew.starting(now),
+        started=len(crew.fleet.beats),
+        workers=workers,
+        spans=machine.spans({task for task in tasks if cover.find(task) is None}),
+        ended=machine.ended,
+        finished_at=_last_sign(workers, job) if machine.ended and not machine.finished else machine.finished_at,
+        deadline=machine.deadline,
+        eta=None if machine.ended or not done else (wall - job.created) / done * (total - done),
+        spend=int(crew.fleet.spend(wall)),
+        waiting="" if machine.ended else _why_waiting(crew, workers, job, started=done > 0),
+        tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
+    )
+
+
+def _last_sign(workers: Sequence[WorkerView], job: Job) -> float:
+    """When anybody who could have worked on it was heard of last."""
+    return max([job.created, *(worker.seen for worker in workers)])
+
+
+def _views(crew: Crew, wall: float) -> list[WorkerView]:
+    views = []
+    for wid, (modified, _) in sorted(crew.fleet.beats.items()):
+        gone, beat = crew.gone.get(wid), crew.beats.get(wid)
+        billed_ms, rate = crew.fleet.born[wid]
+        if gone is None and wid in crew.fleet.gone:
+            gone = Gone(worker=wid, cause=EndCause.CRASH, at=modified)
+        views.append(
+            WorkerView(
+                wid=wid,
+                started=billed_ms / 1000,
+                seen=gone.at if gone else min(wall, modified + crew.patience),
+                rate=rate,
+                gone=gone,
+                slots=beat.slots if beat and gone is None else (),
+            )
+        )
+    return views
+
+
+def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
+    alive = [worker for worker in workers if worker.alive]
+    refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
+    if any(refused):
+        return f"the store refuses what the workers write: {max(refused)}"
+    runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
+    if any(job.jid in jobs for jobs in runs.values()):
+        return ""
+    silent = [crew.fleet.silent_for(worker.wid) for worker in alive]
+    if silent and min(silent) > crew.patience:
+        return f"no heartbeat for {min(silent):.0f} s"
+    # A beat from before this job tells what was, and a result that this job has tells that the workers are at it.
+    others = {other for wid, jobs in runs.items() if jobs and crew.beats[wid].at > job.created for other in jobs}
+    if others and not started:
+        return f"the workers are busy with job {', '.join(sorted(others))} of this session"
+    return "" if workers or started else "workers are starting"
+
+
+def _tail(slots: list[SlotView], jid: str) -> list[tuple[int, str]]:
+    return [(slot.printed_by, slot.output) for slot in slots if slot.printed_by is not None and slot.job == jid]

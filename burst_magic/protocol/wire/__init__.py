@@ -1,0 +1,1 @@
+"""Names and bytes: what lies in the store."""

@@ -1,0 +1,147 @@
+"""Signed blocks: how items and segments are laid out, so that a part can be read by range and verified alone.
+
+    object   = block … block, index, trailer
+    block    = mac (32 bytes over key, number, first task, body), body
+    index    = mac (32 bytes), then per block: first task, tasks, offset, length (mac included)
+    trailer  = bytes of the index (4, little endian), magic (4)
+
+A block's body is at most ``BLOCK_BYTES``, or one larger entry. In ``items`` a body is the entries' lengths
+(4 bytes each), then the entries; in a segment it is packed outcomes one after the other (``records.py``).
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from burst_magic.errors import RecordError
+from burst_magic.protocol.wire import sign
+
+BLOCK_BYTES = 1 << 20
+MAGIC = b"BMb1"
+TRAILER_BYTES = 8
+_ROW = struct.Struct("<QIQQ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Where a block lies: tasks ``first`` … ``first + count`` − 1 at bytes ``offset`` … ``offset + length`` − 1."""
+
+    number: int
+    first: int
+    count: int
+    offset: int
+    length: int
+
+
+class BlockWriter:
+    """Cuts entries into signed blocks, in order. Holds no more than one block and the index.
+
+    Args:
+        secret: the session's key.
+        key: the object the blocks are for.
+        lengths: put the entries' lengths in front of each body (items); packed outcomes carry their own.
+    """
+
+    def __init__(self, secret: bytes, key: str, *, lengths: bool) -> None:
+        self._secret, self._key, self._lengths = secret, key, lengths
+        self._blocks: list[Block] = []
+        self._entries: list[bytes] = []
+        self._first = self._next = self._bytes = self._offset = 0
+
+    def add(self, task: int, entry: bytes) -> bytes:
+        """Takes the entry of ``task`` (they come in order); returns a finished block's bytes, or nothing yet."""
+        done = b""
+        if self._entries and self._bytes + len(entry) > BLOCK_BYTES:
+            done = self._cut()
+        if not self._entries:
+            self._first = task
+        self._entries.append(entry)
+        self._bytes += len(entry)
+        return done
+
+    def finish(self) -> bytes:
+        """The last block, the index and the trailer."""
+        last = self._cut() if self._entries else b""
+        rows = b"".join(_ROW.pack(b.first, b.count, b.offset, b.length) for b in self._blocks)
+        index = sign.mac(self._secret, self._key, "index", rows) + rows
+        self.index = (self._offset, len(index))
+        return last + index + struct.pack("<I", len(index)) + MAGIC
+
+    def _cut(self) -> bytes:
+        body = b"".join(self._entries)
+        if self._lengths:
+            body = array("I", map(len, self._entries)).tobytes() + body
+        number = len(self._blocks)
+        sealed = sign.mac(self._secret, self._key, f"{number}:{self._first}", body) + body
+        block = Block(
+            number=number, first=self._first, count=len(self._entries), offset=self._offset, length=len(sealed)
+        )
+        self._blocks.append(block)
+        self._offset += len(sealed)
+        self._entries, self._bytes = [], 0
+        return sealed
+
+
+def read_index(secret: bytes, key: str, data: bytes) -> tuple[Block, ...]:
+    """The blocks of an object, from the bytes of its index; verified."""
+    rows = data[sign.MAC_BYTES :]
+    sign.check(secret, key, "index", rows, data[: sign.MAC_BYTES])
+    return tuple(
+        Block(number=number, first=first, count=count, offset=offset, length=length)
+        for number, (first, count, offset, length) in enumerate(_ROW.iter_unpack(rows))
+    )
+
+
+def locate_index(key: str, tail: bytes, size: int) -> tuple[int, int]:
+    """(offset, length) of the index, from an object's last bytes and its size."""
+    if len(tail) < TRAILER_BYTES or tail[-4:] != MAGIC:
+        raise RecordError("an object in the store is damaged or cut short", context=key)
+    length = int.from_bytes(tail[-TRAILER_BYTES:-4], "little")
+    offset = size - TRAILER_BYTES - length
+    if offset < 0:
+        raise RecordError("an object in the store is damaged or cut short", context=key)
+    return offset, length
+
+
+def open_block(secret: bytes, key: str, block: Block, data: bytes | memoryview) -> memoryview:
+    """The body of a block, verified."""
+    view = memoryview(data)
+    body = view[sign.MAC_BYTES :]
+    sign.check(secret, key, f"{block.number}:{block.first}", body, view[: sign.MAC_BYTES])
+    return body
+
+
+def split_entries(block: Block, body: memoryview) -> list[memoryview]:
+    """The entries of an ``items`` block."""
+    lengths = array("I", bytes(body[: 4 * block.count]))
+    entries, at = [], 4 * block.count
+    for length in lengths:
+        entries.append(body[at : at + length])
+        at += length
+    return entries
+
+
+def join_entries(entries: list[memoryview]) -> bytes:
+    """The inverse of ``split_entries``: some entries as a body again."""
+    return array("I", map(len, entries)).tobytes() + b"".join(entries)
+
+
+def find_block(blocks: Iterable[Block], task: int) -> Block:
+    """The block that holds ``task``."""
+    for block in blocks:
+        if block.first <= task < block.first + block.count:
+            return block
+    raise RecordError(f"task {task} is in no block")
+
+
+def write_blocks(secret: bytes, key: str, entries: Iterable[tuple[int, bytes]], *, lengths: bool) -> Iterator[bytes]:
+    """A whole object as pieces, for entries that are all at hand."""
+    writer = BlockWriter(secret, key, lengths=lengths)
+    for task, entry in entries:
+        piece = writer.add(task, entry)
+        if piece:
+            yield piece
+    yield writer.finish()

@@ -1,0 +1,258 @@
+"""Builds and parses every object key. Nobody else writes a key by hand.
+
+    blobs/<sha256>
+    sessions/<sid>/manifest.json
+    sessions/<sid>/control/<id>-<what>
+    sessions/<sid>/workers/<wid>.<billed-from-ms>.<rate>      heartbeat
+    sessions/<sid>/workers/<wid>.gone
+    sessions/<sid>/workers/<token>.next
+    sessions/<sid>/workers/~watch
+    sessions/<sid>/jobs/<job>/payload
+    sessions/<sid>/jobs/<job>/items
+    sessions/<sid>/jobs/<job>/job.json
+    sessions/<sid>/jobs/<job>/claims/<start>.<n>
+    sessions/<sid>/jobs/<job>/results/<ms>.<from>-<to>.<failed>.<claim start>-<claim n>
+    sessions/<sid>/jobs/<job>/final
+
+Numbers are zero-padded, so that the order of keys is the order of numbers; ids hold no dots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from burst_magic.errors import RecordError
+from burst_magic.protocol.wire.model import ClaimKey, ControlKind, SegmentKey
+
+SESSIONS = "sessions"
+_ID = r"[A-Za-z0-9][A-Za-z0-9_~-]*"
+_SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
+_NAMES = {  # what the objects of a folder are called
+    "control": rf"{_ID}-(?:{'|'.join(kind.value for kind in ControlKind)})",
+    "workers": rf"~watch|{_ID}\.(?:gone|next|\d+\.\d+)",
+    "claims": r"\d+\.\d+",
+    "results": r"\d+\.\d+-\d+\.\d+\.\d+-\d+",
+}
+_START, _NUMBER, _MS = 10, 3, 14
+
+
+def is_session_id(text: str) -> bool:
+    """Whether ``text`` has the form of a session id: ``YYYYMMDD-hhmmss-`` and 8 base32 characters."""
+    return _SID.match(text) is not None
+
+
+def blob(sha256: str) -> str:
+    """Content-addressed bytes, shared by all sessions of a store."""
+    return f"blobs/{sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """The keys of one session."""
+
+    sid: str
+
+    @property
+    def root(self) -> str:
+        """The folder of everything that is this session's."""
+        return f"{SESSIONS}/{self.sid}"
+
+    @property
+    def manifest(self) -> str:
+        """Who, when, what; of a session the first to be deleted."""
+        return f"{self.root}/manifest.json"
+
+    @property
+    def control_folder(self) -> str:
+        """What was asked of the session."""
+        return f"{self.root}/control"
+
+    @property
+    def workers_folder(self) -> str:
+        """Heartbeats, ends and starts."""
+        return f"{self.root}/workers"
+
+    @property
+    def jobs_folder(self) -> str:
+        """All jobs."""
+        return f"{self.root}/jobs"
+
+    @property
+    def watch(self) -> str:
+        """Put by a viewer that shows live output."""
+        return f"{self.workers_folder}/~watch"
+
+    def control(self, ident: str, kind: ControlKind) -> str:
+        """One request to the session."""
+        return f"{self.control_folder}/{ident}-{kind.value}"
+
+    def heartbeat(self, wid: str, billed_from_ms: int, rate: int) -> str:
+        """A worker's heartbeat; its price can be folded from the key alone."""
+        return f"{self.workers_folder}/{_checked(wid)}.{billed_from_ms:0{_MS}d}.{rate}"
+
+    def gone(self, wid: str) -> str:
+        """A worker's end."""
+        return f"{self.workers_folder}/{_checked(wid)}.gone"
+
+    def next(self, token: str) -> str:
+        """Somebody is starting a worker."""
+        return f"{self.workers_folder}/{_checked(token)}.next"
+
+    def job(self, jid: str) -> JobKeys:
+        """The keys of one job."""
+        return JobKeys(self.sid, _checked(jid))
+
+
+@dataclass(frozen=True, slots=True)
+class JobKeys:
+    """The keys of one job."""
+
+    sid: str
+    jid: str
+
+    @property
+    def root(self) -> str:
+        """The folder of the job."""
+        return f"{SESSIONS}/{self.sid}/jobs/{self.jid}"
+
+    @property
+    def payload(self) -> str:
+        """The signed envelope: code and captured values."""
+        return f"{self.root}/payload"
+
+    @property
+    def items(self) -> str:
+        """Packed items in signed blocks."""
+        return f"{self.root}/items"
+
+    @property
+    def record(self) -> str:
+        """``job.json``: written last, commits the job."""
+        return f"{self.root}/job.json"
+
+    @property
+    def claims_folder(self) -> str:
+        """The partition."""
+        return f"{self.root}/claims"
+
+    @property
+    def results_folder(self) -> str:
+        """The log of segments."""
+        return f"{self.root}/results"
+
+    @property
+    def final(self) -> str:
+        """Which segment counts for which tasks."""
+        return f"{self.root}/final"
+
+    def claim(self, claim: ClaimKey) -> str:
+        """One claim."""
+        return f"{self.claims_folder}/{claim.start:0{_START}d}.{claim.number:0{_NUMBER}d}"
+
+    def segment(self, segment: SegmentKey) -> str:
+        """One segment."""
+        return f"{self.results_folder}/{segment_name(segment)}"
+
+
+def segment_name(segment: SegmentKey) -> str:
+    """A segment's key inside its folder."""
+    claim = segment.claim
+    return (
+        f"{segment.at_ms:0{_MS}d}.{segment.start:0{_START}d}-{segment.stop:0{_START}d}"
+        f".{segment.failed}.{claim.start}-{claim.number}"
+    )
+
+
+def parse_segment(key: str) -> SegmentKey:
+    """The inverse of ``segment_name``; takes a whole key too."""
+    try:
+        at_ms, tasks, failed, claim = key.rpartition("/")[2].split(".")
+        start, stop = tasks.split("-")
+        return SegmentKey(int(at_ms), int(start), int(stop), int(failed), _parse_named_claim(claim))
+    except ValueError:
+        raise RecordError("not a segment's key", context=key) from None
+
+
+@lru_cache(maxsize=8192)  # one claim has many segments
+def _parse_named_claim(text: str) -> ClaimKey:
+    start, number = text.split("-")
+    return ClaimKey(start=int(start), number=int(number))
+
+
+def results_after(at_ms: int) -> str:
+    """The name before every segment of ``at_ms`` or later: where a reader goes on."""
+    return f"{max(0, at_ms):0{_MS}d}"
+
+
+def parse_claim(key: str) -> ClaimKey:
+    """The inverse of ``JobKeys.claim``."""
+    try:
+        start, number = key.rpartition("/")[2].split(".")
+        return ClaimKey(start=int(start), number=int(number))
+    except ValueError:
+        raise RecordError("not a claim's key", context=key) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlKey:
+    """One request to a session, as its key tells it."""
+
+    ident: str
+    kind: ControlKind
+
+
+def parse_control(key: str) -> ControlKey:
+    """The inverse of ``SessionKeys.control``."""
+    name = key.rpartition("/")[2]
+    for kind in ControlKind:
+        if name.endswith(f"-{kind.value}"):
+            return ControlKey(ident=name[: -len(kind.value) - 1], kind=kind)
+    raise RecordError("not a control key", context=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerKey:
+    """A key of the workers' folder: a heartbeat, an end, or a start."""
+
+    ident: str
+    kind: str  # "beat", "gone", "next" or "watch"
+    billed_from_ms: int = 0
+    rate: int = 0
+
+
+def base_of(wid: str) -> str:
+    """What its launcher calls a worker, whatever name it goes by after a rejoin."""
+    return wid.partition("~")[0]
+
+
+def parse_worker(key: str) -> WorkerKey:
+    """Tells heartbeats, ends and starts apart."""
+    name = key.rpartition("/")[2]
+    if name == "~watch":
+        return WorkerKey(ident=name, kind="watch")
+    parts = name.split(".")
+    try:
+        if len(parts) == 2 and parts[1] in {"gone", "next"}:
+            return WorkerKey(ident=parts[0], kind=parts[1])
+        ident, billed, rate = parts
+        return WorkerKey(ident=ident, kind="beat", billed_from_ms=int(billed), rate=int(rate))
+    except ValueError:
+        raise RecordError("not a worker's key", context=key) from None
+
+
+def ours_in(folder: str) -> Callable[[str], object]:
+    """What says of a name in this folder whether it is the protocol's; others leave things too (.DS_Store, .nfs…).
+
+    Args:
+        folder: of control, workers, claims or results.
+    """
+    return re.compile(_NAMES[folder.rpartition("/")[2]], re.ASCII).fullmatch
+
+
+def _checked(ident: str) -> str:
+    if re.fullmatch(_ID, ident) is None:
+        raise RecordError("not an id (letters, digits, - _ ~)", context=repr(ident))
+    return ident

@@ -1,0 +1,149 @@
+"""Record <-> bytes, with a schema version. Small records are signed JSON; outcomes are packed.
+
+An outcome is a fixed header, a JSON text (only when there is something to say) and the value's bytes.
+The slot packs it once; the supervisor only joins them; the reader cuts them out again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from burst_magic.errors import RecordError
+from burst_magic.protocol.wire import sign
+from burst_magic.protocol.wire.model import (
+    ClaimBody,
+    Control,
+    ControlKind,
+    EndCause,
+    Final,
+    Gone,
+    Heartbeat,
+    Job,
+    Manifest,
+    Next,
+    Outcome,
+    OutcomeKind,
+    SlotView,
+)
+
+SCHEMA = 1
+T = TypeVar("T", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next)
+
+_HEAD = struct.Struct("<QBHfffII")  # task, kind, attempts, wall, cpu, peak MiB, bytes of text, bytes of value
+_KINDS = tuple(OutcomeKind)
+_VALUE = _KINDS.index(OutcomeKind.VALUE)
+_TEXTS = ("error", "message", "traceback", "item", "output")
+
+
+def encode(record: T, *, secret: bytes, key: str) -> bytes:
+    """A record as it lies in the store, signed for ``key``."""
+    body = {"schema": SCHEMA, "is": type(record).__name__, **dataclasses.asdict(record)}
+    return sign.seal(secret, key, json.dumps(body, separators=(",", ":")).encode())
+
+
+def decode(kind: type[T], data: bytes, *, secret: bytes | None, key: str) -> T:
+    """A record read back.
+
+    Args:
+        kind: what it must be.
+        data: the object's bytes.
+        secret: the session's key; None reads without believing (for status only).
+        key: the object's key, which the signature covers.
+
+    Raises:
+        SignatureError: it was changed, moved or replayed.
+        RecordError: another version wrote it, or it is not a ``kind``.
+    """
+    body = sign.peek(key, data) if secret is None else sign.unseal(secret, key, data)
+    try:
+        fields: dict[str, Any] = json.loads(body)
+        schema, is_a = fields.pop("schema"), fields.pop("is")
+    except (ValueError, KeyError):
+        raise RecordError("an object in the store is damaged", context=key) from None
+    if schema != SCHEMA or is_a != kind.__name__:
+        problem = f"written as {is_a} of schema {schema}; this version reads {kind.__name__} of schema {SCHEMA}"
+        raise RecordError(problem, context=key, way_out="use the burst_magic version that started this session")
+    known = {field.name for field in dataclasses.fields(kind)}
+    return kind(**{name: _restored(name, value) for name, value in fields.items() if name in known})
+
+
+def _restored(name: str, value: Any) -> Any:
+    """JSON has no tuples, enums or nested records; their fields are few and known."""
+    if name == "slots" and isinstance(value, list):
+        return tuple(SlotView(**slot) for slot in value)
+    if name == "cause":
+        return EndCause(value)
+    if name == "kind":
+        return ControlKind(value)
+    if isinstance(value, list):
+        return tuple(tuple(part) if isinstance(part, list) else part for part in value)
+    return value
+
+
+def pack_value(task: int, value: bytes, *, wall: float, cpu: float, peak_mb: float, attempts: int = 1) -> bytes:
+    """The short road for a task that returned a value and printed nothing."""
+    return _HEAD.pack(task, _VALUE, attempts, wall, cpu, peak_mb, 0, len(value)) + value
+
+
+def pack_outcome(outcome: Outcome) -> bytes:
+    """An outcome as bytes."""
+    texts = {name: text for name in _TEXTS if (text := getattr(outcome, name))}
+    text = json.dumps(texts, separators=(",", ":")).encode() if texts else b""
+    head = _HEAD.pack(
+        outcome.task,
+        _KINDS.index(outcome.kind),
+        outcome.attempts,
+        outcome.wall,
+        outcome.cpu,
+        outcome.peak_mb,
+        len(text),
+        len(outcome.value),
+    )
+    return b"".join((head, text, outcome.value))
+
+
+def scan_outcomes(data: bytes | memoryview) -> Iterator[tuple[int, bool, int, int]]:
+    """(task, failed, begin, end) of each packed outcome in ``data``, without opening any."""
+    at, total = 0, len(data)
+    while at < total:
+        try:
+            task, kind, _, _, _, _, text, value = _HEAD.unpack_from(data, at)
+        except struct.error:
+            raise RecordError("a segment is cut short") from None
+        end = at + _HEAD.size + text + value
+        if end > total:
+            raise RecordError("a segment is cut short")
+        yield task, kind != _VALUE, at, end
+        at = end
+
+
+def value_in(record: memoryview) -> memoryview | None:
+    """The value's bytes of a packed outcome without building an ``Outcome``; None when the task failed."""
+    _, kind, _, _, _, _, text, _ = _HEAD.unpack_from(record, 0)
+    return record[_HEAD.size + text :] if kind == _VALUE else None
+
+
+def says_something(record: bytes) -> bool:
+    """Whether a packed outcome has texts: it printed or failed."""
+    return bool(_HEAD.unpack_from(record, 0)[6])
+
+
+def unpack_outcome(data: bytes | memoryview) -> Outcome:
+    """One packed outcome."""
+    task, kind, attempts, wall, cpu, peak, text_bytes, value_bytes = _HEAD.unpack_from(data, 0)
+    begin = _HEAD.size + text_bytes
+    texts = json.loads(bytes(data[_HEAD.size : begin])) if text_bytes else {}
+    return Outcome(
+        task=task,
+        kind=_KINDS[kind],
+        attempts=attempts,
+        wall=wall,
+        cpu=cpu,
+        peak_mb=peak,
+        value=bytes(data[begin : begin + value_bytes]),
+        **texts,
+    )

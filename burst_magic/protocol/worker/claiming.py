@@ -1,0 +1,367 @@
+"""What a worker takes: a free lane, a dead owner's range, the end of a busy one's; and ``final`` when nothing is left.
+
+    free lane --> claim --> run
+    nothing free --> list results, claims, workers --> all covered? --> final
+                                                   --> a dead owner? --> claim <start>.<n+1> --> run in pieces
+                                                   --> a busy one?   --> cut it (stealing.py)
+
+A refused or unanswered write is read before it is believed (laws 1, 7).
+"""
+
+from __future__ import annotations
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.log import DEAD_AFTER, SKEW, make_final
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import ClaimBody, ClaimKey, Gone, Range
+from burst_magic.protocol.worker import poison
+from burst_magic.protocol.worker.known import KnownJob
+from burst_magic.protocol.worker.publishing import Publishing
+from burst_magic.protocol.worker.state import Hold, State, Try, job_of
+from burst_magic.protocol.worker.stealing import cut, next_look
+
+
+class Taking:
+    """The part of a worker that claims.
+
+    Args:
+        state: the worker's.
+        publishing: what becomes of its ranges.
+        number: its place in the fleet where the launcher knows it; its slots begin with these lanes.
+    """
+
+    def __init__(self, state: State, publishing: Publishing, number: int | None) -> None:
+        self._state, self._publishing, self._number = state, publishing, number
+        self._ends: dict[str, Gone | None] = {}  # of owners before, where a task is suspected
+
+    # --- claiming ------------------------------------------------------------------------------------------
+
+    def take(self, now: float) -> None:
+        """Something to do for every slot that has nothing."""
+        begun = [(hold.job, hold.claim) for hold in self._state.holds.values() if hold.slot >= 0]
+        begun += [(one.job, one.claim) for one in self._state.trying.values()]
+        if any(self._suspected(jid, claim) for jid, claim in begun):
+            return  # nothing runs beside it
+        for slot in self._state.idle_slots():
+            if not self._seek(slot, now):
+                for job in self._state.jobs.values():
+                    self._hunt(job, now)
+
+    def _seek(self, slot: int, now: float) -> bool:
+        """Takes a free lane for a slot, if any job has one; says whether it is trying."""
+        if any(one.slot == slot for one in self._state.trying.values()):
+            return True
+        for jid, job in self._state.jobs.items():
+            if job.closed or job.record is None:
+                continue
+            start = self._free_lane(slot, job)
+            if start is not None:
+                self._try(slot, jid, ClaimKey(start=start, number=0), now)
+                return True
+            if not job.claims_known:
+                if "claims" not in job.asked:
+                    job.asked.add("claims")
+                    self._state.ask(fx.List(job.keys.claims_folder))
+                return True
+        return False
+
+    def _free_lane(self, slot: int, job: KnownJob) -> int | None:
+        lanes = job.record.lanes if job.record else ()
+        trying = {one.claim.start for one in self._state.trying.values() if one.job == job.keys.jid}
+        if self._number is not None and slot not in job.own_tried:
+            job.own_tried.add(slot)
+            place = self._number * self._state.manifest.slots + slot
+            if place < len(lanes) and lanes[place] not in trying | {claim.start for claim in job.claims}:
+                return lanes[place]
+        if not job.claims_known:
+            return None
+        free = [start for start in job.free() if start not in trying]
+        return self._state.chance.choice(free) if free else None
+
+    def _try(
+        self, slot: int, jid: str, claim: ClaimKey, now: float, *, heir_of: ClaimKey | None = None, slow: bool = False
+    ) -> None:
+        key = self._state.jobs[jid].keys.claim(claim)
+        self._state.trying[key] = Try(slot, jid, claim, self._state.wid, self._state.nonce(), heir_of, slow)
+        self._create(key, now)
+
+    def _create(self, key: str, now: float) -> None:
+        one = self._state.trying[key]
+        body = ClaimBody(worker=one.worker, slot=one.slot, nonce=one.nonce, at=self._state.wall(now))
+        self._state.ask(fx.Create(key, body))
+
+    def created(self, event: fx.Created, now: float) -> None:
+        """What the store said of a claim."""
+        if event.wrote is fx.Wrote.DONE:
+            self._won(event.key, now)
+        else:
+            self._state.ask(fx.Read(event.key, ClaimBody))
+
+    def claim_read(self, key: str, body: ClaimBody | None, now: float) -> None:
+        """The read that decides a refused claim: mine, another's, or nobody's."""
+        one = self._state.trying[key]
+        if body is None:
+            self._create(key, now)
+        elif body.nonce == one.nonce:
+            self._won(key, now)
+        else:
+            del self._state.trying[key]
+            job = self._state.jobs[one.job]
+            job.asked.discard("owner")  # if it was being read for that too, this was the answer
+            job.claims.setdefault(one.claim, body.at)
+            job.owners[one.claim] = body.worker
+            self._state.fleet.hear_of(body.worker)
+            job.claims_known = False
+            if one.heir_of is not None and (hold := self._state.holds.get((one.job, one.heir_of))) is not None:
+                self._publishing.superseded(hold)
+
+    def _won(self, key: str, now: float) -> None:
+        one = self._state.trying.pop(key)
+        job = self._state.jobs[one.job]
+        job.claims[one.claim] = self._state.wall(now)
+        job.owners[one.claim] = one.worker
+        if one.heir_of is not None and (hold := self._state.holds.pop((one.job, one.heir_of), None)) is not None:
+            self._adopt(hold, one)
+            return
+        mine = job.range_of(one.claim)
+        if self._state.ending or job.closed or not len(mine):
+            return
+        slow = one.slow or (job.mean() or 0.0) >= self._state.flush_every(job, now)
+        hold = self._state.holds[one.job, one.claim] = _begun(one, mine, now, slow=slow)
+        hold.orphan = one.worker != self._state.wid
+        if len(self._suspects(one.job, one.claim)) >= poison.DEATHS:
+            self._inquire(hold)
+        else:
+            self._run(hold)
+
+    def _run(self, hold: Hold) -> None:
+        self._state.ask(fx.Run(hold.slot, hold.job, hold.claim, hold.published, hold.fed))
+
+    # --- its own ranges under a new name -------------------------------------------------------------------
+
+    def inherit(self, now: float) -> None:
+        """Claims again what it holds under a name whose end was written: the first to do so has it."""
+        trying = {(one.job, one.heir_of) for one in self._state.trying.values()}
+        for hold in list(self._state.holds.values()):
+            if hold.orphan and not hold.busy and (hold.job, hold.claim) not in trying:
+                heir = ClaimKey(start=hold.claim.start, number=hold.claim.number + 1)
+                self._try(hold.slot, hold.job, heir, now, heir_of=hold.claim)
+
+    def _adopt(self, hold: Hold, one: Try) -> None:
+        """The running task goes on; after it the range is run in pieces, as every successor does."""
+        self._state.ask(fx.Adopt(hold.job, hold.claim, one.claim))
+        hold.claim, hold.orphan = one.claim, one.worker != self._state.wid
+        hold.busy = False  # a look that is under way was asked for under the old name, and finds nobody
+        self._state.holds[hold.job, hold.claim] = hold
+        if hold.running and not hold.stopping and hold.done + 1 < hold.fed:
+            hold.fed = hold.done + 1
+            self._state.ask(fx.Truncate(hold.slot, hold.fed))
+        self._publishing.feed(hold)
+
+    # --- a task that ends its workers -------------------------------------------------------------------------
+
+    def _suspects(self, jid: str, claim: ClaimKey) -> list[ClaimKey]:
+        return list(poison.suspects(claim, self._state.jobs[jid].published))
+
+    def _suspected(self, jid: str, claim: ClaimKey) -> bool:
+        """Its first task may have ended a worker: it runs alone."""
+        passed = self._state.jobs[jid].published(claim)
+        return claim.number >= poison.ALONE_FROM and not passed and bool(self._suspects(jid, claim))
+
+    def _inquire(self, hold: Hold) -> None:
+        """Reads who the owners before were and how they ended, then decides."""
+        job = self._state.jobs[hold.job]
+        if job.keys.results_folder not in hold.read:  # the owner before may have come further than was known
+            hold.asked = {job.keys.results_folder}
+            self._state.ask(fx.List(job.keys.results_folder, job.after))
+            return
+        suspects = self._suspects(hold.job, hold.claim)
+        if len(suspects) < poison.DEATHS:
+            self._run(hold)
+            return
+        around = [*suspects, *(_next(claim) for claim in suspects)]
+        unknown = {job.keys.claim(claim) for claim in around if claim not in job.owners} - hold.read
+        if unknown:
+            self._ask_for(hold, unknown, ClaimBody)
+            return
+        owners = [job.owners.get(claim, "") for claim in suspects]
+        unknown = {self._state.keys.gone(owner) for owner in owners if owner} - hold.read
+        if unknown:
+            self._ask_for(hold, unknown, Gone)
+            return
+        heirs = [keys.base_of(job.owners.get(_next(claim), "")) for claim in suspects]
+        ends = [  # who took over from himself did not end
+            self._ends.get(one) for one, heir in zip(owners, heirs, strict=True) if keys.base_of(one) != heir
+        ]
+        if poison.guilty(ends):
+            self._state.ask(fx.Lose(hold.slot, hold.job, hold.claim, hold.published, poison.verdict(ends)))
+        else:
+            self._run(hold)
+
+    def _ask_for(self, hold: Hold, names: set[str], kind: type[ClaimBody | Gone]) -> None:
+        hold.asked = names
+        for key in sorted(names):
+            self._state.ask(fx.Read(key, kind))
+
+    def end_read(self, key: str, end: Gone | None) -> None:
+        """How an owner ended; None: nobody saw it."""
+        self._ends[keys.parse_worker(key.rpartition("/")[2]).ident] = end
+        self._answered(key)
+
+    def _answered(self, key: str) -> None:
+        for hold in list(self._state.holds.values()):
+            if key in hold.asked:
+                hold.asked.discard(key)
+                hold.read.add(key)
+                if key == self._state.jobs[hold.job].keys.results_folder:
+                    self._begin_anew(hold)
+                if not hold.asked and hold.slot >= 0:
+                    self._inquire(hold)
+
+    def _begin_anew(self, hold: Hold) -> None:
+        """It begins at the first task that has no outcome by now."""
+        gaps = self._state.jobs[hold.job].cover.gaps(hold.published, hold.stop)
+        hold.done = hold.published = gaps[0].start if gaps else hold.stop
+        hold.fed = min(hold.stop, hold.done + poison.piece(0))
+        if not gaps:
+            self._state.stop(hold, kill=False)
+
+    # --- nothing left to take: is the job done, is an owner dead? ---------------------------------------------
+
+    def claims_listed(self, event: fx.Listed, now: float) -> None:
+        """All claims of a job."""
+        job = self._state.jobs[job_of(event.folder)]
+        job.learn_claims(event.names)
+        job.asked.discard("claims")
+        self._hunted(job, now)
+
+    def workers_listed(self, now: float) -> None:
+        """The workers' folder was listed."""
+        for job in self._state.jobs.values():
+            job.asked.discard("workers")
+            self._hunted(job, now)
+
+    def results_listed(self, event: fx.Listed, now: float) -> None:
+        """New segments of a job."""
+        job = self._state.jobs[job_of(event.folder)]
+        job.learn_listed(event.names)
+        job.asked.discard("results")
+        self._answered(event.folder)
+        self._hunted(job, now)
+
+    def owner_read(self, key: str, body: ClaimBody | None, now: float) -> None:
+        """Whose a claim is; None: nobody of this session wrote it."""
+        job, claim = self._state.jobs[job_of(key)], keys.parse_claim(key)
+        if body is not None or claim in job.claims:  # listed and not there: nobody's, and not asked for again
+            job.owners[claim] = body.worker if body is not None else ""
+            self._state.fleet.hear_of(job.owners[claim])
+        self._answered(key)
+        job.asked.discard("owner")
+        self._hunted(job, now)
+
+    def final_read(self, key: str, now: float, *, exists: bool) -> None:
+        """``final`` was written, or read."""
+        job = self._state.jobs[job_of(key)]
+        job.asked.discard("final")
+        job.closed = exists or job.closed
+        self._hunt_later(job, now)  # refused, and nothing to read there: not at once
+
+    def _hunt(self, job: KnownJob, now: float) -> None:
+        if job.closed or job.record is None or job.asked or not job.claims_known:
+            return
+        if any(hold.done >= hold.stop for hold in self._state.of(job.keys.jid)):  # its own last segment comes first
+            return
+        if job.hunt_at > now:
+            self._state.due(job.hunt_at)
+            return
+        job.hunting, job.asked = True, {"results", "claims", "workers"}
+        self._state.ask(fx.List(job.keys.results_folder, job.ask_after(now)))
+        self._state.ask(fx.List(job.keys.claims_folder))
+        self._state.ask(fx.List(self._state.keys.workers_folder))
+
+    def _hunted(self, job: KnownJob, now: float) -> None:
+        if not job.hunting or job.asked or job.closed:
+            return
+        job.hunting = False
+        if job.cover.whole:
+            job.asked = {"final"}
+            final = make_final(job.keys.jid, job.cover, self._state.wall(now), by=self._state.wid)
+            self._state.ask(fx.Create(job.keys.final, final))
+            return
+        if self._state.ending or not (self._recover(job, now) or self._steal(job, now)):
+            self._hunt_later(job, now)
+            self._hunt_when_stuck(job, now)
+
+    def _hunt_later(self, job: KnownJob, now: float) -> None:
+        job.hunt_at = now + job.hunt_wait
+        job.hunt_wait = min(2 * job.hunt_wait, 10 * self._state.manifest.floor)
+
+    def _hunt_when_stuck(self, job: KnownJob, now: float) -> None:
+        """Something may wait behind a long task before that."""
+        wall = self._state.wall(now)
+        at = next_look(job.preys(), now=wall, flush=self._state.flush_every(job, now))
+        if at is not None:
+            job.hunt_at = min(job.hunt_at, now + at - wall)
+
+    def _recover(self, job: KnownJob, now: float) -> bool:
+        """Takes the range of a dead owner for a slot that has nothing to do."""
+        state, slots = self._state, self._state.free_slots()
+        newest_end = max(state.fleet.gone.values(), default=0.0) + SKEW
+        for _, claim in job.unfinished():
+            successor = _next(claim)
+            if {job.keys.claim(claim), job.keys.claim(successor)} & set(state.trying):
+                continue  # another slot of this worker is at it
+            owner = job.owners.get(claim)
+            patience = DEAD_AFTER * 2 ** min(claim.number, 4) * state.manifest.interval
+            if owner is None:
+                if newest_end >= job.claims[claim] or state.wall(now) - job.last_sign(claim) >= patience:
+                    job.hunting = True
+                    job.asked.add("owner")  # else nobody is suspected, and it need not be read (law 6)
+                    state.ask(fx.Read(job.keys.claim(claim), ClaimBody))
+                    return True
+                continue
+            own = owner == state.wid or (state.mine(owner) and (job.keys.jid, claim) in state.holds)
+            if not slots or own or not state.fleet.dead(owner, patience):
+                continue
+            if self._suspected(job.keys.jid, successor) and not self._at_rest():
+                continue
+            self._try(slots[0], job.keys.jid, successor, now)
+            return True
+        return False
+
+    def _at_rest(self) -> bool:
+        """No slot runs or is about to."""
+        return not self._state.trying and all(hold.slot < 0 for hold in self._state.holds.values())
+
+    def _steal(self, job: KnownJob, now: float) -> bool:
+        """Takes the end of a busy owner's range; he looks for that before he publishes."""
+        slots = self._state.free_slots()
+        if not slots:
+            return False
+        flush = self._state.flush_every(job, now)
+        found = cut(job.preys(), now=self._state.wall(now), flush=flush, mean=job.mean(), dice=self._state.chance)
+        if found is None or job.keys.claim(ClaimKey(start=found.start, number=0)) in self._state.trying:
+            return False
+        self._try(slots[0], job.keys.jid, ClaimKey(start=found.start, number=0), now, slow=found.slow)
+        return True
+
+
+def _begun(one: Try, mine: Range, now: float, *, slow: bool) -> Hold:
+    """A range that a slot begins; one that had an owner before is run in pieces (``poison.py``)."""
+    fed = min(mine.stop, mine.start + poison.piece(0)) if one.claim.number else mine.stop
+    return Hold(
+        slot=one.slot,
+        job=one.job,
+        claim=one.claim,
+        stop=mine.stop,
+        done=mine.start,
+        published=mine.start,
+        fed=fed,
+        last_flush=now,
+        since=now,
+        slow=slow,
+    )
+
+
+def _next(claim: ClaimKey) -> ClaimKey:
+    return ClaimKey(start=claim.start, number=claim.number + 1)

@@ -1,0 +1,173 @@
+"""What one worker knows of a job, from listings alone: who holds what, how far they are, what is free.
+
+Everything here may be out of date. Claims are settled by creating them, not by believing this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from burst_magic.protocol.log import SKEW
+from burst_magic.protocol.ranges import Cover, Piece, free_lanes, lane_end, partition
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import ClaimKey, Job, Range, SegmentKey
+from burst_magic.protocol.worker.stealing import Prey
+
+WINDOW = 60.0  # seconds that a reader goes back: a segment may land that long after its key was named
+_parse = lru_cache(maxsize=8192)(keys.parse_segment)  # a worker lists the last minute again and again
+
+
+def newest_ms(listed: Sequence[tuple[str, float]]) -> int:
+    """When the newest of these segments was written, milliseconds.
+
+    A name may be far ahead of the store's clock, where its worker's was and it had not yet been told: what others
+    write meanwhile would be passed over.
+
+    Args:
+        listed: names in their order, which is that of their times; each with its last-modified.
+    """
+    newest = 0
+    for name, modified in reversed(listed):
+        named = _parse(name).at_ms
+        if named <= newest:
+            break
+        newest = max(newest, min(named, int((modified + SKEW) * 1000)))
+    return newest
+
+
+@dataclass(slots=True)
+class Pace:
+    """What a claim's segments tell: tasks published under it, and when last (the store's clock, seconds)."""
+
+    published: int = 0
+    last: float = 0.0
+
+
+@dataclass(slots=True)
+class KnownJob:
+    """One job in the eyes of one worker.
+
+    Attributes:
+        since: when it was met, by the worker's monotonic clock.
+        closed: finished or cancelled: nothing more to do for it.
+        own_tried: slots that have tried the lane they were numbered for.
+        owners: whose a claim is, where its body was read.
+        after: results are known up to here; quiet: so many segments were known then, and no other came since.
+        asked: answers that the worker waits for.
+        hunting: results, claims and workers are among them, to decide what to take next.
+        reading: answers about ``job.json`` that are still to come.
+        hunt_at, hunt_wait: when to hunt next; how long after that.
+    """
+
+    keys: keys.JobKeys
+    since: float
+    record: Job | None = None
+    closed: bool = False
+    own_tried: set[int] = field(default_factory=set)
+    claims: dict[ClaimKey, float] = field(default_factory=dict)  # when each was made, by the store's clock
+    claims_known: bool = False
+    owners: dict[ClaimKey, str] = field(default_factory=dict)
+    cover: Cover = field(default_factory=lambda: Cover(0))
+    paces: dict[ClaimKey, Pace] = field(default_factory=dict)
+    seen: set[SegmentKey] = field(default_factory=set)
+    after: str = ""
+    quiet: tuple[int, float] = (0, 0.0)
+    asked: set[str] = field(default_factory=set)
+    reading: int = 0
+    hunting: bool = False
+    hunt_at: float = 0.0
+    hunt_wait: float = 0.0
+    flushed: bool = False
+
+    def commit(self, record: Job, now: float) -> None:
+        """``job.json`` was read."""
+        self.record, self.cover, self.since, self.hunt_at = record, Cover(record.tasks), now, now
+        self.quiet = (0, now)
+
+    def learn_claims(self, names: Iterable[tuple[str, float]]) -> None:
+        """Takes a listing of all claims."""
+        self.claims.update((keys.parse_claim(name), made) for name, made in names)
+        self.claims_known = True
+
+    def learn_listed(self, names: Sequence[tuple[str, float]]) -> None:
+        """Takes a listing of the results after ``after``; the next one may begin later."""
+        self.learn_segments(_parse(name) for name, _ in names)
+        if names:
+            self.after = max(self.after, keys.results_after(newest_ms(names) - int(WINDOW * 1000)))
+
+    def ask_after(self, now: float) -> str:
+        """Where the next listing of results begins: at the very first when for long nothing new came.
+
+        A large segment may have been on its way for longer than a reader goes back.
+        """
+        count, since = self.quiet
+        long = count == len(self.seen) and now - since >= WINDOW
+        if long or count != len(self.seen):
+            self.quiet = (len(self.seen), now)
+        return "" if long else self.after
+
+    def learn_segments(self, segments: Iterable[SegmentKey]) -> None:
+        """Takes published segments, its own too; repeats change nothing."""
+        fresh = [segment for segment in segments if segment not in self.seen]
+        self.seen.update(fresh)
+        self.cover.add_all(fresh)
+        for segment in fresh:
+            pace = self.paces.setdefault(segment.claim, Pace())
+            pace.published += segment.stop - segment.start
+            pace.last = max(pace.last, segment.at_ms / 1000)
+
+    def published(self, claim: ClaimKey) -> int:
+        """How many tasks were published under a claim."""
+        pace = self.paces.get(claim)
+        return pace.published if pace else 0
+
+    def free(self) -> list[int]:
+        """Lanes that nobody has claimed, as far as is known."""
+        return free_lanes(self.record.lanes, self.claims) if self.record else []
+
+    def range_of(self, claim: ClaimKey) -> Range:
+        """What a new claim holds: from the first task without an outcome to the next claim or lane."""
+        if self.record is None:
+            return Range(claim.start, claim.start)
+        later = (other.start for other in self.claims if other.start > claim.start)
+        stop = min([lane_end(self.record.tasks, self.record.lanes, claim.start), *later])
+        gaps = self.cover.gaps(claim.start, stop)
+        return Range(gaps[0].start if gaps else stop, stop)
+
+    def unfinished(self) -> Iterator[tuple[Piece, ClaimKey]]:
+        """Pieces that are claimed and not wholly published."""
+        if self.record is not None:
+            for piece in partition(self.record.tasks, self.record.lanes, self.claims):
+                if piece.claim is not None and self.cover.gaps(piece.range.start, piece.range.stop):
+                    yield piece, piece.claim
+
+    def preys(self) -> list[Prey]:
+        """The unfinished ranges, with what is known of their pace."""
+        found = []
+        for piece, claim in self.unfinished():
+            gap = self.cover.gaps(piece.range.start, piece.range.stop)[0]
+            pace = self.paces.get(claim)
+            found.append(
+                Prey(
+                    claim=claim,
+                    rest=Range(gap.start, piece.range.stop),
+                    since=self.claims[claim],
+                    last=pace.last if pace else None,
+                    published=self.published(claim),
+                )
+            )
+        return found
+
+    def mean(self) -> float | None:
+        """Seconds that a task of this job takes on the whole, where anything was published."""
+        paces = [(claim, pace) for claim, pace in self.paces.items() if claim in self.claims]
+        tasks = sum(pace.published for _, pace in paces)
+        worked = sum(max(0.0, pace.last - self.claims[claim]) for claim, pace in paces)
+        return worked / tasks if tasks else None
+
+    def last_sign(self, claim: ClaimKey) -> float:
+        """When a claim's owner was heard of last, by the store's clock: claimed, or published."""
+        pace = self.paces.get(claim)
+        return max(self.claims[claim], pace.last if pace else 0.0)

@@ -1,0 +1,176 @@
+"""How a worker ends: idle, deadline, budget, cancel, close, SIGTERM, scale; and when it does not, or comes back.
+
+a limit is reached --> slots drain or are killed --> the rest is published --> .gone --> one more look --> exit
+                                                                                    --> new work: join again
+"""
+
+from __future__ import annotations
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.log import DEAD_AFTER
+from burst_magic.protocol.wire.model import EndCause, Gone
+from burst_magic.protocol.worker.state import State
+
+GRACE = 120.0  # seconds to finish and publish in; after that it kills, after as long again it goes without a word
+KEPT = 2  # idle workers that an unfinished job keeps
+AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # what runs is killed; else it is finished
+
+
+class Leaving:
+    """The part of a worker that ends it (law 5).
+
+    Args:
+        state: the worker's.
+        token: names the start that it answers.
+        now: the monotonic clock.
+    """
+
+    def __init__(self, state: State, token: str, now: float) -> None:
+        self._state, self._token = state, token
+        self._since = self._gone_at = self._born = now
+        self._stale_look = False
+        self._over, self._reckoned, self._reckon_at = False, (-1, -1), now  # a step is frequent, a fleet large
+        self._place, self._placed = -1, (-1, "")
+        self.told = False  # it has read all that was asked of the session: limits may have been raised before it came
+        self.terminated = False
+        self.stage = ""  # "", "gone", "look", "left"
+
+    def limits(self, now: float) -> None:
+        """What ends a worker. It is looked at again each time: a cancel or the deadline outdoes a drain."""
+        state, asked = self._state, self._state.asked
+        deadline = max(state.manifest.deadline, asked.deadline) - state.offset
+        idle_at = state.idle_since + state.manifest.idle
+        running = any(hold.slot >= 0 for hold in state.holds.values())
+        sure_at = self._born if self.told else self._born + state.manifest.interval
+        busy = running or ((state.holds or state.trying) and now < self._cut_off_at())
+        reached = (
+            (EndCause.CANCEL, asked.cancel_all),
+            (EndCause.DEADLINE, now >= max(deadline, sure_at)),
+            (EndCause.BUDGET, now >= sure_at and self._spent(now)),
+            (EndCause.CLOSE, asked.closed),
+            (EndCause.TERM, self.terminated),
+            (EndCause.SCALE, self._surplus()),
+            (EndCause.IDLE, not busy and now >= idle_at and not self._kept(now)),
+        )
+        cause = next((cause for cause, holds in reached if holds), None)
+        if cause is not None:
+            self._end(cause, now, kill=cause in AT_ONCE)
+        if now < max(deadline, sure_at):
+            state.due(max(deadline, sure_at))
+        for at in () if running else (idle_at, self._cut_off_at()):
+            if at > now:
+                state.due(at)
+
+    def overtime(self, now: float) -> None:
+        """A task that does not finish, or a store that does not answer, keeps nobody for ever."""
+        state = self._state
+        if state.ending is None or self.stage == "left":
+            return
+        kill_at, leave_at = self._since + GRACE, self._since + 2 * GRACE
+        if now >= kill_at:
+            for hold in list(state.holds.values()):
+                state.stop(hold, kill=True)
+        if now >= leave_at:
+            self.leave(state.ending)
+        else:
+            state.due(kill_at if now < kill_at else leave_at)
+
+    def leave(self, cause: EndCause) -> None:
+        """It ends now."""
+        self.stage = "left"
+        self._state.ask(fx.Exit(cause))
+
+    @property
+    def done(self) -> bool:
+        """It ends, and nothing is left that it would have to publish."""
+        state = self._state
+        return state.ending is not None and not state.holds and not state.trying
+
+    def say_gone(self, now: float) -> None:
+        """Its end is written when all that it had is published, and is its last write: who cleans up counts on that."""
+        state = self._state
+        if not self.done or state.writing or self.stage:
+            return
+        self.stage, self._gone_at = "gone", now
+        cause = state.ending or EndCause.IDLE
+        gone = Gone(worker=state.wid, cause=cause, at=state.wall(now), token=self._token, exit_code=0)
+        state.ask(fx.Create(state.keys.gone(state.wid), gone))
+
+    def gone_written(self, *, looking: bool) -> None:
+        """Its end stands. Somebody may have added work in between: it looks once more (law 3).
+
+        Args:
+            looking: a look is under way that may not know of work that came since.
+        """
+        if self.stage != "gone":
+            return
+        if self._state.ending is EndCause.IDLE:
+            self.stage, self._stale_look = "look", looking
+            self._state.ask(fx.List(self._state.keys.control_folder))
+        else:
+            self.leave(self._state.ending or EndCause.IDLE)
+
+    def looked(self, now: float) -> None:
+        """All that was asked of the session was listed."""
+        if self.stage == "look" and self._stale_look:
+            self._stale_look = False
+        elif self.stage == "look":
+            self.leave_or_rejoin(now)
+
+    def leave_or_rejoin(self, now: float) -> None:
+        """Only a committed job that it did not know is new work: one that was announced may never come."""
+        state = self._state
+        if self.stage != "look" or any(job.reading for job in state.jobs.values()):
+            return
+        news = any(job.since >= self._gone_at for job in state.open_jobs())
+        if not news or self.terminated or state.asked.closed or state.asked.cancel_all:
+            self.leave(EndCause.IDLE)
+            return
+        self.stage, state.ending = "", None
+        state.rename(now)
+        state.idle_since = now
+
+    def _end(self, cause: EndCause, now: float, *, kill: bool) -> None:
+        if self._state.ending is None:
+            self._state.ending, self._since = cause, now
+        for hold in list(self._state.holds.values()):
+            self._state.stop(hold, kill=kill)
+
+    def _cut_off_at(self) -> float:
+        """When the store will have been silent for as long as a worker may be idle."""
+        manifest = self._state.manifest
+        return self._state.heard + max(manifest.idle, DEAD_AFTER * manifest.interval)
+
+    def _spent(self, now: float) -> bool:
+        """What the fleet costs until the next heartbeat would be more than the session may."""
+        state = self._state
+        budget, listed_at = state.budget, state.fleet.listed_at
+        if budget is None or listed_at is None:
+            return False
+        state.due(now + state.manifest.interval)  # also when nobody answers
+        known = (state.fleet.looks, budget)
+        if self._reckoned != known or now >= self._reckon_at:
+            spent = state.fleet.spend(state.wall(now), ahead=state.manifest.interval, unheard=now - listed_at)
+            self._over, self._reckoned, self._reckon_at = spent >= budget, known, now + state.manifest.floor
+        return self._over
+
+    def _surplus(self) -> bool:
+        wanted = self._state.asked.wanted
+        return wanted is not None and not self._blind() and self._rank() >= wanted
+
+    def _kept(self, now: float) -> bool:
+        """Two stay while a job is unfinished: who else would take over from its last owner?"""
+        if now >= self._cut_off_at():
+            return False
+        return any(True for _ in self._state.open_jobs()) and (self._blind() or self._rank() < KEPT)
+
+    def _blind(self) -> bool:
+        """It has not watched for long enough to tell the living from the silent, and knows no rank."""
+        return self._state.fleet.watched < (DEAD_AFTER + 1) * self._state.manifest.interval
+
+    def _rank(self) -> int:
+        fleet, wid = self._state.fleet, self._state.wid
+        if self._placed != (fleet.looks, wid):
+            self._placed = (fleet.looks, wid)
+            self._place = fleet.rank(wid, DEAD_AFTER * self._state.manifest.interval)
+        return self._place

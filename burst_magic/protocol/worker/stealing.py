@@ -1,0 +1,161 @@
+"""What an idle worker takes from a busy one: a policy, nothing else. A bad guess costs time, never a result.
+
+The thief sees what everybody sees: claims with their times and published segments. From these it guesses how fast
+the victim is and how far it will have come when it looks next. The victim looks for a cut each time before it
+publishes, and before it goes on behind a long task (``publishing.py``).
+
+* Of quick tasks the thief takes the half of what the victim will not have reached.
+* What is done is published at each flush, so a victim that has been silent for longer is in one long task and has begun
+  nothing behind it. Where each task takes longer than a flush, each is published when it ends, and the next is begun
+  after a look. The thief takes all behind the one that runs, a single task too. The next thief takes what lies behind
+  the first one's: tasks are begun in their order, by whoever is free, as from a queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from burst_magic.protocol.wire.model import ClaimKey, Range
+
+LEAST_TASKS = 2  # quick ones, not yet started
+LEAST_FLUSHES = 2.0  # a range of quick tasks with less time left than this is not worth the requests
+LATE = 0.5  # flushes that a segment may be late, and
+LATENCY = 0.05  # seconds, at least, before its absence tells anything
+
+
+class Dice(Protocol):
+    """The chance that spreads thieves over victims: from outside, so that a seed gives one trace (law 8)."""
+
+    def choices(self, population: Sequence[int], weights: Sequence[float]) -> list[int]:
+        """One of ``population``, weighted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prey:
+    """A range that somebody else works on.
+
+    Attributes:
+        claim: under which it is held.
+        rest: its unpublished tasks.
+        since: when the claim was made, by the store's clock.
+        last: when it published last, or None.
+        published: tasks it has published so far.
+    """
+
+    claim: ClaimKey
+    rest: Range
+    since: float
+    last: float | None = None
+    published: int = 0
+
+    @property
+    def heard(self) -> float:
+        """When its owner was heard of last."""
+        return self.since if self.last is None else self.last
+
+    @property
+    def pace(self) -> float | None:
+        """Seconds that its tasks have taken so far, where one was published."""
+        if self.last is None or not self.published:
+            return None
+        return max(1e-6, (self.last - self.since) / self.published)
+
+    def stuck_at(self, flush: float) -> float:
+        """When it will be known to be in one long task, unless it is heard of before."""
+        return self.heard + flush + max(LATE * flush, LATENCY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """How far a victim is.
+
+    Attributes:
+        each: seconds that one of its tasks takes.
+        reach: the first task that it will not have begun when it looks next.
+        left: seconds of work left.
+        slow: it looks before it begins the next task.
+        take: how many tasks a thief takes from the end, if it takes any.
+    """
+
+    each: float
+    reach: int
+    left: float
+    slow: bool
+    take: int
+
+    def worth_it(self, prey: Prey, flush: float) -> bool:
+        """Whether a theft gains more than its requests cost."""
+        quick_ones = prey.rest.stop - self.reach >= LEAST_TASKS and self.left >= LEAST_FLUSHES * flush
+        return self.take > 0 and (self.slow or quick_ones)
+
+
+def guess(prey: Prey, *, now: float, flush: float, mean: float | None) -> Guess:
+    """How far a victim is.
+
+    Args:
+        prey: the victim's range.
+        now: by the store's clock.
+        flush: the job's flush interval, seconds.
+        mean: seconds a task takes where the range itself has published none, if anything is known.
+    """
+    silent = max(0.0, now - prey.heard)
+    each = prey.pace or mean or max(silent, flush)
+    if now >= prey.stuck_at(flush):
+        return _slow(prey, each=max(each, silent), silent=silent, begun=1)
+    if each >= flush:
+        begun = 1 if silent < each / 2 else 2  # it may be past its next look before the claim is there
+        return _slow(prey, each=each, silent=silent, begun=begun)
+    done = silent / each
+    ahead = int(min(len(prey.rest), done + flush / each)) + 1  # the one that runs then is started too
+    reach = min(prey.rest.stop, prey.rest.start + ahead)
+    left = max(0.0, len(prey.rest) - done) * each
+    return Guess(each=each, reach=reach, left=left, slow=False, take=(prey.rest.stop - reach) // 2)
+
+
+def _slow(prey: Prey, *, each: float, silent: float, begun: int) -> Guess:
+    """Of a victim of which it is known what it has begun."""
+    wait = max(0.0, each - silent) or silent  # who is longer at it than others were may be as long again
+    behind = max(0, len(prey.rest) - begun)
+    return Guess(each=each, reach=prey.rest.stop - behind, left=wait + behind * each, slow=True, take=behind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """The first task to take; ``slow``: it lies behind a long one, and may be long too."""
+
+    start: int
+    slow: bool
+
+
+def cut(preys: Sequence[Prey], *, now: float, flush: float, mean: float | None, dice: Dice) -> Cut | None:
+    """Where to cut whom, or None when nothing is worth it."""
+    options, weights = [], []
+    for prey, local in _with_means(preys, now=now, flush=flush, mean=mean):
+        seen = guess(prey, now=now, flush=flush, mean=local)
+        if seen.worth_it(prey, flush):
+            options.append(Cut(start=prey.rest.stop - seen.take, slow=seen.slow))
+            weights.append(seen.left)
+    return options[dice.choices(range(len(options)), weights)[0]] if options else None
+
+
+def _with_means(
+    preys: Sequence[Prey], *, now: float, flush: float, mean: float | None
+) -> Iterator[tuple[Prey, float | None]]:
+    """Each with what its tasks may take, judged by all and by those right before: long ones lie side by side."""
+    near, end = 0.0, -1
+    for prey in preys:
+        if prey.claim.start != end:
+            near = 0.0
+        local = max(mean or 0.0, near) or None
+        yield prey, local
+        stuck = now >= prey.stuck_at(flush)
+        near = max(prey.pace or near, now - prey.heard if stuck else 0.0)
+        end = prey.rest.stop
+
+
+def next_look(preys: Sequence[Prey], *, now: float, flush: float) -> float | None:
+    """When something may be worth taking that is not yet; None: nothing that is known will be."""
+    times = [prey.stuck_at(flush) for prey in preys if len(prey.rest) > 1]
+    return min((at for at in times if at > now), default=None)

@@ -1,0 +1,178 @@
+"""What supervisor and slot share: the forms of their messages and one piece of memory.
+
+    board   4 KiB    words of 8 bytes; each has one writer at a time (see ``Word``)
+    kept    64 KiB   head and tail of an output that the supervisor had to cut (see ``output.py``)
+    ring    1 MiB    packed outcomes on their way to the supervisor, without a system call each
+
+The slot also has a pipe to the supervisor. Outcomes too large for the ring go through it, and short notes that
+wake the supervisor. A note carries how far the ring was written, so that the order of outcomes is kept.
+The template loads this before anything else: it needs no more than the standard library and our errors.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import sys
+from dataclasses import dataclass
+from enum import IntEnum
+
+from burst_magic.worker.supply.blobs import BlobFile
+
+BOARD_BYTES = 4096
+HEAD_BYTES = 16 * 1024
+TAIL_BYTES = 48 * 1024
+KEPT_BYTES = HEAD_BYTES + TAIL_BYTES
+RING_BYTES = 1 << 20
+RING_AT = BOARD_BYTES + KEPT_BYTES
+SHARED_BYTES = RING_AT + RING_BYTES
+
+NOTE = struct.Struct("<BBxxIQQ")  # kind of note, failed, number of the job, ring position, bytes that follow
+WAKE, RECORD, READY = range(3)
+
+ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record; the record follows
+TASK = struct.Struct("<Q")  # a packed outcome begins with its task
+SKIP = 0xFFFFFFFF  # instead of a job's number: the ring goes on at its beginning
+
+NUDGE = signal.SIGURG  # to a runner; whoever does not listen for it is not disturbed
+
+REQUEST = struct.Struct("<IIQ")  # supervisor to template: verb, key of the slot, the TURN to end (0: whatever runs)
+FORK, KILL = range(2)
+
+
+class Word(IntEnum):
+    """Places of the words on the board, and who writes them."""
+
+    SENT = 0  # supervisor: messages sent to the slot
+    TURN = 1  # slot: odd while TASK, SINCE and JOB change
+    TASK = 2  # slot: 1 + the running task; 0: none
+    SINCE = 3  # slot: when it started, time.monotonic(), a float
+    JOB = 4  # slot: number of its job
+    WRITTEN = 5  # slot: bytes written to the ring, ever
+    CONSUMED = 6  # supervisor: bytes taken from the ring, ever
+    PEAK = 7  # slot: MiB, a float
+    PID = 8  # template: the slot's process
+    DEAD = 9  # template: 1 when the process was reaped
+    STATUS = 10  # template: its wait status
+    FINAL_PEAK = 11  # template: MiB, a float
+    CUT = 12  # supervisor: bytes of output it took away
+    CUT_TURN = 13  # supervisor: the TURN that this was for
+    ENDED = 14  # slot: when the last task ended, a float; later than SINCE: the running one has, and is being told
+    LIMIT = 15  # supervisor: MiB that the slot may occupy, a float; 0: no limit
+    SYSTEM = 16  # template: 1 the system had memory when the process died, 2 it ended processes for want of it
+    RUNNER = 17  # slot: the process that runs its tasks, a fork of the slot's own; 0: none
+    HANDED = 18  # runner: 1 when it ends because it has said all, and the slot may go on
+    SERIAL = 19  # runner: of the run that it is at
+    NEXT = 20  # runner: when it ends or holds outcomes, the first task of that run whose outcome has not been told
+    HELD = 21  # runner: outcomes that wait until it is sure that they are right
+    LOG = 22  # runner: which of two files says what it has heard
+    PAUSED = 23  # slot: 1 while it waits where it was told to pause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCode:
+    """A job as a slot needs it.
+
+    Attributes:
+        envelope: the payload's bytes; the supervisor has verified them.
+        blobs: files of the out-of-band buffers, in order; a slot maps them privately.
+        bundle: a folder with local modules, or "".
+        seed: the session's seed.
+        fresh: captured values load so fast that they can be loaded anew for each task, if tasks change them.
+        timeout: seconds; the supervisor watches it (``Slot.overdue``).
+        retries: how often a task is tried again after a user error.
+        setenv: environment variables that tasks see.
+    """
+
+    jid: str
+    envelope: bytes
+    blobs: tuple[BlobFile, ...] = ()
+    bundle: str = ""
+    seed: int = 0
+    fresh: bool = True
+    timeout: float | None = None
+    retries: int = 0
+    setenv: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCode:
+    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once.
+
+    Attributes:
+        alone: each in a process of its own, so that what ends one takes no other's outcome with it.
+        pause: as ``PauseCode`` says.
+    """
+
+    jid: str
+    first: int
+    count: int
+    items: bool
+    alone: bool = False
+    pause: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopCode:
+    """Of the tasks of a job that were asked for so far, none from ``task`` on is to be started.
+
+    Attributes:
+        over: nor are others to come: what the slot keeps of the job goes.
+    """
+
+    jid: str
+    task: int
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseCode:
+    """Of the tasks of a job that were asked for so far, none from ``task`` on is started for now; None: go on."""
+
+    jid: str
+    task: int | None
+
+
+class Shared:
+    """The memory, mapped."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._map = mmap.mmap(descriptor, SHARED_BYTES)
+        self.view = memoryview(self._map)
+        board = self.view[:BOARD_BYTES]
+        self.words = board.cast("Q")
+        self.reals = board.cast("d")
+        self.kept = self.view[BOARD_BYTES:RING_AT]
+        self.ring = self.view[RING_AT:]
+
+    def close(self) -> None:
+        """Unmaps it."""
+        for part in (self.words, self.reals, self.kept, self.ring, self.view):
+            part.release()
+        self._map.close()
+
+
+def anonymous_file(size: int) -> int:
+    """Descriptor of a file without a name that lives in memory where the system has such files."""
+    if sys.platform == "linux":
+        descriptor = os.memfd_create("burst", os.MFD_CLOEXEC)
+    else:
+        descriptor = nameless_file()
+    if size:
+        os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def nameless_file() -> int:
+    """Descriptor of a file on disk without a name: runaway output must not eat the worker's memory."""
+    try:
+        path = f"/tmp/burst-{os.urandom(8).hex()}"  # noqa: S108 - exclusive and at once without a name
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        import tempfile  # looks for a better place; 5 ms to import
+
+        descriptor, path = tempfile.mkstemp(prefix="burst-")
+    os.unlink(path)
+    return descriptor

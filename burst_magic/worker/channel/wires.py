@@ -1,0 +1,38 @@
+"""What connects the supervisor with a slot's process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+from typing import NamedTuple
+
+from burst_magic.worker.channel.board import SHARED_BYTES, Shared, anonymous_file, nameless_file
+
+F_SETPIPE_SZ = 1031  # Linux; in fcntl since Python 3.10 only where it was built with new headers
+PIPE_BYTES = 1 << 20
+
+
+class Wires(NamedTuple):
+    """The supervisor's ends of all that connects it with a slot's process."""
+
+    control: socket.socket
+    notes: int
+    shared: Shared
+    output: int
+
+
+def connect() -> tuple[Wires, tuple[int, int, int, int]]:
+    """Our ends, and the descriptors that the process gets: control, notes, memory, output."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours.setblocking(False)  # noqa: FBT003 - its name in the standard library
+    notes_r, notes_w = os.pipe()
+    os.set_blocking(notes_r, False)
+    if sys.platform == "linux":
+        with contextlib.suppress(PermissionError):  # above the user's quota for pipes; the system's default does
+            fcntl.fcntl(notes_w, F_SETPIPE_SZ, PIPE_BYTES)
+    memory, printed = anonymous_file(SHARED_BYTES), nameless_file()
+    wires = Wires(ours, notes_r, Shared(memory), printed)
+    return wires, (theirs.detach(), notes_w, memory, os.dup(printed))

@@ -1,0 +1,305 @@
+"""Runs the user's cell: compiled once per job, in the process's real ``__main__``, for one task after the other.
+
+Each task starts as if it were the only one: captured values fresh, generators seeded, surroundings put back. What user
+code raises, whatever it is, is that task's outcome and never ends the process.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import importlib
+import os
+import resource
+import sys
+import types
+from collections.abc import Callable
+from contextvars import copy_context
+from time import monotonic, process_time
+from typing import Any
+
+from burst_magic.payload import pack_error, pack_value, unpack_value
+from burst_magic.payload.notes import Changed, Mode
+from burst_magic.payload.pack import culprit_of
+from burst_magic.protocol.wire import records
+from burst_magic.protocol.wire.model import Outcome, OutcomeKind
+from burst_magic.worker.channel.board import NUDGE, Word
+from burst_magic.worker.child import seeds
+from burst_magic.worker.child.failures import name_of, short_repr, text_of, traceback_of, type_name
+from burst_magic.worker.child.isolation.changes import ChangeDetector
+from burst_magic.worker.child.isolation.descent import Threads, leave_fork
+from burst_magic.worker.child.isolation.import_hook import ImportHook
+from burst_magic.worker.child.isolation.libraries import Libraries
+from burst_magic.worker.child.isolation.settings import NotebookSettings, variables
+from burst_magic.worker.child.isolation.surroundings import Surroundings
+from burst_magic.worker.child.output import Capture
+from burst_magic.worker.child.program import Program
+from burst_magic.worker.child.threads import LoadedLibraries, settled
+from burst_magic.worker.slots.memory import Footprint
+
+PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
+
+
+class Stage:
+    """The process as tasks see it. One program is on at a time.
+
+    It is set in the slot's own process; each runner has a copy of it.
+    """
+
+    def __init__(self, capture: Capture, reals: memoryview[float]) -> None:
+        main = types.ModuleType("__main__")
+        self.home: dict[str, Any] = vars(main)
+        self.home["__builtins__"] = builtins
+        self._empty = dict(self.home)
+        self._pid = os.getpid()
+        sys.modules["__main__"] = main
+        self._capture = capture
+        self._import_hook = ImportHook()
+        self._chance = seeds.Chance(self._import_hook)
+        self._surroundings = Surroundings(check_output=capture.check)
+        self._libraries = Libraries(self._import_hook, self._spoil)
+        self._program: Program | None = None
+        self._detector: ChangeDetector | None = None
+        self._import_hook.of_any(self._look_at)
+        self._threads = Threads()
+        self._numeric = LoadedLibraries()
+        self._settings = NotebookSettings(self._surroundings, self._import_hook)
+        self._footprint = Footprint()
+        self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._reals = reals  # of the board
+        self._limit_mb = reals[Word.LIMIT]
+        self._peak = 0.0
+        self._looked = 0
+        self._cpu = 0.0  # time.process_time() when the next task's time begins; 0: when it begins
+        self.spoiled = False  # tasks left something behind that only a new process is rid of
+        self.ended = 0.0  # time.monotonic() at the end of the last task
+
+    # --- in the slot's own process ------------------------------------------------------------------------
+
+    def enter(self, program: Program) -> None:
+        """Puts a job on: its environment, its folder and its local modules."""
+        if program is self._program:
+            return
+        if self._program is not None:
+            self._program.forget()
+        self._program, self._detector = program, None
+        self.home.clear()
+        job, folder = program.job, program.envelope.folder
+        setenv, unset = variables(program.envelope.settings)
+        setenv = (*setenv, *settled(job.setenv))
+        self._surroundings.enter(setenv=setenv, unset=unset, folder=folder, bundle=job.bundle)
+        with self._import_hook.aside():
+            self._settings.enter(program.envelope.settings)
+        self._numeric.follow(self._surroundings.variables, job.setenv)
+        self._chance.enter(job.bundle)
+        if program.problem is None:
+            program.check_modules()
+
+    def load(self, program: Program) -> None:
+        """What a runner had to load is loaded here, so that the next ones have it as it was."""
+        modules, program.learnt = program.learnt or (), ()
+        if not modules and (program.anew or program.loaded is not None):
+            return
+        self._chance.seed_loading(program.job.seed)
+        with contextlib.suppress(BaseException):  # where it fails it fails again in each task, which tells it
+            copy_context().run(self._load, program, modules)
+        self.home.clear()
+        with contextlib.suppress(BaseException):
+            self._surroundings.restore()
+        self._capture.collect()  # the runner has told it
+
+    def _load(self, program: Program, modules: tuple[str, ...]) -> None:
+        for name in modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        if program.problem is None and not program.anew:
+            self.home.update(self._empty)
+            program.load(self.home)
+
+    # --- in a runner ----------------------------------------------------------------------------------------
+
+    def become_runner(self, nudged: Callable[..., None]) -> None:
+        """This process is the fork now, and runs tasks; the supervisor may ask it for what it holds back."""
+        self._pid, self._cpu, self.spoiled = os.getpid(), 0.0, False
+        self._surroundings.listen(NUDGE, nudged)
+        self._footprint.start()
+
+    def detector(self, program: Program) -> ChangeDetector | None:
+        """What the values and modules of a program look like before its tasks run; None: there is nothing to see."""
+        if program.problem is not None:
+            return None
+        self._chance.seed_loading(program.job.seed)
+        home, job, self._detector, loaded = self.home, program.job, None, False
+        try:
+            home.update(self._empty)
+            copy_context().run(program.load, home)
+            loaded = True
+            found = ChangeDetector(
+                Changed(home, home),
+                {name: home[name] for name in program.envelope.names},
+                shared=not program.anew,
+                maps=program.shared_maps,
+                bundle=job.bundle,
+                imports=program.cell.imports,
+            )
+        except BaseException:  # noqa: BLE001 - if it is the loading, each task meets it again, and tells it
+            program.alone = program.alone or loaded  # what is here cannot be looked at
+            return None
+        finally:
+            home.clear()
+            self._cpu = 0.0
+            if program.anew:
+                self._capture.collect()  # each task tells it
+        self._detector = None if found.empty else found
+        return self._detector
+
+    def pause(self) -> None:
+        """What this process does now is no task's time."""
+        self._cpu = 0.0
+
+    def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
+        """Runs one task of the program that is on: (failed, packed outcome). Raises nothing of the user's."""
+        program = self._program
+        assert program is not None, "no program is on"  # noqa: S101 - the child enters one first
+        if program.problem is not None:
+            self.ended = monotonic()
+            error, message = program.problem
+            return True, records.pack_outcome(Outcome(task=task, kind=OutcomeKind.ERROR, error=error, message=message))
+        attempt = 0
+        while True:
+            attempt += 1
+            began, before = monotonic(), self._cpu or process_time()
+            value, failure = self._attempt(program, task, entry)
+            self._tidy()
+            self._cpu = process_time()
+            cpu = self._cpu - before
+            self.ended = ended = monotonic()
+            wall = ended - began
+            printed = self._capture.collect()
+            if failure is None:
+                if not printed:
+                    peak = self._look(wall)
+                    return False, records.pack_value(task, value, wall=wall, cpu=cpu, peak_mb=peak, attempts=attempt)
+                failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
+            elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
+                program.forget()  # the next try begins as the first did
+                self.spoiled = True  # and what it loads nobody looks at afterwards
+                continue
+            outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
+            return outcome.failed, records.pack_outcome(outcome)
+
+    def _attempt(self, program: Program, task: int, entry: memoryview | None) -> tuple[bytes, dict[str, Any] | None]:
+        """The packed value, or what to say of the failure."""
+        try:
+            if self._settings.wanted:
+                with self._import_hook.aside():
+                    self._settings.prepare()
+            result = copy_context().run(self._run, program, task, entry)
+        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
+            if os.getpid() != self._pid:
+                leave_fork(error, program.envelope.filename)
+            return b"", self._failure(task, error, entry, program)
+        if os.getpid() != self._pid:
+            leave_fork(None, program.envelope.filename)
+        try:
+            return pack_value(result, home=self.home), None
+        except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
+            return b"", _unpicklable(task, result, error, self.home)
+
+    def _tidy(self) -> None:
+        """What the task made goes, on its own time and into its own output; what it changed is put back."""
+        try:
+            take = self.home.popitem
+            for _ in range(len(self.home)):
+                take()  # the last first: a __del__ finds the modules that the cell imported before
+            self.home.clear()
+            for look in self._libraries.looks:
+                look()
+            if self._surroundings.restore() and not self._threads.left():
+                return
+        except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
+            pass
+        self.spoiled = True
+
+    def _look_at(self, module: types.ModuleType) -> None:
+        """A module that a task has loaded, before the task can change it."""
+        if self._detector is not None:
+            self._detector.arrived(module)
+
+    def _spoil(self) -> None:
+        self.spoiled = True
+
+    def _run(self, program: Program, task: int, entry: memoryview | None) -> object:
+        """As if this task were the first; in its own context."""
+        settings, home = self._settings, self.home
+        if settings.wanted:
+            with self._import_hook.aside():
+                settings.renew()
+        self._chance.seed(program.job.seed, task)
+        home.update(self._empty)
+        program.load(home)
+        if settings.wanted:
+            with self._import_hook.aside():
+                settings.renew()
+        if program.generators:
+            self._chance.seed_all(program.generators)
+        if entry is not None:
+            program.cell.bind(unpack_value(entry, home=home, parts=program.parts), home)
+        return program.cell.run(home)
+
+    def _look(self, wall: float) -> float:
+        """Peak memory in MiB; for very short tasks now and then only."""
+        self._looked += 1
+        if wall > 0.0005 or self._looked % PEAK_EVERY == 1:
+            self._reals[Word.PEAK] = self._peak = self._footprint.peak_mb()
+            self.spoiled = self.spoiled or self._footprint.leaked(self._limit_mb) or self._short_of_files()
+        return self._peak
+
+    def _short_of_files(self) -> bool:
+        """Whether tasks left so many files open that the next ones would suffer."""
+        try:
+            free = os.dup(0)
+            os.close(free)
+        except OSError:
+            return True
+        return free > self._files // 2
+
+    def _failure(self, task: int, error: BaseException, entry: memoryview | None, program: Program) -> dict[str, Any]:
+        return {
+            "task": task,
+            "kind": OutcomeKind.ERROR,
+            "error": name_of(error),
+            "message": text_of(error),
+            "traceback": traceback_of(error, program.envelope.filename),
+            "item": "" if entry is None else self._item_text(entry, program),
+            "value": self._packed_exception(error),
+        }
+
+    def _item_text(self, entry: memoryview, program: Program) -> str:
+        """The item as it was before the task touched it."""
+        try:
+            return short_repr(unpack_value(entry, home=self.home, parts=program.parts))
+        except BaseException:  # noqa: BLE001 - loading it may be what failed
+            return ""
+
+    def _packed_exception(self, error: BaseException) -> bytes:
+        """The exception, or what can be had of it: its type, text and traceback travel in any case."""
+        try:
+            return pack_error(error, home=self.home)
+        except BaseException:  # noqa: BLE001 - a __reduce__ is user code
+            return b""
+
+
+def _unpicklable(task: int, value: object, error: BaseException, home: dict[str, Any]) -> dict[str, Any]:
+    path, reason = "", text_of(error) or name_of(error)
+    with contextlib.suppress(BaseException):  # user code is asked once more
+        path, reason = culprit_of(value, error, home=home, mode=Mode.RESULT)
+    kind = type_name(type(value))
+    return {
+        "task": task,
+        "kind": OutcomeKind.UNPICKLABLE,
+        "error": name_of(error),
+        "message": f"the result's {path}: {reason} (the result is a {kind})"
+        if path
+        else f"the result, a {kind}, cannot be sent back: {reason}",
+    }

@@ -1,0 +1,205 @@
+"""What tasks change of the process through libraries: put back where that is plain, else the process goes.
+
+Libraries are checked only once they are loaded. Calls that change the state of the process are wrapped, so that tasks
+which make none pay nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import types
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+from burst_magic.worker.child.isolation.import_hook import ImportHook
+
+# Calls after which a process is not what it was. Of a class the method is watched, for all its instances. What
+# libraries call for a while and take back themselves (event loops, context managers) is not among them: see `_LOOKS`.
+_CALLS = {
+    "asyncio": ("set_event_loop_policy",),
+    "calendar": ("setfirstweekday",),
+    "codecs": ("register", "register_error"),
+    "copyreg": ("pickle", "constructor"),
+    "csv": ("field_size_limit", "register_dialect", "unregister_dialect"),
+    "faulthandler": ("disable", "enable", "register"),
+    "locale": ("setlocale",),
+    "logging": ("Logger.addHandler", "Logger.removeHandler", "Logger.addFilter", "Logger.removeFilter",
+                "Logger.setLevel", "Handler.setLevel", "Handler.setFormatter", "addLevelName", "disable",
+                "setLogRecordFactory", "setLoggerClass"),
+    "mimetypes": ("add_type",),
+    "multiprocessing": ("set_start_method",),
+    "numexpr": ("set_num_threads",),
+    "socket": ("setdefaulttimeout",),
+    "sys": ("setprofile", "settrace", "set_int_max_str_digits"),
+    "threading": ("setprofile", "settrace", "stack_size"),
+    "torch": ("set_default_dtype", "set_default_device", "set_num_threads", "set_printoptions",
+              "use_deterministic_algorithms", "set_float32_matmul_precision"),
+    "tracemalloc": ("start", "stop"),
+}  # fmt: skip
+_OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # of the process
+
+
+class Libraries:
+    """Looks after what libraries keep for the whole process.
+
+    Args:
+        import_hook: tells which are there.
+        spoil: called when a task did what only a new process is rid of.
+    """
+
+    def __init__(self, import_hook: ImportHook, spoil: Callable[[], None]) -> None:
+        self._import_hook, self._spoil = import_hook, spoil
+        self.looks: list[Callable[[], None]] = []  # put back what the last task changed and can be put back
+        for name, paths in _CALLS.items():
+            import_hook.of(name, functools.partial(self._watch_all, paths))
+        import_hook.of("numpy", self._watch_numpy)
+        for name, made in _LOOKS.items():
+            import_hook.of(name, functools.partial(self._look_after, made))
+
+    def _look_after(self, made: Callable[[Any], Callable[[], None]], module: ModuleType) -> None:
+        with contextlib.suppress(AttributeError):  # a local module of that name, or another version
+            self.looks.append(made(module))
+
+    def _watch_numpy(self, module: ModuleType) -> None:
+        """It keeps these in context variables since 2.2, and each task has a context of its own."""
+        version = tuple(int(part) for part in module.__version__.split(".")[:2] if part.isdigit())
+        if version < (2, 2):
+            self._watch_all(_OLD_NUMPY, module)
+
+    def _watch_all(self, paths: Iterable[str], module: ModuleType) -> None:
+        for path in paths:
+            owner: Any = module
+            *parents, name = path.split(".")
+            for parent in parents:
+                owner = getattr(owner, parent, None)
+            original = getattr(owner, name, None)
+            if isinstance(owner, type) and isinstance(original, types.MethodType):  # of the class, and bound to it
+                setattr(owner, name, staticmethod(self._watched(original)))
+            elif callable(original) and not isinstance(original, type):
+                setattr(owner, name, self._watched(original))
+
+    def _watched(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def watched(*args: Any, **options: Any) -> Any:
+            if not self._import_hook.under_way and not _only_asks(
+                original, args, options
+            ):  # what loads a module belongs to it
+                self._spoil()
+            return original(*args, **options)
+
+        return watched
+
+
+def _only_asks(call: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """``setlocale(category)`` and ``field_size_limit()`` tell what is set."""
+    name = getattr(call, "__name__", "")
+    if name == "setlocale":
+        return (args[1] if len(args) > 1 else options.get("locale")) is None
+    return name == "field_size_limit" and not (args or options)
+
+
+def _polars(module: Any) -> Callable[[], None]:
+    """How polars prints; some of it lies in its compiled part."""
+    before = module.Config.save()
+
+    def look() -> None:
+        if module.Config.save() != before:
+            module.Config.restore_defaults()
+            module.Config.load(before)
+
+    return look
+
+
+def _rc_params(module: Any) -> Callable[[], None]:
+    """Matplotlib's settings; its backend is chosen at the first picture."""
+    settings = module.rcParams
+    before = {name: value for name, value in dict.items(settings) if not name.startswith("backend")}
+
+    def look() -> None:
+        if any(dict.get(settings, name) is not value for name, value in before.items()):
+            dict.update(settings, before)
+
+    return look
+
+
+def _figures(module: Any) -> Callable[[], None]:
+    """Matplotlib's current figures."""
+
+    def look() -> None:
+        if module.Gcf.figs:
+            module.Gcf.destroy_all()
+
+    return look
+
+
+def _grad(module: Any) -> Callable[[], None]:
+    """Whether torch records gradients; its context managers put that back themselves."""
+    before = module.is_grad_enabled()
+
+    def look() -> None:
+        if module.is_grad_enabled() is not before:
+            module.set_grad_enabled(before)
+
+    return look
+
+
+def _configuration(module: Any) -> Callable[[], None]:
+    """scikit-learn's configuration, which many of its estimators change for a while."""
+    before = module.get_config()
+
+    def look() -> None:
+        if module.get_config() != before:
+            module.set_config(**before)
+
+    return look
+
+
+def _dictionary(module: Any) -> Callable[[], None]:
+    """The options of xarray."""
+    options, before = module.OPTIONS, dict(module.OPTIONS)
+
+    def look() -> None:
+        if options != before:
+            options.clear()
+            options.update(before)
+
+    return look
+
+
+def _options(module: Any) -> Callable[[], None]:
+    """The options of pandas: a tree of dictionaries, which grows when a part of it is loaded."""
+    options = module._config.config._global_config  # noqa: SLF001 - the one place that every way to set one ends at
+    before = _copied(options)
+
+    def look() -> None:
+        nonlocal before
+        if options != before:
+            _put_back(options, before)
+            before = _copied(options)
+
+    return look
+
+
+def _copied(tree: dict[str, Any]) -> dict[str, Any]:
+    return {name: _copied(part) if isinstance(part, dict) else part for name, part in tree.items()}
+
+
+def _put_back(tree: dict[str, Any], before: dict[str, Any]) -> None:
+    for name in tree.keys() & before.keys():
+        if isinstance(tree[name], dict) and isinstance(before[name], dict):
+            _put_back(tree[name], before[name])
+        else:
+            tree[name] = before[name]
+
+
+_LOOKS: dict[str, Callable[[Any], Callable[[], None]]] = {
+    "matplotlib": _rc_params,
+    "matplotlib._pylab_helpers": _figures,
+    "pandas": _options,
+    "polars": _polars,
+    "sklearn": _configuration,
+    "torch": _grad,
+    "xarray.core.options": _dictionary,
+}

@@ -1,0 +1,187 @@
+"""The process of one slot, as the template forks it: it hears what is to do and forks runners, which do it.
+
+What a task may leave behind is gone with its runner; what this process has (the job's modules, captured values that
+take long to load) every runner finds as it was. It never runs a task itself. A runner that ended in a way of its own
+ends this process in the same way, so that the supervisor sees what became of the task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from burst_magic.payload import Envelope
+from burst_magic.worker.channel.board import READY, JobCode, Shared, Word
+from burst_magic.worker.channel.slot_channel import SlotChannel
+from burst_magic.worker.child.execute import Stage
+from burst_magic.worker.child.output import Capture
+from burst_magic.worker.child.program import Program
+from burst_magic.worker.child.queue import MessageLog, QueueState, SlotQueue, TaskRun
+from burst_magic.worker.child.runner import Runner, RunnerReport
+from burst_magic.worker.slots.deaths import BROKEN
+
+_OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
+_MIB_RSS = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
+
+
+def warm_up() -> None:
+    """Loads in the template what every slot needs."""
+    envelope = Envelope(source="0", has_value=True, stream=b"")
+    Program(JobCode(jid="", envelope=envelope.to_bytes()))
+
+
+def main(control: socket.socket, notes: int, shared: Shared, output: int) -> None:
+    """A slot's life. Never returns: below it lies a copy of the template's stack."""
+    status = BROKEN
+    try:
+        _become_slot()
+        _Keeper(control, notes, shared, Capture(output, shared)).run()
+        status = 0
+    except BaseException:  # noqa: BLE001 - told in the output, which the death carries
+        traceback.print_exc()
+    finally:
+        _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
+
+
+def _become_slot() -> None:
+    os.setsid()  # a group of its own, so that all that a task starts can be ended with it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(_OOM_SCORE)
+    sys.argv = [""]
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc] # noqa: SIM115 - the null device
+
+
+class _Keeper:
+    def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: Capture) -> None:
+        faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
+        self._queue, self._shared, self._words, self._capture = SlotQueue(control), shared, shared.words, capture
+        self._channel = SlotChannel(notes, shared)
+        self._stage = Stage(capture, shared.reals)
+        self._log = MessageLog(shared.words)
+        self._on: Program | None = None
+
+    def run(self) -> None:
+        """Works until the supervisor closes the socket."""
+        self._capture.collect()
+        while True:
+            if self._queue.runs and not self._queue.pauses:
+                if not self._let_run(self._queue.runs[0]):
+                    return
+                continue
+            self._words[Word.TASK], self._words[Word.PAUSED] = 0, self._queue.pauses
+            if not self._queue.runs:
+                self._channel.tell(READY, length=self._queue.handled)
+            if not self._queue.receive():
+                return
+            self._words[Word.PAUSED] = 0
+
+    def _let_run(self, run: TaskRun) -> bool:
+        """Has a runner do what there is; False when the supervisor has closed the socket."""
+        _, program = self._queue.jobs[run.jid]
+        self._stage.enter(program)
+        if self._on is not None and self._on is not program:
+            gc.unfreeze()  # what the last job left behind in circles goes
+            gc.collect()
+        self._on = program
+        if program.learnt is not None:
+            self._stage.load(program)
+        gc.freeze()  # the runner's collector never walks, and so never copies, what is here
+        words = self._words
+        words[Word.HANDED] = 0
+        words[Word.SERIAL], words[Word.NEXT], words[Word.HELD] = run.serial, run.task, 0
+        pid = os.fork()
+        if pid == 0:
+            self._become_runner()
+        words[Word.RUNNER] = pid
+        if sys.platform == "linux":
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            words[Word.RUNNER] = 0  # before its number may be another's
+        _, status, usage = os.wait4(pid, 0)
+        words[Word.RUNNER] = 0
+        closed = self._catch_up()
+        if words[Word.HANDED]:
+            self._capture.collect()  # what its threads have said since its last task is nobody's
+            return not closed
+        if not self._lost_untold():
+            peak = usage.ru_maxrss * _MIB_RSS
+            self._shared.reals[Word.PEAK] = max(self._shared.reals[Word.PEAK], peak)
+            _end_like(status)
+        self._queue.jobs[self._queue.runs[0].jid][1].alone = True
+        words[Word.TURN] += words[Word.TURN] % 2  # it may have ended while it wrote
+        words[Word.TASK] = 0
+        self._capture.collect()  # of the task that ended its process: it runs again
+        return not closed
+
+    def _become_runner(self) -> NoReturn:
+        status = BROKEN
+        try:
+            Runner(self._queue, self._stage, self._channel, self._log).run()
+            self._words[Word.HANDED] = 1
+            status = 0
+        except BaseException:  # noqa: BLE001 - told in the output, which the death carries
+            traceback.print_exc()
+        finally:
+            _leave(status)
+
+    def _catch_up(self) -> bool:
+        """To the place where the runner was; True when it heard that the supervisor has closed the socket."""
+        closed = False
+        for entry in self._log.take():
+            if entry is None:
+                closed = True
+            elif isinstance(entry, RunnerReport):
+                self._learn(entry)
+            elif isinstance(entry, QueueState):
+                self._queue.restore(entry)
+            else:
+                self._take(entry)
+        self._queue.skip_to(self._words[Word.SERIAL], self._words[Word.NEXT])
+        return closed
+
+    def _learn(self, learnt: RunnerReport) -> None:
+        if learnt.jid in self._queue.jobs:
+            program = self._queue.jobs[learnt.jid][1]
+            program.learnt, program.anew, program.alone = learnt.modules, learnt.anew, learnt.alone
+            if program.anew:
+                program.forget()
+
+    def _take(self, entry: Any) -> None:
+        code, data = entry
+        self._queue.take(code, None if data is None else memoryview(data))
+
+    def _lost_untold(self) -> bool:
+        """Whether outcomes of earlier tasks went with the runner: they are run again, each alone, and then this one."""
+        words, reals = self._words, self._shared.reals
+        if not self._queue.runs or not words[Word.HELD]:
+            return False
+        return words[Word.TASK] - 1 > words[Word.NEXT] or reals[Word.ENDED] > reals[Word.SINCE]
+
+
+def _end_like(status: int) -> NoReturn:
+    """Ends this process as its runner ended."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        faulthandler.disable()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core of it is enough
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))

@@ -1,0 +1,163 @@
+"""What a task printed: caught at the level of file descriptors, kept bounded.
+
+One file per slot takes stdout and stderr of everything in the process and below it (C code and subprocesses too).
+A task that printed nothing costs one ``fstat``. The supervisor looks into the file while the task runs, and cuts
+it when it grows without end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from burst_magic.worker.channel.board import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES, Shared, Word
+
+CUT_ABOVE = 4 << 20  # the supervisor cuts a file larger than this
+
+
+class Capture:
+    """The slot's side: takes over the process's output and hands out what each task printed."""
+
+    def __init__(self, descriptor: int, shared: Shared) -> None:
+        self._file, self._shared = descriptor, shared
+        self._inode = os.fstat(descriptor).st_ino
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)  # subprocesses and threads never overwrite
+        self._open()
+        self._flush_c: Callable[[Any], int] | None = None
+        self._modules = 0
+
+    def _open(self) -> None:
+        for target in (1, 2):
+            os.dup2(self._file, target)
+        self._out, self._err = _stream(1), _stream(2)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Sets sys.stdout and sys.stderr, also after a task that replaced them."""
+        sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
+
+    def collect(self) -> str:
+        """What was printed since the last call, bounded; the file is empty afterwards."""
+        if sys.stdout is not self._out or sys.stderr is not self._err:
+            self._take_over()
+        try:
+            self._out.flush()
+            self._err.flush()
+        except (ValueError, OSError):  # the task closed them
+            self._open()
+        if len(sys.modules) != self._modules:
+            self._look_for_c()
+        if self._flush_c is not None:
+            self._flush_c(None)
+        if not self._size() and not self._shared.words[Word.CUT]:
+            return ""
+        text = bounded(self._file, self._shared)
+        os.ftruncate(self._file, 0)
+        self._shared.words[Word.CUT] = 0
+        return text
+
+    def check(self) -> None:
+        """To be called after descriptors were closed or turned elsewhere: both of ours lead to the file again."""
+        _nothing_to_read()
+        try:
+            if os.fstat(1).st_ino == self._inode == os.fstat(2).st_ino:
+                return
+        except OSError:
+            pass
+        self._open()
+
+    def _size(self) -> int:
+        """Bytes in the file. A seek costs a fifth of an ``fstat``, and sees that a descriptor is closed."""
+        size = os.lseek(self._file, 0, os.SEEK_END)
+        try:
+            if os.lseek(1, 0, os.SEEK_END) == size == os.lseek(2, 0, os.SEEK_END):
+                return size
+        except OSError:
+            pass
+        self.check()
+        return os.lseek(self._file, 0, os.SEEK_END)
+
+    def _look_for_c(self) -> None:
+        """C code buffers its own stdout. It is flushed from the moment on that somebody loaded ctypes (numpy does)."""
+        self._modules = len(sys.modules)
+        if self._flush_c is None and "ctypes" in sys.modules:
+            import ctypes
+
+            self._flush_c = ctypes.CDLL(None).fflush
+
+
+def _nothing_to_read() -> None:
+    """Descriptor 0 is the null device: a task has no input."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing == 0:  # it was closed, and is the lowest free one
+        os.set_inheritable(0, True)  # noqa: FBT003 - takes no keywords
+        return
+    if os.fstat(0).st_rdev != os.fstat(nothing).st_rdev:
+        os.dup2(nothing, 0)
+    os.close(nothing)
+
+
+def _stream(descriptor: int) -> io.TextIOWrapper:
+    raw = io.open(descriptor, "wb", closefd=False)  # noqa: SIM115, UP020 - lives as long as the process
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def bounded(descriptor: int, shared: Shared) -> str:
+    """The text in an output file: head and tail, and between them how much was left out."""
+    size = os.fstat(descriptor).st_size
+    words = shared.words
+    cut = words[Word.CUT] if words[Word.CUT_TURN] == words[Word.TURN] else 0
+    if not cut and size <= KEPT_BYTES:
+        return _text(os.pread(descriptor, size, 0))
+    tail = os.pread(descriptor, min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))
+    if cut:
+        head, left_out = bytes(shared.kept[:HEAD_BYTES]), cut + size - HEAD_BYTES - len(tail)
+    else:
+        head, left_out = os.pread(descriptor, HEAD_BYTES, 0), size - HEAD_BYTES - len(tail)
+    return f"{_text(head)}\n… {_size(left_out)} left out …\n{_text(tail)}"
+
+
+def cut_runaway(descriptor: int, shared: Shared) -> bool:
+    """The supervisor's side: empties a file that grew too large and keeps its head. True when it did.
+
+    What the task writes between the look and the cut is lost, uncounted: nobody reads the middle of so much text.
+    """
+    size = os.fstat(descriptor).st_size
+    if size <= CUT_ABOVE:
+        return False
+    words, turn = shared.words, shared.words[Word.TURN]
+    again = words[Word.CUT] and words[Word.CUT_TURN] == turn
+    if not again:
+        head = os.pread(descriptor, HEAD_BYTES, 0)
+        shared.kept[: len(head)] = head
+    words[Word.CUT_TURN] = turn
+    words[Word.CUT] = (words[Word.CUT] if again else 0) + size
+    os.ftruncate(descriptor, 0)
+    return True
+
+
+def tail(descriptor: int, limit: int) -> str:
+    """The last ``limit`` bytes, as they are seen."""
+    size = os.fstat(descriptor).st_size
+    return as_seen(_text(os.pread(descriptor, min(size, limit), max(0, size - limit))))
+
+
+def as_seen(text: str) -> str:
+    """Of lines that were overwritten by carriage returns, what a terminal shows in the end."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

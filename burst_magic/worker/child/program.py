@@ -1,0 +1,185 @@
+"""A job as a slot knows it: the user's cell, compiled once, and what it needs. Runs nothing by itself."""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import contextlib
+import importlib.util
+import linecache
+import mmap
+import os
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from burst_magic.errors import RecordError
+from burst_magic.payload import Envelope, unpack
+from burst_magic.payload.unpack import Namespace
+from burst_magic.worker.channel.board import JobCode
+from burst_magic.worker.child.failures import name_of
+
+_FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+_COROUTINE = 0x80  # inspect.CO_COROUTINE
+_ITEM = "__burst_item__"
+
+
+class Cell:
+    """The compiled source.
+
+    Args:
+        envelope: source, file name and what ``--map`` binds.
+    """
+
+    def __init__(self, envelope: Envelope) -> None:
+        name, source = envelope.filename, envelope.source
+        for file, text in (*envelope.sources, (name, source)):
+            linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        tree = ast.parse(source, name)
+        self.imports = frozenset(_imports(tree))  # modules that it imports, builtins under their other name too
+        last = tree.body[-1] if tree.body else None
+        value = tree.body.pop() if envelope.has_value and isinstance(last, ast.Expr) else None
+        body = _compiled(tree, name, "exec", 0)
+        self._body = body if tree.body else None
+        self._value = None
+        if isinstance(value, ast.Expr):
+            self._value = _compiled(ast.Expression(value.value), name, "eval", body.co_flags & _FUTURES)
+        self._awaits = any(code is not None and code.co_flags & _COROUTINE for code in (self._body, self._value))
+        self._name = envelope.target if envelope.target.isidentifier() else ""
+        self._target = None
+        if envelope.target and not self._name:
+            self._target = compile(f"{envelope.target} = {_ITEM}", "<map>", "exec", dont_inherit=True)
+
+    def bind(self, item: object, home: dict[str, Any]) -> None:
+        """What ``--map`` names gets its value."""
+        if self._name:
+            home[self._name] = item
+        elif self._target is not None:
+            home[_ITEM] = item
+            exec(self._target, home)  # noqa: S102 - the user's names
+            del home[_ITEM]
+
+    def run(self, home: dict[str, Any]) -> object:
+        """The value of the last expression."""
+        if self._awaits:
+            import asyncio
+
+            return asyncio.run(self._run_async(home))
+        if self._body is not None:
+            exec(self._body, home)  # noqa: S102 - the user's cell
+        return None if self._value is None else eval(self._value, home)  # noqa: S307 - the user's cell
+
+    async def _run_async(self, home: dict[str, Any]) -> object:
+        value = None
+        for code in (self._body, self._value):
+            if code is not None:
+                value = eval(code, home)  # noqa: S307
+                if code.co_flags & _COROUTINE:
+                    value = await value
+        return None if self._value is None else value
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Name) and node.id == "__builtins__":
+            yield "builtins"
+
+
+def _compiled(tree: ast.Module | ast.Expression, name: str, mode: str, flags: int) -> types.CodeType:
+    flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: types.CodeType = compile(tree, name, mode, flags=flags, dont_inherit=True)
+    return code
+
+
+class Program:
+    """A job in a slot: its cell, its captured values, what it needs. Never fails to be made: ``problem`` says why not.
+
+    Args:
+        job: as the supervisor sent it.
+    """
+
+    def __init__(self, job: JobCode) -> None:
+        self.job = replace(job, envelope=b"")  # it is in the envelope
+        self.problem: tuple[str, str] | None = None
+        self.files: list[tuple[int, int]] = []
+        self.loaded: Namespace | None = None  # captured values that all tasks share
+        self.generators: list[tuple[str, Any]] = []  # those among the values that were loaded last
+        self.parts: list[object] = []  # of these values, what items refer to
+        self.shared_maps: list[mmap.mmap] = []
+        self.anew = False  # captured values are loaded for each task: a task has changed them
+        self.alone = False  # each task needs a process of its own
+        self.learnt: tuple[str, ...] | None = None  # modules that its tasks load; None: there was no runner yet
+        self.envelope = Envelope(source="", stream=b"")
+        try:
+            self.envelope = Envelope.from_bytes(job.envelope)
+            _check_python(self.envelope)
+            self.cell = Cell(self.envelope)
+            self.files.extend(blob.open() for blob in job.blobs)
+        except Exception as error:  # noqa: BLE001 - becomes the outcome of each of its tasks
+            self.problem = name_of(error), str(error)
+
+    @property
+    def code(self) -> JobCode:
+        """As the supervisor sent it."""
+        return replace(self.job, envelope=self.envelope.to_bytes())
+
+    def close(self) -> None:
+        """Frees what it keeps; it is not run again."""
+        for file, _ in self.files:
+            with contextlib.suppress(OSError):  # a task has closed it
+                os.close(file)
+        self.files = []
+        self.forget()
+        self.envelope = Envelope(source="", stream=b"")
+
+    def forget(self) -> None:
+        """Another program is on: what was loaded goes."""
+        self.loaded, self.generators, self.parts, self.shared_maps = None, [], [], []
+
+    def load(self, home: dict[str, Any]) -> None:
+        """The captured values into ``home``: those that all tasks share, or loaded anew."""
+        if self.loaded is not None:
+            home.update(self.loaded)
+            return
+        if not self.envelope.names:
+            return
+        maps = self.maps()
+        found = unpack(self.envelope.stream, maps, home=home)
+        self.generators, self.parts = found.generators, found.parts
+        if not self.anew:
+            self.loaded, self.shared_maps = found, maps
+
+    def check_modules(self) -> None:
+        """Looks for the modules that the cell needs. Only now: the local ones are on the path while the job is on."""
+        for name, version in self.envelope.modules:
+            if not _is_there(name):
+                text = f"{name} ({version})" if version else name
+                self.problem = "ModuleNotFoundError", f"module {text} is not on the worker"
+                return
+
+    def maps(self) -> list[mmap.mmap]:
+        """The big buffers, each over a private copy-on-write mapping."""
+        return [mmap.mmap(file, size, access=mmap.ACCESS_COPY) for file, size in self.files]
+
+
+def _check_python(envelope: Envelope) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if envelope.python and envelope.python != here:
+        problem = f"the notebook runs Python {envelope.python} and the worker Python {here}"
+        raise RecordError(problem, way_out="workers need the notebook's Python: compiled code does not travel")
+
+
+def _is_there(module: str) -> bool:
+    top = module.partition(".")[0]
+    if top in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False

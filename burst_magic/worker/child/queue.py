@@ -1,0 +1,260 @@
+"""What a slot has to do: the jobs it was told, the runs that wait, and how far the first of them is.
+
+The slot's own process (`keeper`) and the fork of it that runs tasks (`runner`) have one each. The runner hears what is
+new and writes it into a log; the keeper reads that when the runner has ended, and is then at the same place.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from burst_magic.worker.channel.board import JobCode, PauseCode, RunCode, StopCode, Word, anonymous_file
+from burst_magic.worker.channel.mail import Code, Inbox
+from burst_magic.worker.child.program import Program
+
+_LEAST = 4 << 20  # bytes of a log that need not be looked through
+
+
+class TaskRun:
+    """Consecutive tasks to do: those below ``end``, for now those below ``stop``.
+
+    Args:
+        code: which.
+        body: their items as in an items block's body; None when the cell runs once.
+        serial: how many were asked for before.
+    """
+
+    __slots__ = ("alone", "at", "body", "end", "jid", "lengths", "serial", "stop", "task")
+
+    def __init__(self, code: RunCode, body: memoryview | None, serial: int) -> None:
+        self.jid, self.task, self.end = code.jid, code.first, code.first + code.count
+        self.pause(code.pause)
+        self.alone, self.serial = code.alone, serial
+        self.lengths, self.body, self.at = array("I"), body, 0
+        if body is not None:
+            self.lengths = array("I", bytes(body[: 4 * code.count]))
+            self.lengths.reverse()
+            self.at = 4 * code.count
+
+    def pause(self, task: int | None) -> None:
+        """Nothing from that task on for now; None: go on."""
+        self.stop = self.end if task is None else min(self.end, task)
+
+    @property
+    def pauses(self) -> bool:
+        """There is more to do, and not now."""
+        return self.stop <= self.task < self.end
+
+    def next(self) -> memoryview | None:
+        """The item's bytes of the next task."""
+        if self.body is None:
+            return None
+        begin = self.at
+        self.at = begin + self.lengths.pop()
+        return self.body[begin : self.at]
+
+    def skip_to(self, task: int) -> None:
+        """Tasks before that one are done."""
+        while self.task < task:
+            self.next()
+            self.task += 1
+
+    def rest(self) -> Rest:
+        """What is left, for whoever goes on."""
+        left = len(self.lengths) if self.body is not None else self.end - self.task
+        code = RunCode(jid=self.jid, first=self.task, count=left, items=self.body is not None, alone=self.alone)
+        body = None if self.body is None else bytes(self.lengths[::-1]) + bytes(self.body[self.at :])
+        return Rest(code, body, self.serial, self.end, self.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Of a run: what to do, and where it ends and stops by now."""
+
+    code: RunCode
+    body: bytes | None
+    serial: int
+    end: int
+    stop: int
+
+    def run(self) -> TaskRun:
+        """To go on with."""
+        made = TaskRun(self.code, None if self.body is None else memoryview(self.body), self.serial)
+        made.end, made.stop = self.end, self.stop
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A queue, but for the jobs that the reader knows.
+
+    Attributes:
+        jobs: job -> number, and its code where the reader does not know it.
+        runs: what each has left.
+    """
+
+    handled: int
+    met: int
+    asked: int
+    jobs: dict[str, tuple[int, JobCode | None]]
+    runs: tuple[Rest, ...]
+
+
+class MessageLog:
+    """What a runner has heard, in nameless files that its keeper shares: one that counts, and one for the next state.
+
+    Args:
+        words: the board's, which say what file counts.
+    """
+
+    def __init__(self, words: memoryview[int]) -> None:
+        self._words, self._files = words, (anonymous_file(0), anonymous_file(0))
+        self.size, self._least = 0, _LEAST
+
+    @property
+    def full(self) -> bool:
+        """Most of what it holds is over: time for a state."""
+        return self.size > self._least
+
+    def add(self, entry: object) -> None:
+        """Adds one; it is there although the runner may end at the next instant."""
+        self.size += _write(self._files[self._words[Word.LOG]], entry)
+
+    def begin_with(self, state: QueueState) -> None:
+        """Forgets what is in it."""
+        other = 1 - self._words[Word.LOG]
+        _empty(self._files[other])
+        self.size = _write(self._files[other], state)
+        self._least = max(_LEAST, 2 * self.size)
+        self._words[Word.LOG] = other
+
+    def take(self) -> Iterator[object]:
+        """All that counts; then it is empty."""
+        file = self._files[self._words[Word.LOG]]
+        data, at = os.pread(file, os.lseek(file, 0, os.SEEK_END), 0), 0
+        for each in self._files:
+            _empty(each)
+        while at + 8 <= len(data):
+            end = at + 8 + int.from_bytes(data[at : at + 8], "little")
+            if end > len(data):  # it ended while it wrote
+                return
+            yield pickle.loads(memoryview(data)[at + 8 : end])
+            at = end
+
+
+def _write(file: int, entry: object) -> int:
+    data = pickle.dumps(entry, 5)
+    rest = memoryview(len(data).to_bytes(8, "little") + data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    return len(data)
+
+
+def _empty(file: int) -> None:
+    os.ftruncate(file, 0)
+    os.lseek(file, 0, os.SEEK_SET)
+
+
+class SlotQueue:
+    """Jobs and runs.
+
+    Args:
+        control: the supervisor's socket.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._inbox = Inbox(control)
+        self.jobs: dict[str, tuple[int, Program]] = {}
+        self.runs: deque[TaskRun] = deque()
+        self.handled = 0  # messages
+        self._met = 0  # jobs
+        self._asked = 0  # runs
+        self._shared: frozenset[str] = frozenset()  # jobs that the keeper knows
+
+    def receive(self, log: MessageLog | None = None) -> bool:
+        """Waits for messages and takes them whole; False when the supervisor closed the socket."""
+        if log is not None and log.full:
+            log.begin_with(self.state())
+        while True:
+            messages = self._inbox.wait()
+            if messages is None:
+                return False
+            for code, data in messages:
+                if log is not None:
+                    log.add((code, None if data is None else bytes(data)))
+                self.take(code, data)
+            if self._inbox.empty:
+                return True
+
+    def take(self, code: Code, data: memoryview | None) -> None:
+        """One message."""
+        self.handled += 1
+        if isinstance(code, RunCode):
+            self.runs.append(TaskRun(code, data if code.items else None, self._asked))
+            self._asked += 1
+        elif isinstance(code, StopCode):
+            for run in self.runs:
+                if run.jid == code.jid:
+                    run.end = min(run.end, code.task)
+                    run.stop = min(run.stop, run.end)
+            if code.over:
+                self.runs = deque(run for run in self.runs if run.jid != code.jid)
+                self.jobs.pop(code.jid)[1].close()
+        elif isinstance(code, PauseCode):
+            for run in self.runs:
+                if run.jid == code.jid:
+                    run.pause(code.task)
+        elif data is not None:
+            self.jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
+            self._met += 1
+
+    def become_runners(self) -> None:
+        """What is known by now the keeper knows, too."""
+        self._shared = frozenset(self.jobs)
+
+    def state(self) -> QueueState:
+        """All that the keeper does not know."""
+        codes = {
+            jid: (number, None if jid in self._shared else program.code) for jid, (number, program) in self.jobs.items()
+        }
+        return QueueState(self.handled, self._met, self._asked, codes, tuple(run.rest() for run in self.runs))
+
+    def restore(self, state: QueueState) -> None:
+        """Takes the place of a runner."""
+        self.handled, self._met, self._asked = state.handled, state.met, state.asked
+        for jid in self.jobs.keys() - state.jobs.keys():
+            self.jobs[jid][1].close()
+        self.jobs = {
+            jid: (number, self.jobs[jid][1] if code is None else Program(code))
+            for jid, (number, code) in state.jobs.items()
+        }
+        self.runs = deque(rest.run() for rest in state.runs)
+
+    @property
+    def pauses(self) -> bool:
+        """The first run is not to go on now."""
+        return bool(self.runs) and self.runs[0].pauses
+
+    @property
+    def serial(self) -> int:
+        """Of the first run that waits, or of the next one to come."""
+        return self.runs[0].serial if self.runs else self._asked
+
+    def skip_to(self, serial: int, task: int) -> None:
+        """Runs before that one are done, and of it the tasks before that one."""
+        while self.runs and self.runs[0].serial < serial:
+            self.runs.popleft()
+        if self.runs and self.runs[0].serial == serial:
+            self.runs[0].skip_to(min(task, self.runs[0].end))
+        self.drop_done()
+
+    def drop_done(self) -> None:
+        """Forgets runs that have nothing left."""
+        while self.runs and self.runs[0].task >= self.runs[0].end:
+            self.runs.popleft()

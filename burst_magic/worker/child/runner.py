@@ -1,0 +1,219 @@
+"""A fork of a slot's process that runs tasks one after the other, until something is left that the next must not see.
+
+Outcomes are handed out when it is sure that no task saw what another one changed: at once where there is nothing to
+change, else after a look at the captured values and the modules (`changes`). It is taken so seldom that it costs a
+twentieth of the time, or up to a sixth where values are large. If something has changed, what the first task since the
+last look gave still counts; the others are run again, each in a fork of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from time import monotonic
+
+from burst_magic.worker.channel.board import READY, Word
+from burst_magic.worker.channel.slot_channel import SlotChannel
+from burst_magic.worker.child.execute import Stage
+from burst_magic.worker.child.isolation.changes import ChangeDetector
+from burst_magic.worker.child.program import Program
+from burst_magic.worker.child.queue import MessageLog, SlotQueue, TaskRun
+
+_SHARE = 20  # a look may cost that fraction of the time between two of them
+_LONGEST_HELD = 0.5  # seconds that outcomes may wait for one
+_LONGEST = 0.1  # seconds that a look may take; where it takes longer a fork for each task is the better way
+
+# Plain numbers: between two short tasks the look-up of an enum's member counts.
+_SENT, _TURN, _TASK, _SINCE, _ENDED, _JOB = map(
+    int, (Word.SENT, Word.TURN, Word.TASK, Word.SINCE, Word.ENDED, Word.JOB)
+)
+_SERIAL, _NEXT, _HELD, _PAUSED = map(int, (Word.SERIAL, Word.NEXT, Word.HELD, Word.PAUSED))
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerReport:
+    """What a runner tells its keeper when it ends.
+
+    Attributes:
+        jid: the job that was on.
+        modules: what its tasks loaded; None: the keeper had better not load it, nor the captured values.
+        anew: captured values are to be loaded for each task.
+        alone: each task needs a process of its own.
+    """
+
+    jid: str
+    modules: tuple[str, ...] | None
+    anew: bool
+    alone: bool
+
+
+class Runner:
+    """Runs tasks.
+
+    Args:
+        queue: what there is to do.
+        stage: where it is done.
+        notes: where outcomes go.
+        log: what the keeper has to know afterwards.
+    """
+
+    def __init__(self, queue: SlotQueue, stage: Stage, notes: SlotChannel, log: MessageLog) -> None:
+        self._queue, self._stage = queue, stage
+        self._channel, self._log = notes, log
+        self._words, self._reals = notes.shared.words, notes.shared.reals
+        self._modules = frozenset(sys.modules)
+        self._jid, self._number, self._pid = "", 0, 0
+        self._program: Program | None = None
+        self._detector: ChangeDetector | None = None
+        self._held: list[tuple[bytes, bool]] = []  # outcomes, and whether they are failures
+        self._in_task = False
+        self._looked = self._patience = 0.0  # when values were seen to be unchanged, and for how long that is enough
+
+    def run(self) -> None:
+        """Works until its keeper has to go on."""
+        self._stage.become_runner(self._nudged)
+        self._queue.become_runners()
+        words, queue = self._words, self._queue
+        words[Word.RUNNER] = self._pid = os.getpid()
+        while True:
+            if queue.runs and words[_SENT] <= queue.handled and not queue.pauses:
+                if self._do(queue.runs[0]):
+                    return self._leave()
+                continue
+            if not queue.runs:
+                words[_TASK] = 0
+                self._channel.tell(READY, length=queue.handled)
+            elif queue.pauses:
+                words[_TASK], words[_PAUSED] = 0, 1
+            if not queue.receive(self._log):
+                self._log.add(None)
+                return None
+            words[_PAUSED] = 0
+
+    def _enter(self, run: TaskRun) -> Program:
+        """Puts the job of a run on; what that takes, or ends, is its first task's."""
+        self._number, program = self._queue.jobs[run.jid]
+        if program is not self._program and run.task < run.stop:
+            self._begin(run.task)
+            self._jid, self._program, self._detector, self._patience = run.jid, program, None, 0.0
+            self._stage.enter(program)
+            if not (program.alone or run.alone):
+                self._detector = self._stage.detector(program)
+                if self._detector is not None and self._detector.seconds > _LONGEST:
+                    program.alone = True
+        return program
+
+    def _begin(self, task: int) -> None:
+        """Its time runs from now on."""
+        words, turn = self._words, self._words[_TURN]
+        words[_TURN] = turn + 1
+        self._reals[_SINCE] = monotonic()
+        words[_JOB], words[_TASK] = self._number, task + 1
+        words[_TURN] = turn + 2
+
+    def _do(self, run: TaskRun) -> bool:
+        """The tasks of a run, until it ends or a message comes; True when this process must not run any other."""
+        words, reals, stage, handled = self._words, self._reals, self._stage, self._queue.handled
+        program = self._enter(run)
+        words[_SERIAL] = run.serial
+        alone = program.alone or run.alone
+        at_once = alone or self._detector is None
+        turn, held = words[_TURN], self._held
+        while run.task < run.stop:
+            task = run.task
+            words[_TURN] = turn + 1
+            reals[_SINCE] = monotonic()
+            words[_TASK] = task + 1
+            words[_TURN] = turn = turn + 2
+            self._in_task = True
+            failed, record = stage.perform(task, run.next())
+            self._in_task = False
+            reals[_ENDED] = stage.ended
+            run.task = task + 1
+            news = words[_SENT] > handled
+            if at_once:
+                self._channel.publish(self._number, ((record, failed),), ended=stage.ended)
+            else:
+                if not held:
+                    words[_NEXT], words[_HELD] = task, 1
+                held.append((record, failed))
+                due = news or stage.spoiled or stage.ended - self._looked >= self._patience
+                if due and not self._release(program, run):
+                    return True
+            if alone or stage.spoiled:
+                return True
+            if news:
+                return False
+        if held and not self._release(program, run):
+            return True
+        if run.task >= run.end:
+            self._queue.runs.popleft()
+        return False
+
+    def _release(self, program: Program, run: TaskRun) -> bool:
+        """Hands out what is held, or of it what is sure; False when values have changed."""
+        held, detector, words = self._held, self._detector, self._words
+        changed = detector is not None and detector.changed()
+        self._stage.pause()
+        words[_HELD] = 0  # before: who ends in the midst of it has said half of something, and no other may go on there
+        self._channel.publish(self._number, held[:1] if changed else held, ended=self._stage.ended)
+        held.clear()
+        if changed:
+            run.task = words[_NEXT] + 1
+            _give_up(program)
+        elif detector is not None:
+            self._patience = min(_SHARE * detector.seconds, _LONGEST_HELD)
+        self._looked = monotonic()
+        return not changed
+
+    def _nudged(self, *_: object) -> None:
+        """A task takes long, and outcomes of those before it wait. If nothing has changed by now, they are right."""
+        if not self._in_task or not self._held or os.getpid() != self._pid or self._detector is None:
+            return
+        self._in_task = False  # another nudge comes too late
+        try:
+            if not self._detector.changed():
+                self._words[_HELD] = 0
+                self._channel.publish(self._number, self._held, ended=monotonic())
+                self._held.clear()
+        finally:
+            self._in_task = True
+
+    def _leave(self) -> None:
+        """The keeper goes on from here."""
+        words, queue, program = self._words, self._queue, self._program
+        words[_TASK] = 0
+        words[_SERIAL], words[_NEXT] = queue.serial, queue.runs[0].task if queue.runs else 0
+        if program is not None:
+            modules = tuple(name for name in sys.modules if name not in self._modules)
+            known = modules if _may_be_forked() else None
+            self._log.add(RunnerReport(self._jid, known, anew=program.anew, alone=program.alone))
+
+
+def _give_up(program: Program) -> None:
+    """Tasks cannot share what they share now."""
+    if program.job.fresh and not program.anew:
+        program.anew = True
+    else:
+        program.alone = True
+
+
+def _may_be_forked() -> bool:
+    """Whether what this process has loaded starts no threads that a fork of it would miss.
+
+    Those that have the process's own name are of linear algebra, which knows about forks.
+    """
+    import threading
+
+    if threading.active_count() > 1:
+        return False
+    try:
+        names = set()
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm", "rb") as file:
+                names.add(file.read())
+    except OSError:
+        return True
+    return len(names) <= 1

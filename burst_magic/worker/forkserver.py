@@ -1,0 +1,327 @@
+"""A small single-threaded process that forks slots for the supervisor.
+
+It is started before the supervisor reads the session's key or imports obstore: forking the threads of a store client
+is unsafe, and what was never in the template's memory no task can find in its own. It hears from the supervisor by a
+socket, writes deaths of slots on their boards, and outlives the supervisor just long enough to end them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import LaunchError
+from burst_magic.worker.channel.board import FORK, KILL, NOTE, REQUEST, WAKE, Shared, Word
+from burst_magic.worker.channel.wires import connect
+from burst_magic.worker.slots import memory
+from burst_magic.worker.slots.slot import Slot
+
+if TYPE_CHECKING:
+    import subprocess  # 7 ms, and only macOS needs it
+
+_MIB = 1 << 20
+_HOLD_TRIES, _HOLD_EVERY = (400, 0.0005) if sys.platform == "linux" else (1, 0.02)  # seconds
+_STOPPED = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT if sys.platform == "linux" else 0
+_NO_FORK = 71 << 8  # wait status of a process that ended with EX_OSERR
+
+
+class Template:
+    """The supervisor's side."""
+
+    def __init__(self, control: socket.socket, pid: int, process: subprocess.Popen[bytes] | None) -> None:
+        self._control, self._process = control, process
+        self.pid = pid
+        self._keys = 0
+        self._slots: dict[int, Slot] = {}
+
+    @classmethod
+    def start(cls, cwd: str | None = None) -> Template:
+        """Starts it; tasks run in ``cwd``.
+
+        It is a fork of this process where that is safe and cheap, else a fresh interpreter: on macOS, and when this
+        process hashes strings at random (sets of strings must have one order on all workers).
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        if sys.platform == "linux" and not sys.flags.hash_randomization:
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                _main(theirs, cwd)
+            theirs.close()
+            return cls(ours, pid, None)
+        with theirs:
+            process = _spawn(theirs.fileno(), cwd)
+        return cls(ours, process.pid, process)
+
+    def slot(self, number: int, *, limit_mb: float | None = None) -> Slot:
+        """A new child process for slot ``number``, which may occupy so much memory."""
+        self._keys += 1
+        key = self._keys
+        wires, descriptors = connect()
+        slot = Slot(number, kill=lambda turn: self._ask(KILL, key, turn=turn), wires=wires, limit_mb=limit_mb)
+        try:
+            self._ask(FORK, key, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._slots = {k: s for k, s in self._slots.items() if not s.closed} | {key: slot}
+        return slot
+
+    def fileno(self) -> int:
+        """Readable only when the template has ended."""
+        return self._control.fileno()
+
+    def lost(self) -> bool:
+        """True when the template has ended: there will be no new slots and no news of deaths."""
+        ready, _, _ = select.select([self._control], [], [], 0)
+        return bool(ready)
+
+    def close(self) -> None:
+        """Ends the template and all its slots, and waits for that."""
+        if self.lost():
+            for slot in self._slots.values():
+                slot.kill_orphan()
+        self._control.close()
+        if self._process is not None:
+            self._process.wait()
+        else:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+        for slot in self._slots.values():
+            slot.close()
+
+    def _ask(self, verb: int, key: int, descriptors: tuple[int, ...] = (), *, turn: int = 0) -> None:
+        request = REQUEST.pack(verb, key, turn)
+        try:
+            if descriptors:
+                socket.send_fds(self._control, [request], list(descriptors))
+            else:
+                self._control.sendall(request)
+        except OSError as error:
+            raise LaunchError("the process that starts slots has ended", context=str(error)) from None
+
+
+def _spawn(descriptor: int, cwd: str | None) -> subprocess.Popen[bytes]:
+    import subprocess
+
+    from burst_magic import config
+
+    surroundings = {**config.environment(), "PYTHONHASHSEED": "0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"from burst_magic.worker import forkserver; forkserver.serve({descriptor}, {cwd!r})"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        env=surroundings,
+        start_new_session=True,
+    )
+
+
+def serve(descriptor: int, cwd: str | None) -> None:
+    """The main of a template that is an interpreter of its own. Never returns."""
+    _main(socket.socket(fileno=descriptor), cwd)
+
+
+def _main(control: socket.socket, cwd: str | None) -> None:
+    """Never returns, whatever happens: below it lies a copy of the supervisor's stack."""
+    status = 1
+    try:
+        _Nursery(control, cwd).run()
+        status = 0
+    except BaseException:  # noqa: BLE001 - told on stderr, and the supervisor sees the end of the socket
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+class _Child:
+    """A slot that lives. ``notes`` is the write end of its pipe: a death must wake the supervisor."""
+
+    __slots__ = ("key", "notes", "shared")
+
+    def __init__(self, key: int, shared: Shared, notes: int) -> None:
+        self.key, self.shared, self.notes = key, shared, notes
+
+
+class _Nursery:
+    """The template's own loop."""
+
+    def __init__(self, control: socket.socket, cwd: str | None) -> None:
+        self._control = control
+        self._children: dict[int, _Child] = {}  # by pid
+        self._ended_by_system = memory.ended_by_system()
+        if os.getpid() != os.getsid(0):
+            os.setsid()  # a signal to the supervisor's group must not end those who clean up after it
+        if cwd:
+            os.chdir(cwd)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)  # the supervisor's key comes by stdin
+        os.close(null)
+        self._wake_r, self._wake_w = os.pipe()
+        os.set_blocking(self._wake_r, False)
+        os.set_blocking(self._wake_w, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_w, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+
+    def run(self) -> None:
+        """Serves requests until the supervisor is gone."""
+        gc.disable()
+        from burst_magic.worker.child import keeper  # loaded once, here, for all slots
+
+        keeper.warm_up()
+        gc.freeze()  # the children's collector never walks, and so never copies, what they share
+        while True:
+            ready, _, _ = select.select([self._control.fileno(), self._wake_r], [], [])
+            if self._wake_r in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_r, 4096)
+                self._reap()
+            if self._control.fileno() in ready and not self._serve_one():
+                break
+        for pid, left in self._children.items():
+            _kill(pid, left.shared)
+
+    def _serve_one(self) -> bool:
+        request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4)
+        if len(request) < REQUEST.size:
+            return False
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - what came by a socket is, other than the rest
+        verb, key, turn = REQUEST.unpack(request)
+        if verb == FORK:
+            self._fork(key, descriptors)
+        elif verb == KILL:
+            for pid, child in self._children.items():
+                if child.key == key and (not turn or _hold(pid, child.shared, turn)):
+                    _kill(pid, child.shared)
+        return True
+
+    def _fork(self, key: int, descriptors: list[int]) -> None:
+        from burst_magic.worker.child import keeper
+
+        control, notes, memory, output = descriptors
+        shared = Shared(memory)
+        os.close(memory)
+        try:
+            pid = os.fork()
+        except OSError as error:  # no memory or no more processes; the supervisor sees a slot that died at birth
+            os.write(output, f"a process could not be started: {error}\n".encode())
+            _tell_death(_Child(key, shared, notes), _NO_FORK, 0.0)
+        else:
+            if pid == 0:
+                self._become_child()
+                keeper.main(socket.socket(fileno=control), notes, shared, output)
+            shared.words[Word.PID] = pid
+            self._children[pid] = _Child(key, shared, notes)
+        os.close(control)
+        os.close(output)
+
+    def _become_child(self) -> None:
+        """Nothing of the template or of other slots stays open in a slot."""
+        gc.enable()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+        for descriptor in (self._control.fileno(), self._wake_r, self._wake_w):
+            os.close(descriptor)
+        self._control.detach()
+        for other in self._children.values():
+            os.close(other.notes)
+            other.shared.close()
+
+    def _reap(self) -> None:
+        while self._children:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is None:
+                continue
+            _kill_group(pid, child.shared)  # what the task started goes with it
+            if status == signal.SIGKILL:
+                child.shared.words[Word.SYSTEM] = self._look_at_system()
+            _tell_death(child, status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MIB)
+
+    def _look_at_system(self) -> int:
+        """Whether the system ended processes for want of memory since the last look."""
+        before, self._ended_by_system = self._ended_by_system, memory.ended_by_system()
+        if before is None or self._ended_by_system is None:
+            return 0
+        return 2 if self._ended_by_system > before else 1
+
+
+def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
+    words = child.shared.words
+    words[Word.STATUS] = status
+    child.shared.reals[Word.FINAL_PEAK] = peak_mb
+    words[Word.DEAD] = 1
+    os.set_blocking(child.notes, False)
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):  # a full pipe wakes the supervisor as well
+        os.write(child.notes, NOTE.pack(WAKE, 0, 0, 0, 0))
+    os.close(child.notes)
+    child.shared.close()
+
+
+def _hold(pid: int, shared: Shared, turn: int) -> bool:
+    """Stops a slot to see whether that turn lasts; if not, lets it go on as if nothing had been."""
+    _stop(pid)
+    words, reals = shared.words, shared.reals
+    runner = words[Word.RUNNER]
+    if runner:
+        _stop_runner(runner)
+    if words[Word.TURN] == turn and words[Word.TASK] and reals[Word.ENDED] <= reals[Word.SINCE]:
+        return True
+    for one in (runner, pid) if runner else (pid,):
+        os.kill(one, signal.SIGCONT)
+    return False
+
+
+def _stop(pid: int) -> None:
+    """Stops a child of this process: nobody else reaps it, so the pid is its own."""
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(_HOLD_TRIES):
+        if sys.platform == "linux" and os.waitid(os.P_PID, pid, _STOPPED) is not None:
+            break
+        time.sleep(_HOLD_EVERY)  # one that sleeps in the kernel stops when it wakes, before it does anything else
+
+
+def _stop_runner(pid: int) -> None:
+    """Stops the child of a slot that is stopped, and so does not reap it."""
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(_HOLD_TRIES):
+        if sys.platform == "linux" and memory.state_of(pid) in "TtZX":
+            break
+        time.sleep(_HOLD_EVERY)
+
+
+def _kill(pid: int, shared: Shared) -> None:
+    """Ends a slot that was not reaped, and what it started; one that was only just forked has no group yet."""
+    _stop(pid)
+    _kill_group(pid, shared)
+    os.kill(pid, signal.SIGKILL)
+
+
+def _kill_group(pid: int, shared: Shared) -> None:
+    """Its runner may have left the group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    runner = shared.words[Word.RUNNER]
+    if runner:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(runner, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""The slots of a worker as its supervisor sees them."""

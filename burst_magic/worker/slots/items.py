@@ -1,0 +1,72 @@
+"""What a slot was asked for, kept until it is done: a task that ended its process is told by its item.
+
+No user code runs here: of items only plain values are read (numbers, texts, containers of them), never anything that
+names a class or a function.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from array import array
+from typing import Any, NoReturn
+
+from burst_magic.worker.child.failures import short_repr
+
+_LARGEST = 64 * 1024  # bytes of an item worth a look
+_KEPT = 4 << 20  # bytes of entries worth being kept
+
+
+class Asked:
+    """Consecutive tasks that a slot was asked for.
+
+    Args:
+        jid: their job.
+        first: the first task.
+        count: how many.
+        entries: their items as in an items block's body; None when the cell runs once.
+    """
+
+    __slots__ = ("_entries", "_first", "_jid", "_stop")
+
+    def __init__(self, jid: str, first: int, count: int, entries: bytes | memoryview | None) -> None:
+        self._jid, self._first, self._stop = jid, first, first + count
+        self._entries = entries if entries is not None and len(entries) <= _KEPT else None
+
+    def holds(self, jid: str, task: int) -> bool:
+        """Whether that task is one of these."""
+        return jid == self._jid and self._first <= task < self._stop
+
+    def text(self, jid: str, task: int) -> str:
+        """The repr of that task's item, or "" where it is not here or not plain."""
+        if self._entries is None or not self.holds(jid, task):
+            return ""
+        head = 4 * (self._stop - self._first)
+        lengths = array("I", bytes(self._entries[:head]))
+        begin = head + sum(lengths[: task - self._first])
+        length = lengths[task - self._first]
+        return _text(bytes(self._entries[begin : begin + length])) if length <= _LARGEST else ""
+
+
+def _text(data: bytes) -> str:
+    try:
+        return short_repr(_Plain(io.BytesIO(data)).load())
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, MemoryError, RecursionError):
+        return ""
+
+
+class _Plain(pickle.Unpickler):
+    """Refuses all that could run code."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"{module}.{name} is not plain")
+
+    def persistent_load(self, _: Any) -> _Part:
+        return _Part()
+
+
+class _Part:
+    """A part of a captured value, which nobody has here."""
+
+    def __repr__(self) -> str:
+        return "…"

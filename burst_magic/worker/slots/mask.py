@@ -1,0 +1,140 @@
+"""Values of ``--setenv`` are taken out of everything that tasks print or raise, before it leaves this machine.
+
+Texts are cut before they come here: output to its head and tail, a heartbeat to its last lines, a repr to its two
+ends. A cut can go through a value, and what it left of one is no longer the value. So a place where something was cut
+is looked at too: what touches it there and is the end or the beginning of a value goes, down to ``_LEAST`` characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome
+from burst_magic.worker.child.failures import MESSAGE_CHARS, REPR_CHARS
+from burst_magic.worker.child.output import as_seen
+
+_LEAST = 4  # characters: masking "1" or "yes" would hide more than it protects
+_STARS = "****"
+
+# What stands where something was left out: by output.bounded and failures.traceback_of, and in an item by reprlib.
+# Of four dots one is the item's own, the first or the last: hence the lookahead.
+_GAP = re.compile(r"(\n… [\d.]+ \w+ left out …\n|\n  …\n)")
+_DOTS = re.compile(r"(?=(\.{3}))")
+
+_BROKEN = "\ufffd"  # what decoding makes of a character that was cut itself, up to three in a row
+_MOST_BROKEN = 3
+
+
+class Mask:
+    """Knows the values, shows none.
+
+    Args:
+        setenv: names and values of the session's environment variables.
+    """
+
+    def __init__(self, setenv: Iterable[tuple[str, str]]) -> None:
+        values = {value for _, value in setenv}
+        self._words = [word for word in values | {as_seen(value) for value in values} if len(word) >= _LEAST]
+        self._reach = max((len(word.encode("utf-8", "replace")) for word in self._words), default=1) - 1
+
+    def text(self, text: str, *, cut: bool = False, gap: re.Pattern[str] = _GAP) -> str:
+        """The text without the values, and without what is left of one at a cut.
+
+        Args:
+            text: may be a part of a longer one.
+            cut: at its two ends something may have been cut.
+            gap: where within it something was left out.
+        """
+        shown: list[str] = []
+        end = 0
+        for start, stop in sorted(self._found(text, cut=cut, gap=gap)):
+            if start >= end:
+                shown += text[end:start], _STARS
+            end = max(end, stop)  # values that overlap are one
+        return "".join(shown) + text[end:]
+
+    def tail(self, read: Callable[[int], str], limit: int) -> str:
+        """The end of a growing text, masked.
+
+        Args:
+            read: gives as many last bytes of it as it is asked for.
+            limit: characters that are wanted. More is read: a value in which they begin is known as a whole.
+        """
+        return self.text(read(limit + self._reach), cut=True)[-limit:]
+
+    def record(self, record: bytes) -> bytes:
+        """A packed outcome whose texts hold none of the values. What a task returns is its own affair."""
+        if not self._words:
+            return record
+        outcome = unpack_outcome(record)
+        masked = replace(
+            outcome,
+            message=self.text(outcome.message, cut=len(outcome.message) >= MESSAGE_CHARS),
+            traceback=self.text(outcome.traceback),
+            item=self.text(outcome.item, cut=len(outcome.item) >= REPR_CHARS, gap=_DOTS),
+            output=self.text(outcome.output, cut=True),  # what wrote it may have been ended, or go on, in mid-word
+        )
+        if masked == outcome:
+            return record
+        told = (masked.message, masked.traceback) != (outcome.message, outcome.traceback)
+        if outcome.failed and told:  # then the pickled exception holds it too
+            masked = replace(masked, value=b"")
+        return pack_outcome(masked)
+
+    def _found(self, text: str, *, cut: bool, gap: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+        """From where to where nothing must be seen; in no order, and parts of it twice."""
+        gaps = [found.span(1) for found in gap.finditer(text)]
+        if cut:
+            gaps = [(0, 0), *gaps, (len(text), len(text))]
+        ends = [_before_broken(text, start) for start, _ in gaps]
+        begins = [_after_broken(text, stop) for _, stop in gaps]
+        for word in self._words:
+            yield from _wholes(text, word)
+            for end in ends:
+                yield from _first_part(text, word, end)
+            for begin in begins:
+                yield from _last_part(text, word, begin)
+            for begin, end in zip(begins, ends[1:], strict=False):
+                if _LEAST <= end - begin < len(word) and text[begin:end] in word:
+                    yield begin, end
+
+
+def _wholes(text: str, word: str) -> Iterator[tuple[int, int]]:
+    at = text.find(word)
+    while at >= 0:
+        yield at, at + len(word)
+        at = text.find(word, at + 1)
+
+
+def _first_part(text: str, word: str, end: int) -> Iterator[tuple[int, int]]:
+    """The longest beginning of the word that ends there."""
+    at = text.find(word[:_LEAST], max(0, end - len(word) + 1), end)
+    while at >= 0 and not word.startswith(text[at:end]):
+        at = text.find(word[:_LEAST], at + 1, end)
+    if at >= 0:
+        yield at, end
+
+
+def _last_part(text: str, word: str, begin: int) -> Iterator[tuple[int, int]]:
+    """The longest end of the word that begins there."""
+    at = text.rfind(word[-_LEAST:], begin, begin + len(word) - 1)
+    while at >= 0 and not word.endswith(text[begin : at + _LEAST]):
+        at = text.rfind(word[-_LEAST:], begin, at + _LEAST - 1)
+    if at >= 0:
+        yield begin, at + _LEAST
+
+
+def _before_broken(text: str, end: int) -> int:
+    least = max(0, end - _MOST_BROKEN)
+    while end > least and text[end - 1] == _BROKEN:
+        end -= 1
+    return end
+
+
+def _after_broken(text: str, begin: int) -> int:
+    most = min(len(text), begin + _MOST_BROKEN)
+    while begin < most and text[begin] == _BROKEN:
+        begin += 1
+    return begin

@@ -1,0 +1,387 @@
+"""A slot as the supervisor sees it: work goes in, packed outcomes and at last a death come out. Never blocks.
+
+Small messages to the slot go by a socket, large bytes beside them as descriptors of nameless files. Outcomes come by
+shared memory and a pipe (``board.py``). The template tells deaths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from burst_magic.errors import LaunchError
+from burst_magic.worker.channel.board import (
+    ENTRY,
+    NOTE,
+    NUDGE,
+    READY,
+    RECORD,
+    RING_BYTES,
+    SKIP,
+    TASK,
+    JobCode,
+    PauseCode,
+    RunCode,
+    StopCode,
+    Word,
+)
+from burst_magic.worker.channel.mail import Code, Outbox
+from burst_magic.worker.channel.wires import Wires
+from burst_magic.worker.child import output
+from burst_magic.worker.slots import memory
+from burst_magic.worker.slots.deaths import Died, death_outcome
+from burst_magic.worker.slots.items import Asked
+
+__all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "death_outcome"]
+
+READ_BYTES = 1 << 20
+NUDGE_AFTER = 0.005  # seconds that outcomes of other tasks wait for the running one; else their range seems to be stuck
+MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
+
+
+class Ready(NamedTuple):
+    """All that was asked is done, and its outcomes were handed out before."""
+
+
+class Packed(NamedTuple):
+    """The outcome of one task, in the order in which tasks ran."""
+
+    jid: str
+    task: int
+    failed: bool
+    record: bytes
+
+
+Message = Ready | Packed | Died
+
+
+class _Excess(NamedTuple):
+    """Why the template was asked to end a task: it is still the running one, or nothing is done."""
+
+    turn: int
+    seconds: float | None = None
+    limit_mb: float | None = None
+    occupied_mb: float = 0.0
+
+
+class Slot:
+    """One child process. Made by ``Template.slot``.
+
+    Args:
+        number: which of the worker's slots.
+        kill: asks the template to end it: only while this TURN lasts, or (0) in any case.
+        wires: what connects us.
+        limit_mb: MiB that it may occupy, or None.
+    """
+
+    def __init__(
+        self, number: int, *, kill: Callable[[int], None], wires: Wires, limit_mb: float | None = None
+    ) -> None:
+        self.number = number
+        self.closed = False
+        self._ask_kill = kill
+        self._outbox = Outbox(wires.control)
+        self._notes, self._shared, self._output = wires.notes, wires.shared, wires.output
+        self._jobs: list[JobCode] = []
+        self._numbers: dict[str, int] = {}
+        self._buffer = bytearray()
+        self._consumed = 0
+        self._last: tuple[str, int] | None = None
+        self._killed = self._dead = False
+        self._excess = _Excess(0)
+        self._asked: deque[Asked] = deque()
+        self._nudged = 0  # the last TURN that was
+        self._limit_mb = limit_mb
+        self._shared.reals[Word.LIMIT] = limit_mb or 0.0
+
+    def fileno(self) -> int:
+        """Readable when messages wait. Outcomes of very short tasks may be there before: ``read`` on every tick."""
+        return self._notes
+
+    @property
+    def ended(self) -> bool:
+        """The child is gone, and what can be read by now is all that it said."""
+        return self._dead or self.closed or bool(self._shared.words[Word.DEAD])
+
+    @property
+    def pid(self) -> int:
+        """The child's process id; 0 until it was forked."""
+        return self._shared.words[Word.PID]
+
+    def load(self, job: JobCode) -> None:
+        """Makes a job known, if it is not."""
+        if job.jid in self._numbers:
+            return
+        self._send(job)
+        self._numbers[job.jid] = len(self._jobs)
+        self._jobs.append(replace(job, envelope=b""))
+
+    def run(
+        self,
+        jid: str,
+        first: int,
+        entries: bytes | memoryview | None,
+        count: int,
+        *,
+        alone: bool = False,
+        pause: int | None = None,
+    ) -> None:
+        """Asks for the tasks ``first`` … ``first + count`` − 1, after all that was asked before.
+
+        Args:
+            jid: a job that was loaded.
+            first: the first task.
+            entries: their items as in an items block's body (``blocks.join_entries``); None when the cell runs once.
+            count: how many.
+            alone: each in a process of its own: what ends one takes no other's outcome with it.
+            pause: none from that task on is started until told to go on.
+        """
+        if self._last is not None and self._last[0] == jid and first <= self._last[1] < first + count:
+            self._last = None  # once more
+        code = RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone, pause=pause)
+        self._send(code, entries)
+        self._asked.append(Asked(jid, first, count, entries))
+
+    def stop_at(self, jid: str, task: int) -> None:
+        """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
+        self._send(StopCode(jid=jid, task=task))
+
+    def pause_at(self, jid: str, task: int | None) -> None:
+        """Of what was asked so far, tasks from ``task`` on are not started for now; None: they are."""
+        self._send(PauseCode(jid=jid, task=task))
+
+    @property
+    def pauses(self) -> bool:
+        """It waits where it was told to pause, and runs nothing."""
+        return not self.closed and bool(self._shared.words[Word.PAUSED])
+
+    def unload(self, jid: str) -> None:
+        """What the child keeps of a job goes, and what was asked of it and not begun; it may be loaded again."""
+        if self._numbers.pop(jid, None) is not None:
+            self._send(StopCode(jid=jid, task=0, over=True))
+
+    def kill(self) -> None:
+        """Ends the child and what it started."""
+        self._killed = True
+        self._ask_kill(0)
+
+    def enforce(self, now: float) -> None:
+        """Ends the running task, and no other, when it exceeds a limit; ``now`` by ``time.monotonic()``.
+
+        Whether it still runs is looked at once more while the process is held (``forkserver.py``): what has ended by
+        then has its outcome, and the next task never suffers.
+        """
+        running = self._running()
+        if running is None or running[0] == self._excess.turn:
+            return
+        turn, job, _, since, ended = running
+        if ended is not None:
+            return
+        seconds = self._jobs[job].timeout
+        if seconds is not None and now - since > seconds:
+            self._excess = _Excess(turn, seconds=seconds)
+        elif self._limit_mb is not None and (occupied := memory.exceeds(self.pid, self._limit_mb)):
+            self._excess = _Excess(turn, limit_mb=self._limit_mb, occupied_mb=occupied)
+        else:
+            return
+        self._ask_kill(turn)
+
+    @property
+    def holds(self) -> bool:
+        """Outcomes wait in it until it is sure that they are right."""
+        return not self.closed and bool(self._shared.words[Word.HELD])
+
+    def nudge(self, now: float) -> None:
+        """Asks a slot whose task takes long for the outcomes that it holds back, once for each task."""
+        words = self._shared.words
+        if (
+            not words[Word.HELD]
+            or words[Word.TURN] == self._nudged
+            or now - self._shared.reals[Word.SINCE] < NUDGE_AFTER
+        ):
+            return
+        self._nudged = words[Word.TURN]
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if runner := words[Word.RUNNER]:
+                os.kill(runner, NUDGE)
+
+    def kill_orphan(self) -> None:
+        """Ends the child when there is no template any more to do it."""
+        if not self.closed and self.pid and not self._shared.words[Word.DEAD]:
+            for end, pid in ((os.killpg, self.pid), (os.kill, self._shared.words[Word.RUNNER])):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    if pid:
+                        end(pid, signal.SIGKILL)
+
+    def read(self) -> list[Message]:
+        """What happened, in order. Empty when nothing did, and after the death was told."""
+        if self._dead or self.closed:
+            return []
+        self._send_waiting()
+        dead = bool(self._shared.words[Word.DEAD])
+        written = self._shared.words[Word.WRITTEN]
+        end = self._fill(everything=dead)  # a system call between counter and bytes: by then the bytes are there
+        messages: list[Message] = []
+        self._take_notes(messages)
+        self._take_ring(messages, written)
+        if messages and self._last is not None:
+            self._forget_asked(*self._last)
+        if dead or end:
+            messages.append(self._death())
+        return messages
+
+    def now_running(self) -> tuple[str, int, float] | None:
+        """(job, task, since) of the running task; ``since`` by ``time.monotonic()``."""
+        running = self._running()
+        return None if running is None else (self._jobs[running[1]].jid, running[2], running[3])
+
+    def _running(self) -> tuple[int, int, int, float, float | None] | None:
+        """(turn, number of the job, task, since, when it ended if it has and is being told)."""
+        if self.closed:
+            return None
+        words, reals = self._shared.words, self._shared.reals
+        for _ in range(100):
+            turn = words[Word.TURN]
+            task, since, job, ended = words[Word.TASK], reals[Word.SINCE], words[Word.JOB], reals[Word.ENDED]
+            if turn % 2 == 0 and turn == words[Word.TURN]:
+                return (turn, job, task - 1, since, ended if ended > since else None) if task else None
+        return None  # it died, or was suspended, between two words
+
+    def tail(self, limit: int = 4096) -> str:
+        """The end of what the running task printed so far."""
+        return output.tail(self._output, limit)
+
+    def bound_output(self) -> bool:
+        """Cuts runaway output; to be called on ticks."""
+        return output.cut_runaway(self._output, self._shared)
+
+    def memory_mb(self) -> float:
+        """MiB that the child occupies now (on macOS: at most so far)."""
+        runner = self._shared.words[Word.RUNNER]
+        return memory.resident_mb(runner or self.pid) or self._shared.reals[Word.PEAK]
+
+    def close(self) -> None:
+        """Frees what the handle holds. Ends a living child."""
+        if self.closed:
+            return
+        if not self._dead:
+            with contextlib.suppress(LaunchError):  # without a template nothing lives
+                self.kill()
+        self.closed = True
+        self._outbox.close()
+        for descriptor in (self._notes, self._output):
+            os.close(descriptor)
+        self._shared.close()
+
+    def _send(self, code: Code, data: bytes | memoryview | None = None) -> None:
+        if self.closed:  # its successor will be told
+            return
+        self._outbox.put(code, data)
+        self._send_waiting()
+
+    def _send_waiting(self) -> None:
+        self._outbox.send()
+        self._shared.words[Word.SENT] = self._outbox.sent
+
+    # -- from the slot
+
+    def _fill(self, *, everything: bool) -> bool:
+        """Reads the pipe into the buffer; True at its end."""
+        taken = 0
+        while everything or taken < MOST_AT_ONCE:
+            try:
+                data = os.read(self._notes, READ_BYTES)
+            except BlockingIOError:
+                return False
+            if not data:
+                return True
+            self._buffer += data
+            taken += len(data)
+            if len(data) < READ_BYTES and not everything:  # that was all for now
+                return False
+        return False
+
+    def _take_notes(self, messages: list[Message]) -> None:
+        buffer, at = self._buffer, 0
+        while len(buffer) - at >= NOTE.size:
+            kind, failed, job, position, length = NOTE.unpack_from(buffer, at)
+            begin = at + NOTE.size
+            if kind == READY:
+                self._take_ring(messages, position)
+                if length == self._outbox.sent and self._outbox.empty:
+                    messages.append(Ready())
+                at = begin
+                continue
+            if len(buffer) - begin < length:
+                break
+            if kind == RECORD:
+                self._take_ring(messages, position)
+                self._hand_out(messages, job, failed, bytes(memoryview(buffer)[begin : begin + length]))
+            at = begin + length
+        del buffer[:at]
+
+    def _take_ring(self, messages: list[Message], until: int) -> None:
+        ring, at = self._shared.ring, self._consumed
+        if at >= until:
+            return
+        while at < until:
+            place = at % RING_BYTES
+            job, failed, length = ENTRY.unpack_from(ring, place)
+            if job == SKIP:
+                at += RING_BYTES - place
+                continue
+            begin = place + ENTRY.size
+            self._hand_out(messages, job, failed, bytes(ring[begin : begin + length]))
+            at += -(-(ENTRY.size + length) // 16) * 16
+        self._consumed = at
+        self._shared.words[Word.CONSUMED] = at
+
+    def _hand_out(self, messages: list[Message], job: int, failed: int, record: bytes) -> None:
+        jid = self._jobs[job].jid
+        task = TASK.unpack_from(record)[0]
+        self._last = (jid, task)
+        messages.append(Packed(jid, task, failed == 1, record))
+
+    def _forget_asked(self, jid: str, task: int) -> None:
+        """All before that task is done, or was stopped."""
+        if any(one.holds(jid, task) for one in self._asked):
+            while not self._asked[0].holds(jid, task):
+                self._asked.popleft()
+
+    def _death(self) -> Died:
+        self._dead = True
+        words, reals = self._shared.words, self._shared.reals
+        status = words[Word.STATUS] if words[Word.DEAD] else None
+        jid, task, wall, excess = None, None, 0.0, _Excess(0)
+        running = self._running()
+        if running is not None and (self._jobs[running[1]].jid, running[2]) != self._last:
+            turn, job, task, since, ended = running
+            jid, wall = self._jobs[job].jid, (ended or time.monotonic()) - since
+            if turn == self._excess.turn and status == signal.SIGKILL:
+                excess = self._excess
+        system = words[Word.SYSTEM]
+        return Died(
+            exit_code=os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None,
+            signal=os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None,
+            jid=jid,
+            task=task,
+            wall=wall,
+            peak_mb=max(reals[Word.PEAK], reals[Word.FINAL_PEAK], excess.occupied_mb),
+            output=output.bounded(self._output, self._shared),
+            killed=self._killed,
+            overdue=excess.seconds,
+            over_mb=excess.limit_mb,
+            system=system == 2 if system else None,
+            item=self._item(jid, task),
+        )
+
+    def _item(self, jid: str | None, task: int | None) -> str:
+        if jid is None or task is None:
+            return ""
+        return next((asked.text(jid, task) for asked in self._asked if asked.holds(jid, task)), "")

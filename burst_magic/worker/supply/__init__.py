@@ -1,0 +1,1 @@
+"""What slots need, brought from the store."""

@@ -1,0 +1,145 @@
+"""Carries out store calls in a few threads and brings their events back to the supervisor's loop.
+
+Threads have lanes: what takes long, a job's files, never holds up what is short, and nothing holds up the heartbeat.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
+from typing import Generic, TypeVar
+
+from burst_magic.errors import StoreError
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.wire import blocks, keys
+from burst_magic.protocol.wire.model import Heartbeat
+from burst_magic.stores.carry import Carrier
+
+_LOG = logging.getLogger(__name__)
+_PROMPT = 1.0  # seconds
+_CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
+
+T = TypeVar("T")
+
+
+class Lane(Enum):
+    """What a thread is for."""
+
+    BEAT = "beat"
+    CALLS = "calls"
+    FILES = "files"
+
+
+_THREADS = {Lane.BEAT: 1, Lane.CALLS: 4, Lane.FILES: 2}
+
+
+class Broken(Exception):
+    """A call ended in a way that nobody foresaw; the worker must not go on as if nothing had happened."""
+
+
+class Courier(Generic[T]):
+    """A few threads for store calls.
+
+    Args:
+        carrier: the store, with the session's key.
+        stopping: set when the worker ends; calls that wait to be repeated give up then.
+    """
+
+    def __init__(self, carrier: Carrier, stopping: threading.Event) -> None:
+        self._carrier, self._stopping = carrier, stopping
+        self._calls: dict[Lane, queue.SimpleQueue[Callable[[], T | None] | None]] = {}
+        self._events: queue.SimpleQueue[T | Broken] = queue.SimpleQueue()
+        self._wake_out, self._wake_in = os.pipe()
+        for descriptor in (self._wake_out, self._wake_in):
+            os.set_blocking(descriptor, False)
+        self._beats = 0
+        for lane, threads in _THREADS.items():
+            self._calls[lane] = queue.SimpleQueue()
+            for _ in range(threads):
+                threading.Thread(target=self._serve, args=(self._calls[lane],), daemon=True).start()
+
+    def fileno(self) -> int:
+        """Readable when events wait."""
+        return self._wake_out
+
+    def call(self, call: Callable[[], T | None], *, lane: Lane = Lane.CALLS) -> None:
+        """Does something in a thread; what it returns becomes an event."""
+        self._calls[lane].put(call)
+
+    def post(self, event: T | Broken) -> None:
+        """Adds an event; safe in threads and signal handlers."""
+        self._events.put(event)
+        try:
+            os.write(self._wake_in, b"!")
+        except BlockingIOError:  # the pipe is full of wake-ups already
+            return
+
+    def events(self) -> Iterator[T]:
+        """All events that wait. Raises what broke a call."""
+        self._forget_wakes()
+        while not self._events.empty():
+            event = self._events.get()
+            if isinstance(event, Broken):
+                raise event
+            yield event
+
+    def close(self) -> None:
+        """The threads end when they have done what they do."""
+        self._stopping.set()
+        for lane, threads in _THREADS.items():
+            for _ in range(threads):
+                self._calls[lane].put(None)
+
+    def publish(
+        self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, carrier: Carrier | None = None
+    ) -> fx.Published:
+        """Writes a segment of packed outcomes (by another carrier than its own); tried once, as the store told it."""
+        carrier = carrier or self._carrier
+        key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
+        entries = zip(range(effect.segment.start, effect.segment.stop), chosen, strict=True)
+        data = b"".join(blocks.write_blocks(carrier.secret or b"", key, entries, lengths=False))
+        return fx.Published(effect.job, effect.segment, carrier.create(key, data))
+
+    def beat(self, key: str, body: Heartbeat) -> fx.Beaten:
+        """Puts the heartbeat; now and then asks what time the store has it."""
+        before = time.monotonic()
+        try:
+            self._carrier.store.put(key, self._carrier.encode(body, key))
+            self._beats += 1
+            prompt = time.monotonic() - before < _PROMPT  # else nobody knows when in that time it was written
+            if self._beats % _CLOCK_EVERY != 1:
+                return fx.Beaten(fx.Wrote.DONE)
+            listed = self._carrier.store.list(key.rpartition("/")[0], after=key[:-1], limit=1)
+        except StoreError as fault:
+            self._carrier.tell(fault)
+            return fx.Beaten(fx.Wrote.UNKNOWN)
+        mine = prompt and bool(listed) and listed[0].key == key
+        return fx.Beaten(fx.Wrote.DONE, listed[0].modified - before if mine else None)
+
+    def _serve(self, calls: queue.SimpleQueue[Callable[[], T | None] | None]) -> None:
+        while (call := calls.get()) is not None:
+            self._perform(call)
+            del call  # what it held, a job's files, is not kept for as long as nothing else is to be done
+
+    def _perform(self, call: Callable[[], T | None]) -> None:
+        try:
+            event = call()
+        except Exception as error:  # noqa: BLE001 - told to the loop, which ends on it
+            if not self._stopping.is_set():
+                _LOG.exception("a call failed")
+                self.post(Broken(f"{type(error).__name__}: {error}"))
+        else:
+            if event is not None:
+                self.post(event)
+
+    def _forget_wakes(self) -> None:
+        try:
+            while os.read(self._wake_out, 4096):
+                pass
+        except BlockingIOError:
+            return

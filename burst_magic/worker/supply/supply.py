@@ -1,0 +1,145 @@
+"""What slots need, brought from the store in threads: a job's files once, then its items block by block.
+
+A job's files may be large and slow. They come in threads of their own, one for each job, and whoever needs them
+waits in a list and not in a thread, so that neither heartbeats nor other jobs wait for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from burst_magic.config import environment
+from burst_magic.errors import BurstError, StoreError
+from burst_magic.protocol.wire.model import Job
+from burst_magic.stores.carry import Carrier
+from burst_magic.worker.channel.board import JobCode
+from burst_magic.worker.child.threads import variables
+from burst_magic.worker.slots.work import Work
+from burst_magic.worker.supply.courier import Courier, Lane
+from burst_magic.worker.supply.files import JobFiles
+from burst_magic.worker.supply.scratch import Scratch
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Items for a slot's work are here (entries None: the cell runs once), or cannot be had."""
+
+    slot: int
+    work: Work
+    first: int
+    entries: list[memoryview] | None
+    files: JobFiles | None = None
+    problem: BurstError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A job's files are here, or cannot be had."""
+
+    jid: str
+    files: JobFiles | None
+    problem: BurstError | None = None
+
+
+class Supply:
+    """Jobs of one session on this machine.
+
+    Args:
+        carrier: the store, with the session's key.
+        sid: the session.
+        courier: its threads; what they bring comes back as ``Items`` and ``Opened``.
+    """
+
+    def __init__(self, carrier: Carrier, sid: str, courier: Courier[Any]) -> None:
+        self._carrier, self._sid, self._courier = carrier, sid, courier
+        self._scratch = Scratch(sid)
+        self._jobs: dict[str, Job] = {}
+        self._files: dict[str, JobFiles] = {}
+        self._waiting: dict[str, list[tuple[int, Work]]] = {}  # by the job whose files are on their way
+        self._over: set[str] = set()
+
+    def meet(self, job: Job) -> None:
+        """A job is known, and may be worked at."""
+        self._jobs[job.jid] = job
+
+    def order(self, slot: int, work: Work) -> None:
+        """Fetches the next items of a work; answered by ``Items``."""
+        work.fetching = True
+        files = work.files or self._files.get(work.job)
+        if files is not None:
+            self._order_items(slot, work, files)
+        elif work.job in self._waiting:
+            self._waiting[work.job].append((slot, work))
+        else:
+            self._waiting[work.job] = [(slot, work)]
+            job = self._jobs[work.job]
+            self._courier.call(lambda: self._open(job), lane=Lane.FILES)
+
+    def opened(self, event: Opened) -> None:
+        """Goes on for all who waited."""
+        if event.files is not None and event.jid not in self._over:
+            self._files[event.jid] = event.files
+        for slot, work in self._waiting.pop(event.jid):
+            if event.files is not None:
+                self._order_items(slot, work, event.files)
+            else:
+                self._courier.post(Items(slot, work, work.fed, None, problem=event.problem))
+
+    def let_go(self, jid: str) -> None:
+        """A job is over: only who works at it keeps its files. Who begins to all the same has them fetched again."""
+        self._over.add(jid)
+        self._files.pop(jid, None)
+
+    def is_over(self, jid: str) -> bool:
+        """Nothing of that job need be kept."""
+        return jid in self._over
+
+    def code(self, jid: str, files: JobFiles, setenv: tuple[tuple[str, str], ...]) -> JobCode:
+        """A job as slots need it."""
+        job, said = self._jobs[jid], {**environment(), **dict(setenv)}
+        return JobCode(
+            jid=jid,
+            envelope=files.envelope_bytes,
+            blobs=files.blobs,
+            bundle=files.bundle,
+            seed=job.seed,
+            fresh=job.fresh,
+            timeout=job.timeout,
+            retries=job.retries,
+            setenv=(*variables(job.threads, said, asked=job.threads_asked), *setenv),
+        )
+
+    def close(self) -> None:
+        """Nothing is left on the disk."""
+        self._scratch.remove()
+
+    def _open(self, job: Job) -> Opened:
+        try:
+            return Opened(job.jid, JobFiles(self._carrier, self._sid, job, self._scratch))
+        except BurstError as problem:
+            return Opened(job.jid, None, problem)
+        except OSError as error:
+            return Opened(job.jid, None, no_room(error))
+
+    def _order_items(self, slot: int, work: Work, files: JobFiles) -> None:
+        task, work.files = work.fed, files
+        self._courier.call(lambda: self._items(slot, work, task, files))
+
+    def _items(self, slot: int, work: Work, task: int, files: JobFiles) -> Items:
+        if self._jobs[work.job].items is None:
+            return Items(slot, work, task, None, files)
+        try:
+            first, entries = files.entries(task)
+        except BurstError as problem:
+            return Items(slot, work, task, None, problem=problem)
+        return Items(slot, work, first, entries, files)
+
+
+def no_room(error: OSError) -> StoreError:
+    """What a job's tasks say when this machine cannot keep what they need."""
+    return StoreError(
+        f"the worker cannot keep what this job needs: {error.strerror or error}",
+        context=str(error.filename or "its memory"),
+        way_out="make room there (TMPDIR names another folder), then run it again",
+    )

@@ -1,0 +1,485 @@
+"""One client, told what happens step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.client.crew import STARTING, heir
+from burst_magic.protocol.log import make_final
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import ControlKind, EndCause, Final, Gone, Heartbeat, Manifest, SlotView
+from burst_magic.protocol.worker.poison import DEATHS, SILENT
+
+SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
+JOB_KEYS = SESSION.job("0")
+JOINED = "0-add-job"
+WALL = 1_800_000_000.0  # of the job's beginning
+TOKEN = heir(SESSION.sid, "w")  # of who replaces w
+FIRST = "01800000000100.0000000000-0000000003.0.0-0"
+SECOND = "01800000000200.0000000002-0000000004.1.2-0"
+
+
+def final(*names) -> Final:
+    cover = Cover(4)
+    for name in names:
+        cover.add(keys.parse_segment(name))
+    return make_final("0", cover, 5.0, by="w1")
+
+
+def begins(talk, *, workers=(), control=(JOINED,), results=(), gone=()):
+    """It has looked at everything once; the job is not finished."""
+    talk.tell(fx.Tick())
+    talk.got(JOB_KEYS.final, None)
+    talk.listed(JOB_KEYS.results_folder, *results)
+    talk.listed(SESSION.control_folder, *control)
+    talk.listed(SESSION.workers_folder, *workers)
+    for each in gone:
+        talk.got(SESSION.gone(each.worker), each)
+
+
+def test_it_asks_for_final_on_attach_and_looks_at_everything_where_there_is_none(client):
+    talk = client()
+    talk.tell(fx.Tick())
+    assert talk.reads() == [JOB_KEYS.final]
+    talk.got(JOB_KEYS.final, None)
+    assert set(talk.lists()) == {JOB_KEYS.results_folder, SESSION.workers_folder, SESSION.control_folder}
+
+
+def test_a_finished_job_costs_one_read(client):
+    talk = client()
+    talk.tell(fx.Tick())
+    assert talk.lists() == []
+    talk.got(JOB_KEYS.final, final(FIRST, SECOND))
+    assert talk.machine.finished
+    assert talk.asked == []
+    assert talk.wait(100.0) == []
+
+
+def test_final_decides_which_segment_a_task_is_read_from(client):
+    talk = client()
+    begins(talk, results=(FIRST, SECOND), workers=("w.0.0",))
+    assert talk.machine.cover.find(2) == keys.parse_segment(FIRST)
+    talk.got(JOB_KEYS.final, final(SECOND, FIRST))
+    assert talk.machine.cover.find(2) == keys.parse_segment(SECOND)
+
+
+@pytest.mark.parametrize("wrote", list(fx.Wrote))
+def test_final_is_read_whatever_the_store_said_of_the_write(client, wrote):
+    talk = client()
+    begins(talk, results=(FIRST,), workers=("w.0.0",))
+    talk.listed(JOB_KEYS.results_folder, FIRST, SECOND)
+    assert [each.key for each in talk.of(fx.Create)] == [JOB_KEYS.final]
+    talk.created(JOB_KEYS.final, wrote)
+    assert talk.reads() == [JOB_KEYS.final]
+    assert not talk.machine.finished
+
+
+def test_a_final_that_cannot_be_read_is_not_tried_for_without_a_pause(client):
+    talk = client()
+    begins(talk, results=(FIRST, SECOND), workers=("w.0.0",))
+    talk.created(JOB_KEYS.final, fx.Wrote.REFUSED)
+    talk.got(JOB_KEYS.final, None)
+    assert talk.of(fx.Create) == []
+
+
+def test_without_the_key_it_writes_nothing_and_waits_for_final(client):
+    talk = client(signed=False)
+    begins(talk, workers=("w.0.0",))
+    talk.listed(JOB_KEYS.results_folder, FIRST, SECOND)
+    assert talk.of(fx.Create) == []
+    assert talk.reads() == [JOB_KEYS.final]
+    talk.got(JOB_KEYS.final, None)
+    assert JOB_KEYS.final in [each.key for each in talk.wait(5.0) if isinstance(each, fx.Read)]
+
+
+def test_a_name_that_is_ahead_of_the_stores_clock_hides_no_others(client):
+    talk = client()
+    ahead = keys.segment_name(keys.parse_segment(FIRST)._replace(at_ms=1_800_000_900_000))
+    begins(talk, results=(ahead,), workers=("w.0.0",))
+    talk.wait(6.0)
+    assert [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder][-1:] == [
+        "01799999942000"
+    ]
+
+
+def test_a_reader_goes_back_a_minute(client):
+    talk = client()
+    begins(talk, results=(FIRST,), workers=("w.0.0",))
+    talk.wait(6.0)
+    assert [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder][-1:] == [
+        "01799999940100"
+    ]
+
+
+def test_after_a_quiet_minute_it_lists_everything(client):
+    talk = client()
+    begins(talk, results=(FIRST,), workers=("w.0.0",))
+    afters = []
+    for _ in range(40):
+        talk.wait(2.0)
+        afters += [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder]
+        talk.listed(JOB_KEYS.results_folder, FIRST)
+    assert "" in afters
+
+
+def ended(talk, cause, *, control=(JOINED,)):
+    """The only worker has said goodbye, and all has been looked at again."""
+    end = Gone(worker="w", cause=cause, at=0.0)
+    begins(talk, workers=("w.0.0", "w.gone"), control=control, gone=(end,))
+
+
+def answer(talk, *workers, control=(JOINED,)):
+    """Whatever it asks for is answered, until it asks for nothing; what else it asked for meanwhile."""
+    others = []
+    for _ in range(9):
+        asked, talk.asked = talk.asked, []
+        folders = {each.folder for each in asked if isinstance(each, fx.List)}
+        others += [each for each in asked if isinstance(each, fx.Replace | fx.Create)]
+        found = {SESSION.workers_folder: workers, SESSION.control_folder: control}
+        fresh = [effect for folder in folders for effect in talk.listed(folder, *found.get(folder, ()))]
+        if fx.Read(SESSION.manifest, Manifest) in asked:
+            fresh += talk.got(SESSION.manifest, talk.machine.manifest)
+        talk.asked = fresh
+    return others
+
+
+def announces(talk, workers=("w.0.0", "w.gone")):
+    """Which starts it announces once it has looked at everything again, and has asked for the time."""
+    asked = list(talk.asked)
+    asked += talk.listed(JOB_KEYS.results_folder)
+    asked += talk.listed(SESSION.control_folder, JOINED)
+    if any(isinstance(each, fx.Watch) for each in asked):  # what time is it?
+        asked += talk.listed(SESSION.workers_folder, *workers)
+    if fx.Read(SESSION.manifest, Manifest) in asked:  # is the session still there?
+        asked += talk.got(SESSION.manifest, talk.machine.manifest)
+    talk.asked = asked
+    return [each.key for each in talk.of(fx.Create)]
+
+
+def test_before_a_verdict_it_looks_at_all_results_once_more(client):
+    talk = client()
+    ended(talk, EndCause.CLOSE)
+    assert talk.machine.ended is None
+    assert fx.List(JOB_KEYS.results_folder) in talk.asked
+    talk.listed(JOB_KEYS.results_folder, FIRST, SECOND)  # it had published them just before
+    talk.listed(SESSION.control_folder, JOINED)
+    assert talk.machine.ended is None
+    assert talk.machine.cover.whole
+
+
+def test_a_verdict_waits_for_what_was_asked(client):
+    """The entry is listed; until it is read nobody knows what it says."""
+    talk = client()
+    ended(talk, EndCause.CANCEL, control=(JOINED, "9x-cancel"))
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder, JOINED, "9x-cancel")
+    assert talk.machine.ended is None
+    talk.control(kind=ControlKind.CANCEL)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder, JOINED, "9x-cancel")
+    assert talk.machine.ended == "cancelled"
+
+
+def test_lost_workers_are_replaced_and_nothing_is_said_before_their_starts_are_seen(client):
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    (key,) = announces(talk)
+    talk.created(key, fx.Wrote.DONE)
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
+    assert talk.machine.ended is None
+    talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", f"{TOKEN}.next")
+    assert talk.of(fx.Create) == talk.of(fx.Replace) == []
+    assert talk.machine.ended is None
+
+
+def test_two_clients_that_saw_one_loss_announce_one_start_and_the_refused_one_starts_nobody(client):
+    one, other = client(me="one"), client(me="other")
+    for talk in (one, other):
+        ended(talk, EndCause.CRASH)
+    (key,), (same,) = announces(one), announces(other)
+    assert key == same
+    (start,) = (each.record for each in one.of(fx.Create))
+    other.created(key, fx.Wrote.REFUSED)
+    assert other.reads() == [key]
+    other.got(key, start)
+    assert other.of(fx.Replace) == []
+    assert other.lists() == [SESSION.workers_folder]
+
+
+@pytest.mark.parametrize("wrote", [fx.Wrote.REFUSED, fx.Wrote.UNKNOWN])
+def test_a_start_whose_reply_was_lost_is_made(client, wrote):
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    (key,) = announces(talk)
+    (start,) = (each.record for each in talk.of(fx.Create))
+    talk.created(key, wrote)
+    assert talk.of(fx.Replace) == []
+    talk.got(key, start)
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
+
+
+def test_a_start_that_was_not_written_is_announced_again(client):
+    """S3 answers 409 to racers though nobody won."""
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    (key,) = announces(talk)
+    talk.created(key, fx.Wrote.REFUSED)
+    talk.got(key, None)
+    talk.listed(SESSION.workers_folder, "w.0.0", "w.gone")
+    talk.got(SESSION.manifest, talk.machine.manifest)
+    assert [each.key for each in talk.of(fx.Create)] == [key]
+
+
+def test_who_may_not_write_announces_a_start_some_times_and_then_says_that_nobody_lives(client):
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    announced = announces(talk)
+    while talk.of(fx.Create):
+        assert len(announced) < 9
+        talk.created(announced[-1], fx.Wrote.UNKNOWN)
+        talk.got(announced[-1], None)
+        talk.listed(SESSION.workers_folder, "w.0.0", "w.gone")
+        announced += announces(talk)
+    assert announced == 3 * [SESSION.next(TOKEN)]
+    assert talk.machine.ended == "no worker lives"
+    at = talk.machine.snapshot(talk.now).finished_at
+    assert at == talk.machine.snapshot(talk.now + 500.0).finished_at <= WALL + talk.now  # its clock stands still
+
+
+def test_nobody_is_started_in_a_session_that_was_deleted(client):
+    """All went between two looks; the worker's end was written behind that."""
+    talk = client()
+    ended(talk, EndCause.CRASH)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder, JOINED)
+    assert talk.reads() == [SESSION.manifest]
+    assert talk.got(SESSION.manifest, None) == []
+    assert talk.machine.ended == "deleted"
+    assert talk.wait(100.0) == []
+
+
+def test_where_nothing_is_asked_of_a_session_it_is_looked_whether_it_is_there(client):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    assert talk.listed(SESSION.control_folder) == [fx.Read(SESSION.manifest, Manifest)]
+    talk.got(SESSION.manifest, None)
+    assert talk.machine.ended == "deleted"
+    assert talk.wait(100.0) == []
+    talk.machine.look_now(talk.now)
+    assert [each.folder for each in talk.tell(fx.Tick())] == [SESSION.workers_folder]
+    assert talk.listed(SESSION.workers_folder) == []
+    assert talk.machine.ended == "deleted"
+
+
+def test_nobody_is_started_while_a_session_is_being_deleted(client):
+    """A bucket's rule deletes in any order."""
+    talk = client()
+    end = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
+    begins(talk, workers=("w.0.0", "w.gone"), control=(), gone=(end,))
+    talk.got(SESSION.manifest, talk.machine.manifest)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder)
+    assert talk.got(SESSION.manifest, talk.machine.manifest) == []
+    assert talk.machine.ended is None
+
+
+@pytest.mark.parametrize("facts", [{"tends": False}, {"signed": False}])
+def test_who_only_looks_starts_nobody(client, facts):
+    talk = client(**facts)
+    ended(talk, EndCause.CRASH)
+    assert announces(talk) == []
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_how_many_were_replaced_is_read_from_the_log(client):
+    """Three times the fleet, and what it takes to find a task that ends its workers, by whomever; a client that has
+    only just come sees it too."""
+    talk = client(workers=1)
+    lost = ["w"]
+    for _ in range(3 + SILENT + DEATHS):  # each ended like the one before
+        lost.append(heir(SESSION.sid, lost[-1]))
+    names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone")] + [f"{wid}.next" for wid in lost[1:]]
+    gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL + 1, token="" if wid == "w" else wid) for wid in lost]
+    begins(talk, workers=names, gone=gone)
+    assert announces(talk, names) == []
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_what_was_lost_before_this_job_does_not_count(client):
+    talk = client(workers=1)
+    lost = [f"w{number}" for number in range(9)]
+    names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone", f"{heir(SESSION.sid, wid)}.next")]
+    gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL - 9, token=heir(SESSION.sid, wid)) for wid in lost]
+    end = Gone(worker="w", cause=EndCause.CRASH, at=WALL + 1)
+    names += ["w.0.0", "w.gone"]
+    begins(talk, workers=names, gone=(*gone, end))
+    assert announces(talk, names) == [SESSION.next(TOKEN)]
+
+
+def silent(talk, lost, *, beat):
+    """These and one more fall silent, these after a last heartbeat; for each of them somebody has announced a start."""
+    heirs = [(f"{heir(SESSION.sid, wid)}.next", WALL) for wid in lost]
+    names = [*((f"{wid}.0.0", beat) for wid in lost), *heirs, ("w.0.0", WALL + 1)]
+    begins(talk)
+    for wid in (*lost, "w"):
+        talk.got(f"{SESSION.workers_folder}/{wid}.0.0", Heartbeat(worker=wid, number=1, at=0.0))
+    for wid in lost:  # and these have gone for want of work
+        token = heir(SESSION.sid, wid)
+        talk.machine.crew.gone[f"{wid}x"] = Gone(worker=f"{wid}x", cause=EndCause.IDLE, at=0.0, token=token)
+    for _ in range(5):
+        talk.tell(fx.Listed(SESSION.workers_folder, "", tuple(names)), after=10.0)
+    crew = talk.machine.crew
+    return crew.heirless(talk.now, nobody_left=False, since=WALL, bound=3)
+
+
+def test_what_fell_silent_before_the_last_result_does_not_count(client):
+    lost = [f"w{number}" for number in range(9)]
+    assert silent(client(), lost, beat=WALL - 9) == [TOKEN]
+    assert silent(client(), lost, beat=WALL + 1) == []
+
+
+def test_a_start_that_nobody_answered_is_made_again_once_with_its_token(client):
+    """Whoever announced it died before he started anything."""
+    talk = client(workers=1)
+    begins(talk, workers=("abc.next",))
+    talk.wait(STARTING - 1)
+    answer(talk, "abc.next")
+    assert talk.of(fx.Replace) == []
+    talk.wait(1.0)
+    assert answer(talk, "abc.next") == [fx.Replace("abc")]
+    talk.wait(STARTING - 1)
+    assert answer(talk, "abc.next") == []
+    assert talk.machine.ended is None
+    talk.wait(20.0)
+    (start,) = answer(talk, "abc.next")
+    assert start.key == SESSION.next(heir(SESSION.sid, "abc"))  # what was tried twice is lost
+
+
+def test_a_process_that_goes_on_under_another_name_is_not_lost(client):
+    talk = client(workers=1)
+    end = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
+    names = ("w.0.0", "w.gone", "w~1.0.0")
+    begins(talk, workers=names, gone=(end,))
+    assert announces(talk, names) == []
+
+
+@pytest.mark.parametrize("cause", [EndCause.BUDGET, EndCause.DEADLINE])
+def test_a_limit_that_the_last_worker_met_is_said_whatever_our_own_clock_tells(client, cause):
+    talk = client(deadline=WALL + 1000)
+    talk.ahead = 1000.0
+    ended(talk, cause)
+    assert announces(talk) == []
+    assert talk.machine.ended == cause.value
+
+
+@pytest.mark.parametrize(
+    ("cause", "more"), [(EndCause.BUDGET, {"budget": 5_000_000}), (EndCause.DEADLINE, {"deadline": WALL + 9000})]
+)
+def test_a_limit_that_was_raised_since_is_not_what_is_missing(client, cause, more):
+    talk = client(deadline=WALL + 1000)
+    talk.ahead = -1.0
+    ended(talk, cause)
+    talk.control(kind=ControlKind.EXTEND, **more)
+    talk.listed(JOB_KEYS.results_folder)
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
+    """Its own clock may be minutes ahead, and the workers' may be right."""
+    talk = client(deadline=WALL - 300)
+    ended(talk, EndCause.TERM)
+    talk.asked += [*talk.listed(JOB_KEYS.results_folder), *talk.listed(SESSION.control_folder, JOINED)]
+    assert fx.Watch(SESSION.watch) in talk.asked
+    assert talk.machine.ended is None
+    names = (("w.0.0", WALL), ("w.gone", WALL), ("~watch", WALL - 400))
+    talk.tell(fx.Listed(SESSION.workers_folder, "", names))
+    assert talk.machine.ended is None
+    talk.got(SESSION.manifest, talk.machine.manifest)
+    assert [each.key for each in talk.of(fx.Create)] == [SESSION.next(TOKEN)]
+
+
+def test_a_deadline_long_gone_is_said_without_a_write(client):
+    """Who lists old sessions leaves nothing in them."""
+    talk = client(deadline=WALL - 3600)
+    ended(talk, EndCause.TERM)
+    announces(talk)
+    assert talk.of(fx.Watch) == []
+    assert talk.machine.ended == "deadline"
+
+
+def test_a_deadline_that_the_store_confirms_is_said(client):
+    talk = client(deadline=WALL - 300)
+    ended(talk, EndCause.TERM)
+    announces(talk)
+    talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", "~watch")
+    assert talk.machine.ended == "deadline"
+
+
+def test_heartbeats_are_looked_at_more_often_while_somebody_watches(client):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    talk.machine.watch(talk.now, on=True)
+    talk.wait(0.1)
+    answer(talk, "w.0.0")
+    assert SESSION.workers_folder not in talk.lists()
+    assert SESSION.workers_folder in [each.folder for each in talk.wait(2.0) if isinstance(each, fx.List)]
+
+
+def test_a_cancelled_job_ends_while_its_workers_go_on_with_another(client, cancel_job):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0))
+    talk.control(**cancel_job)
+    for seconds in (0.0, 9.9, 9.9, 9.9):
+        talk.ahead += 1  # the worker beats on
+        talk.asked += talk.wait(seconds)
+        answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
+        assert talk.machine.ended is None  # what was done may still be on its way
+    talk.wait(5.0)
+    answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
+    assert talk.machine.ended == "cancelled"
+
+
+def busy_with(talk, *jobs, results=()):
+    """What it says it waits for, when its worker's newest heartbeat tells of these jobs."""
+    slots = tuple(SlotView(job=job, task=3) for job in jobs)
+    begins(talk, workers=("w.0.0",), results=results)
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, slots=slots))
+    return talk.machine.snapshot(talk.now).waiting
+
+
+def test_a_job_that_waits_for_another_of_its_session_says_so(client):
+    talk = client()
+    talk.ahead = 1.0
+    assert busy_with(talk, "first") == "the workers are busy with job first of this session"
+
+
+def test_a_job_that_runs_or_has_results_waits_for_no_other(client):
+    running, begun = client(), client()
+    running.ahead = begun.ahead = 1.0
+    assert busy_with(running, "first", "0") == ""
+    assert busy_with(begun, "first", results=(FIRST,)) == ""
+
+
+def test_a_heartbeat_from_before_a_job_does_not_tell_what_it_waits_for(client):
+    talk = client()
+    talk.ahead = -1.0
+    assert busy_with(talk, "first") == ""
+
+
+def test_one_who_closed_is_not_replaced(client):
+    talk = client()
+    ended(talk, EndCause.CLOSE)
+    talk.listed(JOB_KEYS.results_folder)
+    talk.listed(SESSION.control_folder, JOINED)
+    assert talk.of(fx.Replace) == []
+    assert talk.machine.ended == "no worker lives"
+
+
+def test_a_watcher_is_announced_and_heartbeats_are_read_while_he_looks(client):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    talk.machine.watch(talk.now, on=True)
+    assert fx.Watch(SESSION.watch) in talk.wait(1.0)

@@ -1,0 +1,174 @@
+"""Records: they come back as they were, and nothing else comes back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burst_magic.errors import RecordError, SignatureError
+from burst_magic.protocol.wire import records, sign
+from burst_magic.protocol.wire.model import (
+    ClaimBody,
+    Control,
+    ControlKind,
+    EndCause,
+    Final,
+    Gone,
+    Heartbeat,
+    Job,
+    Manifest,
+    Next,
+    Outcome,
+    OutcomeKind,
+    SlotView,
+)
+
+SECRET = bytes(range(32))
+KEY = "sessions/s/thing"
+numbers = st.integers(0, 10**6)
+times = st.floats(0, 2e9)
+texts = st.text(max_size=20)
+EVERY_RECORD = {
+    "manifest": st.builds(
+        Manifest,
+        **dict.fromkeys(("sid", "launcher", "arch", "name"), texts),
+        **dict.fromkeys(("created", "cpu", "deadline", "idle", "interval", "floor"), times),
+        **dict.fromkeys(("workers", "slots", "memory_mb", "seed", "rate"), numbers),
+        budget=st.none() | numbers,
+        setenv=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
+    ),
+    "job": st.builds(
+        Job,
+        jid=texts,
+        created=times,
+        tasks=numbers,
+        lanes=st.lists(numbers, max_size=4).map(tuple),
+        seed=numbers,
+        items=st.none() | st.tuples(numbers, numbers),
+        timeout=st.none() | times,
+        warnings=st.lists(texts, max_size=3).map(tuple),
+    ),
+    "claim": st.builds(ClaimBody, worker=texts, slot=numbers, nonce=texts, at=times),
+    "control": st.builds(
+        Control,
+        kind=st.sampled_from(ControlKind),
+        at=times,
+        job=texts,
+        deadline=st.none() | times,
+        budget=st.none() | numbers,
+        workers=st.none() | numbers,
+        revision=numbers,
+    ),
+    "final": st.builds(
+        Final, job=texts, at=times, parts=st.lists(st.tuples(numbers, numbers, texts), max_size=4).map(tuple)
+    ),
+    "gone": st.builds(Gone, worker=texts, cause=st.sampled_from(EndCause), at=times, exit_code=st.none() | numbers),
+    "heartbeat": st.builds(
+        Heartbeat,
+        worker=texts,
+        number=numbers,
+        at=times,
+        slots=st.lists(
+            st.builds(SlotView, job=texts, task=st.none() | numbers, since=st.none() | times, output=texts), max_size=3
+        ).map(tuple),
+    ),
+    "next": st.builds(Next, token=texts, launcher=texts, number=st.none() | numbers, at=times),
+}
+outcomes = st.builds(
+    Outcome,
+    task=st.integers(0, 2**64 - 1),
+    kind=st.sampled_from(OutcomeKind),
+    wall=st.floats(0, 1e6, width=32),
+    cpu=st.floats(0, 1e6, width=32),
+    peak_mb=st.floats(0, 1e6, width=32),
+    attempts=st.integers(1, 1000),
+    **dict.fromkeys(("error", "message", "traceback", "item", "output"), texts),
+    value=st.binary(max_size=50),
+)
+CLAIM = ClaimBody(worker="w", slot=0, nonce="n", at=1.0)
+
+
+@pytest.mark.parametrize("name", EVERY_RECORD)
+@given(data=st.data())
+def test_a_record_comes_back_as_it_was(name, data):
+    record = data.draw(EVERY_RECORD[name])
+    lying = records.encode(record, secret=SECRET, key=KEY)
+    assert records.decode(type(record), lying, secret=SECRET, key=KEY) == record
+    assert records.decode(type(record), lying, secret=None, key=KEY) == record
+
+
+def test_a_record_that_was_changed_moved_or_replayed_is_refused_with_its_key():
+    lying = records.encode(CLAIM, secret=SECRET, key=KEY)
+    with pytest.raises(SignatureError, match=KEY):
+        records.decode(ClaimBody, lying.replace(b'"w"', b'"v"'), secret=SECRET, key=KEY)
+    with pytest.raises(SignatureError, match="sessions/other/thing"):
+        records.decode(ClaimBody, lying, secret=SECRET, key="sessions/other/thing")
+    with pytest.raises(SignatureError, match=KEY):
+        records.decode(ClaimBody, lying, secret=bytes(32), key=KEY)
+
+
+def test_without_the_key_a_record_is_read_and_not_believed():
+    lying = records.encode(CLAIM, secret=SECRET, key=KEY).replace(b'"w"', b'"v"')
+    assert records.decode(ClaimBody, lying, secret=None, key=KEY).worker == "v"
+
+
+def test_a_record_of_another_kind_or_version_says_which():
+    lying = records.encode(CLAIM, secret=SECRET, key=KEY)
+    with pytest.raises(RecordError, match=r"ClaimBody of schema 1; this version reads Gone"):
+        records.decode(Gone, lying, secret=SECRET, key=KEY)
+    newer = sign.seal(SECRET, KEY, json.dumps({"schema": 2, "is": "ClaimBody"}).encode())
+    with pytest.raises(RecordError, match="schema 2") as refused:
+        records.decode(ClaimBody, newer, secret=SECRET, key=KEY)
+    assert KEY in str(refused.value)
+
+
+def test_a_field_of_a_later_version_is_passed_over():
+    fields = {"schema": 1, "is": "ClaimBody", "worker": "w", "slot": 0, "nonce": "n", "at": 1.0, "later": [1]}
+    assert (
+        records.decode(ClaimBody, sign.seal(SECRET, KEY, json.dumps(fields).encode()), secret=SECRET, key=KEY) == CLAIM
+    )
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"schema": 1}', b"\xff"])
+def test_a_damaged_record_is_named(body):
+    with pytest.raises((RecordError, SignatureError), match=KEY):
+        records.decode(ClaimBody, sign.seal(SECRET, KEY, body), secret=SECRET, key=KEY)
+
+
+@given(outcomes)
+def test_an_outcome_comes_back_as_it_was(outcome):
+    assert records.unpack_outcome(records.pack_outcome(outcome)) == outcome
+
+
+@given(st.lists(outcomes, max_size=5))
+def test_outcomes_that_were_joined_are_found_again(found):
+    data = b"".join(map(records.pack_outcome, found))
+    scanned = list(records.scan_outcomes(data))
+
+    assert [(task, failed) for task, failed, _, _ in scanned] == [(each.task, each.failed) for each in found]
+    assert [records.unpack_outcome(data[begin:end]) for _, _, begin, end in scanned] == found
+
+
+@given(st.integers(0, 2**64 - 1), st.binary(max_size=50))
+def test_the_short_road_packs_what_the_long_one_packs(task, value):
+    plain = Outcome(task=task, kind=OutcomeKind.VALUE, wall=0.5, cpu=0.25, peak_mb=8.0, value=value)
+    assert records.pack_value(task, value, wall=0.5, cpu=0.25, peak_mb=8.0) == records.pack_outcome(plain)
+
+
+@given(outcomes)
+def test_a_value_is_cut_out_without_the_rest(outcome):
+    packed = memoryview(records.pack_outcome(outcome))
+    found = records.value_in(packed)
+    assert (found is None) == outcome.failed
+    assert found is None or bytes(found) == outcome.value
+
+
+@given(outcomes, st.data())
+def test_a_segment_that_was_cut_short_is_an_error(outcome, data):
+    packed = records.pack_outcome(outcome)
+    keep = data.draw(st.integers(1, len(packed) - 1))
+    with pytest.raises(RecordError, match="cut short"):
+        list(records.scan_outcomes(packed[:keep]))

@@ -1,0 +1,109 @@
+"""Store calls in threads: their events come back in one place, and what breaks is told there."""
+
+from __future__ import annotations
+
+import itertools
+import select
+import threading
+
+import pytest
+
+from burst_magic.errors import Denied
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, SegmentKey
+from burst_magic.stores import open_store
+from burst_magic.stores.carry import Carrier
+from burst_magic.worker.supply.courier import Broken, Courier, Lane
+
+SID = "20260101-000000-aaaaaaaa"
+_names = itertools.count()
+
+
+@pytest.fixture
+def courier():
+    stopping = threading.Event()
+    store = open_store(f"memory://courier-{next(_names)}")
+    courier = Courier(Carrier(store, bytes(32), lambda _: not stopping.is_set()), stopping)
+    courier.store = store
+    yield courier
+    courier.close()
+
+
+def heard(courier, count=1):
+    """So many events; waits as the supervisor does."""
+    found = []
+    while len(found) < count:
+        assert select.select([courier.fileno()], [], [], 10)[0], f"only {found}"
+        found += courier.events()
+    return found
+
+
+def test_what_a_call_returns_is_an_event_and_nothing_is_none(courier):
+    courier.call(lambda: None)
+    courier.call(fx.Tick)
+    assert heard(courier) == [fx.Tick()]
+
+
+def test_many_calls_lose_no_event(courier):
+    for number in range(2000):
+        courier.call(lambda number=number: number)
+    assert sorted(heard(courier, 2000)) == list(range(2000))
+
+
+def test_a_slow_call_holds_up_no_other(courier):
+    gate = threading.Event()
+    courier.call(lambda: gate.wait(10) and "slow")
+    courier.call(lambda: "quick")
+    assert heard(courier) == ["quick"]
+    gate.set()
+    assert heard(courier) == ["slow"]
+
+
+def test_a_heartbeat_waits_for_nobody(courier):
+    gate = threading.Event()
+    for lane in (Lane.CALLS, Lane.FILES):
+        for _ in range(10):
+            courier.call(lambda: gate.wait(10) and None, lane=lane)
+    courier.call(lambda: "beat", lane=Lane.BEAT)
+    assert heard(courier) == ["beat"]
+    gate.set()
+
+
+def test_a_jobs_files_hold_up_no_call(courier):
+    gate = threading.Event()
+    for _ in range(10):
+        courier.call(lambda: gate.wait(10) and None, lane=Lane.FILES)
+    courier.call(lambda: "call")
+    assert heard(courier) == ["call"]
+    gate.set()
+
+
+def test_a_call_that_breaks_is_raised_where_events_are_read(courier):
+    courier.call(lambda: 1 // 0)
+    with pytest.raises(Broken, match=r"ZeroDivisionError: .* by zero"):
+        heard(courier)
+
+
+def test_a_heartbeat_that_fails_is_an_answer_too(courier):
+    key = keys.SessionKeys(SID).heartbeat("here-1-1", 0, 0)
+    beat = Heartbeat(worker="here-1-1", number=1, at=0.0)
+    assert courier.beat(key, beat).wrote is fx.Wrote.DONE
+    assert records.decode(Heartbeat, courier.store.get(key), secret=bytes(32), key=key) == beat
+
+    def put(*_):
+        raise Denied("no")
+
+    courier.store.put = put
+    assert courier.beat(key, beat).wrote is fx.Wrote.UNKNOWN
+
+
+def test_a_segment_is_written_once_and_a_second_time_refused(courier):
+    segment = SegmentKey(at_ms=1, start=0, stop=2, failed=0, claim=ClaimKey(start=0, number=0))
+    packed = [records.pack_outcome(Outcome(task=task, kind=OutcomeKind.VALUE)) for task in range(2)]
+    effect = fx.Publish("0", segment)
+    assert courier.publish(SID, effect, packed).wrote is fx.Wrote.DONE
+    assert courier.publish(SID, effect, packed).wrote is fx.Wrote.REFUSED
+    assert courier.store.list(keys.SessionKeys(SID).job("0").results_folder)
+    with pytest.raises(ValueError, match="shorter"):
+        courier.publish(SID, effect, packed[:1])
