@@ -19,26 +19,26 @@ Key = Any  # a name of the top level, or (scope, name) in a class's body
 
 
 @dataclass(slots=True)
-class State:
+class FlowState:
     """At one point: what is bound on every way to it; `dead` when there is none."""
 
     names: set[Key] = field(default_factory=set)
     dead: bool = False
 
-    def copy(self) -> State:
+    def copy(self) -> FlowState:
         """One that can go another way."""
-        return State(set(self.names), self.dead)
+        return FlowState(set(self.names), self.dead)
 
-    def without(self, names: set[Key]) -> State:
+    def without(self, names: set[Key]) -> FlowState:
         """The same point, less these."""
-        return State(self.names - names, self.dead)
+        return FlowState(self.names - names, self.dead)
 
 
-def join(states: Iterable[State]) -> State:
+def join(states: Iterable[FlowState]) -> FlowState:
     """Where these ways meet."""
     ways = list(states)
     alive = [state.names for state in ways if not state.dead]
-    return State(set.intersection(*(alive or [state.names for state in ways])), not alive)
+    return FlowState(set.intersection(*(alive or [state.names for state in ways])), not alive)
 
 
 class Flow(ast.NodeVisitor, ABC):
@@ -50,9 +50,9 @@ class Flow(ast.NodeVisitor, ABC):
     """
 
     def __init__(self, bound: set[str], steady: Callable[[ast.expr], bool]) -> None:
-        self.state = State(set(bound))
+        self.state = FlowState(set(bound))
         self.steady = steady
-        self.breaks: list[list[State]] = []  # per loop: where it was left
+        self.breaks: list[list[FlowState]] = []  # per loop: where it was left
         self.guarded = 0  # inside try
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Flow(ast.NodeVisitor, ABC):
     def keys(self, names: set[str]) -> set[Key]:
         """As they are kept in a state, if they are."""
 
-    def through(self, body: Iterable[ast.AST], start: State) -> State:
+    def through(self, body: Iterable[ast.AST], start: FlowState) -> FlowState:
         """The end of these statements."""
         self.state = start.copy()
         for node in body:
@@ -72,7 +72,7 @@ class Flow(ast.NodeVisitor, ABC):
 
     # tests: where they were true, and where they were false
 
-    def condition(self, node: ast.expr) -> tuple[State, State]:
+    def condition(self, node: ast.expr) -> tuple[FlowState, FlowState]:
         """Visits an expression; the states after it turned out true, and false."""
         if isinstance(node, ast.BoolOp):
             return self._any_or_all(node)
@@ -87,7 +87,7 @@ class Flow(ast.NodeVisitor, ABC):
             yes.dead, no.dead = yes.dead or not node.value, no.dead or bool(node.value)
         return yes, no
 
-    def _any_or_all(self, node: ast.BoolOp) -> tuple[State, State]:
+    def _any_or_all(self, node: ast.BoolOp) -> tuple[FlowState, FlowState]:
         left = []
         for part in node.values:
             yes, no = self.condition(part)
@@ -98,7 +98,7 @@ class Flow(ast.NodeVisitor, ABC):
         done, early = self.state.copy(), join(left)
         return (early, done) if isinstance(node.op, ast.Or) else (done, early)
 
-    def _chain(self, node: ast.Compare) -> tuple[State, State]:
+    def _chain(self, node: ast.Compare) -> tuple[FlowState, FlowState]:
         self.visit(node.left)
         left = []
         for part in node.comparators:
@@ -147,7 +147,7 @@ class Flow(ast.NodeVisitor, ABC):
 
     visit_AsyncFor = visit_For
 
-    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, start: State, end: State, gone: set[Key]) -> None:
+    def _loop(self, node: ast.For | ast.AsyncFor | ast.While, start: FlowState, end: FlowState, gone: set[Key]) -> None:
         self.breaks.append([])
         self.through(node.body, start)
         left = [state.without(gone) for state in self.breaks.pop()]
@@ -173,7 +173,7 @@ class Flow(ast.NodeVisitor, ABC):
         self.state = before
 
     def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
-        swallowed: State | None = None  # where an exception may have come from that a manager does not let through
+        swallowed: FlowState | None = None  # where an exception may have come from that a manager does not let through
         for item in node.items:
             self.visit(item.context_expr)
             simple = isinstance(item.optional_vars, ast.Name)
@@ -207,13 +207,13 @@ class Flow(ast.NodeVisitor, ABC):
 
     visit_TryStar = visit_Try
 
-    def _finally(self, node: ast.Try, before: State) -> None:
+    def _finally(self, node: ast.Try, before: FlowState) -> None:
         """It is entered from anywhere; what was bound on the way that ends well is so after it."""
         well = self.state
         anywhere = before.without(self.keys(unbound([*node.body, *node.handlers, *node.orelse])))
         last = self.through(node.finalbody, anywhere)
         kept = well.names - self.keys(unbound(node.finalbody))
-        self.state = State(kept | last.names, well.dead or last.dead)
+        self.state = FlowState(kept | last.names, well.dead or last.dead)
 
     def visit_Match(self, node: Any) -> None:
         self.visit(node.subject)

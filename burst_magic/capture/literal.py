@@ -21,7 +21,7 @@ from typing import Any
 LIMIT = 100_000  # elements of one value
 
 
-class Unknown(Exception):
+class NotLiteral(Exception):
     """The expression is not one of these."""
 
 
@@ -34,7 +34,7 @@ class Instance:
 
 
 @dataclass(slots=True)
-class Scope:
+class FileScope:
     """What names of the file mean.
 
     Attributes:
@@ -78,22 +78,22 @@ _LIBRARY = {
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 
-def evaluate(node: ast.expr, scope: Scope) -> Any:
+def evaluate(node: ast.expr, scope: FileScope) -> Any:
     """The value of an expression.
 
     Raises:
-        Unknown: it cannot be told, or evaluating it fails or is too much.
+        NotLiteral: it cannot be told, or evaluating it fails or is too much.
     """
     try:
         return _Evaluator(scope).of(node)
-    except Unknown:
+    except NotLiteral:
         raise
     except Exception as error:
-        raise Unknown from error
+        raise NotLiteral from error
 
 
 class _Evaluator:
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: FileScope) -> None:
         self.scope = scope
         self.steps = LIMIT
 
@@ -101,10 +101,10 @@ class _Evaluator:
         self.steps -= 1
         method = getattr(self, f"_{type(node).__name__.lower()}", None)
         if method is None or self.steps < 0:
-            raise Unknown
+            raise NotLiteral
         value = method(node)
         if hasattr(value, "__len__") and len(value) > LIMIT:
-            raise Unknown
+            raise NotLiteral
         return value
 
     def _constant(self, node: ast.Constant) -> object:
@@ -113,7 +113,7 @@ class _Evaluator:
     def _name(self, node: ast.Name) -> object:
         if node.id in self.scope.values:
             return self.scope.values[node.id]
-        raise Unknown
+        raise NotLiteral
 
     def _attribute(self, node: ast.Attribute) -> object:
         return self._of_library(node)
@@ -125,9 +125,9 @@ class _Evaluator:
         left, right = self.of(node.left), self.of(node.right)
         bounded = isinstance(right, (int, float)) and abs(right) < 1000
         if isinstance(node.op, (ast.Pow, ast.LShift)) and not (bounded and _size(left) < 1000):
-            raise Unknown
+            raise NotLiteral
         if isinstance(node.op, ast.Mult) and _size(left) * _size(right) > LIMIT:
-            raise Unknown
+            raise NotLiteral
         return _BINARY[type(node.op)](left, right)
 
     def _boolop(self, node: ast.BoolOp) -> object:
@@ -175,7 +175,7 @@ class _Evaluator:
 
     def _formattedvalue(self, node: ast.FormattedValue) -> object:
         if node.conversion != -1:
-            raise Unknown
+            raise NotLiteral
         return format(self.of(node.value), str(self.of(node.format_spec)) if node.format_spec else "")
 
     # comprehensions
@@ -195,7 +195,7 @@ class _Evaluator:
         before = self.scope
         first, *rest = generators
         for value in self.of(first.iter):
-            self.scope = Scope(dict(before.values), before.modules, before.classes)
+            self.scope = FileScope(dict(before.values), before.modules, before.classes)
             self._bind(first.target, value)
             if all(self.of(test) for test in first.ifs):
                 yield from self._rounds(rest) if rest else [None]
@@ -208,13 +208,13 @@ class _Evaluator:
             for part, inner in zip(target.elts, value, strict=True):
                 self._bind(part, inner)
         else:
-            raise Unknown
+            raise NotLiteral
 
     # calls
 
     def _call(self, node: ast.Call) -> object:
         if any(part.arg is None for part in node.keywords):
-            raise Unknown
+            raise NotLiteral
         if isinstance(node.func, ast.Name) and node.func.id in self.scope.classes:
             return self._instance(node, self.scope.classes[node.func.id])
         function = self._function(node.func)
@@ -222,7 +222,7 @@ class _Evaluator:
         given = list(self._elements(made_of))
         named = {str(part.arg): self._named(part.value) for part in node.keywords}
         if any(_extent(value) > LIMIT for value in (*given, *named.values())):
-            raise Unknown
+            raise NotLiteral
         function = dict if function is collections.defaultdict else function
         value = function(*given, **named)
         if isinstance(value, (zip, enumerate, reversed)):
@@ -247,9 +247,9 @@ class _Evaluator:
         elif isinstance(node, ast.Name):
             module, _, name = self.scope.modules.get(node.id, "").rpartition(".")
         else:
-            raise Unknown
+            raise NotLiteral
         if name not in _LIBRARY.get(module, ()) or module not in sys.modules:
-            raise Unknown
+            raise NotLiteral
         return getattr(sys.modules[module], name)
 
     def _instance(self, node: ast.Call, fields: Mapping[str, ast.expr | None]) -> Instance:
@@ -261,7 +261,7 @@ class _Evaluator:
             if value is not None:
                 try:
                     found[name] = self.of(_made_by_field(value))
-                except Unknown:
+                except NotLiteral:
                     continue
         return Instance(kind=str(getattr(node.func, "id", "")), fields=found)
 

@@ -81,7 +81,7 @@ def gives_nothing(tree: ast.Module, home: Mapping[str, object]) -> tuple[str, in
     """
     last = tree.body[-1] if tree.body else None
     call = _call_in(last.value) if isinstance(last, ast.Expr) else None
-    if call is None or not _may(call, home) or not _returns_none(call, _Scope(tree, home)):
+    if call is None or not _may(call, home) or not _returns_none(call, _CellScope(tree, home)):
         return "", 0
     return f"{ast.unparse(call.func)}(…)", call.lineno
 
@@ -118,7 +118,7 @@ def _call_in(node: ast.expr) -> ast.Call | None:
     return node
 
 
-class _Scope:
+class _CellScope:
     """What names of the cell mean, as far as that can be told without running it."""
 
     def __init__(self, tree: ast.Module, home: Mapping[str, object]) -> None:
@@ -198,7 +198,7 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def _returns_none(call: ast.Call, scope: _Scope) -> bool:
+def _returns_none(call: ast.Call, scope: _CellScope) -> bool:
     if any(word.arg == "inplace" and getattr(word.value, "value", False) is True for word in call.keywords):
         return True
     top, _, name = scope.path(call.func).rpartition(".")
@@ -215,7 +215,7 @@ def _returns_none(call: ast.Call, scope: _Scope) -> bool:
     return isinstance(value, FunctionType) and _only_changes(value.__code__)
 
 
-def _method_returns_none(node: ast.Attribute, scope: _Scope) -> bool:
+def _method_returns_none(node: ast.Attribute, scope: _CellScope) -> bool:
     kind = scope.kind(node.value)
     return node.attr in _ANYWHERE if kind is None else _is_in_place(kind, node.attr)
 

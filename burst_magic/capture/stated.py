@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from burst_magic.capture.bindings import bindings, global_names, unbound
-from burst_magic.capture.literal import Scope, Unknown, evaluate
+from burst_magic.capture.literal import FileScope, NotLiteral, evaluate
 from burst_magic.payload.mentions import CHANGING
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -159,7 +159,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
 def _values(
     body: list[ast.stmt],
     times: Mapping[str, int],
-    scope: Scope,
+    scope: FileScope,
     restless: AbstractSet[str],
     outside: AbstractSet[str] = frozenset(),
 ) -> Iterator[tuple[str, object]]:
@@ -167,7 +167,7 @@ def _values(
     for name, node in _assigned(body, times):
         try:
             value = evaluate(node, scope)
-        except Unknown:
+        except NotLiteral:
             continue
         if name in restless and not is_plain(value):
             continue
@@ -181,8 +181,8 @@ def is_plain(value: object) -> bool:
     return isinstance(value, (type(None), bool, int, float, complex, str, bytes, tuple, frozenset))
 
 
-def _scope_of(nodes: Iterable[ast.AST], once: Iterable[ast.stmt]) -> Scope:
-    scope = Scope()
+def _scope_of(nodes: Iterable[ast.AST], once: Iterable[ast.stmt]) -> FileScope:
+    scope = FileScope()
     for node in nodes:
         if isinstance(node, ast.Import):
             scope.modules.update({alias.asname or alias.name: alias.name for alias in node.names})
@@ -298,9 +298,9 @@ def _mangled(name: str, owner: str) -> str:
     return f"_{owner.lstrip('_')}{name}" if private else name
 
 
-def _class_text(node: ast.ClassDef, scope: Scope, restless: AbstractSet[str]) -> ClassText:
+def _class_text(node: ast.ClassDef, scope: FileScope, restless: AbstractSet[str]) -> ClassText:
     times = Counter(_stored(node))
-    inner = Scope(dict(scope.values), scope.modules, scope.classes)
+    inner = FileScope(dict(scope.values), scope.modules, scope.classes)
     methods = {
         part.name: part.decorator_list[0].lineno if part.decorator_list else part.lineno
         for part in node.body

@@ -30,7 +30,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Candidate:
     """A session that a verb without an ID may mean.
 
     Attributes:
@@ -159,12 +159,12 @@ class Desk:
             return AttachError("no session was started here", way_out="%burst_sessions lists those of the store")
         return AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
 
-    def _seen(self, known: list[Known], settings: config.Settings) -> dict[str, Seen]:
+    def _seen(self, known: list[Known], settings: config.Settings) -> dict[str, Candidate]:
         """The sessions in this hand and those written down, by id, the one that was started last at the end.
 
         Of those that were deleted there is nothing; one that cannot be read is told, and hides no other.
         """
-        found: dict[str, Seen] = {}
+        found: dict[str, Candidate] = {}
         unreadable: set[str] = set()
         for sid, jid in dict.fromkeys([*((each.session, each.job) for each in known), *self.open]):
             if sid in unreadable:
@@ -176,16 +176,16 @@ class Desk:
             except BurstError as problem:
                 pass_over(sid, problem)
                 unreadable.add(sid)
-                seen = Seen(ident=sid)
+                seen = Candidate(ident=sid)
             if sid not in found or seen.lives or not found[sid].lives:
                 found[sid] = seen
         return {sid: found[sid] for sid in sorted(found, key=_started)}
 
-    def _look(self, sid: str, jid: str, settings: config.Settings) -> Seen:
+    def _look(self, sid: str, jid: str, settings: config.Settings) -> Candidate:
         held = self.open.get((sid, jid))
         session = held or self.attach(Known(session=sid, job=jid, out=""), settings, tends=False)
         try:
-            return Seen(ident=f"{sid}/{session.job}", name=session.name, lives=goes_on(session))
+            return Candidate(ident=f"{sid}/{session.job}", name=session.name, lives=goes_on(session))
         finally:
             if held is None:
                 session.detach()

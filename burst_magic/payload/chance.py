@@ -13,7 +13,7 @@ from burst_magic.payload import rebuild
 from burst_magic.payload.notes import Mode, find_module
 
 if TYPE_CHECKING:
-    from burst_magic.payload.notes import Packer
+    from burst_magic.payload.notes import PackerView
 
 # Where libraries keep the generator of the whole process: module, then attributes.
 _GLOBAL = (
@@ -58,7 +58,7 @@ def is_global(generator: object) -> bool:
     return any(_at(path) is generator for path in _GLOBAL)
 
 
-def reduce(packer: Packer, generator: Any) -> Any:
+def reduce(packer: PackerView, generator: Any) -> Any:
     """By reference where a module keeps it, else as the type says; noted, so that it is listed in the stream."""
     place = next((path for path in _GLOBAL if _at(path) is generator), None)
     if place is None and packer.mode is Mode.NAMESPACE and not packer.notes.steady:
@@ -71,7 +71,7 @@ def reduce(packer: Packer, generator: Any) -> Any:
     return (rebuild.attribute, ("builtins", "Ellipsis")) if packer.notes.steady else NotImplemented
 
 
-def _places(packer: Packer) -> dict[int, tuple[str, str]]:
+def _places(packer: PackerView) -> dict[int, tuple[str, str]]:
     """By id, the generators that modules keep under a name; the notebook's travel with it."""
     notes = packer.notes
     if notes.places is None:

@@ -16,7 +16,7 @@ from enum import EnumMeta
 from typing import Any
 
 from burst_magic.payload import rebuild
-from burst_magic.payload.notes import Mode, Packer, by_import, importable
+from burst_magic.payload.notes import Mode, PackerView, by_import, importable
 from burst_magic.payload.reducers import by_name, path_in
 
 Reduction = Any
@@ -42,7 +42,7 @@ _TYPES = {id(value): name for name, value in vars(types).items() if isinstance(v
 _SINGLE = {id(type(value)) for value in (None, ..., NotImplemented)}  # pickle has ways of its own for these
 
 
-def reduce_class(packer: Packer, cls: type) -> Reduction:
+def reduce_class(packer: PackerView, cls: type) -> Reduction:
     """By import, by name, or by value."""
     if id(cls) in _SINGLE:
         return NotImplemented
@@ -55,7 +55,7 @@ def reduce_class(packer: Packer, cls: type) -> Reduction:
     return _by_value(packer, cls) if cls.__flags__ & _HEAP and not cls.__flags__ & _IMMUTABLE else _made_in_c(cls)
 
 
-def _by_value(packer: Packer, cls: type) -> Reduction:
+def _by_value(packer: PackerView, cls: type) -> Reduction:
     if type(cls).__name__ == "PyCArrayType" and cls.__base__ is not None and cls.__base__.__name__ == "Array":
         sized: Any = cls  # ctypes.c_int * 3
         return operator.mul, (sized._type_, sized._length_)
@@ -73,7 +73,7 @@ def _made_in_c(cls: type) -> Reduction:
     raise pickle.PicklingError(message)
 
 
-def _identity(packer: Packer, cls: type) -> str:
+def _identity(packer: PackerView, cls: type) -> str:
     """An id for a class that has no name which both sides know."""
     if packer.mode is Mode.NAMESPACE and path_in(packer.home, cls) is not None:
         return ""

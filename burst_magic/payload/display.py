@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Handle:
+class DisplayHandle:
     """What ``display(x, display_id=True)`` gives: an update is shown below what it would replace in a notebook."""
 
     def display(self, obj: object, **_: object) -> None:
@@ -13,7 +13,7 @@ class Handle:
     update = display
 
 
-def display(*objects: object, display_id: object = None, **_: object) -> Handle | None:
+def display(*objects: object, display_id: object = None, **_: object) -> DisplayHandle | None:
     """Shows objects, each as its repr.
 
     Args:
@@ -22,4 +22,4 @@ def display(*objects: object, display_id: object = None, **_: object) -> Handle 
     """
     for shown in objects:
         print(repr(shown))  # noqa: T201 - this is what it is for
-    return None if display_id is None else Handle()
+    return None if display_id is None else DisplayHandle()

@@ -14,7 +14,7 @@ from typing import Any
 
 from burst_magic.errors import TaskFailed
 from burst_magic.payload import rebuild
-from burst_magic.payload.notes import PROTOCOL, Link, Packer
+from burst_magic.payload.notes import PROTOCOL, Link, PackerView
 
 Reduction = Any
 
@@ -83,7 +83,7 @@ def _set_links(error: BaseException, links: dict[str, Any]) -> None:
         _LINKS[name].__set__(error, value)
 
 
-def reduce_exception(packer: Packer, obj: BaseException) -> Reduction:
+def reduce_exception(packer: PackerView, obj: BaseException) -> Reduction:
     """By its class's own ``__reduce__`` where it has one, else part by part; with what it was raised from."""
     links = _links(packer, obj)
     if not _says_how(type(obj)):
@@ -119,7 +119,7 @@ def _members(error: BaseException) -> Iterator[tuple[str, object]]:
                         yield name, value
 
 
-def _arguments(packer: Packer, error: BaseException) -> tuple[object, ...]:
+def _arguments(packer: PackerView, error: BaseException) -> tuple[object, ...]:
     """`args`; of a group its members, each by itself where that is asked for."""
     if not isinstance(error, _Group) or not packer.lenient:
         return error.args
@@ -129,7 +129,7 @@ def _arguments(packer: Packer, error: BaseException) -> tuple[object, ...]:
     return error.message, [_sent(packer, member, depth) for member in error.exceptions]
 
 
-def _links(packer: Packer, error: BaseException) -> dict[str, object]:
+def _links(packer: PackerView, error: BaseException) -> dict[str, object]:
     if packer.alone:
         return {}
     links = _own_links(error)
@@ -140,12 +140,12 @@ def _links(packer: Packer, error: BaseException) -> dict[str, object]:
     }
 
 
-def _depth(packer: Packer, error: BaseException) -> int:
+def _depth(packer: PackerView, error: BaseException) -> int:
     link = packer.notes.links.get(id(error))
     return link.depth if link is not None else 0
 
 
-def _sent(packer: Packer, error: BaseException, depth: int) -> BaseException:
+def _sent(packer: PackerView, error: BaseException, depth: int) -> BaseException:
     """The exception, or what stands for it where it cannot be had on the other side."""
     known = packer.notes.links.get(id(error))
     if known is None:

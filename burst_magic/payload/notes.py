@@ -138,7 +138,7 @@ class Link(NamedTuple):
     link: BaseException
 
 
-class Packer(Protocol):
+class PackerView(Protocol):
     """The pickler, as reducers see it.
 
     Attributes:
@@ -186,7 +186,7 @@ def importable(obj: Any) -> bool:
     return found is obj
 
 
-def by_import(packer: Packer, obj: Any) -> bool:
+def by_import(packer: PackerView, obj: Any) -> bool:
     """True when this is to be had by import, and what it is like there is not the question."""
     return importable(obj) and not is_within(obj.__module__, packer.notes.local)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from burst_magic.payload import rebuild
-from burst_magic.payload.notes import Packer, importable
+from burst_magic.payload.notes import PackerView, importable
 from burst_magic.payload.reducers import by_name
 
 Reduction = Any
@@ -29,12 +29,12 @@ _SENTINELS = {
 }
 
 
-def _sentinel(_packer: Packer, obj: object) -> Reduction:
+def _sentinel(_packer: PackerView, obj: object) -> Reduction:
     name = _SENTINELS.get(id(obj))
     return NotImplemented if name is None else (getattr, (dataclasses, name))
 
 
-def _type_variable(packer: Packer, obj: Any) -> Reduction:
+def _type_variable(packer: PackerView, obj: Any) -> Reduction:
     if importable(obj):
         packer.notes.module(obj.__module__)
         return NotImplemented
@@ -57,13 +57,13 @@ def _type_variable(packer: Packer, obj: Any) -> Reduction:
     return rebuild.type_variable, (type(obj), obj.__name__, constraints, options, obj.__module__)
 
 
-def _new_type(packer: Packer, obj: Any) -> Reduction:
+def _new_type(packer: PackerView, obj: Any) -> Reduction:
     if importable(obj):
         return NotImplemented
     return by_name(packer, obj) or (rebuild.new_type, (obj.__name__, obj.__supertype__, obj.__module__))
 
 
-def _type_alias(packer: Packer, obj: Any) -> Reduction:
+def _type_alias(packer: PackerView, obj: Any) -> Reduction:
     if importable(obj):
         return NotImplemented
     reference = by_name(packer, obj)
@@ -103,7 +103,7 @@ def _has_default(parameter: Any) -> bool:
     return bool(getattr(parameter, "has_default", bool)())
 
 
-def _weak_proxy(_packer: Packer, obj: Any) -> Reduction:
+def _weak_proxy(_packer: PackerView, obj: Any) -> Reduction:
     try:  # the only way to what it stands for is a method of that
         method: Any = obj.mro if isinstance(obj, type) else obj.__reduce_ex__
         target = method.__self__
@@ -112,12 +112,12 @@ def _weak_proxy(_packer: Packer, obj: Any) -> Reduction:
     return rebuild.weak_proxy, (target, type(obj) is weakref.CallableProxyType)
 
 
-def _cached_property(_packer: Packer, obj: Any) -> Reduction:
+def _cached_property(_packer: PackerView, obj: Any) -> Reduction:
     """Without its lock, which it has before 3.12."""
     return rebuild.cached_property, (obj.func, obj.attrname, obj.__doc__)
 
 
-def _view(_packer: Packer, obj: memoryview) -> Reduction:
+def _view(_packer: PackerView, obj: memoryview) -> Reduction:
     """A view of all that a bytearray or an array has shares it there too; of anything else the bytes it shows."""
     memoryview(b"").cast(obj.format)  # type: ignore[call-overload] # says so where it cannot be made again
     if _shows_all(obj):
@@ -132,7 +132,7 @@ def _shows_all(view: memoryview) -> bool:
     return known and view.c_contiguous and memoryview(view.obj).nbytes == view.nbytes
 
 
-def _proxy(_packer: Packer, obj: Any) -> Reduction:
+def _proxy(_packer: PackerView, obj: Any) -> Reduction:
     """A proxy of a class's contents is that of the class there."""
     owner = _owner(obj)
     return (types.MappingProxyType, (dict(obj),)) if owner is None else (rebuild.class_dict, (owner,))
@@ -149,13 +149,13 @@ def _owner(proxy: Any) -> type | None:
     )
 
 
-def _comparison_key(_packer: Packer, obj: Any) -> Reduction:
+def _comparison_key(_packer: PackerView, obj: Any) -> Reduction:
     """What `functools.cmp_to_key` gives, or such a key of an object: only the collector sees the function."""
     compare, *keyed = (part for part in gc.get_referents(obj) if part is not type(obj))
     return rebuild.comparison_key, (compare, *keyed)
 
 
-def _context_variable(_packer: Packer, obj: contextvars.ContextVar[Any]) -> Reduction:
+def _context_variable(_packer: PackerView, obj: contextvars.ContextVar[Any]) -> Reduction:
     """Its value here is its value there."""
     try:
         return rebuild.context_variable, (obj.name, obj.get())
@@ -163,13 +163,13 @@ def _context_variable(_packer: Packer, obj: contextvars.ContextVar[Any]) -> Redu
         return rebuild.context_variable, (obj.name,)
 
 
-def _scanner(_packer: Packer, obj: Any) -> Reduction:
+def _scanner(_packer: PackerView, obj: Any) -> Reduction:
     """The part of a `json.JSONDecoder` that is made in C, from what it was made from."""
     names = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
     return rebuild.scanner, ({name: getattr(obj, name) for name in names},)
 
 
-def _lock(packer: Packer, obj: Any) -> Reduction:
+def _lock(packer: PackerView, obj: Any) -> Reduction:
     """A new one: what the old one guarded lies in another process."""
     packer.notes.anew.add(type(obj).__name__)
     if packer.notes.steady:

@@ -69,7 +69,7 @@ class Parts:
 
     def _packed(self, item: object, *, referring: Parts | None = None) -> tuple[Packer, bytes]:
         file = io.BytesIO()
-        packer = Packer(file, home=self.home, mode=Mode.ITEM) if referring is None else _Referring(file, self)
+        packer = Packer(file, home=self.home, mode=Mode.ITEM) if referring is None else _ReferringPacker(file, self)
         packer.dump(item)
         if "notes" in vars(packer):
             self._needs.add(packer.notes)
@@ -97,7 +97,7 @@ class Parts:
         return any(_has_identity(known[key][1]) for key in known.keys() & packer.memo.copy().keys()) if known else False
 
 
-class _Referring(Packer):
+class _ReferringPacker(Packer):
     """Asks about each object whether it is a part."""
 
     def __init__(self, file: io.BytesIO, parts: Parts) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
-from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, Packer, by_import, find_module, importable
+from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, PackerView, by_import, find_module, importable
 from burst_magic.payload.walk import belongs, needed
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def path_in(home: Mapping[str, object], obj: Any) -> tuple[str, ...] | None:
     return path if found is obj else None
 
 
-def by_name(packer: Packer, obj: Any) -> Reduction | None:
+def by_name(packer: PackerView, obj: Any) -> Reduction | None:
     """A reference, where the other side knows the object by a name."""
     path = path_in(packer.home, obj)
     if path is None:
@@ -53,7 +53,7 @@ def by_name(packer: Packer, obj: Any) -> Reduction | None:
     return rebuild.named, path
 
 
-def reduce_function(packer: Packer, obj: types.FunctionType) -> Reduction:
+def reduce_function(packer: PackerView, obj: types.FunctionType) -> Reduction:
     """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
     if obj.__module__ == "IPython.core.display_functions" and obj.__name__ == "display":
         return rebuild.display_function, ()
@@ -106,7 +106,7 @@ def _filled(cell: types.CellType) -> bool:
     return True
 
 
-def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope | None, dict[str, object]]:
+def _scope(packer: PackerView, obj: types.FunctionType) -> tuple[str | rebuild.Scope | None, dict[str, object]]:
     """Where the copy finds its globals, and those globals that have to come along."""
     names = needed(obj)
     packer.notes.words |= of_code(obj.__code__).words
@@ -134,12 +134,12 @@ def _scope(packer: Packer, obj: types.FunctionType) -> tuple[str | rebuild.Scope
     return scope, needs
 
 
-def reduce_scope(_packer: Packer, _obj: rebuild.Scope) -> Reduction:
+def reduce_scope(_packer: PackerView, _obj: rebuild.Scope) -> Reduction:
     """Empty: the functions that use it bring its contents."""
     return rebuild.Scope, ()
 
 
-def reduce_code(_packer: Packer, obj: types.CodeType) -> Reduction:
+def reduce_code(_packer: PackerView, obj: types.CodeType) -> Reduction:
     """Marshalled: both sides run the same Python, which the envelope's header makes sure of."""
     try:
         data = marshal.dumps(
@@ -150,7 +150,7 @@ def reduce_code(_packer: Packer, obj: types.CodeType) -> Reduction:
     return rebuild.code, (data,)
 
 
-def reduce_cell(packer: Packer, obj: types.CellType) -> Reduction:
+def reduce_cell(packer: PackerView, obj: types.CellType) -> Reduction:
     """Empty when a function brings the contents, else with them."""
     if id(obj) in packer.notes.cells or not _filled(obj):
         return rebuild.cell, ()
@@ -158,7 +158,7 @@ def reduce_cell(packer: Packer, obj: types.CellType) -> Reduction:
     return rebuild.cell, (), (obj.cell_contents,), None, None, rebuild.fill_cell
 
 
-def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
+def reduce_module(packer: PackerView, obj: types.ModuleType) -> Reduction:
     """By import, with the submodules that the code reaches through it; one that was made by hand by value."""
     name = obj.__name__
     if find_module(name) is not obj:
@@ -176,21 +176,21 @@ def reduce_module(packer: Packer, obj: types.ModuleType) -> Reduction:
     return rebuild.module, (name, tuple(subs)) if subs else (name,)
 
 
-def reduce_method(packer: Packer, obj: types.MethodType) -> Reduction:
+def reduce_method(packer: PackerView, obj: types.MethodType) -> Reduction:
     """Function and owner; methods of imported classes as pickle does it."""
     if by_import(packer, obj.__func__) and "." in obj.__func__.__qualname__:
         return NotImplemented
     return rebuild.method, (obj.__func__, obj.__self__)
 
 
-def reduce_builtin(packer: Packer, obj: types.BuiltinFunctionType) -> Reduction:
+def reduce_builtin(packer: PackerView, obj: types.BuiltinFunctionType) -> Reduction:
     """As pickle does it; only the module is noted."""
     if isinstance(obj.__module__, str):
         packer.notes.module(obj.__module__)
     return NotImplemented
 
 
-def reduce_cached(packer: Packer, obj: Any) -> Reduction:
+def reduce_cached(packer: PackerView, obj: Any) -> Reduction:
     """An `lru_cache`: same parameters, empty cache."""
     if by_import(packer, obj):
         packer.notes.module(obj.__module__)
@@ -244,7 +244,7 @@ class Raw:
         self.data = data
 
 
-def reduce_raw(_packer: Packer, obj: Raw) -> Reduction:
+def reduce_raw(_packer: PackerView, obj: Raw) -> Reduction:
     """As a buffer."""
     return bytes, (pickle.PickleBuffer(obj.data),)
 

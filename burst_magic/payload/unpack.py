@@ -30,7 +30,7 @@ class Namespace(dict[str, object]):
         self.generators: list[tuple[str, Any]] = []
 
 
-class _Referring(pickle.Unpickler):
+class _ReferringUnpickler(pickle.Unpickler):
     """Knows the parts of captured values that an item refers to."""
 
     def __init__(self, data: bytes | memoryview, parts: Sequence[object]) -> None:
@@ -63,7 +63,7 @@ def load_into(found: Namespace, stream: bytes, buffers: Sequence[Any] = (), *, h
 def unpack_value(data: bytes | memoryview, *, home: dict[str, object], parts: Sequence[object] = ()) -> object:
     """Load one item or one result; names refer to `home`, numbers of an item to `parts`."""
     if parts:
-        return _loaded(_Referring(data, parts).load, home)
+        return _loaded(_ReferringUnpickler(data, parts).load, home)
     if here.home is not None:
         return _loaded(lambda: pickle.loads(data), home)
     here.home = home

@@ -20,7 +20,7 @@ LOCAL = "local"
 S3_INTERVAL, S3_FLOOR = 20.0, 2.0  # the protocol's two times on S3
 
 
-class Asked(Protocol):
+class FleetRequest(Protocol):
     """What ``config.Settings`` says about a fleet; units as there."""
 
     @property
@@ -94,7 +94,7 @@ class Plan:
 
 
 def plan(
-    asked: Asked,
+    asked: FleetRequest,
     *,
     tasks: int | None,
     sample: float | None = None,
@@ -213,7 +213,7 @@ def _coarse(seconds: float) -> str:
     return format_duration(max(1, round(seconds / unit)) * unit)
 
 
-def _warnings(asked: Asked, shape: Shape, estimate: Estimate) -> tuple[str, ...]:
+def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[str, ...]:
     """What goes on and may still surprise, where it costs money."""
     if asked.launcher == LOCAL:
         return ()

@@ -30,7 +30,7 @@ def upload(store: ObjectStore, key: str, chunks: Iterator[bytes], *, fault: Faul
     head, ended = _joined(source, over.PART)
     if ended:  # small: one request instead of the three of an upload in parts
         return _write(store, key, head, fault)
-    parts = _Upload(store, key, fault)
+    parts = _StreamUpload(store, key, fault)
     try:
         parts.add(head)
         while not ended:
@@ -63,7 +63,7 @@ class _Aborted(Exception):
     """Makes obstore give an upload up and take its parts back."""
 
 
-class _Upload:
+class _StreamUpload:
     """One upload in a thread of its own."""
 
     def __init__(self, store: ObjectStore, key: str, fault: Fault) -> None:

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 LOST = 0
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _CarelessHandler(BaseHTTPRequestHandler):
     server: CarelessServer
     protocol_version = "HTTP/1.1"
 
@@ -81,7 +81,7 @@ class CarelessServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _CarelessHandler)
         self.objects: dict[str, bytes] = {}
         self.script: deque[int] = deque()
         self.requests = 0  # GETs and PUTs so far

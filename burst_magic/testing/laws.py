@@ -22,7 +22,7 @@ from burst_magic.protocol.wire.model import (
     SegmentKey,
 )
 from burst_magic.protocol.worker.state import MAX_FLUSH
-from burst_magic.testing.simslots import Pack, Run
+from burst_magic.testing.simslots import Pack, SimulatedRun
 from burst_magic.testing.weather import EPOCH, Stored, has_beaten
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class Laws:
             if prompt and at < asked_at and client.machine.final is None and name not in client.machine.seen:
                 self.world.broken(7, f"{client.name} lists and does not see {name}", client.job.jid)
 
-    def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: Run) -> None:
+    def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: SimulatedRun) -> None:
         """Law 1: what is first handed out after ``final`` was seen is ``final``'s."""
         name = next(name for start, stop, name in final.parts if start <= task < stop)
         pack = self.world.store.get(f"{self.keys.job(final.job).results_folder}/{name}")

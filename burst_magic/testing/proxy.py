@@ -122,7 +122,7 @@ class Proxy(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, behind: Server) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _ProxyHandler)
         self.behind = urlsplit(behind.endpoint)
         endpoint = f"http://127.0.0.1:{self.server_port}"
         self.server = Server(endpoint=endpoint, keys=behind.keys, pid=behind.pid, region=behind.region)
@@ -148,7 +148,7 @@ class Proxy(ThreadingHTTPServer):
         """Says nothing: clients that hang up are no news here."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ProxyHandler(BaseHTTPRequestHandler):
     server: Proxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -11,7 +11,7 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
-from burst_magic.testing.simslots import Pack, Run
+from burst_magic.testing.simslots import Pack, SimulatedRun
 from burst_magic.testing.weather import Waiting
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class SimulatedClient(SimulatedHost):
         self.job, self.signed, self.stays = job, signed, stays
         self.met: set[str] = set()
         self.ended_workers: set[str] = set()
-        self.handed: dict[int, Run] = {}
+        self.handed: dict[int, SimulatedRun] = {}
         self._listed_at: dict[str, float] = {}
         self.verdict: str | None = None
         self.workers_asked_at = world.clock.now  # its newest listing of workers is not older

@@ -18,7 +18,7 @@ _KILLED_IN = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SimulatedRun:
     """One run of a task; a task may run more than once, and each run is another. ``lost`` ones were not run."""
 
     task: int
@@ -33,7 +33,7 @@ class Pack:
     """What a segment holds."""
 
     job: str
-    runs: tuple[Run, ...]
+    runs: tuple[SimulatedRun, ...]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class _Work:
     first: int
     pause: int | None = None
     lasted: float = 0.0  # seconds of the task before
-    runs: list[Run] = field(default_factory=list)
+    runs: list[SimulatedRun] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class _Slot:
     waiting: bool = False  # where it pauses
 
 
-class Slots:
+class SimulatedSlots:
     """As ``worker.supervisor`` and its child processes do it."""
 
     def __init__(self, world: World, worker: SimulatedWorker, count: int) -> None:
@@ -83,7 +83,7 @@ class Slots:
         ]
 
     @property
-    def unpublished(self) -> list[tuple[str, Run]]:
+    def unpublished(self) -> list[tuple[str, SimulatedRun]]:
         """Outcomes that would be lost now, with their jobs."""
         return [(work.job, run) for work in self._works.values() for run in work.runs]
 
@@ -114,7 +114,9 @@ class Slots:
         self._vacant(effect.slot, effect.job)
         self._world.laws.check_lost(self._worker, effect)
         work = self._work(effect.job, effect.claim, effect.task)
-        work.runs.append(Run(effect.task, self._world.count_run(), failed=True, at=self._world.clock.now, lost=True))
+        work.runs.append(
+            SimulatedRun(effect.task, self._world.count_run(), failed=True, at=self._world.clock.now, lost=True)
+        )
         work.done = work.stop = effect.task + 1
         held = 100 * len(work.runs)
         self._worker.post(fx.Progress(effect.slot, work.job, work.claim, work.done, (effect.task,), held))

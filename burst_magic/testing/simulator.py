@@ -14,7 +14,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.keys import segment_name
 from burst_magic.testing.laws import LawBroken
 from burst_magic.testing.scenario import Scenario, draw
-from burst_magic.testing.world import Entry, World
+from burst_magic.testing.world import TraceEntry, World
 
 _LINES = 400  # of a story
 
@@ -92,7 +92,7 @@ def tell(world: World, law: LawBroken) -> str:
     )
 
 
-def _concerns(entry: Entry, job: str) -> bool:
+def _concerns(entry: TraceEntry, job: str) -> bool:
     """Whether a line belongs to the story of a job: nothing that only says that somebody looked."""
     what = entry.what
     if isinstance(what, fx.Tick | fx.Beat | fx.Beaten | fx.SlotReady | fx.List | fx.Forget):
@@ -105,7 +105,7 @@ def _concerns(entry: Entry, job: str) -> bool:
     return other in {"", job} or not job
 
 
-def _line(entry: Entry) -> str:
+def _line(entry: TraceEntry) -> str:
     return f"{entry.at:10.3f}  {entry.who:6} {_text(entry.what)}"
 
 

@@ -14,7 +14,7 @@ from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Gone
 from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
-from burst_magic.testing.simslots import Slots
+from burst_magic.testing.simslots import SimulatedSlots
 from burst_magic.testing.weather import EPOCH, Waiting
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class SimulatedWorker(SimulatedHost):
         self.writing = 0  # requests on their way that may write
         self.beaten: list[float] = []  # virtual times of heartbeats that landed
         self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
-        self.slots = Slots(world, self, plan.slots)
+        self.slots = SimulatedSlots(world, self, plan.slots)
         self._began = self.now
         self._offset = EPOCH + self._skew - self._mono
         self._deadline, self._farewell = world.manifest.deadline, float("inf")

@@ -19,7 +19,7 @@ from burst_magic.testing.orders import ORDERS, order
 from burst_magic.testing.reckoning import count_idle, reckon
 from burst_magic.testing.scenario import Scenario
 from burst_magic.testing.simclient import SimulatedClient
-from burst_magic.testing.simslots import Run
+from burst_magic.testing.simslots import SimulatedRun
 from burst_magic.testing.simworker import SimulatedWorker
 from burst_magic.testing.weather import EPOCH, SimulatedStore
 
@@ -29,7 +29,7 @@ _PATIENCE = 150  # intervals after which nobody should be there any more
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TraceEntry:
     """One line of the trace: ``what`` is an event, an effect, a record or a text."""
 
     at: float
@@ -47,7 +47,7 @@ class World:
     def __init__(self, plan: Scenario) -> None:
         self.plan = plan
         self.clock = Clock()
-        self.trace: list[Entry] = []
+        self.trace: list[TraceEntry] = []
         self.workers: dict[str, SimulatedWorker] = {}
         self.clients: list[SimulatedClient] = []
         self.jobs: dict[str, Job] = {}
@@ -213,13 +213,13 @@ class World:
         """Whether a task ends its whole worker."""
         return job == "0" and task in self.plan.poison
 
-    def run(self, wid: str, job: str, task: int) -> Run:
+    def run(self, wid: str, job: str, task: int) -> SimulatedRun:
         """A task has run; whether it fails is the task's nature."""
         failing = self.plan.failing
         failed = failing > 0 and Random(f"{self.plan.seed} {job} {task} fails").random() < failing  # noqa: S311
         self.tell(wid, f"ran {job}/{task}")
         self.ran[job, task] += 1
-        return Run(task, self.count_run(), failed, self.clock.now)
+        return SimulatedRun(task, self.count_run(), failed, self.clock.now)
 
     def count_run(self) -> int:
         """A number that no other run has."""
@@ -243,7 +243,7 @@ class World:
 
     def tell(self, who: str, what: object) -> None:
         """Notes it in the trace."""
-        self.trace.append(Entry(self.clock.now, who, what))
+        self.trace.append(TraceEntry(self.clock.now, who, what))
 
     def broken(self, law: int, what: str, job: str = "") -> NoReturn:
         """Raises ``LawBroken``."""

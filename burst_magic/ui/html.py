@@ -12,7 +12,7 @@ from importlib.resources import files
 from itertools import groupby
 
 from burst_magic.ui import model, text
-from burst_magic.ui.model import Cell, PanelModel
+from burst_magic.ui.model import HeatCell, PanelModel
 from burst_magic.ui.rows import CapturedRow
 
 STRIP = 100  # height of the heat strip in its own units; the page scales it
@@ -91,7 +91,7 @@ def _strip(shown: PanelModel) -> str:
     )
 
 
-def layers(cell: Cell) -> list[tuple[str, int, int]]:
+def layers(cell: HeatCell) -> list[tuple[str, int, int]]:
     """How a cell is stacked: (state, top, height), failures on top, then pending, running and completed at the foot.
 
     The heights fill ``STRIP``; a failure is always seen.

@@ -45,7 +45,7 @@ class Phase(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class HeatCell:
     """The mix of tasks ``start`` … ``stop`` − 1."""
 
     start: int
@@ -101,7 +101,7 @@ class PanelModel:
     completed: int
     failed: int
     reused: int
-    cells: tuple[Cell, ...]
+    cells: tuple[HeatCell, ...]
     wanted: int
     started: int
     alive: int
@@ -181,7 +181,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
     )
 
 
-def heat_strip(spans: tuple[Span, ...], total: int, *, cells: int = CELLS) -> tuple[Cell, ...]:
+def heat_strip(spans: tuple[Span, ...], total: int, *, cells: int = CELLS) -> tuple[HeatCell, ...]:
     """Cuts ``total`` tasks into at most ``cells`` cells and counts the states in each, exactly.
 
     Tasks that no span covers are pending. One sweep: O(spans + cells).
@@ -198,7 +198,7 @@ def heat_strip(spans: tuple[Span, ...], total: int, *, cells: int = CELLS) -> tu
             mixes[index][span.state] += upto - start
             start = upto
     return tuple(
-        Cell(start=index * size, stop=min(total, (index + 1) * size), **mix) for index, mix in enumerate(mixes)
+        HeatCell(start=index * size, stop=min(total, (index + 1) * size), **mix) for index, mix in enumerate(mixes)
     )
 
 

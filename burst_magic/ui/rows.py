@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class SessionRow(Protocol):
+class SessionLine(Protocol):
     """One line of the list of sessions. Times are seconds since the epoch, cost is micro-dollars."""
 
     @property

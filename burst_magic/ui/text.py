@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import model
 from burst_magic.ui.model import PanelModel, Phase, panel_model
-from burst_magic.ui.rows import CapturedRow, SessionRow
+from burst_magic.ui.rows import CapturedRow, SessionLine
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -72,14 +72,14 @@ def errors_text(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
-def sessions_table(rows: Iterable[SessionRow]) -> str:
+def sessions_table(rows: Iterable[SessionLine]) -> str:
     """Sessions, one a line, numbers aligned."""
     head = ("id", "name", "created", "last activity", "total", "pending", "running", "completed", "failed", "cost")
     body = [session_cells(row, gap=GAP) for row in rows]
     return table(head, body, right=range(4, 10)) if body else "no sessions"
 
 
-def session_cells(row: SessionRow, *, gap: str) -> tuple[str, ...]:
+def session_cells(row: SessionLine, *, gap: str) -> tuple[str, ...]:
     """One session as the texts of its columns."""
     counts = (row.total, row.pending, row.running, row.completed, row.failed)
     return (

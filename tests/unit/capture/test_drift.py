@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from burst_magic.capture.drift import about_modules
-from burst_magic.capture.literal import Scope, Unknown, evaluate, same
+from burst_magic.capture.literal import FileScope, NotLiteral, evaluate, same
 
 SHAPES = """
 import abc, collections, enum, functools, math, types
@@ -333,7 +333,7 @@ def test_a_module_that_binds_names_by_other_means_may_have_any(tmp_path, monkeyp
     ],
 )  # fmt: skip
 def test_an_expression_is_worth_what_python_says(text):
-    assert same(evaluate(ast.parse(text, mode="eval").body, Scope()), eval(text))
+    assert same(evaluate(ast.parse(text, mode="eval").body, FileScope()), eval(text))
 
 
 @pytest.mark.parametrize(
@@ -345,15 +345,15 @@ def test_an_expression_is_worth_what_python_says(text):
     ],
 )  # fmt: skip
 def test_anything_else_is_unknown(text):
-    with pytest.raises(Unknown):
-        evaluate(ast.parse(text, mode="eval").body, Scope())
+    with pytest.raises(NotLiteral):
+        evaluate(ast.parse(text, mode="eval").body, FileScope())
 
 
 def test_arrays_are_made_only_when_they_are_small():
-    scope = Scope(modules={"np": "numpy"})
+    scope = FileScope(modules={"np": "numpy"})
     assert same(evaluate(ast.parse("np.ones((3, 4))", mode="eval").body, scope), np.ones((3, 4)))
     for text in ("np.ones(10**9)", "np.ones((10_000, 10_000))", "np.arange(0, 10**9)", "np.linspace(0, 1, num=10**9)"):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotLiteral):
             evaluate(ast.parse(text, mode="eval").body, scope)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from burst_magic.config import Settings, load
 from burst_magic.errors import BudgetExceeded, PlanError
-from burst_magic.plan.planner import Asked, Wishes, plan, summary, threads
+from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
 
 
 def asked(**changes):
@@ -26,7 +26,7 @@ def asked(**changes):
 def test_settings_are_what_a_plan_is_made_from(tmp_path):
     settings = load({"workers": 3}, environ={}, config_dir=tmp_path, data_dir=tmp_path)
     assert plan(settings, tasks=10).workers == 3
-    wanted = {name for name, value in vars(Asked).items() if isinstance(value, property)}
+    wanted = {name for name, value in vars(FleetRequest).items() if isinstance(value, property)}
     assert wanted <= set(inspect.signature(Settings).parameters)
 
 

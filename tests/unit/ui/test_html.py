@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from burst_magic.protocol.wire.model import Span
 from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, style
-from burst_magic.ui.model import Cell, panel_model
+from burst_magic.ui.model import HeatCell, panel_model
 from burst_magic.ui.text import clock
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -130,7 +130,7 @@ def test_the_worst_picture_is_a_small_part_of_a_notebook(finished):
 @given(st.tuples(*[st.integers(0, 3000)] * 4).filter(any))
 def test_the_layers_of_a_cell_fill_it_without_a_gap_and_a_failure_is_always_seen(mix):
     pending, running, completed, failed = mix
-    cell = Cell(start=0, stop=sum(mix), running=running, completed=completed, failed=failed)
+    cell = HeatCell(start=0, stop=sum(mix), running=running, completed=completed, failed=failed)
 
     stacked = layers(cell)
 
