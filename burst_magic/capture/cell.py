@@ -30,6 +30,7 @@ from burst_magic.capture.mapping import (
     target_names,
 )
 from burst_magic.capture.names import CellNames, bound_names, cell_names
+from burst_magic.capture.patched import about_attributes
 from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
@@ -269,10 +270,12 @@ def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Itera
 
 
 def _with_modules(capture: Capture) -> Capture:
-    installed, roots = bundle.split({*capture.packed.modules, *capture.imports})
+    used = {*capture.packed.modules, *capture.imports}
+    installed, roots = bundle.split(used)
     zipped = bundle.build(roots, capture.include)
     found = collect(capture.source, capture.packed.stream, zipped)
-    warnings = dict.fromkeys((*capture.warnings, *about_modules(roots), *found.told))
+    patched = about_attributes(capture.home, used, capture.packed.words, {root.stem for root in roots})
+    warnings = dict.fromkeys((*capture.warnings, *about_modules(roots), *patched, *found.told))
     return replace(capture, modules=installed, bundle=zipped, settings=found.settings, warnings=tuple(warnings))
 
 

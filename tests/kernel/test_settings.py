@@ -225,6 +225,16 @@ def test_the_names_of_settings_that_cannot_travel_are_told(kernel):
         assert f"{said} was set here to something that cannot travel" in warned
 
 
+def test_attributes_set_on_installed_modules_are_told_with_their_cell(kernel):
+    kernel.run("import colorsys\n_old = dict(vars(colorsys))")
+    kernel.run("colorsys.ONE_THIRD = 0.3; setattr(colorsys, 'rgb_to_hsv', lambda *of: of)")
+    try:
+        (warned,) = [text for text in dry(kernel, "colorsys.rgb_to_hsv(1, 1, 1)")[1] if "in this notebook" in text]
+    finally:
+        kernel.run("vars(colorsys).update(_old)")
+    assert "colorsys.rgb_to_hsv, colorsys.ONE_THIRD (cell " in warned
+
+
 def test_variables_that_warm_workers_have_otherwise_are_told_by_name_and_secrets_stay(start_kernel):
     kernel = start_kernel()
     kernel.run("import os\nos.environ['FIRST'] = 'x'")

@@ -1,0 +1,74 @@
+"""What the notebook has set in an installed module is said: workers import the module as it is installed."""
+
+import json
+import string
+import types
+
+import pytest
+
+from burst_magic.capture.cell import capture_cell
+
+
+def defined(code, **names):
+    """The namespace of a notebook that ran this."""
+    home = {"__name__": "__main__", **names}
+    exec(code, home)
+    return home
+
+
+def told(source, home):
+    return [text for text in capture_cell(source, home).warnings if "set in this notebook" in text]
+
+
+@pytest.fixture
+def restored():
+    before = dict(vars(string)), dict(vars(json))
+    yield
+    for module, names in zip((string, json), before, strict=True):
+        for name in vars(module).keys() - names.keys():
+            delattr(module, name)
+        vars(module).update(names)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("string.digits = '01'", "string.digits (cell 1)"),
+        ("if True:\n    string.digits += 'x'", "string.digits (cell 1)"),
+        ("string.a, json.b = 1, 2", "string.a (cell 1), json.b (cell 1)"),
+        ("string.Template.delimiter = '%'", "string.Template.delimiter (cell 1)"),
+        ("json.decoder.JSONDecoder.own = len", "json.decoder.JSONDecoder.own (cell 1)"),
+    ],
+)
+def test_an_assignment_to_a_module_is_told_with_its_cell(cell, name):
+    home = defined(cell, string=string, json=json, In=["", cell])
+    (text,) = told("string.digits", home)
+    assert text.startswith(name)
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_function_of_the_notebook_in_a_module_is_told_where_the_code_uses_it():
+    home = defined("def own(text): return text\nsetattr(json, 'loads', own)", json=json)
+    (text,) = told("json.loads('1')", home)
+    assert text.startswith("json.loads was set")
+    assert told("json.dumps(1)", home) == []
+
+
+def test_what_is_no_attribute_of_an_installed_module_is_not_told():
+    cells = [
+        "class Own: pass\nOwn.size = 3",
+        "place = types.SimpleNamespace()\nplace.x = 1",
+        "import sys\nsys.argv = ['']",
+        "not python (",
+        "gone.x = 1",
+        "text = 'string.digits = 1'",
+    ]
+    home = defined("import types, sys\nclass Own: pass\nplace = types.SimpleNamespace()", string=string, In=cells)
+    assert told("string.digits, Own, place", home) == []
+
+
+def test_a_long_list_is_cut():
+    cells = [f"string.own{index} = 1" for index in range(8)]
+    (text,) = told("string.digits", {"string": string, "In": cells, "types": types})
+    assert "and 3 more were set" in text
