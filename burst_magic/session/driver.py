@@ -17,7 +17,7 @@ from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Heartbeat, Job, Manifest, SegmentKey, Snapshot
 from burst_magic.session.fleet import Fleet
-from burst_magic.session.outcomes import Part
+from burst_magic.session.segments import Part
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.probe import try_to_write

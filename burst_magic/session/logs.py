@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError
-from burst_magic.session.outcomes import PARALLEL, story
+from burst_magic.session.outcomes import story
+from burst_magic.session.segments import PARALLEL
 
 if TYPE_CHECKING:
     from burst_magic.protocol.wire.model import Outcome
     from burst_magic.session.driver import Driver
     from burst_magic.session.fleet import Fleet
-    from burst_magic.session.outcomes import Part, SegmentReader
+    from burst_magic.session.segments import Part, SegmentReader
 
 
 _OVERLAP = 200  # characters by which a text is known again

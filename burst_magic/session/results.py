@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from burst_magic.errors import NotRun, OptionError
 from burst_magic.protocol.wire.model import Outcome, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
-from burst_magic.session.outcomes import Failures, SegmentReader, error_of, not_run, open_value, raisable
+from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
+from burst_magic.session.segments import Failures, SegmentReader
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:

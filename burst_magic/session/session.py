@@ -21,8 +21,8 @@ from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.logs import LogLine, read_logs
-from burst_magic.session.outcomes import Failures, SegmentReader, Tally
 from burst_magic.session.results import Results
+from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.carry import Carrier, ours
 from burst_magic.units import format_duration, parse_duration
 

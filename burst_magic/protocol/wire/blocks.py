@@ -114,6 +114,14 @@ def open_block(secret: bytes, key: str, block: Block, data: bytes | memoryview) 
     return body
 
 
+def open_object(secret: bytes, key: str, data: bytes | memoryview) -> Iterator[tuple[Block, memoryview]]:
+    """Each block of a whole object with its body, verified."""
+    view = memoryview(data)
+    offset, length = locate_index(key, bytes(view[-TRAILER_BYTES:]), len(view))
+    for block in read_index(secret, key, bytes(view[offset : offset + length])):
+        yield block, open_block(secret, key, block, view[block.offset : block.offset + block.length])
+
+
 def split_entries(block: Block, body: memoryview) -> list[memoryview]:
     """The entries of an ``items`` block."""
     lengths = array("I", bytes(body[: 4 * block.count]))

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from burst_magic.errors import RecordError
 from burst_magic.protocol.wire import sign
@@ -33,10 +33,34 @@ from burst_magic.protocol.wire.model import (
 SCHEMA = 1
 T = TypeVar("T", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next)
 
-_HEAD = struct.Struct("<QBHfffII")  # task, kind, attempts, wall, cpu, peak MiB, bytes of text, bytes of value
+_HEAD = struct.Struct("<QBHfffII")  # the fields of a Header
 _KINDS = tuple(OutcomeKind)
 _VALUE = _KINDS.index(OutcomeKind.VALUE)
 _TEXTS = ("error", "message", "traceback", "item", "output")
+
+
+class Header(NamedTuple):
+    """What a packed outcome begins with.
+
+    Attributes:
+        kind: its place among the kinds of outcomes.
+        wall, cpu: seconds; peak_mb: MiB.
+        text, value: bytes of either, which follow in this order.
+    """
+
+    task: int
+    kind: int
+    attempts: int
+    wall: float
+    cpu: float
+    peak_mb: float
+    text: int
+    value: int
+
+    @property
+    def failed(self) -> bool:
+        """There is no value."""
+        return self.kind != _VALUE
 
 
 def encode(record: T, *, secret: bytes, key: str) -> bytes:
@@ -106,44 +130,49 @@ def pack_outcome(outcome: Outcome) -> bytes:
     return b"".join((head, text, outcome.value))
 
 
+def read_header(data: bytes | memoryview, at: int = 0) -> Header:
+    """The header of the packed outcome that begins at ``at``."""
+    try:
+        return Header._make(_HEAD.unpack_from(data, at))
+    except struct.error:
+        raise RecordError("a segment is cut short") from None
+
+
 def scan_outcomes(data: bytes | memoryview) -> Iterator[tuple[int, bool, int, int]]:
     """(task, failed, begin, end) of each packed outcome in ``data``, without opening any."""
     at, total = 0, len(data)
     while at < total:
-        try:
-            task, kind, _, _, _, _, text, value = _HEAD.unpack_from(data, at)
-        except struct.error:
-            raise RecordError("a segment is cut short") from None
-        end = at + _HEAD.size + text + value
+        header = read_header(data, at)
+        end = at + _HEAD.size + header.text + header.value
         if end > total:
             raise RecordError("a segment is cut short")
-        yield task, kind != _VALUE, at, end
+        yield header.task, header.failed, at, end
         at = end
 
 
 def value_in(record: memoryview) -> memoryview | None:
     """The value's bytes of a packed outcome without building an ``Outcome``; None when the task failed."""
-    _, kind, _, _, _, _, text, _ = _HEAD.unpack_from(record, 0)
-    return record[_HEAD.size + text :] if kind == _VALUE else None
+    header = read_header(record)
+    return None if header.failed else record[_HEAD.size + header.text :]
 
 
 def says_something(record: bytes) -> bool:
     """Whether a packed outcome has texts: it printed or failed."""
-    return bool(_HEAD.unpack_from(record, 0)[6])
+    return bool(read_header(record).text)
 
 
 def unpack_outcome(data: bytes | memoryview) -> Outcome:
     """One packed outcome."""
-    task, kind, attempts, wall, cpu, peak, text_bytes, value_bytes = _HEAD.unpack_from(data, 0)
-    begin = _HEAD.size + text_bytes
-    texts = json.loads(bytes(data[_HEAD.size : begin])) if text_bytes else {}
+    header = read_header(data)
+    begin = _HEAD.size + header.text
+    texts = json.loads(bytes(data[_HEAD.size : begin])) if header.text else {}
     return Outcome(
-        task=task,
-        kind=_KINDS[kind],
-        attempts=attempts,
-        wall=wall,
-        cpu=cpu,
-        peak_mb=peak,
-        value=bytes(data[begin : begin + value_bytes]),
+        task=header.task,
+        kind=_KINDS[header.kind],
+        attempts=header.attempts,
+        wall=header.wall,
+        cpu=header.cpu,
+        peak_mb=header.peak_mb,
+        value=bytes(data[begin : begin + header.value]),
         **texts,
     )

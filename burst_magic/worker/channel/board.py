@@ -33,7 +33,6 @@ NOTE = struct.Struct("<BBxxIQQ")  # kind of note, failed, number of the job, rin
 WAKE, RECORD, READY = range(3)
 
 ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record; the record follows
-TASK = struct.Struct("<Q")  # a packed outcome begins with its task
 SKIP = 0xFFFFFFFF  # instead of a job's number: the ring goes on at its beginning
 
 NUDGE = signal.SIGURG  # to a runner; whoever does not listen for it is not disturbed

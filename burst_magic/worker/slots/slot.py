@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from burst_magic.errors import LaunchError
+from burst_magic.protocol.wire.records import read_header
 from burst_magic.worker.channel.board import (
     ENTRY,
     NOTE,
@@ -24,7 +25,6 @@ from burst_magic.worker.channel.board import (
     RECORD,
     RING_BYTES,
     SKIP,
-    TASK,
     JobCode,
     PauseCode,
     RunCode,
@@ -344,7 +344,7 @@ class Slot:
 
     def _hand_out(self, messages: list[Message], job: int, failed: int, record: bytes) -> None:
         jid = self._jobs[job].jid
-        task = TASK.unpack_from(record)[0]
+        task = read_header(record).task
         self._last = (jid, task)
         messages.append(Packed(jid, task, failed == 1, record))
 

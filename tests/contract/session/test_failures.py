@@ -14,7 +14,7 @@ from burst_magic.protocol.log import make_final
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys, records
 from burst_magic.protocol.wire.model import ClaimKey, Job, Outcome, OutcomeKind, SegmentKey
-from burst_magic.session.outcomes import _bytes
+from burst_magic.session.segments import _bytes
 from burst_magic.ui import html, text
 from burst_magic.ui.model import panel_model
 

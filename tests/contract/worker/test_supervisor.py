@@ -112,10 +112,7 @@ class Session:
         found, cover = {}, 0
         for entry in self.store.list(self.job.results_folder):
             data = self.store.get(entry.key)
-            offset, length = blocks.locate_index(entry.key, data[-blocks.TRAILER_BYTES :], len(data))
-            for block in blocks.read_index(SECRET, entry.key, data[offset : offset + length]):
-                part = data[block.offset : block.offset + block.length]
-                body = blocks.open_block(SECRET, entry.key, block, part)
+            for _, body in blocks.open_object(SECRET, entry.key, data):
                 for task, _, begin, end in records.scan_outcomes(body):
                     found[task] = records.unpack_outcome(body[begin:end])
                     cover += 1

@@ -12,7 +12,7 @@ from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.wire.records import pack_outcome
 from burst_magic.session.logs import read_logs
-from burst_magic.session.outcomes import SegmentReader
+from burst_magic.session.segments import SegmentReader
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 

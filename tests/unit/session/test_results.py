@@ -13,8 +13,8 @@ from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
 from burst_magic.protocol.wire.records import pack_value as pack_outcome
-from burst_magic.session.outcomes import Failures, SegmentReader
 from burst_magic.session.results import PENDING, Results
+from burst_magic.session.segments import Failures, SegmentReader
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 

@@ -18,15 +18,14 @@ def written(entries, *, lengths=True, first=0) -> bytes:
     return b"".join(blocks.write_blocks(SECRET, KEY, enumerate(entries, first), lengths=lengths))
 
 
-def index_of(data: bytes, key=KEY):
-    offset, length = blocks.locate_index(key, data[-blocks.TRAILER_BYTES :], len(data))
-    return blocks.read_index(SECRET, key, data[offset : offset + length])
+def index_of(data: bytes):
+    offset, length = blocks.locate_index(KEY, data[-blocks.TRAILER_BYTES :], len(data))
+    return blocks.read_index(SECRET, KEY, data[offset : offset + length])
 
 
 def read_all(data: bytes, key=KEY) -> list[bytes]:
     found = []
-    for block in index_of(data, key):
-        body = blocks.open_block(SECRET, key, block, data[block.offset : block.offset + block.length])
+    for block, body in blocks.open_object(SECRET, key, data):
         found += [bytes(entry) for entry in blocks.split_entries(block, body)]
     return found
 

@@ -10,7 +10,7 @@ from burst_magic.errors import Unknown
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.wire.records import pack_outcome, pack_value
-from burst_magic.session.outcomes import Failures, SegmentReader, Tally
+from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 

@@ -1,0 +1,208 @@
+"""Reads and counts what a job has published, without unpickling any of it.
+
+A Jupyter server that has no business running user code imports this: neither it nor what it imports may load pickles.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+from burst_magic.errors import AttachError, Missing, StoreError
+from burst_magic.protocol.wire import blocks, keys
+from burst_magic.protocol.wire.model import Outcome, SegmentKey
+from burst_magic.protocol.wire.records import scan_outcomes, unpack_outcome
+from burst_magic.session.deletion import is_there
+from burst_magic.stores.carry import Carrier
+
+PARALLEL = 8  # segments fetched at a time
+_KEPT = 64 << 20  # bytes of opened segments kept at hand
+_VIEW = 300  # bytes that it takes to hold one outcome by its task: more than most of a million values
+_LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
+
+Part = tuple[int, int, SegmentKey]  # first task, one past the last, where they are published
+Kind = tuple[str, str, str]  # error, place, its own words
+
+
+class SegmentReader:
+    """Opens segments of one job: verified, each fetched once while it is at hand.
+
+    Args:
+        carrier: reads the store.
+        job_keys: where the job lies.
+        name: what the user calls its session.
+    """
+
+    def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str) -> None:
+        self._carrier, self._keys, self._name = carrier, job_keys, name
+        self._at_hand = carrier.store.path(job_keys.payload) is not None
+        self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
+        self._held = 0  # bytes of them
+        self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
+
+    def record(self, segment: SegmentKey, task: int) -> memoryview:
+        """One packed outcome of a segment."""
+        return self._records(segment)[task]
+
+    def outcomes(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[Outcome]:
+        """All outcomes of some parts, in order."""
+        return (unpack_outcome(record) for _, record in self.records(segments, keep=keep))
+
+    def records(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[tuple[int, memoryview]]:
+        """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read.
+
+        Args:
+            segments: the parts.
+            keep: they are likely to be read again: keep them at hand although they came from afar.
+        """
+        parts = list(segments)
+        if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
+            for start, stop, segment in parts:
+                opened = self._records(segment)
+                yield from ((task, opened[task]) for task in range(start, stop))
+            return
+        yield from self._ahead(parts, self._records if keep else self._opened_or_fetched)
+
+    def _ahead(
+        self, parts: list[Part], read: Callable[[SegmentKey, Carrier], dict[int, memoryview]]
+    ) -> Iterator[tuple[int, memoryview]]:
+        over = threading.Event()  # who stops reading does not wait for a store that does not answer
+        carrier = self._carrier.until(over)
+        pool = ThreadPoolExecutor(PARALLEL)
+        try:
+            ahead = [(part, pool.submit(read, part[2], carrier)) for part in parts[:PARALLEL]]
+            rest = iter(parts[PARALLEL:])
+            while ahead:
+                (start, stop, _), fetched = ahead.pop(0)
+                records = fetched.result()
+                following = next(rest, None)
+                if following is not None:
+                    ahead.append((following, pool.submit(read, following[2], carrier)))
+                yield from ((task, records[task]) for task in range(start, stop))
+        finally:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _records(self, segment: SegmentKey, carrier: Carrier | None = None) -> dict[int, memoryview]:
+        records = self._opened_or_fetched(segment, carrier or self._carrier)
+        with self._lock:
+            self._hold(segment, records)
+        return records
+
+    def _opened_or_fetched(self, segment: SegmentKey, carrier: Carrier) -> dict[int, memoryview]:
+        with self._lock:
+            records = self._open.get(segment)
+        return self._fetch(segment, carrier) if records is None else records
+
+    def _hold(self, segment: SegmentKey, records: dict[int, memoryview]) -> None:
+        if segment in self._open:  # opened before, or another thread has fetched it too
+            return
+        self._open[segment] = records
+        self._held += _bytes(records)
+        while len(self._open) > 1 and self._held > _KEPT:
+            self._held -= _bytes(self._open.popitem(last=False)[1])
+
+    def _fetch(self, segment: SegmentKey, carrier: Carrier) -> dict[int, memoryview]:
+        name = keys.segment_name(segment)
+        key = f"{self._keys.results_folder}/{name}"
+        secret = _secret(carrier, key)
+        try:
+            return carrier.believed(lambda: _opened(carrier, secret, key))
+        except Missing:
+            if carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
+                raise
+        raise Missing(f"session {self._name} was deleted; this result had not been read", way_out="run the cell again")
+
+
+def _opened(carrier: Carrier, secret: bytes, key: str) -> dict[int, memoryview]:
+    records: dict[int, memoryview] = {}
+    for _, body in blocks.open_object(secret, key, carrier.fetch(key)):
+        records.update((task, body[begin:end]) for task, _, begin, end in scan_outcomes(body))
+    return records
+
+
+def _bytes(records: dict[int, memoryview]) -> int:
+    return sum(map(len, records.values())) + _VIEW * len(records)
+
+
+def _secret(carrier: Carrier, key: str) -> bytes:
+    if carrier.secret is None:
+        raise AttachError(
+            "results are signed, and this session's key is not on this machine",
+            context=key,
+            way_out="on the machine that started it: burst key show ID; here: %burst_attach ID --key KEY",
+        )
+    return carrier.secret
+
+
+class Failures:
+    """The failed outcomes of one job: each published part is read once, however often somebody looks.
+
+    What is kept is bounded; parts beyond that are read again.
+    """
+
+    def __init__(self, reader: SegmentReader) -> None:
+        self._reader = reader
+        self._known: dict[Part, tuple[Outcome, ...]] = {}
+        self._room = _KEPT
+
+    def within(self, parts: Sequence[Part]) -> Iterator[tuple[Part, tuple[Outcome, ...]]]:
+        """Each of these parts with its failed outcomes, in order."""
+        known = {part: self._known[part] for part in parts if part in self._known}
+        outcomes = self._reader.outcomes([part for part in parts if part not in known], keep=True)
+        for part in parts:
+            failed = known.get(part)
+            if failed is None:
+                mine = islice(outcomes, part[1] - part[0])
+                failed = tuple(outcome for outcome in mine if outcome.failed)
+                self._keep(part, failed)
+            yield part, failed
+
+    def _keep(self, part: Part, failed: tuple[Outcome, ...]) -> None:
+        weight = _weight(failed)
+        if weight <= self._room:
+            self._room -= weight
+            self._known[part] = failed
+
+
+def _weight(outcomes: Iterable[Outcome]) -> int:
+    """Bytes that it takes to keep some outcomes, more or less."""
+    texts = ((each.message, each.traceback, each.item, each.output, each.value) for each in outcomes)
+    return sum(_VIEW + sum(map(len, some)) for some in texts)
+
+
+class Tally:
+    """The failures of one job, counted; the kinds are few words and are all kept."""
+
+    def __init__(self, failures: Failures) -> None:
+        self._failures = failures
+        self._known: dict[Part, list[Kind]] = {}
+
+    def count(self, parts: list[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
+        """How many tasks of these parts failed, and the distinct failures in words, most frequent first."""
+        for part, failed in self._failures.within([part for part in parts if part not in self._known]):
+            self._known[part] = [kind_of(outcome) for outcome in failed]
+        kinds = [kind for part in parts for kind in self._known[part]]
+        return len(kinds), distinct(kinds)
+
+
+def kind_of(failure: Outcome) -> Kind:
+    """Failures of one type at one line of the cell are alike: (type, place, its own words)."""
+    lines = _LINE.findall(failure.traceback)
+    message = failure.message.splitlines()[0] if failure.message else ""
+    words = f"{failure.error}: {message}" + (f" at line {lines[-1]}" if lines else "")
+    return failure.error, lines[-1] if lines else failure.message, words
+
+
+def distinct(kinds: Iterable[Kind]) -> tuple[tuple[int, str], ...]:
+    """Alike failures counted, in the words of the first: most frequent first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    firsts: dict[tuple[str, str], str] = {}
+    for error, place, words in kinds:
+        counts[error, place] += 1
+        firsts.setdefault((error, place), words)
+    return tuple((number, firsts[kind]) for kind, number in counts.most_common())
