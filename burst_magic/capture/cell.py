@@ -37,7 +37,7 @@ from burst_magic.errors import CaptureError
 from burst_magic.payload import Packed
 from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.settings import Settings
-from burst_magic.payload.texts import Looks, evaluates, may_look, names_in, texts_of
+from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, modules_in, names_in, texts_of
 from burst_magic.payload.walk import Found, closure
 
 # What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
@@ -177,7 +177,10 @@ def with_needs(capture: Capture, needs: Needs) -> Capture:
 
 
 def _with_texts(capture: Capture, items: object) -> Capture:
-    """With what texts name, where something looks names up in texts, and a word about texts that are not seen."""
+    """With what texts name, where code looks names or modules up in texts, and a word about texts that are not seen."""
+    named = _imported_by_name(capture, items) - capture.imports
+    if named:
+        capture = _with_modules(replace(capture, imports=capture.imports | named))
     packed, home = capture.packed, capture.home
     by_value = any(evaluates(home[name]) for name in packed.names)
     if not by_value and not may_look({*packed.words, *packed.modules, *capture.imports}):
@@ -277,6 +280,17 @@ def _with_modules(capture: Capture) -> Capture:
     patched = about_attributes(capture.home, used, capture.packed.words, {root.stem for root in roots})
     warnings = dict.fromkeys((*capture.warnings, *about_modules(roots), *patched, *found.told))
     return replace(capture, modules=installed, bundle=zipped, settings=found.settings, warnings=tuple(warnings))
+
+
+def _imported_by_name(capture: Capture, items: object = None) -> frozenset[str]:
+    """Modules that texts name - the cell's, captured ones, items - where the code imports by name."""
+    words = capture.packed.words
+    if IMPORTERS.isdisjoint(words):
+        return frozenset()
+    nodes = ast.walk(ast.parse(capture.source))
+    spoken = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    values = (items, *(capture.home[name] for name in capture.packed.names))
+    return modules_in(spoken.union(*map(texts_of, values)), words)
 
 
 def _transformed(source: str, transform: Callable[[str], str]) -> str:

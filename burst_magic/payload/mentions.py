@@ -67,6 +67,7 @@ def of_code(code: types.CodeType) -> Mentions:
             changes |= inner.changes
             spoken |= inner.texts
             looks = max(looks, inner.looks)
+    imports |= texts.modules_in(spoken, words | names)
     looks = max(looks, texts.by_text(spoken, words | names))
     if texts.reaches_main(spoken, words | names, imports):
         spoken |= words

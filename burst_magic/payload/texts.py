@@ -33,13 +33,15 @@ _FORMULAS = frozenset({
 _MODULES = frozenset({"__main__", "duckdb", "numexpr", "pandasql", "patsy", "timeit"})
 _NAMES = frozenset({"eval", "exec", "compile", "globals", "vars", "locals", "evaluate", "sqldf", "sql"})
 _ATTRIBUTES = frozenset({"eval", "evaluate", "re_evaluate", "sql", "sqldf", "f_globals", "f_locals", "__globals__"})
-WAYS_TO_MAIN = frozenset({"modules", "import_module", "__import__"})  # beside the text "__main__"
+IMPORTERS = frozenset({"import_module", "__import__", "find_spec", "run_module"})  # they import what a text names
+WAYS_TO_MAIN = IMPORTERS | {"modules"}  # beside the text "__main__"
 # Without an argument the first three are the namespace, and the last (a model's) looks nothing up.
 WITHOUT = frozenset({"globals", "vars", "locals"})
 ASKED = frozenset({"eval"})
 
 _WORDS = _FORMULAS | _MODULES | _NAMES | _ATTRIBUTES | WAYS_TO_MAIN | {"query", "getattr", "statsmodels.formula.api"}
 
+_MODULE = re.compile(r"[^\W\d]\w*(?:\.\w+)*\.?")
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _MARKED = re.compile(r"@\s*([^\W\d]\w*)")
 _SQL = re.compile(r"\b(?:from|join)\s", re.IGNORECASE)
@@ -98,6 +100,13 @@ def imports_in(text: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module)
     return found
+
+
+def modules_in(texts: Iterable[str], words: AbstractSet[str]) -> frozenset[str]:
+    """Modules that code with these names and attributes may import by name: ``import_module("mine.tools")``."""
+    if IMPORTERS.isdisjoint(words):
+        return frozenset()
+    return frozenset(text.rstrip(".") for text in texts if _MODULE.fullmatch(text))
 
 
 def by_text(texts: AbstractSet[str], words: AbstractSet[str]) -> Looks:

@@ -196,3 +196,33 @@ def test_an_edit_of_a_method_in_a_package_is_told_and_a_reload_ends_it(project, 
     assert said.startswith("pack.tools: tools.py was changed")
     notebook.run("import os, sys; sys.dont_write_bytecode = True; importlib.reload(pack.tools)")
     assert notebook.capture("pack.tools.Scale().down(2)").warnings == ()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "importlib.import_module('plug.one').v",
+        "__import__('plug.one').one.v",
+        "name = 'plug.' + 'one'\nimportlib.import_module(name).v",
+        "part = 'one'\nimportlib.import_module(f'plug.{part}').v",
+        "importlib.import_module(where).v",
+        "helper()",
+    ],
+)
+def test_a_local_module_that_a_text_names_travels_where_code_imports_by_name(project, notebook, cell):
+    write(project, plug__in____init__="", plug__in__one="v = 3")
+    notebook.run("import importlib\nwhere = 'plug.one'\ndef helper(): return importlib.import_module('plug.one').v")
+    assert names_in(notebook.capture(cell).bundle) == ["plug/__init__.py", "plug/one.py"]
+    assert notebook.burst(cell) == 3
+
+
+def test_a_local_module_that_an_item_names_travels(project, notebook):
+    write(project, plug__in____init__="", plug__in__one="v = 3")
+    notebook.run("import importlib")
+    capture = notebook.capture("importlib.import_module(item).v", map_expr="['plug.one', 'json']")
+    assert names_in(capture.bundle) == ["plug/__init__.py", "plug/one.py"]
+
+
+def test_a_text_that_names_a_module_says_nothing_where_none_is_imported_by_name(project, notebook):
+    write(project, plug="v = 3")
+    assert notebook.capture("'plug'").bundle == b""
