@@ -210,7 +210,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
 def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifest:
     key = keys.SessionKeys(sid).manifest
     try:
-        return believed(lambda: records.decode(Manifest, store.get(key), secret=secret, key=key), _sleep)
+        return believed(lambda: records.decode(Manifest, store.get(key), secret=secret, key=key))
     except Missing:
         if store.list(keys.SessionKeys(sid).root, limit=1):
             raise _cut_short(sid) from None
@@ -243,12 +243,7 @@ def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
 
 
 def _read_job(store: Store, key: str, secret: bytes | None) -> Job:
-    return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key), _sleep)
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
+    return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
 
 
 __all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "siblings"]

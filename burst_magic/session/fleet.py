@@ -20,6 +20,7 @@ from burst_magic.session.deletion import is_there
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.handed import HandedOn
+from burst_magic.stores.retry import PERSON, slept
 
 _DYING = 5.0  # seconds that a killed worker may take to end
 
@@ -44,7 +45,7 @@ class Fleet:
         self._manifest, self._secret, self._store, self._launcher = manifest, secret, store, launcher
         self.tends = tends
         self._keys = keys.SessionKeys(manifest.sid)
-        self._carrier = Carrier(store, secret, _sleep)
+        self._carrier = Carrier(store, secret, slept, retry=PERSON)
         self._handles: dict[str, Handle] = {}
         self._ended: set[str] = set()
         self._awake: set[str] = set()
@@ -186,11 +187,6 @@ class Fleet:
     def _known(self) -> list[tuple[str, Handle]]:
         """A copy: the driver's thread meets workers at any time."""
         return list(self._handles.items())
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
 
 
 def _credentials(store: str) -> tuple[str, ...]:

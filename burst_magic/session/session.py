@@ -24,6 +24,7 @@ from burst_magic.session.logs import LogLine, read_logs
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.carry import Carrier, ours
+from burst_magic.stores.retry import PERSON, slept
 from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -64,10 +65,11 @@ class Session:
         self.manifest, self.description = manifest, job
         self.store, self._secret, self._settings = store, secret, settings
         self._keys = keys.SessionKeys(manifest.sid)
-        self._carrier = Carrier(store, secret, _sleep, give_up=(Denied,))
+        self._carrier = Carrier(store, secret, slept, retry=PERSON, give_up=(Denied,))
         self.fleet = fleet
         self._driver = Driver(store, secret, manifest, job, fleet)
-        self._reader = SegmentReader(self._carrier, self._keys.job(job.jid), manifest.name or manifest.sid)
+        reads = Carrier(store, secret, slept, give_up=(Denied,))  # results are waited for
+        self._reader = SegmentReader(reads, self._keys.job(job.jid), manifest.name or manifest.sid)
         failures = Failures(self._reader)
         self._results = Results(self._driver, self._reader, failures, job.tasks, home)
         self._tally = Tally(failures)
@@ -354,11 +356,6 @@ def looks(interval: float, *, at_hand: bool) -> Iterator[float]:
         yield pause
         if not at_hand:
             pause = min(2 * pause, longest)
-
-
-def _sleep(seconds: float) -> bool:
-    time.sleep(seconds)
-    return True
 
 
 def note(error: BaseException, text: str) -> None:

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from burst_magic.stores import Store
 
 _UNSENT = "nothing was started; make it in the cell, from what can travel"
-_PATIENCE = 20.0  # seconds that a user waits out a store that does not answer
 FIRST_JOB = "0"  # of a session; later ones are called by the time they came
 _FRESH = 0.001  # seconds: a stream that loads within this can be loaded anew for each task, if tasks change it
 _INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
@@ -185,8 +184,8 @@ def open_own_store(url: str, settings: Settings) -> Store:
         credentials = provider()
     store = open_store(url, credentials=credentials)
     if url.startswith("s3://"):
+        store = Patient(store)
         probe(store, remembered=settings.data_dir)
-        store = Patient(store, _PATIENCE)
     return store
 
 

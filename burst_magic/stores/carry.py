@@ -12,15 +12,16 @@ from collections.abc import Callable
 from threading import Event
 from typing import TypeVar
 
-from burst_magic.errors import Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
+from burst_magic.errors import BurstError, Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimBody
 from burst_magic.stores.base import Entry, Store
+from burst_magic.stores.patient import bare
+from burst_magic.stores.retry import DOUBTFUL, DRIVER, Retry, persist, slept
 
 _LOG = logging.getLogger(__name__)
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds
-_READ_AGAIN = (0.05, 0.2, 0.8)  # seconds before what does not verify is read once more
+_TOLD_FROM = 1.0  # seconds of a pause: shorter troubles are not reported
 _TOLD_AGAIN = 60.0  # seconds between two reports of one fault
 T = TypeVar("T")
 
@@ -55,9 +56,10 @@ class Carrier:
     """Store effects in, events out.
 
     Args:
-        store: where.
+        store: where; of a patient one the store itself: two who wait would wait for each other's time too.
         secret: the session's key; None reads records without believing them (status only).
         pause: waits so many seconds and says whether to go on; a driver that ends says no.
+        retry: how long a call is repeated; clock: seconds.
         give_up: faults that are raised at once: a person who waits is better told than made to wait.
 
     Attributes:
@@ -70,9 +72,12 @@ class Carrier:
         secret: bytes | None,
         pause: Callable[[float], bool],
         *,
+        retry: Retry = DRIVER,
         give_up: tuple[type[StoreError], ...] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.store, self.secret, self._pause = store, secret, pause
+        self.store, self.secret, self._pause, self._retry = bare(store), secret, pause, retry
+        self._clock = clock
         self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
         self._told: dict[str, float] = {}
         self._unanswered = 0  # creates in a row
@@ -87,7 +92,7 @@ class Carrier:
         return self._with(lambda _: False)
 
     def _with(self, pause: Callable[[float], bool]) -> Carrier:
-        other = Carrier(self.store, self.secret, pause, give_up=self._give_up)
+        other = Carrier(self.store, self.secret, pause, retry=self._retry, give_up=self._give_up, clock=self._clock)
         other._told, other.refusals = self._told, self.refusals
         return other
 
@@ -115,8 +120,8 @@ class Carrier:
             self.tell(fault)
             if not isinstance(fault, (Throttled, Unknown)):
                 self.refusals.refused(key, fault)
+            self._pause(self._retry.pause(self._unanswered))
             self._unanswered += 1
-            self._pause(min(_FIRST_PAUSE * 2 ** min(self._unanswered - 1, 10), _LONGEST_PAUSE))
             return fx.Wrote.UNKNOWN
         self._unanswered = 0
         self.refusals.taken(key)
@@ -128,15 +133,15 @@ class Carrier:
         Raises:
             StoreError: what the store refused, or did not answer to again and again.
         """
-        for wait in _READ_AGAIN:
+
+        def attempt() -> None:
             try:
-                return self.patiently(lambda: self.store.create(key, data), Throttled)
+                self.patiently(lambda: self.store.create(key, data), Throttled)
             except (Exists, Unknown):
-                if self._lies_there(key, data):
-                    return None
-                if not self._pause(wait):
+                if not self._lies_there(key, data):
                     raise
-        return self.patiently(lambda: self.store.create(key, data), Throttled)
+
+        persist(attempt, DOUBTFUL, Exists, Unknown, wait=self._pause)
 
     def _lies_there(self, key: str, data: bytes) -> bool:
         try:
@@ -167,26 +172,20 @@ class Carrier:
 
     def patiently(self, call: Callable[[], T], repeat: type[StoreError]) -> T:
         """What a call of the store returns; faults of the kind ``repeat`` are waited out."""
-        wait = _FIRST_PAUSE
-        while True:
-            try:
-                return call()
-            except self._give_up:
-                raise
-            except repeat as fault:
-                if wait >= 1.0:  # shorter troubles are nobody's business
-                    self.tell(fault)
-                if not self._pause(wait):
-                    raise
-                wait = min(2 * wait, _LONGEST_PAUSE)
+
+        def report(fault: BurstError, pause: float) -> None:
+            if pause >= _TOLD_FROM:
+                self.tell(fault)
+
+        return persist(call, self._retry, repeat, never=self._give_up, wait=self._pause, clock=self._clock, tell=report)
 
     def believed(self, read: Callable[[], T]) -> T:
         """What ``read`` returns, which verifies what it fetches; see the function of this name."""
         return believed(read, self._pause)
 
-    def tell(self, fault: StoreError) -> None:
+    def tell(self, fault: BurstError) -> None:
         """Reports a fault, one that stays once a minute."""
-        text, now = str(fault), time.monotonic()
+        text, now = str(fault), self._clock()
         if now - self._told.get(fault.problem, -_TOLD_AGAIN) >= _TOLD_AGAIN:
             self._told[fault.problem] = now
             _LOG.warning("%s", text)
@@ -196,15 +195,9 @@ def _folder(key: str) -> str:
     return key.rpartition("/")[0]
 
 
-def believed(read: Callable[[], T], pause: Callable[[float], bool]) -> T:
+def believed(read: Callable[[], T], pause: Callable[[float], bool] = slept) -> T:
     """What ``read`` returns. What does not verify may have been cut on its way: it is read again, some times."""
-    for wait in _READ_AGAIN:
-        try:
-            return read()
-        except (SignatureError, RecordError):
-            if not pause(wait):
-                raise
-    return read()
+    return persist(read, DOUBTFUL, SignatureError, RecordError, wait=pause)
 
 
 def ours(store: Store, folder: str, *, after: str = "", limit: int | None = None) -> list[Entry]:

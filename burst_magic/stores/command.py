@@ -19,12 +19,13 @@ from typing import Any
 
 from burst_magic.errors import Denied
 from burst_magic.stores.handed import HandedOn
+from burst_magic.stores.retry import Retry
 
 log = logging.getLogger(__name__)
 
 _MARGIN = 300.0  # seconds before the end at which new ones are asked for
 _AGAIN = 15.0  # seconds after a failure during which the old ones, while they are good, are used without asking
-_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between two questions while what it prints is refused, doubling
+_REFUSED = Retry(first=2.0, longest=60.0)  # the pauses between two questions while what it prints is refused
 _TIMEOUT = 60.0  # seconds; a profile may ask a sign-on service
 
 
@@ -61,7 +62,7 @@ class CommandCredentials:
         self._answer: _Answer | None = None
         self._renew_at = self._asked_at = 0.0
         self._refused = False  # by S3, before their time
-        self._pause = _PAUSE
+        self._repeats = 0  # answers in a row that were no news
 
     @property
     def config(self) -> Mapping[str, str]:
@@ -76,7 +77,7 @@ class CommandCredentials:
         """They were refused before their time: the helper is asked again, but not all the time."""
         with self._lock:
             self._refused = True
-            self._renew_at = min(self._renew_at, self._asked_at + self._pause)
+            self._renew_at = min(self._renew_at, self._asked_at + _REFUSED.pause(self._repeats))
 
     def _current(self) -> _Answer:
         with self._lock:  # while one asks, the others wait: one helper at a time
@@ -100,7 +101,7 @@ class CommandCredentials:
             self._answer is not None and answer.credential["access_key_id"] == self._answer.credential["access_key_id"]
         )
         self._refused = False
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE) if same else _PAUSE
+        self._repeats = self._repeats + 1 if same else 0
         self._renew_at = answer.expires - min(_MARGIN, (answer.expires - now) / 2)
         return answer
 

@@ -1,4 +1,4 @@
-"""A store for somebody who waits: short troubles are waited out, long ones are told."""
+"""A store for people, who wait: short troubles are waited out, long ones are told."""
 
 from __future__ import annotations
 
@@ -7,27 +7,48 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from burst_magic.errors import Throttled, Unknown
+from burst_magic.errors import StoreError, Throttled, Unknown
 from burst_magic.stores.base import Bytes, Entry, Store
+from burst_magic.stores.retry import PERSON, Retry, persist, slept
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0  # seconds
 T = TypeVar("T")
 
 
 class Patient:
-    """Repeats what the store did not answer, or was asked too fast, until it has waited ``seconds``.
+    """Repeats what the store did not answer, or was asked too fast, for a while.
 
     A create is repeated only when it certainly was not done: what an unknown one means is for its caller to find out.
     A stream is not repeated, since it is consumed; its parts are, by the store itself.
+
+    Args:
+        store: the store itself.
+        retry: how long.
+        wait, clock: as ``persist`` has them.
+
+    Attributes:
+        bare: the store itself, for whoever has patience of their own.
     """
 
-    def __init__(self, store: Store, seconds: float, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._store, self._seconds, self._sleep = store, seconds, sleep
+    def __init__(
+        self,
+        store: Store,
+        retry: Retry = PERSON,
+        *,
+        wait: Callable[[float], bool] = slept,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bare = self._store = store
+        self._retry, self._wait, self._clock = retry, wait, clock
 
     @property
     def url(self) -> str:
         """The URL that opens the same store again, in this or another process."""
         return self._store.url
+
+    @property
+    def endpoint(self) -> str:
+        """The server behind it, where it has one."""
+        return getattr(self._store, "endpoint", "")
 
     @property
     def credentials(self) -> Callable[[], object] | None:
@@ -62,14 +83,10 @@ class Patient:
         """The file that holds the object, where the store is a folder of this machine."""
         return self._store.path(key)
 
-    def _patiently(self, call: Callable[[], T], *faults: type[Exception]) -> T:
-        wait, left = _FIRST_PAUSE, self._seconds
-        while True:
-            try:
-                return call()
-            except faults:
-                if left <= 0:
-                    raise
-            self._sleep(wait)
-            left -= wait
-            wait = min(2 * wait, _LONGEST_PAUSE)
+    def _patiently(self, call: Callable[[], T], *faults: type[StoreError]) -> T:
+        return persist(call, self._retry, *faults, wait=self._wait, clock=self._clock)
+
+
+def bare(store: Store) -> Store:
+    """The store without anybody's patience."""
+    return store.bare if isinstance(store, Patient) else store

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from burst_magic.errors import Exists, Missing, StoreError, Unknown
 from burst_magic.stores.base import Store
+from burst_magic.stores.retry import DOUBTFUL, persist
 
 _FILE = "probed-stores.txt"
 _SEGMENT = 256 << 10  # bytes
-_TRIES = 5  # to create one key
 
 
 def probe(store: Store, *, remembered: Path) -> None:
@@ -58,13 +58,15 @@ def _keeps_the_first(store: Store) -> bool:
 
 
 def _created(store: Store, key: str, data: bytes) -> bool:
-    for _ in range(_TRIES):
+    def attempt() -> bool:
         try:
             store.create(key, data)
         except Exists:
-            try:
-                return store.get(key) == data  # a retry may have lost to itself: only a read decides
-            except Missing:  # S3 refuses racers though nobody won
-                continue
+            return store.get(key) == data  # a retry may have lost to itself: only a read decides
         return True
-    raise Unknown("the store refuses to create an object and has none", context=key, way_out="try again")
+
+    try:
+        return persist(attempt, DOUBTFUL, Missing)  # S3 refuses racers though nobody won
+    except Missing:
+        problem = "the store refuses to create an object and has none"
+        raise Unknown(problem, context=key, way_out="try again") from None

@@ -21,16 +21,13 @@ from burst_magic.errors import BurstError, Denied, StoreError
 from burst_magic.stores import over
 from burst_magic.stores.base import Bytes, Entry, checked
 from burst_magic.stores.faults import fault, outside, stale
+from burst_magic.stores.retry import REQUEST, Retry
 from burst_magic.stores.stream import upload
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Config, S3CredentialProvider
     from obstore.store import S3Store as Backend
 
-# The protocol gives a write up after 30 s; until then obstore tries again by itself.
-_RETRIES = 6
-_RETRY_FOR = timedelta(seconds=25)
-_BACKOFF = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2}
 _PATIENCE = "30s"  # one small request
 _LONG_PATIENCE = "15m"  # one large request: 1 GB at 10 Mbit/s
 _LARGE = 16 << 20  # bytes from which a put or get runs in parts, some at a time
@@ -91,7 +88,7 @@ class S3Store:
         bucket: its name; prefix: of all keys, "" for none.
         settings: ``endpoint`` and ``region``, where they are known.
         credentials: a provider, or None for AWS's own environment.
-        retries: of one request that failed on the way or at the server.
+        retry: how obstore repeats one request that failed on the way or at the server.
     """
 
     def __init__(
@@ -101,12 +98,12 @@ class S3Store:
         *,
         settings: Mapping[str, str],
         credentials: Callable[[], object] | None,
-        retries: int = _RETRIES,
+        retry: Retry = REQUEST,
     ) -> None:
         self._bucket = bucket
         self._prefix = prefix
         self._settings = dict(settings)
-        self._retry = {"max_retries": retries, "retry_timeout": _RETRY_FOR, "backoff": _BACKOFF}
+        self._retry = _obstores(retry)
         self._given = credentials
         self._provider = None if credentials is None else _Remembering(credentials)
         self._renewing = threading.Lock()
@@ -136,7 +133,7 @@ class S3Store:
                 prefix=self._prefix or None,
                 config=cast("S3Config", self._settings),
                 client_options={"timeout": patience, "allow_http": _is_loopback(self.endpoint)},
-                retry_config=cast("RetryConfig", self._retry),
+                retry_config=self._retry,
                 credential_provider=cast("S3CredentialProvider | None", self._provider),
             )
         except Exception as error:
@@ -230,6 +227,16 @@ class S3Store:
         if said is not None and type(error).__name__ in {"UnauthenticatedError", "GenericError"}:
             return said
         return error if isinstance(error, BurstError) else fault(error, key)
+
+
+def _obstores(retry: Retry) -> RetryConfig:
+    """A policy in obstore's words."""
+    first, longest = timedelta(seconds=retry.first), timedelta(seconds=retry.longest)
+    return {
+        "max_retries": retry.tries or 0,
+        "retry_timeout": timedelta(seconds=retry.within),
+        "backoff": {"init_backoff": first, "max_backoff": longest, "base": retry.factor},
+    }
 
 
 class _Remembering:

@@ -28,6 +28,7 @@ from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.protocol.worker.state import job_of
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
+from burst_magic.stores.retry import Retry, slept
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.pool import Slots
 from burst_magic.worker.slots.slot import NUDGE_AFTER
@@ -37,7 +38,7 @@ from burst_magic.worker.supply.supply import Items, Opened, Supply
 _LOG = logging.getLogger(__name__)
 _COALESCE = 0.002  # seconds: outcomes of tiny tasks are read together, not one wake-up each
 _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without waiting for a thread
-_UNBORN = 120.0  # seconds in which its session must be found: without one it knows no deadline
+_UNBORN = Retry(within=120.0)  # its session must be found: without one it knows no deadline
 _FAREWELL = 10.0  # seconds for its last words, at least
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 _BROKEN = 1  # exit code of a worker that ends on what nobody foresaw
@@ -266,13 +267,7 @@ class Supervisor:
 def join(birth: Birth, store: Store, template: Template) -> EndCause:
     """Joins the session and works until it is over; a session that is gone is no error."""
     key = keys.SessionKeys(birth.sid).manifest
-    end = time.monotonic() + _UNBORN
-
-    def pause(seconds: float) -> bool:
-        time.sleep(seconds)
-        return time.monotonic() < end
-
-    carrier = Carrier(store, birth.secret, pause)
+    carrier = Carrier(store, birth.secret, slept, retry=_UNBORN)
     got = carrier.carry(fx.Read(key, Manifest))
     manifest = got.record if isinstance(got, fx.Got) else None
     if not isinstance(manifest, Manifest):

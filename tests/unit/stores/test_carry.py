@@ -17,6 +17,7 @@ from burst_magic.stores.carry import Carrier
 from burst_magic.stores.command import from_command
 from burst_magic.stores.patient import Patient
 from burst_magic.stores.probe import probe
+from burst_magic.stores.retry import PERSON, Retry
 from burst_magic.stores.s3 import S3Store
 from burst_magic.testing.careless import careless
 
@@ -170,10 +171,62 @@ def test_short_troubles_are_told_to_nobody(carrier, caplog):
     assert not caplog.records
 
 
+class Hours:
+    """A clock that only waiting moves; each call of the store takes it further too, by ``each`` seconds."""
+
+    def __init__(self, each=0.0):
+        self.now, self.each, self.pauses = 0.0, each, []
+
+    def __call__(self):
+        self.now += self.each
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds
+        self.pauses.append(seconds)
+        return True
+
+
 def patient(name, *script):
-    pauses = []
+    hours = Hours()
     store = Rough(name, *script)
-    return Patient(store, 3.0, sleep=pauses.append), store, pauses
+    return Patient(store, Retry(within=3.0), wait=hours.wait, clock=hours), store, hours.pauses
+
+
+class Throttling(Rough):
+    """Always asked too fast."""
+
+    def _next(self, verb, act):
+        self.asked.append(verb)
+        raise Throttled("slow")
+
+
+@pytest.mark.parametrize("verb", ["create", "put", "get", "list", "delete"])
+@pytest.mark.parametrize("each", [0.0, 6.3])
+def test_who_submits_to_a_store_that_throttles_for_ever_is_told_within_half_a_minute(verb, each):
+    store, hours = Throttling(f"throttled-{verb}"), Hours(each)
+    ask = {**VERBS, "create": lambda store: store.create("a", b"1")}[verb]
+    with pytest.raises(Throttled):
+        ask(Patient(store, PERSON, wait=hours.wait, clock=hours))
+    assert 20 <= hours.now < 20 + 2 * each + 1e-6
+    assert len(store.asked) < 15
+
+
+def test_a_start_that_is_throttled_for_ever_is_given_up_and_its_patience_is_not_doubled():
+    store, hours = Throttling("throttled-start"), Hours()
+    twice = Patient(store, PERSON, wait=hours.wait, clock=hours)
+    with pytest.raises(Throttled):
+        Carrier(twice, SECRET, hours.wait, retry=PERSON, clock=hours).insist("a", b"1")
+    assert 20 <= hours.now < 20 + 1e-6
+
+
+def test_a_driver_waits_for_as_long_as_it_drives():
+    store, hours = Throttling("throttled-driver"), Hours()
+    carrier = Carrier(store, SECRET, lambda seconds: hours.wait(seconds) and hours.now < 5000, clock=hours)
+    with pytest.raises(Throttled):
+        carrier.carry(fx.List("control"))
+    assert hours.now >= 5000
+    assert max(hours.pauses) == 5.0
 
 
 VERBS = {
@@ -191,7 +244,7 @@ def test_a_person_waits_out_short_troubles_and_is_told_of_long_ones(verb):
     long, store, pauses = patient(f"long-{verb}", *[Unknown("reset")] * 99)
     with pytest.raises(Unknown):
         VERBS[verb](long)
-    assert 3.0 <= sum(pauses) < 6.0
+    assert sum(pauses) == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("error", [Denied("no"), StoreError("full"), Missing("none")])
@@ -266,7 +319,7 @@ def test_a_policy_that_forbids_is_no_reason_to_ask_for_other_credentials():
     with careless() as server:
         server.script.append(403)
         settings = {"endpoint": server.endpoint, "region": "x"}
-        store = S3Store("bucket", "", settings=settings, credentials=provider, retries=0)
+        store = S3Store("bucket", "", settings=settings, credentials=provider, retry=Retry(tries=0, within=25))
         with pytest.raises(Denied):
             store.put("a", b"1")
         assert server.requests == 1

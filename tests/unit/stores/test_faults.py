@@ -6,6 +6,7 @@ import pytest
 
 from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
 from burst_magic.stores import open_store
+from burst_magic.stores.retry import Retry
 from burst_magic.stores.s3 import S3Store
 from burst_magic.testing.careless import LOST, careless
 from burst_magic.testing.servers import Keys, StaticCredentials, free_ports
@@ -17,9 +18,15 @@ def server():
         yield running
 
 
-def impatient(endpoint, retries=0):
+def impatient(endpoint, tries=0):
     keys = StaticCredentials(Keys(access="a", secret="b"), {})
-    return S3Store("bucket", "", settings={"endpoint": endpoint, "region": "x"}, credentials=keys, retries=retries)
+    return S3Store(
+        "bucket",
+        "",
+        settings={"endpoint": endpoint, "region": "x"},
+        credentials=keys,
+        retry=Retry(tries=tries, within=25),
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +58,7 @@ def test_a_write_whose_reply_is_lost_is_done_though_unknown(server):
 
 def test_a_short_fault_is_tried_again_without_a_word(server):
     server.script.extend([503, 500, 503])
-    store = impatient(server.endpoint, retries=5)
+    store = impatient(server.endpoint, tries=5)
     store.put("a", b"1")
     assert store.get("a") == b"1"
     assert server.requests == 5
