@@ -34,7 +34,7 @@ from burst_magic.capture.patched import about_attributes
 from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
-from burst_magic.payload import Packed
+from burst_magic.payload import Envelope, Packed
 from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.settings import Settings
 from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, modules_in, names_in, texts_of
@@ -90,6 +90,29 @@ class Capture:
     looks: Looks = Looks.NOT
     spoken: Mapping[str, tuple[tuple[int, ...], bool]] = field(default_factory=dict, repr=False)
     needs: Needs = field(default_factory=Needs, repr=False)
+
+    def envelope(self, *, blobs: tuple[tuple[str, int], ...] = (), bundle: str = "", folder: str = "") -> Envelope:
+        """What travels of it, once its buffers and its bundle are stored.
+
+        Args:
+            blobs: (sha256, bytes) of each buffer, in order.
+            bundle: sha256 of the bundle, or "".
+            folder: where its tasks run, on a machine that has it.
+        """
+        return Envelope(
+            source=self.source,
+            stream=self.packed.stream,
+            filename=self.filename,
+            target=self.target,
+            has_value=self.has_value,
+            names=self.packed.names,
+            modules=self.modules,
+            bundle=bundle,
+            blobs=blobs,
+            sources=self.sources,
+            settings=self.settings,
+            folder=folder,
+        )
 
 
 def capture_cell(

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.config import __version__, cores
 from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.launchers import open_launcher
-from burst_magic.payload import Envelope
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
@@ -288,20 +287,8 @@ class _Writer:
         capture, seconds = settle(capture)
         blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
-        envelope = Envelope(
-            source=capture.source,
-            stream=capture.packed.stream,
-            filename=capture.filename,
-            target=capture.target,
-            has_value=capture.has_value,
-            names=capture.packed.names,
-            modules=capture.modules,
-            bundle=bundle,
-            blobs=blobs,
-            sources=capture.sources,
-            settings=capture.settings,
-            folder=str(Path.cwd()) if manifest.launcher == "local" else "",
-        )
+        folder = str(Path.cwd()) if manifest.launcher == "local" else ""
+        envelope = capture.envelope(blobs=blobs, bundle=bundle, folder=folder)
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
         self._values.keep_again()
         return Job(

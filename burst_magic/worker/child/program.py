@@ -17,6 +17,7 @@ from typing import Any
 
 from burst_magic.errors import RecordError
 from burst_magic.payload import Envelope, unpack
+from burst_magic.payload.envelope import running_python
 from burst_magic.payload.unpack import Namespace
 from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.child.failures import name_of
@@ -169,7 +170,7 @@ class Program:
 
 
 def _check_python(envelope: Envelope) -> None:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    here = running_python()
     if envelope.python and envelope.python != here:
         problem = f"the notebook runs Python {envelope.python} and the worker Python {here}"
         raise RecordError(problem, way_out="workers need the notebook's Python: compiled code does not travel")

@@ -13,7 +13,7 @@ import burst_magic
 from burst_magic.capture import capture_call, capture_cell
 from burst_magic.capture.cell import with_needs
 from burst_magic.capture.trial import settle
-from burst_magic.payload import Envelope, unpack_value
+from burst_magic.payload import unpack_value
 from burst_magic.payload.notes import Needs
 from burst_magic.payload.parts import Parts
 
@@ -83,13 +83,8 @@ class Notebook:
             items = [parts.pack(item) for item in capture.items]
             capture = with_needs(capture, needs)
         capture, _ = settle(capture)
-        envelope = Envelope(
-            source=capture.source, stream=capture.packed.stream, filename=capture.filename, target=capture.target,
-            has_value=capture.has_value, names=capture.packed.names, modules=capture.modules,
-            sources=capture.sources,
-        )  # fmt: skip
         outcomes = self.worker.ask(
-            envelope=envelope.to_bytes(), buffers=[bytes(part) for part in capture.packed.buffers],
+            envelope=capture.envelope().to_bytes(), buffers=[bytes(part) for part in capture.packed.buffers],
             bundle=capture.bundle, items=items,
         )  # fmt: skip
         results = []
