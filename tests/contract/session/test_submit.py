@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 import pytest
 
@@ -155,6 +156,18 @@ def test_a_throttled_start_is_made_a_little_later(world, flaky):
     flaky.weather = weather
     assert list(world.burst("item + 1", [1, 2]).results()) == [2, 3]
     assert len(set(refused)) == 1
+
+
+def test_a_start_that_is_throttled_for_ever_ends_with_an_error_within_half_a_minute_and_leaves_nothing(world, flaky):
+    def weather(verb, key):
+        if verb == "create" and key.endswith(".next"):
+            raise Throttled("slow down")
+
+    flaky.weather, began = weather, time.monotonic()
+    with pytest.raises(Throttled, match="slow down"):
+        world.burst("item + 1", [1, 2])
+    assert 20 <= time.monotonic() - began < 30
+    world.nothing_is_left()
 
 
 # --- into a living session --------------------------------------------------------------------------------------
