@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+_NAMES_NOTHING = 19  # bytes of a pickle of ours that are too few to name a function or a class
+
 
 class Namespace(dict[str, object]):
     """What was loaded: names and their values.
@@ -64,6 +66,8 @@ def unpack_value(data: bytes | memoryview, *, home: dict[str, object], parts: Se
     """Load one item or one result; names refer to `home`, numbers of an item to `parts`."""
     if parts:
         return _loaded(_ReferringUnpickler(data, parts).load, home)
+    if len(data) < _NAMES_NOTHING:
+        return pickle.loads(data)
     if here.home is not None:
         return _loaded(lambda: pickle.loads(data), home)
     here.home = home

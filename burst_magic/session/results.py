@@ -98,10 +98,13 @@ class Results(Sequence[Any]):
         while task < self._tasks:
             self._await(task)
             for ready in self._read_from(task):
-                value, error = self._awaited(ready)
-                if error is not None:
-                    raise BaseException.with_traceback(raisable(error), None)
-                yield value
+                if ready in self._values:
+                    yield self._values[ready]
+                else:
+                    value, error = self._awaited(ready)
+                    if error is not None:
+                        raise BaseException.with_traceback(raisable(error), None)
+                    yield value
                 task = ready + 1
 
     def __eq__(self, other: object) -> bool:
@@ -296,12 +299,20 @@ class Results(Sequence[Any]):
 
     def _keep_all(self, parts: Sequence[tuple[int, int, SegmentKey]]) -> dict[int, BaseException]:
         """Keeps all that can be opened; why the others cannot."""
-        unopened = {}
+        unopened: dict[int, BaseException] = {}
+        values, errors, home = self._values, self._errors, self._home
         for task, record in self._reader.records(parts):
-            if task not in self._values and task not in self._errors:
-                _, error = self._keep(task, record)
-                if error is not None and task not in self._errors:
-                    unopened[task] = error
+            if task in values or task in errors:
+                continue
+            data = value_in(record)
+            if data is None:
+                self._keep(task, record)
+                continue
+            value, trouble = open_value(task, data, home)
+            if trouble is None:
+                values[task] = value
+            else:
+                unopened[task] = trouble
         return unopened
 
     def _read_from(self, task: int) -> Iterator[int]:

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from burst_magic.errors import AttachError, Missing, StoreError
+from burst_magic.errors import AttachError, Missing, RecordError, StoreError
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Outcome, SegmentKey
-from burst_magic.protocol.wire.records import scan_outcomes, unpack_outcome
+from burst_magic.protocol.wire.records import places_of, unpack_outcome
 from burst_magic.session.deletion import is_there
 from burst_magic.stores.carry import Carrier
 
 PARALLEL = 8  # segments fetched at a time
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
-_VIEW = 300  # bytes that it takes to hold one outcome by its task: more than most of a million values
+_FAILURE = 300  # bytes that it takes to keep a failed outcome, beside its texts
 _LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
 
 Part = tuple[int, int, SegmentKey]  # first task, one past the last, where they are published
@@ -40,13 +40,13 @@ class SegmentReader:
     def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str) -> None:
         self._carrier, self._keys, self._name = carrier, job_keys, name
         self._at_hand = carrier.store.path(job_keys.payload) is not None
-        self._open: OrderedDict[SegmentKey, dict[int, memoryview]] = OrderedDict()
+        self._open: OrderedDict[SegmentKey, _OpenSegment] = OrderedDict()
         self._held = 0  # bytes of them
         self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
 
     def record(self, segment: SegmentKey, task: int) -> memoryview:
         """One packed outcome of a segment."""
-        return self._records(segment)[task]
+        return self._opened(segment).record(task)
 
     def outcomes(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[Outcome]:
         """All outcomes of some parts, in order."""
@@ -62,13 +62,12 @@ class SegmentReader:
         parts = list(segments)
         if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
             for start, stop, segment in parts:
-                opened = self._records(segment)
-                yield from ((task, opened[task]) for task in range(start, stop))
+                yield from self._opened(segment).records(start, stop)
             return
-        yield from self._ahead(parts, self._records if keep else self._opened_or_fetched)
+        yield from self._ahead(parts, self._opened if keep else self._opened_or_fetched)
 
     def _ahead(
-        self, parts: list[Part], read: Callable[[SegmentKey, Carrier], dict[int, memoryview]]
+        self, parts: list[Part], read: Callable[[SegmentKey, Carrier], _OpenSegment]
     ) -> Iterator[tuple[int, memoryview]]:
         over = threading.Event()  # who stops reading does not wait for a store that does not answer
         carrier = self._carrier.until(over)
@@ -78,55 +77,74 @@ class SegmentReader:
             rest = iter(parts[PARALLEL:])
             while ahead:
                 (start, stop, _), fetched = ahead.pop(0)
-                records = fetched.result()
+                opened = fetched.result()
                 following = next(rest, None)
                 if following is not None:
                     ahead.append((following, pool.submit(read, following[2], carrier)))
-                yield from ((task, records[task]) for task in range(start, stop))
+                yield from opened.records(start, stop)
         finally:
             over.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _records(self, segment: SegmentKey, carrier: Carrier | None = None) -> dict[int, memoryview]:
-        records = self._opened_or_fetched(segment, carrier or self._carrier)
+    def _opened(self, segment: SegmentKey, carrier: Carrier | None = None) -> _OpenSegment:
+        opened = self._opened_or_fetched(segment, carrier or self._carrier)
         with self._lock:
-            self._hold(segment, records)
-        return records
+            self._hold(segment, opened)
+        return opened
 
-    def _opened_or_fetched(self, segment: SegmentKey, carrier: Carrier) -> dict[int, memoryview]:
+    def _opened_or_fetched(self, segment: SegmentKey, carrier: Carrier) -> _OpenSegment:
         with self._lock:
-            records = self._open.get(segment)
-        return self._fetch(segment, carrier) if records is None else records
+            opened = self._open.get(segment)
+        return self._fetch(segment, carrier) if opened is None else opened
 
-    def _hold(self, segment: SegmentKey, records: dict[int, memoryview]) -> None:
+    def _hold(self, segment: SegmentKey, opened: _OpenSegment) -> None:
         if segment in self._open:  # opened before, or another thread has fetched it too
             return
-        self._open[segment] = records
-        self._held += _bytes(records)
+        self._open[segment] = opened
+        self._held += opened.bytes
         while len(self._open) > 1 and self._held > _KEPT:
-            self._held -= _bytes(self._open.popitem(last=False)[1])
+            self._held -= self._open.popitem(last=False)[1].bytes
 
-    def _fetch(self, segment: SegmentKey, carrier: Carrier) -> dict[int, memoryview]:
+    def _fetch(self, segment: SegmentKey, carrier: Carrier) -> _OpenSegment:
         name = keys.segment_name(segment)
         key = f"{self._keys.results_folder}/{name}"
         secret = _secret(carrier, key)
         try:
-            return carrier.believed(lambda: _opened(carrier, secret, key))
+            return carrier.believed(lambda: _OpenSegment(carrier.fetch(key), secret, key))
         except Missing:
             if carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
                 raise
         raise Missing(f"session {self._name} was deleted; this result had not been read", way_out="run the cell again")
 
 
-def _opened(carrier: Carrier, secret: bytes, key: str) -> dict[int, memoryview]:
-    records: dict[int, memoryview] = {}
-    for _, body in blocks.open_object(secret, key, carrier.fetch(key)):
-        records.update((task, body[begin:end]) for task, _, begin, end in scan_outcomes(body))
-    return records
+class _OpenSegment:
+    """The outcomes of a segment, verified. None is unpacked, and no object is kept for each of a million tasks.
 
+    Args:
+        data: the object.
+        secret: the session's key.
+        key: the object's.
+    """
 
-def _bytes(records: dict[int, memoryview]) -> int:
-    return sum(map(len, records.values())) + _VIEW * len(records)
+    def __init__(self, data: bytes, secret: bytes, key: str) -> None:
+        self._parts = [
+            (block, body, places_of(body, block.first, block.count))
+            for block, body in blocks.open_object(secret, key, data)
+        ]
+        self.bytes = len(data)
+
+    def record(self, task: int) -> memoryview:
+        """The packed outcome of one task."""
+        for _, record in self.records(task, task + 1):
+            return record
+        raise RecordError(f"task {task} is not in the segment that counts for it")
+
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
+        """(task, packed outcome) of the tasks ``start`` … ``stop`` − 1."""
+        for block, body, places in self._parts:
+            first = block.first
+            for task in range(max(start, first), min(stop, first + block.count)):
+                yield task, body[places[task - first] : places[task - first + 1]]
 
 
 def _secret(carrier: Carrier, key: str) -> bytes:
@@ -172,7 +190,7 @@ class Failures:
 def _weight(outcomes: Iterable[Outcome]) -> int:
     """Bytes that it takes to keep some outcomes, more or less."""
     texts = ((each.message, each.traceback, each.item, each.output, each.value) for each in outcomes)
-    return sum(_VIEW + sum(map(len, some)) for some in texts)
+    return sum(_FAILURE + sum(map(len, some)) for some in texts)
 
 
 class Tally:

@@ -37,7 +37,9 @@ from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.threads import LoadedLibraries, settled
 from burst_magic.worker.slots.memory import Footprint
 
+_close = os.close  # of a task's descriptors others are looked at afterwards (`Surroundings`)
 PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
+_BRIEF = 0.0005  # seconds: a task of less was on the processor; asking the system for how long may take longer than it
 
 
 class Stage:
@@ -51,7 +53,8 @@ class Stage:
         self.home: dict[str, Any] = vars(main)
         self.home["__builtins__"] = builtins
         self._empty = dict(self.home)
-        self._pid = os.getpid()
+        self._forked = False  # this process is a task's own fork
+        os.register_at_fork(after_in_child=self._note_fork)
         sys.modules["__main__"] = main
         self._capture = capture
         self._import_hook = ImportHook()
@@ -70,7 +73,7 @@ class Stage:
         self._limit_mb = reals[Word.LIMIT]
         self._peak = 0.0
         self._looked = 0
-        self._cpu = 0.0  # time.process_time() when the next task's time begins; 0: when it begins
+        self._cpu = self._cpu_at = 0.0  # time.process_time(), and when it was asked by time.monotonic(); 0: ask anew
         self.spoiled = False  # tasks left something behind that only a new process is rid of
         self.ended = 0.0  # time.monotonic() at the end of the last task
 
@@ -120,7 +123,7 @@ class Stage:
 
     def become_runner(self, nudged: Callable[..., None]) -> None:
         """This process is the fork now, and runs tasks; the supervisor may ask it for what it holds back."""
-        self._pid, self._cpu, self.spoiled = os.getpid(), 0.0, False
+        self._forked, self._cpu_at, self.spoiled = False, 0.0, False
         self._surroundings.listen(NUDGE, nudged)
         self._footprint.start()
 
@@ -147,7 +150,7 @@ class Stage:
             return None
         finally:
             home.clear()
-            self._cpu = 0.0
+            self._cpu_at = 0.0
             if program.anew:
                 self._capture.collect()  # each task tells it
         self._detector = None if found.empty else found
@@ -155,7 +158,7 @@ class Stage:
 
     def pause(self) -> None:
         """What this process does now is no task's time."""
-        self._cpu = 0.0
+        self._cpu_at = 0.0
 
     def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
         """Runs one task of the program that is on: (failed, packed outcome). Raises nothing of the user's."""
@@ -168,13 +171,15 @@ class Stage:
         attempt = 0
         while True:
             attempt += 1
-            began, before = monotonic(), self._cpu or process_time()
+            began = monotonic()
+            if began - self._cpu_at > _BRIEF:
+                self._cpu, self._cpu_at = process_time(), began
             value, failure = self._attempt(program, task, entry)
             self._tidy()
-            self._cpu = process_time()
-            cpu = self._cpu - before
             self.ended = ended = monotonic()
-            wall = ended - began
+            wall = cpu = ended - began
+            if wall > _BRIEF:
+                cpu = self._cpu_since(began)
             printed = self._capture.collect()
             if failure is None:
                 if not printed:
@@ -188,6 +193,12 @@ class Stage:
             outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)
 
+    def _cpu_since(self, began: float) -> float:
+        """Seconds of this process since then; what it did before, since it was asked last, was brief."""
+        before, self._cpu = self._cpu + began - self._cpu_at, process_time()
+        self._cpu_at = self.ended
+        return max(0.0, self._cpu - before)
+
     def _attempt(self, program: Program, task: int, entry: memoryview | None) -> tuple[bytes, dict[str, Any] | None]:
         """The packed value, or what to say of the failure."""
         try:
@@ -196,10 +207,10 @@ class Stage:
                     self._settings.prepare()
             result = copy_context().run(self._run, program, task, entry)
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
-            if os.getpid() != self._pid:
+            if self._forked:
                 leave_fork(error, program.envelope.filename)
             return b"", self._failure(task, error, entry, program)
-        if os.getpid() != self._pid:
+        if self._forked:
             leave_fork(None, program.envelope.filename)
         try:
             return pack_value(result, home=self.home), None
@@ -209,10 +220,11 @@ class Stage:
     def _tidy(self) -> None:
         """What the task made goes, on its own time and into its own output; what it changed is put back."""
         try:
-            take = self.home.popitem
-            for _ in range(len(self.home)):
-                take()  # the last first: a __del__ finds the modules that the cell imported before
-            self.home.clear()
+            home = self.home
+            for _ in range(len(home) - len(self._empty)):
+                home.popitem()  # the last first: a __del__ finds the modules that the cell imported before
+            if home != self._empty:
+                home.clear()
             for look in self._libraries.looks:
                 look()
             if self._surroundings.restore() and not self._threads.left():
@@ -220,6 +232,9 @@ class Stage:
         except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
             pass
         self.spoiled = True
+
+    def _note_fork(self) -> None:
+        self._forked = True
 
     def _look_at(self, module: types.ModuleType) -> None:
         """A module that a task has loaded, before the task can change it."""
@@ -250,7 +265,7 @@ class Stage:
     def _look(self, wall: float) -> float:
         """Peak memory in MiB; for very short tasks now and then only."""
         self._looked += 1
-        if wall > 0.0005 or self._looked % PEAK_EVERY == 1:
+        if wall > _BRIEF or self._looked % PEAK_EVERY == 1:
             self._reals[Word.PEAK] = self._peak = self._footprint.peak_mb()
             self.spoiled = self.spoiled or self._footprint.leaked(self._limit_mb) or self._short_of_files()
         return self._peak
@@ -259,7 +274,7 @@ class Stage:
         """Whether tasks left so many files open that the next ones would suffer."""
         try:
             free = os.dup(0)
-            os.close(free)
+            _close(free)
         except OSError:
             return True
         return free > self._files // 2

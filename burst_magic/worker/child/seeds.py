@@ -23,6 +23,8 @@ from burst_magic.worker.child.isolation.import_hook import ImportHook
 Named = tuple[str, Any]  # a generator, and what its stream is called
 
 _SPAWNS = 0x6275_7273  # in the key of a seed sequence: what follows is the task's
+_HARMLESS = frozenset({"Random", "SystemRandom", "__class__", "__file__", "__loader__", "__name__", "__path__",
+                       "__spec__"})  # fmt: skip # names of ``random`` that lead to no generator of the process
 _LOADING = -1  # the task that what is loaded for all tasks draws as
 
 
@@ -30,7 +32,7 @@ class Chance:
     """Seeds whatever generators the process has."""
 
     def __init__(self, import_hook: ImportHook) -> None:
-        self._origin = (0, f"{_LOADING}")  # seed, and the task or what else draws
+        self._origin: tuple[int, object] = (0, _LOADING)  # seed, and the task or what else draws
         self._known = b""
         self._drawn = 0
         self._local = ""
@@ -50,7 +52,7 @@ class Chance:
 
     def seed(self, seed: int, task: int) -> None:
         """Sets the generators that are loaded by now; later ones as they come."""
-        self._origin, self._known, self._drawn = (seed, f"{task}"), b"", 0
+        self._origin, self._known, self._drawn = (seed, task), b"", 0
         for generator in self._global:
             generator.again()
         if self._kept:
@@ -166,11 +168,43 @@ def _random(chance: Chance, module: Any) -> _Global | None:
     module.seed = instance.seed
     plain: Any = sys.modules["_random"].Random.seed  # type: ignore[attr-defined, unused-ignore]
 
-    def again() -> None:
+    def start() -> None:
         plain(instance, int.from_bytes(chance.digest[:16], "little"))
         instance.gauss_next = None
 
-    return _Global(again, instance.getstate, instance.setstate)
+    return _once_touched(module, _Global(start, instance.getstate, instance.setstate))
+
+
+def _once_touched(module: ModuleType, generator: _Global) -> _Global:
+    """The same, but started only once something was taken of a module: a start costs as much as a short task.
+
+    Many libraries import ``random`` and few draw from it. Whoever takes more of it than its classes finds the generator
+    started for the task that runs; from then on it is started for each.
+    """
+
+    class Untouched(ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            if name not in _HARMLESS and not touched():
+                generator.again()
+                module.__class__ = ModuleType
+            return ModuleType.__getattribute__(self, name)
+
+    def touched() -> bool:
+        return type(module) is not Untouched
+
+    def again() -> None:
+        if touched():
+            generator.again()
+
+    def restore(state: Any) -> None:
+        if state is None:
+            again()
+        else:
+            generator.restore(state)
+
+    if type(module) is ModuleType:
+        module.__class__ = Untouched
+    return _Global(again, lambda: generator.save() if touched() else None, restore)
 
 
 def _numpy(chance: Chance, module: Any) -> _Global | None:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import zipfile
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -860,6 +861,59 @@ def test_draws_depend_on_seed_and_task_alone(bench, name):
     assert values(bench.perform(source, range(6), seed=12)) != together
 
 
+DICE = """
+import random
+def roll():
+    return random.random()
+def state():  # without touching it
+    return object.__getattribute__(random, "_inst").getstate()
+"""
+
+
+def first_draw(seed, task):
+    return Random(int.from_bytes(hashlib.blake2b(f"{seed}:{task}".encode()).digest()[:16], "little")).random()
+
+
+def dice(tmp_path, more=""):
+    bundle = tmp_path / "bundle"
+    bundle.mkdir(parents=True)
+    (bundle / "dice.py").write_text(DICE + more)
+    return str(bundle)
+
+
+def test_a_generator_that_no_task_before_has_used_is_the_tasks_own(bench, tmp_path):
+    source = "import dice\ndice.roll() if item % 4 > 1 else None"
+    drawn = values(bench.perform(source, range(12), bundle=dice(tmp_path), seed=3))
+    assert drawn == [first_draw(3, task) if task % 4 > 1 else None for task in range(12)]
+
+
+TAKEN = {
+    "at import": ("taken = random.random\ndef use(): return taken()", "dice.use()"),
+    "by import": ("from random import random as taken\ndef use(): return taken()", "dice.use()"),
+    "when asked": ("def use():\n    global taken\n    taken = random.random\n    return taken()", "dice.use()"),
+    "by all names": ("from random import *\nroll = random", "dice.roll()"),
+    "by the dictionary": ("def use(): return vars(random)['random']()", "dice.use()"),
+    "kept": ("kept = []\ndef use():\n    kept[:] = kept or [random.random]\n    return kept[0]()", "dice.use()"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_whoever_takes_the_generator_and_however_draws_the_tasks_numbers(bench, tmp_path, name):
+    more, use = TAKEN[name]
+    source = f"import dice\n{use} if item else None"
+    drawn = values(bench.perform(source, range(4), bundle=dice(tmp_path, more), seed=3))
+    assert drawn == [None, *(first_draw(3, task) for task in range(1, 4))]
+
+
+def test_a_generator_that_nobody_uses_costs_no_task_anything(bench, tmp_path):
+    states = values(bench.perform("import dice\nhash(dice.state())", range(3), bundle=dice(tmp_path)))
+    assert len(set(states)) == 1
+    states = values(
+        bench.perform("import dice\ndice.roll()\nhash(dice.state())", range(3), bundle=dice(tmp_path / "b"))
+    )
+    assert len(set(states)) == 3
+
+
 def test_ten_thousand_draws_are_ten_thousand(bench):
     source = "import random\nimport numpy as np\n(random.random(), float(np.random.rand()))"
     drawn = values(bench.perform(source, range(10_000), seed=1))
@@ -1036,6 +1090,21 @@ def test_an_outcome_says_what_it_cost(bench):
     assert outcome.wall >= outcome.cpu * 0.9
     assert outcome.cpu >= 0.05
     assert outcome.peak_mb > 60
+
+
+def test_what_tasks_used_of_the_processor_is_told_also_after_brief_ones(bench):
+    source = cell("""
+        import time
+        begun = time.process_time()
+        if item == "nap": time.sleep(0.02)
+        if item == "spin":
+            while time.process_time() < begun + 0.02: pass
+    """)
+    brief, spin, nap = bench.perform(source, ["", "spin", "nap"] * 40)[-3:]
+    assert brief.cpu <= brief.wall < 0.02
+    assert 0.019 <= spin.cpu <= spin.wall * 1.1
+    assert nap.cpu < 0.01
+    assert nap.wall >= 0.02
 
 
 def test_a_slot_loads_nothing_heavy_for_plain_tasks():

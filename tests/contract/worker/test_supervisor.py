@@ -112,9 +112,10 @@ class Session:
         found, cover = {}, 0
         for entry in self.store.list(self.job.results_folder):
             data = self.store.get(entry.key)
-            for _, body in blocks.open_object(SECRET, entry.key, data):
-                for task, _, begin, end in records.scan_outcomes(body):
-                    found[task] = records.unpack_outcome(body[begin:end])
+            for block, body in blocks.open_object(SECRET, entry.key, data):
+                for begin, end in itertools.pairwise(records.places_of(body, block.first, block.count)):
+                    outcome = records.unpack_outcome(body[begin:end])
+                    found[outcome.task] = outcome
                     cover += 1
         assert twice or cover == len(found)
         return [found[task] for task in sorted(found)]

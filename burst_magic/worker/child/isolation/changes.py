@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -26,6 +26,7 @@ _DEFINITIONS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType,
 
 _OF_EACH_MODULE = frozenset({"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
                              "__builtins__", "__path__"})  # fmt: skip
+_names_of: Callable[[types.ModuleType], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 _SETTLES = {"tempfile": "gettempdir", "mimetypes": "init"}  # modules that set names of their own at their first use
 
 Names = Mapping[str, Any]
@@ -103,7 +104,10 @@ class ChangeDetector:
         )
 
     def _note_local(self, module: types.ModuleType) -> None:
-        file: Any = getattr(module, "__dict__", {}).get("__file__")  # a lazy module raises what it likes, None has none
+        try:
+            file = _names_of(module).get("__file__")  # without asking the module: a lazy one would load itself
+        except TypeError:  # None, or what else may be among the modules
+            return
         if self._bundle and isinstance(file, str) and file.startswith(self._bundle):
             self._seen.add(module.__name__)
             shelf = _Shelf(module, own=True)

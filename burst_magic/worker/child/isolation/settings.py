@@ -47,12 +47,8 @@ class NotebookSettings:
         self._zone = False
         self._modules = 0  # loaded when the settings were last made
         self._awaited: set[str] = set()  # modules that have settings, or filters of their own
+        self.wanted = False  # the job that is on has some, beside its environment
         import_hook.of_any(self._arrived)
-
-    @property
-    def wanted(self) -> bool:
-        """The job that is on has some, beside its environment."""
-        return bool(self._wanted) or self._filters is not None
 
     def enter(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Takes the last job's settings back; those of this one come with its tasks. Its environment is there."""
@@ -63,6 +59,7 @@ class NotebookSettings:
         self._zone = zone
         if settings.keys() - {_ENVIRONMENT}:
             self._want(settings)
+        self.wanted = bool(self._wanted) or self._filters is not None
 
     def _want(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         from burst_magic.payload.settings import KINDS

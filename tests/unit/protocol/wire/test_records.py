@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 
 import pytest
@@ -143,13 +145,23 @@ def test_an_outcome_comes_back_as_it_was(outcome):
     assert records.unpack_outcome(records.pack_outcome(outcome)) == outcome
 
 
-@given(st.lists(outcomes, max_size=5))
-def test_outcomes_that_were_joined_are_found_again(found):
-    data = b"".join(map(records.pack_outcome, found))
-    scanned = list(records.scan_outcomes(data))
+def consecutive(found, first):
+    return [dataclasses.replace(outcome, task=first + number) for number, outcome in enumerate(found)]
 
-    assert [(task, failed) for task, failed, _, _ in scanned] == [(each.task, each.failed) for each in found]
-    assert [records.unpack_outcome(data[begin:end]) for _, _, begin, end in scanned] == found
+
+@given(st.lists(outcomes, max_size=5), st.integers(0, 1 << 60))
+def test_outcomes_that_were_joined_are_found_again(found, first):
+    found = consecutive(found, first)
+    data = b"".join(map(records.pack_outcome, found))
+    places = records.places_of(data, first, len(found))
+    assert [records.unpack_outcome(data[begin:end]) for begin, end in itertools.pairwise(places)] == found
+
+
+@given(st.lists(outcomes, min_size=1, max_size=5), st.sampled_from([(1, 0), (0, 1), (0, -1)]))
+def test_outcomes_of_other_tasks_than_were_asked_for_are_an_error(found, wrong):
+    data = b"".join(map(records.pack_outcome, consecutive(found, 7)))
+    with pytest.raises(RecordError):
+        records.places_of(data, 7 + wrong[0], len(found) + wrong[1])
 
 
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=50))
@@ -171,4 +183,4 @@ def test_a_segment_that_was_cut_short_is_an_error(outcome, data):
     packed = records.pack_outcome(outcome)
     keep = data.draw(st.integers(1, len(packed) - 1))
     with pytest.raises(RecordError, match="cut short"):
-        list(records.scan_outcomes(packed[:keep]))
+        records.places_of(packed[:keep], outcome.task, 1)
