@@ -43,7 +43,13 @@ class EndCause(str, Enum):
     CLOSE = "close"
     SCALE = "scale"
     TERM = "term"  # SIGTERM: Spot, stop, host
-    CRASH = "crash"  # its process ended
+    CRASH = "crash"  # its process ended, and nothing outside is known to have done it
+    MEMORY = "memory"  # its container ran out of memory
+    SPOT = "spot"  # the cloud took its machine back
+    STOPPED = "stopped"  # someone stopped it, by the launcher's own means
+    HOST = "host"  # its machine failed or was retired
+    UNSTARTED = "unstarted"  # its launcher could not bring it up, for the reason in the detail
+    REFUSED = "refused"  # its launcher would not start it now and may later: no capacity, a quota
     BROKEN = "broken"  # it could not go on, through no task's fault, and said so
     EXPIRED = "expired"  # its manifest is gone
 

@@ -16,6 +16,9 @@ SINGLES = 16  # tasks that a successor runs one by one
 DEATHS = 3  # that a task is held to blame for
 SILENT = 2  # ends that nobody saw and that do not count
 ALONE_FROM = 2  # from this successor on nothing runs beside the range
+# Cause decides blame, not the exit code: one that Spot took back, or somebody stopped, exits with 137 as well.
+BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})
+_KILLED = 137  # exit code of a container that ran out of memory
 
 
 def piece(finished: int) -> int:
@@ -49,7 +52,7 @@ def guilty(ends: Sequence[Gone | None]) -> bool:
     Args:
         ends: of the owners that ended while it ran; None for those of which nobody saw the end.
     """
-    codes = [end.exit_code for end in ends if end is not None and end.cause is EndCause.CRASH]
+    codes = [_exit_code(end) for end in ends if end is not None and end.cause in BLAMED]
     unseen = codes.count(None) + sum(end is None for end in ends)
     seen = [code for code in codes if code]  # 0: it left in good order, and only could not say so
     return len(seen) + max(0, unseen - SILENT) >= DEATHS
@@ -57,8 +60,14 @@ def guilty(ends: Sequence[Gone | None]) -> bool:
 
 def verdict(ends: Sequence[Gone | None]) -> str:
     """What the user reads of such a task."""
+    ends = [end for end in ends if end is None or end.cause in BLAMED]
     seen = [end for end in ends if end is not None]
     codes = sorted({f"exit code {end.exit_code}" for end in seen if end.exit_code is not None})
     details = sorted({end.detail for end in seen if end.detail})
     how = "; ".join([*codes, *details[:1]]) or "nobody saw how"
     return f"it ended {len(ends)} workers: {how}"
+
+
+def _exit_code(end: Gone) -> int | None:
+    """Of one that ran out of memory that is known, whether its launcher told a code or not."""
+    return end.exit_code or _KILLED if end.cause is EndCause.MEMORY else end.exit_code

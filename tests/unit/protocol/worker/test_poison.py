@@ -16,6 +16,7 @@ KILLED = Gone(worker="w", cause=EndCause.CRASH, at=0.0, exit_code=-9)
 STOPPED = Gone(worker="w", cause=EndCause.TERM, at=0.0, exit_code=0)
 BROKEN = Gone(worker="w", cause=EndCause.BROKEN, at=0.0, exit_code=1)
 LEFT = Gone(worker="w", cause=EndCause.CRASH, at=0.0, exit_code=0)
+OUT_OF_MEMORY = Gone(worker="w", cause=EndCause.MEMORY, at=0.0)
 NOBODY_KNOWS = Gone(worker="w", cause=EndCause.CRASH, at=0.0)
 
 
@@ -64,6 +65,19 @@ def test_suspected_are_ends_at_the_very_task_that_is_next(published, expected):
 )
 def test_three_ends_that_nothing_else_explains_make_a_task_guilty(ends, expected):
     assert guilty(ends) is expected
+
+
+@pytest.mark.parametrize("cause", [EndCause.SPOT, EndCause.STOPPED, EndCause.HOST])
+def test_an_end_from_outside_blames_no_task_whatever_its_exit_code(cause):
+    taken = Gone(worker="w", cause=cause, at=0.0, exit_code=137)
+    assert not guilty([taken] * 9)
+    assert not guilty([KILLED, KILLED, *[taken] * 9])
+    assert guilty([KILLED, KILLED, KILLED, taken])
+    assert verdict([KILLED, KILLED, KILLED, taken]) == "it ended 3 workers: exit code -9"
+
+
+def test_running_out_of_memory_blames_the_task_with_an_exit_code_and_without():
+    assert guilty([OUT_OF_MEMORY, OUT_OF_MEMORY, KILLED])
 
 
 def test_the_verdict_says_how_they_ended():
