@@ -7,6 +7,7 @@ Importing this is cheap: platformdirs is imported only where no directory is giv
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,7 +29,6 @@ SESSIONS = "sessions.jsonl"
 PREFIX = "BURST_"
 DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
-LAUNCHERS = ("local",)
 ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
 # What belongs to a session from its beginning, and cannot be said again of one more job.
@@ -75,6 +75,11 @@ class Settings:
     def sessions_file(self) -> Path:
         """The user's list of sessions, one JSON object a line."""
         return self.data_dir / SESSIONS
+
+    @property
+    def logs_dir(self) -> Path:
+        """Where launchers keep what the workers of this machine print."""
+        return self.data_dir / "logs"
 
     @property
     def keys_dir(self) -> Path:
@@ -339,6 +344,13 @@ def _deadline(text: str) -> float:
     return seconds
 
 
+def _launcher(text: str) -> str:
+    """A name, or a name and the one to fall back on; whether there are such launchers is known where they are."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]*(,[a-z][a-z0-9-]*)?", text):
+        raise ValueError(f"{text!r} is not a launcher's name, or two with a comma between them")
+    return text
+
+
 def _store(text: str) -> str:
     scheme, mark, rest = text.partition("://")
     if not mark or scheme not in SCHEMES or (scheme != "memory" and not rest.strip("/")):
@@ -354,7 +366,7 @@ def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "store": _store,
-    "launcher": one_of(LAUNCHERS),
+    "launcher": _launcher,
     "workers": whole(1),
     "cpu": _or_none(_number),
     "memory": _or_none(parse_size),

@@ -276,9 +276,18 @@ CAUSES = {
     EndCause.SCALE: "fewer workers are wanted",
     EndCause.TERM: "SIGTERM: Spot, stop, host",
     EndCause.CRASH: "it was killed, or failed: written by whoever saw it end",
+    EndCause.MEMORY: "its container ran out of memory",
+    EndCause.SPOT: "the cloud took its machine back: no task is blamed",
+    EndCause.STOPPED: "someone stopped it: no task is blamed",
+    EndCause.HOST: "its machine failed or was retired: no task is blamed",
+    EndCause.UNSTARTED: "its launcher could not bring it up",
+    EndCause.REFUSED: "its launcher has no room now: started again later",
     EndCause.BROKEN: "it could not go on, through no task's fault",
     EndCause.EXPIRED: "its manifest is gone: it writes nothing",
 }
+# Written by whoever saw the end, or asked for the start.
+BY_OTHERS = {EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT, EndCause.STOPPED, EndCause.HOST}
+BY_OTHERS |= {EndCause.UNSTARTED, EndCause.REFUSED}
 
 
 def life() -> Page:
@@ -309,7 +318,7 @@ def _back(page: Page, origin: int, target: int, x: float) -> None:
 
 
 def _fate(cause: EndCause) -> str:
-    if cause in {EndCause.CRASH, EndCause.BROKEN, EndCause.EXPIRED, EndCause.IDLE}:
+    if cause in BY_OTHERS | {EndCause.BROKEN, EndCause.EXPIRED, EndCause.IDLE}:
         return ""
     return "; what runs is killed" if cause in leaving.AT_ONCE else "; what runs is finished"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -13,10 +14,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from burst_magic.config import environment
-from burst_magic.errors import LaunchError
-from burst_magic.launchers.base import End, Handle, Start
+from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState
 
 _LOG_TAIL = 20_000  # characters
 
@@ -28,6 +29,10 @@ class _Worker(subprocess.Popen[bytes]):
         """Nothing is left to be done."""
 
 
+class _NotStarted(Exception):
+    """Why a start brought no worker, and the context."""
+
+
 # What this process has started, for all its launchers: only a parent hears the exit code. By worker id, since pids come
 # again, and by our own pid, since a fork of this process is no parent.
 _STARTED: dict[tuple[int, str], _Worker] = {}
@@ -37,45 +42,79 @@ class LocalLauncher:
     """Starts ``python -m burst_magic.worker`` in sessions of their own.
 
     Args:
-        logs: folder for what the workers' own processes print; one file a worker.
+        logs: folder for what the workers' own processes print, one file a worker, and for the handles of those that
+            were started: a token that comes again, in this process or another, is answered with its worker.
     """
 
     name = "local"
+    traits = Traits(starting_within=120.0, here=True, can_be_poked=True)
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
 
-    def start(self, start: Start) -> Handle:
-        """One worker process; the start is written to its stdin, a socket that both sides then close."""
+    def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
+        """One worker process each. Who interrupts it has none of them."""
+        answers: list[Handle | Refusal] = []
+        try:
+            for start in starts:
+                answers.append(self._answer(start))  # noqa: PERF401 - an interruption must find what was started
+        except BaseException:
+            for begun in answers:
+                if isinstance(begun, Handle):
+                    self.stop(begun, kill=True)
+            raise
+        return answers
+
+    def _answer(self, start: Start) -> Handle | Refusal:
+        try:
+            with self._record_of(start) as record:
+                found = record.read()
+                if found:
+                    return Handle.from_json(found)
+                handle = self._start(start)
+                self._keep(record, handle)
+                return handle
+        except OSError as error:
+            problem = f"a {self.name} worker could not be started: {error}"
+            return Refusal(token=start.token, problem=problem, context=sys.executable)
+        except _NotStarted as why:
+            problem, context = why.args
+            return Refusal(token=start.token, problem=problem, context=context)
+
+    @contextlib.contextmanager
+    def _record_of(self, start: Start) -> Iterator[Any]:
+        """The file that holds a start's handle, ours alone until it is closed; empty when there is no worker yet."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with (self._logs / f"{start.sid}.{start.token}.handle").open("a+") as record:
+            fcntl.flock(record, fcntl.LOCK_EX)
+            record.seek(0)
+            yield record
+
+    def _keep(self, record: Any, handle: Handle) -> None:
+        """A worker that the next to ask for its token could not find must not be."""
+        try:
+            record.write(handle.to_json())
+            record.flush()
+        except OSError:
+            self.stop(handle, kill=True)
+            raise
+
+    def _start(self, start: Start) -> Handle:
+        """The start is written to its stdin, a socket that both sides then close."""
         path = self._logs / f"{start.sid}.{start.token}.log"
         command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(Path.cwd())]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours:
             with theirs:
-                child = self._spawn(command, theirs.fileno(), path)
+                child = _spawn(command, theirs.fileno(), path)
             born = process_birth(child.pid) or ""
-            name = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
-            wid = f"{name}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
-            handle = Handle(launcher=self.name, wid=wid, token=start.token, host=this_host(), pid=child.pid, born=born)
+            host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
+            wid = f"{host}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
+            where = {"host": this_host(), "pid": child.pid, "born": born}
+            handle = Handle(launcher=self.name, wid=wid, token=start.token, data=where)
             self._tell(ours, start, {"handle": handle.to_json(), "wid": wid}, child=child, log=path)
         _STARTED[os.getpid(), wid] = child
         return handle
-
-    def _spawn(self, command: list[str], stdin: int, path: Path) -> _Worker:
-        try:
-            self._logs.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as log, _deaf_to_news():
-                return _Worker(
-                    command,
-                    stdin=stdin,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    cwd="/",
-                    env={**environment(), "PYTHONHASHSEED": "0"},  # sets are in one order on every worker
-                )
-        except OSError as error:
-            raise LaunchError(f"a local worker could not be started: {error}", context=command[0]) from error
 
     def _tell(
         self, to: socket.socket, start: Start, names: dict[str, str], *, child: subprocess.Popen[bytes], log: Path
@@ -89,43 +128,65 @@ class LocalLauncher:
             child.kill()  # whatever it is, it is no worker
             child.wait()
             said_by_it = log.read_text(errors="replace")[-_LOG_TAIL:]
-            raise LaunchError("a local worker ended at once", context=said_by_it or "it said nothing") from None
+            raise _NotStarted(f"a {self.name} worker ended at once", said_by_it or "it said nothing") from None
 
-    def ended(self, handles: Sequence[Handle]) -> dict[str, End]:
-        """Processes of this machine that are no more; those of other machines are unknown here."""
-        ends = {}
-        for handle in handles:
-            child = _STARTED.get((os.getpid(), handle.wid))
-            code = child.poll() if child is not None else None
-            if code is not None:
-                ends[handle.wid] = End(exit_code=code, detail=_last_line(self.log(handle)))
-            elif child is None and _here(handle) and process_birth(handle.pid) != handle.born:
-                ends[handle.wid] = End(detail=_last_line(self.log(handle)))
-        return ends
+    def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
+        """Processes of this machine; those of other machines are unknown here."""
+        return {handle.wid: self._status(handle) for handle in handles}
+
+    def _status(self, handle: Handle) -> Status:
+        child = _STARTED.get((os.getpid(), handle.wid))
+        code = child.poll() if child is not None else None
+        if code is not None:
+            return Status(
+                state=WorkerState.ENDED, cause=Cause.CODE, reason=_last_line(self.log(handle)), exit_code=code
+            )
+        if child is not None or _lives(handle):
+            return Status(state=WorkerState.RUNNING)
+        if _here(handle):
+            return Status(state=WorkerState.ENDED, cause=Cause.UNKNOWN, reason=_last_line(self.log(handle)))
+        return Status(state=WorkerState.UNKNOWN)
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """SIGTERM lets it publish and go; kill ends its whole process group."""
-        if not _here(handle) or process_birth(handle.pid) != handle.born:
-            return
-        try:
-            if kill:
-                os.killpg(handle.pid, signal.SIGKILL)
-            else:
-                os.kill(handle.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            return
+        if _lives(handle):
+            with _whoever_it_is():
+                if kill:
+                    os.killpg(handle.data["pid"], signal.SIGKILL)
+                else:
+                    os.kill(handle.data["pid"], signal.SIGTERM)
 
     def poke(self, handle: Handle) -> None:
         """SIGUSR1: a worker that sleeps looks at once."""
-        if _here(handle) and process_birth(handle.pid) == handle.born:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(handle.pid, signal.SIGUSR1)
+        if _lives(handle):
+            with _whoever_it_is():
+                os.kill(handle.data["pid"], signal.SIGUSR1)
 
     def log(self, handle: Handle) -> str:
         """The tail of the worker's own log file."""
         for path in self._logs.glob(f"*.{handle.token}.log"):
             return path.read_text(errors="replace")[-_LOG_TAIL:]
         return ""
+
+
+def _spawn(command: list[str], stdin: int, path: Path) -> _Worker:
+    with path.open("ab") as log, _deaf_to_news():
+        return _Worker(
+            command,
+            stdin=stdin,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env={**environment(), "PYTHONHASHSEED": "0"},  # sets are in one order on every worker
+        )
+
+
+@contextlib.contextmanager
+def _whoever_it_is() -> Iterator[None]:
+    """It may have ended just now, or be another user's: that one hears from the store what was asked of it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        yield
 
 
 @contextlib.contextmanager
@@ -139,7 +200,12 @@ def _deaf_to_news() -> Iterator[None]:
 
 
 def _here(handle: Handle) -> bool:
-    return handle.host == this_host()
+    return handle.data.get("host") == this_host()
+
+
+def _lives(handle: Handle) -> bool:
+    """Whether it is a living process of this machine, and still the one that was started."""
+    return _here(handle) and process_birth(handle.data["pid"]) == handle.data["born"]
 
 
 def this_host() -> str:

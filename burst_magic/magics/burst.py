@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from burst_magic import config
+from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.magics import calls, complete, consent, failures, later
 from burst_magic.magics.desk import DESK
@@ -147,7 +147,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         include=call.include,
     )
     tasks = 1 if capture.items is None else count(capture.items)
-    made = plan(settings, tasks=tasks, wishes=call.wishes)
+    made = plan(settings, launchers.traits(settings.launcher), tasks=tasks, wishes=call.wishes)
     into = DESK.find(call.session, settings) if call.session else None
     if into is not None:
         into.check_open()
@@ -260,7 +260,8 @@ def _threads(prepared: _Prepared) -> int:
     made, into = prepared.plan, prepared.into
     workers, slots = (made.workers, made.slots) if into is None else (into.status().wanted, into.manifest.slots)
     lanes = workers * slots if made.tasks is None else min(made.tasks, workers * slots)
-    share = threads(made.launcher, lanes, slots=slots, cores=config.cores(), cpu=made.shape.cpu)
+    here = launchers.traits(made.launcher)[made.launcher].here if into is None else into.fleet.here
+    share = threads(lanes, here=here, slots=slots, cores=config.cores(), cpu=made.shape.cpu)
     return prepared.settings.threads or share
 
 

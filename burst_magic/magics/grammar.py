@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from burst_magic import config
+from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.magics import calls
 from burst_magic.magics.helptext import help_text
@@ -162,6 +162,8 @@ def _take(given: dict[str, Any], option: Option, text: str, *, mark: bool) -> No
         raise OptionError(f"{option.name}: given twice")
     if option.setting:
         config.parse(key, text, where=option.name)
+        if key == "launcher":
+            launchers.check(text, where=option.name)
         values[key] = text
     else:
         values[key] = True if option.flag else _read(option.read, option.name, text)

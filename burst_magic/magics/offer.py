@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from burst_magic import config
+from burst_magic import config, launchers
 from burst_magic.magics.options import Option, Verb, options, verb
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*$")
@@ -102,4 +102,4 @@ def _settings() -> list[str]:
 
 
 def _values(key: str) -> tuple[str, ...]:
-    return {"launcher": config.LAUNCHERS, "arch": config.ARCHES}.get(key, ())
+    return {"launcher": launchers.names(), "arch": config.ARCHES}.get(key, ())

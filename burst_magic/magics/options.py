@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Literal
 
-from burst_magic import config
+from burst_magic import config, launchers
 from burst_magic.magics import calls
 from burst_magic.units import parse_duration, parse_money, whole
 
@@ -237,10 +237,10 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="--launcher",
         verbs=_CELL,
-        metavar="|".join(config.LAUNCHERS),
+        metavar="|".join(launchers.TABLE),
         group=WHERE,
         setting="launcher",
-        choices=config.LAUNCHERS,
+        choices=tuple(launchers.TABLE),
         help="Where workers start.",
     ),
     Option(

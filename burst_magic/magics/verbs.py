@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
+from burst_magic import launchers
 from burst_magic.errors import AttachError, BurstError
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DESK, pass_over
@@ -160,7 +161,8 @@ def _crowded(session: Session, workers: int) -> str:
 
     manifest, job = session.manifest, session.description
     lanes = min(job.tasks, workers * manifest.slots)
-    share = threads(manifest.launcher, lanes, slots=manifest.slots, cores=configuration.cores(), cpu=manifest.cpu)
+    here, cores = session.fleet.here, configuration.cores()
+    share = threads(lanes, here=here, slots=manifest.slots, cores=cores, cpu=manifest.cpu)
     if session.snapshot().ended == "finished" or job.threads_asked or job.threads <= share:
         return ""
     return f"; tasks of this job keep {job.threads} threads each, the next job's get {share} (--threads)"
@@ -240,7 +242,7 @@ def cost(call: calls.CostCall, settings: Settings) -> str:
     session = DESK.find(call.id, settings)
     seen = session.status()
     lines = [f"session {session.id}: {format_money(seen.spend)} so far ({session.manifest.launcher} workers)"]
-    if session.manifest.launcher == "local":
+    if not session.manifest.rate:
         rate = format_money(session.manifest.fargate_rate)
         lines.append(f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)")
     return "\n".join(lines)
@@ -249,6 +251,8 @@ def cost(call: calls.CostCall, settings: Settings) -> str:
 def config(call: calls.ConfigCall, settings: Settings) -> str:
     """Shows or writes settings."""
     if call.changes:
+        if call.changes.get("launcher"):
+            launchers.check(call.changes["launcher"], where="launcher")
         path = configuration.save(call.changes, config_dir=settings.config_dir)
         return f"written to {path}"
     rows = configuration.explain()

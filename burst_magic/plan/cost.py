@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, log
 
+from burst_magic.plan import prices
 from burst_magic.plan.prices import FargatePrice, RequestPrice
 from burst_magic.plan.shapes import Shape
 from burst_magic.units import MIB_PER_GB, MICRO
@@ -44,6 +45,16 @@ class Requests:
 def rate(shape: Shape, price: FargatePrice) -> int:
     """Micro-dollars an hour of one worker."""
     return round(MICRO * (shape.cpu * price.vcpu + shape.memory / MIB_PER_GB * price.gb))
+
+
+def free(shape: Shape, arch: str, region: str) -> int:  # noqa: ARG001 - one signature for all launchers
+    """The rate of workers that nobody charges for."""
+    return 0
+
+
+def on_fargate(shape: Shape, arch: str, region: str) -> int:
+    """Micro-dollars an hour of one worker on Fargate."""
+    return rate(shape, prices.fargate(arch, region=region))
 
 
 def charge(rate: int, seconds: float) -> int:

@@ -1,11 +1,12 @@
 """What was asked for, made into a plan: workers, size, rate, forecast, verdict. Pure; knows no settings file.
 
-A local fleet has the rate 0, so that a budget never refuses it; what Fargate would charge for the same is
-said beside it.
+A fleet of this machine has the rate 0, so that a budget never refuses it; what Fargate would charge for the same is
+said beside it. What differs between launchers comes in as their terms: nothing here knows one by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
@@ -16,16 +17,11 @@ from burst_magic.plan.cost import Estimate
 from burst_magic.plan.shapes import Shape, choose
 from burst_magic.units import format_duration, format_money
 
-LOCAL = "local"
 S3_INTERVAL, S3_FLOOR = 20.0, 2.0  # the protocol's two times on S3
 
 
 class FleetRequest(Protocol):
     """What ``config.Settings`` says about a fleet; units as there."""
-
-    @property
-    def launcher(self) -> str:
-        """Where workers start."""
 
     @property
     def workers(self) -> int:
@@ -52,6 +48,18 @@ class FleetRequest(Protocol):
         """Micro-dollars, or no limit."""
 
 
+class Terms(Protocol):
+    """What ``launchers.Traits`` say about place and price."""
+
+    @property
+    def here(self) -> bool:
+        """Workers share the kernel's machine."""
+
+    @property
+    def rate(self) -> Callable[[Shape, str, str], int]:
+        """Micro-dollars an hour of one worker of (shape, arch, region)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """What only a cloud can fulfil: ``--gpus``, ``--instance-type``, ``--env``."""
@@ -70,8 +78,10 @@ class Plan:
         starting: for this job; never more than have a task to do.
         shape: the size of one.
         rate: micro-dollars an hour of one worker with this launcher.
+        fallback: the launcher that starts workers when the first has no room for them, or empty.
+        fallback_rate: micro-dollars an hour of one worker of that.
         waves: how often each slot gets a task, None while the number of tasks is unknown.
-        estimate: with this launcher.
+        estimate: with this launcher, or its fallback where that costs more.
         fargate_rate: micro-dollars an hour of one worker on Fargate.
         fargate: the estimate on Fargate.
         region: whose prices these are.
@@ -90,11 +100,14 @@ class Plan:
     fargate_rate: int
     fargate: Estimate
     region: str
+    fallback: str = ""
+    fallback_rate: int = 0
     warnings: tuple[str, ...] = ()
 
 
 def plan(
     asked: FleetRequest,
+    terms: Mapping[str, Terms],
     *,
     tasks: int | None,
     sample: float | None = None,
@@ -105,6 +118,7 @@ def plan(
 
     Args:
         asked: the settings.
+        terms: of the launcher and, if there is one, of its fallback, by name.
         tasks: how many, None while unknown (a generator).
         sample: seconds that one task takes, where somebody measured it.
         wishes: what only a cloud can fulfil.
@@ -114,15 +128,19 @@ def plan(
         PlanError: no such worker, or a wish that this launcher cannot fulfil.
         BudgetExceeded: the estimate is above the budget.
     """
-    refuse(asked.launcher, wishes or Wishes())
+    launcher, *others = terms
+    refuse(launcher, terms[launcher], wishes or Wishes())
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
     price = prices.fargate(asked.arch, region=region)
     fargate_rate = cost.rate(shape, price)
+    rate, *more = (each.rate(shape, asked.arch, region) for each in terms.values())
+    dearest = max([rate, *more])
     fargate = _estimate(fargate_rate, tasks, sample, workers=starting, slots=asked.slots)
     free = Estimate(hourly=0, seconds=fargate.seconds, total=0)
+    estimate = _estimate(dearest, tasks, sample, workers=starting, slots=asked.slots) if dearest else free
     made = Plan(
-        launcher=asked.launcher,
+        launcher=launcher,
         workers=asked.workers,
         starting=starting,
         slots=asked.slots,
@@ -130,35 +148,37 @@ def plan(
         arch=asked.arch,
         tasks=tasks,
         waves=None if tasks is None else ceil(tasks / (starting * asked.slots)),
-        rate=0 if asked.launcher == LOCAL else fargate_rate,
-        estimate=free if asked.launcher == LOCAL else fargate,
+        rate=rate,
+        estimate=estimate,
         fargate_rate=fargate_rate,
         fargate=fargate,
         region=price.region,
-        warnings=_warnings(asked, shape, fargate),
+        fallback="".join(others),
+        fallback_rate=sum(more),
+        warnings=_warnings(asked, shape, estimate) if dearest else (),
     )
     check_budget(made.estimate, asked.budget)
     return made
 
 
-def threads(launcher: str, lanes: int, *, slots: int, cores: int, cpu: float) -> int:
+def threads(lanes: int, *, here: bool, slots: int, cores: int, cpu: float) -> int:
     """How many threads of BLAS, OpenMP and the like a task may use, so that those beside it have as many.
 
     Args:
-        launcher: local workers share this machine's cores; others have their own.
         lanes: tasks at a time in the whole fleet.
+        here: workers share this machine's cores; others have their own.
         slots: of them in one worker.
         cores: usable on this machine.
         cpu: vCPU of a worker.
     """
-    return max(1, cores // max(1, lanes) if launcher == LOCAL else int(cpu) // slots)
+    return max(1, cores // max(1, lanes) if here else int(cpu) // slots)
 
 
-def refuse(launcher: str, wishes: Wishes) -> None:
+def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
     """Raises ``PlanError`` for the first wish that this launcher cannot fulfil, with the reason."""
-    if launcher != LOCAL:
+    if not terms.here:
         return
-    here = "local workers are processes of this machine"
+    here = f"{launcher} workers are processes of this machine"
     if wishes.gpus:
         raise PlanError(f"--gpus: {here} and see the GPUs it has; there are none to ask for")
     if wishes.instance_type:
@@ -184,7 +204,7 @@ def summary(made: Plan) -> str:
     parts = [f"{made.starting}{few} {made.launcher} worker{'s' * (made.workers > 1)}"]
     if made.slots > 1:
         parts[0] += f" × {made.slots} slots"
-    if made.launcher == LOCAL:
+    if not made.estimate.hourly:
         parts.append(f"on Fargate ({made.shape}, {made.region}) {_forecast(made.fargate)}")
     else:
         parts.append(f"{made.shape}, {made.region}, {_forecast(made.estimate)}")
@@ -215,8 +235,6 @@ def _coarse(seconds: float) -> str:
 
 def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[str, ...]:
     """What goes on and may still surprise, where it costs money."""
-    if asked.launcher == LOCAL:
-        return ()
     said = []
     if asked.slots > shape.cpu:
         said.append(f"{asked.slots} slots share {shape.cpu:g} vCPU")

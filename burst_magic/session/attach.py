@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from burst_magic.config import nearest
 from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
-from burst_magic.launchers import open_launcher
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
 from burst_magic.session import keyring, roster
@@ -74,8 +73,7 @@ def attach(
     job = _job(store, sid, jid, secret)
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
-    launcher = open_launcher(manifest.launcher, logs=settings.data_dir / "logs")
-    fleet = Fleet(manifest, secret, store, launcher, tends=tends)
+    fleet = Fleet(manifest, secret, store, settings.logs_dir, tends=tends)
     session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
     session.follow()
     return session

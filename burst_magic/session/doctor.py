@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from burst_magic.errors import BurstError
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
+    from burst_magic.launchers.base import Launcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,25 +70,39 @@ def _store(settings: Settings) -> str:
 
 
 def _workers(settings: Settings) -> str:
-    """A real worker process starts, finds that its session does not exist, and ends."""
-    from burst_magic.launchers import Start, open_launcher
+    """A real worker starts, finds that its session does not exist, and ends."""
+    from burst_magic.launchers import open_launcher, parse
+
+    said = []
+    for name in parse(settings.launcher):
+        began = time.monotonic()
+        _try_worker(open_launcher(name, logs=settings.logs_dir), settings)
+        said.append(f"{name}: started one in {1000 * (time.monotonic() - began):.0f} ms")
+    return "; ".join(said)
+
+
+def _try_worker(launcher: Launcher, settings: Settings) -> None:
+    from burst_magic.launchers.base import Refusal, Start, WorkerState
     from burst_magic.session.submit import new_session_id
 
-    launcher = open_launcher(settings.launcher, logs=settings.data_dir / "logs")
     start = Start(
-        store=(settings.data_dir / "doctor").as_uri(),
+        store=(settings.data_dir / "doctor").as_uri() if launcher.traits.here else settings.store,
         sid=new_session_id(time.time()),
         secret=secrets.token_hex(32),
         token=secrets.token_hex(8),
         number=0,
     )
-    began = time.monotonic()
-    handle = launcher.start(start)
-    while not (ends := launcher.ended([handle])):
-        if time.monotonic() - began > 20:
+    (handle,) = launcher.start([start])
+    if isinstance(handle, Refusal):
+        raise BurstError(handle.problem, context=handle.context)
+    end = time.monotonic() + launcher.traits.starting_within
+    while (status := launcher.describe([handle])[handle.wid]).state is not WorkerState.ENDED:
+        if time.monotonic() > end:
             launcher.stop(handle, kill=True)
-            raise BurstError("a worker did not start within 20 s", context=launcher.log(handle)[-500:])
+            raise BurstError(
+                f"a worker did not start within {launcher.traits.starting_within:.0f} s",
+                context=launcher.log(handle)[-500:],
+            )
         time.sleep(0.01)
-    if ends[handle.wid].exit_code:
+    if status.exit_code:
         raise BurstError("a worker failed to start", context=launcher.log(handle)[-500:])
-    return f"{settings.launcher}: {sys.executable} started one in {1000 * (time.monotonic() - began):.0f} ms"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from burst_magic.errors import Denied, LaunchError, StoreError, Throttled, Unknown
-from burst_magic.launchers import Handle
+from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.log import DEAD_AFTER

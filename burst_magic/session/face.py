@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from burst_magic import config
+from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.session import attach as attaching
 from burst_magic.session.session import Session
@@ -56,7 +56,7 @@ def map(  # noqa: A001 - the name users type
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
     _tell(capture, session)
-    made = plan(settings, tasks=count(items))
+    made = plan(settings, launchers.traits(settings.launcher), tasks=count(items))
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 

@@ -1,18 +1,24 @@
-"""Starts a session's workers and looks after them while a client is attached."""
+"""Starts a session's workers and looks after them while a client is attached.
+
+First starts, replacements and scale-ups are one path: the start is written down (``.next``), then made, and what its
+launcher refused is written down too (``.gone``), for every client to see.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from burst_magic.config import changed_variables, environment
-from burst_magic.errors import Denied, StoreError
-from burst_magic.launchers import End, Handle, Launcher, Start
+from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
+from burst_magic.launchers import open_launcher
+from burst_magic.launchers.base import Again, Cause, Handle, Launcher, Refusal, Start, Status, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
@@ -22,7 +28,17 @@ from burst_magic.stores.carry import Carrier
 from burst_magic.stores.handed import HandedOn
 from burst_magic.stores.retry import PERSON, slept
 
+_LOG = logging.getLogger(__name__)
 _DYING = 5.0  # seconds that a killed worker may take to end
+_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds until a start whose answer was lost is made again, under its token
+_ENDS = {
+    Cause.CODE: EndCause.CRASH,
+    Cause.MEMORY: EndCause.MEMORY,
+    Cause.SPOT: EndCause.SPOT,
+    Cause.STOPPED: EndCause.STOPPED,
+    Cause.HOST: EndCause.HOST,
+    Cause.NEVER_STARTED: EndCause.UNSTARTED,
+}
 
 
 class Fleet:
@@ -32,7 +48,7 @@ class Fleet:
         manifest: the session.
         secret: its key; None for somebody who may only look.
         store: where it lies.
-        launcher: what starts workers.
+        logs: folder for what launchers keep of their workers on this machine.
         tends: lost workers are replaced; who only looks starts nobody.
 
     Attributes:
@@ -40,10 +56,11 @@ class Fleet:
     """
 
     def __init__(
-        self, manifest: Manifest, secret: bytes | None, store: Store, launcher: Launcher, *, tends: bool = True
+        self, manifest: Manifest, secret: bytes | None, store: Store, logs: Path, *, tends: bool = True
     ) -> None:
-        self._manifest, self._secret, self._store, self._launcher = manifest, secret, store, launcher
-        self.tends = tends
+        self._manifest, self._secret, self._store, self._logs = manifest, secret, store, logs
+        self._launchers: dict[str, Launcher | None] = {}
+        self._tends = tends
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, slept, retry=PERSON)
         self._handles: dict[str, Handle] = {}
@@ -52,45 +69,123 @@ class Fleet:
         self.environment: dict[str, str] | None = None
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
+    # --- launchers -------------------------------------------------------------------------------------------
+
+    def _launcher(self, name: str) -> Launcher | None:
+        """None where this installation has no such launcher: its workers can be seen in the store, not touched."""
+        if name not in self._launchers:
+            try:
+                self._launchers[name] = open_launcher(name, logs=self._logs)
+            except OptionError:
+                self._launchers[name] = None
+        return self._launchers[name]
+
+    @property
+    def here(self) -> bool:
+        """Its workers share this machine."""
+        launcher = self._launcher(self._manifest.launcher)
+        return launcher is not None and launcher.traits.here
+
+    @property
+    def tends(self) -> bool:
+        """Whether this client replaces lost workers; an engine may do that by itself."""
+        launcher = self._launcher(self._manifest.launcher)
+        return self._tends and launcher is not None and not launcher.traits.keeps_fleet
+
+    def _for_each_launcher(self, handles: Iterable[Handle]) -> list[tuple[Launcher, list[Handle]]]:
+        """Handles by their launcher, those of unknown ones left out."""
+        by_name: dict[str, list[Handle]] = {}
+        for handle in handles:
+            by_name.setdefault(handle.launcher, []).append(handle)
+        return [(launcher, mine) for name, mine in by_name.items() if (launcher := self._launcher(name)) is not None]
+
+    # --- starting --------------------------------------------------------------------------------------------
+
     def start(self, count: int, *, first: int | None = None, begun: list[str] | None = None) -> None:
-        """Starts workers; each start is written down before it is made.
+        """Starts workers. Some are enough: those that were refused are made up for later.
 
         Args:
             count: how many.
             first: the number of the first one, so that each begins with a lane of its own; None: late joiners.
             begun: takes the token of each start before it is written down, for ``take_back``.
+
+        Raises:
+            LaunchError: all were refused, and for a reason that does not pass.
         """
-        secret = self._secret
-        if secret is None:
+        secret, stem = self._secret, secrets.token_hex(6)
+        if secret is None or not count:
             return
-        for place in range(count):
-            number = None if first is None else first + place
-            token = secrets.token_hex(8)
+        numbers = {f"{stem}{place:04x}": None if first is None else first + place for place in range(count)}
+        for token, number in numbers.items():
             if begun is not None:
                 begun.append(token)
             key = self._keys.next(token)
             record = Next(token=token, launcher=self._manifest.launcher, number=number, at=time.time())
             self._carrier.insist(key, records.encode(record, secret=secret, key=key))
-            self.start_announced(token, number=number)
+        refused = self._launch(self._manifest.launcher, numbers)
+        if len(refused) == count and all(each.again is Again.NEVER for each in refused):
+            raise LaunchError(refused[0].problem, context=refused[0].context)
 
-    def start_announced(self, token: str, *, number: int | None = None) -> None:
+    def start_announced(self, token: str, *, launcher: str = "") -> None:
         """Starts the worker whose ``.next`` lies there."""
-        if self._secret is None:
-            return
-        changed_variables()  # what the worker is born with is remembered
+        if self._secret is not None:
+            self._launch(launcher or self._manifest.launcher, {token: None})
+
+    def _launch(self, name: str, numbers: dict[str, int | None]) -> list[Refusal]:
+        """Starts a worker for each token; says and writes down which were refused."""
+        changed_variables()  # what the workers are born with is remembered
         self.environment = self.environment or environment()
-        start = Start(
+        launcher = self._launcher(name)
+        if launcher is None:
+            problem = f"this installation has no launcher called {name}"
+            refused = [Refusal(token=token, problem=problem) for token in numbers]
+        else:
+            refused = self._ask(launcher, [self._start_of(launcher, *each) for each in numbers.items()])
+        if refused:
+            self._say_refused(name, refused, len(numbers))
+        return refused
+
+    def _ask(self, launcher: Launcher, starts: Sequence[Start]) -> list[Refusal]:
+        """Asks again, under the same tokens, for those whose answer was lost."""
+        refused: list[Refusal] = []
+        for pause in (*_ASKED_AGAIN, None):
+            answers = launcher.start(starts)
+            self._handles.update((each.wid, each) for each in answers if isinstance(each, Handle))
+            unsure = [each for each in answers if isinstance(each, Refusal) and each.again is Again.SAME_TOKEN]
+            refused += [each for each in answers if isinstance(each, Refusal) and each not in unsure]
+            if not unsure or pause is None:
+                return [*refused, *unsure]
+            tokens = {each.token for each in unsure}
+            starts = [start for start in starts if start.token in tokens]
+            time.sleep(pause)
+        raise AssertionError(launcher)
+
+    def _start_of(self, launcher: Launcher, token: str, number: int | None) -> Start:
+        manifest, secret = self._manifest, self._secret or b""
+        here = launcher.traits.here
+        return Start(
             store=self._store.url,
-            sid=self._manifest.sid,
-            secret=self._secret.hex(),
+            sid=manifest.sid,
+            secret=secret.hex(),
             token=token,
             number=number,
-            cwd=str(Path.cwd()),
-            credentials=_credentials(self._store.url),
-            handed=self._hand_on(),
+            cpu=manifest.cpu,
+            memory_mb=manifest.memory_mb,
+            arch=manifest.arch,
+            deadline=manifest.deadline,
+            rate=manifest.fallback_rate if launcher.name == manifest.fallback else manifest.rate,
+            cwd=str(Path.cwd()) if here else "",
+            credentials=_credentials(self._store.url) if here else (),
+            handed=self._hand_on() if here else None,
         )
-        handle = self._launcher.start(start)
-        self._handles[handle.wid] = handle
+
+    def _say_refused(self, name: str, refused: list[Refusal], count: int) -> None:
+        """A start that was refused is a worker that ended before it began; one without an answer may still come."""
+        _LOG.warning("%d of %d %s workers were not started: %s", len(refused), count, name, refused[0].problem)
+        for each in refused:
+            if each.again is not Again.SAME_TOKEN:
+                cause = EndCause.REFUSED if each.again is Again.LATER else EndCause.UNSTARTED
+                self._write_gone(each.token, cause, token=each.token, detail=each.problem)
 
     def _hand_on(self) -> int | None:
         """What this client has looked up need not be looked up by each worker: memory that they share holds it."""
@@ -106,78 +201,90 @@ class Fleet:
             self._handed.write(json.dumps(document(provider)))
         return self._handed.fileno()
 
+    # --- looking after them ------------------------------------------------------------------------------------
+
     def meet(self, handle: Handle) -> None:
         """A worker that was found in the log: it has beaten, so it is awake."""
-        if handle.launcher == self._manifest.launcher:
-            self._handles.setdefault(handle.wid, handle)
-            self._awake.add(handle.wid)
+        self._handles.setdefault(handle.wid, handle)
+        self._awake.add(handle.wid)
 
     def look(self) -> bool:
-        """Writes ``.gone`` for workers whose process has definitely ended; says whether there were any."""
-        watched = [handle for wid, handle in self._known() if wid not in self._ended]
-        ends = self._launcher.ended(watched)
+        """Writes ``.gone`` for workers that have definitely ended; says whether there were any."""
+        ends = self._ends([handle for wid, handle in self._known() if wid not in self._ended])
         silent = self._secret is None or (bool(ends) and self._deleted())
-        for wid, end in ends.items():
-            if silent or self._say_gone(wid, end):
+        for wid, status in ends.items():
+            if silent or self._say_gone(wid, status):
                 self._ended.add(wid)
         return bool(ends)
+
+    def _ends(self, handles: list[Handle]) -> dict[str, Status]:
+        return {
+            wid: status
+            for launcher, mine in self._for_each_launcher(handles)
+            for wid, status in launcher.describe(mine).items()
+            if status.state is WorkerState.ENDED
+        }
 
     def _deleted(self) -> bool:
         with contextlib.suppress(StoreError):  # without an answer it is taken to be there
             return not is_there(self._store, self._keys)
         return False
 
-    def _say_gone(self, wid: str, end: End) -> bool:
+    def _say_gone(self, wid: str, status: Status) -> bool:
         """A refusal is fine: it has said so itself. Without an answer it is said again at the next look."""
-        gone = Gone(
-            worker=wid,
-            cause=EndCause.CRASH,
-            at=time.time(),
-            token=self._handles[wid].token,
-            exit_code=end.exit_code,
-            detail=end.detail,
-        )
+        cause = _ENDS.get(status.cause or Cause.UNKNOWN, EndCause.CRASH)
+        token, code = self._handles[wid].token, status.exit_code
+        return self._write_gone(wid, cause, token=token, exit_code=code, detail=status.reason)
+
+    def _write_gone(
+        self, wid: str, cause: EndCause, *, token: str, exit_code: int | None = None, detail: str = ""
+    ) -> bool:
+        gone = Gone(worker=wid, cause=cause, at=time.time(), token=token, exit_code=exit_code, detail=detail)
         key = self._keys.gone(wid)
         return self._carrier.create(key, self._carrier.encode(gone, key)) is not fx.Wrote.UNKNOWN
 
     def poke(self) -> None:
-        """There is news: workers of this machine need not wait for their next look."""
-        for wid in self._awake.copy() - self._ended:
-            self._launcher.poke(self._handles[wid])
+        """There is news: workers that can be told need not wait for their next look."""
+        awake = [self._handles[wid] for wid in self._awake.copy() - self._ended]
+        for launcher, handles in self._for_each_launcher(awake):
+            if launcher.traits.can_be_poked:
+                for handle in handles:
+                    launcher.poke(handle)
 
     def stop(self, *, kill: bool) -> None:
         """Ends all workers that this client knows."""
-        for wid, handle in self._known():
-            if wid not in self._ended:
-                self._launcher.stop(handle, kill=kill)
+        self._stop([handle for wid, handle in self._known() if wid not in self._ended], kill=kill)
+
+    def _stop(self, handles: list[Handle], *, kill: bool) -> None:
+        for launcher, mine in self._for_each_launcher(handles):
+            for handle in mine:
+                launcher.stop(handle, kill=kill)
 
     def abandon(self) -> None:
         """Kills the workers of a session that comes to nothing, and waits until nothing writes any more."""
         self.stop(kill=True)
-        self._outwait(self._known())
+        self._outwait([handle for _, handle in self._known()])
 
     def take_back(self, begun: Collection[str]) -> None:
         """Kills workers that were started for work that comes to nothing; they are nobody's loss, the others stay."""
-        mine = [(wid, handle) for wid, handle in self._known() if handle.token in begun]
-        self._ended.update(wid for wid, _ in mine)  # first: no look may take them for lost
-        for _, handle in mine:
-            self._launcher.stop(handle, kill=True)
+        mine = [handle for _, handle in self._known() if handle.token in begun]
+        self._ended.update(handle.wid for handle in mine)  # first: no look may take them for lost
+        self._stop(mine, kill=True)
         self._outwait(mine)
-        for wid, handle in mine:
-            gone = Gone(worker=wid, cause=EndCause.SCALE, at=time.time(), token=handle.token)
-            key = self._keys.gone(wid)
-            self._carrier.create(key, self._carrier.encode(gone, key))
-        self._store.delete([self._keys.next(token) for token in begun])
+        for handle in mine:
+            self._write_gone(handle.wid, EndCause.SCALE, token=handle.token)
+        self._store.delete([key(token) for token in begun for key in (self._keys.next, self._keys.gone)])
 
-    def _outwait(self, dying: list[tuple[str, Handle]]) -> None:
-        handles, end = [handle for _, handle in dying], time.monotonic() + _DYING
-        while len(ended := self._launcher.ended(handles)) < len(handles) and time.monotonic() < end:
+    def _outwait(self, dying: list[Handle]) -> None:
+        end = time.monotonic() + _DYING
+        while len(ended := self._ends(dying)) < len(dying) and time.monotonic() < end:
             time.sleep(0.01)
         self._ended.update(ended)
 
     def logs(self) -> dict[str, str]:
         """What the workers' own processes printed."""
-        return {wid: self._launcher.log(handle) for wid, handle in self._known()}
+        known = self._for_each_launcher([handle for _, handle in self._known()])
+        return {handle.wid: launcher.log(handle) for launcher, handles in known for handle in handles}
 
     @property
     def living(self) -> list[str]:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import __version__, cores
 from burst_magic.errors import BurstError, CaptureError, OptionError
-from burst_magic.launchers import open_launcher
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
@@ -99,20 +98,20 @@ def submit(
     sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
     manifest = _manifest(sid, plan, settings, labels)
     writer = _Writer(store, secret, sid, FIRST_JOB)
-    fleet: Fleet | None = None
+    fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)  # first: what is cut short can be found again
         keyring.keep(settings.keys_dir, sid, secret)
-        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, workers=manifest.workers)
+        size = _Size(workers=manifest.workers, here=fleet.here)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
-        fleet = Fleet(manifest, secret, store, open_launcher(manifest.launcher, logs=settings.data_dir / "logs"))
         session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
         fleet.start(min(manifest.workers, -(-job.tasks // manifest.slots)), first=0)
     except BaseException as error:
         _take_back(
             error,
-            lambda: fleet.abandon() if fleet is not None else None,
+            fleet.abandon,
             lambda: delete_all(store, keys.SessionKeys(sid)),
             lambda: keyring.forget(settings.keys_dir, sid),
             lambda: roster.remove(settings.sessions_file, sid),
@@ -139,7 +138,8 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
-        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, workers=capacity)
+        size = _Size(workers=capacity, here=into.fleet.here)
+        job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
@@ -206,6 +206,8 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
         sid=sid,
         created=now,
         launcher=plan.launcher,
+        fallback=plan.fallback,
+        fallback_rate=plan.fallback_rate,
         workers=plan.workers,
         slots=plan.slots,
         cpu=plan.shape.cpu,
@@ -229,8 +231,17 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
     )
 
 
-def _threads(manifest: Manifest, lanes: int) -> int:
-    return threads(manifest.launcher, lanes, slots=manifest.slots, cores=cores(), cpu=manifest.cpu)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Size:
+    """How many workers are wanted, and whether they share this machine."""
+
+    workers: int
+    here: bool
+
+
+def _threads(manifest: Manifest, fleet: _Size, tasks: int) -> int:
+    lanes = min(tasks, fleet.workers * manifest.slots)
+    return threads(lanes, here=fleet.here, slots=manifest.slots, cores=cores(), cpu=manifest.cpu)
 
 
 def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *, job: str) -> None:
@@ -272,9 +283,9 @@ class _Writer:
         *,
         labels: Labels,
         progress: Any,
-        workers: int,
+        fleet: _Size,
     ) -> Job:
-        """Everything but ``job.json``, which it returns; ``workers`` is how many are wanted."""
+        """Everything but ``job.json``, which it returns."""
         from burst_magic.capture.cell import with_needs
         from burst_magic.capture.trial import settle
 
@@ -287,7 +298,7 @@ class _Writer:
         capture, seconds = settle(capture)
         blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
-        folder = str(Path.cwd()) if manifest.launcher == "local" else ""
+        folder = str(Path.cwd()) if fleet.here else ""
         envelope = capture.envelope(blobs=blobs, bundle=bundle, folder=folder)
         self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
         self._values.keep_again()
@@ -299,7 +310,7 @@ class _Writer:
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
             fresh=seconds <= _FRESH,
-            threads=settings.threads or _threads(manifest, min(tasks, workers * manifest.slots)),
+            threads=settings.threads or _threads(manifest, fleet, tasks),
             threads_asked=settings.threads is not None,
             timeout=settings.timeout,
             retries=settings.retries,

@@ -246,8 +246,8 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
 
 
 def cost_line(snapshot: Snapshot) -> str:
-    """What it costs: real money on AWS, and what Fargate would have charged for a local session."""
-    if snapshot.launcher == "local":
+    """What it costs: real money on AWS, and what Fargate would have charged for workers that nobody charges for."""
+    if not snapshot.rate:
         return f"no charge; on Fargate this would be {dollars(snapshot.fargate_spend)}"
     if snapshot.ended or snapshot.estimate is None:
         return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"

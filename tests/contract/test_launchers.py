@@ -7,6 +7,7 @@ joins a session without work.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import signal
 import subprocess
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from burst_magic.errors import LaunchError
-from burst_magic.launchers import TABLE, End, Handle, Start, open_launcher
+from burst_magic.launchers import TABLE, open_launcher
+from burst_magic.launchers.base import Handle, Refusal, Start, Status, WorkerState
 from burst_magic.launchers.local import process_birth
 from burst_magic.payload import Envelope, pack, pack_value
 from burst_magic.protocol.wire import blocks, keys, records, sign
@@ -38,6 +39,12 @@ def until(condition, what):
 
 def alive(pid):
     return process_birth(pid) is not None
+
+
+def ended(launcher, handles):
+    described = launcher.describe(handles)
+    assert described.keys() == {handle.wid for handle in handles}
+    return {wid: status for wid, status in described.items() if status.state is WorkerState.ENDED}
 
 
 class World:
@@ -64,7 +71,7 @@ class World:
         return replace(words, **changes)
 
     def start(self, **changes) -> Handle:
-        handle = self.launcher.start(self.start_words(**changes))
+        (handle,) = self.launcher.start([self.start_words(**changes)])
         self.handles.append(handle)
         return handle
 
@@ -122,15 +129,15 @@ class World:
         until(self.beats, "a heartbeat")
         return handle
 
-    def end_of(self, handle: Handle) -> End:
-        return until(lambda: self.launcher.ended([handle]).get(handle.wid), "the end of a worker")
+    def end_of(self, handle: Handle) -> Status:
+        return until(lambda: ended(self.launcher, [handle]).get(handle.wid), "the end of a worker")
 
 
 @pytest.fixture(params=sorted(TABLE))
 def world(request, tmp_path):
     world = World(tmp_path, request.param)
     yield world
-    left = [handle for handle in world.handles if handle.wid not in world.launcher.ended([handle])]
+    left = [handle for handle in world.handles if handle.wid not in ended(world.launcher, [handle])]
     for handle in left:
         world.launcher.stop(handle, kill=True)
     for handle in left:
@@ -174,7 +181,7 @@ def test_two_workers_have_two_ids_and_end_apart(world):
     until(lambda: len(world.beats()) == 2, "two heartbeats")
     world.launcher.stop(first)
     world.end_of(first)
-    assert world.launcher.ended([first, second]).keys() == {first.wid}
+    assert ended(world.launcher, [first, second]).keys() == {first.wid}
 
 
 @pytest.mark.parametrize(
@@ -188,9 +195,10 @@ def test_a_worker_outlives_the_process_that_started_it(world, end, code):
     start = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from burst_magic.launchers import Start, open_launcher\n"
+        "from burst_magic.launchers import open_launcher\n"
+        "from burst_magic.launchers.base import Start\n"
         f"start = Start(store={world.store.url!r}, sid={world.sid!r}, secret=sys.stdin.read(), token='t', number=0)\n"
-        f"print(open_launcher({world.name!r}, logs=Path({str(world.logs)!r})).start(start).to_json(), flush=True)\n"
+        f"print(open_launcher({world.name!r}, logs=Path({str(world.logs)!r})).start([start])[0].to_json(), flush=True)\n"
     )
     starter = subprocess.Popen(
         [sys.executable, "-W", "always", "-c", start + end],
@@ -207,15 +215,15 @@ def test_a_worker_outlives_the_process_that_started_it(world, end, code):
     world.handles.append(handle)
     first = until(world.beats, "a heartbeat")[0].number
     until(lambda: world.beats()[0].number > first + 1, "more heartbeats")
-    assert world.launcher.ended([handle]) == {}
+    assert ended(world.launcher, [handle]) == {}
 
 
 def test_another_client_stops_a_worker_by_its_handle(world):
     handle = world.living()
     other = open_launcher(world.name, logs=world.logs)
-    assert other.ended([handle]) == {}
+    assert ended(other, [handle]) == {}
     other.stop(Handle.from_json(handle.to_json()))
-    until(lambda: other.ended([handle]), "its end, seen by another client")
+    until(lambda: ended(other, [handle]), "its end, seen by another client")
     assert world.gone(handle).cause.value == "term"
     assert "ended: term" in other.log(handle)
 
@@ -255,17 +263,20 @@ def test_kill_ends_the_whole_tree_of_processes(world, tmp_path):
 def test_a_living_worker_is_never_called_ended(world):
     handle = world.living()
     until(lambda: world.beats()[0].number > 5, "a few heartbeats")
-    assert world.launcher.ended([handle]) == {}
-    assert open_launcher(world.name, logs=world.logs).ended([handle]) == {}
+    assert ended(world.launcher, [handle]) == {}
+    assert ended(open_launcher(world.name, logs=world.logs), [handle]) == {}
 
 
 def test_of_a_worker_on_another_machine_nothing_is_known_and_nothing_is_done_to_it(world):
     """Its process id may well be that of a process here, even of one that this launcher saw end."""
     living = world.living()
-    ended = world.start(sid="20260101-000000-bbbbbbbb")
-    world.end_of(ended)
-    elsewhere = [replace(each, host="elsewhere", wid=f"elsewhere-{each.pid}-1") for each in (living, ended)]
-    assert world.launcher.ended(elsewhere) == {}
+    over = world.start(sid="20260101-000000-bbbbbbbb")
+    world.end_of(over)
+    elsewhere = [
+        replace(each, data={**each.data, "host": "elsewhere"}, wid=f"elsewhere-{each.data['pid']}-1")
+        for each in (living, over)
+    ]
+    assert ended(world.launcher, elsewhere) == {}
     for handle in elsewhere:
         world.launcher.poke(handle)
         world.launcher.stop(handle, kill=True)
@@ -276,18 +287,20 @@ def test_of_a_worker_on_another_machine_nothing_is_known_and_nothing_is_done_to_
 def test_a_machine_of_the_same_name_is_another_machine(world):
     """Containers and clouds give one name to many."""
     handle = world.living()
-    same_name = replace(handle, host=handle.host.partition(" ")[0] + " another-boot pid:[1]", born="0", wid="other-1-1")
-    assert world.launcher.ended([same_name]) == {}
+    another = handle.data["host"].partition(" ")[0] + " another-boot pid:[1]"
+    same_name = replace(handle, data={**handle.data, "host": another, "born": "0"}, wid="other-1-1")
+    assert ended(world.launcher, [same_name]) == {}
 
 
 def test_a_process_that_got_the_id_of_a_dead_worker_is_not_that_worker(world):
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
-        earlier = replace(world.living(), pid=bystander.pid, born="1", wid="earlier-1-1")
+        earlier = world.living()
+        earlier = replace(earlier, data={**earlier.data, "pid": bystander.pid, "born": "1"}, wid="earlier-1-1")
         world.launcher.poke(earlier)  # SIGUSR1 would end it
         world.launcher.stop(earlier)
         world.launcher.stop(earlier, kill=True)
-        assert world.launcher.ended([earlier]).keys() == {"earlier-1-1"}
+        assert ended(world.launcher, [earlier]).keys() == {"earlier-1-1"}
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -328,7 +341,7 @@ def test_a_poke_wakes_a_worker_that_sleeps(world):
 
 def test_the_sessions_key_is_in_no_argument_and_in_no_environment(world):
     handle = world.living()
-    folder = Path(f"/proc/{handle.pid}")
+    folder = Path(f"/proc/{handle.data['pid']}")
     for place in ("cmdline", "environ"):
         assert world.secret.hex().encode() not in (folder / place).read_bytes()
     assert world.secret.hex() not in handle.to_json() + world.launcher.log(handle)
@@ -339,8 +352,8 @@ def test_a_worker_that_breaks_says_why_in_its_log_and_by_its_exit_code(world):
     end = world.end_of(handle)
     assert end.exit_code == 1
     assert "a folder's URL needs an absolute path" in world.launcher.log(handle)
-    assert end.detail in world.launcher.log(handle)
-    assert end.detail
+    assert end.reason in world.launcher.log(handle)
+    assert end.reason
 
 
 def test_a_log_that_nobody_wrote_is_empty(world):
@@ -350,27 +363,85 @@ def test_a_log_that_nobody_wrote_is_empty(world):
 # --- what cannot start (local workers: this machine's own interpreter and folders) -----------------------------
 
 
-def test_a_command_that_is_not_there_is_a_launch_error(tmp_path, monkeypatch):
+def refusal(launcher, start):
+    (answer,) = launcher.start([start])
+    assert isinstance(answer, Refusal)
+    assert answer.token == start.token
+    return answer
+
+
+def test_a_command_that_is_not_there_is_refused(tmp_path, monkeypatch):
     launcher = open_launcher("local", logs=tmp_path)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    with pytest.raises(LaunchError, match="could not be started") as caught:
-        launcher.start(World(tmp_path, "local").start_words())
-    assert caught.value.context == str(tmp_path / "no-python")
+    answer = refusal(launcher, World(tmp_path, "local").start_words())
+    assert "could not be started" in answer.problem
+    assert answer.context == str(tmp_path / "no-python")
 
 
-def test_a_command_that_ends_at_once_is_a_launch_error_with_what_it_said(tmp_path, monkeypatch):
+def test_a_command_that_ends_at_once_is_refused_with_what_it_said(tmp_path, monkeypatch):
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\nexec <&-\necho no licence for this >&2\nexec sleep 600\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
     words = World(tmp_path, "local").start_words(secret="0" * 1_000_000)  # more than a pipe holds: it must notice
-    with pytest.raises(LaunchError, match="ended at once") as caught:
-        open_launcher("local", logs=tmp_path).start(words)
-    assert "no licence for this" in caught.value.context
+    answer = refusal(open_launcher("local", logs=tmp_path), words)
+    assert "ended at once" in answer.problem
+    assert "no licence for this" in answer.context
     until(lambda: not processes_naming(str(broken)), "it to end")
 
 
-def test_a_folder_for_logs_that_cannot_be_is_a_launch_error(tmp_path):
+def test_a_folder_for_logs_that_cannot_be_is_a_refusal(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(LaunchError, match="could not be started"):
-        open_launcher("local", logs=tmp_path / "file" / "logs").start(World(tmp_path, "local").start_words())
+    launcher = open_launcher("local", logs=tmp_path / "file" / "logs")
+    assert "could not be started" in refusal(launcher, World(tmp_path, "local").start_words()).problem
+
+
+def test_a_token_that_comes_again_is_answered_with_its_worker_in_every_process(world):
+    words = world.start_words()
+    world.open_session()
+    (handle,) = world.launcher.start([words])
+    world.handles.append(handle)
+    assert open_launcher(world.name, logs=world.logs).start([words]) == [handle]
+    until(world.beats, "a heartbeat")
+    assert len(world.beats()) == 1
+
+
+_SIGNALLED = """
+import os, sys
+from pathlib import Path
+from burst_magic.launchers.local import LocalLauncher, process_birth, this_host
+from burst_magic.launchers.base import Handle
+pid = int(sys.argv[1])
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    os.kill(pid, 0)
+except PermissionError:
+    print("not mine")
+handle = Handle(launcher="local", wid="w", token="t", data={"host": this_host(), "pid": pid, "born": process_birth(pid)})
+launcher = LocalLauncher(Path("logs"))
+launcher.poke(handle)
+launcher.stop(handle)
+launcher.stop(handle, kill=True)
+print(launcher.describe([handle])["w"].state.value)
+"""
+
+
+def test_another_users_worker_is_left_alone_and_nothing_is_raised(tmp_path):
+    """It hears from the store that it is to end."""
+    sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True) if os.geteuid() == 0 else None
+    pid = sleeper.pid if sleeper else 1
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", _SIGNALLED, str(pid)],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+        )
+        assert (told.stdout.split("\n")[:2], told.stderr) == (["not mine", "running"], "")
+        assert sleeper is None or sleeper.poll() is None
+    finally:
+        if sleeper:
+            sleeper.kill()
+            sleeper.wait()

@@ -36,6 +36,7 @@ def snapshot(machine: SessionMachine, now: float) -> Snapshot:
         name=manifest.name,
         title=job.title,
         launcher=manifest.launcher,
+        rate=max(manifest.rate, manifest.fallback_rate),
         wanted=machine.wanted,
         starting=crew.starting(now),
         started=len(crew.fleet.beats),

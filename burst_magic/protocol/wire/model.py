@@ -94,6 +94,8 @@ class Manifest:
     python: str = ""
     setenv: tuple[tuple[str, str], ...] = ()
     version: str = ""
+    fallback: str = ""  # the launcher that starts workers when the first has no room for them
+    fallback_rate: int = 0
     memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
 
 
@@ -284,8 +286,9 @@ class Snapshot:
         spans: partition of 0 … total, ascending.
         ended: why nothing will run any more, or None while it may. "finished" when all tasks have outcomes.
         finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
+        rate: micro-dollars an hour of one worker; 0: nobody charges for them.
         spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
-            local sessions cost nothing and say in fargate_spend what Fargate would have charged.
+            sessions without a rate cost nothing and say in fargate_spend what Fargate would have charged.
         eta: seconds to go, None while unknown.
         waiting: one line, why nothing runs, or "".
         errors: distinct failures, most frequent first: (count, "KeyError: 'x' at line 4").
@@ -304,7 +307,8 @@ class Snapshot:
     reused: int = 0
     name: str = ""
     title: str = ""
-    launcher: str = "local"
+    launcher: str = ""
+    rate: int = 0
     wanted: int = 0
     starting: int = 0  # asked for, not heard of yet
     started: int = 0

@@ -16,6 +16,7 @@ import pytest
 
 from burst_magic import config
 from burst_magic.capture.cell import capture_cell
+from burst_magic.launchers import traits
 from burst_magic.launchers.local import process_birth
 from burst_magic.plan.planner import plan
 from burst_magic.session.attach import attach
@@ -74,7 +75,7 @@ class World:
         namespace = self.home if items is None else {**self.home, "items": items}
         capture = capture_cell(source, namespace, map_expr="" if items is None else "items")
         tasks = None if items is None or not hasattr(items, "__len__") else len(items)
-        made = plan(settings, tasks=tasks if items is not None else 1)
+        made = plan(settings, traits(settings.launcher), tasks=tasks if items is not None else 1)
         session = submit(capture, made, settings, home=self.home, labels=Labels(name=name, out="out"), into=into)
         self.sessions.append(session)
         return session

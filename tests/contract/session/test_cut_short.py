@@ -17,6 +17,7 @@ import pytest
 from burst_magic import cli, config
 from burst_magic.capture.cell import capture_cell
 from burst_magic.errors import AttachError
+from burst_magic.launchers import traits
 from burst_magic.launchers.local import process_birth
 from burst_magic.magics import verbs
 from burst_magic.plan.planner import plan
@@ -87,7 +88,7 @@ def run(root, steps, into):
         return trace if frame.f_code in codes else None
     codes = {submit.submit.__code__, submit._add.__code__, submit._Writer.commit.__code__}
     capture = capture_cell("item * 2 + len(big)", home, map_expr="items")
-    made = plan(settings, tasks=3)
+    made = plan(settings, traits(settings.launcher), tasks=3)
     sys.settrace(trace)
     submit.submit(capture, made, settings, home=home, into=into or None)
     sys.settrace(None)
@@ -203,7 +204,12 @@ def test_a_submission_that_is_killed_leaves_a_whole_job_or_what_clean_up_removes
 
 def test_a_job_whose_submission_is_killed_leaves_its_session_as_it_was(folder, capsys):
     settings, home = settings_of(folder), {"items": [1, 2]}
-    first = submit(capture_cell("item", home, map_expr="items"), plan(settings, tasks=2), settings, home=home)
+    first = submit(
+        capture_cell("item", home, map_expr="items"),
+        plan(settings, traits(settings.launcher), tasks=2),
+        settings,
+        home=home,
+    )
     assert list(first.results()) == [1, 2]
     steps = killed_at_every_step(folder, first.id)
     assert steps > 20

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, NotRun, OptionError
-from burst_magic.launchers import Handle
+from burst_magic.launchers.base import Handle
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, Heartbeat, Next
 from burst_magic.session import roster
@@ -76,7 +76,7 @@ def test_a_forced_clean_up_kills_a_worker_that_does_not_hear(world, gate, until,
 def foreign_beat(session, number, *, write=True):
     """A worker of another machine, as far as anybody here can tell."""
     key = session._keys.heartbeat("far-1-1", 1000, 0)
-    handle = Handle(launcher="local", wid="far-1-1", token="far", host="far", pid=1, born="1")
+    handle = Handle(launcher="local", wid="far-1-1", token="far", data={"host": "far", "pid": 1, "born": "1"})
     beat = Heartbeat(worker="far-1-1", number=number, at=time.time(), token="far", handle=handle.to_json())
     session.store.put(key, records.encode(beat, secret=bytes.fromhex(session.key), key=key))
 

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, LaunchError, OptionError, Throttled
-from burst_magic.launchers import TABLE
+from burst_magic.launchers import register
+from burst_magic.launchers.base import Again, Refusal
 from burst_magic.launchers.local import LocalLauncher
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Gone
@@ -93,34 +94,54 @@ def test_a_store_in_a_folder_of_any_name_serves_its_workers(world, tmp_path):
     assert (tmp_path / "a#b c??d=%25" / "sessions").is_dir()
 
 
-class Refusing:
-    """A launcher that starts some workers and then fails as it is told."""
+class Limited(LocalLauncher):
+    """Local workers, of which it starts no more than ``room``; what it says of the others is ``answer``."""
 
-    def __init__(self, fault, *, after):
-        self.fault, self.after, self.started = fault, after, 0
+    room = 1
 
-    def __call__(self, logs):
-        self.inner = LocalLauncher(logs)
-        self.ended, self.stop, self.poke, self.log = (
-            self.inner.ended,
-            self.inner.stop,
-            self.inner.poke,
-            self.inner.log,
-        )
-        return self
+    def answer(self, token):
+        return Refusal(token=token, problem="no more of them", again=Again.LATER)
 
-    def start(self, start):
-        if self.started == self.after:
-            raise self.fault
-        self.started += 1
-        return self.inner.start(start)
+    def _answer(self, start):
+        self.room -= 1
+        return super()._answer(start) if self.room >= 0 else self.answer(start.token)
 
 
-@pytest.mark.parametrize("fault", [LaunchError("no more of them"), KeyboardInterrupt()], ids=["refused", "interrupted"])
-def test_when_only_some_workers_start_these_are_ended_and_nothing_is_left(world, monkeypatch, fault):
-    monkeypatch.setitem(TABLE, "local", Refusing(fault, after=1))
-    with pytest.raises(type(fault)):
-        world.burst("item + 1", [1, 2], workers=2)
+@pytest.fixture
+def limited():
+    """Makes the launcher of this name one that has no more room."""
+    undo = []
+
+    def limit(*, room, answer=Limited.answer):
+        launcher = type("Limited", (Limited,), {"room": room, "answer": answer, "name": "limited"})
+        undo.append(register("limited", launcher))
+
+    yield limit
+    for forget in undo:
+        forget()
+
+
+def test_some_workers_are_enough_and_those_that_were_refused_are_said_and_made_up_for(world, limited, caplog):
+    limited(room=2)
+    session = world.burst("item + 1", range(8), workers=4, launcher="limited")
+    assert list(session.results()) == list(range(1, 9))
+    assert "2 of 4 limited workers were not started: no more of them" in caplog.text
+
+
+def test_when_starting_workers_is_interrupted_none_stays_and_nothing_is_left(world, limited):
+    def interrupted(self, token):
+        raise KeyboardInterrupt
+
+    limited(room=1, answer=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        world.burst("item + 1", [1, 2], workers=2, launcher="limited")
+    world.nothing_is_left()
+
+
+def test_when_all_are_refused_for_good_the_reason_is_said_and_nothing_is_left(world, limited):
+    limited(room=0, answer=lambda self, token: Refusal(token=token, problem="no such cluster"))
+    with pytest.raises(LaunchError, match="no such cluster"):
+        world.burst("item + 1", [1, 2], workers=2, launcher="limited")
     world.nothing_is_left()
 
 
@@ -259,17 +280,16 @@ def test_a_second_job_that_is_not_committed_ends_the_workers_that_were_started_f
     assert list(world.burst("item", [3], into=first).results()) == [3]
 
 
-def test_a_second_job_for_which_only_some_workers_start_ends_these(world, monkeypatch):
-    refusing = Refusing(LaunchError("no more of them"), after=2)
-    monkeypatch.setitem(TABLE, "local", refusing)
-    first = world.burst("item", [1], workers=3)
+def test_a_second_job_for_which_no_worker_may_start_leaves_the_first_as_it_was(world, limited):
+    limited(room=1, answer=lambda self, token: Refusal(token=token, problem="no more of them"))
+    first = world.burst("item", [1], workers=3, launcher="limited")
     assert list(first.results()) == [1]
     before, living = [key for key in world.objects() if key.endswith(".next")], first.fleet.living
-    with pytest.raises(LaunchError):
+    before += [key for key in world.objects() if key.endswith(".gone")]
+    with pytest.raises(LaunchError, match="no more of them"):
         world.burst("item", [1, 2, 3], into=first)
-    assert refusing.started == 2
     assert first.fleet.living == living
-    assert [key for key in world.objects() if key.endswith(".next")] == before
+    assert [key for key in world.objects() if key.endswith((".next", ".gone"))] == before
 
 
 def test_what_a_failed_second_job_wrote_is_deleted_in_reverse_and_its_record_first(world, flaky):

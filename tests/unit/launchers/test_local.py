@@ -1,12 +1,8 @@
-"""Who is meant by a process id, and which launchers there are."""
+"""Who is meant by a process id."""
 
 import os
 import subprocess
 
-import pytest
-
-from burst_magic.errors import OptionError
-from burst_magic.launchers import TABLE, open_launcher
 from burst_magic.launchers.local import process_birth, this_host
 
 
@@ -25,9 +21,3 @@ def test_this_machine_is_the_same_to_all_its_processes():
 
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == this_host()
-
-
-def test_an_unknown_launcher_is_refused_with_those_that_are(tmp_path):
-    with pytest.raises(OptionError, match="no such launcher") as caught:
-        open_launcher("fargat", logs=tmp_path)
-    assert all(name in caught.value.way_out for name in TABLE)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from burst_magic import launchers
 from burst_magic.config import load
 from burst_magic.errors import OptionError, PlanError
 from burst_magic.magics import calls
@@ -146,7 +147,7 @@ def test_a_mistake_is_one_line_that_names_the_option(line, says):
 def test_what_only_a_cloud_can_do_is_read_and_then_refused_by_the_plan(line):
     call = parse_line("burst", line)
     with pytest.raises(PlanError, match="processes of this machine"):
-        refuse("local", call.wishes)
+        refuse("local", launchers.traits("local")["local"], call.wishes)
 
 
 def test_a_session_takes_what_belongs_to_a_job():

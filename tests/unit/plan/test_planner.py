@@ -7,12 +7,17 @@ import pytest
 
 from burst_magic.config import Settings, load
 from burst_magic.errors import BudgetExceeded, PlanError
+from burst_magic.launchers.base import Traits
+from burst_magic.plan.cost import on_fargate
 from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
+
+LOCAL = {"local": Traits(starting_within=60, here=True)}
+FARGATE = {"fargate": Traits(starting_within=600, rate=on_fargate)}
+SPOT = {"spot": Traits(starting_within=600, rate=lambda *shape: on_fargate(*shape) // 3)}
 
 
 def asked(**changes):
     base = {
-        "launcher": "local",
         "workers": 4,
         "slots": 1,
         "cpu": None,
@@ -25,13 +30,13 @@ def asked(**changes):
 
 def test_settings_are_what_a_plan_is_made_from(tmp_path):
     settings = load({"workers": 3}, environ={}, config_dir=tmp_path, data_dir=tmp_path)
-    assert plan(settings, tasks=10).workers == 3
+    assert plan(settings, LOCAL, tasks=10).workers == 3
     wanted = {name for name, value in vars(FleetRequest).items() if isinstance(value, property)}
     assert wanted <= set(inspect.signature(Settings).parameters)
 
 
 def test_a_local_fleet_is_free_and_says_what_fargate_would_charge():
-    made = plan(asked(), tasks=100, sample=36.0)
+    made = plan(asked(), LOCAL, tasks=100, sample=36.0)
     assert (made.rate, made.estimate.hourly, made.estimate.total) == (0, 0, 0)
     assert made.estimate.seconds == made.fargate.seconds == 900
     assert made.fargate_rate == 49_370
@@ -41,7 +46,7 @@ def test_a_local_fleet_is_free_and_says_what_fargate_would_charge():
 
 @pytest.mark.parametrize(("tasks", "sample"), [(None, 1.0), (100, None), (None, None)])
 def test_without_a_sample_or_a_count_time_and_total_are_unknown(tasks, sample):
-    made = plan(asked(launcher="fargate"), tasks=tasks, sample=sample)
+    made = plan(asked(), FARGATE, tasks=tasks, sample=sample)
     assert (made.estimate.seconds, made.estimate.total) == (None, None)
     assert made.estimate.hourly == 4 * made.rate == 4 * 49_370
     assert "an hour, time unknown" in summary(made)
@@ -52,30 +57,27 @@ def test_without_a_sample_or_a_count_time_and_total_are_unknown(tasks, sample):
     [(4, 1, 100, 4, 25), (4, 1, 3, 3, 1), (8, 4, 5, 2, 1), (4, 1, 1, 1, 1), (4, 1, 0, 1, 0), (4, 2, None, 4, None)],
 )
 def test_no_more_workers_start_than_have_something_to_do(workers, slots, tasks, started, waves):
-    made = plan(asked(workers=workers, slots=slots), tasks=tasks)
+    made = plan(asked(workers=workers, slots=slots), LOCAL, tasks=tasks)
     assert (made.workers, made.starting, made.waves) == (workers, started, waves)
     assert (f"{started} of {workers} local" in summary(made)) == (started < workers)
 
 
 @pytest.mark.parametrize(
-    ("changes", "warnings"),
+    ("terms", "changes", "warnings"),
     [
-        ({"slots": 4, "cpu": 1.0, "budget": 1_000_000}, ()),
-        ({"launcher": "fargate", "slots": 4}, ()),
-        ({"launcher": "fargate", "slots": 4, "cpu": 1.0}, ("4 slots share 1 vCPU",)),
-        (
-            {"launcher": "fargate", "budget": 1_000_000},
-            ("nobody knows how long this takes; the budget of $1.00 lasts 5h",),
-        ),
+        (LOCAL, {"slots": 4, "cpu": 1.0, "budget": 1_000_000}, ()),
+        (FARGATE, {"slots": 4}, ()),
+        (FARGATE, {"slots": 4, "cpu": 1.0}, ("4 slots share 1 vCPU",)),
+        (FARGATE, {"budget": 1_000_000}, ("nobody knows how long this takes; the budget of $1.00 lasts 5h",)),
     ],
 )
-def test_what_may_surprise_is_said_where_it_costs_money(changes, warnings):
-    assert plan(asked(**changes), tasks=None).warnings == warnings
+def test_what_may_surprise_is_said_where_it_costs_money(terms, changes, warnings):
+    assert plan(asked(**changes), terms, tasks=None).warnings == warnings
 
 
 def test_the_size_is_checked_although_a_local_worker_has_none():
     with pytest.raises(PlanError, match="nearest: 4 vCPU with 8GB"):
-        plan(asked(cpu=4.0, memory=7 * 1024), tasks=1)
+        plan(asked(cpu=4.0, memory=7 * 1024), LOCAL, tasks=1)
 
 
 @pytest.mark.parametrize(
@@ -88,51 +90,58 @@ def test_the_size_is_checked_although_a_local_worker_has_none():
 )
 def test_what_only_a_cloud_can_do_is_refused_here_with_the_reason(wishes, says):
     with pytest.raises(PlanError) as caught:
-        plan(asked(), tasks=1, wishes=wishes)
+        plan(asked(), LOCAL, tasks=1, wishes=wishes)
     assert caught.value.problem.startswith(says)
     assert "processes of this machine" in caught.value.problem
-    assert plan(asked(launcher="fargate"), tasks=1, wishes=wishes).starting == 1
+    assert plan(asked(), FARGATE, tasks=1, wishes=wishes).starting == 1
 
 
 def test_a_budget_never_refuses_a_local_fleet():
-    assert plan(asked(budget=1), tasks=1_000_000, sample=3600.0).estimate.total == 0
+    assert plan(asked(budget=1), LOCAL, tasks=1_000_000, sample=3600.0).estimate.total == 0
 
 
 def test_an_estimate_above_the_budget_is_refused_with_both_amounts():
     with pytest.raises(BudgetExceeded) as caught:
-        plan(asked(launcher="fargate", budget=100_000), tasks=100, sample=360.0)
+        plan(asked(budget=100_000), FARGATE, tasks=100, sample=360.0)
     assert "the estimate is $0.51" in caught.value.problem
     assert "the budget $0.10" in caught.value.problem
 
 
 @pytest.mark.parametrize(("budget", "sample"), [(10_000_000, 360.0), (1, None), (None, 1e6)])
 def test_within_the_budget_without_one_or_without_a_forecast_it_goes_on(budget, sample):
-    assert plan(asked(launcher="fargate", budget=budget), tasks=100, sample=sample).workers == 4
+    assert plan(asked(budget=budget), FARGATE, tasks=100, sample=sample).workers == 4
+
+
+def test_the_dearer_of_a_launcher_and_its_fallback_is_what_a_budget_must_allow():
+    made = plan(asked(), SPOT | FARGATE, tasks=100, sample=360.0)
+    assert (made.launcher, made.fallback) == ("spot", "fargate")
+    assert (made.rate, made.fallback_rate) == (49_370 // 3, 49_370)
+    assert made.estimate == plan(asked(), FARGATE, tasks=100, sample=360.0).estimate
 
 
 def test_the_exact_budget_is_enough():
-    total = plan(asked(launcher="fargate"), tasks=100, sample=360.0).estimate.total
-    assert plan(asked(launcher="fargate", budget=total), tasks=100, sample=360.0).estimate.total == total
+    total = plan(asked(), FARGATE, tasks=100, sample=360.0).estimate.total
+    assert plan(asked(budget=total), FARGATE, tasks=100, sample=360.0).estimate.total == total
     with pytest.raises(BudgetExceeded):
-        plan(asked(launcher="fargate", budget=total - 1), tasks=100, sample=360.0)
+        plan(asked(budget=total - 1), FARGATE, tasks=100, sample=360.0)
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    ("terms", "changes", "text"),
     [
-        ({}, "4 local workers; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 15m"),
-        ({"workers": 1}, "1 local worker; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 1h"),
-        ({"slots": 2}, "4 local workers × 2 slots; on Fargate (2 vCPU with 4GB, us-east-1) ≈ $0.05 in 8m"),
-        ({"launcher": "fargate"}, "4 fargate workers; 1 vCPU with 2GB, us-east-1, ≈ $0.05 in 15m"),
+        (LOCAL, {}, "4 local workers; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 15m"),
+        (LOCAL, {"workers": 1}, "1 local worker; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 1h"),
+        (LOCAL, {"slots": 2}, "4 local workers × 2 slots; on Fargate (2 vCPU with 4GB, us-east-1) ≈ $0.05 in 8m"),
+        (FARGATE, {}, "4 fargate workers; 1 vCPU with 2GB, us-east-1, ≈ $0.05 in 15m"),
     ],
 )
-def test_the_summary_is_one_line(changes, text):
-    assert summary(plan(asked(**changes), tasks=100, sample=36.0)) == text
+def test_the_summary_is_one_line(terms, changes, text):
+    assert summary(plan(asked(**changes), terms, tasks=100, sample=36.0)) == text
 
 
 def test_the_same_question_has_the_same_answer():
-    assert plan(asked(), tasks=7, sample=0.3, region="sa-east-1") == plan(
-        asked(), tasks=7, sample=0.3, region="sa-east-1"
+    assert plan(asked(), LOCAL, tasks=7, sample=0.3, region="sa-east-1") == plan(
+        asked(), LOCAL, tasks=7, sample=0.3, region="sa-east-1"
     )
 
 
@@ -140,9 +149,9 @@ def test_the_same_question_has_the_same_answer():
     ("lanes", "cores", "each"), [(1, 8, 8), (2, 8, 4), (3, 8, 2), (8, 8, 1), (40, 8, 1), (0, 8, 8)]
 )
 def test_local_tasks_share_the_cores_of_the_machine(lanes, cores, each):
-    assert threads("local", lanes, slots=2, cores=cores, cpu=1) == each
+    assert threads(lanes, here=True, slots=2, cores=cores, cpu=1) == each
 
 
 @pytest.mark.parametrize(("cpu", "slots", "each"), [(4, 1, 4), (4, 2, 2), (4, 3, 1), (0.25, 1, 1), (1, 4, 1)])
 def test_tasks_elsewhere_share_the_vcpu_of_their_worker(cpu, slots, each):
-    assert threads("fargate", 100, slots=slots, cores=64, cpu=cpu) == each
+    assert threads(100, here=False, slots=slots, cores=64, cpu=cpu) == each

@@ -137,11 +137,11 @@ def test_a_local_session_says_what_fargate_would_have_cost(snapshot):
 
 
 def test_on_aws_the_cost_is_what_was_spent_and_what_is_to_come(snapshot):
-    aws = snapshot(launcher="fargate", spend=120_000, estimate=400_000)
+    aws = snapshot(launcher="fargate", rate=49_370, spend=120_000, estimate=400_000)
 
     assert panel_model(aws).cost == f"$0.12 so far, ≈{THIN}$0.40 when done"
-    assert panel_model(snapshot(launcher="fargate", spend=120_000)).cost == "$0.12 so far"
-    assert panel_model(snapshot(launcher="fargate", spend=120_000, ended="cancel")).cost == "$0.12"
+    assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000)).cost == "$0.12 so far"
+    assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000, ended="cancel")).cost == "$0.12"
 
 
 def test_the_longest_running_task_of_this_job_on_a_living_worker_is_named(snapshot):
