@@ -74,6 +74,12 @@ class Start:
     handed: int | None = None
 
 
+def birth(start: Start, handle: Handle) -> bytes:
+    """What ``python -m burst_magic.worker`` reads on its standard input, which then is closed."""
+    said = {name: value for name, value in asdict(start).items() if name != "handed"}
+    return json.dumps({**said, "wid": handle.wid, "handle": handle.to_json()}).encode()
+
+
 class Again(Enum):
     """Whether a start that brought no worker may be made again."""
 

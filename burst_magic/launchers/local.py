@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import signal
@@ -12,12 +11,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from burst_magic.config import environment
-from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState
+from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState, birth
 
 _LOG_TAIL = 20_000  # characters
 
@@ -112,15 +110,14 @@ class LocalLauncher:
             wid = f"{host}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
             where = {"host": this_host(), "pid": child.pid, "born": born}
             handle = Handle(launcher=self.name, wid=wid, token=start.token, data=where)
-            self._tell(ours, start, {"handle": handle.to_json(), "wid": wid}, child=child, log=path)
+            self._tell(ours, start, handle, child=child, log=path)
         _STARTED[os.getpid(), wid] = child
         return handle
 
     def _tell(
-        self, to: socket.socket, start: Start, names: dict[str, str], *, child: subprocess.Popen[bytes], log: Path
+        self, to: socket.socket, start: Start, handle: Handle, *, child: subprocess.Popen[bytes], log: Path
     ) -> None:
-        said = {name: value for name, value in asdict(start).items() if name != "handed"}
-        words = json.dumps({**said, **names}).encode()
+        words = birth(start, handle)
         try:
             sent = socket.send_fds(to, [words], [] if start.handed is None else [start.handed])
             to.sendall(words[sent:])

@@ -1,4 +1,4 @@
-"""``python -m burst_magic.worker [--cwd FOLDER]``: hears its birth on stdin (an inherited socket), joins, works, ends.
+"""``python -m burst_magic.worker [--cwd FOLDER]``: hears its birth on stdin, joins, works, ends.
 
 The template that forks slots starts first, before the key is read and before obstore brings threads.
 """
@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import stat
 import sys
 from typing import Any
 
@@ -55,7 +56,9 @@ def main() -> int:
 
 
 def _hear() -> tuple[dict[str, Any], int | None]:
-    """What it is told, and the descriptor that may come with it."""
+    """What it is told by a socket or a pipe, and the descriptor that may come with it."""
+    if not stat.S_ISSOCK(os.fstat(0).st_mode):
+        return json.loads(sys.stdin.buffer.read()), None
     with socket.socket(fileno=os.dup(0)) as birth:
         data, descriptors, _, _ = socket.recv_fds(birth, _BIRTH_BYTES, 1)
         while more := birth.recv(_BIRTH_BYTES):

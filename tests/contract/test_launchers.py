@@ -1,36 +1,55 @@
-"""One suite over every launcher in the table: what the session relies on, whatever starts the workers.
+"""The contract over every launcher in the table and a simulated cloud; and what only local workers are asked.
 
-The launchers here start real workers. A worker of a session that does not exist ends at once; one that is to live
-joins a session without work.
+The launchers here start real workers.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from burst_magic.launchers import TABLE, open_launcher
-from burst_magic.launchers.base import Handle, Refusal, Start, Status, WorkerState
+from burst_magic.launchers.base import Cause, Handle, Refusal, WorkerState
 from burst_magic.launchers.local import process_birth
-from burst_magic.payload import Envelope, pack, pack_value
-from burst_magic.protocol.wire import blocks, keys, records, sign
-from burst_magic.protocol.wire.model import Control, ControlKind, Gone, Heartbeat, Job, Manifest
-from burst_magic.stores import open_store
+from burst_magic.testing import (
+    LAUNCHER_CHECKS,
+    CloudWeather,
+    ContractBroken,
+    LocalMachines,
+    Rehearsal,
+    SimulatedCloud,
+    check_launcher,
+)
+from burst_magic.testing.rehearsal import SID
 
-PATIENCE = 30.0
+FAST = 600.0  # seconds that pass in the cloud in one of ours: fifteen minutes in one and a half
+LATE = CloudWeather(boot=(300.0, 900.0))
+MEAN = CloudWeather(boot=(0.0, 300.0), refused=0.3, lost=0.3, hidden=0.3)
 
 
-def until(condition, what):
-    end = time.monotonic() + PATIENCE
+def cloud(tmp_path, weather, *, seed=1):
+    """A cloud of real processes whose clock runs fast; every client sees the same one."""
+    now, began = time.monotonic, time.monotonic()
+    machines = LocalMachines(tmp_path / "machines")
+    rng = Random(seed)
+    return SimulatedCloud(machines, name="cloud", weather=weather, rng=rng, now=lambda: FAST * (now() - began))
+
+
+def local(logs):
+    return open_launcher("local", logs=logs)
+
+
+def until(condition, what, patience=30.0):
+    end = time.monotonic() + patience
     while not (value := condition()):
         assert time.monotonic() < end, f"waited in vain for {what}"
         time.sleep(0.01)
@@ -43,105 +62,96 @@ def alive(pid):
 
 def ended(launcher, handles):
     described = launcher.describe(handles)
-    assert described.keys() == {handle.wid for handle in handles}
     return {wid: status for wid, status in described.items() if status.state is WorkerState.ENDED}
 
 
-class World:
-    """A session in a folder, and a launcher whose workers join it."""
+# --- the contract ----------------------------------------------------------------------------------------------
 
-    def __init__(self, root: Path, launcher: str, sid: str = "20260101-000000-aaaaaaaa") -> None:
-        self.root, self.sid, self.secret = root, sid, secrets.token_bytes(32)
-        self.keys = keys.SessionKeys(sid)
-        self.store = open_store((root / "store").as_uri())
+
+@pytest.fixture(params=[*sorted(TABLE), "a late cloud", "a mean cloud"])
+def launcher(request, tmp_path):
+    """Makes the launcher for one more client."""
+    if request.param in TABLE:
+        return lambda logs: open_launcher(request.param, logs=logs)
+    one = cloud(tmp_path, LATE if "late" in request.param else MEAN)
+    return lambda logs: one
+
+
+@pytest.mark.parametrize("check", LAUNCHER_CHECKS, ids=lambda check: check.__name__)
+def test_every_launcher_keeps_the_contract(launcher, check):
+    check_launcher(launcher, only=(check,))
+
+
+def test_a_broken_launcher_is_told_which_promises_it_breaks(tmp_path):
+    class Forgetful(type(local(tmp_path))):
+        def start(self, starts):
+            return super().start([replace(start, token=os.urandom(8).hex()) for start in starts])
+
+    with pytest.raises(ContractBroken) as caught:
+        check_launcher(Forgetful, only=LAUNCHER_CHECKS[:4])
+    broken = [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    assert broken == ["each_start_has_its_own_answer_in_order", "the_same_token_twice_is_one_worker"]
+
+
+# --- a simulated cloud -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rehearsed(tmp_path):
+    """Makes a rehearsal over a cloud of some weather."""
+    opened = []
+
+    def rehearse(weather):
+        one = cloud(tmp_path, weather)
+        opened.append(Rehearsal(lambda logs: one, tmp_path))
+        return opened[-1]
+
+    yield rehearse
+    for rehearsal in opened:
+        rehearsal.close()
+
+
+def test_what_a_cloud_takes_back_ends_by_spot_with_the_exit_code_of_any_kill(rehearsed):
+    rehearsal = rehearsed(CloudWeather())
+    handle = rehearsal.joined()
+    rehearsal.launcher.take_back(handle.wid)
+    end = rehearsal.end_of(handle)
+    assert (end.cause, end.exit_code, end.reason) == (Cause.SPOT, 137, "Your Spot Task was interrupted.")
+
+
+def test_what_is_dead_on_arrival_never_started_for_a_reason(rehearsed):
+    rehearsal = rehearsed(CloudWeather(stillborn=1.0))
+    end = rehearsal.end_of(rehearsal.start())
+    assert (end.cause, end.exit_code) == (Cause.NEVER_STARTED, None)
+    assert "CannotPullContainerError" in end.reason
+
+
+def test_what_is_coming_is_said_to_be_coming_and_may_be_called_off(rehearsed):
+    rehearsal = rehearsed(CloudWeather(boot=(1e9, 1e9)))
+    handle = rehearsal.start()
+    assert rehearsal.status(handle).state is WorkerState.COMING
+    rehearsal.launcher.stop(handle)
+    assert rehearsal.end_of(handle).cause is Cause.STOPPED
+
+
+# --- local workers: processes of this machine ----------------------------------------------------------------------
+
+
+class World(Rehearsal):
+    """With what the tests below ask of local workers only."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(local, root)
         self.logs = root / "logs"
-        self.name = launcher
-        self.launcher = open_launcher(launcher, logs=self.logs)
-        self.handles: list[Handle] = []
 
-    def start_words(self, **changes) -> Start:
-        words = Start(
-            store=self.store.url,
-            sid=self.sid,
-            secret=self.secret.hex(),
-            token=secrets.token_hex(8),
-            number=0,
-            cwd=str(self.root),
-        )
-        return replace(words, **changes)
-
-    def start(self, **changes) -> Handle:
-        (handle,) = self.launcher.start([self.start_words(**changes)])
-        self.handles.append(handle)
-        return handle
-
-    def open_session(self, **changes) -> None:
-        manifest = Manifest(
-            sid=self.sid,
-            created=time.time(),
-            launcher=self.name,
-            workers=1,
-            slots=1,
-            cpu=1.0,
-            memory_mb=2048,
-            arch="x86_64",
-            seed=1,
-            deadline=time.time() + 120,
-            idle=60.0,
-            interval=0.1,
-            floor=0.02,
-            **changes,
-        )
-        self.put(self.keys.manifest, manifest)
-
-    def put(self, key: str, record) -> None:
-        self.store.put(key, records.encode(record, secret=self.secret, key=key))
-
-    def add_job(self, source: str, item: object) -> None:
-        """One task."""
-        job = self.keys.job("0")
-        entries = [(0, pack_value(item, home={}))]
-        writer = blocks.BlockWriter(self.secret, job.items, lengths=True)
-        self.store.put(job.items, writer.add(*entries[0]) + writer.finish())
-        packed = pack({}, home={})
-        envelope = Envelope(source=source, stream=packed.stream, filename="<cell>", target="item", has_value=True)
-        self.store.put(job.payload, sign.seal(self.secret, job.payload, envelope.to_bytes()))
-        self.put(self.keys.control("0", ControlKind.ADD_JOB), Control(kind=ControlKind.ADD_JOB, at=0.0, job="0"))
-        self.put(job.record, Job(jid="0", created=time.time(), tasks=1, lanes=(0,), seed=1, items=writer.index))
-
-    def beats(self) -> list[Heartbeat]:
-        return [
-            records.decode(Heartbeat, self.store.get(entry.key), secret=self.secret, key=entry.key)
-            for entry in self.store.list(self.keys.workers_folder)
-            if keys.parse_worker(entry.key).kind == "beat"
-        ]
-
-    def gone(self, handle: Handle) -> Gone | None:
-        key = self.keys.gone(handle.wid)
-        if not self.store.list(self.keys.workers_folder, after=key[:-1], limit=1):
-            return None
-        return records.decode(Gone, self.store.get(key), secret=self.secret, key=key)
-
-    def living(self) -> Handle:
-        """A worker that has joined the session."""
-        self.open_session()
-        handle = self.start()
-        until(self.beats, "a heartbeat")
-        return handle
-
-    def end_of(self, handle: Handle) -> Status:
-        return until(lambda: ended(self.launcher, [handle]).get(handle.wid), "the end of a worker")
+    living = Rehearsal.joined
 
 
-@pytest.fixture(params=sorted(TABLE))
-def world(request, tmp_path):
-    world = World(tmp_path, request.param)
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path)
     yield world
-    left = [handle for handle in world.handles if handle.wid not in ended(world.launcher, [handle])]
-    for handle in left:
-        world.launcher.stop(handle, kill=True)
-    for handle in left:
-        world.end_of(handle)
+    world.close()
     until(lambda: not processes_naming(str(tmp_path)), "templates and slots to follow their workers")
 
 
@@ -152,36 +162,6 @@ def processes_naming(word: str) -> list[int]:
             if path.name.isdigit() and word.encode() in (path / "cmdline").read_bytes():
                 found.append(int(path.name))
     return [pid for pid in found if alive(pid)]
-
-
-def test_a_handle_is_plain_data_and_comes_back_the_same(world):
-    handle = world.start()
-    assert Handle.from_json(handle.to_json()) == handle
-    assert handle.launcher == world.name
-    assert keys.SessionKeys(world.sid).gone(handle.wid)  # an id that a key may hold
-    world.end_of(handle)
-
-
-def test_a_worker_of_a_session_that_is_gone_ends_well_and_says_so_in_its_log(world):
-    handle = world.start()
-    assert world.end_of(handle).exit_code == 0
-    assert "the session is gone" in world.launcher.log(handle)
-
-
-def test_a_worker_says_who_it_is_and_its_heartbeat_holds_the_handle(world):
-    handle = world.living()
-    (beat,) = world.beats()
-    assert (beat.worker, beat.token, Handle.from_json(beat.handle)) == (handle.wid, handle.token, handle)
-
-
-def test_two_workers_have_two_ids_and_end_apart(world):
-    world.open_session()
-    first, second = world.start(), world.start(number=1)
-    assert first.wid != second.wid
-    until(lambda: len(world.beats()) == 2, "two heartbeats")
-    world.launcher.stop(first)
-    world.end_of(first)
-    assert ended(world.launcher, [first, second]).keys() == {first.wid}
 
 
 @pytest.mark.parametrize(
@@ -197,8 +177,8 @@ def test_a_worker_outlives_the_process_that_started_it(world, end, code):
         "from pathlib import Path\n"
         "from burst_magic.launchers import open_launcher\n"
         "from burst_magic.launchers.base import Start\n"
-        f"start = Start(store={world.store.url!r}, sid={world.sid!r}, secret=sys.stdin.read(), token='t', number=0)\n"
-        f"print(open_launcher({world.name!r}, logs=Path({str(world.logs)!r})).start([start])[0].to_json(), flush=True)\n"
+        f"start = Start(store={world.store.url!r}, sid={SID!r}, secret=sys.stdin.read(), token='t', number=0)\n"
+        f"print(open_launcher('local', logs=Path({str(world.logs)!r})).start([start])[0].to_json(), flush=True)\n"
     )
     starter = subprocess.Popen(
         [sys.executable, "-W", "always", "-c", start + end],
@@ -209,36 +189,13 @@ def test_a_worker_outlives_the_process_that_started_it(world, end, code):
         text=True,
         cwd=world.root,
     )
-    said, warned = starter.communicate(world.secret.hex(), timeout=PATIENCE)
+    said, warned = starter.communicate(world.secret.hex(), timeout=30)
     assert (starter.returncode, warned) == (code, "")
     handle = Handle.from_json(said)
     world.handles.append(handle)
     first = until(world.beats, "a heartbeat")[0].number
     until(lambda: world.beats()[0].number > first + 1, "more heartbeats")
     assert ended(world.launcher, [handle]) == {}
-
-
-def test_another_client_stops_a_worker_by_its_handle(world):
-    handle = world.living()
-    other = open_launcher(world.name, logs=world.logs)
-    assert ended(other, [handle]) == {}
-    other.stop(Handle.from_json(handle.to_json()))
-    until(lambda: ended(other, [handle]), "its end, seen by another client")
-    assert world.gone(handle).cause.value == "term"
-    assert "ended: term" in other.log(handle)
-
-
-def test_stop_lets_a_worker_finish_its_task_publish_and_say_that_it_is_gone(world, tmp_path):
-    gate = tmp_path / "gate"
-    world.open_session()
-    world.add_job(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.01)\nitem * 2", 21)
-    handle = world.start()
-    until(lambda: any(slot.task == 0 for beat in world.beats() for slot in beat.slots), "the task to run")
-    world.launcher.stop(handle)
-    gate.touch()
-    assert world.end_of(handle).exit_code == 0
-    assert world.gone(handle).cause.value == "term"
-    assert len(world.store.list(world.keys.job("0").results_folder)) == 1
 
 
 def test_kill_ends_the_whole_tree_of_processes(world, tmp_path):
@@ -258,13 +215,6 @@ def test_kill_ends_the_whole_tree_of_processes(world, tmp_path):
     assert world.end_of(handle).exit_code == -signal.SIGKILL
     until(lambda: not any(map(alive, tree)), f"{tree} to end")
     assert world.gone(handle) is None  # it had no chance: whoever sees the end says so
-
-
-def test_a_living_worker_is_never_called_ended(world):
-    handle = world.living()
-    until(lambda: world.beats()[0].number > 5, "a few heartbeats")
-    assert ended(world.launcher, [handle]) == {}
-    assert ended(open_launcher(world.name, logs=world.logs), [handle]) == {}
 
 
 def test_of_a_worker_on_another_machine_nothing_is_known_and_nothing_is_done_to_it(world):
@@ -307,60 +257,12 @@ def test_a_process_that_got_the_id_of_a_dead_worker_is_not_that_worker(world):
         bystander.wait()
 
 
-def test_a_poke_harms_neither_a_worker_that_is_starting_nor_one_that_has_ended(world):
-    world.open_session()
-    handle = world.start()
-    for _ in range(200):  # from before Python is up until after it listens
-        world.launcher.poke(handle)
-        time.sleep(0.002)
-    until(world.beats, "a heartbeat")
-    world.launcher.poke(handle)
-    world.launcher.stop(handle)
-    assert world.end_of(handle).exit_code == 0
-    world.launcher.poke(handle)
-    world.launcher.stop(handle)
-    world.launcher.stop(handle, kill=True)
-
-
-def test_a_poke_wakes_a_worker_that_sleeps(world):
-    """A worker that is idle looks every 2 floors; here that is far too long."""
-    world.open_session()
-    key = world.keys.manifest
-    manifest = records.decode(Manifest, world.store.get(key), secret=world.secret, key=key)
-    world.put(key, replace(manifest, floor=60.0, interval=120.0))
-    handle = world.start()
-    until(world.beats, "a heartbeat")
-    world.add_job("item * 2", 21)
-
-    def published():
-        world.launcher.poke(handle)
-        return world.store.list(world.keys.job("0").results_folder)
-
-    until(published, "the task")
-
-
 def test_the_sessions_key_is_in_no_argument_and_in_no_environment(world):
     handle = world.living()
     folder = Path(f"/proc/{handle.data['pid']}")
     for place in ("cmdline", "environ"):
         assert world.secret.hex().encode() not in (folder / place).read_bytes()
     assert world.secret.hex() not in handle.to_json() + world.launcher.log(handle)
-
-
-def test_a_worker_that_breaks_says_why_in_its_log_and_by_its_exit_code(world):
-    handle = world.start(store="file://relative")
-    end = world.end_of(handle)
-    assert end.exit_code == 1
-    assert "a folder's URL needs an absolute path" in world.launcher.log(handle)
-    assert end.reason in world.launcher.log(handle)
-    assert end.reason
-
-
-def test_a_log_that_nobody_wrote_is_empty(world):
-    assert world.launcher.log(Handle(launcher=world.name, wid="nobody-1-1", token="none")) == ""
-
-
-# --- what cannot start (local workers: this machine's own interpreter and folders) -----------------------------
 
 
 def refusal(launcher, start):
@@ -373,7 +275,7 @@ def refusal(launcher, start):
 def test_a_command_that_is_not_there_is_refused(tmp_path, monkeypatch):
     launcher = open_launcher("local", logs=tmp_path)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    answer = refusal(launcher, World(tmp_path, "local").start_words())
+    answer = refusal(launcher, World(tmp_path).words())
     assert "could not be started" in answer.problem
     assert answer.context == str(tmp_path / "no-python")
 
@@ -383,7 +285,7 @@ def test_a_command_that_ends_at_once_is_refused_with_what_it_said(tmp_path, monk
     broken.write_text("#!/bin/sh\nexec <&-\necho no licence for this >&2\nexec sleep 600\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
-    words = World(tmp_path, "local").start_words(secret="0" * 1_000_000)  # more than a pipe holds: it must notice
+    words = World(tmp_path).words(secret="0" * 1_000_000)  # more than a pipe holds: it must notice
     answer = refusal(open_launcher("local", logs=tmp_path), words)
     assert "ended at once" in answer.problem
     assert "no licence for this" in answer.context
@@ -393,17 +295,7 @@ def test_a_command_that_ends_at_once_is_refused_with_what_it_said(tmp_path, monk
 def test_a_folder_for_logs_that_cannot_be_is_a_refusal(tmp_path):
     (tmp_path / "file").touch()
     launcher = open_launcher("local", logs=tmp_path / "file" / "logs")
-    assert "could not be started" in refusal(launcher, World(tmp_path, "local").start_words()).problem
-
-
-def test_a_token_that_comes_again_is_answered_with_its_worker_in_every_process(world):
-    words = world.start_words()
-    world.open_session()
-    (handle,) = world.launcher.start([words])
-    world.handles.append(handle)
-    assert open_launcher(world.name, logs=world.logs).start([words]) == [handle]
-    until(world.beats, "a heartbeat")
-    assert len(world.beats()) == 1
+    assert "could not be started" in refusal(launcher, World(tmp_path).words()).problem
 
 
 _SIGNALLED = """
