@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from burst_magic.testing.servers import Keys, moto, seaweedfs
 
+settings.register_profile("shared machine", deadline=None)  # how long an example takes is the neighbours' doing
+settings.load_profile("shared machine")
 READER = Keys(access="reader", secret="may-read-only")
 
 

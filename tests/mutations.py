@@ -164,7 +164,7 @@ MUTANTS = (
     ),
     Mutant(
         "tasks are started after a cancel was read",
-        "            state.jobs[jid].closed = True\n            for hold in state.of(jid):\n"
+        "            state.close(state.jobs[jid])\n            for hold in state.of(jid):\n"
         "                state.stop(hold, kill=True)\n",
         "            pass\n",
     ),

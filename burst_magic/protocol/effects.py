@@ -68,11 +68,29 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Put the heartbeat; the driver adds what the slots are doing. Answered by ``Beaten``."""
+    """Put the heartbeat; the driver adds what the slots are doing. Answered by ``Beaten``.
+
+    ``at`` is when it is asked for, by the store's clock.
+    """
 
     key: str
     worker: str
     number: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A job is known and not over: tasks of it may be run from now on. Not answered."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """A job is over: nothing of it is kept, but by what still runs. Not answered."""
+
+    job: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +178,10 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The worker's process ends."""
+    """The worker's process ends; ``unheard``: the store took neither all its results nor its farewell."""
 
     cause: EndCause
+    unheard: bool = False
 
 
 # --- effects: asked of a client's driver -------------------------------------------------------------------
@@ -183,7 +202,7 @@ class Replace:
 
 
 StoreEffect = List | Read | Create
-WorkerEffect = Beat | Run | Lose | Adopt | Truncate | Pause | Drain | Kill | Publish | Forget | Exit
+WorkerEffect = Beat | Open | LetGo | Run | Lose | Adopt | Truncate | Pause | Drain | Kill | Publish | Forget | Exit
 Effect = StoreEffect | WorkerEffect | Watch | Replace
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Gone, Heartbeat, Job, SlotView
+from burst_magic.protocol.worker.conduct import Conductor, Hand, asks_for_time, clock_offset
 from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import SimulatedSlots
-from burst_magic.testing.weather import EPOCH, Waiting
+from burst_magic.testing.weather import Waiting
 
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
 
 _GRACE = 30.0  # seconds between SIGTERM and SIGKILL
-_CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
-_PROMPT = 1.0  # seconds: a heartbeat that was written at once tells the store's time
-_FAREWELL = 10.0  # seconds for the last words, at least
 
 
 class SimulatedWorker(SimulatedHost):
@@ -45,13 +42,11 @@ class SimulatedWorker(SimulatedHost):
         self.beaten: list[float] = []  # virtual times of heartbeats that landed
         self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
         self.slots = SimulatedSlots(world, self, plan.slots)
-        self._began = self.now
-        self._offset = EPOCH + self._skew - self._mono
-        self._deadline, self._farewell = world.manifest.deadline, float("inf")
         self._beats = 0
         self._claiming: set[str] = set()
         self._tick_at = float("inf")
-        self._jobs: dict[str, Job] = {}
+        self._read: set[str] = set()  # jobs whose record it has
+        self._opened: set[str] = set()
         self.machine = WorkerMachine(
             manifest=world.manifest,
             wid=wid,
@@ -62,6 +57,7 @@ class SimulatedWorker(SimulatedHost):
             nonce=lambda: f"{rng.getrandbits(64):x}",
             chance=rng,
         )
+        self._conductor = Conductor(self.machine, self._hands(), lambda: self.now)
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -117,23 +113,38 @@ class SimulatedWorker(SimulatedHost):
 
     def post(self, event: fx.Event) -> None:
         """Tells the machine, not in the midst of another step."""
-        self.after(0.0, lambda: self.step(event))
+        self.after(0.0, lambda: self.tell([event]))
 
-    def step(self, event: fx.Event) -> None:
+    def tell(self, events: Iterable[fx.Event]) -> None:
         """Tells the machine, and does what it asks for."""
-        self._note(event)
-        self._count_steps()
-        self._world.tell(self.wid, event)
-        for effect in self.machine.step(event, self.now):
-            self._do(effect)
-        if not self.alive:
-            return
-        if isinstance(event, fx.Tick) and self.machine.wake <= self.now:
-            self._world.broken(3, f"{self.wid} asks to be woken in the past, for ever")
-        self._plan_tick()
+        self._conductor.tell(self._noted(event) for event in events)
+        if self.alive and self._conductor.exit is not None:
+            self._leave(self._conductor.exit)
+        if self.alive:
+            self._plan_tick()
+
+    def _hands(self) -> dict[type, Hand]:
+        hands: dict[type, Hand] = {
+            fx.List: self._ask,
+            fx.Read: self._ask,
+            fx.Create: self._create,
+            fx.Beat: self._beat,
+            fx.Publish: self._publish,
+            fx.Open: self._open,
+            fx.LetGo: self._let_go,
+            fx.Run: self._run,
+            fx.Lose: self.slots.lose,
+            fx.Adopt: self.slots.adopt,
+            fx.Truncate: self.slots.truncate,
+            fx.Pause: self.slots.pause,
+            fx.Forget: self._forget,
+            fx.Drain: self.slots.drain,
+            fx.Kill: self.slots.kill,
+        }
+        return {kind: partial(self._carry_out, hand) for kind, hand in hands.items()}
 
     def _plan_tick(self) -> None:
-        due = self._world.clock.now + max(0.0, min(self.machine.wake, self._last_moment()) - self.now) + 1e-6
+        due = self._world.clock.now + max(0.0, self.machine.wake - self.now) + 1e-6
         if due < self._tick_at:
             self._tick_at = due
             self.after(due - self._world.clock.now, lambda: self._tick(due))
@@ -142,84 +153,71 @@ class SimulatedWorker(SimulatedHost):
         if due != self._tick_at:
             return
         self._tick_at = float("inf")
-        if self._last_moment() <= self.now:
-            self._world.tell(self.wid, "goes without a word: cut off")
-            self._world.laws.check_silence(self)
-            self._world.laws.note_end(self, None)
-            self._end(EndCause.DEADLINE)
-        elif self.machine.wake <= self.now:
-            self.step(fx.Tick())
-        else:
+        if self.machine.wake > self.now:
             self._plan_tick()
-
-    def _last_moment(self) -> float:
-        """As the supervisor's: it goes although the store hears neither its results nor its farewell."""
-        patience = DEAD_AFTER * self._world.manifest.interval
-        over = max(self._deadline - self._offset, self._began)
-        return min(self._farewell + max(patience, _FAREWELL), over + patience)
-
-    def _note(self, event: fx.Event) -> None:
-        if isinstance(event, fx.Beaten) and event.offset is not None:
-            self._offset = event.offset
-        if not isinstance(event, fx.Got):
             return
-        record = event.record
-        if isinstance(record, Job):
-            self._jobs[record.jid] = record
-        elif isinstance(record, Control):
-            self._deadline = max(self._deadline, record.deadline or 0.0)
-            if record.kind is ControlKind.CANCEL:
-                self.forbidden.setdefault(record.job, self._world.clock.now)
+        self.tell([fx.Tick()])
+        if self.alive and self.machine.wake <= self.now:
+            self._world.broken(3, f"{self.wid} asks to be woken in the past, for ever")
 
-    def _do(self, effect: fx.Effect) -> None:
+    def _noted(self, event: fx.Event) -> fx.Event:
+        """What the laws are to know of an event."""
+        self._count_steps()
+        self._world.tell(self.wid, event)
+        record = event.record if isinstance(event, fx.Got) else None
+        if isinstance(record, Control) and record.kind is ControlKind.CANCEL:
+            self.forbidden.setdefault(record.job, self._world.clock.now)
+        elif isinstance(record, Job):
+            self._read.add(record.jid)
+        return event
+
+    def _carry_out(self, hand: Hand, effect: fx.Effect) -> Iterable[fx.Event]:
         self._world.tell(self.wid, effect)
-        if isinstance(effect, fx.List | fx.Read | fx.Create):
-            self._check_first_try(effect)
-            if isinstance(effect, fx.Create) and isinstance(effect.record, Gone):
-                self._farewell = self.now
-                self._world.laws.check_last_write(self)
-            self._spawn(self._world.store.carry(effect, self.line), writes=isinstance(effect, fx.Create))
-        elif isinstance(effect, fx.Beat):
-            self._farewell = float("inf")
-            self._spawn(self._beat(effect), writes=True)
-        elif isinstance(effect, fx.Publish):
-            self._publish(effect)
-        elif isinstance(effect, fx.Exit):
-            self._exit(effect.cause)
-        else:
-            self._tell_slots(effect)
+        return [self._noted(event) for event in hand(effect) or ()]
 
-    def _tell_slots(self, effect: fx.Effect) -> None:
-        if isinstance(effect, fx.Run):
-            self.busy_at = self._world.clock.now
-            self.slots.run(effect)
-        elif isinstance(effect, fx.Lose):
-            self.slots.lose(effect)
-        elif isinstance(effect, fx.Adopt):
-            self.slots.adopt(effect)
-        elif isinstance(effect, fx.Truncate):
-            self.slots.truncate(effect)
-        elif isinstance(effect, fx.Pause):
-            self.slots.pause(effect)
-        elif isinstance(effect, fx.Drain):
-            self.slots.drain(effect.slot)
-        elif isinstance(effect, fx.Kill):
-            self.slots.kill(effect.slot)
-        elif isinstance(effect, fx.Forget):
-            self.busy_at = self._world.clock.now
-            self.slots.forget(effect)
+    def _ask(self, effect: fx.List | fx.Read) -> None:
+        self._spawn(self._world.store.carry(effect, self.line), writes=False)
 
-    def _check_first_try(self, effect: fx.List | fx.Read | fx.Create) -> None:
-        if isinstance(effect, fx.Create) and "/claims/" in effect.key and effect.key not in self._claiming:
+    def _create(self, effect: fx.Create) -> None:
+        self._check_first_try(effect)
+        if isinstance(effect.record, Gone):
+            self._world.laws.check_last_write(self)
+        self._spawn(self._world.store.carry(effect, self.line), writes=True)
+
+    def _open(self, effect: fx.Open) -> None:
+        self._opened.add(effect.job.jid)
+
+    def _let_go(self, effect: fx.LetGo) -> None:
+        final = self._world.laws.keys.job(effect.job).final
+        if effect.job not in self.forbidden and final not in self._world.store.objects:
+            self._world.broken(3, f"{self.wid} lets go of job {effect.job}, which is not over", effect.job)
+
+    def _run(self, effect: fx.Run) -> None:
+        if effect.job not in self._opened:
+            self._world.broken(3, f"{self.wid} runs tasks of job {effect.job}, which it never opened", effect.job)
+        self.busy_at = self._world.clock.now
+        self.slots.run(effect)
+
+    def _forget(self, effect: fx.Forget) -> None:
+        self.busy_at = self._world.clock.now
+        self.slots.forget(effect)
+
+    def _check_first_try(self, effect: fx.Create) -> None:
+        if "/claims/" in effect.key and effect.key not in self._claiming:
             self._claiming.add(effect.key)
             self._world.laws.check_succession(self, effect.key)
 
-    def _exit(self, cause: EndCause) -> None:
-        if cause is EndCause.IDLE:
-            self._world.laws.check_leaving(self, self._jobs)
-        self._world.laws.check_cause(self, cause)
-        self._world.tell(self.wid, f"left: {cause.value}")
-        self._end(cause)
+    def _leave(self, end: fx.Exit) -> None:
+        if end.unheard:
+            self._world.tell(self.wid, "goes without a word: cut off")
+            self._world.laws.check_silence(self)
+            self._world.laws.note_end(self, None)
+        else:
+            if end.cause is EndCause.IDLE:
+                self._world.laws.check_leaving(self, self._read)
+            self._world.laws.check_cause(self, end.cause)
+            self._world.tell(self.wid, f"left: {end.cause.value}")
+        self._end(end.cause)
 
     def _spawn(self, request: Waiting[fx.Event], *, writes: bool) -> None:
         self.requests += 1
@@ -234,19 +232,20 @@ class SimulatedWorker(SimulatedHost):
 
     # --- the store ---------------------------------------------------------------------------------------------
 
-    def _beat(self, effect: fx.Beat) -> Waiting[fx.Event]:
+    def _beat(self, effect: fx.Beat) -> None:
         self._beats += 1
+        self._spawn(self._beating(effect), writes=True)
+
+    def _beating(self, effect: fx.Beat) -> Waiting[fx.Event]:
         asked_at = self.now
         views = tuple(SlotView(job=job, task=task) for job, task in self.slots.shown)
-        at = asked_at + self._offset
-        body = Heartbeat(worker=effect.worker, number=effect.number, at=at, token=self.token, slots=views)
+        body = Heartbeat(worker=effect.worker, number=effect.number, at=effect.at, token=self.token, slots=views)
         wrote = yield from self._world.store.putting(effect.key, body, self.line)
-        if wrote is fx.Wrote.DONE:
-            self.beaten.append(self._world.clock.now)
-        prompt = self.now - asked_at < _PROMPT
-        if wrote is not fx.Wrote.DONE or not prompt or self._beats % _CLOCK_EVERY != 1:
+        if wrote is not fx.Wrote.DONE:
             return fx.Beaten(wrote)
-        return fx.Beaten(wrote, self._world.store.objects[effect.key].modified - asked_at)
+        self.beaten.append(self._world.clock.now)
+        modified = self._world.store.objects[effect.key].modified if asks_for_time(self._beats) else None
+        return fx.Beaten(wrote, clock_offset(asked_at, self.now, modified))
 
     def _publish(self, effect: fx.Publish) -> None:
         self._world.laws.check_publish(self, effect.job, effect.segment)

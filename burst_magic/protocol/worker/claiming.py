@@ -263,7 +263,8 @@ class Taking:
         """``final`` was written, or read."""
         job = self._state.jobs[job_of(key)]
         job.asked.discard("final")
-        job.closed = exists or job.closed
+        if exists:
+            self._state.close(job)
         self._hunt_later(job, now)  # refused, and nothing to read there: not at once
 
     def _hunt(self, job: KnownJob, now: float) -> None:

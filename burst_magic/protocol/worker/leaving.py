@@ -6,6 +6,8 @@ a limit is reached --> slots drain or are killed --> the rest is published --> .
 
 from __future__ import annotations
 
+import math
+
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire.model import EndCause, Gone
@@ -13,6 +15,7 @@ from burst_magic.protocol.worker.state import State
 
 GRACE = 120.0  # seconds to finish and publish in; after that it kills, after as long again it goes without a word
 KEPT = 2  # idle workers that an unfinished job keeps
+FAREWELL = 10.0  # seconds for its last words, at least
 AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # what runs is killed; else it is finished
 
 
@@ -38,7 +41,7 @@ class Leaving:
     def limits(self, now: float) -> None:
         """What ends a worker. It is looked at again each time: a cancel or the deadline outdoes a drain."""
         state, asked = self._state, self._state.asked
-        deadline = max(state.manifest.deadline, asked.deadline) - state.offset
+        deadline = self._deadline
         idle_at = state.idle_since + state.manifest.idle
         running = any(hold.slot >= 0 for hold in state.holds.values())
         sure_at = self._born if self.told else self._born + state.manifest.interval
@@ -75,10 +78,33 @@ class Leaving:
         else:
             state.due(kill_at if now < kill_at else leave_at)
 
-    def leave(self, cause: EndCause) -> None:
+    @property
+    def last_moment(self) -> float:
+        """When it goes although the store hears neither its results nor its farewell."""
+        patience = DEAD_AFTER * self._state.manifest.interval
+        over = max(self._deadline, self._born)  # one that comes late asks first whether it was moved
+        farewell = self._gone_at if self.stage else math.inf
+        return min(farewell + max(patience, FAREWELL), over + patience)
+
+    def part(self, now: float) -> None:
+        """Its last moment ends it, whatever is on its way."""
+        if self.stage == "left":
+            return
+        at = self.last_moment
+        if now >= at:
+            self.leave(EndCause.DEADLINE, unheard=True)
+        else:
+            self._state.due(at)
+
+    def leave(self, cause: EndCause, *, unheard: bool = False) -> None:
         """It ends now."""
         self.stage = "left"
-        self._state.ask(fx.Exit(cause))
+        self._state.ask(fx.Exit(cause, unheard=unheard))
+
+    @property
+    def _deadline(self) -> float:
+        """By the monotonic clock."""
+        return max(self._state.manifest.deadline, self._state.asked.deadline) - self._state.offset
 
     @property
     def done(self) -> bool:

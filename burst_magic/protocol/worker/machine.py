@@ -93,6 +93,15 @@ class WorkerMachine:
         """When a ``Tick`` is due, by the monotonic clock."""
         return self._state.wake
 
+    def wall(self, now: float) -> float:
+        """The store's clock at an instant of our monotonic one, as far as it is known."""
+        return self._state.wall(now)
+
+    @property
+    def last_moment(self) -> float:
+        """When it goes whatever the store says, by the monotonic clock."""
+        return self._leaving.last_moment
+
     @property
     def left(self) -> bool:
         """It has ended and asks for nothing more."""
@@ -219,7 +228,10 @@ class WorkerMachine:
         if record is not None and job.record is None:
             job.commit(record, now)
             job.hunt_wait = self.manifest.floor / 4
-            job.closed = record.jid in self._state.asked.cancelled
+            if record.jid in self._state.asked.cancelled:
+                job.closed = True
+            elif not job.closed:
+                self._state.ask(fx.Open(record))
             self._state.idle_since = now
         self._leaving.leave_or_rejoin(now)
 
@@ -231,7 +243,7 @@ class WorkerMachine:
         state.asked = fold_control(c for c in self._controls.values() if c)
         self._leaving.told = self._leaving.told or all(self._controls.values())
         for jid in state.asked.cancelled & set(state.jobs):
-            state.jobs[jid].closed = True
+            state.close(state.jobs[jid])
             for hold in state.of(jid):
                 state.stop(hold, kill=True)
 
@@ -244,6 +256,7 @@ class WorkerMachine:
         if not leaving.stage:
             leaving.limits(now)
         leaving.overtime(now)
+        leaving.part(now)
         if leaving.stage:
             return
         self._doubt(now)
@@ -286,7 +299,7 @@ class WorkerMachine:
             self._beats += 1
             self._beat_at, self._beating, self._began_beat = now + interval, True, now
             key = state.keys.heartbeat(state.wid, state.billed_from, self.manifest.rate)
-            state.ask(fx.Beat(key, state.wid, self._beats))
+            state.ask(fx.Beat(key, state.wid, self._beats, state.wall(now)))
             looks = interval > LIVE or state.asked.wanted is not None or state.budget is not None
             if looks and now >= self._list_at:  # for viewers, for its rank, for what the fleet costs
                 self._list_at = now + interval

@@ -172,6 +172,12 @@ class State:
         slots = max(1, self.manifest.workers)
         return min(MAX_FLUSH, max(floor, 0.02 * (now - job.since), floor * slots / 32))
 
+    def close(self, job: KnownJob) -> None:
+        """There is nothing more to do for a job: it is finished, or cancelled."""
+        if not job.closed:
+            job.closed = True
+            self.ask(fx.LetGo(job.keys.jid))
+
     def stop(self, hold: Hold, *, kill: bool) -> None:
         """Stops the slot that runs it, once; one that drains may still be killed."""
         if hold.slot < 0:

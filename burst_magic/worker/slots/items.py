@@ -17,7 +17,7 @@ _LARGEST = 64 * 1024  # bytes of an item worth a look
 _KEPT = 4 << 20  # bytes of entries worth being kept
 
 
-class Asked:
+class AskedTasks:
     """Consecutive tasks that a slot was asked for.
 
     Args:

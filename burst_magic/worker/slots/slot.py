@@ -36,9 +36,9 @@ from burst_magic.worker.channel.wires import Wires
 from burst_magic.worker.child import output
 from burst_magic.worker.slots import memory
 from burst_magic.worker.slots.deaths import Died, death_outcome
-from burst_magic.worker.slots.items import Asked
+from burst_magic.worker.slots.items import AskedTasks
 
-__all__ = ["Died", "JobCode", "Message", "Packed", "Ready", "Slot", "death_outcome"]
+__all__ = ["Died", "JobCode", "Message", "PackedOutcome", "Ready", "Slot", "death_outcome"]
 
 READ_BYTES = 1 << 20
 NUDGE_AFTER = 0.005  # seconds that outcomes of other tasks wait for the running one; else their range seems to be stuck
@@ -49,7 +49,7 @@ class Ready(NamedTuple):
     """All that was asked is done, and its outcomes were handed out before."""
 
 
-class Packed(NamedTuple):
+class PackedOutcome(NamedTuple):
     """The outcome of one task, in the order in which tasks ran."""
 
     jid: str
@@ -58,7 +58,7 @@ class Packed(NamedTuple):
     record: bytes
 
 
-Message = Ready | Packed | Died
+Message = Ready | PackedOutcome | Died
 
 
 class _Excess(NamedTuple):
@@ -95,7 +95,7 @@ class Slot:
         self._last: tuple[str, int] | None = None
         self._killed = self._dead = False
         self._excess = _Excess(0)
-        self._asked: deque[Asked] = deque()
+        self._asked: deque[AskedTasks] = deque()
         self._nudged = 0  # the last TURN that was
         self._limit_mb = limit_mb
         self._shared.reals[Word.LIMIT] = limit_mb or 0.0
@@ -146,7 +146,7 @@ class Slot:
             self._last = None  # once more
         code = RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone, pause=pause)
         self._send(code, entries)
-        self._asked.append(Asked(jid, first, count, entries))
+        self._asked.append(AskedTasks(jid, first, count, entries))
 
     def stop_at(self, jid: str, task: int) -> None:
         """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
@@ -346,7 +346,7 @@ class Slot:
         jid = self._jobs[job].jid
         task = read_header(record).task
         self._last = (jid, task)
-        messages.append(Packed(jid, task, failed == 1, record))
+        messages.append(PackedOutcome(jid, task, failed == 1, record))
 
     def _forget_asked(self, jid: str, task: int) -> None:
         """All before that task is done, or was stopped."""

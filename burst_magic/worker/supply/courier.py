@@ -1,6 +1,7 @@
 """Carries out store calls in a few threads and brings their events back to the supervisor's loop.
 
-Threads have lanes: what takes long, a job's files, never holds up what is short, and nothing holds up the heartbeat.
+Each thread has one kind of errand: what takes long, a job's files, never holds up what is short, and nothing holds up
+the heartbeat.
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Heartbeat
+from burst_magic.protocol.worker.conduct import asks_for_time, clock_offset
 from burst_magic.stores.carry import Carrier
 
 _LOG = logging.getLogger(__name__)
-_PROMPT = 1.0  # seconds
-_CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
 
 T = TypeVar("T")
 
 
-class Lane(Enum):
+class Errand(Enum):
     """What a thread is for."""
 
     BEAT = "beat"
@@ -35,7 +35,7 @@ class Lane(Enum):
     FILES = "files"
 
 
-_THREADS = {Lane.BEAT: 1, Lane.CALLS: 4, Lane.FILES: 2}
+_THREADS = {Errand.BEAT: 1, Errand.CALLS: 4, Errand.FILES: 2}
 
 
 class Broken(Exception):
@@ -52,24 +52,24 @@ class Courier(Generic[T]):
 
     def __init__(self, carrier: Carrier, stopping: threading.Event) -> None:
         self._carrier, self._stopping = carrier, stopping
-        self._calls: dict[Lane, queue.SimpleQueue[Callable[[], T | None] | None]] = {}
+        self._calls: dict[Errand, queue.SimpleQueue[Callable[[], T | None] | None]] = {}
         self._events: queue.SimpleQueue[T | Broken] = queue.SimpleQueue()
         self._wake_out, self._wake_in = os.pipe()
         for descriptor in (self._wake_out, self._wake_in):
             os.set_blocking(descriptor, False)
         self._beats = 0
-        for lane, threads in _THREADS.items():
-            self._calls[lane] = queue.SimpleQueue()
+        for errand, threads in _THREADS.items():
+            self._calls[errand] = queue.SimpleQueue()
             for _ in range(threads):
-                threading.Thread(target=self._serve, args=(self._calls[lane],), daemon=True).start()
+                threading.Thread(target=self._serve, args=(self._calls[errand],), daemon=True).start()
 
     def fileno(self) -> int:
         """Readable when events wait."""
         return self._wake_out
 
-    def call(self, call: Callable[[], T | None], *, lane: Lane = Lane.CALLS) -> None:
+    def call(self, call: Callable[[], T | None], *, errand: Errand = Errand.CALLS) -> None:
         """Does something in a thread; what it returns becomes an event."""
-        self._calls[lane].put(call)
+        self._calls[errand].put(call)
 
     def post(self, event: T | Broken) -> None:
         """Adds an event; safe in threads and signal handlers."""
@@ -91,9 +91,9 @@ class Courier(Generic[T]):
     def close(self) -> None:
         """The threads end when they have done what they do."""
         self._stopping.set()
-        for lane, threads in _THREADS.items():
+        for errand, threads in _THREADS.items():
             for _ in range(threads):
-                self._calls[lane].put(None)
+                self._calls[errand].put(None)
 
     def publish(
         self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, carrier: Carrier | None = None
@@ -111,15 +111,15 @@ class Courier(Generic[T]):
         try:
             self._carrier.store.put(key, self._carrier.encode(body, key))
             self._beats += 1
-            prompt = time.monotonic() - before < _PROMPT  # else nobody knows when in that time it was written
-            if self._beats % _CLOCK_EVERY != 1:
+            after = time.monotonic()
+            if not asks_for_time(self._beats):
                 return fx.Beaten(fx.Wrote.DONE)
             listed = self._carrier.store.list(key.rpartition("/")[0], after=key[:-1], limit=1)
         except StoreError as fault:
             self._carrier.tell(fault)
             return fx.Beaten(fx.Wrote.UNKNOWN)
-        mine = prompt and bool(listed) and listed[0].key == key
-        return fx.Beaten(fx.Wrote.DONE, listed[0].modified - before if mine else None)
+        modified = listed[0].modified if listed and listed[0].key == key else None
+        return fx.Beaten(fx.Wrote.DONE, clock_offset(before, after, modified))
 
     def _serve(self, calls: queue.SimpleQueue[Callable[[], T | None] | None]) -> None:
         while (call := calls.get()) is not None:

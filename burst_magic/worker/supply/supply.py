@@ -11,14 +11,17 @@ from typing import Any
 
 from burst_magic.config import environment
 from burst_magic.errors import BurstError, StoreError
+from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import Job
+from burst_magic.protocol.worker.ledger import Work
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.child.threads import variables
-from burst_magic.worker.slots.work import Work
-from burst_magic.worker.supply.courier import Courier, Lane
+from burst_magic.worker.supply.courier import Courier, Errand
 from burst_magic.worker.supply.files import JobFiles
 from burst_magic.worker.supply.scratch import Scratch
+
+JobWork = Work[bytes, JobFiles]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Items:
     """Items for a slot's work are here (entries None: the cell runs once), or cannot be had."""
 
     slot: int
-    work: Work
+    work: JobWork
     first: int
     entries: list[memoryview] | None
     files: JobFiles | None = None
@@ -56,14 +59,14 @@ class Supply:
         self._scratch = Scratch(sid)
         self._jobs: dict[str, Job] = {}
         self._files: dict[str, JobFiles] = {}
-        self._waiting: dict[str, list[tuple[int, Work]]] = {}  # by the job whose files are on their way
+        self._waiting: dict[str, list[tuple[int, JobWork]]] = {}  # by the job whose files are on their way
         self._over: set[str] = set()
 
-    def meet(self, job: Job) -> None:
+    def meet(self, effect: fx.Open) -> None:
         """A job is known, and may be worked at."""
-        self._jobs[job.jid] = job
+        self._jobs[effect.job.jid] = effect.job
 
-    def order(self, slot: int, work: Work) -> None:
+    def order(self, slot: int, work: JobWork) -> None:
         """Fetches the next items of a work; answered by ``Items``."""
         work.fetching = True
         files = work.files or self._files.get(work.job)
@@ -74,17 +77,18 @@ class Supply:
         else:
             self._waiting[work.job] = [(slot, work)]
             job = self._jobs[work.job]
-            self._courier.call(lambda: self._open(job), lane=Lane.FILES)
+            self._courier.call(lambda: self._open(job), errand=Errand.FILES)
 
-    def opened(self, event: Opened) -> None:
-        """Goes on for all who waited."""
+    def opened(self, event: Opened) -> list[Items]:
+        """Goes on for all who waited; returns the answers to those for whom there is nothing."""
         if event.files is not None and event.jid not in self._over:
             self._files[event.jid] = event.files
-        for slot, work in self._waiting.pop(event.jid):
-            if event.files is not None:
-                self._order_items(slot, work, event.files)
-            else:
-                self._courier.post(Items(slot, work, work.fed, None, problem=event.problem))
+        waiting = self._waiting.pop(event.jid)
+        if event.files is None:
+            return [Items(slot, work, work.fed, None, problem=event.problem) for slot, work in waiting]
+        for slot, work in waiting:
+            self._order_items(slot, work, event.files)
+        return []
 
     def let_go(self, jid: str) -> None:
         """A job is over: only who works at it keeps its files. Who begins to all the same has them fetched again."""
@@ -122,11 +126,11 @@ class Supply:
         except OSError as error:
             return Opened(job.jid, None, no_room(error))
 
-    def _order_items(self, slot: int, work: Work, files: JobFiles) -> None:
+    def _order_items(self, slot: int, work: JobWork, files: JobFiles) -> None:
         task, work.files = work.fed, files
         self._courier.call(lambda: self._items(slot, work, task, files))
 
-    def _items(self, slot: int, work: Work, task: int, files: JobFiles) -> Items:
+    def _items(self, slot: int, work: JobWork, task: int, files: JobFiles) -> Items:
         if self._jobs[work.job].items is None:
             return Items(slot, work, task, None, files)
         try:

@@ -16,7 +16,7 @@ from burst_magic.protocol.wire.model import Manifest, Outcome
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.forkserver import Template
-from burst_magic.worker.slots.slot import Died, Message, Packed, Ready, Slot
+from burst_magic.worker.slots.slot import Died, Message, PackedOutcome, Ready, Slot
 
 PATIENCE = 30  # seconds until a test gives up waiting
 
@@ -93,7 +93,7 @@ class Bench:
         """What a slot does until it is ready."""
         messages = self.until(slot, Ready)
         assert not any(isinstance(message, Died) for message in messages), messages
-        return [unpack_outcome(message.record) for message in messages if isinstance(message, Packed)]
+        return [unpack_outcome(message.record) for message in messages if isinstance(message, PackedOutcome)]
 
 
 def manifest(**changes: Any) -> Manifest:

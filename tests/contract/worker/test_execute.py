@@ -21,7 +21,7 @@ from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.wire.model import OutcomeKind
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.worker.channel.board import JobCode
-from burst_magic.worker.slots.slot import Died, Packed, Ready
+from burst_magic.worker.slots.slot import Died, PackedOutcome, Ready
 from burst_magic.worker.supply.blobs import verified
 
 
@@ -425,11 +425,11 @@ def test_what_a_quick_task_gave_does_not_wait_for_a_slow_one(bench, tmp_path, na
     source = f"import os, subprocess, time\nif item > 2:\n    {WAITS[name]}\nlen(box)"
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source, captured={"box": [1], "gate": str(gate)}), range(4))
-    bench.wait(slot, lambda: [m.task for m in found if isinstance(m, Packed)] == [0, 1, 2], found, watch=True)
+    bench.wait(slot, lambda: [m.task for m in found if isinstance(m, PackedOutcome)] == [0, 1, 2], found, watch=True)
     (tmp_path / "gate.open").touch()
     if name != "naps":
         gate.write_text("go on")
-    assert [m.task for m in bench.until(slot, Ready) if isinstance(m, Packed)] == [3]
+    assert [m.task for m in bench.until(slot, Ready) if isinstance(m, PackedOutcome)] == [3]
 
 
 def test_a_slow_task_that_has_changed_something_hands_out_nothing_of_others(bench, tmp_path):
@@ -443,7 +443,7 @@ def test_a_slow_task_that_has_changed_something_hands_out_nothing_of_others(benc
     bench.wait(slot, lambda: slot._nudged, found, watch=True)
     gate.touch()
     bench.wait(slot, lambda: isinstance(found[-1], Ready), found, watch=True)
-    assert values([unpack_outcome(m.record) for m in found if isinstance(m, Packed)]) == [1] * 30 + [2, 1]
+    assert values([unpack_outcome(m.record) for m in found if isinstance(m, PackedOutcome)]) == [1] * 30 + [2, 1]
 
 
 def test_a_slot_keeps_nothing_of_items_that_are_done(bench):

@@ -14,7 +14,7 @@ from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome
 from burst_magic.worker.channel.board import HEAD_BYTES, SHARED_BYTES, TAIL_BYTES, Shared, anonymous_file, nameless_file
 from burst_magic.worker.child import output
 from burst_magic.worker.slots.mask import Mask
-from burst_magic.worker.slots.pool import Slots
+from burst_magic.worker.slots.pool import SlotPool
 
 TOKEN = string.ascii_letters[:40]  # no letter twice, and none in what is printed beside it
 LINE = f"{TOKEN} {0:058}\n"  # 100 bytes: by as many places of a cut everything is seen
@@ -24,12 +24,10 @@ SETENV = (("TOKEN", TOKEN),)
 
 @pytest.fixture
 def slots(template, describe):
-    slots = Slots(
-        template, describe(setenv=SETENV), supply=None, selector=selectors.DefaultSelector(), tell=lambda _: None
-    )
+    slots = SlotPool(template, describe(setenv=SETENV), supply=None, selector=selectors.DefaultSelector())
     slots.open()
     yield slots
-    slots._states[0].slot.close()
+    slots._processes[0].slot.close()
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ def masked(text):
 
 
 def test_a_task_that_prints_a_value_in_every_line_shows_none_in_its_heartbeats(slots, bench, tmp_path):
-    slot = slots._states[0].slot
+    slot = slots._processes[0].slot
     source = (
         "import os, time\n"
         "for line in range(100): print(os.environ['TOKEN'], f'{line:058}')\n"
@@ -59,7 +57,7 @@ def test_a_task_that_prints_a_value_in_every_line_shows_none_in_its_heartbeats(s
     bench.run(slot, bench.load(slot, source, setenv=SETENV), range(0, 100, 5))
     for item in range(0, 100, 5):
         bench.wait(slot, lambda: slot.tail().endswith(f"\n{'.' * item}|\n"))  # noqa: B023 - called at once
-        (view,) = slots.views()
+        (view,) = slots.views(lambda now: now)
         assert re.fullmatch(r"[a-zA-Z]{0,3}[^a-zA-Z]*", view.output), item
         assert view.output.endswith(f"**** {99:058}\n{'.' * item}|\n")
         assert len(view.output) <= 4096

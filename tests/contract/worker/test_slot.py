@@ -20,7 +20,7 @@ from burst_magic.protocol.wire.model import OutcomeKind
 from burst_magic.protocol.wire.records import pack_value, unpack_outcome
 from burst_magic.worker.channel.board import NOTE, RECORD, WAKE, JobCode, Shared, Word
 from burst_magic.worker.channel.wires import connect
-from burst_magic.worker.slots.slot import Died, Packed, Ready, Slot, death_outcome
+from burst_magic.worker.slots.slot import Died, PackedOutcome, Ready, Slot, death_outcome
 from burst_magic.worker.supply.blobs import verified
 
 
@@ -75,7 +75,7 @@ def test_ready_is_said_only_when_all_that_was_asked_is_done(bench):
     for first in range(0, 100, 10):
         bench.run(slot, jid, range(10), first=first)
     messages = bench.until(slot, Ready)
-    assert sum(isinstance(message, Packed) for message in messages) == 100
+    assert sum(isinstance(message, PackedOutcome) for message in messages) == 100
     assert isinstance(messages[-1], Ready)
 
 
@@ -92,7 +92,7 @@ def test_a_task_that_ends_its_process_is_named(bench, source, code, number):
     jid = bench.load(slot, f"print('last words', flush=True)\nif item == 2:\n    {source}\nitem")
     bench.run(slot, jid, range(5))
     messages, death = died(bench, slot)
-    assert [m.task for m in messages if isinstance(m, Packed)] == [0, 1]
+    assert [m.task for m in messages if isinstance(m, PackedOutcome)] == [0, 1]
     assert death.culprit == (jid, 2)
     assert (death.exit_code, death.signal) == (code, number)
     outcome = death_outcome(death)
@@ -309,7 +309,7 @@ def _script(code, **options):
 _START = """
     import select, sys, time
     from burst_magic.payload import Envelope
-    from burst_magic.worker.slots.slot import JobCode, Packed
+    from burst_magic.worker.slots.slot import JobCode, PackedOutcome
     from burst_magic.worker.forkserver import Template
     template = Template.start()
     slot = template.slot(0)
@@ -319,7 +319,7 @@ _START = """
         slot.run("j", 0, None, 1)
         while True:
             select.select([slot], [], [], 0.05)
-            if (found := [m for m in slot.read() if isinstance(m, Packed)]) or "live" in slot.tail():
+            if (found := [m for m in slot.read() if isinstance(m, PackedOutcome)]) or "live" in slot.tail():
                 return found
 """
 
@@ -397,7 +397,7 @@ def test_the_outcome_of_a_task_that_took_time_wakes_the_supervisor(bench):
     slot = bench.slot()
     bench.until(slot, Ready)
     bench.run(slot, bench.load(slot, "import time\ntime.sleep(0.01)\nwhile item: pass"), [0, 1])
-    while not any(isinstance(message, Packed) for message in slot.read()):
+    while not any(isinstance(message, PackedOutcome) for message in slot.read()):
         assert select.select([slot], [], [], 10)[0], "nothing woke us"
 
 

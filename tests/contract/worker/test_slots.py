@@ -21,7 +21,7 @@ from burst_magic.protocol.wire.model import ClaimKey, Job, OutcomeKind, SegmentK
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.slots.pool import Slots
+from burst_magic.worker.slots.pool import SlotPool
 from burst_magic.worker.supply.courier import Courier
 from burst_magic.worker.supply.supply import Items, Opened, Supply
 
@@ -61,12 +61,13 @@ class Hand:
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.courier.fileno(), selectors.EVENT_READ)
         self.supply = Supply(carrier, SID, self.courier)
-        self.slots = Slots(template, manifest, supply=self.supply, selector=self.selector, tell=self.hear)
+        self.slots = SlotPool(template, manifest, supply=self.supply, selector=self.selector)
         self.slots.open()
 
-    def hear(self, event) -> None:
-        self.told.append(event)
-        self.answer(event)
+    def hear(self, events) -> None:
+        for event in events:
+            self.told.append(event)
+            self.answer(event)
 
     def add(self, source, items, jid="0", captured=None) -> None:
         job = keys.SessionKeys(SID).job(jid)
@@ -77,7 +78,8 @@ class Hand:
         envelope = Envelope(source=source, stream=packed.stream, names=packed.names, target="item", has_value=True)
         self.store.put(job.payload, sign.seal(SECRET, job.payload, envelope.to_bytes()))
         lanes = cut_lanes(len(items), 1)
-        self.supply.meet(Job(jid=jid, created=0.0, tasks=len(items), lanes=lanes, seed=1, items=writer.index))
+        job = Job(jid=jid, created=0.0, tasks=len(items), lanes=lanes, seed=1, items=writer.index)
+        self.supply.meet(fx.Open(job))
 
     def until(self, done, *, deaf=False):
         """Goes round until that is so; ``deaf``: what slots say stays unread."""
@@ -87,12 +89,14 @@ class Hand:
             self.selector.select(0.02)
             for event in self.courier.events():
                 if isinstance(event, Items):
-                    self.slots.feed(event)
+                    self.hear(self.slots.feed(event))
                 else:
                     assert isinstance(event, Opened)
-                    self.supply.opened(event)
+                    for items in self.supply.opened(event):
+                        self.hear(self.slots.feed(items))
             if not deaf:
-                self.slots.read()
+                for slot in self.slots.numbers:
+                    self.hear(self.slots.read(slot))
             self.slots.watch(time.monotonic())
         return value
 
@@ -127,8 +131,8 @@ def hand(template, request, describe):
     hand = Hand(template, describe(sid=SID, slots=getattr(request, "param", 1)))
     yield hand
     hand.store.open.set()
-    for state in hand.slots._states.values():
-        state.slot.close()
+    for process in hand.slots._processes.values():
+        process.slot.close()
     hand.courier.close()
     hand.supply.close()
 
@@ -180,7 +184,7 @@ def test_a_slot_that_is_killed_before_a_loss_is_told_has_no_outcome(hand):
     hand.store.closed = "/payload"
     hand.add("item", [1, 2])
     hand.slots.lose(fx.Lose(0, "0", CLAIM, 0, "why"))
-    hand.slots.kill(fx.Kill(0))
+    hand.hear(hand.slots.kill(fx.Kill(0)))
     hand.until(lambda: fx.Stopped(0, "0", CLAIM, 0) in hand.told)
     hand.store.open.set()
     hand.slots.run(fx.Run(0, "0", HEIR, 0, 2))
@@ -195,7 +199,7 @@ def test_a_kill_that_crosses_the_end_of_a_range_leaves_the_next_range_alone(hand
     hand.add("item * 2", [5, 6], jid="1")
     hand.until(lambda: fx.SlotReady(0) in hand.told)
     hand.slots.run(fx.Run(0, "0", CLAIM, 0, 1))
-    hand.until(lambda: ran.exists() and hand.slots.views()[0].task is None, deaf=True)
+    hand.until(lambda: ran.exists() and hand.slots.views(lambda now: now)[0].task is None, deaf=True)
     next_range = iter([fx.Run(0, "1", CLAIM, 0, 2)])
 
     def claim(event):
@@ -204,7 +208,7 @@ def test_a_kill_that_crosses_the_end_of_a_range_leaves_the_next_range_alone(hand
                 hand.slots.run(run)
 
     hand.answer = claim
-    hand.slots.kill(fx.Kill(0))
+    hand.hear(hand.slots.kill(fx.Kill(0)))
     hand.until(lambda: [e for e in hand.told if isinstance(e, fx.Stopped)] or hand.progress(job="1"))
     assert not [event for event in hand.told if isinstance(event, fx.Stopped)]
     hand.reach(2, job="1")
@@ -230,7 +234,7 @@ def paused(hand, tmp_path):
     hand.slots.pause(fx.Pause(0, "0", CLAIM, 1))
     gate.touch()
     hand.reach(1)
-    hand.until(lambda: hand.slots._states[0].slot.pauses)
+    hand.until(lambda: hand.slots._processes[0].slot.pauses)
     return hand, tmp_path / "begun"
 
 
@@ -242,7 +246,7 @@ def test_nothing_is_begun_behind_a_pause_until_the_slot_is_told_to_go_on(paused)
     hand, folder = paused
     hand.go_round()
     assert begun(folder) == [0]
-    assert hand.slots.views()[0].task is None
+    assert hand.slots.views(lambda now: now)[0].task is None
     hand.slots.pause(fx.Pause(0, "0", CLAIM, 3))
     hand.reach(3)
     hand.go_round()
@@ -254,12 +258,12 @@ def test_nothing_is_begun_behind_a_pause_until_the_slot_is_told_to_go_on(paused)
 
 def test_a_slot_that_pauses_is_stopped_without_a_new_process(paused):
     hand, folder = paused
-    process = hand.slots._states[0].slot.pid
+    process = hand.slots._processes[0].slot.pid
     hand.told.clear()
-    hand.slots.kill(fx.Kill(0))
+    hand.hear(hand.slots.kill(fx.Kill(0)))
     assert hand.told == [fx.Stopped(0, "0", CLAIM, 1)]
     hand.until(lambda: fx.SlotReady(0) in hand.told)
-    assert hand.slots._states[0].slot.pid == process
+    assert hand.slots._processes[0].slot.pid == process
     hand.slots.run(fx.Run(0, "0", HEIR, 2, 4))
     hand.reach(4, HEIR)
     assert begun(folder) == [0, 2, 3]
@@ -268,15 +272,15 @@ def test_a_slot_that_pauses_is_stopped_without_a_new_process(paused):
 def test_a_slot_that_was_told_to_go_on_is_killed_if_its_range_is_taken(paused):
     """It may have begun the next task by now."""
     hand, _ = paused
-    process = hand.slots._states[0].slot.pid
+    process = hand.slots._processes[0].slot.pid
     hand.slots.pause(fx.Pause(0, "0", CLAIM, 2))
-    hand.slots.kill(fx.Kill(0))
-    hand.until(lambda: fx.SlotReady(0) in hand.told[1:] and hand.slots._states[0].slot.pid not in {0, process})
+    hand.hear(hand.slots.kill(fx.Kill(0)))
+    hand.until(lambda: fx.SlotReady(0) in hand.told[1:] and hand.slots._processes[0].slot.pid not in {0, process})
 
 
 def test_a_slot_that_pauses_drains_at_once(paused):
     hand, folder = paused
-    hand.slots.drain(fx.Drain(0))
+    hand.hear(hand.slots.drain(fx.Drain(0)))
     hand.until(lambda: fx.Stopped(0, "0", CLAIM, 1) in hand.told)
     hand.slots.run(fx.Run(0, "0", HEIR, 3, 4))
     hand.reach(4, HEIR)
@@ -285,9 +289,9 @@ def test_a_slot_that_pauses_drains_at_once(paused):
 
 def test_a_slot_that_is_lost_while_it_pauses_pauses_again(paused):
     hand, folder = paused
-    lost = hand.slots._states[0].slot
+    lost = hand.slots._processes[0].slot
     os.kill(lost.pid, signal.SIGKILL)
-    hand.until(lambda: hand.slots._states[0].slot is not lost and hand.slots._states[0].slot.pauses)
+    hand.until(lambda: hand.slots._processes[0].slot is not lost and hand.slots._processes[0].slot.pauses)
     assert begun(folder) == [0]
     hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
     hand.reach(4)
@@ -311,7 +315,7 @@ def test_a_pause_holds_for_items_that_are_still_on_their_way(hand):
     hand.slots.pause(fx.Pause(0, "0", CLAIM, 1))
     hand.store.open.set()
     hand.reach(1)
-    hand.until(lambda: hand.slots._states[0].slot.pauses)
+    hand.until(lambda: hand.slots._processes[0].slot.pauses)
     assert hand.progress()[-1].upto == 1
     hand.slots.pause(fx.Pause(0, "0", CLAIM, None))
     hand.reach(2)
@@ -355,7 +359,7 @@ def test_an_heir_of_a_finished_range_has_its_outcomes(hand):
     hand.slots.adopt(fx.Adopt("0", CLAIM, HEIR))
     assert hand.values(0, 2, claim=HEIR) == [5, 6]
     hand.slots.forget(fx.Forget("0", HEIR, 2))
-    assert not hand.slots._works
+    assert not hand.slots._ledger._works
 
 
 # --- a store that does not take what is finished ---------------------------------------------------------------
@@ -415,14 +419,14 @@ def test_slots_of_which_none_has_enough_for_a_segment_do_not_wait_for_each_other
 
 def test_a_slot_that_waits_to_be_heard_can_be_killed(hand):
     crowd(hand)
-    hand.slots.kill(fx.Kill(0))
+    hand.hear(hand.slots.kill(fx.Kill(0)))
     hand.until(lambda: [event for event in hand.told if isinstance(event, fx.Stopped)])
     check_crowd(hand)
 
 
 def test_a_slot_that_waits_to_be_heard_can_be_drained(hand):
     crowd(hand)
-    hand.slots.drain(fx.Drain(0))
+    hand.hear(hand.slots.drain(fx.Drain(0)))
     hand.until(lambda: [event for event in hand.told if isinstance(event, fx.Stopped)])
     check_crowd(hand)
 
@@ -477,7 +481,7 @@ def test_a_claim_that_is_run_in_pieces_has_each_outcome_once(hand, pieces):
     hand.slots.run(fx.Run(0, "0", CLAIM, 0, stop[0]))
     hand.reach(40)
     assert found == [item * item for item in range(40)]
-    assert not hand.slots._works
+    assert not hand.slots._ledger._works
 
 
 # --- what they need of the store ------------------------------------------------------------------------------
@@ -494,7 +498,7 @@ def test_tasks_that_run_when_the_next_items_prove_bad_keep_their_values(hand, tm
     data[data.index(bytes([2]) * 100)] ^= 1
     hand.store.put(job.items, bytes(data))
     hand.slots.run(fx.Run(0, "0", CLAIM, 0, 3))
-    hand.until(lambda: hand.slots._states[0].work.problem)
+    hand.until(lambda: hand.slots._ledger.seats[0].work.problem)
     gate.touch()
     assert hand.reach(3) == [2]
     outcomes = hand.outcomes(0, 3)
@@ -573,8 +577,8 @@ def test_a_job_that_is_let_go_while_its_files_are_on_their_way_is_not_kept(hand)
     hand.store.closed = "/payload"
     hand.add("item", [1, 2])
     hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
-    hand.slots.let_go("0")
-    hand.slots.kill(fx.Kill(0))
+    hand.slots.let_go(fx.LetGo("0"))
+    hand.hear(hand.slots.kill(fx.Kill(0)))
     hand.until(lambda: fx.Stopped(0, "0", CLAIM, 0) in hand.told)
     hand.store.open.set()
     hand.until(lambda: sum(key.endswith("/items") for key in hand.store.got) == 2)  # index and block: they were here
@@ -588,8 +592,8 @@ def test_a_job_that_is_let_go_while_it_runs_is_read_once_for_all_that_is_left_of
     gate = tmp_path / "gate"
     hand.add(behind(gate).replace("while item and", "while") + "[0]", [bytes([task]) * 400_000 for task in range(12)])
     hand.slots.run(fx.Run(0, "0", CLAIM, 0, 12))
-    hand.until(lambda: hand.slots.views()[0].task == 0)
-    hand.slots.let_go("0")
+    hand.until(lambda: hand.slots.views(lambda now: now)[0].task == 0)
+    hand.slots.let_go(fx.LetGo("0"))
     gate.touch()
     hand.reach(12)
     assert hand.values(0, 12) == [*range(12)]
@@ -610,12 +614,12 @@ def test_a_slot_keeps_nothing_of_a_job_that_is_let_go(hand, tmp_path, when):
     if when == "running":
         hand.reach(1)
     if when != "idle":
-        hand.slots.let_go("0")
+        hand.slots.let_go(fx.LetGo("0"))
     gate.touch()
     hand.store.open.set()
     hand.until(lambda: hand.progress() and fx.SlotReady(0) in hand.told[hand.told.index(hand.progress()[-1]) :])
     if when == "idle":
-        hand.slots.let_go("0")
+        hand.slots.let_go(fx.LetGo("0"))
     hand.slots.run(fx.Run(0, "1", CLAIM, 0, 1))
     hand.reach(1, job="1")
     assert hand.values(0, 1, job="1")[0] < 100
@@ -629,9 +633,9 @@ def test_a_job_that_ends_every_process_that_loads_it_is_given_up(hand):
     hand.add("item", [1, 2])
     hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
     for _ in range(3):
-        slot = hand.slots._states[0].slot
+        slot = hand.slots._processes[0].slot
         os.kill(hand.until(lambda slot=slot: slot.pid), signal.SIGKILL)
-        hand.until(lambda slot=slot: hand.slots._states[0].slot is not slot)
+        hand.until(lambda slot=slot: hand.slots._processes[0].slot is not slot)
     assert hand.reach(2) == [0, 1]
     for outcome in hand.outcomes(0, 2):
         assert outcome.error == "LaunchError"

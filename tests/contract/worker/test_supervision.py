@@ -19,8 +19,8 @@ from burst_magic.protocol.wire.model import OutcomeKind
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.worker.slots import memory
 from burst_magic.worker.slots.deaths import Died, death_outcome
-from burst_magic.worker.slots.items import Asked
-from burst_magic.worker.slots.slot import Packed, Ready
+from burst_magic.worker.slots.items import AskedTasks
+from burst_magic.worker.slots.slot import PackedOutcome, Ready
 
 VALUE, ERROR, CRASHED, TIMEOUT = OutcomeKind.VALUE, OutcomeKind.ERROR, OutcomeKind.CRASHED, OutcomeKind.TIMEOUT
 IMPORTS = "import ctypes, os, resource, signal, subprocess, sys, threading, time\n"
@@ -40,7 +40,7 @@ class Work:
         self.bench.run(slot, self.bench.load(slot, self.source, **self.job), tasks, first=tasks[0], alone=self.alone)
         found = []
         self.bench.wait(slot, lambda: any(isinstance(m, Ready | Died) for m in found), found, watch=True)
-        self.outcomes += [unpack_outcome(m.record) for m in found if isinstance(m, Packed)]
+        self.outcomes += [unpack_outcome(m.record) for m in found if isinstance(m, PackedOutcome)]
         if isinstance(found[-1], Died):
             self.alone = found[-1].task is not None and found[-1].task > len(self.outcomes)
             if found[-1].culprit and not self.alone:
@@ -298,7 +298,7 @@ def test_a_task_that_has_ended_and_is_being_told_is_not_overdue(bench):
     slot.enforce(time.monotonic() + 60)
     found = []
     bench.wait(slot, lambda: any(isinstance(m, Ready | Died) for m in found), found)
-    assert isinstance(found[0], Packed)
+    assert isinstance(found[0], PackedOutcome)
     assert isinstance(found[-1], Ready)
 
 
@@ -412,6 +412,6 @@ def test_plain_items_of_a_crash_are_told_and_others_are_not_loaded(bench, item, 
 def test_an_item_is_found_behind_those_that_are_done():
     entries = [pickle.dumps(task * 10) for task in range(5)]
     body = b"".join(len(entry).to_bytes(4, "little") for entry in entries) + b"".join(entries)
-    asked = Asked("j", 100, 5, body)
+    asked = AskedTasks("j", 100, 5, body)
     assert [asked.text("j", task) for task in (99, 100, 104, 105)] == ["", "0", "40", ""]
     assert asked.text("k", 100) == ""

@@ -5,11 +5,11 @@ from burst_magic.payload import pack_value
 from burst_magic.payload.notes import Needs
 from burst_magic.payload.parts import Parts
 from burst_magic.protocol.wire.blocks import join_entries
-from burst_magic.worker.slots.items import Asked
+from burst_magic.worker.slots.items import AskedTasks
 
 
 def text(*entries, task=0):
-    return Asked("j", 0, len(entries), join_entries(list(entries))).text("j", task)
+    return AskedTasks("j", 0, len(entries), join_entries(list(entries))).text("j", task)
 
 
 def test_a_plain_item_is_told_by_its_repr():

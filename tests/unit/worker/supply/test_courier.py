@@ -14,7 +14,7 @@ from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, SegmentKey
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
-from burst_magic.worker.supply.courier import Broken, Courier, Lane
+from burst_magic.worker.supply.courier import Broken, Courier, Errand
 
 SID = "20260101-000000-aaaaaaaa"
 _names = itertools.count()
@@ -62,10 +62,10 @@ def test_a_slow_call_holds_up_no_other(courier):
 
 def test_a_heartbeat_waits_for_nobody(courier):
     gate = threading.Event()
-    for lane in (Lane.CALLS, Lane.FILES):
+    for errand in (Errand.CALLS, Errand.FILES):
         for _ in range(10):
-            courier.call(lambda: gate.wait(10) and None, lane=lane)
-    courier.call(lambda: "beat", lane=Lane.BEAT)
+            courier.call(lambda: gate.wait(10) and None, errand=errand)
+    courier.call(lambda: "beat", errand=Errand.BEAT)
     assert heard(courier) == ["beat"]
     gate.set()
 
@@ -73,7 +73,7 @@ def test_a_heartbeat_waits_for_nobody(courier):
 def test_a_jobs_files_hold_up_no_call(courier):
     gate = threading.Event()
     for _ in range(10):
-        courier.call(lambda: gate.wait(10) and None, lane=Lane.FILES)
+        courier.call(lambda: gate.wait(10) and None, errand=Errand.FILES)
     courier.call(lambda: "call")
     assert heard(courier) == ["call"]
     gate.set()

@@ -1,0 +1,104 @@
+"""The bookkeeping of slots: what the machine asks for goes in, what it must hear comes out as events."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
+from burst_magic.protocol.worker.ledger import Ledger
+
+CLAIM, HEIR = ClaimKey(start=0, number=0), ClaimKey(start=0, number=1)
+
+
+@pytest.fixture
+def ledger():
+    """Slot 0 was given tasks 0 to 3; slot 1 has nothing to do."""
+    ledger = Ledger(2)
+    ledger.begin(0, "0", CLAIM, range(4))
+    return ledger
+
+
+def take(ledger, *tasks):
+    return [ledger.take(0, task, b"value") for task in tasks]
+
+
+def segment(start, stop, claim=CLAIM):
+    return SegmentKey(at_ms=1, start=start, stop=stop, failed=0, claim=claim)
+
+
+def test_outcomes_are_taken_in_order_and_each_once(ledger):
+    assert take(ledger, 0, 2, 1, 1, 2) == [True, False, True, False, True]
+    assert ledger.progress(0, (1,)) == [fx.Progress(0, "0", CLAIM, 3, (1,), 15)]
+    assert len(ledger.outcomes("0", segment(1, 3))) == 2
+
+
+def test_a_slot_whose_range_is_finished_has_nothing_to_do_and_keeps_its_outcomes(ledger):
+    take(ledger, 0, 1, 2, 3)
+    assert ledger.ready(0) == []  # until that is told
+    assert ledger.progress(0, ()) == [fx.Progress(0, "0", CLAIM, 4, (), 20)]
+    assert (ledger.busy, ledger.waiting) == (False, 20)
+    assert ledger.ready(0) == [fx.SlotReady(0)]
+    ledger.forget(fx.Forget("0", CLAIM, 4))
+    assert list(ledger.works) == []
+
+
+def test_an_heir_has_all_that_is_not_yet_published(ledger):
+    take(ledger, 0)
+    ledger.adopt(fx.Adopt("0", CLAIM, HEIR))
+    take(ledger, 1)
+    assert ledger.progress(0, ()) == [fx.Progress(0, "0", HEIR, 2, (), 10)]
+    assert len(ledger.outcomes("0", segment(0, 2, HEIR))) == 2
+
+
+def test_a_slot_that_runs_something_drains_when_that_is_done(ledger):
+    assert ledger.drain(0, runs=True) is None
+    assert ledger.drain(0, runs=True) == []  # asked for twice
+    take(ledger, 0)
+    assert ledger.ready(0) == [fx.Stopped(0, "0", CLAIM, 1)]
+    assert not ledger.busy
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_slot_that_runs_nothing_drains_at_once(ledger, slot):
+    told = [fx.Stopped(0, "0", CLAIM, 0)] if slot == 0 else []
+    assert ledger.drain(slot, runs=False) == told
+    assert ledger.seats[slot].ending == ""
+
+
+def test_what_a_slot_says_after_it_is_to_be_killed_makes_it_ready_for_nothing(ledger):
+    assert ledger.kill(0, rests=False) is None
+    assert ledger.kill(0, rests=False) == []
+    assert ledger.ready(0) == []
+    assert ledger.stopped(0) == [fx.Stopped(0, "0", CLAIM, 0)]
+
+
+def test_only_a_slot_that_pauses_where_it_was_told_to_is_stopped_without_its_end(ledger):
+    assert ledger.pause(fx.Pause(0, "0", CLAIM, 1)).pause == 1
+    assert ledger.kill(0, rests=False) is None  # told to pause, and not there yet
+    ledger.seats[0].ending = ""
+    take(ledger, 0)
+    assert ledger.kill(0, rests=True) == [fx.Stopped(0, "0", CLAIM, 1)]
+
+
+def test_a_pause_for_a_range_that_the_slot_has_no_longer_is_not_passed_on(ledger):
+    take(ledger, 0, 1, 2, 3)
+    ledger.progress(0, ())
+    assert ledger.pause(fx.Pause(0, "0", CLAIM, None)) is None
+    ledger.begin(0, "1", CLAIM, range(2))
+    assert ledger.pause(fx.Pause(0, "0", CLAIM, None)) is None
+    assert ledger.pause(fx.Pause(0, "1", CLAIM, 1)) is not None
+
+
+def test_a_cut_takes_a_pause_behind_it_away(ledger):
+    ledger.pause(fx.Pause(0, "0", CLAIM, 3))
+    assert ledger.truncate(fx.Truncate(0, 2)).stop == 2
+    assert ledger.seats[0].work.pause is None
+    assert ledger.truncate(fx.Truncate(1, 2)) is None
+
+
+def test_what_was_stopped_keeps_its_outcomes_and_is_waited_for_by_nobody(ledger):
+    take(ledger, 0, 1)
+    ledger.stopped(0)
+    assert len(ledger.outcomes("0", segment(0, 2))) == 2
+    assert ledger.waiting == 0
