@@ -1,7 +1,7 @@
-# Two commands on a fresh machine:  make demo   make test        All day long:  make check
+# On a fresh machine:  make demo   make test        While you work:  make check
 #
 # Needs python3 (3.10 or newer) with venv, and make. Everything is installed into .venv from
-# requirements/*.lock, with uv if it can be had and with pip if not; stamps remember what is there.
+# requirements/*.lock, with uv if it is available, otherwise with pip. Stamps record what is installed.
 # Works with GNU make 3.81 (macOS) and with -j.
 
 PYTHON ?= python3
@@ -19,27 +19,27 @@ INSTALL := sh requirements/install.sh $(VENV)
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo      the quickstart notebook, executed here: no account, no server'
-	@echo 'make test      everything that is tested'
-	@echo 'make check     lint, types, layers, unit tests, a quick simulation: under a minute'
-	@echo 'make format    let ruff format and fix what it can'
-	@echo 'make versions  unit tests and quickstart on the oldest and newest other Python found'
-	@echo 'make sim       N=200 FROM=0: more seeded worlds'
-	@echo 'make mutations plants bugs in the protocol; the simulation finds each'
-	@echo 'make figures   what the protocol costs, simulated'
-	@echo 'make bench     the figures, beside the peers'
-	@echo 'make lab       JupyterLab on the executed quickstart'
-	@echo 'make docs      docs/reference.md and the pictures of docs/protocol.md anew from the tables of the code'
-	@echo 'make lock      requirements/*.lock anew from pyproject.toml'
-	@echo 'make clean     remove .venv, build and caches'
+	@echo 'make demo      run the quickstart notebook here: no account, no server'
+	@echo 'make test      run all tests'
+	@echo 'make check     run lint, types, layers, unit tests, a quick simulation: under a minute'
+	@echo 'make format    format the code and apply fixes with ruff'
+	@echo 'make versions  run unit tests and quickstart on the oldest and newest other Python found'
+	@echo 'make sim       simulate more seeded worlds (N=200 FROM=0)'
+	@echo 'make mutations plant bugs in the protocol; the simulation must find each'
+	@echo 'make figures   compute what the protocol costs, simulated'
+	@echo 'make bench     run the benchmarks, with peers for comparison'
+	@echo 'make lab       open the executed quickstart in JupyterLab'
+	@echo 'make docs      regenerate docs/reference.md and the pictures of docs/protocol.md from the code'
+	@echo 'make lock      regenerate requirements/*.lock from pyproject.toml'
+	@echo 'make clean     remove .venv, build output and caches'
 
-# ---- what is installed ------------------------------------------------------------------------------------------
+# ---- installation -----------------------------------------------------------------------------------------------
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'burst_magic needs Python 3.10 or newer; name one: make PYTHON=python3.12 …' >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo 'this Python cannot make environments; Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo 'burst_magic needs Python 3.10 or newer; choose one: make PYTHON=python3.12 …' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'this Python cannot create virtual environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 
-# Each set is a superset of the one it waits for, so that -j never runs two installers at once.
+# Each set is a superset of its prerequisite, so that -j never runs two installers at once.
 $(STAMPS)/demo: requirements/demo.lock requirements/install.sh pyproject.toml | $(BIN)/python
 	@$(INSTALL) requirements/demo.lock
 	@mkdir -p $(STAMPS) && touch $@
@@ -65,11 +65,11 @@ test: $(STAMPS)/dev
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests
 
-# ---- all day ----------------------------------------------------------------------------------------------------
+# ---- every day --------------------------------------------------------------------------------------------------
 
 check: lint unit
 
-# One target each, so that `make -k check` tells everything at once and -j runs them side by side.
+# One target each, so that `make -k check` reports everything at once and -j runs them in parallel.
 lint: ruff types layers spelling
 
 ruff: $(STAMPS)/dev
@@ -110,7 +110,7 @@ bench: $(STAMPS)/bench
 build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
 	@$(BIN)/python notebooks/demo.py
 
-# With the demo's own directories, so that the notebook finds its sessions again.
+# Uses the demo's own directories, so that the notebook finds its sessions again.
 lab: $(STAMPS)/lab build/quickstart.ipynb
 	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' $(BIN)/jupyter lab $(LAB_FLAGS) build/quickstart.ipynb
 
@@ -118,7 +118,7 @@ docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py
 	@$(BIN)/python docs/pictures.py
 
-# Host-free and for all our Pythons at once: docs/decisions/0001-locks-without-hosts.md.
+# Without hosts, and for all supported Pythons at once: docs/decisions/0001-locks-without-hosts.md.
 lock: $(STAMPS)/demo
 	@sh requirements/lock.sh $(VENV)
 

@@ -1,6 +1,6 @@
-"""Put ``%%burst`` on a notebook cell and run it on many workers; or ``burst.map`` the same from Python.
+"""Run a notebook cell on many workers with ``%%burst``, or a function with ``burst.map``.
 
-Names load when they are first used: importing this costs next to nothing.
+Names load on first use, so importing the package is cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m burst_magic`` is ``burst``."""
+"""``python -m burst_magic`` is the ``burst`` command."""
 
 import sys
 

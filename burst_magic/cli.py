@@ -1,6 +1,6 @@
 """``burst``: the line magics for a terminal, with the same grammar, texts and errors.
 
-Exit codes: 0 done, 1 refused or failed (one message on stderr, no traceback of ours), 2 wrong use.
+Exit codes: 0 success, 1 failure (one message on stderr, no traceback), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def main(
     """Runs one verb.
 
     Args:
-        argv: without the program's name; the process's own if not given.
-        perform: does what a call says; the verbs of ``magics`` if not given.
-        ask: puts a question to the user; the terminal if not given.
+        argv: without the program's name; by default the process's own.
+        perform: carries out a call; by default the verbs of ``magics``.
+        ask: asks the user a question; by default in the terminal.
 
     Returns:
         The exit code.
@@ -65,19 +65,19 @@ def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str 
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # `burst logs | head`: nobody reads on. The interpreter must not try to flush again at its end.
+        # `burst logs | head` closes the pipe. The interpreter must not flush again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return DONE
 
 
 def _as_typed_here(text: str) -> str:
-    """Errors name verbs as a notebook does."""
+    """Replace magics in error messages with terminal commands."""
     return _MAGIC.sub(r"burst \1", text)
 
 
 def _perform(call: calls.Call, settings: config.Settings) -> str | None:
-    """The function of ``magics.verbs`` that has the verb's name."""
+    """Call the function of ``magics.verbs`` with the verb's name."""
     verbs = import_module("burst_magic.magics.verbs")
     name = next(spec.name for spec in VERBS if spec.call is type(call))
     text: str | None = getattr(verbs, name)(call, settings)

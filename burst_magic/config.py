@@ -1,7 +1,7 @@
 """Settings: defaults < ``config.toml`` < ``BURST_*`` environment < the call. The only reader of ``os.environ``.
 
-Importing this is cheap: platformdirs is imported only where no directory is given, tomlkit only where a
-``config.toml`` exists or is written. Nothing here opens a store or asks a cloud.
+Importing this is cheap: platformdirs is imported only if no directory is given, tomlkit only if a ``config.toml``
+exists or is written. Nothing here opens a store or contacts a cloud.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
-# What belongs to a session from its beginning, and cannot be said again of one more job.
+# Fixed when a session starts; a later job of the session cannot change these.
 OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
 _AT_IMPORT = dict(os.environ)
 _CHANGED: set[str] = set()
@@ -40,11 +40,11 @@ DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What holds for one call.
+    """The settings of one call.
 
-    Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means: nobody said; then ``plan``
-    chooses (cpu, memory, threads), the session draws (seed), the store decides (interval, floor), or there is no limit
-    (timeout, budget).
+    Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means unset: ``plan`` then chooses (cpu,
+    memory, threads), the session draws (seed), the store decides (interval, floor), or there is no limit (timeout,
+    budget).
     """
 
     store: str
@@ -68,12 +68,12 @@ class Settings:
 
     @property
     def config_file(self) -> Path:
-        """Where ``%burst_config`` writes."""
+        """The file that ``%burst_config`` writes."""
         return self.config_dir / FILE
 
     @property
     def sessions_file(self) -> Path:
-        """The user's list of sessions, one JSON object a line."""
+        """The user's list of sessions, one JSON object per line."""
         return self.data_dir / SESSIONS
 
     @property
@@ -83,13 +83,13 @@ class Settings:
 
     @property
     def keys_dir(self) -> Path:
-        """Where the sessions' keys lie, one 0600 file each."""
+        """The folder of the sessions' keys, one 0600 file each."""
         return self.config_dir / "keys"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """One setting for people: its value as one would type it, and who said so."""
+    """A setting for display: its value as typed, and where it comes from."""
 
     key: str
     text: str
@@ -103,17 +103,17 @@ def load(
     config_dir: str | Path | None = None,
     data_dir: str | Path | None = None,
 ) -> Settings:
-    """Reads every layer.
+    """Merge all layers.
 
     Args:
         overrides: the call's own settings in the units that a user types (``memory="8GB"``, ``budget=5.0``
-            dollars); ``None`` values count as not given.
+            dollars); ``None`` values are ignored.
         environ: instead of the process's environment.
         config_dir: instead of ``BURST_CONFIG_DIR`` and the user's directory.
         data_dir: instead of ``BURST_DATA_DIR`` and the user's directory.
 
     Raises:
-        OptionError: an unknown key or a wrong value, naming where it stands.
+        OptionError: unknown key or wrong value; the message names its source.
     """
     check_platform()
     environ = environment() if environ is None else environ
@@ -125,7 +125,7 @@ def load(
 
 
 def explain(*, environ: Mapping[str, str] | None = None, config_dir: str | Path | None = None) -> tuple[Origin, ...]:
-    """Every setting with its value and who set it, for ``%burst_config`` without arguments."""
+    """Every setting with its value and source, for ``%burst_config`` without arguments."""
     environ = environment() if environ is None else environ
     settings = load(environ=environ, config_dir=config_dir)
     said = _said({}, environ, settings.config_dir)
@@ -136,12 +136,12 @@ def explain(*, environ: Mapping[str, str] | None = None, config_dir: str | Path 
 
 
 def save(changes: Mapping[str, str], *, config_dir: Path) -> Path:
-    """Writes ``k=v`` into ``config.toml``, keeping comments and order; an empty value removes the key.
+    """Write ``k=v`` to ``config.toml``, keeping comments and order; an empty value removes the key.
 
-    Everything is checked first: a wrong change among several writes none.
+    All changes are checked first: if one is wrong, none is written.
 
     Raises:
-        OptionError: an unknown key or a wrong value.
+        OptionError: unknown key or wrong value.
     """
     import tomlkit
 
@@ -169,12 +169,12 @@ def keys() -> tuple[str, ...]:
 
 
 def parse(key: str, raw: object, *, where: str) -> object:
-    """One value from what was written, checked.
+    """Parse and check one value.
 
     Args:
         key: a field of ``Settings``.
-        raw: text, or a number as TOML or Python gave it.
-        where: what the error begins with: an option, a variable, a key of the file.
+        raw: text, or a number from TOML or Python.
+        where: prefix of the error message: an option, a variable, or a key of the file.
     """
     try:
         return _PARSERS[key](str(raw))
@@ -183,26 +183,26 @@ def parse(key: str, raw: object, *, where: str) -> object:
 
 
 def show(key: str, value: object) -> str:
-    """A parsed value as one would type it; ``none`` where nothing is set."""
+    """Format a value as the user would type it; ``none`` if unset."""
     if value is None:
         return "none"
     return _SHOWN[key](value) if key in _SHOWN else str(value)
 
 
 def nearest(word: str, choices: tuple[str, ...]) -> str:
-    """The choice that ``word`` was most likely meant to be, or an empty string."""
+    """The choice that ``word`` most likely stands for, or an empty string."""
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(word, choices, n=1, cutoff=0.6)), "")
 
 
 def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
-    """A parser of the names that this version has."""
+    """Return a parser for the names that this version supports."""
 
     def read(text: str) -> str:
         if text not in choices:
             guess = nearest(text, choices)
-            have = f"did you mean {guess}?" if guess else f"not in this version (have: {', '.join(choices)})"
+            have = f"did you mean {guess}?" if guess else f"not available (choose from {', '.join(choices)})"
             raise ValueError(f"{text}: {have}")
         return text
 
@@ -210,12 +210,12 @@ def one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def environment() -> dict[str, str]:
-    """A copy of the process's environment, for those who must hand it on."""
+    """A copy of the process's environment, to pass on to other processes."""
     return dict(os.environ)
 
 
 def first_environment() -> dict[str, str]:
-    """What this process was started with; where the system does not tell, what it had when this was imported."""
+    """The environment at process start; if the system doesn't provide it, at import of this module."""
     try:
         raw = Path("/proc/self/environ").read_bytes()
     except OSError:  # macOS
@@ -225,9 +225,9 @@ def first_environment() -> dict[str, str]:
 
 
 def changed_variables() -> set[str]:
-    """Environment variables that have differed from what this process was started with whenever somebody looked.
+    """Environment variables that have differed from the process's initial environment in any call so far.
 
-    Whoever starts a process that outlives the change looks first: it may hold what has since been taken back.
+    Call this before you start a process that may outlive a change: it may keep a value that is later reverted.
     """
     first, here = first_environment(), environment()
     _CHANGED.update(name for name in {*first, *here} if first.get(name) != here.get(name))
@@ -235,13 +235,13 @@ def changed_variables() -> set[str]:
 
 
 def cores(*, control_groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """The cores this process may use: not more than a container's quota gives it."""
+    """The number of cores this process may use, limited by a container's quota."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(there, _quota(control_groups, there)))
 
 
 def _quota(control_groups: Path, there: int) -> int:
-    """Whole cores that the container's quota comes to, as in both versions of control groups; ``there`` without one."""
+    """Whole cores in the container's quota (cgroups v1 and v2); ``there`` without a quota."""
     with suppress(OSError, ValueError):
         most, of = (control_groups / "cpu.max").read_text().split()
         return there if most == "max" else ceil(int(most) / int(of))
@@ -254,7 +254,7 @@ def _quota(control_groups: Path, there: int) -> int:
 
 
 def check_platform(platform: str = sys.platform) -> None:
-    """Refuses what cannot work: workers are forked, files renamed while open."""
+    """Refuse Windows: workers are forked, and files are renamed while open."""
     if platform == "win32":
         raise BurstError("burst_magic runs on Linux and macOS, not on Windows (WSL works).")
 
@@ -262,7 +262,7 @@ def check_platform(platform: str = sys.platform) -> None:
 def directories(
     environ: Mapping[str, str], *, config_dir: str | Path | None = None, data_dir: str | Path | None = None
 ) -> tuple[Path, Path]:
-    """The user's (config, data) directories: as given, else ``BURST_…_DIR``, else the system's custom."""
+    """The user's (config, data) directories: as given, else ``BURST_…_DIR``, else the platform's default."""
     config = config_dir or environ.get("BURST_CONFIG_DIR")
     data = data_dir or environ.get("BURST_DATA_DIR")
     if not (config and data):
@@ -276,7 +276,7 @@ def directories(
 def _said(
     overrides: Mapping[str, object], environ: Mapping[str, str], config_dir: Path
 ) -> dict[str, tuple[object, str]]:
-    """What somebody said for each key, the last layer winning: key -> (value, who)."""
+    """Explicitly set values, the last layer winning: key -> (value, source)."""
     said: dict[str, tuple[object, str]] = {}
     path = config_dir / FILE
     for key, raw in _document(path).items() if path.exists() else ():
@@ -299,14 +299,14 @@ def _known(word: str, choices: tuple[str, ...], *, where: str) -> None:
     if word not in choices:
         guess = nearest(word, choices)
         raise OptionError(
-            f"{word}: no such setting" + (f"; did you mean {guess}?" if guess else ""),
+            f"{word}: unknown setting" + (f"; did you mean {guess}?" if guess else ""),
             context=where,
             way_out="" if guess else f"one of {', '.join(choices)}",
         )
 
 
 def _document(path: Path) -> TOMLDocument:
-    """The file's TOML document; an empty one where there is no file."""
+    """The file's TOML document, empty if there is no file."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -319,7 +319,7 @@ def _document(path: Path) -> TOMLDocument:
 
 
 def _plain(text: str) -> int | float | str:
-    """A number stays a number in the file."""
+    """Keep numbers as numbers in the file."""
     with suppress(ValueError):
         return int(text)
     with suppress(ValueError):
@@ -356,7 +356,7 @@ def _store(text: str) -> str:
     if not mark or scheme not in SCHEMES or (scheme != "memory" and not rest.strip("/")):
         raise ValueError(f"{text!r} is not a store (file:///dir or s3://bucket/prefix)")
     if scheme == "file" and not rest.startswith("/"):
-        raise ValueError(f"{text!r} is not absolute (file:///dir has three slashes)")
+        raise ValueError(f"{text!r} is not an absolute path (file:///dir has three slashes)")
     return text
 
 

@@ -1,26 +1,26 @@
 """Every exception of burst_magic, in one tree; imports nothing of the package.
 
-BurstError                      what a user sees: problem, context, way out
+BurstError                      an error for the user: problem, context, way out
 ├── OptionError                 a wrong option, argument or setting
-├── CaptureError                a cell, value or item that cannot travel
+├── CaptureError                a cell, value or item that cannot be sent
 ├── PlanError                   refused before anything starts
 │   ├── BudgetExceeded
 │   └── QuotaExceeded
-├── StoreError                  the store did not do what was asked
+├── StoreError                  a store request failed
 │   ├── Missing                 no such object
 │   ├── Exists                  a create-only put was refused (read before you believe it)
 │   ├── Denied                  credentials or policy
-│   ├── Throttled               asked too fast; nothing was done
-│   └── Unknown                 the outcome is unknown: it may have been done
+│   ├── Throttled               too many requests; nothing was done
+│   └── Unknown                 the outcome is unknown: the request may have been carried out
 ├── SignatureError              bytes that are not what the session's key signed
 ├── RecordError                 an object that this version cannot read
 ├── LaunchError                 workers could not be started
 ├── AttachError                 no such session, expired, or no key
 └── TaskError                   a task has no value
-    ├── TaskFailed              user code raised, and its exception cannot be had here
+        ├── TaskFailed              user code raised, and its exception cannot be rebuilt here
     ├── TaskTimeout             it ran longer than --timeout
-    ├── WorkerLost              it ended the process it ran in (signal, exit, out of memory)
-    ├── UnpicklableResult       its result cannot travel
+        ├── WorkerLost              its process died (signal, exit, out of memory)
+        ├── UnpicklableResult       its result cannot be pickled
     └── NotRun                  the session ended before it ran
 """
 
@@ -28,12 +28,12 @@ from __future__ import annotations
 
 
 class BurstError(Exception):
-    """A problem the user can act on.
+    """A problem that the user can act on.
 
     Args:
         problem: one sentence, what is wrong.
         context: where: the variable, line, key or option.
-        way_out: what to do about it.
+        way_out: what the user can do about it.
     """
 
     def __init__(self, problem: str, *, context: str = "", way_out: str = "") -> None:
@@ -57,7 +57,7 @@ class BurstError(Exception):
         return (_rebuild, (type(self), self.problem, state))
 
     def _render_traceback_(self) -> list[str]:
-        """IPython shows this instead of a traceback of ours."""
+        """IPython shows this instead of burst_magic's traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -70,7 +70,7 @@ class OptionError(BurstError):
 
 
 class CaptureError(BurstError):
-    """A cell, value or item that cannot travel."""
+    """A cell, value or item that cannot be sent to workers."""
 
 
 class PlanError(BurstError):
@@ -86,7 +86,7 @@ class QuotaExceeded(PlanError):
 
 
 class StoreError(BurstError):
-    """The store did not do what was asked."""
+    """A store request failed."""
 
 
 class Missing(StoreError):
@@ -102,11 +102,11 @@ class Denied(StoreError):
 
 
 class Throttled(StoreError):
-    """Asked too fast; nothing was done."""
+    """Too many requests; nothing was done."""
 
 
 class Unknown(StoreError):
-    """The outcome is unknown: it may have been done."""
+    """The outcome is unknown: the request may have been carried out."""
 
 
 class SignatureError(BurstError):
@@ -122,7 +122,7 @@ class LaunchError(BurstError):
 
 
 class AttachError(BurstError):
-    """No such session, it has expired, or its key is not here."""
+    """The session doesn't exist, has expired, or its key is not on this machine."""
 
 
 class TaskError(BurstError):
@@ -138,11 +138,11 @@ class TaskTimeout(TaskError):
 
 
 class WorkerLost(TaskError):
-    """A task ended the process it ran in."""
+    """A task's process died while the task ran."""
 
 
 class UnpicklableResult(TaskError):
-    """A task's result cannot travel."""
+    """A task's result cannot be pickled."""
 
 
 class NotRun(TaskError):

@@ -1,4 +1,4 @@
-"""Which sessions did a saved notebook start? The only user of nbformat.
+"""Find the sessions that a saved notebook started. The only user of nbformat.
 
 The views put ``{"burst_magic": {"session", "job", "out", …}}`` into the metadata of their outputs; it survives
 saving, a dead kernel and a copy to another machine.
@@ -21,7 +21,7 @@ class Started(NamedTuple):
 
     Attributes:
         session: its id.
-        job: its id within the session, "" when the notebook does not say.
+        job: its id within the session, or "" if the notebook doesn't record it.
         out: the name its results were bound to, or "".
         cell: index of the cell in the notebook.
     """
@@ -36,7 +36,7 @@ def sessions_of(path: Path | str) -> list[Started]:
     """The sessions that a saved notebook started, newest last.
 
     Raises:
-        AttachError: the file is missing, is no notebook, or is broken.
+        AttachError: the file is missing, damaged, or not a notebook.
     """
     found = [
         (_number(mark.get("created")), Started(mark["session"], _text(mark, "job"), _text(mark, "out"), index))
@@ -50,11 +50,11 @@ def sessions_of(path: Path | str) -> list[Started]:
 
 
 def this_notebook(shell: object, hints: Mapping[str, str]) -> Path | None:
-    """The file of the notebook that is running, or None where nobody says.
+    """The running notebook's file, or None if unknown.
 
-    VS Code names it in the user's namespace, Jupyter servers in the kernel's environment (and IPython's
-    ``__session__``); a kernel of nbclient has neither. The server's name is stale after a rename until a restart,
-    and a kernel started from another kernel inherits it: only a file that is there counts.
+    VS Code sets it in the user's namespace, Jupyter servers in the kernel's environment (and IPython's
+    ``__session__``); nbclient sets neither. The server's name is stale after a rename until a restart, and a kernel
+    started from another kernel inherits it, so only an existing file counts.
 
     Args:
         shell: IPython's shell, or None.
@@ -70,21 +70,19 @@ def this_notebook(shell: object, hints: Mapping[str, str]) -> Path | None:
 
 
 def _read(path: Path) -> object:
-    """The notebook as nbformat parses it; not validated, since whoever wrote it may be older or newer than we are."""
+    """The notebook as nbformat parses it. Not validated: an older or newer version may have written it."""
     from nbformat import ValidationError, reader
 
     reads: Callable[[str], object] = reader.reads
     if not path.is_file():
-        raise AttachError(
-            "There is no such notebook.", context=str(path), way_out="save it first, or give the session's id"
-        )
+        raise AttachError("No such notebook.", context=str(path), way_out="save it first, or give the session's id")
     try:
         notebook = reads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:
-        # nbformat has no one error for JSON that is no notebook.
+        # nbformat has no single error for JSON that is not a notebook.
         raise _unreadable(path, f"{type(error).__name__}: {error}") from error
     if not isinstance(notebook, Mapping) or not {"cells", "worksheets"} & notebook.keys():
-        raise _unreadable(path, "it holds no cells")
+        raise _unreadable(path, "it has no cells")
     return notebook
 
 
@@ -97,7 +95,7 @@ def _unreadable(path: Path, why: str) -> AttachError:
 
 
 def _marks(notebook: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Our metadata in the outputs of a notebook's cells; whatever has another shape is somebody else's."""
+    """burst_magic's metadata in the outputs of a notebook's cells; anything of another shape is ignored."""
     for index, cell in enumerate(_list(notebook, "cells")):
         for output in _list(cell, "outputs"):
             mark = _mapping(_mapping(output).get("metadata")).get(META)

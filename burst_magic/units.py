@@ -1,8 +1,8 @@
-"""What people write for times, sizes and money, and back. Pure; below config, so that every layer may use it.
+"""Parse and format durations, sizes and money. Pure; below config, so that every layer may use it.
 
 A duration is ``300``, ``300s``, ``5m``, ``24h`` or ``2d``; a size is ``8GB``, ``512MB`` or a number of GB;
-money is dollars. Inside, they are seconds, MiB and micro-dollars. All parsers raise ``ValueError`` with a text
-that ends a sentence such as ``--deadline: …``: who calls knows the option or the key.
+money is dollars. Internally, they are seconds, MiB and micro-dollars. All parsers raise ``ValueError`` with a text
+that completes ``--deadline: …``: the caller knows the option or key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MONEY = re.compile(r"\$?\s*(\d+(?:\.\d+)?|\.\d+)", re.ASCII)
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """A parser of whole numbers of at least ``least``.
+    """Return a parser for integers of at least ``least``.
 
     >>> whole(1)("100_000")
     100000
@@ -29,14 +29,14 @@ def whole(least: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         digits = text.strip().replace("_", "")
         if not (digits.isascii() and digits.isdigit()) or int(digits) < least:
-            raise ValueError(f"{text!r} is not a whole number of at least {least}")
+            raise ValueError(f"{text!r} is not an integer of at least {least}")
         return int(digits)
 
     return read
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``300``, ``300s``, ``5m``, ``24h``, ``2d``; more than 0.
+    """Parse ``300``, ``300s``, ``5m``, ``24h`` or ``2d`` as seconds, more than 0.
 
     >>> parse_duration("5m")
     300.0
@@ -49,7 +49,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact text that ``parse_duration`` reads back.
+    """Format seconds as the shortest text that ``parse_duration`` reads back exactly.
 
     >>> format_duration(86400), format_duration(172800), format_duration(90)
     ('24h', '2d', '90s')
@@ -62,7 +62,7 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """MiB of ``8GB``, ``512MB`` or a number of GB; at least 1.
+    """Parse ``8GB``, ``512MB`` or a number of GB as MiB, at least 1.
 
     >>> parse_size("0.5GB")
     512
@@ -76,7 +76,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(mib: int) -> str:
-    """The text that ``parse_size`` reads back.
+    """Format MiB as text that ``parse_size`` reads back.
 
     >>> format_size(512), format_size(8192)
     ('512MB', '8GB')
@@ -87,7 +87,7 @@ def format_size(mib: int) -> str:
 
 
 def parse_money(text: str) -> int:
-    """Micro-dollars of ``5``, ``5.00`` or ``$5``; more than 0.
+    """Parse ``5``, ``5.00`` or ``$5`` as micro-dollars, more than 0.
 
     >>> parse_money("$0.25")
     250000
@@ -95,12 +95,12 @@ def parse_money(text: str) -> int:
     match = _MONEY.fullmatch(text.strip())
     micros = round(float(match[1]) * MICRO) if match else 0
     if micros <= 0:
-        raise ValueError(f"{text!r} is not an amount of dollars (5 or 5.00)")
+        raise ValueError(f"{text!r} is not a dollar amount (5 or 5.00)")
     return micros
 
 
 def format_money(micros: int) -> str:
-    """Dollars for people: cents, and four places below a cent.
+    """Format micro-dollars for display: in cents, or with four decimals below a cent.
 
     >>> format_money(5_000_000), format_money(1_234), format_money(3), format_money(0)
     ('$5.00', '$0.0012', '<$0.0001', '$0.00')

@@ -1,4 +1,4 @@
-"""One boto3 session and its clients, each made once. The only module that makes either."""
+"""One boto3 session and its clients, each created once. The only module that creates either."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from burst_magic.errors import Denied
 if TYPE_CHECKING:
     from boto3.session import Session
 
-DEFAULT_REGION = "us-east-1"  # of a server of one's own, which has no regions
+DEFAULT_REGION = "us-east-1"  # for a custom server, which has no regions
 
 
 class Clients:
-    """boto3 clients by service name, for profile, region and endpoint of AWS's own environment and files.
+    """boto3 clients by service name, using profile, region and endpoint from AWS's own environment and files.
 
     Args:
-        session: a boto3 session instead of the default one.
-        endpoint: a server for every service instead of the configured one.
+        session: a boto3 session to use instead of the default.
+        endpoint: a server for all services, instead of the configured one.
     """
 
     def __init__(self, session: Session | None = None, *, endpoint: str = "") -> None:
@@ -32,24 +32,24 @@ class Clients:
 
     @cached_property
     def session(self) -> Session:
-        """The boto3 session; raises ``Denied`` when its profile does not exist."""
+        """The boto3 session; raises ``Denied`` if its profile doesn't exist."""
         if self._given is not None:
             return self._given
         import boto3
         from botocore.exceptions import BotoCoreError
 
         try:
-            # boto3 reads AWS_DEFAULT_REGION only; AWS's other tools, and we, put AWS_REGION before it.
+            # boto3 reads only AWS_DEFAULT_REGION; AWS's other tools, and burst_magic, prefer AWS_REGION.
             return boto3.Session(region_name=config.environment().get("AWS_REGION"))
         except BotoCoreError as error:
             raise Denied(str(error), way_out="check AWS_PROFILE and the files in ~/.aws") from error
 
     def anew(self) -> Clients:
-        """The same over a new boto3 session, which reads AWS's files again."""
+        """A copy with a new boto3 session, which rereads AWS's files."""
         return Clients(self._given, endpoint=self._endpoint)
 
     def of(self, service: str) -> Any:
-        """The client of a service, e.g. ``"s3"``. Making one is not thread-safe in boto3, using it is."""
+        """The client of a service, e.g. ``"s3"``. In boto3, creating one is not thread-safe; using it is."""
         with self._lock:
             if service not in self._made:
                 self._made[service] = self._make(service)
@@ -60,18 +60,18 @@ class Clients:
 
         try:
             region = self.session.region_name or DEFAULT_REGION
-            make = cast("Any", self.session).client  # its stubs know only literal names
+            make = cast("Any", self.session).client  # its stubs accept only literal names
             return make(service, region_name=region, endpoint_url=self._endpoint or None)
         except (BotoCoreError, ValueError) as error:
             raise Denied(str(error), way_out="check AWS_PROFILE, AWS_ENDPOINT_URL and the files in ~/.aws") from error
 
     @property
     def region(self) -> str:
-        """The configured region, "" when there is none."""
+        """The configured region, or ""."""
         return self.session.region_name or ""
 
     def endpoint(self, service: str) -> str:
-        """The server of a service where it is not AWS's own, else ""."""
+        """The server of a service if it is not AWS's own, else ""."""
         url = cast("str", self.of(service).meta.endpoint_url)
         host = urlsplit(url).hostname or ""
         return "" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else url

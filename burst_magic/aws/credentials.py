@@ -1,7 +1,7 @@
-"""boto3's credential chain (profiles, SSO, roles, containers) for stores.
+"""boto3's credential chain (profiles, SSO, roles, containers), for stores.
 
-``python -m burst_magic.aws.credentials`` prints them as JSON with their expiry, in the shape of AWS's
-``credential_process`` plus ``Region`` and ``Endpoint``: the helper process of workers on this machine.
+``python -m burst_magic.aws.credentials`` prints credentials as JSON with their expiry, in the format of AWS's
+``credential_process`` plus ``Region`` and ``Endpoint``. Local workers run it as their helper process.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from typing import Any
 from burst_magic.aws.clients import DEFAULT_REGION, Clients
 from burst_magic.errors import BurstError, Denied
 
-_ASK_AGAIN = timedelta(minutes=30)  # credentials without an end may still be replaced in their file
+_ASK_AGAIN = timedelta(minutes=30)  # credentials without an expiry may still be replaced in their file
 _WAY_OUT = "run `aws configure` or `aws sso login`, or set AWS_PROFILE"
 
 
 def provider(clients: Clients | None = None) -> ChainCredentials:
-    """What ``open_store`` takes as ``credentials``; nothing is asked before it is used."""
+    """The ``credentials`` argument of ``open_store``; nothing is resolved before its first use."""
     return ChainCredentials(clients or Clients())
 
 
 class ChainCredentials:
-    """A provider over boto3's credential chain; boto3 refreshes them, many threads may call."""
+    """A provider based on boto3's credential chain. boto3 refreshes the credentials; thread-safe."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
 
     @cached_property
     def config(self) -> dict[str, str]:
-        """Region and, where it is not AWS's own, endpoint of S3."""
+        """S3 region and, if it is not AWS's own, endpoint."""
         endpoint = self._clients.endpoint("s3")
         said = {"region": self._clients.region or (DEFAULT_REGION if endpoint else ""), "endpoint": endpoint}
         return {name: value for name, value in said.items() if value}
 
     def forget(self) -> None:
-        """They were refused before their time: files and environment are read anew at the next call."""
+        """The credentials were refused early: reread files and environment at the next call."""
         self._clients = self._clients.anew()
 
     def __call__(self) -> dict[str, Any]:
-        """An obstore ``S3Credential``; raises ``Denied`` when there is none."""
+        """Return an obstore ``S3Credential``; raises ``Denied`` if there is none."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             found = self._clients.session.get_credentials()
             frozen = None if found is None else found.get_frozen_credentials()
         except (BotoCoreError, ClientError, RuntimeError, OSError) as error:
-            raise Denied(f"AWS credentials cannot be had: {error}", way_out=_WAY_OUT) from error
+            raise Denied(f"cannot get AWS credentials: {error}", way_out=_WAY_OUT) from error
         if frozen is None or not frozen.access_key or not frozen.secret_key:
-            raise Denied("there are no AWS credentials", way_out=_WAY_OUT)
+            raise Denied("no AWS credentials found", way_out=_WAY_OUT)
         return {
             "access_key_id": frozen.access_key,
             "secret_access_key": frozen.secret_key,
@@ -61,16 +61,16 @@ class ChainCredentials:
 
 
 def _end(credentials: object) -> datetime:
-    """When they expire. boto3 has no public name for it; what it hands out without one has no end.
+    """When the credentials expire, if ever. boto3 has no public name for this.
 
-    boto3 tells it in dateutil's UTC, and obstore takes only Python's.
+    boto3 uses dateutil's UTC, and obstore accepts only Python's.
     """
     end = getattr(credentials, "_expiry_time", None)
     return end.astimezone(timezone.utc) if isinstance(end, datetime) else datetime.now(timezone.utc) + _ASK_AGAIN
 
 
 def document(credentials: ChainCredentials) -> dict[str, Any]:
-    """What the helper process prints."""
+    """The output of the helper process."""
     found = credentials()
     said = {
         "Version": 1,
@@ -85,7 +85,7 @@ def document(credentials: ChainCredentials) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Prints the credentials for the process that asked; its stdout is a pipe."""
+    """Print the credentials to the process that asked, through a pipe on stdout."""
     try:
         sys.stdout.write(json.dumps(document(provider())))
     except BurstError as error:

@@ -1,4 +1,4 @@
-"""A cell becomes a payload: names, what they drag in, local sources, and every refusal before a run."""
+"""Turn a cell into a payload: its names, their dependencies, local sources. Refuses whatever cannot be sent."""
 
 from burst_magic.capture.cell import Capture, capture_call, capture_cell
 from burst_magic.capture.closure import Captured

@@ -1,4 +1,4 @@
-"""Which names statements, patterns and parameters bind in their own scope."""
+"""Names that statements, patterns and parameters bind in their own scope."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _bound_here(node: ast.AST) -> set[str]:
 
 
 def _same_scope(node: ast.AST) -> list[ast.AST]:
-    """Children whose bindings fall into the same scope. A walrus in a comprehension binds outside of it."""
+    """Children whose bindings belong to the same scope. A walrus in a comprehension binds outside it."""
     if isinstance(node, (*_Function, ast.Lambda)):
         return [*getattr(node, "decorator_list", ()), *defaults(node.args)]
     if isinstance(node, ast.ClassDef):
@@ -60,12 +60,12 @@ def _of_comprehension(node: ast.AST) -> Iterator[ast.NamedExpr]:
 
 
 def defaults(arguments: ast.arguments) -> list[ast.expr]:
-    """The values that parameters have when nothing is given: evaluated where the function is defined."""
+    """Default values of parameters, evaluated where the function is defined."""
     return [*arguments.defaults, *(value for value in arguments.kw_defaults if value is not None)]
 
 
 def unbound(body: Iterable[ast.AST]) -> set[str]:
-    """Names that these statements may delete from their own scope: by ``del``, and at the end of ``except … as e``."""
+    """Names that these statements may delete from their own scope, with ``del`` or at the end of ``except … as e``."""
     names: set[str] = set()
     stack = list(body)
     while stack:

@@ -1,6 +1,6 @@
-"""Which modules a cell needs: those that a worker must have, and local sources, which travel as a zip.
+"""Modules that a cell needs: installed ones that a worker must have, and local sources, which are sent as a zip.
 
-Local is what lies neither in the standard library nor in site-packages; what is installed editable counts as local.
+A module is local if it is neither in the standard library nor in site-packages; editable installs count as local.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from burst_magic.errors import CaptureError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-LIMIT = 50 << 20  # bytes of local sources; more is data, and belongs into a file on the store
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can say: same files, same bytes
-_OURS = frozenset({"burst_magic", "dill", "obstore", "__main__", "__mp_main__", "builtins"})  # a worker has them
+LIMIT = 50 << 20  # bytes of local sources; more is probably data, which belongs in a file
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can store: same files, same bytes
+_OURS = frozenset({"burst_magic", "dill", "obstore", "__main__", "__mp_main__", "builtins"})  # on every worker
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
 
 
 def split(modules: Iterable[str]) -> tuple[tuple[tuple[str, str], ...], tuple[Path, ...]]:
-    """Modules that must be installed on the worker, with versions, and the roots of local ones.
+    """Split modules into those that the worker must have installed, with versions, and the roots of local ones.
 
     Args:
-        modules: dotted names. What cannot be found here is left out.
+        modules: dotted names; names that cannot be found here are omitted.
     """
     installed: dict[str, str] = {}
     roots: dict[str, tuple[Path, ...]] = {}
     queue = sorted({name.partition(".")[0] for name in modules})
-    for top in queue:  # grows while it runs: local sources import others
+    for top in queue:  # grows during the loop: local sources import others
         if top in installed or top in roots or top in _OURS or top in sys.stdlib_module_names:
             continue
         files = _files_of(top)
@@ -51,15 +51,15 @@ def split(modules: Iterable[str]) -> tuple[tuple[tuple[str, str], ...], tuple[Pa
 
 
 def build(roots: Iterable[Path], include: Iterable[Path] = ()) -> bytes:
-    """A zip of these modules, packages and files: the same bytes for the same contents; b"" for nothing.
+    """Zip these modules, packages and files: the same contents give the same bytes; b"" for none.
 
     Raises:
-        CaptureError: more than `LIMIT` bytes, or a file to include that is not there.
+        CaptureError: more than `LIMIT` bytes, or a file to include doesn't exist.
     """
     files: dict[str, Path] = {}
     for root in (*roots, *include):
         if not root.exists():
-            raise CaptureError(f"there is no file {str(root)!r} to include")
+            raise CaptureError(f"no such file or folder: {str(root)!r}")
         files.update((path.relative_to(root.parent).as_posix(), path) for path in _below(root))
     if not files:
         return b""
@@ -67,9 +67,9 @@ def build(roots: Iterable[Path], include: Iterable[Path] = ()) -> bytes:
     if total > LIMIT:
         largest = max(files, key=lambda name: files[name].stat().st_size)
         raise CaptureError(
-            f"the local sources that the cell needs are {total >> 20} MB",
+            f"the local modules that the cell needs are {total >> 20} MB",
             context=f"the largest is {largest}",
-            way_out="move data out of the package, or install the package where the workers' environment comes from",
+            way_out="move data out of the package, or install the package in the kernel's environment",
         )
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
@@ -91,7 +91,7 @@ def _below(root: Path) -> list[Path]:
 
 
 def _files_of(top: str) -> tuple[Path, ...] | None:
-    """A module's file, a package's folders, () for what has no file, None for what is not here."""
+    """A module's file, a package's folders, () without a file, None if not found."""
     try:
         spec = getattr(sys.modules.get(top), "__spec__", None) or importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -125,7 +125,7 @@ def _imports(roots: Iterable[Path]) -> set[str]:
 def _imports_of(path: Path) -> set[str]:
     try:
         tree = ast.parse(path.read_bytes())
-    except SyntaxError:  # a template or another Python: it travels, and tells nothing
+    except SyntaxError:  # a template or another Python: sent, but not analysed
         return set()
     names: set[str] = set()
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""A cell, or a function and its items, becomes a Capture: what has to travel so that it runs elsewhere.
+"""Turn a cell, or a function with its items, into a Capture: everything it needs to run elsewhere.
 
 Everything that can be refused is refused here, before anything is stored or started.
 """
@@ -40,9 +40,9 @@ from burst_magic.payload.settings import Settings
 from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, modules_in, names_in, texts_of
 from burst_magic.payload.walk import Found, closure
 
-# What IPython keeps for itself in the notebook's globals, and why it cannot be used in a cell that runs elsewhere.
+# Names that IPython keeps in the notebook's globals, and why a cell that runs elsewhere cannot use them.
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
-_BUILT_IN_TOO = frozenset({"exit", "quit"})  # IPython's differ; a worker has Python's
+_BUILT_IN_TOO = frozenset({"exit", "quit"})  # IPython's versions; a worker has Python's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +58,15 @@ class Capture:
         bundle: zip of local sources, to be unpacked onto ``sys.path``, or b"".
         entries: one per captured name.
         warnings: sentences for the user.
-        mutated: captured names whose objects the cell, or a helper, changes in place.
-        has_value: the cell ends in an expression.
-        settings: what the notebook has set process-wide and tasks get too.
-        sources: (file name, text) of other cells whose functions travel, for tracebacks.
-        home: the namespace it was captured from; `reads`, `include`, `imports` and `needs`, which is what the items
-            need, are what else went into it.
-        unsure: those of `reads` that the cell may not need: it binds them itself on some ways, or only texts name them.
-        looks: what the cell itself does with texts.
-        spoken: name that stands in a text of the cell -> its lines, and whether it is marked as a name there.
+        mutated: captured names whose objects the cell or a helper changes in place.
+        has_value: the cell ends with an expression.
+        settings: process-wide settings of the notebook that tasks get.
+        sources: (file name, text) of other cells whose functions are sent, for tracebacks.
+        home: the namespace it was captured from. `reads`, `include`, `imports` and `needs` (the items' needs) are the
+            other inputs.
+        unsure: those of `reads` that the cell may not need: it binds them on some paths, or only strings name them.
+        looks: how the cell itself uses strings.
+        spoken: name found in a string of the cell -> its lines, and whether it is marked as a name there.
     """
 
     source: str
@@ -124,7 +124,7 @@ def capture_cell(
     filename: str = "<cell>",
     include: Iterable[str | Path] = (),
 ) -> Capture:
-    """Capture a cell with all that it mentions.
+    """Capture a cell with everything it refers to.
 
     Args:
         source: the cell's text below the magic's line. Line numbers count from its first line.
@@ -132,10 +132,10 @@ def capture_cell(
         map_expr: ``items``, ``x in xs`` or ``i, row in df.iterrows()``; "" when the cell runs once.
         transform: IPython's `shell.transform_cell`, for ``%`` and ``!`` lines.
         filename: name the cell has in tracebacks.
-        include: files and folders that travel beside local modules.
+        include: files and folders to send with local modules.
 
     Raises:
-        CaptureError: the cell cannot run elsewhere, and why.
+        CaptureError: the cell cannot run elsewhere; gives the reason.
     """
     target, expression = parse_map(map_expr) if map_expr.strip() else ("", "")
     text = source if transform is None else _transformed(source, transform)
@@ -159,7 +159,7 @@ def capture_call(
         namespace: the caller's globals.
 
     Raises:
-        CaptureError: it cannot run elsewhere, and why.
+        CaptureError: it cannot run elsewhere; gives the reason.
     """
     if not callable(function):
         raise CaptureError(f"{function!r} is not callable")
@@ -172,7 +172,7 @@ def capture_call(
 
 
 def _name_of(function: object, namespace: Mapping[str, object]) -> str:
-    """The notebook's own name for it, so that tracebacks read well, or one that hides nothing of the notebook's."""
+    """The notebook's name for it, for readable tracebacks, or one that shadows no name of the notebook."""
     name = getattr(function, "__name__", None)
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in OMITTED:
         return CALL_FUNCTION
@@ -184,11 +184,11 @@ def _is_async(function: Any) -> bool:
 
 
 def with_needs(capture: Capture, needs: Needs) -> Capture:
-    """The capture with what its items refer to added.
+    """Add what the items refer to.
 
     Args:
-        capture: from `capture_cell` or `capture_call`; returned as it is when it has all of it already.
-        needs: what `pack_value` collected.
+        capture: from `capture_cell` or `capture_call`; returned unchanged if nothing is missing.
+        needs: collected by `pack_value`.
     """
     missing = {name for name in needs.names if name in capture.home and name not in capture.packed.sizes}
     more = replace(
@@ -216,7 +216,7 @@ def _with_texts(capture: Capture, items: object) -> Capture:
     here.update(dict.fromkeys(set().union(*(names_in(text, looks) for text in texts_of(items))) - here.keys(), ()))
     here = {name: here[name] for name in sorted(here.keys() & home.keys() - asked.keys() - OMITTED)}
     found = closure({**asked, **dict.fromkeys(here, "")}, home, skip=frozenset(), omit=OMITTED, looks=looks)
-    for name in sorted(found.spoken - here.keys()):  # in a captured text: told with its lines
+    for name in sorted(found.spoken - here.keys()):  # in a captured string: reported with its lines
         here[name] = capture.reads.get(found.names[name], ())
     if here.keys() - packed.sizes.keys():
         capture = replace(capture, unsure=capture.unsure | here.keys())
@@ -270,7 +270,7 @@ def _capture(
 
 
 def _packed(capture: Capture, reads: Mapping[str, tuple[int, ...]], words: Iterable[str]) -> Capture:
-    """With the values of these names, and what they need."""
+    """Add the values of these names and their dependencies."""
     home = capture.home
     words = {*words, *capture.needs.words}
     packed, left_out = pack_names(reads, home, words=words, unsure=capture.unsure, parts=capture.needs.parts)
@@ -317,7 +317,7 @@ def _imported_by_name(capture: Capture, items: object = None) -> frozenset[str]:
 
 
 def _transformed(source: str, transform: Callable[[str], str]) -> str:
-    """IPython drops blank lines at the top; line numbers must stay those of the cell."""
+    """Transform with IPython, keeping line numbers: IPython drops blank lines at the top."""
     first = next((number for number, line in enumerate(source.split("\n")) if line.strip()), 0)
     try:
         return "\n" * first + transform(source)
@@ -332,7 +332,7 @@ def _parse(source: str, filename: str) -> ast.Module:
     except SyntaxError as error:
         raise _syntax(error) from None
     except ValueError as error:  # a null byte
-        raise CaptureError(f"the cell is not Python: {error}") from None
+        raise CaptureError(f"the cell is not valid Python: {error}") from None
     return tree
 
 
@@ -341,23 +341,21 @@ def _syntax(error: SyntaxError) -> CaptureError:
 
 
 def _refuse(names: CellNames, namespace: Mapping[str, object], *, mapped: bool) -> None:
-    """Names that mean nothing on a worker, and names that mean nothing at all."""
+    """Refuse names that don't exist on a worker, or at all."""
     known = {*namespace, *vars(builtins), *names.bound}
     for name, lines in names.reads.items():
         if name == "get_ipython":
-            raise CaptureError(
-                f"get_ipython() cannot be used (line {lines[0]})", way_out="there is no IPython on a worker"
-            )
+            raise CaptureError(f"get_ipython() cannot be used (line {lines[0]})", way_out="workers don't run IPython")
         if name in _HISTORY and name in namespace:
             raise CaptureError(
-                f"{name!r} is the notebook's history and does not travel (line {lines[0]})",
-                way_out="give the value that you need a name of its own, in another cell",
+                f"{name!r} is the notebook's history and is not sent to workers (line {lines[0]})",
+                way_out="assign the value you need to a variable in another cell",
             )
         if name in known or names.star or name in _BUILT_IN_TOO:
             continue
         if name == ITEM and not mapped:
             raise CaptureError(
-                f"{name!r} is not defined (line {lines[0]})", way_out=f"{name} is what --map binds: write --map xs"
+                f"{name!r} is not defined (line {lines[0]})", way_out=f"--map binds {name}: add --map xs"
             )
         visible = [other for other in known if not other.startswith("_") or name.startswith("_")]
         near = difflib.get_close_matches(name, visible, n=1)

@@ -1,7 +1,7 @@
-"""Chance that ``--seed`` does not reach: what `--dry-run` can see of it.
+"""Randomness that ``--seed`` does not reach, as far as `--dry-run` can detect it.
 
-Workers seed `random`, numpy and torch for each task, and every generator that travels. Out of reach are generators that
-installed modules keep for themselves, libraries whose state lies in C, and the system's own entropy.
+Workers seed `random`, numpy and torch for each task, and every captured generator. Out of reach are generators kept by
+installed modules, libraries with their state in C, and the system's entropy.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _LIBRARIES = {
     "rpy2": "call R's set.seed(…) in the cell",
     "tensorflow": "call tensorflow.random.set_seed(…) in the cell",
 }
-_SELDOM = frozenset({"cv2", "polars"})  # libraries that are used for much else
-_DRAWS = frozenset({"sample", "shuffle", "kmeans", "randu", "randn", "theRNG"})  # … and what of them draws
+_SELDOM = frozenset({"cv2", "polars"})  # libraries with many other uses
+_DRAWS = frozenset({"sample", "shuffle", "kmeans", "randu", "randn", "theRNG"})  # … and the parts of them that draw
 _ENTROPY = frozenset({
     "SystemRandom", "urandom", "getrandom", "uuid1", "uuid4", "token_bytes", "token_hex", "token_urlsafe", "randbelow",
 })  # fmt: skip
@@ -32,24 +32,24 @@ _CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.
 
 
 def out_of_reach(modules: Iterable[str], words: Iterable[str], values: Mapping[str, object]) -> list[str]:
-    """A sentence for each source of chance that is seen and cannot be seeded.
+    """One sentence per detected source of randomness that cannot be seeded.
 
     Args:
-        modules: installed modules that the cell and what travels with it import.
-        words: names and attributes that the code mentions.
-        values: what travels, by name.
+        modules: installed modules imported by the cell and the captured code.
+        words: names and attributes that the code uses.
+        values: captured values by name.
     """
     tops = {name.partition(".")[0] for name in modules}
-    found = [(path, "is a generator that an installed module keeps", "") for path in _kept(tops)]
+    found = [(path, "is a random generator kept by an installed module", "") for path in _kept(tops)]
     drawing = tops if _DRAWS & set(words) else tops - _SELDOM
-    found += [(top, "draws from a state of its own", f"; {way}") for top, way in _LIBRARIES.items() if top in drawing]
-    found += [(name, "draws from Numba's own state", _SEED_NUMBA) for name in _compiled(values)]
-    found += [(word, "draws from the system's entropy", "") for word in sorted(_ENTROPY & set(words))]
+    found += [(top, "uses its own random state", f"; {way}") for top, way in _LIBRARIES.items() if top in drawing]
+    found += [(name, "uses Numba's own random state", _SEED_NUMBA) for name in _compiled(values)]
+    found += [(word, "uses the system's entropy", "") for word in sorted(_ENTROPY & set(words))]
     return [f"{what} {draws}: --seed does not reach it{way}" for what, draws, way in found]
 
 
 def _kept(tops: set[str]) -> Iterator[str]:
-    """Generators among the attributes of these modules, and among those of their objects."""
+    """Generators among the attributes of these modules and of their objects."""
     seen = _common()
     for name in sorted(name for name in sys.modules if name.partition(".")[0] in tops - {"numpy", "torch"}):
         module = sys.modules[name]
@@ -67,7 +67,7 @@ def _attributes(name: str, module: types.ModuleType) -> Iterator[tuple[str, obje
 
 
 def _common() -> set[int]:
-    """The generators that tasks are seeded with."""
+    """The generators that each task seeds."""
     inner = getattr(sys.modules.get("random"), "_inst", None)
     mtrand: Any = sys.modules.get("numpy.random.mtrand")
     rand = getattr(mtrand, "_rand", None)
@@ -83,7 +83,7 @@ def _is_generator(value: object) -> bool:
 
 
 def _compiled(values: Mapping[str, object]) -> Iterator[str]:
-    """Functions that Numba compiles and that draw."""
+    """Numba-compiled functions that draw."""
     for name, value in values.items():
         if type(value).__module__.partition(".")[0] == "numba":
             function = getattr(value, "py_func", None)

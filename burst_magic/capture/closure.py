@@ -1,4 +1,4 @@
-"""What the names of a cell drag in: packed name by name, with size and reason; what cannot travel, with its path."""
+"""Pack a cell's names and their dependencies one by one, with size and reason; find the path to unpicklable values."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _Cached = type(functools.lru_cache(len))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """One name that travels.
+    """A captured name.
 
     Attributes:
         kind: module, function, class or value.
         type: name of its type.
         size: bytes it adds, buffers included.
-        lines: where the cell mentions it; empty when only something else does.
+        lines: where the cell uses it; empty if only other code does.
         why: "line 3" or "used by helper".
         secret: it looks like a secret.
     """
@@ -57,7 +57,7 @@ def kind_of(value: object) -> str:
 
 
 class _Stuck(Exception):
-    """A name cannot be packed; `refusal` says why."""
+    """A name that cannot be packed; `refusal` says why."""
 
     def __init__(self, name: str, refusal: CaptureError) -> None:
         super().__init__(name)
@@ -74,21 +74,21 @@ def pack_names(
     last: tuple[str, ...] = (),
     parts: Sequence[object] = (),
 ) -> tuple[Packed, tuple[str, ...]]:
-    """Pack what the cell reads and all that this needs.
+    """Pack the names that the cell reads and all their dependencies.
 
     Args:
         reads: name -> lines of the cell.
         home: the notebook's globals.
         words: attribute names in the cell, to find submodules.
-        unsure: names that the cell may not need: those that cannot travel are left out.
-        last: names that are to be loaded after all others.
+        unsure: names that the cell may not need; omitted if they cannot be pickled.
+        last: names to load after all others.
         parts: objects that items refer to, by number.
 
     Returns:
-        What travels, and a sentence for each name that was left out.
+        The packed names, and a sentence for each omitted name.
 
     Raises:
-        CaptureError: something cannot travel; names it, where in it, and who uses it.
+        CaptureError: a value cannot be pickled; names it, the path inside it, and its user.
     """
     notes: list[str] = []
     while True:
@@ -97,7 +97,9 @@ def pack_names(
         except _Stuck as stuck:
             if stuck.name in _sure(reads, home, unsure):
                 raise stuck.refusal from stuck.refusal.__cause__
-            notes.append(f"{stuck.refusal.problem}: left out, for it may not be needed; a task that needs it fails")
+            notes.append(
+                f"{stuck.refusal.problem}: not sent, because the cell may not need it; a task that does will fail"
+            )
             home = Changed(home, {name: value for name, value in home.items() if name != stuck.name})
             reads = {name: lines for name, lines in reads.items() if name != stuck.name}
 
@@ -105,7 +107,7 @@ def pack_names(
 def _sure(
     reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object], unsure: AbstractSet[str]
 ) -> AbstractSet[str]:
-    """Names that are needed whatever way the cell takes."""
+    """Names that are needed on every path through the cell."""
     asked = dict.fromkeys((name for name in reads if name not in unsure), "")
     found = closure(asked, home, skip=frozenset(), omit=OMITTED)
     return closure(asked, home, skip=found.spoken, omit=OMITTED).names.keys() if found.spoken else found.names.keys()
@@ -135,7 +137,7 @@ def _pack(
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:
-    """As "used in line 3" or "used by helper, which line 3 uses"."""
+    """Describe the use: "used in line 3" or "used by helper, which line 3 needs"."""
     chain: list[str] = []
     while name not in reads and why.get(name) and why[name] not in chain:
         name = why[name]
@@ -155,10 +157,10 @@ def _stuck(name: str, error: Exception, home: Mapping[str, object], use: str) ->
 
 
 def shown(name: str) -> str:
-    """As people know it: what `burst.map` was given need have no name."""
+    """A display name: a function given to `burst.map` may have none."""
     return "the function" if name == CALL_FUNCTION else name
 
 
 def refusal(path: str, reason: str, use: str) -> CaptureError:
-    """What a user sees of a captured value that cannot travel."""
+    """The error for a captured value that cannot be pickled."""
     return CaptureError(f"{path}: {reason} ({use})", way_out=WAY_OUT)

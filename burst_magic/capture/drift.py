@@ -1,10 +1,10 @@
-"""Local modules that this kernel holds otherwise than their files say: the files are what travels.
+"""Detect local modules that differ from their files in this kernel: workers get the files.
 
-Compared are values whose expression can be told (`capture.literal`), functions and methods, attributes of classes, and
-the names that are here only or in the file only. Not compared, for the modules themselves may have changed it: a
-container that code of a local module changes, or hands on while it is imported; what local modules set in each other;
-what calls of their own, decorators, metaclasses and ``__init_subclass__`` make; and ``None`` that became an object, or
-is set by a function of the module: that is loaded when it is first needed.
+This compares values whose expression can be evaluated (`capture.literal`), functions and methods, class attributes, and
+names that exist only here or only in the file. It ignores anything that the modules may have changed themselves:
+containers that code of a local module changes, or passes on during its import; attributes that local modules set in
+each other; results of their own calls, decorators, metaclasses and ``__init_subclass__``; and a ``None`` that became an
+object or is set by a function of the module (lazy loading).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _MISSING = object()
 
 
 def about_modules(roots: Iterable[Path]) -> list[str]:
-    """A warning for each loaded module whose file would do something else.
+    """One warning per loaded module that differs from its file.
 
     Args:
-        roots: files and folders of the local sources that travel.
+        roots: files and folders of the local sources to send.
     """
     tops = {root.stem for root in roots}
     if not tops:
@@ -47,7 +47,7 @@ def about_modules(roots: Iterable[Path]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Own:
-    """What local modules do to each other: attributes that they set, and names that they change in place."""
+    """What local modules do to each other: the attributes they set and the names they change in place."""
 
     stored: frozenset[str]
     restless: frozenset[str]
@@ -64,22 +64,25 @@ def _text_of(module: ModuleType) -> FileText | None:
 def _about(module: ModuleType, text: FileText | None, own: _Own) -> Iterator[str]:
     file = Path(str(module.__file__))
     if text is None:
-        yield f"{file.name} cannot be compiled as it is now, and that is what workers get"
+        yield f"{file.name} cannot be compiled in its current state, which is what workers load"
         return
     if any(function.__code__ not in text.codes for function in _functions(module)):
-        yield f"{file.name} was changed since its import here: workers get the file (%autoreload or importlib.reload)"
+        yield (
+            f"{file.name} has changed since it was imported here: workers load the file as it is now "
+            "(use %autoreload or importlib.reload)"
+        )
         return
     for names, what in (
-        (_changed(module, text, own), "was set here since the import"),
-        (_only_here(module, text, own), "is here only"),
-        (sorted(text.sure - vars(module).keys()), "is not here"),
+        (_changed(module, text, own), "was set here after the import"),
+        (_only_here(module, text, own), "exists here only"),
+        (sorted(text.sure - vars(module).keys()), "was deleted here"),
     ):
         if told := ", ".join(dict.fromkeys(names)):
-            yield f"{told} {what}: workers get what {file.name} says"
+            yield f"{told} {what}: workers load {file.name} as it is on disk"
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:
-    """Its own functions and methods, as far as they lie open."""
+    """The module's own functions and methods, as far as they are accessible."""
     own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
     for value in own:
         parts = list(vars(value).values()) if isinstance(value, type) else [value]
@@ -107,7 +110,7 @@ def _changed(module: ModuleType, text: FileText, own: _Own) -> Iterator[str]:
 
 
 def _is_known(name: str, text: FileText) -> bool:
-    """Whether the file has it, and does not get it from the notebook."""
+    """Whether the file defines it, not the notebook."""
     return (text.names is None or name in text.names) and text.imported.get(name, ("", ""))[0] != "__main__"
 
 
@@ -129,13 +132,13 @@ def _only_here(module: ModuleType, text: FileText, own: _Own) -> Iterator[str]:
 
 
 def _differs(here: object, there: object) -> bool:
-    """Whether this is not what the file says; what is loaded when it is first needed is no news."""
+    """Whether this differs from the file; lazily loaded objects don't count."""
     lazy = there is None and not isinstance(here, _PLAIN)
     return not lazy and not same(here, there)
 
 
 def _of_notebook(value: object) -> bool:
-    """Whether it can only have been put there by the notebook."""
+    """Whether only the notebook can have put it there."""
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
     elif isinstance(value, property):
@@ -156,7 +159,7 @@ def _is_written(here: object, name: str, line: int, module: ModuleType) -> bool:
 
 
 def _is_other(here: object, source: str, name: str, module: ModuleType) -> bool:
-    """Whether a name that the file imports is something else here."""
+    """Whether a name that the file imports refers to something else here."""
     package = module.__name__ if hasattr(module, "__path__") else module.__name__.rpartition(".")[0]
     level = len(source) - len(source.lstrip("."))
     parts = package.split(".")[: len(package.split(".")) - level + 1] if level else []
@@ -167,7 +170,7 @@ def _is_other(here: object, source: str, name: str, module: ModuleType) -> bool:
 
 
 def _set_in(owner: ModuleType | None) -> set[str]:
-    """What was set in the module where it comes from, which is told of that one."""
+    """Attributes set in the module of origin, reported for that module."""
     text = None if owner is None or not str(getattr(owner, "__file__", None)).endswith(".py") else _text_of(owner)
     if owner is None or text is None:
         return set()
@@ -198,7 +201,7 @@ def _in_class(name: str, here: object, said: ClassText, own: _Own, module: Modul
 
 
 def _more_in_class(name: str, here: type, said: ClassText, own: _Own) -> Iterator[str]:
-    """Attributes that the notebook gave to the class: what it defines, and plain data."""
+    """Attributes that the notebook added to the class: its own definitions, and plain data."""
     if not said.plain or _is_remade(here) or type(here) not in _METACLASSES:
         return
     for key, part in vars(here).items():
@@ -208,5 +211,5 @@ def _more_in_class(name: str, here: type, said: ClassText, own: _Own) -> Iterato
 
 
 def _is_remade(kind: type) -> bool:
-    """Whether a base has a say in what the class is made of."""
+    """Whether a base class influences how the class is built."""
     return any("__init_subclass__" in vars(base) for base in kind.__mro__[1:-1])

@@ -1,8 +1,8 @@
-"""Which names are surely bound at each point of a cell: every way through its statements and expressions.
+"""Definite assignment: the names bound at each point of a cell on every path through its statements and expressions.
 
-A lower bound of what Python 3.10 to 3.13 does, never more: a name bound on some ways only is not bound. Known to be
-lower than the truth: after ``assert`` (``python -O`` drops it), after a ``with`` whose manager may swallow exceptions,
-and where a test's value is known to the reader only. Code that cannot be reached does not count.
+A lower bound for Python 3.10 to 3.13: a name bound on some paths only is not bound. It is lower than necessary after
+``assert`` (``python -O`` drops it), after a ``with`` whose manager may swallow exceptions, and where only a human can
+tell a test's value. Unreachable code does not count.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from typing import Any
 
 from burst_magic.capture.bindings import captures, unbound
 
-Key = Any  # a name of the top level, or (scope, name) in a class's body
+Key = Any  # a top-level name, or (scope, name) in a class body
 
 
 @dataclass(slots=True)
 class FlowState:
-    """At one point: what is bound on every way to it; `dead` when there is none."""
+    """The state at one point: names bound on every path to it; `dead` if no path leads there."""
 
     names: set[Key] = field(default_factory=set)
     dead: bool = False
 
     def copy(self) -> FlowState:
-        """One that can go another way."""
+        """A copy that can take another path."""
         return FlowState(set(self.names), self.dead)
 
     def without(self, names: set[Key]) -> FlowState:
-        """The same point, less these."""
+        """The same point without these names."""
         return FlowState(self.names - names, self.dead)
 
 
 def join(states: Iterable[FlowState]) -> FlowState:
-    """Where these ways meet."""
+    """The point where these paths join."""
     ways = list(states)
     alive = [state.names for state in ways if not state.dead]
     return FlowState(set.intersection(*(alive or [state.names for state in ways])), not alive)
 
 
 class Flow(ast.NodeVisitor, ABC):
-    """Follows a tree in the order in which it runs.
+    """Visits a tree in execution order.
 
     Args:
         bound: names that exist before the first line.
@@ -52,28 +52,28 @@ class Flow(ast.NodeVisitor, ABC):
     def __init__(self, bound: set[str], steady: Callable[[ast.expr], bool]) -> None:
         self.state = FlowState(set(bound))
         self.steady = steady
-        self.breaks: list[list[FlowState]] = []  # per loop: where it was left
+        self.breaks: list[list[FlowState]] = []  # per loop: states at its exits
         self.guarded = 0  # inside try
 
     @abstractmethod
     def bind(self, names: set[str]) -> None:
-        """These are bound now."""
+        """Mark these as bound."""
 
     @abstractmethod
     def keys(self, names: set[str]) -> set[Key]:
-        """As they are kept in a state, if they are."""
+        """Their keys in a state, if any."""
 
     def through(self, body: Iterable[ast.AST], start: FlowState) -> FlowState:
-        """The end of these statements."""
+        """Visit these statements to their end."""
         self.state = start.copy()
         for node in body:
             self.visit(node)
         return self.state
 
-    # tests: where they were true, and where they were false
+    # tests: states where they were true, and where they were false
 
     def condition(self, node: ast.expr) -> tuple[FlowState, FlowState]:
-        """Visits an expression; the states after it turned out true, and false."""
+        """Visit an expression; return the states after it was true, and after it was false."""
         if isinstance(node, ast.BoolOp):
             return self._any_or_all(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
@@ -173,7 +173,7 @@ class Flow(ast.NodeVisitor, ABC):
         self.state = before
 
     def visit_With(self, node: ast.With | ast.AsyncWith) -> None:
-        swallowed: FlowState | None = None  # where an exception may have come from that a manager does not let through
+        swallowed: FlowState | None = None  # where an exception may come from that the manager swallows
         for item in node.items:
             self.visit(item.context_expr)
             simple = isinstance(item.optional_vars, ast.Name)
@@ -181,7 +181,7 @@ class Flow(ast.NodeVisitor, ABC):
                 self.visit(item.optional_vars)
             if swallowed is None and not self.steady(item.context_expr):
                 swallowed = self.state.copy()
-            if item.optional_vars is not None and not simple:  # taking apart what it gives may raise
+            if item.optional_vars is not None and not simple:  # unpacking its value may raise
                 self.visit(item.optional_vars)
         end = self.through(node.body, self.state)
         self.state = end if swallowed is None else join((end, swallowed.without(self.keys(unbound([node])))))
@@ -208,7 +208,7 @@ class Flow(ast.NodeVisitor, ABC):
     visit_TryStar = visit_Try
 
     def _finally(self, node: ast.Try, before: FlowState) -> None:
-        """It is entered from anywhere; what was bound on the way that ends well is so after it."""
+        """Visit ``finally``: it is entered from anywhere, but names bound on the normal path are bound after it."""
         well = self.state
         anywhere = before.without(self.keys(unbound([*node.body, *node.handlers, *node.orelse])))
         last = self.through(node.finalbody, anywhere)

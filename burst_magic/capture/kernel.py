@@ -1,4 +1,4 @@
-"""What the kernel has and a worker has not: names that IPython and others put among the builtins, or in their place."""
+"""What a kernel has and a worker doesn't: names that IPython and others add to the builtins, or replace."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import FunctionType
 
 from burst_magic.payload.notes import OMITTED, Changed
 
-# Python's own that do not say so themselves; the last are `site`'s.
+# Python's own builtins that don't identify themselves; the last are from `site`.
 _PYTHONS = frozenset({
     "__name__", "__doc__", "__package__", "__loader__", "__spec__", "None", "Ellipsis", "NotImplemented", "False",
     "True", "__debug__", "open", "input", "quit", "exit", "copyright", "credits", "license", "help",
@@ -16,10 +16,10 @@ _PYTHONS = frozenset({
 
 
 def as_on_a_worker(namespace: Mapping[str, object]) -> Mapping[str, object]:
-    """The notebook's names as far as they mean the same on a worker.
+    """The notebook's names, as far as they mean the same on a worker.
 
-    What IPython puts in place of a builtin is left out (its ``open`` guards its own files): a worker has the builtin,
-    and a ``display`` of its own. What others have added to the builtins counts as the notebook's.
+    IPython's replacements of builtins are omitted (its ``open`` protects its own files): a worker has the builtins, and
+    its own ``display``. Names that others added to the builtins count as the notebook's.
     """
     theirs = {name for name in vars(builtins).keys() & namespace.keys() if _is_ipythons(namespace[name])}
     added = {name: value for name, value in vars(builtins).items() if _is_added(name, value) and name not in namespace}

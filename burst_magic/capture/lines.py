@@ -1,7 +1,7 @@
-"""``%`` and ``!`` lines: IPython has made calls of ``get_ipython()`` of them, which no worker has.
+"""Rewrite ``%`` and ``!`` lines: IPython turns them into calls of ``get_ipython()``, which workers don't have.
 
-``!`` lines become shell commands of the task; a few magics have a meaning in a task, a few only concern the display
-and are dropped; all others are refused with their line.
+``!`` lines become shell commands of the task. A few magics work in a task, display magics are dropped, and all others
+are refused with their line.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _FEATURES = {"system": "run", "getoutput": "lines"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """The cell without ``get_ipython()``, line for line; `notes` say what was dropped."""
+    """The cell without ``get_ipython()``, line by line; `notes` report dropped magics."""
 
     source: str
     notes: tuple[str, ...] = ()
 
 
 def rewrite(tree: ast.Module, source: str, known: Callable[[str], bool]) -> Rewritten:
-    """Replace what IPython made of ``%`` and ``!`` lines.
+    """Replace the calls that IPython generated for ``%`` and ``!`` lines.
 
     Args:
         tree: the parsed source.
         source: after `shell.transform_cell`.
-        known: whether a name exists; ``$HOME`` is the shell's unless it does.
+        known: tells whether a name exists; otherwise ``$HOME`` is left to the shell.
 
     Raises:
-        CaptureError: a magic that means nothing on a worker.
+        CaptureError: a magic that cannot run on a worker.
     """
     rows = source.split("\n")
     notes: list[str] = []
@@ -72,13 +72,13 @@ def _replacement(node: Any, known: Callable[[str], bool], notes: list[str], *, i
     if method == "run_line_magic":
         return _magic(words[0], words[1].strip(), node.lineno, notes, is_statement=is_statement)
     if method == "run_cell_magic":
-        raise _refused(f"%%{words[0]}", node.lineno, "the rest of a %%burst cell is Python; drop this line")
-    raise _refused(f"get_ipython().{method}", node.lineno, "there is no IPython on a worker")
+        raise _refused(f"%%{words[0]}", node.lineno, "the rest of a %%burst cell must be Python; remove this line")
+    raise _refused(f"get_ipython().{method}", node.lineno, "workers don't run IPython")
 
 
 def _magic(name: str, rest: str, line: int, notes: list[str], *, is_statement: bool) -> str:
     if name in _DISPLAY:
-        notes.append(f"%{name} in line {line} has no meaning on a worker and is left out")
+        notes.append(f"%{name} in line {line} has no effect on a worker and is ignored")
         return "pass" if is_statement else "None"
     if name == "time" and is_statement and rest:
         return rest
@@ -88,8 +88,8 @@ def _magic(name: str, rest: str, line: int, notes: list[str], *, is_statement: b
     if name in {"env", "set_env"} and sign and not set(value) & set("{$"):
         return f'__import__("os").environ.__setitem__({variable.strip()!r}, {value.strip()!r})'
     if name in {"pip", "conda", "mamba", "uv"}:
-        raise _refused(f"%{name}", line, "install it in the notebook; workers get the notebook's environment")
-    raise _refused(f"%{name}", line, "put it into a cell of its own, above this one")
+        raise _refused(f"%{name}", line, "install it in the notebook; workers use the notebook's environment")
+    raise _refused(f"%{name}", line, "move it to a cell above this one")
 
 
 def _refused(what: str, line: int, way_out: str) -> CaptureError:
@@ -97,7 +97,7 @@ def _refused(what: str, line: int, way_out: str) -> CaptureError:
 
 
 def _parts(command: str, known: Callable[[str], bool]) -> list[str]:
-    """The command as expressions to be joined; as in IPython, one unknown ``{name}`` leaves all of it as it is."""
+    """The command as expressions to join; as in IPython, one unknown ``{name}`` leaves all of it unchanged."""
     try:
         fields = list(string.Formatter().parse(command))
         trees = [ast.parse(text.strip(), mode="eval") for _, text, _, _ in fields if text is not None]

@@ -1,7 +1,7 @@
-"""What a module-level expression of a local module is worth, found without running the module.
+"""Evaluate module-level expressions of a local module without running the module.
 
-Literals, arithmetic, containers, comprehensions, names that were found before, constants of `math` and numpy, and calls
-that only make a value: ``range(3)``, ``np.zeros(4)``, a dataclass of the same file. Anything else is unknown.
+Supports literals, arithmetic, containers, comprehensions, names evaluated before, constants of `math` and numpy, and
+calls that only create a value: ``range(3)``, ``np.zeros(4)``, a dataclass of the same file. Anything else is unknown.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LIMIT = 100_000  # elements of one value
 
 
 class NotLiteral(Exception):
-    """The expression is not one of these."""
+    """The expression is not supported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """An object of a class of the file, by its fields; those that are not known are left out."""
+    """An instance of a class of the file, by its fields; unknown fields are omitted."""
 
     kind: str
     fields: Mapping[str, object]
@@ -35,12 +35,12 @@ class Instance:
 
 @dataclass(slots=True)
 class FileScope:
-    """What names of the file mean.
+    """The meaning of names in the file.
 
     Attributes:
-        values: constants that were found so far.
-        modules: name -> module that it is imported as.
-        classes: dataclasses of the file: name -> fields with their defaults.
+        values: constants found so far.
+        modules: name -> imported module.
+        classes: dataclasses of the file, name -> fields with defaults.
     """
 
     values: dict[str, object] = field(default_factory=dict)
@@ -79,10 +79,10 @@ _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 
 def evaluate(node: ast.expr, scope: FileScope) -> Any:
-    """The value of an expression.
+    """Evaluate an expression.
 
     Raises:
-        NotLiteral: it cannot be told, or evaluating it fails or is too much.
+        NotLiteral: it is unknown, or evaluating it fails or is too expensive.
     """
     try:
         return _Evaluator(scope).of(node)
@@ -230,7 +230,7 @@ class _Evaluator:
         return value
 
     def _named(self, node: ast.expr) -> object:
-        """An argument, which may be a type: ``dtype=float``."""
+        """Evaluate an argument, which may be a type: ``dtype=float``."""
         if isinstance(node, ast.Name) and node.id in {"float", "int", "bool", "complex", "object"}:
             return getattr(builtins, node.id)
         return self.of(node)
@@ -285,14 +285,14 @@ def _size(value: object) -> int:
 
 
 def _extent(value: object) -> float:
-    """How many elements an argument may ask for: a number, or the shape of an array."""
+    """The number of elements that an argument may request: a number, or an array's shape."""
     if isinstance(value, (int, float)):
         return abs(value)
     return math.prod(_extent(part) for part in value) if isinstance(value, tuple) and len(value) < 10 else 0
 
 
 def same(here: Any, there: Any, depth: int = 20) -> bool:
-    """Whether a value is what an expression is worth; true where that cannot be told."""
+    """Whether a value equals that of an expression; true if unknown."""
     if depth == 0:
         return True
     if isinstance(there, Instance):

@@ -1,4 +1,4 @@
-"""``--map``: its grammar, and what it evaluates to."""
+"""Parse and evaluate ``--map``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 from burst_magic.capture.bindings import targets
 from burst_magic.errors import CaptureError
 
-ITEM = "item"  # what an element is bound to unless a target is written
-# What `burst.map` binds in the task: names that no notebook has, for the function's own globals are beside them.
+ITEM = "item"  # the default target
+# What `burst.map` binds in the task: names that no notebook uses, since they share a namespace with its globals.
 CALL_ITEM = "__burst_item__"
 CALL_FUNCTION = "__burst_function__"
-_WAY_OUT = "an expression such as range(10), or 'x in xs' as in a for loop"
+_WAY_OUT = "use an expression such as range(10), or 'x in xs' as in a for loop"
 
 
 def parse_map(text: str) -> tuple[str, str]:
-    """The text as (target, expression): ``xs`` binds "item", ``i, row in df.iterrows()`` binds "i, row".
+    """Parse into (target, expression): ``xs`` binds "item", ``i, row in df.iterrows()`` binds "i, row".
 
     Raises:
         CaptureError: neither an expression nor ``target in expression``.
@@ -31,7 +31,7 @@ def parse_map(text: str) -> tuple[str, str]:
         loop = None
     if isinstance(loop, ast.For):
         if any(isinstance(part, (ast.Attribute, ast.Subscript)) for part in ast.walk(loop.target)):
-            raise CaptureError(f"--map {text}: only names can be bound to items", way_out=_WAY_OUT)
+            raise CaptureError(f"--map {text}: items can be bound to names only", way_out=_WAY_OUT)
         target = ast.unparse(loop.target)
         return target[1:-1] if isinstance(loop.target, ast.Tuple) and target[0] == "(" else target, ast.unparse(
             loop.iter
@@ -48,7 +48,7 @@ def target_names(target: str) -> frozenset[str]:
 
 
 def evaluate(text: str, expression: str, namespace: Mapping[str, object]) -> Iterable[object]:
-    """The items, as the notebook sees them; a generator stays one.
+    """Evaluate the items in the notebook; a generator stays one.
 
     Raises:
         CaptureError: it raises, or is not iterable.
@@ -64,7 +64,7 @@ def evaluate(text: str, expression: str, namespace: Mapping[str, object]) -> Ite
 
 
 def iterable(value: Any, text: str) -> Iterable[object]:
-    """The value itself.
+    """Return the value, checked.
 
     Raises:
         CaptureError: it cannot be iterated.

@@ -1,9 +1,10 @@
-"""The names a cell reads before it binds them, from its syntax tree alone: nothing is run, nothing is looked up.
+"""Find the names that a cell reads before it binds them, from its syntax tree alone, without running anything.
 
-Statements are followed in order (`capture.flow`): a name that is surely assigned before it is read is the cell's own.
-What a function or class of the cell reads counts wherever its name is mentioned, for that is when it can run; what
-lambdas and generator expressions read, where they stand. A function may be called before its ``global`` names are bound
-or after they were deleted, and a class may run its methods while it is made, so these count as read.
+Statements are visited in order (`capture.flow`): a name that is surely assigned before it is read belongs to the cell.
+Names that a function or class of the cell reads count wherever that function or class is used, since it may run then;
+names that lambdas and generator expressions read count where these appear. A function may be called before its
+``global`` names are bound or after they are deleted, and a class may run its methods during its creation, so these
+count as read.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ IMPLICIT = frozenset({
     "__debug__", "__class__", "__module__", "__qualname__",
 })  # fmt: skip
 
-_CALM = frozenset({"property", "staticmethod", "classmethod"})  # decorators that do not call what they are given
+_CALM = frozenset({"property", "staticmethod", "classmethod"})  # decorators that don't call their argument
 
 
 @dataclass(slots=True, kw_only=True)
 class CellNames:
-    """What a cell mentions.
+    """The names that a cell uses.
 
     Attributes:
         reads: name -> lines where it may be read before the cell has bound it.
-        surely: those that are read somewhere although nothing before could have bound them.
-        bound: names the cell binds somewhere at its top level.
+        surely: those read somewhere where nothing can have bound them before.
+        bound: names that the cell binds at its top level.
         words: names and attribute names, to find submodules.
-        imports: module -> line; optional ones, inside ``try``, in `optional`.
+        imports: module -> line; those inside ``try`` are also in `optional`.
         changes: name -> line where an object under this name is changed in place.
-        spoken: name -> lines of texts in which it stands; those after an @ or in SQL are in `marked` too.
-        looks: what the cell does with texts.
+        spoken: name -> lines of strings that contain it; those after an @ or in SQL are also in `marked`.
+        looks: how the cell uses strings.
         star: it may bind any name: ``from x import *``, ``exec``, ``globals()[…] = …``.
-        has_value: it ends in an expression.
+        has_value: it ends with an expression.
     """
 
     reads: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -82,8 +83,8 @@ def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset(), steady:
     Args:
         tree: the parsed cell.
         bound: names that exist before the first line, such as the target of ``--map``.
-        steady: whether the context manager that an expression makes surely lets exceptions through; is given the
-            names that the cell binds.
+        steady: tells whether an expression's context manager surely lets exceptions through; gets the names that the
+            cell binds.
     """
     outside, deleted = global_names(tree)
     found = CellNames(bound=bindings(tree.body) | outside | bound)
@@ -94,20 +95,20 @@ def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset(), steady:
 
 
 def bound_names(tree: ast.Module) -> set[str]:
-    """Names that a cell binds somewhere at its top level."""
+    """Names that a cell binds at its top level."""
     return bindings(tree.body) | global_names(tree)[0]
 
 
 @dataclass(slots=True, kw_only=True)
 class _Scope:
-    """Of a function or lambda, a class's body, or one that lets names through: a comprehension, type parameters."""
+    """The scope of a function or lambda, of a class body, or a transparent one: a comprehension, type parameters."""
 
-    names: set[str]  # all that it binds somewhere
+    names: set[str]  # all names it binds
     outer: set[str] = field(default_factory=set)  # declared global
-    methods: set[str] = field(default_factory=set)  # functions of a class's body
+    methods: set[str] = field(default_factory=set)  # functions of a class body
     is_class: bool = False
     is_open: bool = False  # a walrus in it binds outside
-    sees_class: bool = False  # the class's body around it
+    sees_class: bool = False  # the enclosing class body
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +124,18 @@ class _Visitor(Flow):
         super().__init__(bound, steady)
         self.found = found
         self.deleted = deleted
-        self.possible = set(bound)  # what may have been bound so far
+        self.possible = set(bound)  # names that may be bound so far
         self.scopes: list[_Scope] = []
         self.classes: list[_Scope] = []  # kept alive for their ids
         self.deferred: list[_Read] | None = None  # reads of a definition that is being visited
         self.methods: list[_Read] | None = None  # the same for the methods of a class
-        self.eager = False  # the class uses its methods while it is made
-        self.pending: dict[str, list[_Read]] = {}  # what definitions read when they run
-        self.visited: set[str] | None = None  # definitions that one mention has led to
+        self.eager = False  # the class uses its methods during its creation
+        self.pending: dict[str, list[_Read]] = {}  # names that definitions read when they run
+        self.visited: set[str] | None = None  # definitions reached from one use
         self.evaluated = True  # annotations are
-        self.calm: set[ast.expr] = set()  # mentions of what would look names up if it were called otherwise
+        self.calm: set[ast.expr] = set()  # uses of functions that would look names up if called differently
         self.attributes: list[ast.Attribute] = []
-        self.written: set[str] = set()  # all texts
+        self.written: set[str] = set()  # all strings
 
     def run(self, tree: ast.Module) -> None:
         for node in tree.body:
@@ -161,7 +162,7 @@ class _Visitor(Flow):
             self.state.names -= self.keys({node.id})
 
     def _key(self, name: str) -> Key | None:
-        """What the state knows a name by that is bound here; None for a function's."""
+        """The state's key for a name bound here; None in a function."""
         for scope in reversed(self.scopes):
             if scope.is_open:
                 if name in scope.names:
@@ -180,14 +181,14 @@ class _Visitor(Flow):
         self.possible |= {name for name in names if self._is_top(name, bound=True)}
 
     def _is_top(self, name: str, *, bound: bool = False) -> bool:
-        """True when this name, read (or `bound`) here, is one of the top level."""
-        inside = True  # nothing but what sees a class's names in between
+        """True if this name, read (or `bound`) here, belongs to the top level."""
+        inside = True  # only scopes that see a class's names in between
         for scope in reversed(self.scopes):
             if name in scope.outer:
                 return True
             if name in scope.names and not scope.is_class:
                 return False
-            if name in scope.names and inside:  # a class's body falls back on globals
+            if name in scope.names and inside:  # a class body falls back to globals
                 return not bound and (id(scope), name) not in self.state.names
             inside = inside and scope.sees_class
         return True
@@ -257,7 +258,7 @@ class _Visitor(Flow):
         if isinstance(root, ast.Name) and self._is_top(root.id) and root.id not in self.state.names:
             self.found.changes.setdefault(root.id, root.lineno)
 
-    # texts
+    # strings
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, str):
@@ -341,7 +342,7 @@ class _Visitor(Flow):
         self.scopes.pop()
 
     def _later(self, scope: _Scope, nodes: Iterable[ast.AST | None]) -> None:
-        """What runs at another time: it leaves nothing bound here."""
+        """Visit code that runs at another time: it binds nothing here."""
         before, breaks = self.state.copy(), self.breaks
         self.breaks = []
         self._within(scope, nodes)
@@ -397,7 +398,7 @@ class _Visitor(Flow):
         self._later(_Scope(names=generic, is_open=True, sees_class=True), parts)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: _Scope) -> None:
-        """A body that runs later: what it reads waits until the name, or its class's name, is mentioned."""
+        """Visit a body that runs later: the names it reads count when its name, or its class's name, is used."""
         sink: list[_Read] = [] if self.methods is None else self.methods
         outermost = self.deferred is None
         if outermost:
@@ -435,6 +436,6 @@ class _Visitor(Flow):
         for inner in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
             self.visit(inner)
         self.scopes.pop()
-        self.state = before  # it may have gone round not once
+        self.state = before  # it may not have run at all
 
     visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension

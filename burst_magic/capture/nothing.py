@@ -1,7 +1,7 @@
-"""Last lines that change something in place and return None: the result is None, and the change stays on the worker.
+"""Detect last lines that change something in place and return None: the result is None, the change stays on the worker.
 
-Told from what is called: a container's or an array's method, a function that is known for it, ``inplace=True``, a
-helper of the notebook that returns nothing and changes globals. A call that only prints or writes files is no news.
+Detected by the function called: a method of a container or array, a known function, ``inplace=True``, or a helper of
+the notebook that returns nothing and changes globals. A call that only prints or writes files is fine.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ _FUNCTIONS = {
 _WORDS = frozenset().union(*_METHODS.values(), *_FUNCTIONS.values())
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 _GENERATOR = 0x220  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
-_ANYWHERE = frozenset({"append", "appendleft", "update"})  # of what the cell makes in ways that the text does not tell
+_ANYWHERE = frozenset({"append", "appendleft", "update"})  # for objects that the cell creates in unknown ways
 
 
 def gives_nothing(tree: ast.Module, home: Mapping[str, object]) -> tuple[str, int]:
-    """The call in the last line that returns None by its nature, and its line; ("", 0) when there is none.
+    """The call in the last line that always returns None, and its line; ("", 0) if there is none.
 
     Args:
         tree: the parsed cell.
@@ -87,7 +87,7 @@ def gives_nothing(tree: ast.Module, home: Mapping[str, object]) -> tuple[str, in
 
 
 def _may(call: ast.Call, home: Mapping[str, object]) -> bool:
-    """A quick no."""
+    """Quick check that rules most cells out."""
     if isinstance(call.func, ast.Name):
         return call.func.id in home or call.func.id in _WORDS or not hasattr(builtins, call.func.id)
     method = getattr(call.func, "attr", "")
@@ -95,7 +95,7 @@ def _may(call: ast.Call, home: Mapping[str, object]) -> bool:
 
 
 def _is_homes(node: ast.expr, home: Mapping[str, object]) -> bool:
-    """Whether it is a method of an object of the notebook's own classes, or may be."""
+    """Whether it is, or may be, a method of an instance of the notebook's own classes."""
     root = node
     while isinstance(root, (ast.Attribute, ast.Subscript)):
         root = root.value
@@ -104,7 +104,7 @@ def _is_homes(node: ast.expr, home: Mapping[str, object]) -> bool:
 
 
 def _call_in(node: ast.expr) -> ast.Call | None:
-    """The call that decides about the value: ``c and x.append(1)``, ``[x.append(i) for i in xs]``."""
+    """The call that determines the value: ``c and x.append(1)``, ``[x.append(i) for i in xs]``."""
     while not isinstance(node, ast.Call):
         if isinstance(node, (ast.BoolOp, ast.IfExp)):
             ways = node.values if isinstance(node, ast.BoolOp) else [node.orelse, node.body]
@@ -119,7 +119,7 @@ def _call_in(node: ast.expr) -> ast.Call | None:
 
 
 class _CellScope:
-    """What names of the cell mean, as far as that can be told without running it."""
+    """The meaning of names in the cell, as far as known without running it."""
 
     def __init__(self, tree: ast.Module, home: Mapping[str, object]) -> None:
         self.home = home
@@ -132,7 +132,7 @@ class _CellScope:
                 self.made[node.id] = self._type_of(told.get(node))
 
     def _type_of(self, node: ast.expr | None) -> type | None:
-        """The type of what is made in the cell."""
+        """The type of an object created in the cell."""
         if not isinstance(node, ast.Call):
             return _WRITTEN.get(type(node))
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -146,7 +146,7 @@ class _CellScope:
         return _MADE_BY.get(name)
 
     def kind(self, node: ast.expr) -> type | None:
-        """The type of a value; None when that is not known."""
+        """The type of a value; None if unknown."""
         if isinstance(node, ast.Name):
             if node.id in self.made:
                 return self.made[node.id]
@@ -155,7 +155,7 @@ class _CellScope:
         return None if found is None else type(found)
 
     def value(self, node: ast.expr) -> Any:
-        """A value of the notebook, found without running code of the user's."""
+        """A value of the notebook, found without running user code."""
         if isinstance(node, ast.Name):
             return None if node.id in self.made or node.id in self.imports else self.home.get(node.id)
         if isinstance(node, ast.Attribute):
@@ -168,7 +168,7 @@ class _CellScope:
         return None
 
     def path(self, node: ast.expr) -> str:
-        """Where a function comes from, dotted; "" when that is not known."""
+        """A function's dotted origin; "" if unknown."""
         if isinstance(node, ast.Attribute):
             owner = self.path(node.value)
             return f"{owner}.{node.attr}" if owner else ""
@@ -237,7 +237,7 @@ def _compiled(node: ast.FunctionDef | ast.AsyncFunctionDef) -> CodeType:
 
 
 def _only_changes(code: CodeType) -> bool:
-    """Of a helper or a method: it changes globals or its object, and never returns a value."""
+    """Whether a helper or method changes globals or its object and never returns a value."""
     steps = list(dis.get_instructions(code))
     changes = of_code(code).changes or any(step.opname == "STORE_ATTR" for step in steps)
     changes = changes or (code.co_varnames[:1] == ("self",) and of_code(code).words & CHANGING)

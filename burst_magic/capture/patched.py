@@ -1,8 +1,8 @@
-"""Attributes of installed modules that the notebook has set: workers import these modules as they are installed.
+"""Detect attributes that the notebook set on installed modules: workers import these modules as installed.
 
 Two signs tell: an assignment such as ``np.mean = mine`` in a cell that was run, and a function or class of the notebook
 found in a module that the code uses. Local modules are compared with their files instead (`drift`), and settings of
-well-known libraries travel (`settings`).
+well-known libraries are sent (`settings`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 
-# Their attributes are the process's state: what of it matters to tasks travels as a setting.
+# Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
 _FEW = 5  # attributes that the warning names
 
@@ -21,13 +21,13 @@ _FEW = 5  # attributes that the warning names
 def about_attributes(
     namespace: Mapping[str, object], modules: Iterable[str], words: Collection[str], local: Collection[str]
 ) -> list[str]:
-    """At most one warning, which names the attributes.
+    """Return at most one warning, which names the attributes.
 
     Args:
         namespace: the notebook's globals, with ``In`` where IPython keeps it.
         modules: dotted names that the captured code uses.
-        words: names and attributes that it mentions.
-        local: top-level names of modules that travel as source.
+        words: names and attributes that it uses.
+        local: top-level names of modules that are sent as source.
     """
     found = {**dict(_of_the_notebook(modules, words)), **dict(_assigned(namespace))}
     told = [name + where for name, where in found.items() if _is_installed(name.partition(".")[0], local)]

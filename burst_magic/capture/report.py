@@ -1,4 +1,4 @@
-"""What a capture says about itself: one entry per name, and warnings."""
+"""The report of a capture: one entry per name, and warnings."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from burst_magic.capture.nothing import gives_nothing
 from burst_magic.capture.sensitive import find_secret, secret_lines
 from burst_magic.payload import Packed
 
-NO_ITEMS = "--map gave no items: nothing runs"
-LARGE = 10_000_000  # bytes of one captured value that are worth a warning
+NO_ITEMS = "--map has no items: nothing to run"
+LARGE = 10_000_000  # bytes of one captured value that trigger a warning
 _FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range, type, types.ModuleType,
           types.FunctionType, types.BuiltinFunctionType)  # fmt: skip
 
 
 def mutated(changed: Iterable[str], packed: Packed, home: Mapping[str, object]) -> tuple[str, ...]:
-    """Those of these names that travel and whose objects can change in place."""
+    """The captured ones of these names whose objects can change in place."""
     return tuple(dict.fromkeys(name for name in changed if name in packed.sizes and not isinstance(home[name], _FIXED)))
 
 
 def entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object]) -> tuple[Captured, ...]:
-    """One entry per name that travels."""
+    """One entry per captured name."""
     return tuple(
         Captured(
             name=name,
@@ -46,15 +46,18 @@ def about_cell(tree: ast.Module, names: CellNames, home: Mapping[str, object], *
     """Warnings from the cell's text."""
     found = []
     if is_mapped and not names.has_value:
-        found.append("the cell does not end in an expression: every result will be None")
+        found.append("the cell does not end with an expression: every result will be None")
     call, line = gives_nothing(tree, home)
     if call:
         every = "every result" if is_mapped else "the result"
         found.append(
-            f"line {line}: {call} returns None and what it changes stays on the worker: {every} will be None; "
-            "end the cell with the value"
+            f"line {line}: {call} returns None, and its changes stay on the worker: {every} will be None; "
+            "end the cell with the value you want"
         )
-    found.extend(f"line {line} holds what looks like a secret; the cell's text travels" for line in secret_lines(tree))
+    found.extend(
+        f"line {line} contains what looks like a secret, and the cell's text is sent to workers"
+        for line in secret_lines(tree)
+    )
     for module, line in names.imports.items():
         if module not in names.optional and _is_missing(module):
             found.append(f"module {module!r} is not installed here (line {line})")
@@ -62,30 +65,29 @@ def about_cell(tree: ast.Module, names: CellNames, home: Mapping[str, object], *
 
 
 def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, object]) -> list[str]:
-    """Warnings from what travels."""
+    """Warnings about captured values."""
     texts = []
     for entry in found:
         if entry.secret:
             path = find_secret(entry.name, home[entry.name])
-            texts.append(
-                f"{path} looks like a secret and would travel to the workers ({entry.why}); use --setenv instead"
-            )
+            texts.append(f"{path} looks like a secret and would be sent to workers ({entry.why}); use --setenv instead")
         if entry.name in packed.anew:
-            texts.append(f"{entry.name}: each task gets a new {packed.anew[entry.name]}, which keeps no other task out")
+            kind = packed.anew[entry.name]
+            texts.append(f"{entry.name}: each task gets a new {kind}, which does not exclude other tasks")
         if entry.size > LARGE:
             texts.append(f"{entry.name} is {entry.size / 1e6:,.0f} MB ({entry.why})")
-    texts.extend(f"{name} has no meaning on a worker and is left out (used by {user})" for name, user in packed.omitted)
+    texts.extend(f"{name} has no effect on a worker and is ignored (used by {user})" for name, user in packed.omitted)
     return texts
 
 
 def about_views(packed: Packed, home: Mapping[str, object], source: str, changed: Iterable[str]) -> list[str]:
-    """Warnings about arrays that share memory here and will not on a worker, where the cell changes one of them.
+    """Warnings about arrays that share memory here but not on a worker, if the cell changes one of them.
 
     Args:
-        packed: what travels.
+        packed: the captured values.
         home: the notebook's globals.
         source: the cell.
-        changed: captured names whose objects are changed in place, as far as syntax shows; ``x += 1`` may be, too.
+        changed: captured names whose objects the syntax shows to be changed in place; ``x += 1`` may do so, too.
     """
     arrays = [name for name in packed.names if type(home[name]).__name__ == "ndarray"]
     owners: dict[int, list[str]] = {}
@@ -97,7 +99,7 @@ def about_views(packed: Packed, home: Mapping[str, object], source: str, changed
     targets = {node.target.id for node in ast.walk(ast.parse(source)) if _augments_a_name(node)}
     return [
         f"{' and '.join(names)} share memory in the notebook but are separate arrays on a worker: "
-        "a change to one does not reach the other; make the view in the cell"
+        "a change to one does not affect the other; create the view in the cell"
         for names in groups
         if not targets.isdisjoint(names) or not set(changed).isdisjoint(names)
     ]
@@ -114,16 +116,16 @@ def _augments_a_name(node: ast.AST) -> TypeGuard[Any]:
 
 
 def about_items(items: object) -> list[str]:
-    """Warnings about what ``--map`` evaluated to."""
+    """Warnings about the value of ``--map``."""
     if isinstance(items, Sized) and not len(items):
         return [NO_ITEMS]
     if type(items).__name__ == "DataFrame":
-        return ["iterating over a DataFrame gives its columns; for rows write --map i, row in df.iterrows()"]
+        return ["iterating over a DataFrame gives its columns; for rows, use --map i, row in df.iterrows()"]
     return []
 
 
 def sources_of(packed: Packed) -> tuple[tuple[str, str], ...]:
-    """The text of cells whose functions travel: only what no file holds."""
+    """The text of cells whose functions are sent, unless a file contains it."""
     texts = ((name, "".join(linecache.getlines(name))) for name in sorted(packed.files))
     return tuple((name, text) for name, text in texts if text)
 
@@ -131,5 +133,5 @@ def sources_of(packed: Packed) -> tuple[tuple[str, str], ...]:
 def _is_missing(module: str) -> bool:
     try:
         return importlib.util.find_spec(module.partition(".")[0]) is None
-    except (ImportError, ValueError):  # ValueError: in sys.modules without a spec, so it is here
+    except (ImportError, ValueError):  # ValueError: in sys.modules without a spec, so it exists
         return False

@@ -1,4 +1,4 @@
-"""What looks like a secret among captured values. Says where it is, never what it is."""
+"""Find captured values that look like secrets. Reports where they are, never their content."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VALUE = re.compile(
     r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
     r"|://[^\s/:@]+:[^\s/:@]{3,}@"  # user:password@host
 )
-_SHORTEST = 8  # a named secret of fewer characters is a placeholder
+_SHORTEST = 8  # a shorter named secret is a placeholder
 _NODES = 2000
 _DEPTH = 5
 
@@ -33,7 +33,7 @@ def find_secret(name: str, value: object) -> str:
     """The path of the first thing that looks like a secret under this name, or ""."""
     budget = _NODES
     queue: list[tuple[str, str, Any, int]] = [(name, name, value, 0)]
-    for path, key, part, depth in queue:  # grows while it runs
+    for path, key, part, depth in queue:  # grows during the loop
         budget -= 1
         if budget < 0:
             break
@@ -46,7 +46,7 @@ def find_secret(name: str, value: object) -> str:
 
 
 def secret_lines(tree: ast.AST) -> list[int]:
-    """Lines of the cell's own text that hold what looks like a secret."""
+    """Lines of the cell's text that contain what looks like a secret."""
     lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.Constant) and _is_secret("", node.value)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
@@ -57,7 +57,7 @@ def secret_lines(tree: ast.AST) -> list[int]:
 
 
 def _is_secret(key: str, value: Any) -> bool:
-    kind = type(value)  # a wrapper may pass itself off as what it wraps
+    kind = type(value)  # a wrapper may impersonate the wrapped object
     if issubclass(kind, bytes):
         value = bytes.__getitem__(value, slice(10_000)).decode("latin-1")
     elif issubclass(kind, str):

@@ -1,7 +1,7 @@
-"""What the notebook has set process-wide, as far as it changes results or output and differs from the default.
+"""Collect process-wide settings of the notebook that affect results or output and differ from the defaults.
 
-Of environment variables those travel that the notebook has changed and that its code names. What the kernel itself
-sets is nobody's setting.
+Environment variables are sent if the notebook changed them and its code names them. Settings made by the kernel itself
+are ignored.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from burst_magic import config
 from burst_magic.capture.sensitive import find_secret
 from burst_magic.payload.settings import ENVIRONMENT, KINDS, OPAQUE, WARNINGS, Kind, Settings, State
 
-# What ipykernel, IPython, debuggers, pytest, and libraries when they are imported, set for themselves.
+# Set by ipykernel, IPython, debuggers and pytest, and by libraries during their import.
 _KERNELS_VARIABLES = {"TERM", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGER", "GIT_PAGER", "MPLBACKEND",
                       "COLUMNS", "LINES", "_", "SHLVL", "PWD", "OLDPWD"}  # fmt: skip
 _KERNELS_PREFIXES = ("JPY_", "PYDEVD_", "KMP_", "_RJEM_", "BURST_", "POLARS_FMT_", "TF2_", "TORCHINDUCTOR_",
                      "PYTEST_")  # fmt: skip
-_ALWAYS = {"TZ"}  # changes what code computes that does not name it
+_ALWAYS = {"TZ"}  # affects code that doesn't name it
 _KERNELS_LOGGERS = {"IPKernelApp", "ipykernel", "IPython", "traitlets", "tornado", "asyncio", "parso", "comm",
                     "debugpy", "burst_magic"}  # fmt: skip
 _KERNELS_PACKAGES = {"IPython", "ipykernel", "traitlets", "jupyter_client", "zmq", "tornado", "debugpy"}
@@ -33,14 +33,14 @@ _LEVEL = "level of "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """The settings that travel, and sentences about those that cannot."""
+    """The settings to send, and sentences about those that cannot be sent."""
 
     settings: Settings
     told: tuple[str, ...] = ()
 
 
 def collect(source: str, stream: bytes, bundle: bytes) -> Collected:
-    """Looks at all that is loaded.
+    """Collect the settings of all loaded libraries.
 
     Args:
         source: the cell's text.
@@ -52,15 +52,15 @@ def collect(source: str, stream: bytes, bundle: bytes) -> Collected:
     for kind in KINDS:
         changed = _changed(kind)
         opaque = sorted(key for key, value in changed.items() if value == OPAQUE)
-        told.extend(f"{kind.name}: {key} was set here to something that cannot travel: tasks have the default; set it"
-                    " in the cell" for key in opaque)  # fmt: skip
+        told.extend(f"{kind.name}: {key} was set to something that cannot be pickled, so tasks use the default;"
+                    " set it in the cell" for key in opaque)  # fmt: skip
         settings[kind.name] = {key: value for key, value in changed.items() if key not in opaque}
     settings[ENVIRONMENT] = _variables(_Code(source, stream, bundle))
     return Collected(settings={name: state for name, state in settings.items() if state}, told=tuple(told))
 
 
 def describe(settings: Mapping[str, State]) -> str:
-    """One line for ``--dry-run``; of environment variables the names only."""
+    """One line for ``--dry-run``; environment variables appear by name only."""
     parts = []
     for name, state in settings.items():
         if name == ENVIRONMENT:
@@ -74,11 +74,11 @@ def describe(settings: Mapping[str, State]) -> str:
 
 
 def about_environment(settings: Mapping[str, State], started: Mapping[str, str] | None, known: Collection[str]) -> str:
-    """Tells which variables tasks of warm workers have otherwise than this kernel; empty when none.
+    """Warn about variables that differ between warm workers and this kernel; empty if none.
 
     Args:
-        settings: those that travel.
-        started: the environment that the session's workers were started with; None: as this kernel was.
+        settings: the settings to send.
+        started: the environment that the session's workers started with; None: the same as this kernel's.
         known: variables that the session sets by ``--setenv``.
     """
     theirs = config.first_environment() if started is None else started
@@ -90,18 +90,18 @@ def about_environment(settings: Mapping[str, State], started: Mapping[str, str] 
         return ""
     return (
         f"{', '.join(names)} in os.environ differ{'s' * (len(names) == 1)} from what the session's workers were started"
-        " with, and tasks do not see that: set it in the cell, or start a new session with --setenv NAME"
+        " with; tasks don't see the change. Set it in the cell, or start a new session with --setenv NAME"
     )
 
 
 def _changed(kind: Kind) -> State:
-    """What differs from the default, less the kernel's own."""
+    """Values that differ from the default, without the kernel's own."""
     module = kind.loaded()
     if module is None:
         return {}
     try:
         state, default = kind.read(module, None), kind.default(module)
-    except (AttributeError, KeyError):  # a version, or a module of that name, that has no such settings
+    except (AttributeError, KeyError):  # a version, or an unrelated module, without such settings
         return {}
     if kind.name == WARNINGS:
         return _changed_filters(state["filters"], default["filters"])
@@ -114,12 +114,12 @@ def _is_kernels_logger(key: str) -> bool:
 
 
 def _changed_filters(filters: list[list[object]], default: list[list[object]]) -> State:
-    """All filters in their order, when some are of the notebook's making."""
+    """All filters in order, if the notebook made some of them."""
     filters = [one for one in filters if not _is_kernels_filter(one)]
     if [one for one in filters if not _is_librarys_filter(one)] == default:
         return {}
     ours = [one for one in filters if one[2] != "__main__"]
-    return {"filters": ours} | ({"a filter for a category of the notebook": OPAQUE} if ours != filters else {})
+    return {"filters": ours} | ({"a filter for a warning class of the notebook": OPAQUE} if ours != filters else {})
 
 
 def _is_kernels_filter(one: list[object]) -> bool:
@@ -128,7 +128,7 @@ def _is_kernels_filter(one: list[object]) -> bool:
 
 
 def _is_librarys_filter(one: list[object]) -> bool:
-    """Such as libraries add when they are imported, on a worker too."""
+    """A filter that a library adds during its import, on workers too."""
     action, message, home, _, module, _ = one
     if _LIBRARYS_MESSAGE.search(str(message)):
         return True
@@ -139,7 +139,7 @@ def _is_librarys_filter(one: list[object]) -> bool:
 
 
 class _Code:
-    """The text in which code may name a variable; local modules are unpacked only if one has been changed."""
+    """The text where code may name a variable; local modules are unpacked only if a variable was changed."""
 
     def __init__(self, source: str, stream: bytes, bundle: bytes) -> None:
         self._source, self._stream, self._bundle = source.encode(), stream, bundle

@@ -1,6 +1,6 @@
-"""What the file of a local module says: read, never run.
+"""Analyse the file of a local module without running it.
 
-Values whose expression can be told (`capture.literal`), functions, classes, and the names that it binds.
+Finds values of known expressions (`capture.literal`), functions, classes, and the names that the file binds.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _HARMLESS = frozenset({
     "zip", "isinstance", "any", "all", "str", "repr", "float", "int", "MappingProxyType",
 })  # fmt: skip
 _MARKS = frozenset({"property", "staticmethod", "classmethod"})
-_SPACES = frozenset({"globals", "vars", "locals"})  # called bare, they are a namespace that may be written to
+_SPACES = frozenset({"globals", "vars", "locals"})  # without arguments, they return a namespace that may be written to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassText:
-    """A class of the file: its methods with their code's first line, and what its attributes are worth.
+    """A class of the file: its methods with their first lines, and the values of its attributes.
 
-    `plain` when no decorator or keyword makes more of it than is written.
+    `plain` if no decorator or keyword changes it.
     """
 
     plain: bool
@@ -42,19 +42,19 @@ class ClassText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileText:
-    """What a file says.
+    """The contents of a file.
 
     Attributes:
         codes: of all its functions.
-        names: all that it may bind; None when that cannot be told.
-        outside: those that its functions bind.
-        sure: what it surely has in the end.
-        values: names that it binds once, to a value that can be told.
-        imported: name -> module and name that it comes from.
-        functions: undecorated functions that it binds once -> line.
-        classes: that it binds once.
-        stored: attributes that its code sets, of anything but ``self``.
-        restless: names and attributes whose objects its code changes in place, or hands on at import.
+        names: all names it may bind; None if unknown.
+        outside: names that its functions bind.
+        sure: names that surely exist at its end.
+        values: names bound once, to a known value.
+        imported: name -> module and name of origin.
+        functions: undecorated functions bound once -> line.
+        classes: classes bound once.
+        stored: attributes that its code sets on anything but ``self``.
+        restless: names and attributes whose objects its code changes in place, or passes on at import.
     """
 
     codes: frozenset[CodeType]
@@ -71,7 +71,7 @@ class FileText:
 
 @functools.lru_cache(maxsize=64)
 def read(source: bytes, path: str) -> FileText:
-    """What this source says.
+    """Analyse this source.
 
     Raises:
         SyntaxError: it cannot be compiled.
@@ -103,7 +103,7 @@ def read(source: bytes, path: str) -> FileText:
 
 
 def _is_loose(node: ast.AST) -> bool:
-    """With this, a file may bind any name."""
+    """Whether this may bind any name."""
     if isinstance(node, ast.Call):
         name = getattr(node.func, "id", "")
         return name == "exec" or (name in _SPACES and not node.args)
@@ -123,7 +123,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _stored(node: ast.AST) -> Iterator[str]:
-    """Names as often as this scope binds them."""
+    """Names, as often as this scope binds them."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Name) and _is_set(child):
             yield child.id
@@ -136,7 +136,7 @@ def _stored(node: ast.AST) -> Iterator[str]:
 
 
 def _assigned(body: list[ast.stmt], times: Mapping[str, int]) -> Iterator[tuple[str, ast.expr]]:
-    """Names that are set once, with their expressions."""
+    """Names set once, with their expressions."""
     for node in body:
         if isinstance(node, ast.Assign):
             targets, value = node.targets, node.value
@@ -163,7 +163,7 @@ def _values(
     restless: AbstractSet[str],
     outside: AbstractSet[str] = frozenset(),
 ) -> Iterator[tuple[str, object]]:
-    """Names with what they are worth; on what the file may have changed by then, nothing else is built."""
+    """Names with their values; values that the file may have changed by then are not used further."""
     for name, node in _assigned(body, times):
         try:
             value = evaluate(node, scope)
@@ -177,7 +177,7 @@ def _values(
 
 
 def is_plain(value: object) -> bool:
-    """Whether it can only be replaced, not changed in place."""
+    """Whether it can be replaced but not changed in place."""
     return isinstance(value, (type(None), bool, int, float, complex, str, bytes, tuple, frozenset))
 
 
@@ -198,7 +198,7 @@ def _scope_of(nodes: Iterable[ast.AST], once: Iterable[ast.stmt]) -> FileScope:
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
-    """One whose ``__init__`` does nothing but set its fields."""
+    """Whether its ``__init__`` only sets its fields."""
     own = {part.name for part in node.body if isinstance(part, _FUNCTIONS)} & {
         "__init__",
         "__post_init__",
@@ -223,7 +223,7 @@ def _imported(body: list[ast.stmt], times: Mapping[str, int]) -> dict[str, tuple
 
 
 def _bound_by(node: ast.stmt) -> Iterator[str]:
-    """What a statement binds whatever happens."""
+    """Names that a statement binds in any case."""
     if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
         yield node.name
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -234,7 +234,7 @@ def _bound_by(node: ast.stmt) -> Iterator[str]:
 
 
 def _restless(tree: ast.Module, nodes: Iterable[ast.AST]) -> set[str]:
-    """Names whose objects the file's own code changes in place, or hands on where that may change them."""
+    """Names whose objects the file's own code changes in place, or passes on to code that may change them."""
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
@@ -259,7 +259,7 @@ def _root(node: ast.expr) -> str:
 
 
 def _chain(node: ast.expr) -> set[str]:
-    """The names on the way to what is changed: `a` and `b` of ``a.b[0] = 1``; the attribute that is set is not."""
+    """The names on the path to a changed object: `a` and `b` in ``a.b[0] = 1``; not the attribute that is set."""
     found = set()
     node = node.value if isinstance(node, (ast.Attribute, ast.Subscript)) else node
     while isinstance(node, (ast.Attribute, ast.Subscript)):
@@ -269,7 +269,7 @@ def _chain(node: ast.expr) -> set[str]:
 
 
 def _bare(node: ast.expr) -> Iterator[ast.Name]:
-    """Objects that get a second name, or a place in a container."""
+    """Objects that get a second name or go into a container."""
     if isinstance(node, ast.Name):
         yield node
     elif isinstance(node, (ast.Tuple, ast.List, ast.Dict)):
@@ -279,7 +279,7 @@ def _bare(node: ast.expr) -> Iterator[ast.Name]:
 
 
 def _handed_on(node: ast.AST) -> set[str]:
-    """What calls are given, or are methods of, that run while the module is imported."""
+    """Arguments and receivers of calls that run during the module's import."""
     if isinstance(node, (*_FUNCTIONS, ast.Lambda)):
         parts: list[ast.AST] = list(getattr(node, "decorator_list", ()))
     else:

@@ -1,4 +1,4 @@
-"""Context managers that let every exception through: what is bound in their ``with`` is bound after it."""
+"""Context managers that let every exception through: names bound in their ``with`` are bound after it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STEADY = frozenset({
 
 
 def is_steady(manager: ast.expr, namespace: Mapping[str, object], local: AbstractSet[str]) -> bool:
-    """Whether an expression of the cell surely makes such a one.
+    """Whether an expression of the cell surely creates such a context manager.
 
     Args:
-        manager: the expression behind ``with``.
+        manager: the expression after ``with``.
         namespace: the notebook's globals.
-        local: names that the cell binds, which may be anything.
+        local: names that the cell binds, which may refer to anything.
     """
     called = isinstance(manager, ast.Call)
     found = _resolve(manager.func if isinstance(manager, ast.Call) else manager, namespace, local)

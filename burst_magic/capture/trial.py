@@ -1,7 +1,7 @@
-"""Loads what was captured once here, as a worker will: what a worker could not load is refused before anything starts.
+"""Load captured values once here, as a worker will, and refuse what a worker cannot load before anything starts.
 
-A value whose loading needs another captured value (a ``__reduce__`` or a ``__hash__`` that reads globals) has to come
-after it. Where the code does not show that, the first load does: what fails is packed again behind the others.
+A value whose loading needs another captured value (a ``__reduce__`` or a ``__hash__`` that reads globals) must come
+after it. Where the code doesn't reveal this, the first load does: values that fail are packed again after the others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """How loading went.
+    """The outcome of a load.
 
     Attributes:
         seconds: how long it took.
-        found: the names that were loaded.
-        error: what ended it.
+        found: the loaded names.
+        error: the exception that ended it.
     """
 
     seconds: float
@@ -41,7 +41,7 @@ def load(packed: Packed) -> Loaded:
     """Loads captured values into a throwaway namespace."""
     found = Namespace()
     error: Exception | None = None
-    # Buffers are views of the notebook's own arrays, which a ``__setstate__`` may change in place.
+    # Buffers are views of the notebook's arrays, and a ``__setstate__`` may change them in place.
     buffers = [bytearray(view) for view in packed.buffers] if packed.runs_code else packed.buffers
     start = time.perf_counter()
     try:
@@ -52,10 +52,10 @@ def load(packed: Packed) -> Loaded:
 
 
 def settle(capture: Capture) -> tuple[Capture, float]:
-    """The capture in an order in which it can be loaded, and how many seconds that takes.
+    """Reorder the capture so that it can be loaded; also return the seconds that loading takes.
 
     Raises:
-        CaptureError: a value cannot be loaded; names it, where in it, and who uses it.
+        CaptureError: a value cannot be loaded; names it, the path inside it, and its user.
     """
     tried: set[tuple[str, ...]] = set()
     last: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def _refusal(capture: Capture, loaded: Loaded, name: str = "") -> CaptureError:
             return error
         return None
 
-    if not name:  # all are there, and still a state cannot be set
+    if not name:  # all values exist, but a state still cannot be set
         name = next((one for one in capture.packed.names if fails(capture.home[one])), capture.packed.names[-1])
     assert loaded.error is not None, "it was refused for that"  # noqa: S101
     path, error = find_culprit(name, capture.home[name], loaded.error, fails)

@@ -1,7 +1,7 @@
-"""Texts that are made at run time and evaluated: what they name cannot be told before, so it is said.
+"""Warn about strings that are built at run time and evaluated: the names in them are unknown in advance.
 
-Told are ``eval``, ``exec`` and their like where the text is neither written in the cell nor a captured value, and
-namespaces that are asked for a name which is made at run time.
+Covers ``eval``, ``exec`` and similar functions if the string is neither in the cell nor a captured value, and lookups
+in namespaces with a name built at run time.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _KEEPING = frozenset({"format", "strip", "replace", "split", "splitlines", "valu
 _TAKING = frozenset(
     {"compile", "parse", "list", "tuple", "sorted", "enumerate", "zip", "dedent"}
 )  # their first argument
-_ADVICE = "of a text that is made at run time: a name in it must be mentioned in the cell to travel"
+_ADVICE = "of a string built at run time: refer in the cell to every name it uses, or they are not sent"
 
 
 def in_cell(tree: ast.Module, is_text: Callable[[str], bool]) -> Iterator[str]:
-    """A sentence for each such call of a cell.
+    """One sentence per such call in a cell.
 
     Args:
         tree: the parsed cell.
-        is_text: whether what is captured under a name is a text, or holds nothing but texts.
+        is_text: tells whether a captured name is a string, or contains only strings.
     """
     written = _written(tree, is_text)
     for node in ast.walk(tree):
@@ -48,7 +48,7 @@ def in_cell(tree: ast.Module, is_text: Callable[[str], bool]) -> Iterator[str]:
 def _evaluates(node: ast.Call) -> str:
     if isinstance(node.func, ast.Name) and node.func.id in _CODE:
         own = len(node.args) > 1 and not (isinstance(node.args[1], ast.Call) and not node.args[1].args)
-        return "" if own else node.func.id  # else in a namespace of its own
+        return "" if own else node.func.id  # otherwise in its own namespace
     return node.func.attr if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS else ""
 
 
@@ -58,7 +58,7 @@ def _text_of(node: ast.Call) -> ast.expr | None:
 
 
 def _is_seen(node: ast.expr, known: Callable[[str], bool]) -> bool:
-    """Whether all names in this text are before our eyes: what an f-string fills in is taken for a value."""
+    """Whether all names in this string are known; values interpolated in an f-string are not taken as names."""
     if isinstance(node, (ast.Name, ast.Subscript, ast.Attribute)):
         while isinstance(node, (ast.Subscript, ast.Attribute)):
             node = node.value
@@ -84,7 +84,7 @@ def _fills_in_values(node: ast.JoinedStr) -> bool:
 
 
 def _written(tree: ast.Module, is_text: Callable[[str], bool]) -> set[str]:
-    """Names that the cell sets to nothing but texts that it holds itself, or has captured."""
+    """Names that the cell binds only to its own or captured strings."""
     seen: dict[str, bool] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -101,7 +101,7 @@ def _written(tree: ast.Module, is_text: Callable[[str], bool]) -> set[str]:
 
 
 def is_given_seen(tree: ast.Module, helper: str, is_text: Callable[[str], bool]) -> bool:
-    """Whether the cell calls a helper, and never with a text that is not before our eyes."""
+    """Whether the cell calls a helper, and always with known strings."""
     written = _written(tree, is_text)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == helper]
     mentions = sum(isinstance(node, ast.Name) and node.id == helper for node in ast.walk(tree))
@@ -112,7 +112,7 @@ def is_given_seen(tree: ast.Module, helper: str, is_text: Callable[[str], bool])
 
 
 def in_code(code: CodeType) -> Iterator[str]:
-    """``eval`` and ``exec`` of a function's own argument, in its bytecode."""
+    """Find ``eval`` and ``exec`` of a function's own argument in its bytecode."""
     steps = [step for step in dis.get_instructions(code) if step.opname not in {"CACHE", "PRECALL", "PUSH_NULL"}]
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     for index, step in enumerate(steps[:-2]):

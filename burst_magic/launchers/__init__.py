@@ -61,7 +61,7 @@ def check(text: str, *, where: str) -> None:
             _find(name)
         except LookupError:
             guess = config.nearest(name, names())
-            said = f"did you mean {guess}?" if guess else f"not in this version (have: {', '.join(names())})"
+            said = f"did you mean {guess}?" if guess else f"not available (choose from {', '.join(names())})"
             raise OptionError(f"{where}: {name}: {said}") from None
 
 

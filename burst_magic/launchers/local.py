@@ -125,7 +125,7 @@ class LocalLauncher:
             child.kill()  # whatever it is, it is no worker
             child.wait()
             said_by_it = log.read_text(errors="replace")[-_LOG_TAIL:]
-            raise _NotStarted(f"a {self.name} worker ended at once", said_by_it or "it said nothing") from None
+            raise _NotStarted(f"a {self.name} worker exited at once", said_by_it or "no output") from None
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
         """Processes of this machine; those of other machines are unknown here."""

@@ -1,4 +1,4 @@
-"""The magics: they parse, call and show. ``load`` gives them to a shell, ``unload`` takes them away."""
+"""The magics parse, call and show. ``load`` registers them in a shell, ``unload`` removes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def load(shell: Any) -> None:
-    """Registers the magics and the completion. Nothing heavy is imported before the first burst."""
+    """Register the magics and completion. Nothing heavy is imported before the first burst."""
     config.check_platform()
     DESK.shell = shell
     for spec in VERBS:
@@ -37,7 +37,7 @@ def load(shell: Any) -> None:
 
 
 def unload(shell: Any) -> None:
-    """Takes the magics away; sessions go on."""
+    """Remove the magics; sessions continue."""
     complete.unregister(shell)
     failures.unregister(shell)
     later.unregister(shell)
@@ -51,7 +51,7 @@ def unload(shell: Any) -> None:
 
 
 def _unexpanded(magic: Callable[..., object]) -> Callable[..., object]:
-    """IPython leaves ``$name`` and ``{name}`` in the line alone."""
+    """Tell IPython not to expand ``$name`` and ``{name}`` in the line."""
     from IPython.core.magic import no_var_expand
 
     def call(line: str, cell: str | None = None) -> object:
@@ -83,15 +83,15 @@ def _line(name: str, line: str) -> object:
 
 
 def _burst_alone(line: str) -> None:
-    """``%burst --help``: a cell magic without a body is refused by IPython before it is asked."""
+    """Handle ``%burst --help``: IPython refuses a cell magic without a body before calling it."""
     call = parse_line("burst", line or "--help")
     if not isinstance(call, calls.Help):
-        raise OptionError("%burst runs nothing", way_out="write %%burst above the code of a cell")
+        raise OptionError("%burst is not a line magic", way_out="use %%burst as the first line of a cell")
     print(call.text)
 
 
 def _burst_cell(line: str, cell: str) -> object:
-    """Runs the cell on many workers. ``%%burst --help`` tells all options."""
+    """Run the cell on many workers. ``%%burst --help`` lists all options."""
     from burst_magic.capture.report import NO_ITEMS
 
     call = parse_line("burst", line)
@@ -112,12 +112,12 @@ def _burst_cell(line: str, cell: str) -> object:
     return None if call.out else session
 
 
-_PREAMBLE = ("import ", "from ", "#", "%", "!", "@")  # lines that do not tell what a cell is about
+_PREAMBLE = ("import ", "from ", "#", "%", "!", "@")  # lines that say little about a cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """A cell that may be submitted: captured and planned, nothing stored yet. ``into`` is the session to add it to."""
+    """A captured and planned cell, ready to submit; nothing is stored yet. ``into`` is the session to add it to."""
 
     call: calls.BurstCall
     cell: str
@@ -130,7 +130,7 @@ class _Prepared:
 
 
 def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
-    """Everything that can be refused is refused here."""
+    """Capture and plan. Everything that can be refused is refused here."""
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
     from burst_magic.session.submit import count
@@ -139,7 +139,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     setenv = _values(call.setenv)
     shell = DESK.shell
     capture = capture_cell(
-        f"\n{cell}",  # line numbers as the notebook counts them, the magic's own line included
+        f"\n{cell}",  # numbered as in the notebook, including the magic's own line
         DESK.home,
         map_expr=call.map,
         transform=shell.transform_cell,
@@ -177,12 +177,12 @@ def _other_environment(capture: Capture, into: Session) -> tuple[str, ...]:
 
 
 def _name_taken(name: str, settings: config.Settings, into: Session | None) -> tuple[str, ...]:
-    """A name means the newest that has it: the one before is then had by its id only."""
+    """Warn if the name now refers to this session and the earlier one needs its id."""
     alike, lives = DESK.named_alike(name, settings)
     if not alike or (into is not None and into.id == alike):
         return ()
-    older = f"session {alike}, which goes on," if lives else f"session {alike}"
-    return (f"--name {name} means this work from now on; {older} is had by its id",)
+    older = f"session {alike}, which is still running" if lives else f"session {alike}"
+    return (f"--name {name} now refers to this session; use the id for {older}",)
 
 
 def _warn(*texts: str) -> None:
@@ -191,12 +191,12 @@ def _warn(*texts: str) -> None:
 
 
 def _values(pairs: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str], ...]:
-    """``--setenv NAME`` takes the kernel's own value."""
+    """Fill in the kernel's value for ``--setenv NAME``."""
     environ = config.environment()
     missing = [name for name, value in pairs if value is None and name not in environ]
     if missing:
         raise OptionError(
-            f"--setenv {missing[0]}: the kernel has no such environment variable",
+            f"--setenv {missing[0]}: not set in the kernel's environment",
             way_out=f"--setenv {missing[0]}=VALUE",
         )
     return tuple((name, environ[name] if value is None else value) for name, value in pairs)
@@ -233,7 +233,7 @@ def _submit(prepared: _Prepared) -> Session:
 
 
 def _follow(session: Session, call: calls.BurstCall) -> None:
-    """Shows the session; with ``--wait`` until it is over."""
+    """Show the session; with ``--wait``, until it ends."""
     from burst_magic.session.results import stopped
     from burst_magic.ui.panel import show
 
@@ -274,7 +274,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
     from burst_magic.plan.planner import summary
     from burst_magic.ui import html, text
 
-    capture, _ = settle(prepared.capture)  # what a burst would refuse is refused
+    capture, _ = settle(prepared.capture)  # refuses whatever a burst would
     made = prepared.plan
     values = {name: capture.home[name] for name in capture.packed.names}
     chance = out_of_reach([name for name, _ in capture.modules], capture.packed.words, values)
@@ -285,7 +285,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
         ("threads", f"{_threads(prepared)} in each slot"),
         ("settings", describe(capture.settings)),
         ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
-        ("changes in place", ", ".join(capture.mutated) or "nothing captured"),
+        ("changed in place", ", ".join(capture.mutated) or "nothing captured"),
     ]
     bundle = {
         "text/plain": text.dry_run_text(capture.entries, facts=facts, warnings=warnings),

@@ -1,7 +1,7 @@
-"""What was typed, as values: one small frozen dataclass for each verb.
+"""Parsed commands: one small frozen dataclass per verb.
 
-Settings (``--workers``, ``--deadline`` …) stay the text that was typed, checked: ``config.load(call.settings)``
-puts them above the other layers. Everything else is parsed: durations are seconds, money is micro-dollars.
+Settings (``--workers``, ``--deadline`` …) stay text, already checked: ``config.load(call.settings)`` puts them above
+the other layers. Everything else is parsed: durations are seconds, money is micro-dollars.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Help(Call):
-    """``--help``: the text to show instead of doing anything."""
+    """``--help``: the text to show."""
 
     text: str
 
@@ -32,8 +32,8 @@ class BurstCall(Call):
 
     Attributes:
         map: EXPR, ``x in xs`` or ``i, row in df.iterrows()``; empty: the cell runs once.
-        setenv: (name, value); the value is ``None`` where the kernel's own is meant.
-        settings: key of ``config.Settings`` -> what was typed.
+        setenv: (name, value); ``None`` stands for the kernel's value.
+        settings: key of ``config.Settings`` -> text as typed.
     """
 
     map: str = ""
@@ -51,7 +51,7 @@ class BurstCall(Call):
 
     @property
     def wishes(self) -> Wishes:
-        """What only a cloud can fulfil, for ``plan``."""
+        """Options that only a cloud can satisfy, for ``plan``."""
         from burst_magic.plan.planner import Wishes
 
         return Wishes(gpus=self.gpus, instance_type=self.instance_type, env=self.env)
@@ -108,7 +108,7 @@ class ScaleCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtendCall(Call):
-    """``%burst_extend``: a later deadline (by so many seconds), a larger budget (micro-dollars), or both."""
+    """``%burst_extend``: a later deadline (by seconds), a larger budget (micro-dollars), or both."""
 
     duration: float | None = None
     id: str = ""
@@ -124,7 +124,7 @@ class CancelCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupCall(Call):
-    """``%burst_cleanup``; ``blobs`` (terminal only) removes what no session needs any more."""
+    """``%burst_cleanup``; ``blobs`` (terminal only) deletes stored values that no session uses."""
 
     id: str = ""
     force: bool = False
@@ -141,7 +141,7 @@ class CostCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigCall(Call):
-    """``%burst_config``: what to write; empty: show."""
+    """``%burst_config``: settings to write; empty to show them."""
 
     changes: Mapping[str, str] = field(default_factory=dict)
 

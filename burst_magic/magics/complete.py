@@ -1,5 +1,7 @@
-"""Completion in IPython (8.12 and newer): a matcher, which the terminal, ``shell.complete`` and a kernel's
-``complete_request`` all ask. Importing this is cheap; the table of options is read at the first Tab.
+"""Completion in IPython (8.12 and newer).
+
+The terminal, ``shell.complete`` and a kernel's ``complete_request`` all use this matcher. Importing this is cheap; the
+table of options loads at the first Tab.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ IDENTIFIER = "burst_magic"
 
 
 def register(shell: InteractiveShell) -> None:
-    """Adds the matcher to the shell's completer, once."""
+    """Add the matcher to the shell's completer, once."""
     from IPython.core.completer import SimpleCompletion, context_matcher
 
     def propose(context: CompletionContext) -> dict[str, object]:
@@ -36,13 +38,13 @@ def register(shell: InteractiveShell) -> None:
 
 
 def unregister(shell: InteractiveShell) -> None:
-    """Removes it again, as ``%unload_ext`` does."""
+    """Remove the matcher, for ``%unload_ext``."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", "") != IDENTIFIER]
 
 
 def _user_ids() -> list[str]:
-    """Read at each Tab: another kernel may have started a session."""
+    """Read the list at each Tab: another kernel may have started a session."""
     from burst_magic import config
 
     _, data = config.directories(config.environment())

@@ -1,4 +1,4 @@
-"""Asks before something is destroyed. Where nobody can answer it refuses: it never hangs."""
+"""Ask for confirmation before destroying anything. Without a terminal it refuses; it never hangs."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
 
 
 class Terminal(Protocol):
-    """Where questions are asked."""
+    """Asks the user questions."""
 
     def __call__(self, question: str, /) -> str | None:
-        """The answer, or None where nobody can answer."""
+        """The answer, or None without a terminal."""
 
 
 def confirm(call: calls.Call, ask: Terminal) -> None:
-    """Asks, if the call destroys anything. The question names what that is, and the desk keeps it for the verb.
+    """Ask if the call destroys anything. The question names it, and the desk keeps it for the verb.
 
     Raises:
-        BurstError: the answer is no, or nobody can answer; or it is not clear what is meant.
+        BurstError: the user declined, there is no terminal, or the ID is ambiguous.
     """
     DESK.agreed = None
     if not isinstance(call, calls.CleanupCall) or call.yes or not (call.force or call.blobs):
         return
-    what, session = ("stored values that no session needs", None) if call.blobs else _doomed(call.id)
+    what, session = ("stored values that no session uses", None) if call.blobs else _doomed(call.id)
     answer = ask(f"Delete {what}? [y/N] ")
     if answer is None:
-        raise BurstError(f"this deletes {what}, and there is no terminal to ask: say --yes")
+        raise BurstError(f"this deletes {what}. Add --yes to confirm.")
     if answer.strip().lower() not in {"y", "yes"}:
         raise BurstError("nothing was deleted")
     DESK.agreed = session
 
 
 def _doomed(ident: str) -> tuple[str, Session | None]:
-    """What a deletion means, in words, and the session; None where only remains may be left of it."""
+    """Describe a deletion in words, with the session, or None if only its remains may exist."""
     settings = config.load()
     try:
         session = DESK.doomed(ident, settings)
     except AttachError:
         if not ident:
             raise
-        return f"what is left of {ident}", None
+        return f"the remains of {ident}", None
     return f"every object of {described(session, settings)}", session
 
 
 def ask(question: str, /) -> str | None:
-    """Asks who sits at this process's terminal; a kernel has none."""
+    """Ask in this process's terminal; a kernel has none."""
     if not sys.stdin or not sys.stdin.isatty():
         return None
     try:

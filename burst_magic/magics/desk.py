@@ -1,4 +1,4 @@
-"""What this kernel has open: sessions by id, and which of them a verb without an ID means."""
+"""The sessions that this kernel has open, and the one that a verb without an ID refers to."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 _SECOND = len("YYYYMMDD-hhmmss")
-_SHOWN = 9  # sessions that a question names at most
+_SHOWN = 9  # sessions listed in a question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A job that this notebook started, as far as somebody wrote it down."""
+    """A recorded job of this notebook."""
 
     session: str
     job: str
@@ -31,7 +31,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A session that a verb without an ID may mean.
+    """A session that a verb without an ID may refer to.
 
     Attributes:
         ident: the job by which it is taken up: one that goes on, where there is one.
@@ -46,7 +46,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Desk:
-    """The sessions in the hands of one kernel or terminal.
+    """The sessions that one kernel or terminal has open.
 
     Attributes:
         shell: IPython's, or None in a terminal.
@@ -61,33 +61,34 @@ class Desk:
 
     @property
     def home(self) -> dict[str, object]:
-        """The namespace of whoever types."""
+        """The user's namespace."""
         return self.shell.user_ns if self.shell is not None else vars(sys.modules["__main__"])
 
     @property
     def notebook(self) -> Path | None:
-        """The file of the running notebook, where somebody says."""
+        """The running notebook's file, if known."""
         return this_notebook(self.shell, config.environment())
 
     @property
     def nowhere(self) -> bool:
-        """A kernel of which nobody says whose it is (a terminal, nbclient): any like it may have started the others."""
+        """True if this kernel's notebook is unknown (a terminal, nbclient): a similar kernel may have started the
+        sessions."""
         return self.shell is not None and self.notebook is None
 
     def keep(self, session: Session) -> Session:
-        """Takes a session into the hand; it is now the latest."""
+        """Keep a session open; it becomes the latest."""
         self.open.pop((session.id, session.job), None)
         self.open[session.id, session.job] = session
         return session
 
     def find(self, ident: str, settings: config.Settings, *, sure: bool = False, waits: bool = False) -> Session:
-        """The session of an ID, or the latest one. A kernel replaces its lost workers from then on.
+        """Find a session by ID, or the latest one. From then on, a kernel replaces its lost workers.
 
         Args:
             ident: what the user typed, or "".
             settings: the user's directories and store.
-            sure: the verb changes something: with several alive the user has to say which.
-            waits: a terminal that waits for results replaces lost workers too; others only look.
+            sure: the verb changes something: if several sessions are running, the user must give an ID.
+            waits: the terminal waits for results, so it replaces lost workers, too; otherwise it only looks.
 
         Raises:
             AttachError: there is none.
@@ -109,7 +110,7 @@ class Desk:
             seen = self._seen([] if self.nowhere else known, settings)
             alive = {sid: each for sid, each in seen.items() if each.lives}
             if len(alive) > 1:
-                raise which_one("several sessions are alive", {sid: each.name for sid, each in alive.items()})
+                raise which_one("several sessions are running", {sid: each.name for sid, each in alive.items()})
             if alive:
                 return self.find(next(iter(alive.values())).ident, settings, waits=waits)
         if self.open:
@@ -118,19 +119,19 @@ class Desk:
             raise self.nothing_known()
         if sure and self.nowhere:
             raise anybodys(known)
-        if sure and self.shell is None:  # who looks on from outside has to say what to change
+        if sure and self.shell is None:  # a terminal must give an ID to change something
             raise none_alive([each.session for each in known])
         for each in reversed(known):
-            with contextlib.suppress(AttachError):  # deleted, or never wholly begun
+            with contextlib.suppress(AttachError):  # deleted, or its submission was interrupted
                 return self.keep(self.attach(each, settings, tends=waits or self.shell is not None))
         raise self.nothing_known()
 
     def doomed(self, ident: str, settings: config.Settings) -> Session:
-        """The session that a deletion means; without an ID only one that cannot be mistaken for another.
+        """Find the session to delete; without an ID, only if it is unambiguous.
 
         Raises:
             AttachError: there is none.
-            OptionError: several have the name; or, without an ID, the latest is not the only one that may be meant.
+            OptionError: several sessions have the name, or, without an ID, more than one matches.
         """
         if ident:
             self.sure_of(ident, settings)
@@ -142,27 +143,27 @@ class Desk:
         alive = [sid for sid, each in seen.items() if each.lives]
         if self.shell is None and not alive:
             raise none_alive(list(seen))
-        in_hand = [sid for sid, _ in self.open][-1:]  # "the latest" may be said of it, too
+        in_hand = [sid for sid, _ in self.open][-1:]  # it may count as "the latest", too
         meant = {*alive, *in_hand, list(seen)[-1]}
         candidates = {sid: each for sid, each in seen.items() if sid in meant}
         if len(candidates) > 1:
             names = {sid: f"{each.name}  running" if each.lives else each.name for sid, each in candidates.items()}
-            raise which_one("this deletes a session for good, and several may be meant", names)
+            raise which_one("this deletes a session permanently, and more than one matches", names)
         ((sid, one),) = candidates.items()
         if self.nowhere and sid not in {held for held, _ in self.open}:
             raise anybodys(known)
         return self.find(one.ident, settings)
 
     def nothing_known(self) -> AttachError:
-        """For who says no ID and has started nothing."""
+        """The error for a verb without an ID if nothing was started."""
         if self.shell is None:
-            return AttachError("no session was started here", way_out="%burst_sessions lists those of the store")
-        return AttachError("this notebook has started no session", way_out="%burst_sessions lists all of yours")
+            return AttachError("no session was started here", way_out="%burst_sessions lists the sessions in the store")
+        return AttachError("this notebook hasn't started a session", way_out="%burst_sessions lists all your sessions")
 
     def _seen(self, known: list[Known], settings: config.Settings) -> dict[str, Candidate]:
-        """The sessions in this hand and those written down, by id, the one that was started last at the end.
+        """Open and recorded sessions by id, the newest last.
 
-        Of those that were deleted there is nothing; one that cannot be read is told, and hides no other.
+        Deleted sessions are omitted; a session that cannot be read causes a warning and doesn't hide others.
         """
         found: dict[str, Candidate] = {}
         unreadable: set[str] = set()
@@ -171,7 +172,7 @@ class Desk:
                 continue
             try:
                 seen = self._look(sid, jid, settings)
-            except AttachError:  # deleted meanwhile
+            except AttachError:  # deleted in the meantime
                 continue
             except BurstError as problem:
                 pass_over(sid, problem)
@@ -191,13 +192,13 @@ class Desk:
                 session.detach()
 
     def attach(self, known: Known, settings: config.Settings, *, tends: bool) -> Session:
-        """Takes hold of a job that was written down."""
+        """Attach to a recorded job."""
         ident = f"{known.session}/{known.job}" if known.job else known.session
         session: Session = _attaching().attach(ident, settings=settings, home=self.home, tends=tends)
         return session
 
     def named_alike(self, name: str, settings: config.Settings) -> tuple[str, bool]:
-        """The id of the session that has this name until now, or "", and whether it goes on."""
+        """The id of the session that currently has this name, or "", and whether it is running."""
         line = _attaching().named(name, settings) if name else None
         if line is None:
             return "", False
@@ -212,10 +213,10 @@ class Desk:
         return line.id, lives
 
     def sure_of(self, name: str, settings: config.Settings) -> None:
-        """What cannot be undone wants a name that one session has.
+        """Check that a name is unique before an irreversible action.
 
         Raises:
-            OptionError: several have it.
+            OptionError: several sessions have it.
         """
         named = [line for line in _attaching().known(settings) if line.name == name]
         candidates = dict.fromkeys((line.id for line in named), name)
@@ -223,9 +224,9 @@ class Desk:
             raise which_one(f"{len(candidates)} sessions are named {name}", candidates)
 
     def known(self, settings: config.Settings) -> list[Known]:
-        """The jobs that this notebook started, oldest first: from its file, the user's list, the store's manifests.
+        """The jobs of this notebook, oldest first: from its file, the user's list and the store's manifests.
 
-        A terminal is no notebook: there it is all that are on the user's list.
+        In a terminal: all jobs in the user's list.
         """
         path = self.notebook
         found: dict[tuple[str, str], Known] = {}
@@ -248,32 +249,32 @@ def _started(sid: str) -> str:
 
 
 def which_one(problem: str, names: dict[str, str]) -> OptionError:
-    """Asks for the ID of one of these: id -> name."""
+    """The error that asks for an ID and lists these sessions: id -> name."""
     listed = "\n".join(f"    {sid}  {name}".rstrip() for sid, name in names.items())
-    return OptionError(f"{problem}: say which one\n{listed}")
+    return OptionError(f"{problem}. Give an id:\n{listed}")
 
 
 def anybodys(known: list[Known]) -> OptionError:
-    """Asks for the ID where another kernel may be the one that started these."""
+    """The error for sessions that another kernel may have started."""
     sids = dict.fromkeys(each.session for each in known)
-    return which_one("this kernel has started none, and others like it have", dict.fromkeys(list(sids)[-_SHOWN:], ""))
+    return which_one("this kernel hasn't started a session, but others have", dict.fromkeys(list(sids)[-_SHOWN:], ""))
 
 
 def none_alive(sids: list[str]) -> OptionError:
-    """Asks for the ID of one of those that are over."""
-    return which_one("no session is alive", dict.fromkeys(sids[-_SHOWN:], ""))
+    """The error for sessions that have all ended."""
+    return which_one("no session is running", dict.fromkeys(sids[-_SHOWN:], ""))
 
 
 def pass_over(sid: str, problem: BurstError) -> None:
-    """Tells of a session that cannot be read: the others can."""
-    print(f"burst: session {sid} was passed over: {problem.problem}", file=sys.stderr)
+    """Warn about a session that cannot be read, and continue."""
+    print(f"burst: session {sid} was skipped: {problem.problem}", file=sys.stderr)
 
 
 def described(session: Session, settings: config.Settings) -> str:
-    """A session as a question names it: all its jobs in one."""
+    """Describe a session in a question, with all its jobs."""
     seen = [session.status()]
     for ident in _attaching().siblings(session):
-        with contextlib.suppress(AttachError):  # announced, and never committed
+        with contextlib.suppress(AttachError):  # announced but never committed
             job = _attaching().attach(ident, settings=settings, home={}, tends=False)
             seen.append(job.status())
             job.detach()
@@ -283,7 +284,7 @@ def described(session: Session, settings: config.Settings) -> str:
 
 
 def goes_on(session: Session) -> bool:
-    """Neither over nor told to end."""
+    """True if the session has neither ended nor been asked to end."""
     if session.status().ended is not None:
         return False
     try:
@@ -294,7 +295,7 @@ def goes_on(session: Session) -> bool:
 
 
 def _attaching() -> Any:
-    """Imported when the first verb needs it: ``%load_ext`` is to cost next to nothing."""
+    """Imported when the first verb needs it, to keep ``%load_ext`` cheap."""
     from burst_magic.session import attach
 
     return attach

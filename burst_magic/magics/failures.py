@@ -1,7 +1,7 @@
-"""How IPython shows errors of tasks, and ours: as they say themselves, also where it would not ask them.
+"""Make IPython show errors of tasks and of burst_magic in their own words, even where it wouldn't ask them.
 
-IPython asks an exception how it wants to be shown (``_render_traceback_``), but no SyntaxError, and none that has an
-exception group above it: of these it would show our frames.
+IPython lets exceptions render themselves (``_render_traceback_``), except SyntaxErrors and exceptions below an
+exception group: for these it would show burst_magic's frames.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _OURS = __name__.partition(".")[0]
 
 
 def register(shell: Any) -> None:
-    """Takes IPython's place for custom exceptions, unless somebody else has it."""
+    """Set IPython's handler for custom exceptions, unless another extension did."""
     if not shell.custom_exceptions:
         shell.set_custom_exc(_KINDS, _show)
 
 
 def unregister(shell: Any) -> None:
-    """Gives it back."""
+    """Remove the handler."""
     if shell.custom_exceptions is _KINDS:
         shell.set_custom_exc((), None)
 
@@ -35,7 +35,7 @@ def _show(shell: Any, kind: type[Exception], error: Exception, trace: object, *,
 
 
 def _story(error: Exception) -> list[str] | None:
-    """What an error of a task or of ours says of itself; None: it is another's."""
+    """The text of an error of a task or of burst_magic; None for any other error."""
     shown: Any = object.__getattribute__(error, "__dict__").get("_render_traceback_")
     if shown is not None and type(shown).__module__.partition(".")[0] == _OURS:
         return list(shown())

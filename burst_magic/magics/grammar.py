@@ -1,7 +1,7 @@
-"""From what was typed to a call: the grammar of ``%%burst``, the line magics and ``burst``.
+"""Parse ``%%burst``, the line magics and ``burst`` into calls.
 
-A line is split as a shell would, except that an option such as ``--map`` takes its text as it stands, up to the
-next `` --option`` outside quotes. Every mistake is one line: an ``OptionError`` that names the option.
+A line is split as in a shell, except that an option such as ``--map`` takes its text verbatim, up to the next
+`` --option`` outside quotes. Every mistake gives one line: an ``OptionError`` that names the option.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _UNIT = re.compile(r"(?:s|sec|second|m|min|minute|h|hr|hour|d|day)s?", re.IGNORE
 
 
 def parse_line(name: str, line: str) -> calls.Call:
-    """A magic's line.
+    """Parse a magic's line.
 
     Args:
         name: of the verb, ``burst`` for the cell magic.
-        line: what follows the magic's name, unexpanded.
+        line: the text after the magic's name, unexpanded.
 
     Raises:
-        OptionError: one clear line.
+        OptionError: with one clear line.
     """
     spec = verb(name)
     return _build(spec, _scan(spec, line), terminal=False)
 
 
 def parse_argv(argv: Sequence[str]) -> calls.Call:
-    """The arguments of the ``burst`` command, verb first, as the shell split them.
+    """Parse the arguments of the ``burst`` command, verb first, as split by the shell.
 
     Raises:
-        OptionError: one clear line.
+        OptionError: with one clear line.
     """
     spec, rest = _verb_of(argv)
     return _build(spec, list(rest), terminal=True)
@@ -53,11 +53,13 @@ def _verb_of(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
         if words and list(argv[: len(words)]) == words:
             return spec, argv[len(words) :]
     have = tuple(spec.command.removeprefix("burst ") for spec in VERBS if spec.command)
-    raise OptionError(f"burst {argv[0]}: " + _instead(argv[0], have, what="verb", otherwise=f"have: {', '.join(have)}"))
+    raise OptionError(
+        f"burst {argv[0]}: " + _instead(argv[0], have, what="verb", otherwise=f"available: {', '.join(have)}")
+    )
 
 
 def _scan(spec: Verb, line: str) -> list[str]:
-    """The line's words, unquoted; an option that takes the rest is followed by its text as one word."""
+    """Split a line into unquoted words; the text of an option that takes the rest is one word."""
     greedy = {option.name for option in options(spec.name) if option.rest}
     words: list[str] = []
     position = 0
@@ -81,7 +83,7 @@ def _scan(spec: Verb, line: str) -> list[str]:
 
 
 def _closed(line: str, position: int) -> None:
-    """What stopped a match must be a blank or the end: anything else is a quote without its partner."""
+    """Check that a match ended at a space or the end; anything else is an unclosed quote."""
     if position < len(line) and not line[position].isspace():
         raise OptionError(f"a quote is not closed: {line[position:].rstrip()}")
 
@@ -91,7 +93,7 @@ def _unquote(word: str) -> str:
 
 
 def _whole_quote(text: str) -> str:
-    """``"x in xs"`` is x in xs; ``"a" + "b"`` stays what it is."""
+    """``"x in xs"`` becomes x in xs; ``"a" + "b"`` is unchanged."""
     match = _QUOTED.fullmatch(text)
     return (match[1] or match[2] or "") if match else text
 
@@ -121,38 +123,38 @@ def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
 def _known(table: dict[str, Option], name: str, title: str) -> Option:
     if name in table:
         return table[name]
-    help_ = f"{title} --help lists what is"
+    help_ = f"see {title} --help"
     raise OptionError(f"{name}: " + _instead(name, tuple(table), what="option", otherwise=help_))
 
 
 def _instead(word: str, choices: tuple[str, ...], *, what: str, otherwise: str) -> str:
-    """A misspelt name is no promise of a later version. Dashes do not count, or all options would be alike."""
+    """The end of an error message. Dashes are ignored in guesses, or all options would look similar."""
     bare = {choice.strip("-"): choice for choice in choices}
     guess = bare.get(config.nearest(word.strip("-"), tuple(bare)))
-    return f"no such {what}; did you mean {guess}?" if guess else f"not in this version ({otherwise})"
+    return f"unknown {what}; did you mean {guess}?" if guess else f"unknown {what} ({otherwise})"
 
 
 def _value(option: Option, words: list[str], table: dict[str, Option]) -> str:
-    """The word after an option that wants one."""
+    """The value after an option that takes one."""
     if option.flag:
         return ""
     if not words or words[0].startswith("--") or words[0] in table:
-        raise OptionError(f"{option.name}: a value is missing ({option.usage})")
+        raise OptionError(f"{option.name}: missing value ({option.usage})")
     return words.pop(0)
 
 
 def _one_word(where: str, metavar: str, text: str, words: list[str]) -> None:
-    """``1 minute`` would be a duration of a second, and a word too many."""
+    """Refuse ``1 minute``, which would parse as one second and an extra word."""
     if metavar == "D" and text.isdigit() and words and _UNIT.fullmatch(words[0]):
-        raise OptionError(f"{where}: a duration is one word: {text}{words[0][0].lower()}, not {text} {words[0]}")
+        raise OptionError(f"{where}: write a duration as one word: {text}{words[0][0].lower()}, not {text} {words[0]}")
 
 
 def _take(given: dict[str, Any], option: Option, text: str, *, mark: bool) -> None:
-    """Reads one option into the call's fields."""
+    """Parse one option into the call's fields."""
     if option.flag and mark:
         raise OptionError(f"{option.name}: takes no value (got {text!r})")
     if not option.flag and not text:
-        raise OptionError(f"{option.name}: a value is missing ({option.usage})")
+        raise OptionError(f"{option.name}: missing value ({option.usage})")
     if option.many:
         given[option.target] = (*given.get(option.target, ()), _read(option.read, option.name, text))
         return
@@ -177,7 +179,7 @@ def _read(read: Reader, where: str, text: str) -> object:
 
 
 def _place(given: dict[str, Any], spec: Verb, plain: list[str], title: str) -> None:
-    """Gives the words without dashes to the verb's arguments, in order."""
+    """Assign positional words to the verb's arguments, in order."""
     if spec.name == "config":
         given["changes"] = dict(_change(word) for word in plain)
         return
@@ -188,9 +190,9 @@ def _place(given: dict[str, Any], spec: Verb, plain: list[str], title: str) -> N
         elif argument.required:
             raise OptionError(f"{title}: {argument.metavar} is missing")
     if plain and spec.place == "cell":
-        raise OptionError(f"{title} takes options only, not {plain[0]!r}; did you mean --map {plain[0]}?")
+        raise OptionError(f"{title} accepts options only, not {plain[0]!r}; did you mean --map {plain[0]}?")
     if plain:
-        raise OptionError(f"{title}: {plain[0]!r} is one word too many")
+        raise OptionError(f"{title}: {plain[0]!r} is an unexpected argument")
 
 
 def _change(word: str) -> tuple[str, str]:
@@ -209,12 +211,12 @@ def _reads(argument: Argument, word: str) -> bool:
 
 
 def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
-    """What no single option can see."""
+    """Check combinations of options."""
     if spec.name == "extend" and not {"duration", "budget"} & given.keys():
-        raise OptionError(f"{title}: a duration (1h), --budget, or both")
+        raise OptionError(f"{title}: give a duration (1h), --budget, or both")
     if spec.name == "cleanup" and given.get("blobs") and (given.get("id") or given.get("force")):
-        raise OptionError("--blobs: concerns the whole store; without ID and --force")
+        raise OptionError("--blobs applies to the whole store: omit ID and --force")
     if given.get("session"):
         for key in config.OF_THE_SESSION:
             if key in given.get("settings", {}) or given.get(key):
-                raise OptionError(f"--{key}: belongs to the session and cannot change with --session")
+                raise OptionError(f"--{key}: is fixed when the session starts; it cannot be used with --session")

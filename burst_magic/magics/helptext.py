@@ -1,4 +1,4 @@
-"""``--help``, the overview of ``burst`` and the tables of the reference: texts derived from the table of options."""
+"""Generate ``--help``, the overview of ``burst`` and the reference from the table of options."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import MISSING, fields
 from burst_magic import config
 from burst_magic.magics.options import VERBS, Option, Verb, options
 
-_DEFAULTS = {"workers": "config; else the cores of this machine", "store": "config; else a folder of yours"}
-_SIZED = {"cpu": "one for each slot", "memory": "2GB for each vCPU"}
+_DEFAULTS = {"workers": "config, or the number of cores here", "store": "config, or a folder in your data directory"}
+_SIZED = {"cpu": "one per slot", "memory": "2GB per vCPU"}
 
 
 def default(option: Option) -> str:
-    """What holds when it is not given, for people."""
+    """The default, for display."""
     key = option.setting
     if option.default or not key:
         return option.default
@@ -24,7 +24,7 @@ def default(option: Option) -> str:
 
 
 def usage(verb: Verb, *, terminal: bool = False) -> str:
-    """One line: the verb, its arguments, its options where they are few."""
+    """One line: the verb, its arguments, and its options if they are few."""
     words = [verb.command if terminal or not verb.magic else verb.magic]
     words += [spec.metavar if spec.required else f"[{spec.metavar}]" for spec in verb.arguments]
     if verb.name == "config":
@@ -35,7 +35,7 @@ def usage(verb: Verb, *, terminal: bool = False) -> str:
 
 
 def help_text(verb: Verb, *, terminal: bool = False) -> str:
-    """What ``--help`` shows."""
+    """The text of ``--help``."""
     parts = [usage(verb, terminal=terminal), "", f"  {verb.help}"]
     shown = [option for option in options(verb.name, terminal=terminal) if option.shown]
     for group in dict.fromkeys(option.group for option in shown if option.group):
@@ -46,12 +46,12 @@ def help_text(verb: Verb, *, terminal: bool = False) -> str:
 
 
 def overview() -> str:
-    """What ``burst --help`` shows."""
+    """The text of ``burst --help``."""
     rows = [(verb.command.removeprefix("burst "), verb.help) for verb in VERBS if verb.command]
     width = max(len(name) for name, _ in rows)
     listed = (f"  {name:{width}}  {text}" for name, text in rows)
     return "\n".join(
-        ["burst VERB [arguments]", "", "  The line magics of burst_magic for a terminal.", "", *listed, "", _TAIL]
+        ["burst VERB [arguments]", "", "  burst_magic's line magics, for a terminal.", "", *listed, "", _TAIL]
     )
 
 
@@ -68,7 +68,7 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-_TAIL = "burst VERB --help says more; burst --version says which this is."
+_TAIL = "burst VERB --help describes a verb; burst --version prints the version."
 
 
 def _lines(rows: Iterable[Option]) -> list[str]:

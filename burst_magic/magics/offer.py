@@ -1,4 +1,4 @@
-"""What may follow on a line: options, their values, session ids, settings; from the table in ``options``. Pure."""
+"""Compute completions: options, their values, session ids, settings; from the table in ``options``. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE = re.compile(r"(?:.*=)?\s*%burst_(\w+)\s+(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What may stand instead of ``fragment``, the text just before the cursor."""
+    """Replacements for ``fragment``, the text just before the cursor."""
 
     fragment: str
     words: tuple[str, ...]
@@ -25,16 +25,16 @@ class Offer:
 def offer(
     line: str, *, ids: Callable[[], Iterable[str]], names: Callable[[str], Iterable[str]], first: bool = True
 ) -> Offer | None:
-    """What could follow.
+    """Compute what could follow.
 
     Args:
         line: the cursor's line up to the cursor.
-        ids: gives the sessions' ids and names, asked only where one fits.
-        names: gives the Python names with a beginning, asked only in the expression of ``--map``.
-        first: whether it is the first line of its cell, where alone ``%%burst`` is a magic.
+        ids: returns the sessions' ids and names; called only where one fits.
+        names: returns the Python names with a prefix; called only in the expression of ``--map``.
+        first: whether it is the cell's first line, the only place for ``%%burst``.
 
     Returns:
-        None where nothing of ours fits.
+        None if no completion of burst_magic fits.
     """
     spec, text = _magic(line, first=first)
     if spec is None:
@@ -54,7 +54,7 @@ def offer(
 
 
 def _magic(line: str, *, first: bool) -> tuple[Verb | None, str]:
-    """The verb that the line calls, and what follows its name."""
+    """The verb that the line calls, and the text after its name."""
     cell = _CELL.match(line) if first else None
     if cell:
         return verb("burst"), cell[1]
@@ -72,7 +72,7 @@ def _fitting(fragment: str, words: Iterable[str]) -> Offer | None:
 
 
 def _open(table: dict[str, Option], before: list[str], fragment: str) -> tuple[Option | None, str]:
-    """The option whose value is being typed, with what is typed of it."""
+    """The option whose value is being typed, with the text typed so far."""
     name, mark, typed = fragment.partition("=")
     if mark and name in table:
         return table[name], typed
@@ -80,7 +80,7 @@ def _open(table: dict[str, Option], before: list[str], fragment: str) -> tuple[O
         return None, fragment
     last = next((word.partition("=")[0] for word in reversed(before) if word.startswith("--")), "")
     option = table.get(last)
-    if option and option.rest:  # takes blanks: its text goes on until the next option
+    if option and option.rest:  # takes spaces: its text extends to the next option
         return option, fragment
     option = table.get(before[-1])
     return (option if option and not option.flag else None), fragment

@@ -1,6 +1,6 @@
-"""The one table of verbs and options: parser, ``--help``, reference and completion are derived from it.
+"""The single table of verbs and options. Parser, ``--help``, reference and completion are derived from it.
 
-What this version does not have is not here; whatever is not here gets the one line that any unknown name gets.
+Options that this version lacks are not listed; like any unknown name, they get a one-line error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WHAT, WHERE, SIZE, LIMITS, REACH = (
     "Where",
     "Size of a worker",
     "Limits",
-    "What travels, what is repeated",
+    "What is sent, what is repeatable",
 )
 ENVS = ("sync",)
 ERRORS = ("raise", "return", "skip")
@@ -30,22 +30,22 @@ ERRORS = ("raise", "return", "skip")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option of some verbs.
+    """An option of one or more verbs.
 
     Attributes:
         name: as typed, with its dashes.
-        verbs: who takes it.
+        verbs: names of the verbs that accept it.
         help: one sentence.
-        metavar: what follows; empty: a flag.
-        default: for people; empty where "not given" says it all.
-        group: its heading in the help of ``%%burst``.
-        setting: a key of ``config.Settings``: then that layer reads, checks and defaults it.
-        read: text -> value for the others; raises ValueError.
-        choices: the values there are, for completion.
-        field: of the call; the name without dashes unless said.
-        many: may be given again.
-        rest: takes blanks without quotes, up to the next option.
-        shown: in help, reference and completion; the others are known only to be refused with their reason.
+        metavar: name of its value; empty for a flag.
+        default: for display; empty if there is nothing to say.
+        group: heading in the help of ``%%burst``.
+        setting: a key of ``config.Settings``, which then parses, checks and defaults it.
+        read: parser for options that are not settings; raises ValueError.
+        choices: allowed values, for completion.
+        field: of the call; by default the name without dashes.
+        many: may be repeated.
+        rest: takes spaces without quotes, up to the next option.
+        shown: appears in help, reference and completion; a hidden option exists only to be refused with a reason.
         terminal: for the ``burst`` command only.
     """
 
@@ -66,29 +66,29 @@ class Option:
 
     @property
     def target(self) -> str:
-        """The field of the call that it fills."""
+        """The field of the call that it sets."""
         return self.field or self.name.strip("-").replace("-", "_")
 
     @property
     def flag(self) -> bool:
-        """True when nothing follows it."""
+        """True if it takes no value."""
         return not self.metavar
 
     @property
     def usage(self) -> str:
-        """The option with what follows it."""
+        """The option with its metavar."""
         return f"{self.name} {self.metavar}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Argument:
-    """One word without dashes."""
+    """A positional argument."""
 
     metavar: str
     field: str
     read: Reader = str
     required: bool = False
-    skip: bool = False  # a word it cannot read belongs to the next argument
+    skip: bool = False  # if it cannot parse the word, the next argument gets it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +97,9 @@ class Verb:
 
     Attributes:
         name: the subcommand; the magic is ``burst_<name>``.
-        call: what it is parsed to.
+        call: the class it is parsed to.
         place: a cell magic, a line magic that is a subcommand too, or a subcommand only.
-        words: of the subcommand, where it is more than its name.
+        words: of the subcommand, if it differs from its name.
     """
 
     name: str
@@ -111,29 +111,29 @@ class Verb:
 
     @property
     def magic(self) -> str:
-        """With its percent signs; empty where there is none."""
+        """The magic with its percent signs; empty if there is none."""
         return {"cell": "%%burst", "line": f"%burst_{self.name}", "terminal": ""}[self.place]
 
     @property
     def command(self) -> str:
-        """As typed in a terminal; empty where it cannot be."""
+        """The command as typed in a terminal; empty if there is none."""
         return "" if self.place == "cell" else f"burst {self.words or self.name}"
 
 
 def _variable(text: str) -> str:
     if not text.isidentifier() or iskeyword(text):
-        raise ValueError(f"{text!r} is not a variable's name")
+        raise ValueError(f"{text!r} is not a variable name")
     return text
 
 
 def _label(text: str) -> str:
     if not text.strip() or "/" in text or text != text.strip():
-        raise ValueError(f"{text!r} is not a label (no slash, no blank at its ends)")
+        raise ValueError(f"{text!r} is not a valid label (no slashes, no leading or trailing spaces)")
     return text
 
 
 def _env(text: str) -> object:
-    return text if text.startswith("image:") else config.one_of(ENVS)(text)  # images have a refusal with a reason
+    return text if text.startswith("image:") else config.one_of(ENVS)(text)  # images are refused later, with a reason
 
 
 def _setenv(text: str) -> tuple[str, str | None]:
@@ -151,41 +151,54 @@ VERBS: tuple[Verb, ...] = (
         name="burst",
         call=calls.BurstCall,
         place="cell",
-        help="Run this cell on workers: once, or once for each item of --map.",
+        help="Run this cell on workers: once, or once per item with --map.",
     ),
-    Verb(name="status", call=calls.StatusCall, arguments=(ID,), help="Counts, workers, cost, and why it waits."),
-    Verb(name="collect", call=calls.CollectCall, arguments=(ID,), help="The results as a list, in order of items."),
-    Verb(name="attach", call=calls.AttachCall, arguments=(ID,), help="Take up the sessions this notebook started."),
-    Verb(name="sessions", call=calls.SessionsCall, help="Your sessions with their counts and cost."),
-    Verb(name="logs", call=calls.LogsCall, arguments=(ID,), help="What tasks and workers printed, in one order."),
+    Verb(
+        name="status",
+        call=calls.StatusCall,
+        arguments=(ID,),
+        help="Show progress, workers, cost, and what it is waiting for.",
+    ),
+    Verb(name="collect", call=calls.CollectCall, arguments=(ID,), help="Return the results as a list, in item order."),
+    Verb(name="attach", call=calls.AttachCall, arguments=(ID,), help="Reattach to the sessions this notebook started."),
+    Verb(name="sessions", call=calls.SessionsCall, help="List your sessions with progress and cost."),
+    Verb(
+        name="logs", call=calls.LogsCall, arguments=(ID,), help="Show what tasks and workers printed, merged by time."
+    ),
     Verb(
         name="scale",
         call=calls.ScaleCall,
         arguments=(Argument(metavar="N", field="workers", read=whole(0), required=True), ID),
-        help="More or fewer workers.",
+        help="Change the number of workers.",
     ),
     Verb(
         name="extend",
         call=calls.ExtendCall,
         arguments=(Argument(metavar="D", field="duration", read=parse_duration, skip=True), ID),
-        help="A deadline that is D later, or a larger budget.",
+        help="Move the deadline back by D, or raise the budget.",
     ),
     Verb(
         name="cancel",
         call=calls.CancelCall,
         arguments=(ID,),
-        help="Stop a session, or one session/job of it; what is done is kept.",
+        help="Cancel a session, or one job with session/job. Finished results are kept.",
     ),
-    Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers; results are kept."),
-    Verb(name="cost", call=calls.CostCall, arguments=(ID,), help="What it cost so far, and what it will."),
+    Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers and keep the results."),
+    Verb(
+        name="cost", call=calls.CostCall, arguments=(ID,), help="Show what the session has cost and what it will cost."
+    ),
     Verb(
         name="config",
         call=calls.ConfigCall,
-        help="Write settings, key=value; key= removes one; without any: show them.",
+        help="Show settings, or write them: key=value sets one, key= removes it.",
     ),
-    Verb(name="doctor", call=calls.DoctorCall, help="Check that everything a burst needs is there."),
+    Verb(name="doctor", call=calls.DoctorCall, help="Check that burst_magic works on this machine."),
     Verb(
-        name="inspect", call=calls.InspectCall, arguments=(THIS,), place="terminal", help="Every object of a session."
+        name="inspect",
+        call=calls.InspectCall,
+        arguments=(THIS,),
+        place="terminal",
+        help="Show every object of a session.",
     ),
     Verb(name="watch", call=calls.WatchCall, arguments=(ID,), place="terminal", help="Follow a session's progress."),
     Verb(
@@ -194,7 +207,7 @@ VERBS: tuple[Verb, ...] = (
         call=calls.KeyCall,
         arguments=(THIS,),
         place="terminal",
-        help="The session's key, to attach from another machine.",
+        help="Print the session's key, to attach from another machine.",
     ),
 )
 
@@ -208,7 +221,7 @@ OPTIONS: tuple[Option, ...] = (
         group=WHAT,
         rest=True,
         default="the cell runs once",
-        help="Run once for each element, bound to `item`; `x in xs` and `i, row in rows` name it. May hold blanks.",
+        help="Run once per element, bound to `item`. To name it, write `x in xs` or `i, row in rows`..",
     ),
     Option(
         name="--out",
@@ -216,24 +229,24 @@ OPTIONS: tuple[Option, ...] = (
         metavar="NAME",
         group=WHAT,
         read=_variable,
-        help="Bind NAME to the results at once; what is not there yet is waited for when touched.",
+        help="Bind NAME to the results at once. Accessing a value that isn't ready blocks.",
     ),
-    Option(name="--wait", verbs=_CELL, group=WHAT, help="Wait for the end, and raise the first failure."),
+    Option(name="--wait", verbs=_CELL, group=WHAT, help="Block until the job finishes; raise the first failure."),
     Option(name="--name", verbs=_CELL, metavar="LABEL", group=WHAT, read=_label, help="A name to use as ID."),
     Option(
         name="--session",
         verbs=_CELL,
         metavar="ID",
         group=WHAT,
-        help="Add this work to a living session and its warm workers.",
+        help="Run on the warm workers of a running session.",
     ),
     Option(
         name="--dry-run",
         verbs=_CELL,
         group=WHAT,
-        help="Say what would travel and what it would cost; start nothing.",
+        help="Show what would be sent and what it would cost; start nothing.",
     ),
-    Option(name="--workers", verbs=_CELL, metavar="N", group=WHERE, setting="workers", help="How many workers."),
+    Option(name="--workers", verbs=_CELL, metavar="N", group=WHERE, setting="workers", help="Number of workers."),
     Option(
         name="--launcher",
         verbs=_CELL,
@@ -249,16 +262,16 @@ OPTIONS: tuple[Option, ...] = (
         metavar="URL",
         group=WHERE,
         setting="store",
-        help="Where the session lies: file:///dir or s3://bucket/prefix.",
+        help="Where the session is stored: file:///dir or s3://bucket/prefix.",
     ),
-    Option(name="--cpu", verbs=_CELL, metavar="N", group=SIZE, setting="cpu", help="vCPU of a worker: 0.25 to 16."),
+    Option(name="--cpu", verbs=_CELL, metavar="N", group=SIZE, setting="cpu", help="vCPUs per worker, 0.25 to 16."),
     Option(
         name="--memory",
         verbs=_CELL,
         metavar="SIZE",
         group=SIZE,
         setting="memory",
-        help="8GB, 512MB or a number of GB; only pairs with --cpu that Fargate has.",
+        help="Memory per worker: 8GB, 512MB or a number of GB. Fargate must offer it with --cpu.",
     ),
     Option(
         name="--arch",
@@ -267,21 +280,33 @@ OPTIONS: tuple[Option, ...] = (
         group=SIZE,
         setting="arch",
         choices=config.ARCHES,
-        help="The worker's processor.",
+        help="Processor architecture of the workers.",
     ),
-    Option(name="--gpus", verbs=_CELL, metavar="N", group=SIZE, read=whole(1), shown=False, help="GPUs of a worker."),
+    Option(name="--gpus", verbs=_CELL, metavar="N", group=SIZE, read=whole(1), shown=False, help="GPUs per worker."),
     Option(
-        name="--instance-type", verbs=_CELL, metavar="TYPE", group=SIZE, shown=False, help="The machine of a worker."
+        name="--instance-type",
+        verbs=_CELL,
+        metavar="TYPE",
+        group=SIZE,
+        shown=False,
+        help="EC2 instance type of the workers.",
     ),
-    Option(name="--slots", verbs=_CELL, metavar="N", group=SIZE, setting="slots", help="Tasks at a time in a worker."),
+    Option(
+        name="--slots",
+        verbs=_CELL,
+        metavar="N",
+        group=SIZE,
+        setting="slots",
+        help="Tasks that run at a time in each worker.",
+    ),
     Option(
         name="--threads",
         verbs=_CELL,
         metavar="N",
         group=SIZE,
         setting="threads",
-        default="its share of the cores",
-        help="Threads of BLAS, OpenMP and the like in each slot.",
+        default="the slot's share of the cores",
+        help="Threads per slot for BLAS, OpenMP and similar libraries.",
     ),
     Option(
         name="--timeout",
@@ -289,7 +314,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="D",
         group=LIMITS,
         setting="timeout",
-        help="The longest one task may run.",
+        help="Time limit for one task.",
     ),
     Option(
         name="--retries",
@@ -297,7 +322,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
         group=LIMITS,
         setting="retries",
-        help="Tries again after an error of the task's own.",
+        help="How often to retry a task that raised an error.",
     ),
     Option(
         name="--deadline",
@@ -305,7 +330,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="D",
         group=LIMITS,
         setting="deadline",
-        help="The session's end, at most 21d.",
+        help="When the session ends, counted from its start; at most 21d.",
     ),
     Option(
         name="--idle",
@@ -313,7 +338,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="D",
         group=LIMITS,
         setting="idle",
-        help="A worker ends when it had nothing to do for so long.",
+        help="How long a worker stays without work.",
     ),
     Option(
         name="--budget",
@@ -321,7 +346,7 @@ OPTIONS: tuple[Option, ...] = (
         metavar="DOLLARS",
         group=LIMITS,
         setting="budget",
-        help="The most that the session may cost.",
+        help="Cost limit for the session.",
     ),
     Option(
         name="--env",
@@ -331,9 +356,16 @@ OPTIONS: tuple[Option, ...] = (
         read=_env,
         choices=ENVS,
         default="sync",
-        help="The environment of workers: the kernel's own.",
+        help="Environment of the workers: the kernel's own.",
     ),
-    Option(name="--include", verbs=_CELL, metavar="PATH", group=REACH, many=True, help="A file that tasks find too."),
+    Option(
+        name="--include",
+        verbs=_CELL,
+        metavar="PATH",
+        group=REACH,
+        many=True,
+        help="File or folder to send along. Can be repeated.",
+    ),
     Option(
         name="--setenv",
         verbs=_CELL,
@@ -341,7 +373,7 @@ OPTIONS: tuple[Option, ...] = (
         group=REACH,
         read=_setenv,
         many=True,
-        help="An environment variable that tasks see, with the kernel's value unless given; masked in logs.",
+        help="Set an environment variable for tasks, by default to the kernel's value. Masked in logs.",
     ),
     Option(
         name="--seed",
@@ -350,16 +382,16 @@ OPTIONS: tuple[Option, ...] = (
         group=REACH,
         setting="seed",
         default="random",
-        help="Seeds every task; the same seed gives the same results.",
+        help="Seed for the tasks' random generators. The same seed gives the same results.",
     ),
-    Option(name="--nowait", verbs=("collect",), help="What is there; missing ones are burst_magic.PENDING."),
+    Option(name="--nowait", verbs=("collect",), help="Don't wait; return burst_magic.PENDING for missing results."),
     Option(
         name="--timeout",
         verbs=("collect",),
         metavar="D",
         read=parse_duration,
         default="none",
-        help="Wait no longer than that.",
+        help="Wait at most this long.",
     ),
     Option(
         name="--errors",
@@ -368,27 +400,37 @@ OPTIONS: tuple[Option, ...] = (
         read=config.one_of(ERRORS),
         choices=ERRORS,
         default="raise",
-        help="What a failed task is: the exception raised, the exception as a value, or left out.",
+        help="For a failed task: raise its exception, return it as a value, or skip the task.",
     ),
     Option(name="--key", verbs=("attach",), metavar="KEY", help="The session's key, from `burst key show`."),
-    Option(name="--task", verbs=("logs",), metavar="I", read=whole(0), help="Only of this task."),
-    Option(name="--worker", verbs=("logs",), metavar="W", help="Only of this worker."),
-    Option(name="--follow", verbs=("logs",), help="Go on until the session ends or you stop it."),
+    Option(name="--task", verbs=("logs",), metavar="I", read=whole(0), help="Show this task only."),
+    Option(name="--worker", verbs=("logs",), metavar="W", help="Show this worker only."),
+    Option(name="--follow", verbs=("logs",), help="Keep printing until the session ends or you interrupt."),
     Option(
-        name="-n", verbs=("logs",), metavar="N", read=whole(1), field="lines", default="100", help="The last N lines."
+        name="-n",
+        verbs=("logs",),
+        metavar="N",
+        read=whole(1),
+        field="lines",
+        default="100",
+        help="Show the last N lines.",
     ),
     Option(
-        name="--budget", verbs=("extend",), metavar="DOLLARS", read=parse_money, help="The session's larger budget."
+        name="--budget",
+        verbs=("extend",),
+        metavar="DOLLARS",
+        read=parse_money,
+        help="New, larger budget of the session.",
     ),
-    Option(name="--force", verbs=("cleanup",), help="Delete every object of the session too, results included."),
+    Option(name="--force", verbs=("cleanup",), help="Also delete the session with its results."),
     Option(
         name="--blobs",
         verbs=("cleanup",),
         terminal=True,
-        help="Delete stored values that no session needs any more.",
+        help="Delete stored values that no session uses any more.",
     ),
-    Option(name="--yes", verbs=("cleanup",), help="Do not ask."),
-    Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this."),
+    Option(name="--yes", verbs=("cleanup",), help="Don't ask for confirmation."),
+    Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this help."),
 )
 
 _BY_NAME = {each.name: each for each in VERBS}
@@ -400,5 +442,5 @@ def verb(name: str) -> Verb:
 
 
 def options(name: str, *, terminal: bool = False) -> tuple[Option, ...]:
-    """What the verb takes, hidden ones too."""
+    """The verb's options, including hidden ones."""
     return tuple(option for option in OPTIONS if name in option.verbs and (terminal or not option.terminal))

@@ -1,4 +1,4 @@
-"""What each verb does, for magics and terminal alike: a call and the settings in, text out."""
+"""The implementation of each verb, for magics and terminal: call and settings in, text out."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def status(call: calls.StatusCall, settings: Settings) -> str:
-    """Counts, workers, cost, why it waits, distinct errors."""
+    """Show progress, workers, cost, what it is waiting for, and distinct errors."""
     from burst_magic.ui import text
 
     return text.status_text(DESK.find(call.id, settings).status())
 
 
 def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
-    """A plain list in order of items."""
+    """Return a plain list in item order."""
     session = DESK.find(call.id, settings, waits=not call.nowait)
     if call.nowait:
         return session.results().collect(wait=False, errors=call.errors)
@@ -38,12 +38,12 @@ def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
             return session.results().collect(timeout=call.timeout, errors=call.errors)
         finally:
             showing.finish()
-    except KeyboardInterrupt:  # wherever it came: while showing, waiting or reading
+    except KeyboardInterrupt:  # at any point: while showing, waiting or reading
         raise stopped(session.id) from None
 
 
 def collect(call: calls.CollectCall, settings: Settings) -> str:
-    """One value a line, for a terminal."""
+    """Return one value per line, for a terminal."""
     try:
         return "\n".join(map(repr, collected(call, settings)))
     except BurstError:
@@ -52,11 +52,11 @@ def collect(call: calls.CollectCall, settings: Settings) -> str:
         story = getattr(error, "_render_traceback_", None)
         if story is None:
             raise
-        raise BurstError("\n".join(story()), way_out="all that is there: burst collect ID --errors return") from None
+        raise BurstError("\n".join(story()), way_out="to get the others: burst collect ID --errors return") from None
 
 
 def attach_here(call: calls.AttachCall, settings: Settings) -> None:
-    """Binds the results of this notebook's jobs again and shows the latest."""
+    """Bind the results of this notebook's jobs again and show the latest."""
     from burst_magic.session.results import Results
     from burst_magic.ui.panel import show
 
@@ -65,36 +65,37 @@ def attach_here(call: calls.AttachCall, settings: Settings) -> None:
         out = session.description.out
         held = DESK.home.get(out)
         if held is not None and not isinstance(held, Results) and not call.id:
-            print(f"{out} holds something else here and is left: burst.attach('{session.id}/{session.job}').results()")
+            results = f"burst.attach('{session.id}/{session.job}').results()"
+            print(f"{out} is bound to something else here and was not overwritten; use {results}")
         elif out:
             DESK.home[out] = session.results()
-            session.status()  # looks: what is printed is what the store says now
+            session.status()  # refreshes, so that the line shows the current state
             print(f"{out} = {session.results()!r} of session {session.id}")
     latest = sessions[-1]
     show(latest, out=latest.description.out, shell=DESK.shell)
 
 
 def attach(call: calls.AttachCall, settings: Settings) -> str:
-    """Takes hold of a session from a terminal; keeps its key."""
+    """Attach to a session from a terminal; save its key."""
     from burst_magic.ui import text
 
     return text.status_text(_attached(call, settings)[-1].status())
 
 
 def _with_siblings(session: Session, call: calls.AttachCall, settings: Settings) -> list[Session]:
-    """A session's id or name means all its jobs, each with the name its results had; the asked-for one comes last."""
+    """Expand a session's id or name to all its jobs, each with the name of its results; the requested job is last."""
     from burst_magic.session import attach as attaching
 
     found = []
     if "/" not in call.id:
         for ident in attaching.siblings(session):
-            with contextlib.suppress(AttachError):  # announced, and never committed
+            with contextlib.suppress(AttachError):  # announced but never committed
                 found.append(_taken(ident, settings))
     return [DESK.keep(each) for each in [*found, session]]
 
 
 def _taken(ident: str, settings: Settings, *, key: str | None = None) -> Session:
-    """A kernel looks after what it takes up; a terminal only looks."""
+    """Attach to jobs. A kernel replaces their lost workers; a terminal only looks."""
     from burst_magic.session import attach as attaching
 
     return attaching.attach(ident, settings=settings, home=DESK.home, key=key, tends=DESK.shell is not None)
@@ -111,23 +112,23 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
             break
         try:
             found.append(DESK.attach(each, settings, tends=DESK.shell is not None))
-        except BurstError as problem:  # the others may be there
+        except BurstError as problem:  # the others may exist
             problems[each.session] = problem
     if not found:
         raise next(iter(problems.values()), DESK.nothing_known())
     for sid, why in reversed(problems.items()):
-        if not isinstance(why, AttachError):  # of one that was deleted, or never wholly begun, there is nothing to tell
+        if not isinstance(why, AttachError):  # deleted, or its submission was interrupted: nothing to report
             pass_over(sid, why)
     return [DESK.keep(each) for each in reversed(found)]
 
 
 def _belongs(sid: str, latest: Session) -> bool:
-    """A notebook takes up all that it started, a kernel that is none the latest session, a terminal the latest job."""
+    """What to attach to: a notebook's jobs; without a notebook, the latest session; in a terminal, the latest job."""
     return DESK.shell is not None and (not DESK.nowhere or sid == latest.id)
 
 
 def sessions(call: calls.SessionsCall, settings: Settings) -> str:  # noqa: ARG001 - takes nothing
-    """All sessions of this store and this user."""
+    """List all sessions of this store and this user."""
     from burst_magic.session import attach as attaching
     from burst_magic.ui import text
 
@@ -137,26 +138,26 @@ def sessions(call: calls.SessionsCall, settings: Settings) -> str:  # noqa: ARG0
 
 
 def logs(call: calls.LogsCall, settings: Settings) -> str | None:
-    """Output of tasks and workers; with ``--follow`` as it comes."""
+    """Show the output of tasks and workers; with ``--follow``, as it arrives."""
     session = DESK.find(call.id, settings)
     lines = session.logs(task=call.task, worker=call.worker or None, n=call.lines, follow=call.follow)
     shown = (f"[{line.source}] {line.text}" for line in lines)
     if not call.follow:
-        return "\n".join(shown) or "nothing was printed so far"
+        return "\n".join(shown) or "no output yet"
     for line in shown:
         print(line, flush=True)
     return None
 
 
 def scale(call: calls.ScaleCall, settings: Settings) -> str:
-    """More or fewer workers."""
+    """Change the number of workers."""
     session = DESK.find(call.id, settings, sure=True)
     session.scale(call.workers)
     return f"session {session.id}: {call.workers} workers wanted{_crowded(session, call.workers)}"
 
 
 def _crowded(session: Session, workers: int) -> str:
-    """What a running job's threads come to when workers join it."""
+    """Describe the threads per task when workers join a running job."""
     from burst_magic.plan.planner import threads
 
     manifest, job = session.manifest, session.description
@@ -165,11 +166,11 @@ def _crowded(session: Session, workers: int) -> str:
     share = threads(lanes, here=here, slots=manifest.slots, cores=cores, cpu=manifest.cpu)
     if session.snapshot().ended == "finished" or job.threads_asked or job.threads <= share:
         return ""
-    return f"; tasks of this job keep {job.threads} threads each, the next job's get {share} (--threads)"
+    return f"; tasks of this job keep {job.threads} threads each; the next job gets {share} (--threads)"
 
 
 def extend(call: calls.ExtendCall, settings: Settings) -> str:
-    """A later deadline or a larger budget."""
+    """Move the deadline or raise the budget."""
     import time
 
     from burst_magic.ui import model
@@ -180,36 +181,36 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     seen = session.status()
     stopped = "" if seen.alive or seen.starting or seen.ended == "finished" else _start_some(session, seen.wanted)
-    return f"session {session.id}: {left} to its deadline{money}{stopped}"
+    return f"session {session.id}: {left} until the deadline{money}{stopped}"
 
 
 def _start_some(session: Session, wanted: int) -> str:
-    return f"\nno worker lives any more; to start some: {_typed('scale')} {wanted} {session.id}"
+    return f"\nno workers left; to start some: {_typed('scale')} {wanted} {session.id}"
 
 
 def _typed(verb: str) -> str:
-    """A verb as it is typed here."""
+    """A verb as typed in this place: magic or command."""
     return f"burst {verb}" if DESK.shell is None else f"%burst_{verb}"
 
 
 def cancel(call: calls.CancelCall, settings: Settings) -> str:
-    """Stops a session, or with ``session/job`` one job of it; what is done is kept."""
+    """Cancel a session, or one job with ``session/job``; finished results are kept."""
     session = DESK.find(call.id, settings, sure=True)
     only_job = "/" in call.id
     session.cancel(only_job=only_job)
     if only_job:
         ident = f"{session.id}/{session.job}"
-        return f"job {ident}: cancelled, its session goes on; what is done: {_typed('collect')} {ident} --nowait"
-    return f"session {session.id}: cancelled; what is done: {_typed('collect')} {session.id} --nowait"
+        return f"job {ident}: cancelled; its session continues. Finished results: {_typed('collect')} {ident} --nowait"
+    return f"session {session.id}: cancelled. Finished results: {_typed('collect')} {session.id} --nowait"
 
 
 def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
-    """Stops workers; with ``--force`` deletes every object of the session."""
+    """Stop workers; with ``--force``, delete every object of the session."""
     if call.blobs:
         from burst_magic.session.sweep import sweep_blobs
 
         swept = sweep_blobs(settings)
-        young = f"; {swept.young} were kept: no session needs them, but they are less than an hour old"
+        young = f"; {swept.young} unused values were kept because they are less than an hour old"
         return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
     try:
         if call.force:
@@ -223,22 +224,22 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
         return removed
     deleted = session.cleanup(force=call.force)
     if not call.force:
-        return f"session {session.id}: its workers end; its results stay (delete them: --force)"
+        return f"session {session.id}: stopping workers; results are kept (--force deletes them)"
     for key in [key for key in DESK.open if key[0] == session.id]:
         DESK.open.pop(key).detach()
     return f"session {session.id}: deleted, {deleted} objects"
 
 
 def _remove_remains(ident: str, settings: Settings) -> str:
-    """Of a session that cannot be attached to: it was cut short at its beginning or at its end."""
+    """Delete the remains of a session whose submission or deletion was interrupted."""
     from burst_magic.session import remains
 
     removed = remains.remove(ident, settings)
-    return f"session {removed[0]}: what was left of it is deleted, {removed[1]} objects" if removed else ""
+    return f"session {removed[0]}: its remains were deleted, {removed[1]} objects" if removed else ""
 
 
 def cost(call: calls.CostCall, settings: Settings) -> str:
-    """What it has cost, and what Fargate would have charged."""
+    """Show the cost so far, and what Fargate would have charged."""
     session = DESK.find(call.id, settings)
     seen = session.status()
     lines = [f"session {session.id}: {format_money(seen.spend)} so far ({session.manifest.launcher} workers)"]
@@ -249,7 +250,7 @@ def cost(call: calls.CostCall, settings: Settings) -> str:
 
 
 def config(call: calls.ConfigCall, settings: Settings) -> str:
-    """Shows or writes settings."""
+    """Show or write settings."""
     if call.changes:
         if call.changes.get("launcher"):
             launchers.check(call.changes["launcher"], where="launcher")
@@ -261,7 +262,7 @@ def config(call: calls.ConfigCall, settings: Settings) -> str:
 
 
 def doctor(call: calls.DoctorCall, settings: Settings) -> str:  # noqa: ARG001
-    """Checks what a burst needs here."""
+    """Check that burst_magic works here."""
     from burst_magic.session.doctor import examine
 
     found = examine(settings)
@@ -273,14 +274,14 @@ def doctor(call: calls.DoctorCall, settings: Settings) -> str:  # noqa: ARG001
 
 
 def inspect(call: calls.InspectCall, settings: Settings) -> str:
-    """A session's log in words."""
+    """Describe a session's log in words."""
     from burst_magic.session.inspect import tell
 
     return "\n".join(tell(DESK.find(call.id, settings)))
 
 
 def watch(call: calls.WatchCall, settings: Settings) -> str:
-    """A bar until the job is over."""
+    """Show a progress bar until the job ends."""
     from burst_magic.ui import text
     from burst_magic.ui.panel import show
 
@@ -294,5 +295,5 @@ def watch(call: calls.WatchCall, settings: Settings) -> str:
 
 
 def key(call: calls.KeyCall, settings: Settings) -> str:
-    """A session's key, to attach from another machine."""
+    """Print a session's key, to attach from another machine."""
     return DESK.find(call.id, settings).key

@@ -1,9 +1,9 @@
 """The payload: a notebook's values as bytes, and back. Imported by the client and by the worker.
 
-    pack / unpack               a namespace, in one stream with big buffers beside it
+    pack / unpack               a namespace, in one stream with separate large buffers
     pack_value / unpack_value   one item or one result
-    pack_error                  what a task raised, with what it was raised from
-    Envelope                    what a job's ``payload`` object holds: a header and the stream
+    pack_error                  an exception of a task, with the exceptions it was raised from
+    Envelope                    the content of a job's ``payload`` object: a header and the stream
 
 Design: docs/decisions/0003-capture.md.
 """

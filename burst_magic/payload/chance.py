@@ -1,7 +1,7 @@
-"""Random generators among values: what they are, where the process-wide ones live, and how all are taken along.
+"""Random generators among values: their types, where the global ones are, and how to pickle them.
 
-Process-wide generators are referred to, never copied. The others travel as they are, and the stream lists them, so
-that a worker can give each a stream of its own for every task.
+Global generators are pickled by reference, never copied. Other generators are pickled as they are, and the stream lists
+them, so that a worker can give each its own random stream for every task.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from burst_magic.payload.notes import Mode, find_module
 if TYPE_CHECKING:
     from burst_magic.payload.notes import PackerView
 
-# Where libraries keep the generator of the whole process: module, then attributes.
+# Where libraries keep their global generator: module, then attributes.
 _GLOBAL = (
     ("random", "_inst"),
     ("numpy.random.mtrand", "_rand"),
@@ -35,7 +35,7 @@ _seen: tuple[int, ...] = ()
 
 
 def kinds() -> tuple[type, ...]:
-    """The types of generators that are loaded by now."""
+    """The types of generators whose libraries are loaded."""
     global _kinds, _seen  # noqa: PLW0603 - asked about each unusual value
     modules = [sys.modules.get(name) for name, _ in _KINDS]
     here = tuple(map(id, modules))
@@ -48,18 +48,18 @@ def kinds() -> tuple[type, ...]:
 
 
 def is_generator(value: object) -> bool:
-    """True for what draws; the system's own entropy cannot be seeded and is none."""
+    """True for a random generator; the system's entropy cannot be seeded and doesn't count."""
     kind = type(value)
     return issubclass(kind, kinds()) and kind.__name__ != "SystemRandom"
 
 
 def is_global(generator: object) -> bool:
-    """True for the generator of the whole process."""
+    """True for a global generator."""
     return any(_at(path) is generator for path in _GLOBAL)
 
 
 def reduce(packer: PackerView, generator: Any) -> Any:
-    """By reference where a module keeps it, else as the type says; noted, so that it is listed in the stream."""
+    """Reduce by reference if a module keeps it, else as its type does. Recorded, so that the stream lists it."""
     place = next((path for path in _GLOBAL if _at(path) is generator), None)
     if place is None and packer.mode is Mode.NAMESPACE and not packer.notes.steady:
         place = _places(packer).get(id(generator))
@@ -72,7 +72,7 @@ def reduce(packer: PackerView, generator: Any) -> Any:
 
 
 def _places(packer: PackerView) -> dict[int, tuple[str, str]]:
-    """By id, the generators that modules keep under a name; the notebook's travel with it."""
+    """Generators that modules keep under a name, by id; the notebook's own are pickled with it."""
     notes = packer.notes
     if notes.places is None:
         notes.places = {

@@ -1,7 +1,7 @@
-"""Classes of the notebook, by value, in two steps: an empty class first, so that its methods can lead back to it.
+"""Pickle the notebook's classes by value, in two steps: first an empty class, so that its methods can refer to it.
 
-What ran once when the class was made (its metaclass, ``__init_subclass__``, ``__set_name__``) is not run again: the
-finished class is what travels.
+Hooks that ran when the class was created (its metaclass, ``__init_subclass__``, ``__set_name__``) don't run again: the
+finished class is pickled.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from burst_magic.payload.notes import Mode, PackerView, by_import, importable
 from burst_magic.payload.reducers import by_name, path_in
 
 Reduction = Any
-# The importable class that makes it, its metaclass, name, bases, first contents, id.
+# The importable class that creates it, its metaclass, name, bases, first contents, id.
 Head = tuple[Any, Any, str, tuple[type, ...], dict[str, Any], str]
 Members = tuple[tuple[str, tuple[object, ...], object], ...]  # name, arguments of the mixed-in type, value
 
 _PROCESS = uuid.uuid4().hex
 
-_IMMUTABLE, _HEAP = 1 << 8, 1 << 9  # flags of types: contents cannot be set; made at run time
+_IMMUTABLE, _HEAP = 1 << 8, 1 << 9  # type flags: immutable; created at run time
 
-# Made anew for each class by the interpreter, or given when the class is made.
+# Created by the interpreter for each class, or passed at its creation.
 _AUTOMATIC = frozenset({"__weakref__", "__dict__", "_abc_impl", "__slots__", "__orig_bases__", "__module__",
                         "__qualname__", "__slotnames__"})  # fmt: skip
-# Made anew by EnumMeta from the members.
+# Created by EnumMeta from the members.
 _OF_MEMBERS = frozenset({"_member_names_", "_member_map_", "_member_type_", "_value2member_map_", "_boundary_",
                          "_unhashable_values_", "_unhashable_values_map_", "_hashable_values_", "_flag_mask_",
                          "_singles_mask_", "_all_bits_", "_inverted_", "__new__"})  # fmt: skip
@@ -39,11 +39,11 @@ _OF_A_MEMBER = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_", "
 
 # By identity: a metaclass may define __eq__ and __hash__.
 _TYPES = {id(value): name for name, value in vars(types).items() if isinstance(value, type)}
-_SINGLE = {id(type(value)) for value in (None, ..., NotImplemented)}  # pickle has ways of its own for these
+_SINGLE = {id(type(value)) for value in (None, ..., NotImplemented)}  # pickle handles these itself
 
 
 def reduce_class(packer: PackerView, cls: type) -> Reduction:
-    """By import, by name, or by value."""
+    """Reduce by import, by name, or by value."""
     if id(cls) in _SINGLE:
         return NotImplemented
     if by_import(packer, cls):
@@ -69,19 +69,19 @@ def _by_value(packer: PackerView, cls: type) -> Reduction:
 def _made_in_c(cls: type) -> Reduction:
     if id(cls) in _TYPES:
         return getattr, (types, _TYPES[id(cls)])
-    message = f"cannot pickle the class {cls.__module__}.{cls.__qualname__}: no module has it under this name"
+    message = f"cannot pickle the class {cls.__module__}.{cls.__qualname__}: no module defines it under this name"
     raise pickle.PicklingError(message)
 
 
 def _identity(packer: PackerView, cls: type) -> str:
-    """An id for a class that has no name which both sides know."""
+    """An id for a class without a name that both sides know."""
     if packer.mode is Mode.NAMESPACE and path_in(packer.home, cls) is not None:
         return ""
     return rebuild.tracker.id_of(cls, lambda: f"{_PROCESS}.{uuid.uuid4().hex}")
 
 
 def _body(cls: type) -> dict[str, Any]:
-    """What has to be there when the class is made."""
+    """Contents that the class needs at its creation."""
     given = {name: vars(cls)[name] for name in ("__slots__", "__orig_bases__") if name in vars(cls)}
     return {**given, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
 
@@ -98,7 +98,7 @@ def _state(cls: type) -> dict[str, Any]:
 
 
 def rebuild_class(head: Head) -> type:
-    """First step: the class without its contents, or the one that this process knows already."""
+    """First step: create the class without its contents, or return it if this process knows it."""
     maker, meta, name, bases, body, ident = head
     known = rebuild.tracker.find(ident) if ident else None
     if known is not None:
@@ -106,14 +106,14 @@ def rebuild_class(head: Head) -> type:
     with _Quiet(bases):
         try:
             cls: type = maker.__new__(meta, name, bases, body)
-        except TypeError:  # a metaclass of a library that wants more than it gets, such as TypedDict's
+        except TypeError:  # a library's metaclass that needs more arguments, such as TypedDict's
             cls = type.__new__(meta, name, bases, body)
     rebuild.tracker.loaded(ident, cls)
     return cls
 
 
 class _Quiet:
-    """Keeps ``__init_subclass__`` of the notebook's bases from running a second time."""
+    """Prevents ``__init_subclass__`` of the notebook's bases from running again."""
 
     def __init__(self, bases: tuple[type, ...]) -> None:
         self._hooks = [
@@ -133,7 +133,7 @@ class _Quiet:
 
 
 def fill_class(cls: type, state: dict[str, Any]) -> None:
-    """Second step: its contents."""
+    """Second step: set its contents."""
     registered = state.pop("<registered>", ())
     for name, value in state.items():
         type.__setattr__(cls, name, value)
@@ -172,7 +172,7 @@ def _enum_state(cls: Any) -> dict[str, Any]:
 
 
 def rebuild_enum(head: Head, members: Members) -> type:
-    """First step: the class with its members, from their finished values: no ``__new__`` of the user runs again."""
+    """First step: create the class with its members from their final values; no user ``__new__`` runs."""
     maker, meta, name, bases, body, ident = head
     known = rebuild.tracker.find(ident) if ident else None
     if known is not None:
@@ -200,11 +200,11 @@ def _new_member(cls: Any, *parts: Any) -> Any:
 
 
 def _init_member(self: object, *parts: object) -> None:
-    """The members' attributes come with the state."""
+    """Skip ``__init__``: the members' attributes come with the state."""
 
 
 def fill_enum(cls: Any, state: dict[str, Any]) -> None:
-    """Second step: its methods, and the attributes that its members got from the user's ``__init__`` or ``__new__``."""
+    """Second step: set its methods, and the attributes that the user's ``__init__`` or ``__new__`` gave its members."""
     extras = state.pop("<members>", {})
     for name in ("__init__", "__new_member__", "__reduce_ex__"):
         if name in vars(cls) and name not in state:

@@ -1,4 +1,4 @@
-"""Which part of a value cannot travel: looked for when the whole has failed, and told as a path."""
+"""Find the part of a value that cannot be pickled, after the whole has failed, and report its path."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from typing import Any
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import importable
 
-SEARCH_SECONDS = 5.0  # long enough for a few thousand objects
+SEARCH_SECONDS = 5.0  # enough for a few thousand objects
 SEARCH_DEPTH = 20
-WAY_OUT = "make it inside the cell or a function that the cell calls, or leave it out of what the cell mentions"
+WAY_OUT = "create it inside the cell, or don't refer to it there"
 
-_HEAP = 1 << 9  # flag of a class that was made at run time, not in C
+_HEAP = 1 << 9  # flag of a class created at run time, not in C
 
 _OURS = __name__.partition(".")[0]
 
 
 def reason_of(error: BaseException) -> str:
-    """One line: pickle's words, or the type and text of what a ``__reduce__`` raised."""
+    """One line: pickle's message, or the type and text of an exception from ``__reduce__``."""
     text = first_line(error)
-    known = re.match(r"cannot pickle '(?:[\w.]*\.)?(\w+)' (?:object|instances)", text)  # wording differs by version
+    known = re.match(
+        r"cannot pickle '(?:[\w.]*\.)?(\w+)' (?:object|instances)", text
+    )  # the wording differs between versions
     if known:
         return f"cannot pickle {known[1]!r} object"
     if isinstance(error, RecursionError):
@@ -33,24 +35,24 @@ def reason_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception's text; a ``__str__`` of the user's may raise."""
+    """The first line of an exception's text; a user's ``__str__`` may raise."""
     try:
         lines = str(error).strip().splitlines()
     except Exception:  # noqa: BLE001 - user code
-        return "(its text failed)"
+        return "(its str() failed)"
     return lines[0] if lines else ""
 
 
 def find_culprit(
     name: str, value: object, error: BaseException, fails: Callable[[object], BaseException | None]
 ) -> tuple[str, BaseException]:
-    """The innermost part that fails by itself, as a path such as ``cfg.client._sock``, and its error.
+    """Find the innermost part that fails on its own, as a path such as ``cfg.client._sock``, and its error.
 
     Args:
-        name: what the whole is called.
-        value: the whole.
-        error: how it failed.
-        fails: tries a part by itself; None when that goes well.
+        name: name of the whole.
+        value: the whole value.
+        error: its exception.
+        fails: tries a part on its own; returns None on success.
     """
     until = time.monotonic() + SEARCH_SECONDS
     path, part, found, seen = name, value, error, {id(value)}
@@ -65,11 +67,11 @@ def find_culprit(
                 break
         else:
             return path, found
-    return (name, error) if isinstance(error, RecursionError) else (path, found)  # it is the whole that is too deep
+    return (name, error) if isinstance(error, RecursionError) else (path, found)  # the whole is nested too deeply
 
 
 def attributes_of(value: object) -> dict[str, object]:
-    """An object's own attributes, without asking it; none of ours, which say themselves how they travel."""
+    """An object's own attributes, read without its help; none for classes of this package."""
     if type(value).__module__.partition(".")[0] == _OURS:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""What lies in a job's ``payload`` object, inside the seal: a JSON header and the pickled stream."""
+"""The signed content of a job's ``payload`` object: a JSON header and the pickled stream."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _LENGTH = struct.Struct(">I")
 
 
 def running_python() -> str:
-    """Major and minor version: code objects do not travel between them."""
+    """Major and minor version: code objects are not portable between versions."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """A cell and what it needs.
+    """A cell with its dependencies.
 
     Attributes:
         source: Python, compiled on the worker under `filename`.
         target: what ``--map`` binds: "item", "x", "i, row"; "" when the cell runs once.
         has_value: the last statement is an expression, whose value is the task's.
-        names: what the stream loads.
+        names: names that the stream loads.
         modules: (name, version) of modules that must be importable; version "" when unknown.
         bundle: sha256 of the zip of local sources, or "".
         blobs: (sha256, bytes) of each out-of-band buffer, in order.
-        sources: (file name, text) of other cells whose functions travel, for tracebacks.
-        settings: what the notebook has set process-wide (``payload.settings``), plain.
-        folder: where its tasks run, on a machine that has it; "": where the worker was started.
+        sources: (file name, text) of other cells whose functions are sent, for tracebacks.
+        settings: process-wide settings of the notebook (``payload.settings``), as plain data.
+        folder: where its tasks run, if the machine has it; "": where the worker was started.
     """
 
     source: str
@@ -52,7 +52,7 @@ class Envelope:
     folder: str = ""
 
     def to_bytes(self) -> bytes:
-        """Header and stream; the caller signs them."""
+        """Serialize header and stream; the caller signs them."""
         header = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "stream"}
         header["python"] = self.python or running_python()
         text = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
@@ -60,15 +60,15 @@ class Envelope:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Envelope:
-        """The reverse of `to_bytes`.
+        """The inverse of `to_bytes`.
 
         Raises:
-            RecordError: not an envelope that this version can read.
+            RecordError: this version cannot read the envelope.
         """
         start = len(_MAGIC) + _LENGTH.size
         if data[: len(_MAGIC)] != _MAGIC or len(data) < start:
             raise RecordError(
-                "the payload is not one that this version can read", way_out="use the same burst_magic on both sides"
+                "this version cannot read the payload", way_out="use the same burst_magic version on both sides"
             )
         end = start + _LENGTH.unpack_from(data, len(_MAGIC))[0]
         try:

@@ -1,7 +1,7 @@
-"""Exceptions are taken apart without asking their classes, with what they were raised from.
+"""Reduce exceptions without calling their classes, with the exceptions they were raised from.
 
-An ``__init__`` whose parameters `args` does not tell is never called, and a ``__setattr__`` that refuses is not asked.
-What C keeps beside the attributes (a file name, an errno) comes along, and so do slots.
+No ``__init__`` is called, since `args` may not match its parameters, and no ``__setattr__``, since it may refuse. Slots
+and C-level state (a file name, an errno) are included.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from burst_magic.payload.notes import PROTOCOL, Link, PackerView
 Reduction = Any
 
 MESSAGE_CHARS = 10_000
-DEEPEST = 50  # exceptions in a chain that come back; a pickle cannot be nested without end
+DEEPEST = 50  # maximum length of a chain; pickles cannot nest without limit
 
-# Made anew, dealt with by name, or the whole object that has no such attribute.
+# Recreated, or handled by name.
 _LEFT = frozenset({"__dict__", "__weakref__", "exceptions", "message", "obj"})
 _Group: Any = getattr(builtins, "BaseExceptionGroup", ())  # 3.11
 _LINKS: dict[str, Any] = {  # in the order in which they can be set
@@ -30,21 +30,21 @@ _LINKS: dict[str, Any] = {  # in the order in which they can be set
 
 
 def type_name(kind: type) -> str:
-    """A type as people write it."""
+    """A type's name for display."""
     own = kind.__module__ in {"builtins", "__main__"}
     return kind.__qualname__ if own else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def text_of(error: BaseException) -> str:
-    """The exception's text, bounded."""
+    """The exception's text, truncated."""
     try:
         return str(error)[:MESSAGE_CHARS]
     except BaseException:  # noqa: BLE001 - a __str__ is user code
-        return "(its text failed)"
+        return "(its str() failed)"
 
 
 def stand_in(error: BaseException) -> TaskFailed:
-    """What says which exception it was, where the exception itself cannot be had."""
+    """A stand-in that names an exception which cannot be rebuilt."""
     made = TaskFailed(_said(error))
     _set_links(made, _own_links(error))
     return made
@@ -55,7 +55,7 @@ def _said(error: BaseException) -> str:
 
 
 def attributes(error: BaseException) -> dict[str, Any]:
-    """An exception's attributes themselves; a class that refuses to be given some is not asked."""
+    """An exception's attribute dict, without calling its class."""
     found: dict[str, Any] = object.__getattribute__(error, "__dict__")
     return found
 
@@ -69,7 +69,7 @@ def raised_from(error: BaseException) -> BaseException | None:
 
 
 def set_cause(error: BaseException, cause: BaseException) -> None:
-    """``raise error from cause``, whatever the class has against it."""
+    """Like ``raise error from cause``, even if the class objects."""
     _LINKS["__cause__"].__set__(error, cause)
 
 
@@ -84,7 +84,7 @@ def _set_links(error: BaseException, links: dict[str, Any]) -> None:
 
 
 def reduce_exception(packer: PackerView, obj: BaseException) -> Reduction:
-    """By its class's own ``__reduce__`` where it has one, else part by part; with what it was raised from."""
+    """Use the class's own ``__reduce__`` or reduce part by part; include the exceptions it was raised from."""
     links = _links(packer, obj)
     if not _says_how(type(obj)):
         state = {"attributes": dict(attributes(obj)), "members": dict(_members(obj)), "links": links}
@@ -101,13 +101,13 @@ def reduce_exception(packer: PackerView, obj: BaseException) -> Reduction:
 
 
 def _says_how(kind: type[BaseException]) -> bool:
-    """Whether a class of the user's or of a library says how it is to be reduced."""
+    """Whether a class of the user or a library defines its reduction."""
     known: set[Any] = {base.__reduce__ for base in kind.__mro__ if base.__module__ == "builtins"}
     return kind.__reduce__ not in known or kind.__reduce_ex__ is not object.__reduce_ex__
 
 
 def _members(error: BaseException) -> Iterator[tuple[str, object]]:
-    """What lies in the object's own memory: slots, and what C keeps there."""
+    """Slots and C-level members."""
     for base in type(error).__mro__:
         if base in {BaseException, object}:
             continue
@@ -120,7 +120,7 @@ def _members(error: BaseException) -> Iterator[tuple[str, object]]:
 
 
 def _arguments(packer: PackerView, error: BaseException) -> tuple[object, ...]:
-    """`args`; of a group its members, each by itself where that is asked for."""
+    """`args`; for a group its members, one by one if requested."""
     if not isinstance(error, _Group) or not packer.lenient:
         return error.args
     if packer.alone:
@@ -146,7 +146,7 @@ def _depth(packer: PackerView, error: BaseException) -> int:
 
 
 def _sent(packer: PackerView, error: BaseException, depth: int) -> BaseException:
-    """The exception, or what stands for it where it cannot be had on the other side."""
+    """The exception, or its stand-in if it cannot be rebuilt on the other side."""
     known = packer.notes.links.get(id(error))
     if known is None:
         sent = error
@@ -160,7 +160,7 @@ def _sent(packer: PackerView, error: BaseException, depth: int) -> BaseException
 
 
 def rebuild_exception(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
-    """First step: without a ``__new__`` or an ``__init__`` of the user's, whose parameters nobody knows."""
+    """First step: create it without the user's ``__new__`` or ``__init__``, whose parameters are unknown."""
     builtin: Any = next(base for base in kind.__mro__ if base.__module__ == "builtins")
     made: BaseException = builtin.__new__(kind, *args)
     builtin.__init__(made, *args)
@@ -168,12 +168,12 @@ def rebuild_exception(kind: type[BaseException], args: tuple[object, ...]) -> Ba
 
 
 def fill_exception(made: BaseException, state: dict[str, Any]) -> None:
-    """Second step: attributes, slots, what C keeps, and what it was raised from."""
+    """Second step: set attributes, slots, C-level members, and the exceptions it was raised from."""
     if "own" in state:
         rebuild.set_state(made, state["own"])
     for name, value in state.get("members", {}).items():
         member = rebuild.of_type(type(made), name)
-        with contextlib.suppress(AttributeError, TypeError):  # C lets it be read only, and has it from `args`
+        with contextlib.suppress(AttributeError, TypeError):  # read-only in C, which sets it from `args`
             member.__set__(made, value)
     if own := state.get("attributes"):
         if isinstance(rebuild.of_type(type(made), "__setstate__"), types.FunctionType):

@@ -1,4 +1,4 @@
-"""Whether values have changed: a digest of what they would be pickled as, and the random generators among them."""
+"""Detect changed values: a digest of their pickle, and the random generators among them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def fingerprint(
     values: Mapping[str, object], *, home: Mapping[str, object], elsewhere: Callable[[memoryview], bool]
 ) -> bytes:
-    """A digest of values: the same as long as nobody changed them, whatever their generators have drawn.
+    """A digest of values. It stays the same until they change; draws of their generators don't count.
 
     Args:
-        values: what `home` names.
+        values: values by name in `home`.
         home: the notebook's globals, or the worker's copy of them.
-        elsewhere: whether a big buffer is watched by other means, so that its bytes do not count.
+        elsewhere: tells whether a large buffer is watched by other means, so that its bytes don't count.
 
     Raises:
-        Exception: whatever one of them raises when it is pickled.
+        Exception: whatever pickling one of them raises.
     """
     found = blake2b()
     if not values:
@@ -44,14 +44,14 @@ def fingerprint(
 
 
 def fingerprint_each(named: Iterable[tuple[str, object]], *, local: frozenset[str]) -> bytes:
-    """The same of values that lie in modules.
+    """The same for values in modules.
 
-    What cannot be pickled, such as a lock or a file, does not count, nor does what a library has made that can be
-    called: it may note for itself that it was. Empty: one of them keeps to itself whether it has changed.
+    Unpicklable values, such as locks or files, don't count. Neither do a library's callables, which may record their
+    calls. Empty if one of them hides whether it has changed.
 
     Args:
         named: values.
-        local: packages whose functions and classes are looked into, and not only named.
+        local: packages whose functions and classes are inspected, not only named.
     """
     found = blake2b()
     for name, value in named:
@@ -71,16 +71,16 @@ def fingerprint_each(named: Iterable[tuple[str, object]], *, local: frozenset[st
 
 
 def generators_of(named: Iterable[tuple[str, object]], *, local: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """Random generators anywhere in values that lie in modules, each with the name of the value and its place in it.
+    """Random generators anywhere in values of modules, each with the name of the value and its place in it.
 
     Args:
         named: values.
-        local: packages whose functions and classes are looked into.
+        local: packages whose functions and classes are inspected.
     """
     for name, value in named:
         packer = Packer(io.BytesIO(), home={}, mode=Mode.RESULT)
         packer.notes.steady, packer.notes.local = True, local
-        with contextlib.suppress(Exception):  # what was met before counts
+        with contextlib.suppress(Exception):  # earlier finds count
             packer.dump(value)
         yield from ((f"{name}.{place}", generator) for place, generator in enumerate(packer.notes.generators))
 
@@ -89,7 +89,7 @@ def _is_looked_into(value: Any, local: frozenset[str]) -> bool:
     return isinstance(value, _OPEN) or is_within((value if isinstance(value, type) else type(value)).__module__, local)
 
 
-# What can be called, and shows all that it keeps.
+# A callable whose whole state is visible.
 _OPEN = (
     types.FunctionType, types.MethodType, types.BuiltinMethodType, functools.partial, type(functools.cache(len)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which globals and modules a code object mentions. Works on bytecode: source may be missing."""
+"""Find the globals and modules that a code object uses. Works on bytecode: source may be missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from burst_magic.payload import texts
 from burst_magic.payload.texts import Looks
 
-# Methods that change their object in place, of the types that people keep in notebooks.
+# Methods that change their object in place, for types common in notebooks.
 CHANGING = frozenset({
     "append", "extend", "insert", "update", "add", "pop", "popitem", "popleft", "appendleft", "remove", "discard",
     "clear", "setdefault", "sort", "reverse", "fill", "fit", "partial_fit",
@@ -22,15 +22,15 @@ _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mentions:
-    """What code mentions, nested code included.
+    """Names that code uses, nested code included.
 
     Attributes:
         names: read as globals.
         words: these and attribute names.
         imports: modules.
-        changes: globals whose objects are plainly changed in place: ``x.append(…)``, ``x[k] = …``, ``x.a = …``.
-        looks: what it does with texts.
-        texts: its constants that are texts.
+        changes: globals whose objects are visibly changed in place: ``x.append(…)``, ``x[k] = …``, ``x.a = …``.
+        looks: how it uses strings.
+        texts: its string constants.
     """
 
     names: frozenset[str]
@@ -43,7 +43,7 @@ class Mentions:
 
 @functools.lru_cache(maxsize=4096)
 def of_code(code: types.CodeType) -> Mentions:
-    """What this code and the code inside it mention."""
+    """The names that this code and its nested code use."""
     names: set[str] = set()
     words: set[str] = set()
     imports: set[str] = set()
@@ -94,7 +94,7 @@ def _constants(values: tuple[object, ...] | frozenset[object]) -> Iterator[str]:
 
 
 def _looks(steps: list[dis.Instruction], index: int) -> Looks:
-    """What this step has to do with texts."""
+    """How this instruction uses strings."""
     step = steps[index]
     name = str(step.argval)
     if step.opname in _READS:
@@ -111,7 +111,7 @@ def _looks(steps: list[dis.Instruction], index: int) -> Looks:
 
 
 def is_called_with(steps: Sequence[dis.Instruction], index: int, count: int) -> bool:
-    """Whether the call that follows this step directly is one with so many arguments."""
+    """Whether a call with this many arguments follows directly."""
     for step in steps[index + 1 :]:
         if step.opname not in {"PRECALL", "PUSH_NULL", "CACHE"}:
             return step.opname.startswith("CALL") and step.arg == count

@@ -1,4 +1,4 @@
-"""What the packer and the reducers share: what is being packed, what was learnt so far, what goes by import."""
+"""State shared by the packer and the reducers: what is being packed, the findings so far, what is imported by name."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any, NamedTuple, Protocol
 
 from burst_magic.payload.rebuild import Scope
 
-OUT_OF_BAND = 1 << 20  # bytes from which a buffer travels by itself: smaller ones cost more as objects than as bytes
+OUT_OF_BAND = 1 << 20  # bytes from which a buffer is sent separately: smaller ones cost more as objects than as bytes
 PROTOCOL = 5
 
-# The notebook's own machinery: it means nothing on a worker.
+# The notebook's own machinery, which workers don't have.
 OMITTED = frozenset({"get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"})
 
 
 class Changed(dict[str, Any]):
-    """Other contents in place of the notebook's globals; the notebook's functions are still those of the original.
+    """Replaces the contents of the notebook's globals; the notebook's functions still belong to the original.
 
-    Which dict is the notebook cannot be told from its ``__name__``: generated and executed code calls its globals
-    ``__main__`` too (attrs, runpy, ``exec``).
+    A dict's ``__name__`` doesn't identify the notebook: generated and executed code also calls its globals ``__main__``
+    (attrs, runpy, ``exec``).
 
     Args:
-        original: the notebook's globals, or contents in place of them.
+        original: the notebook's globals, or their replacement.
         contents: names and values.
     """
 
@@ -38,29 +38,29 @@ class Changed(dict[str, Any]):
 
 
 def globals_of(home: Mapping[str, object]) -> Mapping[str, object]:
-    """The very dict that the notebook's functions have as their globals."""
+    """The dict that the notebook's functions have as their globals."""
     return home.globals if isinstance(home, Changed) else home
 
 
 class Mode(Enum):
-    """What is being packed decides what may be named instead of sent."""
+    """What is being packed; determines what may be named instead of sent."""
 
-    NAMESPACE = 0  # everything of the notebook by value
-    ITEM = 1  # client to worker: what the notebook names, by its name
-    RESULT = 2  # worker to client: what the client brought, by its name; nothing may leak into the notebook
+    NAMESPACE = 0  # everything from the notebook by value
+    ITEM = 1  # client to worker: objects of the notebook by name
+    RESULT = 2  # worker to client: objects from the client by name; nothing may leak into the notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What items refer to and the payload must bring: collected while they are packed.
+    """What items refer to and the payload must contain: collected while they are packed.
 
     Attributes:
         names: of the notebook.
-        modules: that loading will import.
-        words: attribute and global names that their code mentions, to find submodules.
+        modules: modules that loading will import.
+        words: attribute and global names in their code, to find submodules.
         files: file names of their code.
-        omitted: name -> user: names that mean nothing elsewhere.
-        parts: objects of captured values that items are, or have in them; items refer to them by number.
+        omitted: name -> user: names that don't exist elsewhere.
+        parts: captured objects that items are or contain; items refer to them by number.
     """
 
     names: set[str] = field(default_factory=set)
@@ -71,7 +71,7 @@ class Needs:
     parts: list[object] = field(default_factory=list)
 
     def add(self, notes: Notes) -> None:
-        """What one more item needs."""
+        """Add the needs of one more item."""
         self.names.update(notes.sent)
         self.modules.update(notes.modules)
         self.words.update(notes.words)
@@ -80,22 +80,22 @@ class Needs:
 
 
 class Notes:
-    """What a packer learns while it packs.
+    """The findings of a packer.
 
     Attributes:
-        sent: names that travel, or, in items, that the other side must have.
+        sent: names to send, or, in items, names that the other side must have.
         why: name -> who needs it.
-        cells: cells that a function fills, by id; kept alive for their ids. So are the globals in `scopes`.
+        cells: cells that a function fills, by id; kept alive for their ids, like the globals in `scopes`.
         plain: types that pickle does by itself.
-        ways: how objects of a type are reduced, once that is known.
-        anew: types of what the other side gets a new one of, instead of this one.
-        generators: random generators, in the order in which they were met.
-        places: where modules keep generators, once that was asked.
-        steady: the bytes are to tell whether something changed: what a generator has drawn is no change.
-        local: packages whose functions and classes go by value all the same, to see whether they changed.
-        runs_code: loading runs code of the user's.
-        parameters: type parameters of aliases that are being packed, by id: the alias and the place in it.
-        links: exceptions that others hang on, by id: what travels for them.
+        ways: how objects of a type are reduced, once known.
+        anew: types of objects that are replaced with new ones on the other side.
+        generators: random generators in order of discovery.
+        places: where modules keep generators, once looked up.
+        steady: the bytes serve to detect changes; draws of a generator don't count.
+        local: packages whose functions and classes are packed by value, to detect changes.
+        runs_code: loading runs user code.
+        parameters: type parameters of aliases being packed, by id: the alias and the position in it.
+        links: exceptions that others refer to, by id: what is sent for them.
     """
 
     __slots__ = (
@@ -125,13 +125,13 @@ class Notes:
         self.links: dict[int, Link] = {}
 
     def module(self, name: str) -> None:
-        """Loading will import this module."""
+        """Record that loading will import this module."""
         if name != "builtins" and not name.startswith("burst_magic"):
             self.modules.add(name)
 
 
 class Link(NamedTuple):
-    """An exception that another one hangs on: what travels for it, how deep it lies, and itself, kept for its id."""
+    """An exception that another refers to: what is sent for it, its depth, and itself, kept alive for its id."""
 
     sent: BaseException
     depth: int
@@ -144,8 +144,8 @@ class PackerView(Protocol):
     Attributes:
         home: the notebook's globals, or the worker's copy of them.
         mode: what may be named instead of sent.
-        alone: an exception is packed without those that hang on it, to see whether it can be.
-        lenient: of a group, members that cannot travel are replaced by what says which they were.
+        alone: an exception is packed without the others, to see whether it can be.
+        lenient: members of a group that cannot be pickled are replaced with stand-ins.
     """
 
     home: Mapping[str, object]
@@ -155,17 +155,17 @@ class PackerView(Protocol):
 
     @property
     def notes(self) -> Notes:
-        """What was learnt so far."""
+        """The findings so far."""
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
-        """The notebook's names that are needed and not yet under way, with all that they mention."""
+        """Claim the notebook's names that are needed and not yet packed, with their dependencies."""
 
     def comes_back(self, error: BaseException) -> bool:
-        """Whether an exception can be had on the other side."""
+        """Whether an exception can be rebuilt on the other side."""
 
 
 def find_module(name: str) -> types.ModuleType | None:
-    """A module that others can import too; not one that was made by hand, nor the notebook."""
+    """A module that other processes can import; not one created by hand, nor the notebook."""
     module = sys.modules.get(name)
     if module is None or name == "__main__":
         return None
@@ -173,7 +173,7 @@ def find_module(name: str) -> types.ModuleType | None:
 
 
 def importable(obj: Any) -> bool:
-    """True when a module other than the notebook has this very object under its qualified name."""
+    """True if a module other than the notebook has this object under its qualified name."""
     name = getattr(obj, "__module__", None)
     found: Any = find_module(name) if isinstance(name, str) else None
     if found is None:
@@ -187,10 +187,10 @@ def importable(obj: Any) -> bool:
 
 
 def by_import(packer: PackerView, obj: Any) -> bool:
-    """True when this is to be had by import, and what it is like there is not the question."""
+    """True if this can be imported and its content is not being compared."""
     return importable(obj) and not is_within(obj.__module__, packer.notes.local)
 
 
 def is_within(module: object, packages: AbstractSet[str]) -> bool:
-    """True for the name of a module of these packages; some types of the interpreter have something else there."""
+    """True for the name of a module in these packages; some interpreter types have a non-string there."""
     return bool(packages) and isinstance(module, str) and module.partition(".")[0] in packages

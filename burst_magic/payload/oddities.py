@@ -1,4 +1,4 @@
-"""Reductions for small things of the standard library that pickle sends by a name which only the notebook knows."""
+"""Reductions for small standard-library objects that pickle would send by a name only the notebook knows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from burst_magic.payload.reducers import by_name
 
 Reduction = Any
 
-# dataclasses compares with these by identity.
+# dataclasses compares these by identity.
 _SENTINELS = {
     id(value): name
     for name, value in vars(dataclasses).items()
@@ -43,7 +43,7 @@ def _type_variable(packer: PackerView, obj: Any) -> Reduction:
         return reference
     if id(obj) in packer.notes.parameters:
         return rebuild.type_parameter, packer.notes.parameters[id(obj)]
-    if getattr(obj, "__infer_variance__", False):  # of ``class A[T: A]``: its limits are asked for later
+    if getattr(obj, "__infer_variance__", False):  # of ``class A[T: A]``: its limits are evaluated lazily
         scope = rebuild.Scope()
         head = (obj.__name__, obj.__module__, _declared(obj), scope)
         contents = {f"of {obj.__name__}": _limits(obj)}
@@ -71,7 +71,7 @@ def _type_alias(packer: PackerView, obj: Any) -> Reduction:
         return reference
     if not any(isinstance(part, types.FunctionType) for part in gc.get_referents(obj)):  # by a call, of a value
         return rebuild.type_alias, (obj.__name__, obj.__value__, obj.__type_params__)
-    # By a ``type`` statement: its value is asked for later, and may lead back to it.
+    # By a ``type`` statement: its value is evaluated lazily, and may refer to it.
     parameters = obj.__type_params__
     packer.notes.parameters.update({id(one): (obj, place) for place, one in enumerate(parameters)})
     scope = rebuild.Scope()
@@ -81,14 +81,14 @@ def _type_alias(packer: PackerView, obj: Any) -> Reduction:
 
 
 def _limits(parameter: Any) -> tuple[object, ...]:
-    """Bound, constraints and default of a type parameter, as far as it has them."""
+    """Bound, constraints and default of a type parameter, if any."""
     bound = getattr(parameter, "__bound__", None)
     limits = getattr(parameter, "__constraints__", ()) or (() if bound is None else (bound,))
     return (*limits, parameter.__default__) if _has_default(parameter) else limits
 
 
 def _declared(parameter: Any) -> str:
-    """A type parameter as it stands in a ``type`` statement, which takes its limits from ``_of_``."""
+    """A type parameter in a ``type`` statement, which takes its limits from ``_of_``."""
     stars = {"TypeVarTuple": "*", "ParamSpec": "**"}.get(type(parameter).__name__, "")
     name, limits = (
         parameter.__name__,
@@ -118,7 +118,7 @@ def _cached_property(_packer: PackerView, obj: Any) -> Reduction:
 
 
 def _view(_packer: PackerView, obj: memoryview) -> Reduction:
-    """A view of all that a bytearray or an array has shares it there too; of anything else the bytes it shows."""
+    """A view of a whole bytearray or array shares it there, too; any other view sends its visible bytes only."""
     memoryview(b"").cast(obj.format)  # type: ignore[call-overload] # says so where it cannot be made again
     if _shows_all(obj):
         data: object = pickle.PickleBuffer(obj.obj) if type(obj.obj) is bytes else obj.obj
@@ -133,7 +133,7 @@ def _shows_all(view: memoryview) -> bool:
 
 
 def _proxy(_packer: PackerView, obj: Any) -> Reduction:
-    """A proxy of a class's contents is that of the class there."""
+    """A proxy of a class's contents becomes that of the class there."""
     owner = _owner(obj)
     return (types.MappingProxyType, (dict(obj),)) if owner is None else (rebuild.class_dict, (owner,))
 
@@ -150,13 +150,13 @@ def _owner(proxy: Any) -> type | None:
 
 
 def _comparison_key(_packer: PackerView, obj: Any) -> Reduction:
-    """What `functools.cmp_to_key` gives, or such a key of an object: only the collector sees the function."""
+    """A key function of `functools.cmp_to_key`, or one of its keys: only the garbage collector sees the function."""
     compare, *keyed = (part for part in gc.get_referents(obj) if part is not type(obj))
     return rebuild.comparison_key, (compare, *keyed)
 
 
 def _context_variable(_packer: PackerView, obj: contextvars.ContextVar[Any]) -> Reduction:
-    """Its value here is its value there."""
+    """A context variable keeps its value."""
     try:
         return rebuild.context_variable, (obj.name, obj.get())
     except LookupError:
@@ -164,13 +164,13 @@ def _context_variable(_packer: PackerView, obj: contextvars.ContextVar[Any]) -> 
 
 
 def _scanner(_packer: PackerView, obj: Any) -> Reduction:
-    """The part of a `json.JSONDecoder` that is made in C, from what it was made from."""
+    """The C part of a `json.JSONDecoder`, rebuilt from its arguments."""
     names = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
     return rebuild.scanner, ({name: getattr(obj, name) for name in names},)
 
 
 def _lock(packer: PackerView, obj: Any) -> Reduction:
-    """A new one: what the old one guarded lies in another process."""
+    """A new lock: the old one guarded something in another process."""
     packer.notes.anew.add(type(obj).__name__)
     if packer.notes.steady:
         return rebuild.lock, (repr(obj),)
@@ -189,7 +189,7 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     weakref.CallableProxyType: _weak_proxy,
     weakref.WeakKeyDictionary: lambda packer, obj: (
         weakref.WeakKeyDictionary,
-        ({} if packer.notes.steady else dict(obj),),  # a cache: what it holds is no change
+        ({} if packer.notes.steady else dict(obj),),  # a cache: its contents don't count as a change
     ),
     weakref.WeakValueDictionary: lambda _, obj: (weakref.WeakValueDictionary, (dict(obj),)),
     weakref.WeakSet: lambda _, obj: (weakref.WeakSet, (list(obj),)),
@@ -207,7 +207,7 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
 if hasattr(typing, "TypeAliasType"):  # 3.12
     TABLE[typing.TypeAliasType] = _type_alias
 
-# Types whose modules are not imported for their sake: "module.name" -> how.
+# Types whose modules must not be imported here: "module.name" -> reducer.
 NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
     "_contextvars.ContextVar": _context_variable,
     "_json.Scanner": _scanner,

@@ -1,8 +1,8 @@
-"""Objects become bytes: one C pickler, and reducers for what it cannot carry.
+"""Pickle objects with one C pickler, plus reducers for what it cannot handle.
 
-The pickler asks Python only about objects that are not plain data (`reducer_override`), so numbers, text and
-containers go at C's speed. One pickler packs a whole namespace, name after name, so that identity between values is
-kept and each name's bytes are known.
+The pickler calls Python only for objects that are not plain data (`reducer_override`), so numbers, strings and
+containers run at C speed. One pickler packs a whole namespace, name after name, so that identity between values is
+preserved and each name's bytes are known.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _TABLE = {**reducers.TABLE, **oddities.TABLE}
 ATOMS = frozenset({int, float, bool, str, bytes, complex, type(None)})
-_PLAIN = ATOMS | {list, tuple, dict, set, frozenset}  # their own code needs nothing of the notebook
+_PLAIN = ATOMS | {list, tuple, dict, set, frozenset}  # their own code needs nothing from the notebook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +48,18 @@ class Packed:
 
     Attributes:
         stream: the in-band bytes.
-        buffers: big buffers, views of the live objects: nothing is copied.
-        names: all names that travel, also those that only functions mention.
+        buffers: large buffers as views of the live objects, without copies.
+        names: all names sent, including those that only functions use.
         sizes: bytes per name, buffers included; shared objects count for the first name that needs them.
-        why: for a name that nobody asked for, the name that uses it.
+        why: for an indirect name, the name that uses it.
         modules: names of modules that loading will import.
-        words: attribute and global names that the code mentions.
-        omitted: (name, user): names that mean nothing elsewhere, and stay behind.
-        files: file names of the code that travels.
-        changes: globals whose objects this code plainly changes in place.
-        anew: name -> type of a lock in it, of which every task gets a new one.
-        runs_code: loading runs code of the user's, such as a ``__setstate__``.
-        packer: what packed it, whose memo knows every object in it.
+        words: attribute and global names in the code.
+        omitted: (name, user): names that don't exist elsewhere and are not sent.
+        files: file names of the code sent.
+        changes: globals whose objects this code visibly changes in place.
+        anew: name -> type of a lock in it; every task gets a new one.
+        runs_code: loading runs user code, such as a ``__setstate__``.
+        packer: the packer, whose memo contains every object in it.
     """
 
     stream: bytes
@@ -78,7 +78,7 @@ class Packed:
 
 
 class Packer(pickle.Pickler):
-    """The C pickler with reducers for functions, classes and what else a notebook defines."""
+    """The C pickler with reducers for functions, classes and other objects that notebooks define."""
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class Packer(pickle.Pickler):
         self.mode = mode
         self.alone = False
         self.lenient = False
-        self.last: tuple[str, ...] = ()  # names that are packed after all others, in this order
+        self.last: tuple[str, ...] = ()  # names to pack after all others, in this order
 
     @functools.cached_property
     def notes(self) -> Notes:
-        """Made when first needed: most items are plain data."""
+        """Created on first use: most items are plain data."""
         return Notes()
 
     def reducer_override(self, obj: Any) -> Any:
@@ -106,7 +106,7 @@ class Packer(pickle.Pickler):
         reduce = _TABLE.get(kind)
         if reduce is not None:
             return reduce(self, obj)
-        if issubclass(kind, type):  # 3.10 takes list[int] for an instance of type
+        if issubclass(kind, type):  # 3.10 considers list[int] an instance of type
             return classes.reduce_class(self, obj)
         if (kind in _trusted and not is_within(kind.__module__, self.notes.local)) or kind in self.notes.plain:
             return NotImplemented
@@ -114,9 +114,9 @@ class Packer(pickle.Pickler):
         return _unusual(self, obj, kind) if way is None else way(obj)
 
     def claim(self, names: Mapping[str, str]) -> dict[str, object]:
-        """The notebook's names that are needed and not yet under way, with all that they mention, in an order to load.
+        """Claim the notebook's names that are needed and not yet packed, with their dependencies, in loading order.
 
-        Definitions come first, then values, each after those that its class's code mentions.
+        Definitions come first, then values, each after those that its class's code uses.
 
         Args:
             names: name -> who needs it.
@@ -138,7 +138,7 @@ class Packer(pickle.Pickler):
         return {name: self.home[name] for name in order}
 
     def comes_back(self, error: BaseException) -> bool:
-        """Whether an exception can be had on the other side, as far as can be seen from here."""
+        """Whether an exception can be rebuilt on the other side, as far as known here."""
         file = io.BytesIO()
         packer = Packer(file, home=self.home, mode=self.mode)
         packer.alone, packer.lenient = True, self.lenient
@@ -163,7 +163,7 @@ class Packer(pickle.Pickler):
         return list(order)
 
     def _visit(self, name: str, names: list[str], met: set[str], order: dict[str, None]) -> None:
-        """No function in a function: one that calls itself would keep this packer, and all that it packed, alive."""
+        """Not a nested function: a recursive one would keep this packer, and everything it packed, alive."""
         if name not in met:
             met.add(name)
             for other in self._needed_by(name, names):
@@ -177,18 +177,18 @@ class Packer(pickle.Pickler):
         return [other for other in names if other in needed]
 
 
-# Importable types that pickle by themselves, remembered so that they are looked at once.
+# Importable types that pickle by themselves, cached so that each is checked once.
 _trusted: set[type] = set()
 
 
 def _unusual(packer: Packer, obj: Any, kind: type) -> Any:
-    """Everything else: the type's own reduction, where it has one that works."""
+    """Reduce everything else: by the type's own reduction, if it has one that works."""
     for find in (_of_a_family, _of_the_process):
         reduction = find(packer, obj, kind)
         if reduction is not None:
             return reduction
     if packer.notes.steady and _chooses_its_state(packer, kind):
-        raise Reserved(f"{kind.__name__} says itself what of it travels, and may keep more")
+        raise Reserved(f"{kind.__name__} defines how it is pickled, and may leave something out")
     return _by_itself(packer, obj, kind) if _reduces_itself(kind) else _by_its_state(packer, obj, kind)
 
 
@@ -201,7 +201,7 @@ def _of_a_family(packer: Packer, obj: Any, kind: type) -> Any:
 
 
 def _of_the_process(packer: Packer, obj: Any, kind: type) -> Any:
-    """What each process has one of, and what the standard library cannot pickle by itself."""
+    """Reduce per-process singletons, and standard-library objects that cannot pickle themselves."""
     if kind.__module__ in oddities.MODULES:
         named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
         if named is not None:
@@ -240,7 +240,7 @@ def _by_its_state(packer: Packer, obj: Any, kind: type) -> Any:
 
 
 def _in_this_way(packer: Packer, way: Callable[[Any], Any], obj: Any) -> Any:
-    """And the next of its kind at once."""
+    """Remember how to reduce this type."""
     if not _is_stream(type(obj)):
         packer.notes.ways[type(obj)] = way
     return way(obj)
@@ -259,11 +259,11 @@ def _with_raw_state(obj: Any) -> Any:
 
 
 class Reserved(pickle.PicklingError):
-    """Nobody can tell whether this has changed."""
+    """Whether a change of this value would go undetected."""
 
 
 def _chooses_its_state(packer: Packer, kind: Any) -> bool:
-    """True for a class that says itself how it is pickled; what a decorator of a module wrote is complete."""
+    """True for a class that defines how it is pickled; methods written by a module's decorator count as complete."""
     return any(
         isinstance(way := getattr(kind, name, None), types.FunctionType) and not _is_of_a_module(packer, way)
         for name in ("__getstate__", "__reduce__", "__reduce_ex__")
@@ -282,7 +282,7 @@ def _is_stream(kind: type) -> bool:
 
 
 def _reduces_itself(kind: Any) -> bool:
-    """True when the type, or `copyreg`, says how to reduce it."""
+    """True if the type or `copyreg` defines its reduction."""
     return (
         kind.__reduce_ex__ is not object.__reduce_ex__
         or kind.__reduce__ is not object.__reduce__
@@ -291,7 +291,7 @@ def _reduces_itself(kind: Any) -> bool:
 
 
 def _buffer_for(kept: list[memoryview] | None) -> Callable[[pickle.PickleBuffer], bool]:
-    """What the pickler asks of each buffer. No method of a packing: a circle would keep all that was packed alive."""
+    """The pickler's buffer callback. Not a method: a reference cycle would keep everything packed alive."""
 
     def in_band(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
@@ -313,13 +313,13 @@ class Packing:
         self._sizes: dict[str, int] = {}
         self._anew: dict[str, str] = {}
         self._generators: list[tuple[str, object]] = []
-        self.current = ""  # the name that is being packed
+        self.current = ""  # the name being packed
         self.packer = Packer(
             self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=_buffer_for(self._buffers if hold else None)
         )
 
     def add(self, name: str, value: object) -> None:
-        """Pack one name. Raises whatever the object raises when it is pickled."""
+        """Pack one name. Raises whatever pickling the object raises."""
         self.current = name
         start, first = self._file.tell(), len(self._buffers)
         if type(value) is bytes and len(value) >= OUT_OF_BAND:
@@ -332,7 +332,7 @@ class Packing:
             self._generators.append((f"{name}.{number}" if number else name, generator))
 
     def finish(self, parts: Sequence[object] = ()) -> Packed:
-        """All of it. Names that came up while others were packed get their values at the end.
+        """Finish. Names discovered while packing others get their values at the end.
 
         Args:
             parts: objects that items refer to, by number.
@@ -343,7 +343,7 @@ class Packing:
                 self.add(name, self.packer.home[name])
         own = set(map(id, generators_in(parts, self.packer.home))) if parts else set()  # items keep their own state
         generators = [(key, generator) for key, generator in self._generators if id(generator) not in own]
-        self.packer.dump([generators, list(parts)])  # no tuple: it ends the names
+        self.packer.dump([generators, list(parts)])  # not a tuple: marks the end of the names
         return Packed(
             stream=self._file.getvalue(),
             buffers=tuple(self._buffers),
@@ -362,7 +362,7 @@ class Packing:
 
 
 class _Watching(Packer):
-    """Notes the random generators that it meets."""
+    """Records the random generators it encounters."""
 
     def reducer_override(self, obj: Any) -> Any:
         if chance.is_generator(obj):
@@ -371,12 +371,12 @@ class _Watching(Packer):
 
     @functools.cached_property
     def found(self) -> list[object]:
-        """In the order in which they are met."""
+        """In order of discovery."""
         return []
 
 
 def generators_in(parts: Sequence[object], home: Mapping[str, object]) -> list[object]:
-    """Random generators in items keep their own state, also where they are part of a captured value."""
+    """Random generators in items keep their own state, even if they are part of a captured value."""
     packer = _Watching(io.BytesIO(), home=home, mode=Mode.ITEM, buffer_callback=lambda _: False)
     packer.dump(list(parts))
     return packer.found
@@ -385,14 +385,14 @@ def generators_in(parts: Sequence[object], home: Mapping[str, object]) -> list[o
 def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Packed:
     """Pack named values into one stream.
 
-    Functions and classes of the notebook travel by value, with every global that they mention.
+    Functions and classes of the notebook are packed by value, with every global they use.
 
     Args:
         namespace: what to pack.
         home: the notebook's globals.
 
     Raises:
-        CaptureError: a value cannot be pickled; says which.
+        CaptureError: a value cannot be pickled; names it.
     """
     same = all(name in home and home[name] is value for name, value in namespace.items())
     packing = Packing(home if same else Changed(home, {**home, **namespace}))
@@ -405,7 +405,7 @@ def pack(namespace: Mapping[str, object], *, home: Mapping[str, object]) -> Pack
 
 
 def pack_part(value: object, home: Mapping[str, object]) -> bytes:
-    """A part of a captured value by itself, in band; the names that it mentions have to be there."""
+    """Pack a part of a captured value on its own, in band; its names must already exist."""
     file = io.BytesIO()
     packer = Packer(file, home=home, mode=Mode.NAMESPACE)
     packer.notes.sent.update(home)
@@ -414,9 +414,9 @@ def pack_part(value: object, home: Mapping[str, object]) -> bytes:
 
 
 def fails_to_pack(value: object, home: Mapping[str, object], mode: Mode) -> Exception | None:
-    """How a part of something that cannot be packed fails by itself, if it does."""
+    """Try to pack a part of an unpicklable value on its own; return its error, if any."""
     packer = Packer(io.BytesIO(), home=home, mode=mode, buffer_callback=lambda _: False)
-    packer.notes.sent.update(home)  # other names are looked at under their own name
+    packer.notes.sent.update(home)  # other names are checked under their own name
     try:
         packer.dump(value)
     except Exception as error:  # noqa: BLE001 - a user's __reduce__ may raise anything; that it failed is the answer
@@ -427,7 +427,7 @@ def fails_to_pack(value: object, home: Mapping[str, object], mode: Mode) -> Exce
 def culprit_of(
     value: object, error: BaseException, *, name: str = "", home: Mapping[str, object], mode: Mode
 ) -> tuple[str, str]:
-    """The path of the innermost part that cannot be packed, from `name` on, and why it cannot."""
+    """The path from `name` to the innermost part that cannot be packed, and the reason."""
     path, found = find_culprit(name, value, error, lambda part: fails_to_pack(part, home, mode))
     return path.strip(), reason_of(found)
 
@@ -435,13 +435,13 @@ def culprit_of(
 def pack_value(value: object, *, home: Mapping[str, object], needs: Needs | None = None) -> bytes:
     """Pack one item (client to worker: give `needs`) or one result (worker to client), all in band.
 
-    Functions and classes that both sides know by name travel as that name, so instances come back as instances of
-    the notebook's own class.
+    Functions and classes that both sides know by name are packed as that name, so instances are returned as instances
+    of the notebook's own class.
 
     Args:
         value: anything.
         home: the notebook's globals, or the worker's copy of them.
-        needs: for items: collects what the item refers to and the payload must bring.
+        needs: for items: collects what the item refers to and the payload must contain.
     """
     if type(value) in ATOMS:
         return pickle.dumps(value, PROTOCOL)
@@ -454,10 +454,10 @@ def pack_value(value: object, *, home: Mapping[str, object], needs: Needs | None
 
 
 def pack_error(error: BaseException, *, home: Mapping[str, object]) -> bytes:
-    """Pack what a task raised (worker to client), with what it was raised from.
+    """Pack an exception of a task (worker to client), with the exceptions it was raised from.
 
-    Where an exception cannot be had back, a `TaskFailed` that says which it was stands for it. Whatever is no
-    `Exception` would end the kernel, and is stood for too.
+    An exception that cannot be rebuilt is replaced with a `TaskFailed` that names it. So is a `BaseException` that is
+    not an `Exception`, since it would end the kernel.
 
     Args:
         error: the exception.

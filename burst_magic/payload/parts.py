@@ -1,7 +1,7 @@
-"""Items that are parts of captured values: each goes as a number, and is that very part on the other side.
+"""Items that are parts of captured values: each is sent as a number and resolves to that part on the other side.
 
-The C pickler asks `persistent_id` about every object, also about numbers and text. So an item is packed without it
-first, at C's speed, and once more only when it shares something with what the captured values' pickler has seen.
+The C pickler calls `persistent_id` for every object, including numbers and strings. So an item is first packed without
+it, at C speed, and packed again only if it shares an object with the captured values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from burst_magic.payload.pack import Packed
 
-# What is equal is as good as the same, and what goes by its name or is filled by whoever has it first.
+# Types where equality suffices, and types that are sent by name or filled by their first owner.
 _INTERCHANGEABLE = frozenset({
     *ATOMS, range, slice, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType,
     types.CodeType, types.CellType,
@@ -26,7 +26,7 @@ _INTERCHANGEABLE = frozenset({
 
 
 class Parts:
-    """What items may be parts of.
+    """The values that items may be parts of.
 
     Args:
         packed: the captured values.
@@ -38,12 +38,12 @@ class Parts:
         self.home, self._needs = home, needs
         self._known: dict[int, tuple[int, object]] = {}
         self._captured = set(packed.names)
-        self._packer = packed.packer  # its memo is copied when the first item is more than a number or a text
+        self._packer = packed.packer  # its memo is copied for the first item that is not a number or string
         self._numbers: dict[int, int] = {}
         self._likely = False
 
     def pack(self, item: object) -> bytes:
-        """An item as bytes."""
+        """Pack an item."""
         if type(item) in ATOMS:
             return pack_value(item, home=self.home, needs=self._needs)
         if self._packer is not None:
@@ -60,7 +60,7 @@ class Parts:
         return data
 
     def number(self, obj: Any) -> int | None:
-        """Which part an object is; None: none."""
+        """The number of a part; None if the object isn't one."""
         known = self._numbers.get(id(obj))
         if known is None and id(obj) in self._known and _has_identity(obj):
             known = self._numbers[id(obj)] = len(self._needs.parts)
@@ -77,7 +77,7 @@ class Parts:
         return packer, file.getvalue()
 
     def _learn(self, names: Iterable[str]) -> None:
-        """What only the items' code mentions will be captured too: its parts count from this item on."""
+        """Values that only the items' code uses are captured, too: their parts count from this item on."""
         new = {name for name in names if name in self.home} - self._captured
         if not new:
             return
@@ -98,7 +98,7 @@ class Parts:
 
 
 class _ReferringPacker(Packer):
-    """Asks about each object whether it is a part."""
+    """Checks for each object whether it is a part."""
 
     def __init__(self, file: io.BytesIO, parts: Parts) -> None:
         super().__init__(file, home=parts.home, mode=Mode.ITEM)

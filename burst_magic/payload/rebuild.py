@@ -1,7 +1,7 @@
-"""What a stream calls while it is being loaded: functions, classes, cells and references are made anew here.
+"""Functions that a stream calls during loading, to rebuild functions, classes, cells and references.
 
-Streams name these functions, so a rename is a change of format. Everything that belongs to "the notebook" is
-looked up in, or gets as its globals, the `home` dict of the load that is going on in this thread.
+Streams name these functions, so a rename is a format change. Everything that belongs to "the notebook" is looked up in,
+or gets as its globals, the `home` dict of the current load in this thread.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 class _Here(threading.local):
-    """The load that is going on in this thread."""
+    """The current load in this thread."""
 
     home: Home | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Late:
-    """An object whose state could not be set yet: what the state needs is still to come. With what was raised."""
+    """An object whose state could not be set yet, because it needs later values; with the exception raised."""
 
     made: object
     state: object
@@ -41,14 +41,14 @@ class Late:
 
 
 here = _Here()
-late: dict[int, list[Late]] = {}  # by thread; nearly always empty, which is quicker to see than a thread's own variable
+late: dict[int, list[Late]] = {}  # by thread; nearly always empty, which is faster to check than a thread-local
 
 
 class Tracker:
-    """Classes without a name of their own (made in a function, redefined) keep their identity over the wire.
+    """Keeps the identity of classes without a unique name (defined in a function, or redefined) across processes.
 
-    A class gets an id in the process that first packs it. There the id always means that very class; elsewhere it
-    means the copy that was loaded last, so that items meet the class that the payload brought.
+    A class gets an id in the process that first packs it. There the id always refers to that class; elsewhere it refers
+    to the copy loaded last, so that items find the payload's class.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Tracker:
         self._lock = threading.Lock()
 
     def id_of(self, cls: type, new: Callable[[], str]) -> str:
-        """The id of a class; `new` gives one to a class that has none."""
+        """The id of a class; `new` assigns one if it has none."""
         with self._lock:
             reference, known = self._ids.get(id(cls), (None, ""))
             if reference is None or reference() is not cls:
@@ -69,12 +69,12 @@ class Tracker:
             return known
 
     def find(self, ident: str) -> type | None:
-        """The class of this id, if this process has it."""
+        """The class with this id, if this process has it."""
         own = self._own.get(ident)
         return self._copies.get(ident) if own is None else own
 
     def loaded(self, ident: str, cls: type) -> None:
-        """Remember a copy, unless the class is this process's own."""
+        """Record a copy, unless the class is this process's own."""
         if ident and ident not in self._own:
             self._note(cls, ident)
             self._copies[ident] = cls
@@ -91,21 +91,21 @@ tracker = Tracker()
 _arrived: dict[int, weakref.ref[Any]] = {}
 
 
-_aliases: dict[str, object] = {}  # the same of what nobody can refer to weakly: the latest of each name
+_aliases: dict[str, object] = {}  # the same for objects without weak references: the latest of each name
 
 
 def arrive(name: str, value: object) -> None:
-    """Note that the client knows this function, class or alias by its name."""
+    """Record that the client knows this function, class or alias by its name."""
     key = id(value)
     try:
         _arrived[key] = weakref.ref(value, lambda _: _arrived.pop(key, None))
     except TypeError:
-        if type(value).__module__ == "typing":  # else a callable of some other kind, which is never sent as a name
+        if type(value).__module__ == "typing":  # otherwise a different callable, which is never sent as a name
             _aliases[name] = value
 
 
 def has_arrived(value: object) -> bool:
-    """True for what the client brought."""
+    """True for objects from the client."""
     found = _arrived.get(id(value))
     return (found is not None and found() is value) or any(value is alias for alias in _aliases.values())
 
@@ -124,26 +124,26 @@ def code(data: bytes) -> types.CodeType:
 
 
 def cell() -> types.CellType:
-    """An empty cell; whoever owns it fills it."""
+    """An empty cell, filled by its owner."""
     return types.CellType()
 
 
 def fill_cell(empty: types.CellType, contents: tuple[object]) -> None:
-    """State of a cell that travels by itself."""
+    """Set the contents of a cell that is sent on its own."""
     empty.cell_contents = contents[0]
 
 
 def function(
     body: types.CodeType, scope: str | Scope | None, cells: tuple[types.CellType, ...] | None = None
 ) -> types.FunctionType:
-    """A function whose globals are the notebook (None), a module (its name) or a scope of its own."""
+    """A function whose globals are the notebook (None), a module (its name) or a separate scope."""
     made = types.FunctionType(body, _globals(scope), closure=cells)
     made.__module__ = "__main__" if scope is None else made.__module__
     return made
 
 
 def fill_function(made: types.FunctionType, state: dict[str, Any]) -> None:
-    """Second step: everything that may lead back to the function itself."""
+    """Second step: set everything that may refer to the function itself."""
     needs = state.pop("needs", None)
     if needs:
         made.__globals__.update(needs)
@@ -154,12 +154,12 @@ def fill_function(made: types.FunctionType, state: dict[str, Any]) -> None:
 
 
 def of_type(kind: type, name: str) -> Any:
-    """What a type has under a special name; neither the object nor a metaclass is asked. None: it has nothing."""
+    """A type's special attribute, without asking the object or a metaclass; None if it has none."""
     return next((vars(base)[name] for base in type.mro(kind) if base is not object and name in vars(base)), None)
 
 
 def set_state(made: object, state: object) -> None:
-    """An object's state; what needs something that is not loaded yet is tried again when all is there."""
+    """Set an object's state; if it needs something not loaded yet, retry at the end."""
     try:
         _set_state(made, state)
     except Exception as error:  # noqa: BLE001 - of the class; raised in the end where nothing helps
@@ -174,11 +174,11 @@ def _set_state(made: object, state: Any) -> None:
     if attributes:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in (slots or {}).items():
-        object.__setattr__(made, name, value)  # a ``__setattr__`` of the user's may refuse, or count
+        object.__setattr__(made, name, value)  # a user's ``__setattr__`` may refuse, or have side effects
 
 
 def set_state_and_attributes(made: object, state: tuple[object, dict[str, object]]) -> None:
-    """The state that the type itself knows, and what a subclass has beside it."""
+    """Set the type's own state, and the attributes of a subclass."""
     own, attributes = state
     if own is not None:
         set_state(made, own)
@@ -186,10 +186,10 @@ def set_state_and_attributes(made: object, state: tuple[object, dict[str, object
 
 
 def set_late_states() -> None:
-    """Tries again as long as that helps.
+    """Retry as long as that helps.
 
     Raises:
-        Exception: what the first that cannot be set has raised last.
+        Exception: the last error of the first state that cannot be set.
     """
     while waiting := late.pop(threading.get_ident(), None):
         for one in waiting:
@@ -200,7 +200,7 @@ def set_late_states() -> None:
 
 
 class Scope:
-    """Globals that are neither the notebook's nor a module's."""
+    """Globals of neither the notebook nor a module."""
 
     __slots__ = ("names",)
 
@@ -218,7 +218,7 @@ def _globals(scope: str | Scope | None) -> dict[str, Any]:
 
 
 def module(name: str, submodules: Iterable[str] = ()) -> types.ModuleType:
-    """Import by name; the submodules are those that the code reaches through it."""
+    """Import by name, with the submodules that the code accesses through it."""
     for sub in submodules:
         importlib.import_module(sub)
     found = sys.modules.get(name)
@@ -226,7 +226,7 @@ def module(name: str, submodules: Iterable[str] = ()) -> types.ModuleType:
 
 
 def attribute(name: str, *path: str) -> object:
-    """What a module keeps under these names."""
+    """An attribute of a module, by path."""
     found: Any = module(name)
     for part in path:
         found = getattr(found, part)
@@ -234,7 +234,7 @@ def attribute(name: str, *path: str) -> object:
 
 
 def named(*path: str) -> object:
-    """What the notebook calls so."""
+    """An object of the notebook, by name."""
     try:
         found = _home()[path[0]]
     except KeyError:
@@ -259,12 +259,12 @@ _STREAMS = ("stdout", "stderr", "stdin", "__stdout__", "__stderr__", "__stdin__"
 
 
 def stream_name(obj: object) -> str:
-    """What `sys` calls this stream, or ""."""
+    """The name of this stream in `sys`, or ""."""
     return next((name for name in _STREAMS if getattr(sys, name, None) is obj), "")
 
 
 def stream(name: str) -> object:
-    """The process's own stream of that name: a task's output is the task's."""
+    """The process's own stream of that name: output goes to the task."""
     return getattr(sys, name)
 
 
@@ -277,20 +277,20 @@ def view(data: Any, form: str, shape: tuple[int, ...], readonly: bool) -> memory
 
 
 def display_function() -> object:
-    """``display``, where there is no IPython."""
+    """``display`` without IPython."""
     from burst_magic.payload.display import display
 
     return display
 
 
 def comparison_key(compare: Any, *keyed: object) -> object:
-    """What `functools.cmp_to_key` gives, or such a key of an object."""
+    """A key function of `functools.cmp_to_key`, or one of its keys."""
     made: Any = functools.cmp_to_key(compare)
     return made(*keyed) if keyed else made
 
 
 def context_variable(name: str, *value: object) -> object:
-    """A context variable; where nothing sets it, it has the value that it had in the notebook."""
+    """A context variable; its default is its value in the notebook."""
     import contextvars
 
     return contextvars.ContextVar(name, default=value[0]) if value else contextvars.ContextVar(name)
@@ -298,39 +298,39 @@ def context_variable(name: str, *value: object) -> object:
 
 class _Gone:
     def method(self) -> None:
-        """Of an object that nobody keeps."""
+        """A method of an object that is not kept."""
 
 
 def weak_reference(target: Any) -> object:
-    """A `weakref.ref`; None: to an object that is gone.
+    """A `weakref.ref`; None for a dead one.
 
-    Its callback keeps the object: in the notebook somebody else did, who may not have come along.
+    Its callback keeps the object alive: its owner in the notebook may not have been sent.
     """
     return weakref.ref(_Gone() if target is None else target, functools.partial(_forget, target))
 
 
 def weak_proxy(target: Any, is_callable: bool) -> object:  # noqa: FBT001 - positional in the stream
-    """The same as a `weakref.proxy`, which has a type of its own where the object can be called."""
+    """The same for a `weakref.proxy`, which has a separate type for callables."""
     gone = _Gone().method if is_callable else _Gone()
     return weakref.proxy(gone if target is None else target, functools.partial(_forget, target))
 
 
 def _forget(_target: object, _reference: object) -> None:
-    """Called when both have gone."""
+    """Called when both are gone."""
 
 
 def member(owner: type, name: str) -> object:
-    """A descriptor, as its class keeps it."""
+    """A descriptor, as stored in its class."""
     return vars(owner)[name]
 
 
 def weak_method(target: Any) -> object:
-    """A `weakref.WeakMethod`; None: of an object that is gone."""
+    """A `weakref.WeakMethod`; None for a dead object."""
     return weakref.WeakMethod(_Gone().method if target is None else target)
 
 
 def scanner(parts: dict[str, object]) -> object:
-    """The part of a `json.JSONDecoder` that is made in C."""
+    """The C part of a `json.JSONDecoder`."""
     from json import scanner
 
     return scanner.make_scanner(types.SimpleNamespace(**parts, memo={}))  # type: ignore[arg-type,attr-defined,unused-ignore]
@@ -342,7 +342,7 @@ def class_dict(cls: type) -> object:
 
 
 def lock() -> object:
-    """A free lock: who held it here does not hold it there."""
+    """A free lock: its holder is in another process."""
     return threading.Lock()
 
 
@@ -352,7 +352,7 @@ def rlock() -> object:
 
 
 def plain_module(name: str) -> types.ModuleType:
-    """A module that was made by hand."""
+    """A module created by hand."""
     return types.ModuleType(name)
 
 
@@ -379,12 +379,12 @@ def new_type(name: str, base: Any, owner: str) -> object:
 
 
 def type_alias(name: str, value: object, parameters: tuple[object, ...]) -> object:
-    """What a ``type`` statement makes."""
+    """The result of a ``type`` statement."""
     return typing.TypeAliasType(name, value, type_params=parameters)  # type: ignore[attr-defined] # 3.12
 
 
 def lazy_type_alias(name: str, owner: str, parameters: tuple[str, ...], scope: Scope) -> Any:
-    """What a ``type`` statement makes, first step: its value, which may lead back to it, is asked for later."""
+    """The result of a ``type`` statement, first step: its value, which may refer to it, is set later."""
     brackets = f"[{', '.join(parameters)}]" if parameters else ""
     contents: dict[str, Any] = scope.names
     space: dict[str, Any] = {
@@ -397,12 +397,12 @@ def lazy_type_alias(name: str, owner: str, parameters: tuple[str, ...], scope: S
 
 
 def lazy_type_variable(name: str, owner: str, declared: str, scope: Scope) -> object:
-    """What the brackets of ``class A[T: A]`` make, first step: its limits are asked for later."""
+    """The type parameter of ``class A[T: A]``, first step: its limits are set later."""
     return type_parameter(lazy_type_alias(f"Of{name}", owner, (declared,), scope), 0)
 
 
 def fill_scope(_made: object, state: tuple[Scope, dict[str, object]]) -> None:
-    """Second step: the value of an alias, and the limits of type parameters."""
+    """Second step: set the value of an alias and the limits of type parameters."""
     scope, contents = state
     scope.names.update(contents)
 

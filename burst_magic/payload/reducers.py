@@ -1,4 +1,4 @@
-"""How things that the C pickler cannot carry are taken apart. `rebuild` puts them together again."""
+"""Reductions of objects that the C pickler cannot handle. `rebuild` puts them together again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def path_in(home: Mapping[str, object], obj: Any) -> tuple[str, ...] | None:
-    """The dotted path by which the notebook reaches this very object."""
+    """The dotted path to this object in the notebook."""
     qualname = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
     if not isinstance(qualname, str):
         return None
@@ -40,7 +40,7 @@ def path_in(home: Mapping[str, object], obj: Any) -> tuple[str, ...] | None:
 
 
 def by_name(packer: PackerView, obj: Any) -> Reduction | None:
-    """A reference, where the other side knows the object by a name."""
+    """A reference, if the other side knows the object by name."""
     path = path_in(packer.home, obj)
     if path is None:
         return None
@@ -54,7 +54,7 @@ def by_name(packer: PackerView, obj: Any) -> Reduction | None:
 
 
 def reduce_function(packer: PackerView, obj: types.FunctionType) -> Reduction:
-    """By import, by name, or by value in two steps: what may lead back to the function comes as its state."""
+    """Reduce by import, by name, or by value in two steps: parts that may refer to the function are its state."""
     if obj.__module__ == "IPython.core.display_functions" and obj.__name__ == "display":
         return rebuild.display_function, ()
     if by_import(packer, obj):
@@ -80,7 +80,7 @@ def reduce_function(packer: PackerView, obj: types.FunctionType) -> Reduction:
 
 
 def _function_state(obj: types.FunctionType) -> dict[str, Any]:
-    """Only what differs from a new function of the same code."""
+    """Only the differences from a new function with the same code."""
     code = obj.__code__
     state: dict[str, Any] = dict(vars(obj))
     state["__module__"] = obj.__module__
@@ -107,7 +107,7 @@ def _filled(cell: types.CellType) -> bool:
 
 
 def _scope(packer: PackerView, obj: types.FunctionType) -> tuple[str | rebuild.Scope | None, dict[str, object]]:
-    """Where the copy finds its globals, and those globals that have to come along."""
+    """Where the copy finds its globals, and the globals to send with it."""
     names = needed(obj)
     packer.notes.words |= of_code(obj.__code__).words
     packer.notes.modules |= of_code(obj.__code__).imports
@@ -135,12 +135,12 @@ def _scope(packer: PackerView, obj: types.FunctionType) -> tuple[str | rebuild.S
 
 
 def reduce_scope(_packer: PackerView, _obj: rebuild.Scope) -> Reduction:
-    """Empty: the functions that use it bring its contents."""
+    """Reduce to an empty scope: the functions that use it bring its contents."""
     return rebuild.Scope, ()
 
 
 def reduce_code(_packer: PackerView, obj: types.CodeType) -> Reduction:
-    """Marshalled: both sides run the same Python, which the envelope's header makes sure of."""
+    """Marshal the code: the envelope's header ensures that both sides run the same Python."""
     try:
         data = marshal.dumps(
             obj, 2
@@ -151,7 +151,7 @@ def reduce_code(_packer: PackerView, obj: types.CodeType) -> Reduction:
 
 
 def reduce_cell(packer: PackerView, obj: types.CellType) -> Reduction:
-    """Empty when a function brings the contents, else with them."""
+    """Reduce to an empty cell if a function brings the contents, else include them."""
     if id(obj) in packer.notes.cells or not _filled(obj):
         return rebuild.cell, ()
     packer.notes.cells[id(obj)] = obj
@@ -159,7 +159,7 @@ def reduce_cell(packer: PackerView, obj: types.CellType) -> Reduction:
 
 
 def reduce_module(packer: PackerView, obj: types.ModuleType) -> Reduction:
-    """By import, with the submodules that the code reaches through it; one that was made by hand by value."""
+    """Reduce by import, with the submodules that the code accesses through it; a module created by hand by value."""
     name = obj.__name__
     if find_module(name) is not obj:
         state = {key: value for key, value in vars(obj).items() if not (key.startswith("__") and key.endswith("__"))}
@@ -177,14 +177,14 @@ def reduce_module(packer: PackerView, obj: types.ModuleType) -> Reduction:
 
 
 def reduce_method(packer: PackerView, obj: types.MethodType) -> Reduction:
-    """Function and owner; methods of imported classes as pickle does it."""
+    """Reduce to function and owner; methods of imported classes as in pickle."""
     if by_import(packer, obj.__func__) and "." in obj.__func__.__qualname__:
         return NotImplemented
     return rebuild.method, (obj.__func__, obj.__self__)
 
 
 def reduce_builtin(packer: PackerView, obj: types.BuiltinFunctionType) -> Reduction:
-    """As pickle does it; only the module is noted."""
+    """Reduce as pickle does; only record the module."""
     if isinstance(obj.__module__, str):
         packer.notes.module(obj.__module__)
     return NotImplemented
@@ -206,10 +206,10 @@ def reduce_cached(packer: PackerView, obj: Any) -> Reduction:
 
 
 def by_dill(obj: Any) -> Reduction:
-    """What dill makes of an object, as a reduction of ours: what is inside still goes through our pickler."""
+    """The reduction by dill of an object; nested objects still go through our pickler."""
     import dill._dill as dill
 
-    if isinstance(obj, io.IOBase):  # dill would send its path, which is another file elsewhere or none
+    if isinstance(obj, io.IOBase):  # dill would send its path, which elsewhere is another file or none
         return NotImplemented
     save = dill.Pickler.dispatch.get(type(obj))
     if save is None:
@@ -223,7 +223,7 @@ def by_dill(obj: Any) -> Reduction:
 
 
 class _Recorder:
-    """Stands where dill expects its pickler, and keeps the one reduction it is given."""
+    """Takes the place of dill's pickler and records the one reduction it receives."""
 
     def __init__(self) -> None:
         self.reduction: Reduction = NotImplemented
@@ -236,7 +236,7 @@ class _Recorder:
 
 
 class Raw:
-    """Big bytes at the top of a namespace: out of band."""
+    """Large bytes at the top level of a namespace: out of band."""
 
     __slots__ = ("data",)
 
@@ -250,7 +250,7 @@ def reduce_raw(_packer: PackerView, obj: Raw) -> Reduction:
 
 
 def with_raw_state(reduction: Reduction) -> Reduction:
-    """Big bytes as state, such as a polars frame's: out of band."""
+    """Large bytes as state, such as a polars frame's: out of band."""
     state = reduction[2] if isinstance(reduction, tuple) and len(reduction) > 2 else None
     if type(state) is bytes and len(state) >= OUT_OF_BAND:
         return (*reduction[:2], Raw(state), *reduction[3:])
@@ -258,7 +258,7 @@ def with_raw_state(reduction: Reduction) -> Reduction:
 
 
 def sets_its_state(kind: type) -> bool:
-    """Whether code of the user's has a say when an object's state is set, which may ask for what is not there yet."""
+    """Whether setting an object's state runs user code, which may need values that are not loaded yet."""
     own: Any = kind
     asks = own.__getattribute__ is not object.__getattribute__ or hasattr(own, "__getattr__")
     if not (asks or own.__setattr__ is not object.__setattr__ or hasattr(own, "__setstate__")):
@@ -274,7 +274,7 @@ def sets_its_state(kind: type) -> bool:
 
 
 def _fails_when_blank(kind: type) -> bool:
-    """Whether a ``__getattr__`` needs what a new object has not yet: loading asks it for ``__setstate__``."""
+    """Whether ``__getattr__`` fails on a blank object: loading calls it for ``__setstate__``."""
     try:
         return getattr(object.__new__(kind), "__setstate__", None) is not None
     except Exception:  # noqa: BLE001 - of the user's; RecursionError above all
@@ -282,16 +282,16 @@ def _fails_when_blank(kind: type) -> bool:
 
 
 def with_setter(reduction: Reduction) -> Reduction:
-    """A reduction whose state is set by `rebuild.set_state`, which can wait for what the state needs."""
+    """A reduction whose state is set by `rebuild.set_state`, which can wait for other values."""
     if not isinstance(reduction, tuple) or len(reduction) < 3 or reduction[2] is None or len(reduction) == 6:
         return reduction
     return (*(*reduction, None, None)[:5], rebuild.set_state)
 
 
 def knows_no_attributes(kind: type) -> bool:
-    """Whether attributes of an instance can only be those of the notebook's class, and its code leaves them out.
+    """Whether an instance's attributes can only come from the notebook's class and its reduction omits them.
 
-    Such as a subclass of numpy's arrays: the type pickles as if there were none.
+    For example a subclass of numpy's array: the type pickles without attributes.
     """
     for name in ("__reduce_ex__", "__reduce__", "__getstate__"):
         owner = next((base for base in kind.__mro__ if name in vars(base)), object)

@@ -1,7 +1,7 @@
-"""Process-wide settings that a notebook makes and that change results or output: how each is read and written.
+"""Read and write process-wide settings of a notebook that affect results or output.
 
-Nothing is imported for their sake: a library that is not loaded has not been set. Values are JSON-plain; what cannot be
-said plainly (a function, a class of the notebook) is read as ``OPAQUE`` and does not travel.
+No library is imported for this: a library that isn't loaded has no settings. Values are plain JSON data; anything else
+(a function, a class of the notebook) is read as ``OPAQUE`` and not sent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 OPAQUE = "\0opaque"
-ENVIRONMENT = "environment"  # in the same table of settings: variable -> value, or None where it was deleted
+ENVIRONMENT = "environment"  # in the same table of settings: variable -> value, or None if deleted
 WARNINGS = "warnings"
 
 State = dict[str, Any]
@@ -22,15 +22,15 @@ Keys = Collection[str] | None  # None: all of them
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Settings of one library, or of one corner of Python.
+    """Settings of one library, or of one part of Python.
 
     Attributes:
-        name: for people.
-        module: what must be loaded before there is anything to read or write.
-        read: the state as it is, at least of these keys.
-        default: the state that nobody has touched; keys that it lacks are unset.
-        write: sets some keys; None unsets where ``default`` lacks the key.
-        in_context: it belongs to the context of whoever sets it, so that nothing is left to be taken back.
+        name: for display.
+        module: must be loaded before anything can be read or written.
+        read: returns the current state, at least of these keys.
+        default: the untouched state; missing keys are unset.
+        write: sets some keys; None unsets a key that ``default`` lacks.
+        in_context: it belongs to the setter's context, so nothing has to be restored.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Kind:
     in_context: bool = False
 
     def loaded(self, just: str = "") -> Any:
-        """Its module, or None while there is none, or only half of one.
+        """Its module, or None while it is not (fully) loaded.
 
         Args:
-            just: the module whose loading has come to its end just now; it does not say so yet itself.
+            just: the module that has just finished loading but isn't marked as loaded yet.
         """
         module = sys.modules.get(self.module)
         half = getattr(getattr(module, "__spec__", None), "_initializing", False) and self.module != just
@@ -52,7 +52,7 @@ class Kind:
 
 
 def plain(value: object) -> Any:
-    """The value where JSON can say it and bring it back equal, else ``OPAQUE``."""
+    """The value if JSON can represent it exactly, else ``OPAQUE``."""
     if value is None or isinstance(value, bool | int | float | str):
         return value if type(value) in {type(None), bool, int, float, str} else OPAQUE
     if isinstance(value, list | tuple) and type(value) in {list, tuple}:
@@ -65,7 +65,7 @@ def plain(value: object) -> Any:
 
 
 def back(value: Any) -> Any:
-    """The value that ``plain`` described."""
+    """The inverse of ``plain``."""
     return value["format"].format if isinstance(value, dict) and value.keys() == {"format"} else value
 
 
@@ -115,7 +115,7 @@ def _write_sys(module: Any, changes: State) -> None:
 
 _LEVEL = "level of "
 _STREAMS = ("stdout", "stderr")
-_HOSTS = ("_pytest.", "ipykernel.", "IPython.")  # their handlers are not of the notebook's making
+_HOSTS = ("_pytest.", "ipykernel.", "IPython.")  # the notebook didn't create their handlers
 
 
 def _read_logging(module: Any, keys: Keys = None) -> State:
@@ -132,7 +132,7 @@ def _of_host(handler: Any) -> bool:
 
 
 def _handler(module: Any, handler: Any) -> Any:
-    """A handler that prints, by stream, level and form; any other is not plain."""
+    """Describe a printing handler by stream, level and format; no other is plain."""
     streams = [name for name in _STREAMS if getattr(handler, "stream", None) is getattr(sys, name)]
     form = handler.formatter
     if type(handler) is not module.StreamHandler or not streams or handler.filters:
@@ -192,14 +192,14 @@ def _always(**state: Any) -> Callable[[Any], State]:
 
 
 def read_filter(one: tuple[Any, ...]) -> list[Any]:
-    """A filter of ``warnings`` in plain words: action, message, module of the category, its name, module, line."""
+    """A filter of ``warnings`` as plain data: action, message, module of the category, its name, module, line."""
     action, message, category, module, line = one
     patterns = [getattr(part, "pattern", part) for part in (message, module)]
     return [action, patterns[0], category.__module__, category.__qualname__, patterns[1], line]
 
 
 def made_filter(said: list[Any]) -> tuple[Any, ...] | None:
-    """The filter; None while the library that has its category is not loaded, and so warns of nothing."""
+    """The filter; None while the library that defines its category is not loaded and cannot warn."""
     import re
 
     action, message, home, name, module, line = said
@@ -218,7 +218,7 @@ def _read_warnings(module: Any, _keys: Keys = None) -> State:
 
 
 def is_pythons(one: tuple[Any, ...]) -> bool:
-    """Whether a filter is one that every interpreter begins with."""
+    """Whether every interpreter starts with this filter."""
     return read_filter(one) in _default_warnings(None)["filters"]
 
 

@@ -1,4 +1,4 @@
-"""What a ``!`` line of a cell becomes on a worker. The cell calls these; nothing else does."""
+"""The implementation of ``!`` lines on a worker. Called only by cells."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 
 
 def run(*parts: object) -> None:
-    """``!command``: run it in a shell; its output joins the task's. As in IPython, its exit status raises nothing."""
+    """``!command``: run it in a shell; its output joins the task's. As in IPython, its exit status is ignored."""
     done = _done(parts)
     sys.stdout.write(done)
     sys.stdout.flush()
 
 
 def lines(*parts: object) -> list[str]:
-    """``x = !command``: the lines it writes."""
+    """``x = !command``: return the lines it prints."""
     return _done(parts).splitlines()
 
 

@@ -1,7 +1,7 @@
-"""Names that stand in texts: what ``eval``, ``df.query``, ``globals()[…]`` and their like look up when they run.
+"""Find names in strings: those that ``eval``, ``df.query``, ``globals()[…]`` and similar calls look up at run time.
 
-A text counts only where such a call stands beside it, in the cell or in a function that travels: other texts say
-nothing. Which call gets which text is not followed, so all texts count then, those in captured containers too.
+Strings count only if the cell or a captured function contains such a call. Which call gets which string is not tracked:
+in that case all strings count, including those in captured containers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 
 class Looks(IntEnum):
-    """What code does with texts: nothing, names after an @ and tables of SQL, or any name."""
+    """What code looks up in strings: nothing, names after an @ and SQL tables, or any name."""
 
     NOT = 0
     MARKED = 1
@@ -33,8 +33,10 @@ _FORMULAS = frozenset({
 _MODULES = frozenset({"__main__", "duckdb", "numexpr", "pandasql", "patsy", "timeit"})
 _NAMES = frozenset({"eval", "exec", "compile", "globals", "vars", "locals", "evaluate", "sqldf", "sql"})
 _ATTRIBUTES = frozenset({"eval", "evaluate", "re_evaluate", "sql", "sqldf", "f_globals", "f_locals", "__globals__"})
-IMPORTERS = frozenset({"import_module", "__import__", "find_spec", "run_module"})  # they import what a text names
-WAYS_TO_MAIN = IMPORTERS | {"modules"}  # beside the text "__main__"
+IMPORTERS = frozenset(
+    {"import_module", "__import__", "find_spec", "run_module"}
+)  # these import modules named in strings
+WAYS_TO_MAIN = IMPORTERS | {"modules"}  # together with the string "__main__"
 # Without an argument the first three are the namespace, and the last (a model's) looks nothing up.
 WITHOUT = frozenset({"globals", "vars", "locals"})
 ASKED = frozenset({"eval"})
@@ -46,38 +48,38 @@ _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 _MARKED = re.compile(r"@\s*([^\W\d]\w*)")
 _SQL = re.compile(r"\b(?:from|join)\s", re.IGNORECASE)
 _OTHERS = re.compile(r"_+|_i+|_i?\d+|_[dio]h|__\w+__")  # IPython's history, and what every module has
-_CHARACTERS = 1_000_000  # of texts in one value that are looked at
+_CHARACTERS = 1_000_000  # characters of strings searched in one value
 _PARTS = 100_000
 _CALLS = frozenset({"eval", "exec"})
 _PLAIN_HOMES = frozenset({"builtins", "collections", "__main__"})
-_OBJECTS = frozenset({"__main__", "types"})  # whose objects are looked into
+_OBJECTS = frozenset({"__main__", "types"})  # containers to search
 _DEPTH = 4
 
 
 def by_name(name: str) -> Looks:
-    """What mentioning this global means."""
+    """What using this global implies."""
     return Looks.ALL if name in _NAMES or name in _MODULES or name in _FORMULAS else Looks.NOT
 
 
 def by_attribute(name: str) -> Looks:
-    """What mentioning this attribute means."""
+    """What using this attribute implies."""
     if name == "query":
         return Looks.MARKED
     return Looks.ALL if name in _ATTRIBUTES or name in _FORMULAS else Looks.NOT
 
 
 def by_module(name: str) -> Looks:
-    """What importing this module means."""
+    """What importing this module implies."""
     return Looks.ALL if name.partition(".")[0] in _MODULES or name == "statsmodels.formula.api" else Looks.NOT
 
 
 def may_look(words: Iterable[str]) -> bool:
-    """Whether code with these names, attributes and modules may look names up in texts: a quick no."""
+    """Quick check whether code with these names, attributes and modules may look names up in strings."""
     return not _WORDS.isdisjoint(words)
 
 
 def names_in(text: str, looks: Looks) -> set[str]:
-    """The names that may be looked up in this text."""
+    """The names that may be looked up in this string."""
     if looks is Looks.NOT:
         return set()
     marked = looks is Looks.MARKED and not _SQL.search(text)
@@ -86,7 +88,7 @@ def names_in(text: str, looks: Looks) -> set[str]:
 
 
 def imports_in(text: str) -> set[str]:
-    """Modules that this text imports, if it is code that does."""
+    """Modules that this string imports, if it is code."""
     if "import" not in text:
         return set()
     try:
@@ -110,12 +112,12 @@ def modules_in(texts: Iterable[str], words: AbstractSet[str]) -> frozenset[str]:
 
 
 def by_text(texts: AbstractSet[str], words: AbstractSet[str]) -> Looks:
-    """What texts mean beside these words: ``sys.modules["__main__"]``, ``getattr(builtins, "eval")``."""
+    """What strings imply together with these words: ``sys.modules["__main__"]``, ``getattr(builtins, "eval")``."""
     return Looks.ALL if _is_main(texts, words) or ("getattr" in words and _CALLS & texts) else Looks.NOT
 
 
 def reaches_main(texts: AbstractSet[str], words: AbstractSet[str], imports: Iterable[str]) -> bool:
-    """Whether code gets at the main module, whose attributes are the notebook's names."""
+    """Whether code accesses the main module, whose attributes are the notebook's names."""
     return "__main__" in imports or _is_main(texts, words)
 
 
@@ -124,13 +126,13 @@ def _is_main(texts: AbstractSet[str], words: AbstractSet[str]) -> bool:
 
 
 def evaluates(value: object) -> bool:
-    """Whether this is a function that evaluates the text it is given: `eval`, or a `partial` of it."""
+    """Whether this function evaluates its string argument: `eval`, or a `partial` of it."""
     value = value.func if isinstance(value, functools.partial) else value
     return any(value is one for one in (eval, exec, compile))
 
 
 def texts_of(value: object) -> Iterator[str]:
-    """The texts that are this value or lie in its containers, in objects of the notebook's classes or in code."""
+    """The strings in this value: itself, or in containers, objects of the notebook's classes, and code."""
     left = _CHARACTERS
     for text in _texts(value, _DEPTH):
         yield text[:left]

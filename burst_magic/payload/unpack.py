@@ -1,4 +1,4 @@
-"""Bytes become objects again. Only for bytes whose signature has been checked: loading runs code."""
+"""Unpickle objects. Only for bytes with a verified signature: loading runs code."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _NAMES_NOTHING = 19  # bytes of a pickle of ours that are too few to name a func
 
 
 class Namespace(dict[str, object]):
-    """What was loaded: names and their values.
+    """The loaded names and their values.
 
     Attributes:
-        generators: random generators in it, each with the name of its stream; not those in `parts`, which keep theirs.
+        generators: random generators in it, each with the name of its stream; except those in `parts`, which keep their
+            state.
         parts: objects in it that items refer to, by number.
     """
 
@@ -33,7 +34,7 @@ class Namespace(dict[str, object]):
 
 
 class _ReferringUnpickler(pickle.Unpickler):
-    """Knows the parts of captured values that an item refers to."""
+    """Resolves the parts of captured values that an item refers to."""
 
     def __init__(self, data: bytes | memoryview, parts: Sequence[object]) -> None:
         super().__init__(io.BytesIO(data))
@@ -57,7 +58,7 @@ def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object
 
 
 def load_into(found: Namespace, stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> None:
-    """As `unpack`; when loading raises, `found` has the names that are finished."""
+    """Like `unpack`; if loading raises, `found` contains the finished names."""
     load = pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load
     _loaded(lambda: _load(load, home, found), home)
 
@@ -84,7 +85,7 @@ def unpack_value(data: bytes | memoryview, *, home: dict[str, object], parts: Se
 
 
 def _loaded(load: Callable[[], object], home: dict[str, object]) -> object:
-    """What a load gives that may be inside another one."""
+    """Load, possibly nested in another load."""
     before, here.home = here.home, home
     outer = late.pop(threading.get_ident(), None)
     try:

@@ -1,4 +1,4 @@
-"""What named values of the notebook drag in: found by looking at definitions, before anything is packed."""
+"""Find the dependencies of the notebook's values from definitions, before anything is packed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """Names breadth first -> who needs them; words, modules, files and changes of their code; what is left out.
+    """Names breadth first -> who needs them; words, modules, files and changes of their code; omitted names.
 
-    `looks` is what any of the code does with texts, `functions` where each function of it is found, `spoken` what only
-    texts name.
+    `looks` tells how the code uses strings, `functions` where each function was found, `spoken` the names that appear
+    only in strings.
     """
 
     names: dict[str, str]
@@ -43,14 +43,14 @@ def closure(
     omit: AbstractSet[str],
     looks: Looks = Looks.NOT,
 ) -> Found:
-    """All names of `home` that these names need, through any number of definitions, and what their texts name.
+    """All names of `home` that these names need, directly or indirectly, including names in strings.
 
     Args:
         names: name -> who needs it.
         home: the notebook's globals.
-        skip: names that are had already.
-        omit: names that code may mention without getting them: who asks for a name, gets it.
-        looks: what the code that needs these names does with texts.
+        skip: names already found.
+        omit: names that code may use without getting them; an explicit request still gets them.
+        looks: how the code that needs these names uses strings.
     """
     found = Found(
         names={}, words=set(), imports=set(), files=set(), changes=set(), omitted={}, functions=[], spoken=set()
@@ -70,7 +70,7 @@ def closure(
 
 
 def _texts(found: Found, home: Mapping[str, object]) -> dict[str, str]:
-    """Each text of code and captured values, with the name under which it is found; none when nothing looks."""
+    """Each string in code and captured values, with the name where it was found; none if nothing looks names up."""
     if found.looks is Looks.NOT:
         return {}
     of_values = ((text, name) for name in found.names for text in texts_of(home[name]))
@@ -86,7 +86,7 @@ def _follow(
     skip: AbstractSet[str],
     omit: AbstractSet[str],
 ) -> None:
-    for name, user in queue:  # grows while it runs
+    for name, user in queue:  # grows during the loop
         if name in found.names:
             continue
         found.names[name] = user
@@ -107,13 +107,13 @@ def _follow(
 
 
 def _texts_of_function(function: types.FunctionType) -> set[str]:
-    """Its constants, and what it keeps in its closure and its defaults."""
+    """Strings in its constants, closure and defaults."""
     kept = [part for part in _inside_function(function) if isinstance(part, (str, list, tuple, set, frozenset, dict))]
     return {*of_code(function.__code__).texts, *(text for part in kept for text in texts_of(part))}
 
 
 def needed(function: types.FunctionType) -> frozenset[str]:
-    """The globals that a function needs by itself: those it mentions, and those in texts that it looks names up in."""
+    """The globals that a function itself needs: those it uses, and those in strings where it looks names up."""
     mentions = of_code(function.__code__)
     if mentions.looks is Looks.NOT:
         return mentions.names
@@ -141,7 +141,7 @@ def belongs(function: types.FunctionType, home: Mapping[str, object]) -> bool:
 
 
 def functions_of(value: object, home: Mapping[str, object]) -> Iterator[types.FunctionType]:
-    """The notebook's functions inside a definition: methods, closures, defaults, what a decorator wraps."""
+    """The notebook's functions inside a definition: methods, closures, defaults, decorated functions."""
     stack: list[Any] = [value]
     seen: set[int] = set()
     while stack:

@@ -180,11 +180,11 @@ def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
         return
     here = f"{launcher} workers are processes of this machine"
     if wishes.gpus:
-        raise PlanError(f"--gpus: {here} and see the GPUs it has; there are none to ask for")
+        raise PlanError(f"--gpus: {here} and see its GPUs; you cannot request any")
     if wishes.instance_type:
-        raise PlanError(f"--instance-type: {here}; there is no type to choose")
+        raise PlanError(f"--instance-type: {here}; you cannot choose an instance type")
     if wishes.env.startswith("image:"):
-        raise PlanError(f"--env {wishes.env}: {here} and run the kernel's own interpreter, not an image")
+        raise PlanError(f"--env {wishes.env}: {here} and run the kernel's interpreter, not an image")
 
 
 def check_budget(estimate: Estimate, budget: int | None) -> None:
@@ -194,7 +194,7 @@ def check_budget(estimate: Estimate, budget: int | None) -> None:
     raise BudgetExceeded(
         f"the estimate is {format_money(estimate.total)}, the budget {format_money(budget)}",
         context="nothing was started",
-        way_out="fewer items, smaller workers, or a larger --budget",
+        way_out="use fewer items, smaller workers, or a larger --budget",
     )
 
 
@@ -240,5 +240,5 @@ def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[st
         said.append(f"{asked.slots} slots share {shape.cpu:g} vCPU")
     if asked.budget is not None and estimate.total is None:
         lasts = _coarse(asked.budget * cost.HOUR / estimate.hourly)
-        said.append(f"nobody knows how long this takes; the budget of {format_money(asked.budget)} lasts {lasts}")
+        said.append(f"the run time is unknown; the budget of {format_money(asked.budget)} lasts {lasts}")
     return tuple(said)

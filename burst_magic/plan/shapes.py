@@ -74,7 +74,7 @@ def nearest(asked: Shape) -> tuple[Shape, Shape]:
 
 
 def _cpu_for(memory: int | None, slots: int) -> float:
-    """The smallest vCPU with one for each slot that has this memory, or whatever comes nearest to that."""
+    """The smallest vCPU with one per slot that has this memory, or whatever comes nearest to that."""
     enough = [cpu for cpu in LEGAL if cpu >= slots] or [max(LEGAL)]
     if memory is None:
         return min(enough)

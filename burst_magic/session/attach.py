@@ -199,7 +199,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
         if newest is None:
             guess = nearest(ident, tuple(dict.fromkeys(line.name for line in known(settings) if line.name)))
             hint = f"; did you mean {guess}?" if guess else ""
-            raise AttachError(f"there is no session {ident!r}{hint}", way_out="%burst_sessions lists them")
+            raise AttachError(f"no session {ident!r}{hint}", way_out="%burst_sessions lists them")
         return newest.id, newest.job, newest.store
     urls = [line.store for line in roster.read(settings.sessions_file) if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
@@ -213,12 +213,12 @@ def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifes
         if store.list(keys.SessionKeys(sid).root, limit=1):
             raise _cut_short(sid) from None
         problem = f"session {sid} is unknown or has expired"
-        raise AttachError(problem, context=url, way_out="%burst_sessions lists what is there") from None
+        raise AttachError(problem, context=url, way_out="%burst_sessions lists the sessions in the store") from None
 
 
 def _cut_short(sid: str) -> AttachError:
-    problem = f"the submission of session {sid} was cut short, or is still under way"
-    return AttachError(problem, way_out=f"what is there goes with: %burst_cleanup {sid} --force")
+    problem = f"the submission of session {sid} was interrupted or is still in progress"
+    return AttachError(problem, way_out=f"to delete what was written: %burst_cleanup {sid} --force")
 
 
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
@@ -236,7 +236,7 @@ def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     if not jobs and not jid:
         raise _cut_short(sid)
     if not jobs:
-        raise AttachError(f"session {sid} does not hold job {jid}", way_out=f"%burst_status {sid} shows its latest")
+        raise AttachError(f"session {sid} has no job {jid}", way_out=f"%burst_status {sid} shows its latest job")
     return max(jobs, key=lambda job: job.created)
 
 

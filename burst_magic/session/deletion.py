@@ -38,7 +38,7 @@ def delete_all(store: Store, session: keys.SessionKeys) -> int:
         if not found:
             break
     else:
-        raise BurstError("somebody still writes into this session", context=session.root, way_out="try again")
+        raise BurstError("another process is still writing to this session", context=session.root, way_out="try again")
     folder = store.path(session.root)
     if folder is not None:  # what was being written when its writer died is no object, and yet takes room
         shutil.rmtree(folder, ignore_errors=True)

@@ -49,7 +49,8 @@ def _directories(settings: Settings) -> str:
     for folder in (settings.config_dir, settings.data_dir):
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
-            raise BurstError(f"{folder} cannot be written to", way_out="set BURST_CONFIG_DIR and BURST_DATA_DIR")
+            way_out = "set BURST_CONFIG_DIR and BURST_DATA_DIR to writable folders"
+            raise BurstError(f"{folder} is not writable", way_out=way_out)
     return f"{settings.config_dir}, {settings.data_dir}"
 
 
@@ -63,7 +64,7 @@ def _store(settings: Settings) -> str:
     store.put(key, data)
     try:
         if store.get(key) != data or [entry.key for entry in store.list("doctor", after=key[:-1], limit=1)] != [key]:
-            raise BurstError("the store did not give back what was put", context=settings.store)
+            raise BurstError("the store returned something other than what was put", context=settings.store)
     finally:
         store.delete([key])
     return f"{settings.store}, {1000 * (time.monotonic() - began):.0f} ms for put, get, list and delete"

@@ -289,7 +289,7 @@ class Driver:
             heard += [beat] if not heard or beat.number > heard[0].number else []
         elif self._asked and beat.refused and beat.refusals > heard[1].refusals:
             raise StoreError(
-                beat.refused, context=f"what {beat.worker} writes", way_out="once cured, it goes on by itself"
+                beat.refused, context=f"what {beat.worker} writes", way_out="it resumes once this is fixed"
             )
 
     def _replace(self, token: str) -> None:

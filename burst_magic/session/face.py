@@ -50,7 +50,7 @@ def map(  # noqa: A001 - the name users type
     settings = config.load(options)
     if session is not None:
         for key in {*config.OF_THE_SESSION, "store"} & options.keys():
-            raise OptionError(f"{key}: belongs to the session and cannot change with session=")
+            raise OptionError(f"{key}: is fixed when the session starts; it cannot be used with session=")
     if isinstance(session, str):
         session = attach(session)
     home = vars(sys.modules["__main__"])

@@ -112,7 +112,7 @@ def _wish(kind: ControlKind, control: Control, now: float) -> str:
 
 def _workers(log: Log, now: float) -> Iterator[str]:
     for wid, seen in log.workers.items():
-        since = f"since {clock(seen.started, now)}" if seen.started else "never heard of"
+        since = f"since {clock(seen.started, now)}" if seen.started else "no heartbeat ever"
         if seen.gone is not None:
             yield f"worker {wid}: {since}, ended {clock(seen.gone.at, now)}: {ending(seen.gone)}"
         elif seen.beat is not None:

@@ -42,7 +42,7 @@ def read_logs(
     """The last ``n`` lines, then, with ``follow``, what comes until the job is over."""
     snapshot = driver.refresh()
     if task is not None and not 0 <= task < snapshot.total:
-        raise OptionError(f"there is no task {task}: the job has {snapshot.total}, from 0 on")
+        raise OptionError(f"no task {task}: the job has {snapshot.total} tasks, numbered from 0")
     if worker is not None:
         yield from _worker_lines(fleet, worker, n)
         return
@@ -143,7 +143,7 @@ def _lines(task: int, text: str) -> list[LogLine]:
 def _worker_lines(fleet: Fleet, worker: str, n: int) -> Iterator[LogLine]:
     found = {wid: text for wid, text in fleet.logs().items() if wid.startswith(worker)}
     if not found:
-        raise OptionError(f"no worker {worker!r} is known here", way_out="their ids: %burst_status")
+        raise OptionError(f"unknown worker {worker!r}", way_out="%burst_status lists the workers")
     for wid, text in found.items():
         for line in text.splitlines()[-n:]:
             yield LogLine(source=wid, text=line)

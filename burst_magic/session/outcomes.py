@@ -113,8 +113,8 @@ def open_value(task: int, data: bytes | memoryview, home: dict[str, object]) -> 
     except Exception as error:  # noqa: BLE001 - loading runs the classes' own code
         trouble = error
     unopened = BurstError(
-        f"task {task}'s value cannot be opened here: {type(trouble).__name__}: {trouble}",
-        way_out="mend that, then again: the result is kept",
+        f"task {task}'s value cannot be unpickled here: {type(trouble).__name__}: {trouble}",
+        way_out="fix that and try again; the result is kept",
     )
     unopened.__cause__ = trouble
     return None, unopened
@@ -123,7 +123,7 @@ def open_value(task: int, data: bytes | memoryview, home: dict[str, object]) -> 
 def _undefined(task: int, name: str) -> BurstError:
     return BurstError(
         f"task {task}'s value needs {name}, which is not defined here",
-        way_out=f"run the cell that defines {name} in the notebook, then again there: the result is kept",
+        way_out=f"run the cell that defines {name} in the notebook, then try again there; the result is kept",
     )
 
 
@@ -131,5 +131,5 @@ def not_run(task: int, reason: str) -> NotRun:
     """A task that nothing will run any more."""
     return NotRun(
         f"task {task} did not run: {reason}",
-        way_out="run the cell again for the missing ones; what is there: %burst_collect --nowait",
+        way_out="run the cell again for the missing ones. Finished results: %burst_collect --nowait",
     )

@@ -38,7 +38,7 @@ class _Pending:
 PENDING: Final = _Pending()
 ERRORS = ("raise", "return", "skip")
 Known = tuple[Any, BaseException | None]  # a value and None, or PENDING and why there is none
-_GO_ON = "stopped waiting; session {id} goes on. Wait again: %burst_collect {id}   stop it: %burst_cancel {id}"
+_GO_ON = "stopped waiting; session {id} is still running. Wait again: %burst_collect {id}   Stop it: %burst_cancel {id}"
 
 
 def stopped(sid: str) -> KeyboardInterrupt:

@@ -114,7 +114,7 @@ class SegmentReader:
         except Missing:
             if carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
                 raise
-        raise Missing(f"session {self._name} was deleted; this result had not been read", way_out="run the cell again")
+        raise Missing(f"session {self._name} was deleted before this result was read", way_out="run the cell again")
 
 
 class _OpenSegment:
@@ -152,7 +152,7 @@ def _secret(carrier: Carrier, key: str) -> bytes:
         raise AttachError(
             "results are signed, and this session's key is not on this machine",
             context=key,
-            way_out="on the machine that started it: burst key show ID; here: %burst_attach ID --key KEY",
+            way_out="on the machine that started it, run burst key show ID; then here: %burst_attach ID --key KEY",
         )
     return carrier.secret
 

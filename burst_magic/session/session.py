@@ -117,7 +117,7 @@ class Session:
             errors: "raise" the first failure, or "return" without looking.
         """
         if not self._results.wait(timeout):
-            raise TimeoutError(f"{self.id} goes on; {self._results!r}")
+            raise TimeoutError(f"{self.id}: {self._results!r}")
         if errors == "raise":
             self._raise_first()
         return self
@@ -130,7 +130,7 @@ class Session:
                 self._results[first.task]
             except Exception as error:
                 if len(failures) > 1:
-                    note(error, f"{len(failures)} tasks failed; all of them: {self._where_errors_are()}")
+                    note(error, f"{len(failures)} tasks failed; see {self._where_errors_are()}")
                 raise
         if self._driver.covered < self.description.tasks:
             gap = next(task for task in range(self.description.tasks) if self._driver.find(task) is None)
@@ -190,7 +190,7 @@ class Session:
         self._driver.start()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a session holds its key and stays where it is; its results() travel")
+        raise TypeError("a session holds its key and cannot be pickled; its results() can")
 
     def detach(self) -> None:
         """Follows no longer. The session goes on."""
@@ -240,9 +240,9 @@ class Session:
         return deadline
 
     def scale(self, workers: int) -> None:
-        """More or fewer workers."""
+        """Change the number of workers."""
         if workers < 1:
-            raise OptionError(f"{workers} workers: at least 1", way_out="stop it with cancel")
+            raise OptionError(f"{workers} workers: at least 1", way_out="to stop it, use cancel")
         snapshot = self._driver.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
@@ -271,16 +271,14 @@ class Session:
         for reason, holds in over.items():
             if holds:
                 raise OptionError(
-                    f"session {self.id} takes no more work: {reason}", way_out="leave out --session for a new one"
+                    f"session {self.id} accepts no more work: {reason}", way_out="omit --session to start a new one"
                 )
         return asked
 
     def cleanup(self, *, force: bool = False) -> int:
         """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted."""
         if not force and self._secret is None:
-            raise AttachError(
-                "this session's key is not on this machine: its workers cannot be told to end", context=self.id
-            )
+            raise AttachError("this session's key is not on this machine: cannot stop its workers", context=self.id)
         if not force:
             self._ask(ControlKind.CLOSE)
         elif self._secret is not None and is_there(self.store, self._keys):
@@ -303,9 +301,9 @@ class Session:
         self.fleet.stop(kill=True)
         if not self._await_none_living(log, _LAST + (DEAD_AFTER + 1) * self.manifest.interval):
             raise BurstError(
-                f"workers of session {self.id} go on: nothing was deleted",
+                f"workers of session {self.id} are still running; nothing was deleted",
                 context=", ".join(log.living()),
-                way_out="stop them where they run, then clean up again",
+                way_out="stop them on the machine where they run, then clean up again",
             )
 
     def _await_none_living(self, log: Log, seconds: float) -> bool:

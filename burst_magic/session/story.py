@@ -159,7 +159,7 @@ class Story:
         rest = self._rest(held, at)
         what = f"{tasks(rest.start, rest.stop)} (take-over {claim.number} of {claim.start})"
         if base_of(before) == base_of(owner):
-            return f"{owner} took its own {what} again: its end had been written though it lived"
+            return f"{owner} reclaimed its own {what}: it had been declared dead while alive"
         return f"{owner} recovered {what} from {before}, {self._why_dead(before, at)}"
 
     def _why_dead(self, worker: str, at: float) -> str:
@@ -167,7 +167,7 @@ class Story:
         if seen.gone is not None and seen.gone.at <= at:
             return f"which had ended at {self._at(seen.gone.at)}: {ending(seen.gone)}"
         if seen.beat is not None and seen.beat <= at:
-            return f"which was silent: its last heartbeat is of {self._at(seen.beat)}"
+            return f"which was silent: last heartbeat at {self._at(seen.beat)}"
         return "which was silent"
 
     def _partition(self, claims: list[ClaimKey]) -> tuple[Piece, ...]:
@@ -218,7 +218,7 @@ class Story:
         final = self._log.final
         if final is not None:
             who = "a client" if final.by == "client" else final.by
-            return f"{self._at(final.at)} {who} wrote final: which of {len(final.parts)} parts counts for which tasks"
+            return f"{self._at(final.at)} {who} wrote final: {len(final.parts)} parts, one result per task"
         return f"no final yet: {self._outcomes.covered} of {self._log.job.tasks} tasks published"
 
     # --- one task ------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ class Story:
     def way(self, task: int) -> Iterator[str]:
         """One task from cell to result."""
         job = self._log.job
-        item = "its item went into the store" if job.items else "the cell went into the store"
+        item = "its item was stored" if job.items else "the cell was stored"
         yield f"{self._at(job.created)} {item} with the job"
         for place, claim in enumerate(self._claims):
             held = self._range(claim, self._claims[: place + 1])
@@ -259,7 +259,7 @@ class Story:
         parts = self._log.final.parts if self._log.final else ()
         name = next((name for start, stop, name in parts if start <= task < stop), None)
         if name is None:
-            return "it has no final result yet"
+            return "no final result yet"
         segment, failed = keys.parse_segment(name), self._log.failures.get(task)
         how = f"its result is a failure, {failed.kind.value}: {failed.message}" if failed else "its result"
         return f"{how}: in the segment that {self._owner(segment.claim)} published at {self._at(segment.at_ms / 1000)}"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from burst_magic.plan.planner import Plan
     from burst_magic.stores import Store
 
-_UNSENT = "nothing was started; make it in the cell, from what can travel"
+_UNSENT = "nothing was started; create it in the cell, from values that can be pickled"
 FIRST_JOB = "0"  # of a session; later ones are called by the time they came
 _FRESH = 0.001  # seconds: a stream that loads within this can be loaded anew for each task, if tasks change it
 _INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
@@ -165,7 +165,7 @@ def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
         try:
             step()
         except (BurstError, OSError) as fault:
-            note(error, f"and what was begun could not be taken back wholly: {fault}")
+            note(error, f"and undoing it failed: {fault}")
 
 
 def open_own_store(url: str, settings: Settings) -> Store:
@@ -174,7 +174,7 @@ def open_own_store(url: str, settings: Settings) -> Store:
     from burst_magic.stores.probe import probe
 
     if url.startswith("memory:"):
-        problem = "a store in this process's memory cannot be seen by workers, which are other processes"
+        problem = "workers are other processes and cannot see a store in this process's memory"
         raise OptionError(problem, context=url, way_out="file:///dir or s3://bucket/prefix")
     credentials = None
     if url.startswith("s3://"):

@@ -36,6 +36,6 @@ def open_store(url: str, *, credentials: Callable[[], object] | None = None) -> 
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in TABLE:
         ways = "file:///dir, memory://name or s3://bucket/prefix"
-        raise StoreError("this is not the URL of a store", context=repr(url), way_out=ways)
+        raise StoreError("not a store URL", context=repr(url), way_out=ways)
     module, name = TABLE[scheme]
     return cast("Store", getattr(import_module(module), name)(url, credentials=credentials))

@@ -107,7 +107,7 @@ class Carrier:
     def encode(self, record: fx.Record, key: str) -> bytes:
         """A record's bytes, signed for its key."""
         if self.secret is None:
-            raise SignatureError("this session's key is not here: it can be looked at, not changed", context=key)
+            raise SignatureError("this session's key is not on this machine: the session is read-only", context=key)
         return records.encode(record, secret=self.secret, key=key)
 
     def create(self, key: str, data: bytes) -> fx.Wrote:

@@ -94,7 +94,7 @@ class CommandCredentials:
             if self._answer is None or now >= self._answer.expires:
                 raise
             left = self._answer.expires - now
-            log.warning("no new credentials, the old ones are good for %.0f s more: %s", left, error)
+            log.warning("cannot renew the credentials; the current ones expire in %.0f s: %s", left, error)
             self._renew_at = now + _AGAIN
             return self._answer
         same = (
@@ -143,16 +143,16 @@ def _run(argv: Sequence[str]) -> str:
             argv, capture_output=True, text=True, timeout=_TIMEOUT, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Denied(f"the credentials' helper did not run: {error}", context=command) from error
+        raise Denied(f"the credential helper did not start: {error}", context=command) from error
     if done.returncode:
-        said = done.stderr.strip()[-2000:] or f"it ended with {done.returncode} and said nothing"
-        raise Denied(f"the credentials' helper failed: {said}", context=command)
+        said = done.stderr.strip()[-2000:] or f"exit code {done.returncode}, no output"
+        raise Denied(f"the credential helper failed: {said}", context=command)
     return done.stdout
 
 
 def _fresh(answer: _Answer, now: float) -> _Answer:
     if answer.expires <= now:
-        raise Denied("the credentials' helper printed credentials that have expired", way_out="sign in again")
+        raise Denied("the credential helper returned expired credentials", way_out="sign in again")
     return answer
 
 
@@ -167,7 +167,7 @@ def _parsed(text: str) -> _Answer:
             "expires_at": expires,
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Denied(f"the credentials' helper printed something else: {type(error).__name__}") from None
+        raise Denied(f"the credential helper's output is not valid: {type(error).__name__}") from None
     said = {"region": found.get("Region"), "endpoint": found.get("Endpoint")}
     config = {name: value for name, value in said.items() if value}
     return _Answer(credential=credential, config=config, expires=expires.timestamp())

@@ -43,7 +43,7 @@ def fault(error: BaseException, key: str) -> StoreError:
         raise error  # a mistake in a program, and no fault of any store
     text = str(error)
     if "NoSuchBucket" in text:
-        return StoreError("there is no such bucket", context=key, way_out="create it, or check the name and the region")
+        return StoreError("no such bucket", context=key, way_out="create it, or check its name and region")
     kind = _BY_NAME.get(type(error).__name__)
     if kind is not None and not (isinstance(error, PermissionError) and error.errno):
         return _known(kind, key, text)
@@ -76,20 +76,21 @@ def _known(kind: type[StoreError], key: str, text: str) -> StoreError:
     if kind is Missing:
         return Missing("no such object", context=key)
     if kind is Exists:
-        return Exists("the object exists already", context=key)
+        return Exists("the object already exists", context=key)
     return _denied(text, key)
 
 
 def _denied(text: str, key: str) -> Denied:
     found = _code(text)
-    way_out = "sign in again, or replace them" if _stale(text) else "check the credentials and what they may do"
+    renew, check = "sign in again, or replace the credentials", "check the credentials and their permissions"
+    way_out = renew if _stale(text) else check
     return Denied(f"the store denies access: {found[1] if found else first_line(text)}", context=key, way_out=way_out)
 
 
 def _of_system(number: int, key: str) -> StoreError:
     reason = os.strerror(number)
     if number in _FORBIDDEN:
-        way_out = "choose a folder that you may write to, with --store file:///..."
+        way_out = "choose a writable folder with --store file:///..."
         return Denied(f"the folder of the store denies access: {reason}", context=key, way_out=way_out)
     if number in _FULL:
         return StoreError(f"the store's disk is full: {reason}", context=key, way_out="free some space, or use --store")
@@ -101,16 +102,16 @@ def _of_system(number: int, key: str) -> StoreError:
 def _of_service(text: str, key: str) -> StoreError:
     line = first_line(text)
     if _throttled(text):
-        return Throttled("the store is asked too fast", context=key, way_out="it goes on by itself after a while")
+        return Throttled("the store is throttling requests", context=key, way_out="wait; it resumes automatically")
     if _refused(text):
         return _denied(text, key)
     if "scheme is not allowed" in text or "BadScheme" in text:
-        way_out = "use https; plain http is for a loopback address only"
+        way_out = "use https; plain http is allowed for loopback addresses only"
         return Denied("the store's endpoint is not encrypted", context=key, way_out=way_out)
     if _rejected(text):
         return StoreError(f"the store refused the request: {line}", context=key)
     way_out = "check the network and the URL"
-    return Unknown(f"the store did not answer as it should: {line}", context=key, way_out=way_out)
+    return Unknown(f"the request to the store failed: {line}", context=key, way_out=way_out)
 
 
 def first_line(text: str) -> str:

@@ -49,17 +49,19 @@ def _folder_of(url: str) -> Path:
     """The folder that a URL names: ``%20`` is a space; ``?`` and ``#`` are letters of a name, as in a path."""
     host, slash, path = url.partition("://")[2].partition("/")
     if host not in {"", "localhost"} or not slash:
-        raise StoreError("a folder's URL needs an absolute path", context=url, way_out="file:///home/me/store")
+        raise StoreError("a folder URL needs an absolute path", context=url, way_out="file:///home/me/store")
     if path.startswith("~"):
         raise StoreError(
-            "~ is not a folder in a URL", context=url, way_out="write the whole path: file:///home/me/store"
+            "~ is not expanded in a URL", context=url, way_out="write the full path: file:///home/me/store"
         )
     try:
         named = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
-        raise StoreError("the name of this folder is not UTF-8", context=url, way_out="name another folder") from None
+        raise StoreError(
+            "this folder's name is not valid UTF-8", context=url, way_out="choose another folder"
+        ) from None
     if "\0" in named:
-        raise StoreError("no folder's name has a null byte", context=url, way_out="name another folder")
+        raise StoreError("a folder name cannot contain a null byte", context=url, way_out="choose another folder")
     return Path("/" + named)
 
 

@@ -30,7 +30,7 @@ def probe(store: Store, *, remembered: Path) -> None:
     if lasting and notes.exists() and name in notes.read_text(encoding="utf-8").splitlines():
         return
     if not _keeps_the_first(store):
-        way_out = "S3, SeaweedFS, moto 5 and folders honour them; update the server or take another --store"
+        way_out = "S3, SeaweedFS, moto 5 and folders honour them; update the server or use another --store"
         raise StoreError("this store ignores conditional writes (If-None-Match)", context=name, way_out=way_out)
     if lasting:
         remembered.mkdir(parents=True, exist_ok=True)
@@ -68,5 +68,5 @@ def _created(store: Store, key: str, data: bytes) -> bool:
     try:
         return persist(attempt, DOUBTFUL, Missing)  # S3 refuses racers though nobody won
     except Missing:
-        problem = "the store refuses to create an object and has none"
+        problem = "the store refuses to create an object that does not exist"
         raise Unknown(problem, context=key, way_out="try again") from None

@@ -48,7 +48,7 @@ def open_s3(url: str, *, credentials: Callable[[], object] | None = None) -> S3S
     """
     parts = urlsplit(url)
     if not parts.netloc or parts.query or parts.fragment:
-        raise StoreError("an S3 store's URL names a bucket", context=url, way_out="s3://bucket/prefix")
+        raise StoreError("an S3 store URL must name a bucket", context=url, way_out="s3://bucket/prefix")
     where: Mapping[str, str] = getattr(credentials, "config", None) or {}
     endpoint = where.get("endpoint") or _endpoint_of(config.environment())
     _refuse_open_http(endpoint)
@@ -77,7 +77,7 @@ def _is_loopback(endpoint: str) -> bool:
 
 def _refuse_open_http(endpoint: str) -> None:
     if endpoint.startswith("http://") and not _is_loopback(endpoint):
-        way_out = "use https; plain http is for a loopback address only"
+        way_out = "use https; plain http is allowed for loopback addresses only"
         raise Denied("the store's endpoint is not encrypted", context=endpoint, way_out=way_out)
 
 

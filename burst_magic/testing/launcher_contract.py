@@ -110,7 +110,7 @@ def a_worker_that_breaks_says_why(rehearsal: Rehearsal) -> None:
     handle = rehearsal.start(store="file://relative")
     end = rehearsal.end_of(handle)
     must(end.exit_code in {1, None}, f"it ended with {end.exit_code}")
-    said = "a folder's URL needs an absolute path"
+    said = "a folder URL needs an absolute path"
     rehearsal.until(lambda: said in rehearsal.launcher.log(handle), "the reason in its log")
 
 

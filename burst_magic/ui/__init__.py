@@ -1,1 +1,1 @@
-"""Views of a session. All of them are drawn from a ``Snapshot`` by way of ``model.PanelModel``; none knows a store."""
+"""Views of a session. All are drawn from a ``Snapshot`` through ``model.PanelModel``; none accesses a store."""

@@ -1,6 +1,6 @@
-"""Static HTML of the same views: what stays in a saved notebook. Self-contained, no scripts, everything escaped.
+"""Static HTML of the same views, for saved notebooks. Self-contained, no scripts, everything escaped.
 
-Colours are Jupyter's CSS variables, with fallbacks for other pages; ``panel.css`` serves the live panel too.
+Colours are Jupyter's CSS variables, with fallbacks for other pages; the live panel uses ``panel.css``, too.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from burst_magic.ui import model, text
 from burst_magic.ui.model import HeatCell, PanelModel
 from burst_magic.ui.rows import CapturedRow
 
-STRIP = 100  # height of the heat strip in its own units; the page scales it
+STRIP = 100  # height of the heat strip in its own units, scaled by the page
 LEAST = 18  # a single failure among thousands stays visible
 STATES = ("pending", "running", "completed", "failed")
 
 
 @cache
 def style() -> str:
-    """The style sheet of all our views."""
+    """The style sheet of all views."""
     return files("burst_magic.ui").joinpath("panel.css").read_text(encoding="utf-8")
 
 
 def panel_html(shown: PanelModel) -> str:
-    """A job as it stands, for the notebook's file."""
+    """A job's current state, for the notebook file."""
     parts = [
         f"<style>{style()}</style>",
         f'<section class="burst burst-is-{shown.phase.value}">',
@@ -51,7 +51,7 @@ def dry_run_html(
     marks = ["burst-secret" if row.secret else "" for row in rows]
     head = ("name", "kind", "type", "size", "lines", "why")
     parts = [
-        _table(head, body, right=(3,), marks=marks) if body else "<p>nothing but the cell's own text would travel</p>"
+        _table(head, body, right=(3,), marks=marks) if body else "<p>nothing but the cell's text would be sent</p>"
     ]
     if facts:
         parts.append(_pairs(facts))
@@ -65,7 +65,7 @@ def _page(body: str) -> str:
 
 def _head(shown: PanelModel) -> str:
     title = f' <span class="burst-title">{escape(shown.title)}</span>' if shown.title else ""
-    seen = f"{'ended' if shown.over else 'seen'} {text.clock(shown.at)}"  # a saved picture grows old
+    seen = f"{'ended' if shown.over else 'seen'} {text.clock(shown.at)}"  # a saved page becomes outdated
     times = " · ".join(part for part in (model.duration(shown.elapsed), shown.left, seen) if part)
     return (
         f'<header><span class="burst-state">{escape(shown.state)}</span>{title}'
@@ -74,7 +74,7 @@ def _head(shown: PanelModel) -> str:
 
 
 def _strip(shown: PanelModel) -> str:
-    """One path for each state, equal neighbours merged: a finished job is one rectangle."""
+    """One path per state, with equal neighbours merged: a finished job is one rectangle."""
     paths: dict[str, list[str]] = {state: [] for state in STATES}
     column = 0
     for _, group in groupby(shown.cells, key=lambda cell: (cell.stop - cell.start, cell.mix)):
@@ -92,9 +92,9 @@ def _strip(shown: PanelModel) -> str:
 
 
 def layers(cell: HeatCell) -> list[tuple[str, int, int]]:
-    """How a cell is stacked: (state, top, height), failures on top, then pending, running and completed at the foot.
+    """The layers of a cell: (state, top, height). Failures on top, then pending, running, and completed at the bottom.
 
-    The heights fill ``STRIP``; a failure is always seen.
+    The heights add up to ``STRIP``; a failure is always visible.
     """
     rest = cell.stop - cell.start - cell.failed
     if not rest:

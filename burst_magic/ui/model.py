@@ -1,4 +1,4 @@
-"""What every view shows, worked out of a Snapshot once. Pure: no I/O, clock, chance, threads or markup.
+"""What every view shows, computed once from a Snapshot. Pure: no I/O, clock, randomness, threads or markup.
 
 A job of a million tasks is drawn as at most ``CELLS`` cells of a heat strip, each with the exact mix of its tasks.
 """
@@ -18,7 +18,7 @@ from burst_magic.protocol.wire.model import Snapshot, Span
 CELLS = 400  # about two pixels each in a notebook's column
 ERRORS = 8
 TAIL = 8
-LINE = 240  # characters of an error or output line that are shown
+LINE = 240  # characters shown of an error or output line
 THIN = "\u202f"  # narrow no-break space: groups digits without looking like two numbers
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -30,18 +30,18 @@ _ENDINGS = {
     "budget": "budget spent",
     "close": "closed",
     "expired": "expired",
-    "idle": "workers went idle",
+    "idle": "workers were idle too long",
 }
 
 
 class Phase(str, Enum):
-    """What a job is at, in one word that chooses the colour of its headline."""
+    """The state of a job, in one word that sets the colour of its headline."""
 
-    WAITING = "waiting"  # tasks are left and none runs
+    WAITING = "waiting"  # unfinished, and no task is running
     RUNNING = "running"
     FINISHED = "finished"  # every task has a value
-    FAILED = "failed"  # every task has an outcome, some have no value
-    ENDED = "ended"  # nothing runs any more, and tasks are left
+    FAILED = "failed"  # every task has an outcome, some failed
+    ENDED = "ended"  # ended before all tasks ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +56,12 @@ class HeatCell:
 
     @property
     def pending(self) -> int:
-        """Tasks of the cell that nobody has begun."""
+        """Tasks of the cell that have not started."""
         return self.stop - self.start - self.running - self.completed - self.failed
 
     @property
     def mix(self) -> tuple[int, int, int, int]:
-        """Pending, running, completed, failed."""
+        """Number of pending, running, completed and failed tasks."""
         return (self.pending, self.running, self.completed, self.failed)
 
 
@@ -81,12 +81,12 @@ class PanelModel:
     Attributes:
         state: the phase in words, such as "finished, 3 failed" or "cancelled".
         cells: a partition of the tasks, at most ``CELLS``, all of one size except the last.
-        at: the instant that is shown, seconds since the epoch: the end, once there is one.
+        at: the time shown, in seconds since the epoch; the job's end once it has ended.
         elapsed, eta: seconds; eta is None while unknown.
         cost: one line about money.
-        errors: distinct failures (count, text), most frequent first; more_errors: kinds that are not listed.
+        errors: distinct failures (count, text), most frequent first; more_errors: how many kinds are not listed.
         tail: the last lines of output (task, text), oldest first.
-        go_on: what to type in a new kernel to have this job back.
+        go_on: what to type in a new kernel to attach to this job.
     """
 
     sid: str
@@ -118,22 +118,22 @@ class PanelModel:
 
     @property
     def done(self) -> int:
-        """Tasks that have an outcome."""
+        """Number of tasks with an outcome."""
         return self.completed + self.failed
 
     @property
     def over(self) -> bool:
-        """Nothing will change any more."""
+        """True if nothing will change any more."""
         return self.phase in {Phase.FINISHED, Phase.FAILED, Phase.ENDED}
 
     @property
     def progress(self) -> str:
-        """How far it is, in percent."""
+        """Progress in percent."""
         return percent(self.done, self.total)
 
     @property
     def left(self) -> str:
-        """The time to go in words, or ""."""
+        """The remaining time in words, or ""."""
         return f"{about(self.eta)} left" if self.eta is not None and not self.over else ""
 
     @property
@@ -143,12 +143,12 @@ class PanelModel:
 
     @property
     def idle_word(self) -> str:
-        """What a task without an outcome is called: after the end it will not run."""
+        """The word for a task without an outcome: after the end, it will not run."""
         return "not run" if self.over else "pending"
 
 
 def panel_model(snapshot: Snapshot) -> PanelModel:
-    """Works out what is shown of a snapshot."""
+    """Compute what to show of a snapshot."""
     until = snapshot.finished_at if snapshot.finished_at is not None else snapshot.now
     phase = _phase(snapshot)
     return PanelModel(
@@ -182,9 +182,9 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
 
 
 def heat_strip(spans: tuple[Span, ...], total: int, *, cells: int = CELLS) -> tuple[HeatCell, ...]:
-    """Cuts ``total`` tasks into at most ``cells`` cells and counts the states in each, exactly.
+    """Divide ``total`` tasks into at most ``cells`` cells and count the states in each, exactly.
 
-    Tasks that no span covers are pending. One sweep: O(spans + cells).
+    Tasks outside all spans are pending. One pass: O(spans + cells).
     """
     size = cell_size(total, cells=cells)
     mixes = [{"running": 0, "completed": 0, "failed": 0} for _ in range(-(-total // size))]
@@ -203,12 +203,12 @@ def heat_strip(spans: tuple[Span, ...], total: int, *, cells: int = CELLS) -> tu
 
 
 def cell_size(total: int, *, cells: int = CELLS) -> int:
-    """Tasks in one cell (the last may hold fewer)."""
+    """Tasks per cell (the last may have fewer)."""
     return max(1, -(-total // cells))
 
 
 def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "") -> str:
-    """The model as compact JSON for a browser: some hundred bytes, a few kilobytes at worst.
+    """The model as compact JSON for a browser: a few hundred bytes, a few kilobytes at worst.
 
     Equal neighbours of the heat strip are sent once: ``cells`` is a list of [repeats, running, completed, failed].
     """
@@ -262,12 +262,12 @@ def longest_line(longest: Longest | None) -> str:
 
 
 def count(number: int, *, gap: str = THIN) -> str:
-    """A whole number with its digits in groups of three: ``1 000 000``; four digits are grouped too."""
+    """Format an integer with digits in groups of three: ``1 000 000``; four digits are grouped, too."""
     return f"{number:,}".replace(",", gap)
 
 
 def percent(part: int, whole: int) -> str:
-    """Rounded down, so that 100 % means all of it and 0 % nothing at all."""
+    """Percentage, rounded down: 100 % means all and 0 % none."""
     if whole <= 0:
         return f"100{THIN}%"
     if 0 < part * 100 < whole:
@@ -276,7 +276,7 @@ def percent(part: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 14 min``, ``3 d 04 h``."""
+    """Format seconds in the two largest units: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 14 min``, ``3 d 04 h``."""
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     whole = round(seconds)
@@ -289,7 +289,7 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """A forecast, in one unit and no more digits than it deserves: ``≈ 40 s``, ``≈ 3 min``, ``≈ 2.5 h``."""
+    """Format a forecast in one unit, with few digits: ``≈ 40 s``, ``≈ 3 min``, ``≈ 2.5 h``."""
     if seconds < 10:
         return "a few seconds"
     if seconds < 57.5:
@@ -302,12 +302,12 @@ def about(seconds: float) -> str:
 
 
 def dollars(micro: int, *, gap: str = THIN) -> str:
-    """Micro-dollars as money: ``$0.00``, ``<$0.0001``, ``$0.0042``, ``$1 234.50``."""
+    """Format micro-dollars: ``$0.00``, ``<$0.0001``, ``$0.0042``, ``$1 234.50``."""
     return units.format_money(micro).replace(",", gap)
 
 
 def size_of(size: int) -> str:
-    """Bytes in decimal units: ``812 B``, ``1.2 kB``, ``200 MB``."""
+    """Format bytes in decimal units: ``812 B``, ``1.2 kB``, ``200 MB``."""
     amount = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if amount < 999.5:
@@ -317,7 +317,7 @@ def size_of(size: int) -> str:
 
 
 def clean(text: str, *, limit: int = LINE) -> str:
-    """One line of foreign text, made harmless: no terminal escapes or control characters, cut at ``limit``."""
+    """Sanitize one line of user text: no terminal escapes or control characters, truncated at ``limit``."""
     line = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").rstrip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
@@ -327,7 +327,7 @@ def _phase(snapshot: Snapshot) -> Phase:
         return Phase.FAILED if snapshot.failed else Phase.FINISHED
     if snapshot.ended:
         return Phase.ENDED
-    # Short tasks come and go between two heartbeats: outcomes from living workers are a sign of running too.
+    # Short tasks start and finish between two heartbeats: outcomes from live workers also mean "running".
     moving = snapshot.running or (snapshot.done and snapshot.alive and not snapshot.waiting)
     return Phase.RUNNING if moving else Phase.WAITING
 
@@ -344,7 +344,7 @@ def _state(phase: Phase, snapshot: Snapshot) -> str:
 
 
 def _longest(snapshot: Snapshot) -> Longest | None:
-    """By the last heartbeats, less the tasks that have an outcome since."""
+    """From the last heartbeats, minus tasks that have an outcome since."""
     starts = [span.start for span in snapshot.spans]
 
     def over(task: int) -> bool:

@@ -1,7 +1,7 @@
-"""Shows a session while it runs: a live panel where a browser listens, a tqdm bar everywhere else.
+"""Show a session while it runs: a live panel in a browser, a tqdm bar everywhere else.
 
-A thread of its own draws, at most four times a second and always the newest Snapshot: an asyncio task would
-freeze while a cell runs, and the session's driver must not wait for a slow screen.
+A separate thread draws the newest Snapshot, at most four times a second. An asyncio task would freeze while a cell
+runs, and the session's driver must not wait for a slow screen.
 """
 
 from __future__ import annotations
@@ -22,48 +22,48 @@ from burst_magic.ui.model import frame, panel_model
 logger = logging.getLogger(__name__)
 
 INTERVAL = 0.25  # seconds between frames
-META = "burst_magic"  # the key of our output metadata in a saved notebook
+META = "burst_magic"  # key of our output metadata in a saved notebook
 
 Callback = Callable[[Snapshot], None]
 
 
 class SessionLike(Protocol):
-    """What a view asks of a session."""
+    """What a view needs from a session."""
 
     @property
     def id(self) -> str:
-        """The session."""
+        """Id of the session."""
 
     @property
     def job(self) -> str:
-        """The job that is shown."""
+        """Id of the job."""
 
     def subscribe(self, callback: Callback) -> Callable[[], object]:
-        """Calls back with each new Snapshot, from any thread; returns what ends it."""
+        """Call back with each new Snapshot, from any thread; return a function that unsubscribes."""
 
     def status(self) -> Snapshot:
-        """The newest Snapshot."""
+        """Return the newest Snapshot."""
 
     def cancel(self) -> object:
-        """Stops the job."""
+        """Cancel the job."""
 
 
 class Screen(Protocol):
-    """Something that can be drawn on, by one thread at a time."""
+    """Something to draw on, used by one thread at a time."""
 
     def draw(self, snapshot: Snapshot) -> None:
-        """Shows a snapshot."""
+        """Draw a snapshot."""
 
     def close(self, snapshot: Snapshot | None) -> None:
-        """Leaves the last state standing; no drawing follows."""
+        """Leave the last state visible; nothing is drawn afterwards."""
 
 
 class Showing:
-    """A session on a screen, until it ends or ``stop`` or ``finish`` is called. Nothing here ends the session.
+    """Draws a session on a screen until it ends or ``stop`` or ``finish`` is called. Never ends the session itself.
 
     Args:
-        session: what is shown; snapshots of its other jobs are ignored.
-        screen: where.
+        session: the session to show; snapshots of its other jobs are ignored.
+        screen: where to draw.
         interval: seconds between two frames.
     """
 
@@ -78,28 +78,28 @@ class Showing:
         self._unsubscribe: Callable[[], object] | None = None
 
     def start(self) -> Showing:
-        """Draws from now on."""
+        """Start drawing."""
         self._unsubscribe = self._session.subscribe(self._hear)
-        self._thread.start()  # last: a session that is over calls back at once, and then all ends
+        self._thread.start()  # last: an ended session calls back at once, which ends everything
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Ends the view on what it saw last."""
+        """Stop the view with the last state it received."""
         self._stopping.set()
         self._news.set()
         self.join(timeout)
 
     def finish(self, timeout: float = 5.0) -> None:
-        """Ends the view on the newest state, or on what it saw last when the store does not answer."""
+        """Stop the view with the newest state, or the last one received if the store doesn't answer."""
         if self._thread.is_alive():
             try:
                 self._hear(self._session.status())
             except BurstError as fault:
-                logger.warning("session %s is shown as it was seen last: %s", self._session.id, fault)
+                logger.warning("session %s cannot be refreshed: %s", self._session.id, fault)
         self.stop(timeout)
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits until the view has ended; False when it has not in time."""
+        """Wait until the view has ended; return False on timeout."""
         if self._thread is not threading.current_thread() and self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -114,7 +114,7 @@ class Showing:
             self._draw_until_over()
             self._screen.close(self._latest)
         except Exception:
-            logger.exception("the view of session %s has ended; the session itself goes on", self._session.id)
+            logger.exception("stopped showing session %s; the session is still running", self._session.id)
         finally:
             if self._unsubscribe is not None:
                 self._unsubscribe()
@@ -132,14 +132,14 @@ class Showing:
 
 
 class Panel:
-    """The live panel: one widget with one synced string, replaced by static HTML when nothing will change any more.
+    """The live panel: one widget with one synced string, replaced by static HTML once nothing will change.
 
     A widget dies with its kernel ("model not found" in a saved notebook); HTML does not.
 
     Args:
-        session: whose ``cancel`` the button calls.
-        metadata: goes with the output into the notebook's file.
-        buttons: "cancel", where the kernel is free to hear it.
+        session: the button calls its ``cancel``.
+        metadata: saved with the output in the notebook file.
+        buttons: "cancel" if the kernel is free to react.
     """
 
     def __init__(
@@ -157,13 +157,13 @@ class Panel:
         self._display: Any = None
 
     def open(self, snapshot: Snapshot) -> Panel:
-        """Puts the panel into the cell's output."""
+        """Display the panel in the cell's output."""
         self.draw(snapshot)
         self._display = _ipython().display(self._widget, metadata=self._metadata, display_id=True)
         return self
 
     def draw(self, snapshot: Snapshot) -> None:
-        """Sends one frame, unless nothing has changed."""
+        """Send one frame if something has changed."""
         with self._lock:
             self._shown = snapshot
             shown = panel_model(snapshot)
@@ -172,9 +172,10 @@ class Panel:
             self._widget.state = frame(shown, buttons=buttons, notice=self._notice)
 
     def close(self, snapshot: Snapshot | None) -> None:
-        """Swaps the widget for static HTML.
+        """Replace the widget with static HTML.
 
-        The widget itself stays open: a page that was closed meanwhile shows it when it comes back, and asks again.
+        The widget itself stays open: a page that was closed meanwhile shows it when it is reopened, and requests its
+        state.
         """
         with self._lock:
             self._closed = True
@@ -198,7 +199,7 @@ class Panel:
     def _cancel(self) -> None:
         try:
             self._session.cancel()
-            notice = "Cancelling: running tasks are stopped, results that are there stay."
+            notice = "Cancelling: running tasks are stopped, finished results are kept."
         except Exception as error:
             logger.exception("session %s was not cancelled", self._session.id)
             notice = f"Not cancelled: {error}"
@@ -210,7 +211,7 @@ class Panel:
 
 @cache
 def widget_class() -> type[Any]:
-    """The widget, made when the first panel is: importing anywidget takes a while."""
+    """The widget class, created with the first panel: importing anywidget is slow."""
     import anywidget
     import traitlets
 
@@ -220,7 +221,7 @@ def widget_class() -> type[Any]:
         _esm = folder.joinpath("panel.js").read_text(encoding="utf-8")
         _css = html.style()
         state = traitlets.Unicode("").tag(sync=True)
-        fallback = ""  # what shows the output to readers that know no widgets, such as a code forge
+        fallback = ""  # for viewers without widgets, such as a code forge
 
         def _repr_mimebundle_(self, **kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
             bundle = super()._repr_mimebundle_(**kwargs)
@@ -239,17 +240,17 @@ def show(
     shell: object = None,
     stream: TextIO | None = None,
 ) -> Showing:
-    """Shows a session where the user looks.
+    """Show a session in the user's frontend.
 
-    In a browser: the live panel. Elsewhere: a line that names the session and, while a cell waits, a tqdm bar
-    (a bar of a session in the background would be drawn over the next prompt).
+    In a browser: the live panel. Elsewhere: a line that names the session and, while a cell blocks, a tqdm bar (a bar
+    in the background would be drawn over the next prompt).
 
     Args:
         session: what to show.
-        out: the name its results are bound to; kept with the output, so that ``%burst_attach`` can bind it again.
-        blocking: the cell waits. The kernel hears no button then, so there is none; Stop works.
-        shell: IPython's shell; the running one unless told.
-        stream: where a bar is drawn; stderr unless told.
+        out: the name of its results, saved with the output so that ``%burst_attach`` can bind it again.
+        blocking: the cell blocks. The kernel cannot react to a button then, so there is none; Stop works.
+        shell: IPython's shell; by default the running one.
+        stream: where a bar is drawn; by default stderr.
 
     Returns:
         A handle with ``stop()`` and ``finish()``.
@@ -276,10 +277,10 @@ def show(
 
 
 def frontend_cell(shell: object) -> str:
-    """The id of the cell that a browser is executing, or "" where none listens.
+    """The id of the cell that a browser is executing, or "" without a browser.
 
-    JupyterLab, Notebook 7 and VS Code name the cell in the metadata of the request; nbclient, papermill and consoles
-    do not. An environment variable would not tell: kernels started by a notebook's own cells inherit it.
+    JupyterLab, Notebook 7 and VS Code put the cell's id into the request's metadata; nbclient, papermill and consoles
+    don't. An environment variable wouldn't help: kernels started by a notebook's cells inherit it.
     """
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
@@ -290,10 +291,10 @@ def frontend_cell(shell: object) -> str:
 
 def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object, stream: TextIO | None) -> None:
     line = f"session {snapshot.sid}: {text.one_line(snapshot)}"
-    if shell is None:  # beside a bar: what a command prints to stdout is its values alone
+    if shell is None:  # stderr, like a bar: a command's stdout contains only its values
         print(line, file=stream or sys.stderr)
         return
-    _ipython().display({"text/plain": f"{line}; %burst_status tells more"}, raw=True, metadata={META: dict(metadata)})
+    _ipython().display({"text/plain": f"{line}; see %burst_status"}, raw=True, metadata={META: dict(metadata)})
 
 
 def _running_shell() -> object:

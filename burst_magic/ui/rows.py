@@ -1,4 +1,4 @@
-"""What tables are made of: the shapes of rows that other layers hand over. The attributes say it all."""
+"""Rows of tables: protocols for the values that other layers pass."""
 # ruff: noqa: D102
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class SessionLine(Protocol):
-    """One line of the list of sessions. Times are seconds since the epoch, cost is micro-dollars."""
+    """A row of the list of sessions. Times are seconds since the epoch, cost is micro-dollars."""
 
     @property
     def id(self) -> str: ...
@@ -32,7 +32,7 @@ class SessionLine(Protocol):
 
 
 class CapturedRow(Protocol):
-    """One thing that would travel with a cell (``capture.cell.Captured``)."""
+    """A value that would be sent with a cell (``capture.cell.Captured``)."""
 
     @property
     def name(self) -> str: ...

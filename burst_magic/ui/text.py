@@ -1,4 +1,4 @@
-"""Views for terminals, logs and executed notebooks: plain text, and a tqdm bar. Draws no widget."""
+"""Views for terminals, logs and executed notebooks: plain text and a tqdm bar, no widgets."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from burst_magic.ui.rows import CapturedRow, SessionLine
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-GAP = " "  # a terminal's font may lack the narrow space
+GAP = " "  # a terminal font may lack the narrow space
 
 
 def one_line(snapshot: Snapshot) -> str:
-    """Where a job stands, for a ``repr``: ``412 of 1 000, ≈ 3 min``."""
+    """A job's progress for a ``repr``: ``412 of 1 000, ≈ 3 min``."""
     shown = panel_model(snapshot)
     parts = [_done_of(shown)]
     if shown.phase is Phase.FINISHED:
@@ -37,7 +37,7 @@ def one_line(snapshot: Snapshot) -> str:
 
 
 def status_text(snapshot: Snapshot) -> str:
-    """All facts of a job on aligned lines."""
+    """All facts about a job, on aligned lines."""
     shown = panel_model(snapshot)
     facts = [
         ("tasks", f"{_done_of(shown)} done ({_plain(shown.progress)})"),
@@ -61,10 +61,10 @@ def status_text(snapshot: Snapshot) -> str:
 
 
 def errors_text(snapshot: Snapshot) -> str:
-    """The distinct failures of a job, most frequent first, or one line that there are none."""
+    """A job's distinct failures, most frequent first, or one line if there are none."""
     shown = panel_model(snapshot)
     if not shown.errors:
-        return "  no task has failed"
+        return "  no failed tasks"
     width = max(len(_count(number)) for number, _ in shown.errors)
     lines = [f"  {_count(number):>{width}} × {text}" for number, text in shown.errors]
     if shown.more_errors:
@@ -73,14 +73,14 @@ def errors_text(snapshot: Snapshot) -> str:
 
 
 def sessions_table(rows: Iterable[SessionLine]) -> str:
-    """Sessions, one a line, numbers aligned."""
+    """Sessions, one per line, with aligned numbers."""
     head = ("id", "name", "created", "last activity", "total", "pending", "running", "completed", "failed", "cost")
     body = [session_cells(row, gap=GAP) for row in rows]
     return table(head, body, right=range(4, 10)) if body else "no sessions"
 
 
 def session_cells(row: SessionLine, *, gap: str) -> tuple[str, ...]:
-    """One session as the texts of its columns."""
+    """The columns of one session, as text."""
     counts = (row.total, row.pending, row.running, row.completed, row.failed)
     return (
         row.id,
@@ -95,10 +95,10 @@ def session_cells(row: SessionLine, *, gap: str) -> tuple[str, ...]:
 def dry_run_text(
     rows: Iterable[CapturedRow], *, facts: Sequence[tuple[str, str]] = (), warnings: Sequence[str] = ()
 ) -> str:
-    """The report of ``--dry-run``: what would travel and why, then facts (workers, estimate …), then warnings."""
+    """The report of ``--dry-run``: what would be sent and why, then facts (workers, estimate …), then warnings."""
     body = [captured_cells(row) for row in rows]
     head = ("name", "kind", "type", "size", "lines", "why")
-    parts = [table(head, body, right=(3,)) if body else "nothing but the cell's own text would travel"]
+    parts = [table(head, body, right=(3,)) if body else "nothing but the cell's text would be sent"]
     if facts:
         width = max(len(label) for label, _ in facts)
         parts.append("\n".join(f"{label:<{width}}  {text}" for label, text in facts))
@@ -108,7 +108,7 @@ def dry_run_text(
 
 
 def captured_cells(row: CapturedRow) -> tuple[str, ...]:
-    """One captured thing as the texts of its columns."""
+    """The columns of one captured value, as text."""
     why = f"looks like a secret; {row.why}" if row.secret and row.why else row.why
     return (
         model.clean(row.name, limit=40),
@@ -121,7 +121,7 @@ def captured_cells(row: CapturedRow) -> tuple[str, ...]:
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> str:
-    """Columns two blanks apart; those in ``right`` are aligned on the right."""
+    """Columns separated by two spaces; those in ``right`` are right-aligned."""
     rights = set(right)
     widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
     lines = (
@@ -135,18 +135,18 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Iterable
 
 
 def clock(at: float) -> str:
-    """A moment in the reader's own time zone, to the minute."""
+    """A time in the local time zone, to the minute."""
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-_PATIENCE = 0.5  # seconds before an upload is worth a bar
+_PATIENCE = 0.5  # seconds before an upload gets a bar
 
 
 class Bar:
     """A tqdm bar that draws Snapshots: for terminals, and for notebooks that are executed without a browser.
 
-    Into a stream that is no terminal it writes ever less often (at most a line a second, and each 2 % of the time
-    that has passed), so that a long run leaves a short log.
+    If the stream is not a terminal, it writes less and less often (at most one line per second, then after 2 % of the
+    elapsed time), so that a long run leaves a short log.
 
     Args:
         stream: where to draw; stderr unless told.
@@ -155,10 +155,10 @@ class Bar:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._bar: tqdm[Any] | None = None
-        self._next = float("-inf")  # elapsed seconds at which a line is due in a stream that is no terminal
+        self._next = float("-inf")  # elapsed seconds when the next line is due, if the stream is not a terminal
 
     def draw(self, snapshot: Snapshot) -> None:
-        """Shows a snapshot, if it is time to."""
+        """Draw a snapshot if it is due."""
         shown = panel_model(snapshot)
         if not self._stream.isatty() and not shown.over:
             if shown.elapsed < self._next:
@@ -167,7 +167,7 @@ class Bar:
         self._set(shown).refresh()
 
     def close(self, snapshot: Snapshot | None) -> None:
-        """Leaves the last state standing, with its failures below."""
+        """Leave the last state visible, with its failures below."""
         if snapshot is not None:
             self._set(panel_model(snapshot))
         if self._bar is not None:
@@ -184,10 +184,10 @@ class Bar:
 
 
 class Upload:
-    """A bar for items that are being uploaded; a short upload shows none.
+    """A progress bar for uploading items; a short upload shows none.
 
     Args:
-        total: how many there are, None for a generator.
+        total: number of items, None for a generator.
         stream: where to draw; stderr unless told.
     """
 
@@ -196,7 +196,7 @@ class Upload:
         self._bar: tqdm[Any] | None = None
 
     def __call__(self, count: int) -> None:
-        """So many items are on their way."""
+        """Report the number of items uploaded so far."""
         if self._bar is None:
             from tqdm import tqdm
 
@@ -204,13 +204,13 @@ class Upload:
         self._bar.update(count - self._bar.n)
 
     def close(self) -> None:
-        """The job stands, or it does not."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
 def bar_text(shown: PanelModel) -> str:
-    """What stands to the right of the bar."""
+    """The text to the right of the bar."""
     over = shown.over
     parts = [
         _done_of(shown),
@@ -227,9 +227,9 @@ def _new_bar(total: int, stream: TextIO) -> tqdm[Any]:
     from tqdm import tqdm
 
     class Quiet(tqdm):  # type: ignore[type-arg]
-        monitor_interval = 0  # the bar is redrawn by its owner: no watching thread of tqdm's
+        monitor_interval = 0  # its owner redraws the bar: no monitor thread of tqdm
 
-    # The tiny delay: no empty bar at birth.
+    # The tiny delay avoids an empty bar at the start.
     return Quiet(total=total, file=stream, leave=True, dynamic_ncols=stream.isatty(), delay=1e-9)
 
 

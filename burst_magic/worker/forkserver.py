@@ -106,7 +106,7 @@ class Template:
             else:
                 self._control.sendall(request)
         except OSError as error:
-            raise LaunchError("the process that starts slots has ended", context=str(error)) from None
+            raise LaunchError("the fork server has exited", context=str(error)) from None
 
 
 def _spawn(descriptor: int, cwd: str | None) -> subprocess.Popen[bytes]:

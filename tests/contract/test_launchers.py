@@ -287,7 +287,7 @@ def test_a_command_that_ends_at_once_is_refused_with_what_it_said(tmp_path, monk
     monkeypatch.setattr(sys, "executable", str(broken))
     words = World(tmp_path).words(secret="0" * 1_000_000)  # more than a pipe holds: it must notice
     answer = refusal(open_launcher("local", logs=tmp_path), words)
-    assert "ended at once" in answer.problem
+    assert "exited at once" in answer.problem
     assert "no licence for this" in answer.context
     until(lambda: not processes_naming(str(broken)), "it to end")
 

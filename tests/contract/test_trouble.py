@@ -215,7 +215,7 @@ def test_a_store_that_takes_heartbeats_and_no_results_is_told_and_the_session_go
         given.update(session.as_completed())
     assert given == {}
     status = session.status()
-    assert status.waiting == "the store refuses what the workers write: the store denies access: AccessDenied"
+    assert status.waiting == "the store refuses the workers' writes: the store denies access: AccessDenied"
     road.script = calm
     assert [value for value, _ in session.results()] == [task * task for task in range(TASKS)]
     assert session.status().waiting == ""

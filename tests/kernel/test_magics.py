@@ -90,7 +90,7 @@ def test_scale_says_what_running_tasks_keep_of_the_cores(gated):
     kernel, gate, cell = gated
     kernel.run(f'%%burst --workers 1 --map "range(8)" --out out\n{cell}')
     said = kernel.run("%burst_scale 5").stdout
-    assert (f"keep {cores()} threads each, the next job's get {max(1, cores() // 5)}" in said) is (cores() > 1)
+    assert (f"keep {cores()} threads each; the next job gets {max(1, cores() // 5)}" in said) is (cores() > 1)
     gate.touch()
     kernel.run("list(out)")
     assert "threads" not in kernel.run("%burst_scale 1").stdout
@@ -130,7 +130,7 @@ def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
     first = kernel.run(f"%%burst --workers 1 --name fit --out out\n{cell}".replace("item", "0"))
     assert "--name" not in first.stderr
     again = kernel.run("%%burst --workers 1 --name fit --out more\n1")
-    assert f"session {first.session}, which goes on, is had by its id" in again.stderr
+    assert f"use the id for session {first.session}, which is still running" in again.stderr
     gate.touch()
     kernel.run("list(more)")
 
@@ -138,10 +138,10 @@ def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
 def test_a_name_that_two_sessions_had_deletes_neither(kernel):
     cell = "%%burst --workers 1 --name twice --out out --wait\n1"
     first = kernel.run(cell).session
-    assert f"work from now on; session {first} is had by its id" in kernel.run(cell).stderr
+    assert f"now refers to this session; use the id for session {first}" in kernel.run(cell).stderr
     second = kernel.value("__import__('burst_magic').attach('twice').id")
     shown = kernel.fails("%burst_cleanup twice --force --yes").traceback
-    assert "2 sessions are named twice: say which one" in shown
+    assert "2 sessions are named twice. Give an id:" in shown
     for session in (first, second):
         assert session in shown
         assert kernel.home.objects(session)
@@ -173,7 +173,7 @@ def test_one_job_is_cancelled_by_its_id(gated):
 def test_items_that_are_used_up_are_warned_of(kernel):
     kernel.run("items = iter([1, 2]); list(items)")
     shown = kernel.run("%%burst --workers 1 --map items --out out\nitem")
-    assert "--map gave no items: nothing runs (a generator can be used only once)" in shown.stderr
+    assert "--map has no items: nothing to run (a generator can be used only once)" in shown.stderr
     assert "no items" in kernel.run("%%burst --workers 1 --map [] --out out --dry-run\nitem").text
 
 
@@ -183,7 +183,7 @@ def test_a_dry_run_into_a_session_shows_its_workers_and_a_deadline_that_is_over_
     assert re.search(rf"workers +those of session {session}: \d alive, 1 wanted", shown.text)
     until(lambda: "deadline" in kernel.run(f"%burst_status {session}").stdout, "the deadline")
     refused = kernel.fails(f"%%burst --session {session} --map range(9) --dry-run\nitem")
-    assert "takes no more work: deadline" in refused.traceback
+    assert "accepts no more work: deadline" in refused.traceback
     until(lambda: not kernel.home.workers(), "the worker to end")
     said = kernel.run(f"%burst_extend 1h {session}").stdout
     assert f"to start some: %burst_scale 1 {session}" in said
@@ -209,7 +209,7 @@ def test_force_without_an_id_deletes_none_while_the_latest_is_not_the_only_one_m
     running = kernel.run(f'%%burst --workers 1 --map "range(2)" --out slow --name long\n{cell}').session
     finished = kernel.run("%%burst --workers 1 --out quick --name short --wait\n1").session
     shown = kernel.fails("%burst_cleanup --force --yes").traceback
-    assert "several may be meant: say which one" in shown
+    assert "more than one matches. Give an id:" in shown
     assert f"{running}  long  running" in shown
     assert f"{finished}  short" in shown
     assert running in kernel.run("%burst_scale 1").stdout  # the only one that goes on can be changed

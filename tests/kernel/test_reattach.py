@@ -195,11 +195,11 @@ def test_a_session_that_cannot_be_read_hides_no_other(start_kernel, home, tmp_pa
     second = start_kernel(JPY_SESSION_NAME=str(path), **offline)
     scaled = second.run("%burst_scale 2")
     assert f"session {burst.id}: 2 workers wanted" in scaled.stdout
-    assert scaled.stderr.count(f"session {unreadable} was passed over: ") == 1
+    assert scaled.stderr.count(f"session {unreadable} was skipped: ") == 1
     assert f"{unreadable}" in second.run("%burst_sessions").text
     second.run("%reset -f")
     attached = second.run("%burst_attach")
-    assert attached.stderr.count(f"session {unreadable} was passed over: ") == 1
+    assert attached.stderr.count(f"session {unreadable} was skipped: ") == 1
     burst.gate.touch()
     assert second.value("list(squares)") == burst.expected
     for each, data in whole.items():  # what cannot be read cannot be cleaned up
@@ -211,7 +211,7 @@ def test_a_kernel_that_is_no_notebook_changes_nothing_that_another_started(start
     burst = Burst(first, tmp_path)
     for verb in ("cancel", "scale 3", "extend 1h", "cleanup --force --yes"):
         refused = other.fails(f"%burst_{verb}")
-        assert "this kernel has started none, and others like it have: say which one" in refused.message
+        assert "this kernel hasn't started a session, but others have. Give an id:" in refused.message
         assert burst.id in refused.message
     burst.gate.touch()
     assert first.value("list(squares)") == burst.expected
@@ -224,7 +224,7 @@ def test_attaching_without_an_id_leaves_names_that_hold_something_else(start_ker
     first.run("squares.wait()")
     second = start_kernel()
     second.run("squares = 'mine'")
-    assert "squares holds something else here and is left" in second.run("%burst_attach").stdout
+    assert "squares is bound to something else here and was not overwritten" in second.run("%burst_attach").stdout
     assert second.value("squares") == "mine"
     second.run(f"%burst_attach {burst.id}")
     assert second.value("list(squares)") == burst.expected
@@ -312,7 +312,7 @@ def test_an_expired_session_is_said_to_have_expired(start_kernel, home):
 
 
 def test_a_word_that_is_no_session_is_said_to_be_none(kernel):
-    assert "there is no session 'nonsense'" in kernel.fails("%burst_attach nonsense").traceback
+    assert "no session 'nonsense'" in kernel.fails("%burst_attach nonsense").traceback
     assert "is not a session key" in kernel.fails(f"%burst_attach {NEVER} --key abc").traceback
 
 

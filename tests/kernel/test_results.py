@@ -278,7 +278,7 @@ def test_after_a_kill_a_value_of_a_class_of_the_notebook_waits_for_its_cell(star
         assert failed.error == "BurstError"
         assert failed.traceback.splitlines() == [
             "BurstError: task 1's value needs P, which is not defined here",
-            "  try:   run the cell that defines P in the notebook, then again there: the result is kept",
+            "  try:   run the cell that defines P in the notebook, then try again there; the result is kept",
         ]
     assert second.value("%burst_collect --errors skip") == [0, 2]
     terminal = home.burst("collect", sid)

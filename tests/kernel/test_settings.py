@@ -221,7 +221,11 @@ def test_the_names_of_settings_that_cannot_travel_are_told(kernel):
         kernel.run(
             "warnings.filters[:] = _old; logging.root.handlers.clear()\nnp.set_printoptions(**{**_shown, 'formatter': None})"
         )
-    for said in ("warnings: a filter for a category of the notebook", "logging: handlers", "numpy: print formatter"):
+    for said in (
+        "warnings: a filter for a warning class of the notebook",
+        "logging: handlers",
+        "numpy: print formatter",
+    ):
         assert f"{said} was set here to something that cannot travel" in warned
 
 

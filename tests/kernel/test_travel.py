@@ -173,4 +173,4 @@ def test_map_says_what_a_cell_would_say(kernel):
 
 def test_a_dry_run_names_chance_that_no_seed_reaches(kernel):
     shown = kernel.run("%%burst --map range(2) --dry-run\nimport uuid\nuuid.uuid4().hex").text
-    assert "uuid4 draws from the system's entropy: --seed does not reach it" in shown
+    assert "uuid4 uses the system's entropy: --seed does not reach it" in shown

@@ -118,7 +118,7 @@ def test_cancel_stops_and_keeps_what_is_done(gated, until):
     assert kernel.run("%burst_collect --nowait").result == "['first', PENDING, PENDING]"
     until(lambda: not kernel.home.workers(), "the workers to end")
     refused = kernel.fails('%%burst --map "[1]" --session doomed\nitem')
-    assert "takes no more work" in refused.traceback
+    assert "accepts no more work" in refused.traceback
     assert not gate.exists()
 
 
@@ -145,7 +145,7 @@ def test_the_deadline_ends_a_session(gated, until):
 def test_a_deadline_can_be_moved(gated):
     kernel, gate, cell = gated
     kernel.run(f'%%burst --workers 1 --map "range(2)" --out out --deadline 30s\n{cell}')
-    assert "to its deadline" in kernel.run("%burst_extend 1h").stdout
+    assert "until the deadline" in kernel.run("%burst_extend 1h").stdout
     ends = "__import__('burst_magic').attach(__import__('burst_magic').sessions()[0].id).status()"
     assert kernel.value(f"3600 < {ends}.deadline - time.time() < 3640") is True
     gate.touch()

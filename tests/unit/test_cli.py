@@ -125,7 +125,7 @@ def test_the_real_command_refuses_to_destroy_without_a_terminal(tmp_path):
     environ = os.environ | {"BURST_CONFIG_DIR": str(tmp_path), "BURST_DATA_DIR": str(tmp_path)}
     ran = burst("cleanup", "--blobs", stdin=subprocess.DEVNULL, env=environ)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert "say --yes" in ran.stderr
+    assert "Add --yes" in ran.stderr
 
 
 def test_the_real_command_prints_help_and_survives_a_reader_that_goes_away():

@@ -74,23 +74,23 @@ def test_a_call_is_written_in_the_units_of_the_user(home, key, raw, value):
     ("key", "raw", "says"),
     [
         ("store", "/dir", "is not a store"),
-        ("store", "file://dir", "is not absolute"),
+        ("store", "file://dir", "is not an absolute path"),
         ("store", "s3://", "is not a store"),
         ("store", "gs://bucket", "is not a store"),
         ("launcher", "Far gate", "'Far gate' is not a launcher's name"),
         ("launcher", "spot,fargate,local", "is not a launcher's name, or two with a comma between them"),
-        ("workers", 0, "is not a whole number of at least 1"),
-        ("workers", 2.5, "is not a whole number"),
-        ("workers", True, "is not a whole number"),
+        ("workers", 0, "is not an integer of at least 1"),
+        ("workers", 2.5, "is not an integer"),
+        ("workers", True, "is not an integer"),
         ("cpu", "many", "is not a number above 0"),
         ("cpu", "nan", "is not a number above 0"),
         ("memory", "8TB", "is not a size"),
-        ("arch", "riscv", "riscv: not in this version (have: x86_64, arm64)"),
+        ("arch", "riscv", "riscv: not available (choose from x86_64, arm64)"),
         ("timeout", "soon", "is not a duration"),
         ("deadline", "22d", "22d is more than 21d"),
         ("deadline", "none", "is not a duration"),
-        ("budget", "-1", "is not an amount"),
-        ("retries", [1], "is not a whole number"),
+        ("budget", "-1", "is not a dollar amount"),
+        ("retries", [1], "is not an integer"),
     ],
 )
 def test_a_wrong_value_is_refused_naming_its_key(home, key, raw, says):
@@ -130,7 +130,7 @@ def test_a_key_that_is_near_to_none_is_refused_with_the_whole_list(home):
 @pytest.mark.parametrize("key", ["interval", "floor", "data_dir", "config_dir"])
 def test_what_is_not_the_users_business_cannot_stand_in_the_file(home, key):
     write(home, f'{key} = "1"\n')
-    with pytest.raises(OptionError, match="no such setting"):
+    with pytest.raises(OptionError, match="unknown setting"):
         load(environ={}, **home)
 
 

@@ -105,7 +105,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_a_missing_notebook_is_refused(tmp_path):
-    with pytest.raises(AttachError, match="no such notebook"):
+    with pytest.raises(AttachError, match="No such notebook"):
         sessions_of(tmp_path / "none.ipynb")
 
 

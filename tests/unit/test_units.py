@@ -55,7 +55,7 @@ def test_dollars_are_read_as_micro_dollars(text, micros):
 
 @pytest.mark.parametrize("text", ["", "0", "-5", "5€", "free", "0.0000001"])
 def test_what_is_no_amount_is_refused(text):
-    with pytest.raises(ValueError, match="is not an amount"):
+    with pytest.raises(ValueError, match="is not a dollar amount"):
         parse_money(text)
 
 
@@ -69,5 +69,5 @@ def test_money_is_shown_in_cents_or_finer(micros, text):
 
 @pytest.mark.parametrize("text", ["", "-1", "0", "1.0", "four", "²"])
 def test_a_whole_number_is_digits_only_and_not_too_small(text):
-    with pytest.raises(ValueError, match="is not a whole number of at least 1"):
+    with pytest.raises(ValueError, match="is not an integer of at least 1"):
         whole(1)(text)

@@ -81,7 +81,7 @@ def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, start
     alive = [worker for worker in workers if worker.alive]
     refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
     if any(refused):
-        return f"the store refuses what the workers write: {max(refused)}"
+        return f"the store refuses the workers' writes: {max(refused)}"
     runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
     if any(job.jid in jobs for jobs in runs.values()):
         return ""

@@ -98,11 +98,11 @@ def read_index(secret: bytes, key: str, data: bytes) -> tuple[Block, ...]:
 def locate_index(key: str, tail: bytes, size: int) -> tuple[int, int]:
     """(offset, length) of the index, from an object's last bytes and its size."""
     if len(tail) < TRAILER_BYTES or tail[-4:] != MAGIC:
-        raise RecordError("an object in the store is damaged or cut short", context=key)
+        raise RecordError("an object in the store is damaged or truncated", context=key)
     length = int.from_bytes(tail[-TRAILER_BYTES:-4], "little")
     offset = size - TRAILER_BYTES - length
     if offset < 0:
-        raise RecordError("an object in the store is damaged or cut short", context=key)
+        raise RecordError("an object in the store is damaged or truncated", context=key)
     return offset, length
 
 
@@ -142,7 +142,7 @@ def find_block(blocks: Iterable[Block], task: int) -> Block:
     for block in blocks:
         if block.first <= task < block.first + block.count:
             return block
-    raise RecordError(f"task {task} is in no block")
+    raise RecordError(f"task {task} is not in any block")
 
 
 def write_blocks(secret: bytes, key: str, entries: Iterable[tuple[int, bytes]], *, lengths: bool) -> Iterator[bytes]:

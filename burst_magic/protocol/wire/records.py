@@ -135,7 +135,7 @@ def read_header(data: bytes | memoryview, at: int = 0) -> Header:
     try:
         return Header._make(_HEAD.unpack_from(data, at))
     except struct.error:
-        raise RecordError("a segment is cut short") from None
+        raise RecordError("a segment is truncated") from None
 
 
 def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
@@ -148,14 +148,14 @@ def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
     places, at = array("Q", (0,)), 0
     for expected in range(first, first + count):
         if at > last:
-            raise RecordError("a segment is cut short")
+            raise RecordError("a segment is truncated")
         task, _, _, _, _, _, text, value = unpack(data, at)  # no Header: this is done for each of a million tasks
         if task != expected:
             raise RecordError(f"a segment holds task {task} in the place of task {expected}")
         at += size + text + value
         places.append(at)
     if at != len(data):
-        raise RecordError("a segment is cut short")
+        raise RecordError("a segment is truncated")
     return places
 
 

@@ -31,7 +31,7 @@ def check(secret: bytes, key: str, place: str, data: Buffer, signature: Buffer) 
     """Raises ``SignatureError`` unless ``signature`` is the MAC of these bytes at this place."""
     if not hmac.compare_digest(mac(secret, key, place, data), bytes(signature)):
         problem = "an object in the store is not what this session signed; it was not read"
-        raise SignatureError(problem, context=key, way_out="the store was changed by others: run the cell again")
+        raise SignatureError(problem, context=key, way_out="someone changed the store; run the cell again")
 
 
 def seal(secret: bytes, key: str, body: bytes) -> bytes:

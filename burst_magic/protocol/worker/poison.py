@@ -64,7 +64,7 @@ def verdict(ends: Sequence[Gone | None]) -> str:
     seen = [end for end in ends if end is not None]
     codes = sorted({f"exit code {end.exit_code}" for end in seen if end.exit_code is not None})
     details = sorted({end.detail for end in seen if end.detail})
-    how = "; ".join([*codes, *details[:1]]) or "nobody saw how"
+    how = "; ".join([*codes, *details[:1]]) or "cause unknown"
     return f"it ended {len(ends)} workers: {how}"
 
 

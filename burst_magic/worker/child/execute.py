@@ -316,5 +316,5 @@ def _unpicklable(task: int, value: object, error: BaseException, home: dict[str,
         "error": name_of(error),
         "message": f"the result's {path}: {reason} (the result is a {kind})"
         if path
-        else f"the result, a {kind}, cannot be sent back: {reason}",
+        else f"the result, a {kind}, cannot be returned: {reason}",
     }

@@ -26,7 +26,7 @@ def short_repr(value: object) -> str:
     try:
         return short.repr(value)[:REPR_CHARS]
     except BaseException:  # noqa: BLE001 - a __repr__ is user code
-        return "(its repr failed)"
+        return "(its repr() failed)"
 
 
 def name_of(error: BaseException) -> str:

@@ -161,7 +161,7 @@ class Program:
         for name, version in self.envelope.modules:
             if not _is_there(name):
                 text = f"{name} ({version})" if version else name
-                self.problem = "ModuleNotFoundError", f"module {text} is not on the worker"
+                self.problem = "ModuleNotFoundError", f"module {text} is not installed on the worker"
                 return
 
     def maps(self) -> list[mmap.mmap]:
@@ -173,7 +173,7 @@ def _check_python(envelope: Envelope) -> None:
     here = running_python()
     if envelope.python and envelope.python != here:
         problem = f"the notebook runs Python {envelope.python} and the worker Python {here}"
-        raise RecordError(problem, way_out="workers need the notebook's Python: compiled code does not travel")
+        raise RecordError(problem, way_out="workers need the notebook's Python version: bytecode is not portable")
 
 
 def _is_there(module: str) -> bool:

@@ -58,7 +58,7 @@ class Died:
 def death_outcome(died: Died) -> Outcome:
     """The outcome of the task that ran when its process ended (``died.culprit`` says whether there is one)."""
     if died.task is None:
-        raise ValueError("no task ran when this slot died")
+        raise ValueError("this slot died between tasks")
     kind, error, message = cause_of(died)
     return Outcome(
         task=died.task,
@@ -77,25 +77,25 @@ def cause_of(died: Died) -> tuple[OutcomeKind, str, str]:
     if died.overdue is not None:
         return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
     if died.over_mb is not None:
-        text = f"out of memory: it occupied {died.peak_mb:,.0f} MB where a slot has {died.over_mb:,.0f} MB"
+        text = f"out of memory: it used {died.peak_mb:,.0f} MB and a slot has {died.over_mb:,.0f} MB"
         return OutcomeKind.CRASHED, "OutOfMemory", text
     if died.signal == signal.SIGKILL and died.system:
-        text = f"out of memory: the system ended its process, which had reached {died.peak_mb:,.0f} MB"
+        text = f"out of memory: the system killed its process, which had reached {died.peak_mb:,.0f} MB"
         return OutcomeKind.CRASHED, "OutOfMemory", text
     return OutcomeKind.CRASHED, "WorkerLost", _end(died)
 
 
 def _end(died: Died) -> str:
     if died.signal is not None:
-        text = f"its process was ended by {_signal_name(died.signal)}"
+        text = f"its process was killed by {_signal_name(died.signal)}"
         if died.signal == signal.SIGKILL and died.system is None:
             text += f", most likely out of memory (it had reached {died.peak_mb:,.0f} MB)"
         return text
     if died.exit_code == BROKEN:
-        return "it broke the process it ran in; how is the last that was printed"
+        return "it broke the process it ran in; see the end of its output"
     if died.exit_code is not None:
         return f"it ended its process with exit code {died.exit_code} (os._exit, or exit() in C code)"
-    return "its process ended and nobody saw how"
+    return "its process ended, cause unknown"
 
 
 def _signal_name(number: int) -> str:

@@ -27,7 +27,7 @@ class BlobFile(NamedTuple):
         found = os.fstat(descriptor)
         if _stamp(found) != self.stamp and digest(descriptor) != self.sha256:
             os.close(descriptor)
-            raise SignatureError("a blob was changed after it had been verified", context=self.path)
+            raise SignatureError("a blob was changed after it was verified", context=self.path)
         return descriptor, found.st_size
 
 

@@ -15,7 +15,7 @@ from burst_magic.worker.supply import blobs
 from burst_magic.worker.supply.scratch import Scratch
 
 _PART = 64 << 20  # bytes of a blob fetched at a time
-_WRONG_BLOB = "a blob in the store is not what its name says; it was not read"
+_WRONG_BLOB = "a blob in the store does not match its name; it was not read"
 
 
 class JobFiles:

@@ -143,7 +143,7 @@ class Supply:
 def no_room(error: OSError) -> StoreError:
     """What a job's tasks say when this machine cannot keep what they need."""
     return StoreError(
-        f"the worker cannot keep what this job needs: {error.strerror or error}",
+        f"the worker cannot store what this job needs: {error.strerror or error}",
         context=str(error.filename or "its memory"),
-        way_out="make room there (TMPDIR names another folder), then run it again",
+        way_out="free some space there, or set TMPDIR to another folder, then run it again",
     )

@@ -193,7 +193,7 @@ def test_a_submission_that_is_killed_leaves_a_whole_job_or_what_clean_up_removes
             session.detach()
             whole += 1
         else:
-            with pytest.raises(AttachError, match="was cut short" if files(root) else "unknown"):
+            with pytest.raises(AttachError, match="was interrupted" if files(root) else "unknown"):
                 attach.attach(sid, settings=settings, home={})
             parts += 1
         clean_up(settings, sid, capsys)

@@ -160,8 +160,8 @@ def test_what_cannot_be_taken_back_is_said_beside_the_reason_and_the_rest_is(wor
     flaky.weather = weather
     with pytest.raises(Denied, match="no put") as caught:
         world.burst("item + 1", [1, 2])
-    assert "could not be taken back" in caught.value.__notes__[0]
-    assert "could not be taken back" in str(caught.value)
+    assert "undoing it failed" in caught.value.__notes__[0]
+    assert "undoing it failed" in str(caught.value)
     assert world.keys_kept() == []
     assert roster.read(world.settings().sessions_file) == []
 
@@ -225,7 +225,7 @@ def test_a_session_that_was_told_to_end_takes_no_more_work_even_when_its_job_is_
     assert list(first.results()) == [1]
     getattr(first, how)()
     before = world.objects()
-    with pytest.raises(OptionError, match="takes no more work"):
+    with pytest.raises(OptionError, match="accepts no more work"):
         world.burst("item", [2], into=first)
     assert not [key for key in world.objects() if key not in before and "/jobs/" in key]
     assert len(roster.read(world.settings().sessions_file)) == 1

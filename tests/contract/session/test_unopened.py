@@ -68,7 +68,7 @@ def test_a_value_that_its_own_class_refuses_to_load_says_why(world):
 
     world.home["P"].__setstate__ = refuse
     out = session.results()
-    with pytest.raises(BurstError, match="task 1's value cannot be opened here: ValueError: an older one") as caught:
+    with pytest.raises(BurstError, match="task 1's value cannot be unpickled here: ValueError: an older one") as caught:
         out[1]
     assert isinstance(caught.value.__cause__, ValueError)
     assert out.collect(errors="skip") == [0, 20]
@@ -81,7 +81,7 @@ def test_reading_after_the_session_was_deleted_says_that_it_was(world):
     nameless = world.burst("item", range(2)).wait()
     for each, called in ((session, "night"), (nameless, nameless.id)):
         world.attach(each.id, user="-other", key=each.key).cleanup(force=True)
-        with pytest.raises(Missing, match=f"^session {called} was deleted; this result had not been read"):
+        with pytest.raises(Missing, match=f"^session {called} was deleted before this result was read"):
             each.results()[0]
 
 
@@ -98,4 +98,4 @@ def test_the_note_of_several_failures_names_what_the_user_has(world):
         session.description = replace(session.description, out=out)
         with pytest.raises(ZeroDivisionError) as caught:
             session.wait()
-        assert caught.value.__notes__ == [f"2 tasks failed; all of them: {where}"]
+        assert caught.value.__notes__ == [f"2 tasks failed; see {where}"]

@@ -243,7 +243,7 @@ def test_a_syntax_error_is_the_failure_of_each_task(bench):
 
 def test_a_missing_module_is_named_with_its_version(bench):
     outcomes = bench.perform("1", [1, 2], modules=(("json", ""), ("no_such_thing.part", "1.2")))
-    assert [o.message for o in outcomes] == ["module no_such_thing.part (1.2) is not on the worker"] * 2
+    assert [o.message for o in outcomes] == ["module no_such_thing.part (1.2) is not installed on the worker"] * 2
 
 
 def test_another_python_is_refused(bench):
@@ -1116,7 +1116,7 @@ def test_a_slot_loads_nothing_heavy_for_plain_tasks():
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("(n for n in [])", "the result, a generator, cannot be sent back: cannot pickle 'generator' object"),
+        ("(n for n in [])", "the result, a generator, cannot be returned: cannot pickle 'generator' object"),
         (
             "{'a': [0, (n for n in [])]}",
             "the result's ['a'][1]: cannot pickle 'generator' object (the result is a dict)",
@@ -1131,7 +1131,7 @@ def test_a_slot_loads_nothing_heavy_for_plain_tasks():
         ),
         (
             "class A:\n    def __reduce__(self): raise SystemExit('never')\n[A()]",
-            "the result, a list, cannot be sent back: never",
+            "the result, a list, cannot be returned: never",
         ),
     ],
 )

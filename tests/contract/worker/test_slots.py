@@ -639,5 +639,5 @@ def test_a_job_that_ends_every_process_that_loads_it_is_given_up(hand):
     assert hand.reach(2) == [0, 1]
     for outcome in hand.outcomes(0, 2):
         assert outcome.error == "LaunchError"
-        assert "no slot could load this job: its process was ended by SIGKILL" in outcome.message
+        assert "no slot could load this job: its process was killed by SIGKILL" in outcome.message
     hand.store.open.set()

@@ -428,7 +428,7 @@ def test_a_worker_whose_slots_die_at_birth_ends_loudly(session):
     session.open(idle=60.0)
     session.add("item", range(2))
     template, session.template = session.template, Stillborn(session.template)
-    with pytest.raises(Broken, match="end before they can take work: its process was ended by SIGKILL"):
+    with pytest.raises(Broken, match="end before they can take work: its process was killed by SIGKILL"):
         session.work()
     session.template = template
 

@@ -108,7 +108,7 @@ def test_aws_region_is_honoured_alone(ask):
     [
         ({"AWS_PROFILE": "nobody"}, "nobody"),
         ({"AWS_PROFILE": "broken"}, "no sign-on"),
-        ({"AWS_SHARED_CREDENTIALS_FILE": os.devnull}, "there are no AWS credentials"),
+        ({"AWS_SHARED_CREDENTIALS_FILE": os.devnull}, "no AWS credentials found"),
         ({"AWS_ENDPOINT_URL": "nonsense"}, "nonsense"),
     ],
 )

@@ -113,7 +113,7 @@ def test_included_files_travel(project, notebook):
     (project / "rates.csv").write_text("1,2")
     capture = notebook.capture("1", include=[project / "rates.csv"])
     assert names_in(capture.bundle) == ["rates.csv"]
-    with pytest.raises(CaptureError, match="no file"):
+    with pytest.raises(CaptureError, match="no such file"):
         notebook.capture("1", include=[project / "nothing.csv"])
 
 
@@ -142,7 +142,7 @@ def test_a_source_folder_that_is_too_large_is_refused(project, notebook):
     with (project / "large_p" / "data.bin").open("wb") as file:
         file.truncate(bundle.LIMIT + 1)
     notebook.run("import large_p")
-    with pytest.raises(CaptureError, match=r"local sources") as refused:
+    with pytest.raises(CaptureError, match=r"local modules") as refused:
         notebook.capture("large_p")
     assert "large_p/data.bin" in str(refused.value)
 
@@ -172,9 +172,9 @@ def configure(value):
 DRIFT = {
     "nothing": ("", "", None),
     "a model that was loaded when it was needed": ("helper.model = [1]", "", None),
-    "a value set": ("helper.count = 7", "", "helper: count was set here since the import"),
-    "an edit of a function": ("", "item * FACTOR + 1", "helper: helper.py was changed since its import here"),
-    "a file half written": ("", "item * (", "helper: helper.py cannot be compiled as it is now"),
+    "a value set": ("helper.count = 7", "", "helper: count was set here after the import"),
+    "an edit of a function": ("", "item * FACTOR + 1", "helper: helper.py has changed since it was imported here"),
+    "a file half written": ("", "item * (", "helper: helper.py cannot be compiled in its current state"),
 }
 
 
@@ -193,7 +193,7 @@ def test_an_edit_of_a_method_in_a_package_is_told_and_a_reload_ends_it(project, 
     notebook.run("import pack.tools, importlib")
     write(project, pack__in__tools=HELPER.replace("item / FACTOR", "item // FACTOR"))
     (said,) = notebook.capture("pack.tools.Scale().down(2)").warnings
-    assert said.startswith("pack.tools: tools.py was changed")
+    assert said.startswith("pack.tools: tools.py has changed")
     notebook.run("import os, sys; sys.dont_write_bytecode = True; importlib.reload(pack.tools)")
     assert notebook.capture("pack.tools.Scale().down(2)").warnings == ()
 

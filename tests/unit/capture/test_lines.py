@@ -30,7 +30,7 @@ def test_a_failing_command_raises_nothing(notebook):
 
 def test_display_magics_are_left_out_with_a_note(notebook):
     capture = notebook.capture("%matplotlib inline\nx = 1\nx", transform=transform)
-    assert capture.warnings == ("%matplotlib in line 1 has no meaning on a worker and is left out",)
+    assert capture.warnings == ("%matplotlib in line 1 has no effect on a worker and is ignored",)
     assert notebook.outcome(capture) == [1]
 
 

@@ -137,7 +137,7 @@ def test_what_cannot_be_loaded_is_refused_with_its_path_and_line(notebook, text,
     notebook.run(text)
     with pytest.raises(CaptureError, match=re.escape(said)) as caught:
         settle(capture_cell(f"0\n{use}", notebook.home))
-    assert caught.value.way_out.startswith("make it inside the cell")
+    assert caught.value.way_out.startswith("create it inside the cell")
 
 
 def test_a_user_s_value_is_loaded_once_before_it_is_sent(notebook):

@@ -54,7 +54,7 @@ def test_an_item_that_asks_for_ipython_loses_it_with_a_warning_as_a_helper_does(
     for item in capture.items:
         pack_value(item, home=capture.home, needs=needs)
     warnings = with_needs(capture, needs).warnings
-    assert [text for text in warnings if "get_ipython has no meaning on a worker and is left out" in text]
+    assert [text for text in warnings if "get_ipython has no effect on a worker and is ignored" in text]
     assert notebook.burst("item(1)", "[lambda x: x or get_ipython(), f]") == [1, 1]
 
 

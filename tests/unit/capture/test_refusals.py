@@ -103,7 +103,7 @@ def test_an_item_without_map_is_what_map_binds(notebook):
     with pytest.raises(CaptureError) as refused:
         notebook.capture("1\nitem ** 2")
     assert refused.value.problem == "'item' is not defined (line 2)"
-    assert refused.value.way_out == "item is what --map binds: write --map xs"
+    assert refused.value.way_out == "--map binds item: add --map xs"
     assert refusal(notebook, "item", map_expr="x in [1]") == "'item' is not defined (line 1); did you mean 'iter'?"
     notebook.run("item = 3")
     assert notebook.burst("item ** 2") == 9
@@ -116,7 +116,7 @@ def test_a_syntax_error_is_refused_with_its_line(notebook):
 
 def test_history_and_ipython_are_refused(notebook):
     notebook.run("In = ['']\nOut = {}\n_ = 5\ndef get_ipython(): pass\nexit = 1")
-    assert refusal(notebook, "1\nOut[3]") == "'Out' is the notebook's history and does not travel (line 2)"
+    assert refusal(notebook, "1\nOut[3]") == "'Out' is the notebook's history and is not sent to workers (line 2)"
     assert refusal(notebook, "get_ipython().user") == "get_ipython() cannot be used (line 1)"
     assert notebook.burst("_ + 1") == 6
 
@@ -127,7 +127,7 @@ def test_a_map_that_is_not_iterable_or_raises_is_refused(notebook):
     assert refusal(notebook, "item", map_expr="1 / 0") == "--map 1 / 0: ZeroDivisionError: division by zero"
     assert refusal(notebook, "item", map_expr="nope") == "--map nope: NameError: name 'nope' is not defined"
     assert refusal(notebook, "item", map_expr="x in").startswith("--map x in: ")
-    assert refusal(notebook, "item", map_expr="a.b in [1]") == "--map a.b in [1]: only names can be bound to items"
+    assert refusal(notebook, "item", map_expr="a.b in [1]") == "--map a.b in [1]: items can be bound to names only"
 
 
 def test_a_call_of_what_cannot_be_called_or_iterated_is_refused(notebook):
@@ -153,12 +153,12 @@ def test_a_helper_that_asks_for_ipython_loses_it_with_a_warning(notebook):
         "def f():\n    try:\n        return get_ipython()\n    except NameError:\n        return 'none'"
     )
     assert notebook.burst("f()") == "none"
-    assert notebook.capture("f()").warnings == ("get_ipython has no meaning on a worker and is left out (used by f)",)
+    assert notebook.capture("f()").warnings == ("get_ipython has no effect on a worker and is ignored (used by f)",)
 
 
 def test_a_mapped_cell_without_a_value_is_warned_about(notebook):
     assert notebook.capture("x = item", map_expr="[1]").warnings == (
-        "the cell does not end in an expression: every result will be None",
+        "the cell does not end with an expression: every result will be None",
     )
     assert notebook.capture("item", map_expr="[1]").warnings == ()
     assert notebook.capture("x = 1").warnings == ()
@@ -172,7 +172,7 @@ def test_large_values_are_warned_about(notebook):
 
 def test_columns_instead_of_rows_are_warned_about(notebook):
     notebook.run("import pandas as pd\ndf = pd.DataFrame({'a': [1]})")
-    assert "for rows write --map i, row in df.iterrows()" in notebook.capture("item", map_expr="df").warnings[0]
+    assert "for rows, use --map i, row in df.iterrows()" in notebook.capture("item", map_expr="df").warnings[0]
 
 
 def test_modules_that_are_not_here_are_warned_about_unless_the_cell_expects_it(notebook):
@@ -225,13 +225,13 @@ def test_a_lock_that_travels_as_a_new_one_is_named(notebook):
         "class Box:\n    def __init__(self): self.guard = threading.RLock()\nbox = Box()\nplain = [1]"
     )
     assert notebook.capture("guard, box, plain").warnings == (
-        "guard: each task gets a new lock, which keeps no other task out",
-        "box: each task gets a new RLock, which keeps no other task out",
+        "guard: each task gets a new lock, which does not exclude other tasks",
+        "box: each task gets a new RLock, which does not exclude other tasks",
     )
 
 
 def test_no_items_are_said_before_nothing_runs(notebook):
-    assert notebook.capture("item", map_expr="[]").warnings == ("--map gave no items: nothing runs",)
+    assert notebook.capture("item", map_expr="[]").warnings == ("--map has no items: nothing to run",)
     assert notebook.capture("item", map_expr="[0]").warnings == ()
 
 
@@ -259,7 +259,7 @@ def test_what_may_not_be_needed_and_cannot_travel_is_left_out_with_a_note(notebo
     capture = notebook.capture("with suppress(KeyError):\n    log = item\nlog", map_expr="range(2)")
     assert "log" not in capture.packed.sizes
     assert any(
-        text.startswith("log: cannot pickle 'generator' object (used in line 3): left out") for text in capture.warnings
+        text.startswith("log: cannot pickle 'generator' object (used in line 3): not sent") for text in capture.warnings
     )
     assert notebook.burst("with suppress(KeyError):\n    log = item\nlog", map_expr="range(2)") == [0, 1]
     with pytest.raises(CaptureError, match="log: cannot pickle"):
@@ -342,7 +342,7 @@ def busy(notebook):
 @pytest.mark.parametrize(("cell", "call"), NOTHING.values(), ids=NOTHING.keys())
 def test_a_last_line_that_gives_none_by_its_nature_is_told(busy, cell, call):
     line = cell.count("\n") + 1
-    expected = f"line {line}: {call} returns None and what it changes stays on the worker: every result will be None; end the cell with the value"
+    expected = f"line {line}: {call} returns None, and its changes stay on the worker: every result will be None; end the cell with the value you want"
     assert expected in busy.capture(cell, map_expr="range(2)").warnings
 
 

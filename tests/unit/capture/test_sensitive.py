@@ -73,4 +73,4 @@ def test_the_warning_names_the_place_and_never_the_value(notebook):
 
 def test_secrets_in_the_cell_s_own_text_are_warned_about(notebook):
     capture = notebook.capture(f"x = 1\nkey = {AWS!r}\npassword = 'hunter2hunter2'\nx")
-    assert [text.split(" holds")[0] for text in capture.warnings] == ["line 2", "line 3"]
+    assert [text.split(" contains")[0] for text in capture.warnings] == ["line 2", "line 3"]

@@ -55,12 +55,12 @@ def test_only_what_differs_is_collected():
         ("import numpy; numpy.seterrcall(print)", "numpy: errcall"),
         ("import pandas; pandas.options.display.float_format = lambda x: 'x'", "pandas: display.float_format"),
         ("import logging; logging.root.addHandler(logging.NullHandler())", "logging: handlers"),
-        ("import warnings\nclass W(Warning): pass\nwarnings.simplefilter('error', W)", "warnings: a filter for a category of the notebook"),
+        ("import warnings\nclass W(Warning): pass\nwarnings.simplefilter('error', W)", "warnings: a filter for a warning class of the notebook"),
     ],
 )  # fmt: skip
 def test_what_is_no_plain_data_is_told_and_does_not_travel(code, said):
     settings, told = collected(code)
-    assert told == [f"{said} was set here to something that cannot travel: tasks have the default; set it in the cell"]
+    assert told == [f"{said} was set to something that cannot be pickled, so tasks use the default; set it in the cell"]
     assert {key for state in settings.values() for key in state} <= {"filters"}
 
 

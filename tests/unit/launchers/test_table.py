@@ -30,7 +30,7 @@ def kite():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("fargat", "not in this version (have: local"),
+        ("fargat", "not available (choose from local"),
         ("locale", "did you mean local?"),
         ("local,fargat", "fargat: not"),
     ],

@@ -68,7 +68,7 @@ def test_no_more_workers_start_than_have_something_to_do(workers, slots, tasks, 
         (LOCAL, {"slots": 4, "cpu": 1.0, "budget": 1_000_000}, ()),
         (FARGATE, {"slots": 4}, ()),
         (FARGATE, {"slots": 4, "cpu": 1.0}, ("4 slots share 1 vCPU",)),
-        (FARGATE, {"budget": 1_000_000}, ("nobody knows how long this takes; the budget of $1.00 lasts 5h",)),
+        (FARGATE, {"budget": 1_000_000}, ("the run time is unknown; the budget of $1.00 lasts 5h",)),
     ],
 )
 def test_what_may_surprise_is_said_where_it_costs_money(terms, changes, warnings):

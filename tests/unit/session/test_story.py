@@ -72,7 +72,7 @@ def test_lanes_are_claimed_and_published_and_final_has_an_author():
         "12:00:01.500 w2 claimed tasks 50-99: a free lane",
         "12:00:02.000 w1 published tasks 0-49, 1000 bytes",
         "12:00:03.000 w2 published tasks 50-99, 1000 bytes, 2 failed",
-        "12:00:09.000 w2 wrote final: which of 2 parts counts for which tasks",
+        "12:00:09.000 w2 wrote final: 2 parts, one result per task",
     ]
 
 
@@ -92,10 +92,10 @@ def test_a_theft_names_the_thief_what_it_took_and_from_whom():
             Seen(started=NOON, beat=NOON + 3, gone=gone("w1", 3.5, exit_code=-9)),
             "which had ended at 12:00:03.500: crash, exit code -9",
         ),
-        (Seen(started=NOON, beat=NOON + 3), "which was silent: its last heartbeat is of 12:00:03.000"),
+        (Seen(started=NOON, beat=NOON + 3), "which was silent: last heartbeat at 12:00:03.000"),
         (
             Seen(started=NOON, beat=NOON + 3, gone=gone("w1", 30)),  # written long after: it was not the reason
-            "which was silent: its last heartbeat is of 12:00:03.000",
+            "which was silent: last heartbeat at 12:00:03.000",
         ),
         (Seen(), "which was silent"),
     ],
@@ -110,7 +110,7 @@ def test_a_recovery_says_whose_death_it_was_and_where_it_goes_on(seen, why):
 def test_a_worker_that_joined_again_takes_its_own_back():
     lines = told(log({claim(0): body("w1", 1), claim(0, 1): body("w1~1", 6)}))
 
-    assert "12:00:06.000 w1~1 took its own tasks 0-49 (take-over 1 of 0) again" in lines[1]
+    assert "12:00:06.000 w1~1 reclaimed its own tasks 0-49 (take-over 1 of 0)" in lines[1]
 
 
 def test_a_segment_that_repeats_says_how_much_of_it_is_new():
@@ -149,7 +149,7 @@ def test_one_task_is_followed_from_the_cell_to_its_result():
 
     assert story.example() == 30
     assert list(story.way(30)) == [
-        "12:00:00.000 its item went into the store with the job",
+        "12:00:00.000 its item was stored with the job",
         "12:00:01.000 w1 claimed tasks 0-49: a free lane",
         "12:00:04.000 w2 stole tasks 30-49 from w1, which kept tasks 0-29",
         "12:00:06.000 w3 recovered tasks 30-49 (take-over 1 of 30) from w2, which had ended at 12:00:05.000: term",
@@ -163,7 +163,7 @@ def test_a_quiet_job_is_followed_by_its_first_task_and_an_empty_one_by_none():
     assert (
         Story(Log(manifest=MANIFEST, job=Job(jid="0", created=NOON, tasks=0, lanes=(), seed=0)), NOON).example() is None
     )
-    assert list(Story(log({}), NOON).way(0))[-1] == "it has no final result yet"
+    assert list(Story(log({}), NOON).way(0))[-1] == "no final result yet"
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -132,18 +132,18 @@ def test_a_failure_while_the_old_ones_are_good_is_survived_and_asked_again(helpe
 )
 def test_a_helper_that_prints_something_else_is_said_without_its_secrets(printed):
     provider = from_command([sys.executable, "-c", f"print({printed!r})"])
-    with pytest.raises(Denied, match="printed something else") as caught:
+    with pytest.raises(Denied, match="output is not valid") as caught:
         provider()
     assert '"b"' not in str(caught.value)
 
 
 def test_credentials_that_have_expired_are_refused(helper):
-    with pytest.raises(Denied, match="have expired"):
+    with pytest.raises(Denied, match="returned expired credentials"):
         helper(-1)()
 
 
 def test_a_helper_that_is_not_there_is_said():
-    with pytest.raises(Denied, match="did not run"):
+    with pytest.raises(Denied, match="did not start"):
         from_command(["no-such-helper-anywhere"])()
 
 

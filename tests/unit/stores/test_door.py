@@ -76,7 +76,7 @@ def test_a_url_means_the_folder_that_it_names(tmp_path, written, name):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("file:///~/store", "~ is not a folder"),
+        ("file:///~/store", "~ is not expanded"),
         ("file:///~me", "~ is not"),
         ("file:///a%FFb", "UTF-8"),
         ("file:///a%00b", "null byte"),

@@ -65,7 +65,7 @@ def test_a_short_fault_is_tried_again_without_a_word(server):
 
 
 def test_a_server_that_is_not_there_is_an_unknown_outcome():
-    with pytest.raises(Unknown, match="did not answer"):
+    with pytest.raises(Unknown, match="the request to the store failed"):
         impatient(f"http://127.0.0.1:{free_ports(1)[0]}").put("a", b"1")
 
 

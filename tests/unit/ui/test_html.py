@@ -145,7 +145,7 @@ def test_the_layers_of_a_cell_fill_it_without_a_gap_and_a_failure_is_always_seen
 
 
 def test_no_rows_are_a_sentence():
-    assert "nothing but the cell's own text would travel" in Reader(dry_run_html([])).words
+    assert "nothing but the cell's text would be sent" in Reader(dry_run_html([])).words
 
 
 def test_what_looks_like_a_secret_is_marked():

@@ -196,7 +196,7 @@ def test_a_broken_screen_is_logged_and_lets_the_session_go(session, snapshot, ca
     session.publish(snapshot())
 
     assert showing.join(PATIENCE)
-    assert "the session itself goes on" in caplog.text
+    assert "the session is still running" in caplog.text
     assert "the pipe is gone" in caplog.text
     assert session.listeners == []
 

@@ -92,7 +92,7 @@ def test_errors_are_aligned_and_the_rest_is_counted(snapshot):
 
 
 def test_without_failures_the_listing_says_so(finished):
-    assert errors_text(finished()) == "  no task has failed"
+    assert errors_text(finished()) == "  no failed tasks"
 
 
 def test_sessions_are_a_table_with_aligned_numbers():
@@ -126,7 +126,7 @@ def test_the_dry_run_names_what_travels_what_looks_secret_and_what_it_costs():
 
 
 def test_a_cell_that_needs_nothing_says_so():
-    assert dry_run_text([]) == "nothing but the cell's own text would travel"
+    assert dry_run_text([]) == "nothing but the cell's text would be sent"
 
 
 def test_the_bar_shows_counts_workers_and_the_forecast(snapshot):

@@ -111,4 +111,4 @@ def _forget_modules(bundle: str) -> None:
 
 
 def _refuse_input(_prompt: object = "", /) -> NoReturn:
-    raise RuntimeError("input() has nobody to ask: this code runs on a worker")
+    raise RuntimeError("input() does not work on a worker")

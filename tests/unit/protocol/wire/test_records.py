@@ -182,5 +182,5 @@ def test_a_value_is_cut_out_without_the_rest(outcome):
 def test_a_segment_that_was_cut_short_is_an_error(outcome, data):
     packed = records.pack_outcome(outcome)
     keep = data.draw(st.integers(1, len(packed) - 1))
-    with pytest.raises(RecordError, match="cut short"):
+    with pytest.raises(RecordError, match="truncated"):
         records.places_of(packed[:keep], outcome.task, 1)

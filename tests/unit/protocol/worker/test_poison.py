@@ -83,7 +83,7 @@ def test_running_out_of_memory_blames_the_task_with_an_exit_code_and_without():
 def test_the_verdict_says_how_they_ended():
     killed = Gone(worker="w", cause=EndCause.CRASH, at=0.0, exit_code=137, detail="Killed")
     assert verdict([killed, killed, None]) == "it ended 3 workers: exit code 137; Killed"
-    assert verdict([None] * 5) == "it ended 5 workers: nobody saw how"
+    assert verdict([None] * 5) == "it ended 5 workers: cause unknown"
 
 
 # --- a worker that takes over -----------------------------------------------------------------------------------------
