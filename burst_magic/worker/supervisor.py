@@ -128,7 +128,7 @@ class Supervisor:
         while (end := self._conductor.exit) is None:
             self._turn()
         if end.unheard:
-            _LOG.warning("cut off from the store: what is not published stays so")
+            _LOG.warning("cannot reach the store: unpublished outcomes are lost")
         return end.cause
 
     def _say_broken(self, fault: Exception) -> None:

@@ -308,7 +308,7 @@ class SlotPool:
         """The task that ran has an outcome; the rest of the range goes on in a new child."""
         self._stillborn += 1
         if self._stillborn > _STILLBORN:
-            raise Broken(f"slots end before they can take work: {cause_of(died)[2]}")  # what it printed is no cause
+            raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # what it printed is no cause
         seat, slot, events = self._ledger.seats[number], self._processes[number].slot, list[fx.Event]()
         self._selector.unregister(slot.fileno())
         slot.close()
@@ -351,7 +351,7 @@ class SlotPool:
     def watch(self, now: float) -> None:
         """Limits are enforced; ``now`` by ``time.monotonic()``."""
         if self._template.lost():
-            raise Broken("the process that starts slots has died")
+            raise Broken("the fork server has died")
         for process in self._processes.values():
             process.slot.enforce(now)
             process.slot.bound_output()
