@@ -131,8 +131,10 @@ def _write_log(session, n: int, tasks: int) -> str:  # noqa: ANN001 - burst_magi
         claim = ClaimKey(start=lanes[lane], number=0)
         segment = SegmentKey(at_ms=at_ms, start=task, stop=task + 1, failed=0, claim=claim)
         cover.add(segment)
-        outcome = records.pack_value(task, pack_value(task, home={}), wall=0.0, cpu=0.0, peak_mb=0.0)
-        pieces = blocks.write_blocks(secret, job_keys.segment(segment), [(task, outcome)], lengths=False)
+        outcome = records.pack_value(task, pack_value(task, home={}), began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
+        pieces = blocks.write_blocks(
+            secret, job_keys.segment(segment), [(task, outcome)], lengths=False, head=records.pack_origin()
+        )
         (folder / keys.segment_name(segment)).write_bytes(b"".join(pieces))
     written: dict[str, object] = {
         job_keys.claim(ClaimKey(start=start, number=0)): ClaimBody(worker=f"w{place}", slot=0, nonce="", at=now)

@@ -214,6 +214,11 @@ def environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def take_variables(prefix: str) -> dict[str, str]:
+    """Takes the variables that begin so out of the process's environment, and returns them."""
+    return {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+
+
 def first_environment() -> dict[str, str]:
     """The environment at process start; if the system doesn't provide it, at import of this module."""
     try:

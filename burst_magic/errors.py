@@ -117,6 +117,10 @@ class RecordError(BurstError):
     """An object that this version cannot read."""
 
 
+class VersionError(RecordError):
+    """Nothing is wrong with it but that another version wrote it."""
+
+
 class LaunchError(BurstError):
     """Workers could not be started."""
 

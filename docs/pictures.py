@@ -284,6 +284,7 @@ CAUSES = {
     EndCause.REFUSED: "its launcher has no room now: started again later",
     EndCause.BROKEN: "it could not go on, through no task's fault",
     EndCause.EXPIRED: "its manifest is gone: it writes nothing",
+    EndCause.VERSION: "it cannot read what this session wrote",
 }
 # Written by whoever saw the end, or asked for the start.
 BY_OTHERS = {EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT, EndCause.STOPPED, EndCause.HOST}
@@ -292,7 +293,7 @@ BY_OTHERS |= {EndCause.UNSTARTED, EndCause.REFUSED}
 
 def life() -> Page:
     """From a worker's start to its ``.gone``, and the causes."""
-    page = Page(900, 96 + 40 * len(STEPS) + ROW * len(EndCause), "What a worker does from its start to its end")
+    page = Page(900, 96 + 40 * len(STEPS) + ROW * len(CAUSES), "What a worker does from its start to its end")
     for number, (name, what) in enumerate(STEPS):
         y = 12 + 40 * number
         page.box(60, y, 104, 26)
@@ -303,7 +304,7 @@ def life() -> Page:
     _back(page, 5, 2, 34)
     _back(page, 8, 1, 12)
     top = 44 + 40 * len(STEPS)
-    for number, cause in enumerate(EndCause):
+    for number, cause in enumerate(CAUSES):
         y = top + ROW * number
         page.text(60, y, cause.value, kind="strong")
         page.text(182, y, f"{CAUSES[cause]}{_fate(cause)}")
@@ -318,7 +319,7 @@ def _back(page: Page, origin: int, target: int, x: float) -> None:
 
 
 def _fate(cause: EndCause) -> str:
-    if cause in BY_OTHERS | {EndCause.BROKEN, EndCause.EXPIRED, EndCause.IDLE}:
+    if cause in BY_OTHERS | {EndCause.BROKEN, EndCause.EXPIRED, EndCause.VERSION, EndCause.IDLE}:
         return ""
     return "; what runs is killed" if cause in leaving.AT_ONCE else "; what runs is finished"
 

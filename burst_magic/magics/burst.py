@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +124,7 @@ class _Prepared:
     settings: config.Settings
     capture: Capture
     plan: Plan
-    setenv: tuple[tuple[str, str], ...]
+    setenv: tuple[tuple[str, str], ...] = field(repr=False)
     into: Session | None
     warnings: tuple[str, ...]
 

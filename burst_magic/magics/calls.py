@@ -44,7 +44,7 @@ class BurstCall(Call):
     instance_type: str = ""
     env: str = "sync"
     include: tuple[str, ...] = ()
-    setenv: tuple[tuple[str, str | None], ...] = ()
+    setenv: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     dry_run: bool = False
     session: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)

@@ -49,6 +49,21 @@ def make_final(jid: str, cover: Cover, at: float, *, by: str) -> Final:
     return Final(job=jid, at=at, by=by, parts=parts)
 
 
+def unended(base: str, names: Iterable[str]) -> list[str]:
+    """What a process goes by, after a rejoin too, of which no end is written.
+
+    Args:
+        base: what its launcher calls it.
+        names: of the workers' folder.
+    """
+    beats: set[str] = set()
+    ends: set[str] = set()
+    for key in map(keys.parse_worker, names):
+        if keys.base_of(key.ident) == base:
+            {"beat": beats, "gone": ends}.get(key.kind, set()).add(key.ident)
+    return sorted(beats - ends)
+
+
 @dataclass(slots=True)
 class Fleet:
     """The workers' folder as one observer sees it, by its own clock.

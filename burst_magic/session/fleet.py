@@ -20,6 +20,7 @@ from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
 from burst_magic.launchers.base import Again, Cause, Handle, Launcher, Refusal, Start, Status, WorkerState
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
@@ -231,17 +232,29 @@ class Fleet:
         return False
 
     def _say_gone(self, wid: str, status: Status) -> bool:
-        """A refusal is fine: it has said so itself. Without an answer it is said again at the next look."""
+        """Whether its end is written, by whomever; without an answer it is written at the next look.
+
+        A refusal means that it has said so itself, or that it has joined again since: then that name ends now.
+        """
         cause = _ENDS.get(status.cause or Cause.UNKNOWN, EndCause.CRASH)
         token, code = self._handles[wid].token, status.exit_code
-        return self._write_gone(wid, cause, token=token, exit_code=code, detail=status.reason)
+
+        def write(name: str) -> fx.Wrote:
+            return self._write_gone(name, cause, token=token, exit_code=code, detail=status.reason)
+
+        wrote = write(wid)
+        if wrote is not fx.Wrote.REFUSED:
+            return wrote is fx.Wrote.DONE
+        listed = self._carrier.carry(fx.List(self._keys.workers_folder, wid))
+        names = [name for name, _ in listed.names] if isinstance(listed, fx.Listed) else []
+        return fx.Wrote.UNKNOWN not in [write(name) for name in unended(wid, names)]
 
     def _write_gone(
         self, wid: str, cause: EndCause, *, token: str, exit_code: int | None = None, detail: str = ""
-    ) -> bool:
+    ) -> fx.Wrote:
         gone = Gone(worker=wid, cause=cause, at=time.time(), token=token, exit_code=exit_code, detail=detail)
         key = self._keys.gone(wid)
-        return self._carrier.create(key, self._carrier.encode(gone, key)) is not fx.Wrote.UNKNOWN
+        return self._carrier.create(key, self._carrier.encode(gone, key))
 
     def poke(self) -> None:
         """There is news: workers that can be told need not wait for their next look."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from burst_magic.errors import (
     BurstError,
     NotRun,
@@ -21,6 +23,7 @@ _KINDS: dict[OutcomeKind, type[TaskError]] = {
     OutcomeKind.CRASHED: WorkerLost,
     OutcomeKind.LOST: WorkerLost,
     OutcomeKind.UNPICKLABLE: UnpicklableResult,
+    OutcomeKind.OTHER: TaskFailed,
 }
 
 
@@ -51,11 +54,19 @@ def story(outcome: Outcome) -> str:
     head = f"task {outcome.task}" + (f" (item {outcome.item})" if outcome.item else "")
     error = outcome.error if outcome.kind is OutcomeKind.ERROR else _KINDS[outcome.kind].__name__
     parts = [outcome.traceback.rstrip() or f"{error}: {outcome.message}", f"  in {head}"]
+    if outcome.worker:
+        parts.append(f"  {ran(outcome)}")
     if outcome.attempts > 1:
         parts.append(f"  after {outcome.attempts} attempts")
     if outcome.output:
         parts.append(f"  it printed:\n{outcome.output.rstrip()}")
     return "\n".join(parts)
+
+
+def ran(outcome: Outcome) -> str:
+    """Which worker a task ran on, and when it began."""
+    began = time.strftime(" from %Y-%m-%d %H:%M:%S", time.localtime(outcome.began)) if outcome.began else ""
+    return f"on {outcome.worker}, slot {outcome.slot}{began}"
 
 
 def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import NotRun, OptionError
-from burst_magic.protocol.wire.model import Outcome, SegmentKey
+from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
 from burst_magic.session.segments import Failures, SegmentReader
@@ -219,8 +219,8 @@ class Results(Sequence[Any]):
         """
         settled = self._driver.ended == "finished"
         parts = self._driver.segments_in(_zeros(given, 0, self._tasks))
-        for task, record in self._reader.records(parts):
-            yield task, self._kept(task) or self._keep(task, record, value=not settled)
+        for task, record, origin in self._reader.records(parts):
+            yield task, self._kept(task) or self._keep(task, record, origin, value=not settled)
 
     def _missing(self, answered: bytearray) -> Iterator[tuple[int, NotRun]]:
         """Why nothing comes of the tasks that nothing was said of.
@@ -273,7 +273,7 @@ class Results(Sequence[Any]):
         ended = self._driver.ended  # asked first: what is not found after it was said did not run
         segment = self._driver.find(task)
         if segment is not None:
-            return self._keep(task, self._reader.record(segment, task))
+            return self._keep(task, *self._reader.record(segment, task))
         return None if ended is None else (PENDING, not_run(task, ended))
 
     def _kept(self, task: int) -> Known | None:
@@ -281,14 +281,14 @@ class Results(Sequence[Any]):
             return self._values[task], None
         return (PENDING, self._errors[task]) if task in self._errors else None
 
-    def _keep(self, task: int, record: memoryview, *, value: bool = True) -> Known:
+    def _keep(self, task: int, record: memoryview, origin: Provenance, *, value: bool = True) -> Known:
         """Opens an outcome and keeps its error, and where it is asked for its value.
 
         Why a value cannot be opened is not kept: what it needs may be there the next time.
         """
         data = value_in(record)
         if data is None:
-            error = self._errors[task] = error_of(unpack_outcome(record), self._home)
+            error = self._errors[task] = error_of(unpack_outcome(record, origin), self._home)
             return PENDING, error
         opened, trouble = open_value(task, data, self._home)
         if trouble is not None:
@@ -301,12 +301,12 @@ class Results(Sequence[Any]):
         """Keeps all that can be opened; why the others cannot."""
         unopened: dict[int, BaseException] = {}
         values, errors, home = self._values, self._errors, self._home
-        for task, record in self._reader.records(parts):
+        for task, record, origin in self._reader.records(parts):
             if task in values or task in errors:
                 continue
             data = value_in(record)
             if data is None:
-                self._keep(task, record)
+                self._keep(task, record, origin)
                 continue
             value, trouble = open_value(task, data, home)
             if trouble is None:

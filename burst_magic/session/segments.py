@@ -14,8 +14,8 @@ from itertools import islice
 
 from burst_magic.errors import AttachError, Missing, RecordError, StoreError
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import Outcome, SegmentKey
-from burst_magic.protocol.wire.records import places_of, unpack_outcome
+from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
+from burst_magic.protocol.wire.records import UNKNOWN, places_of, read_origin, unpack_outcome
 from burst_magic.session.deletion import is_there
 from burst_magic.stores.carry import Carrier
 
@@ -44,16 +44,16 @@ class SegmentReader:
         self._held = 0  # bytes of them
         self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
 
-    def record(self, segment: SegmentKey, task: int) -> memoryview:
-        """One packed outcome of a segment."""
+    def record(self, segment: SegmentKey, task: int) -> tuple[memoryview, Provenance]:
+        """One packed outcome of a segment, and what ran it."""
         return self._opened(segment).record(task)
 
     def outcomes(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[Outcome]:
         """All outcomes of some parts, in order."""
-        return (unpack_outcome(record) for _, record in self.records(segments, keep=keep))
+        return (unpack_outcome(record, origin) for _, record, origin in self.records(segments, keep=keep))
 
-    def records(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[tuple[int, memoryview]]:
-        """(task, packed outcome) of some parts, in order; the next segments are fetched while one is read.
+    def records(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[tuple[int, memoryview, Provenance]]:
+        """(task, packed outcome, what ran it) of some parts, in order; the next segments are fetched while one is read.
 
         Args:
             segments: the parts.
@@ -68,7 +68,7 @@ class SegmentReader:
 
     def _ahead(
         self, parts: list[Part], read: Callable[[SegmentKey, Carrier], _OpenSegment]
-    ) -> Iterator[tuple[int, memoryview]]:
+    ) -> Iterator[tuple[int, memoryview, Provenance]]:
         over = threading.Event()  # who stops reading does not wait for a store that does not answer
         carrier = self._carrier.until(over)
         pool = ThreadPoolExecutor(PARALLEL)
@@ -127,24 +127,25 @@ class _OpenSegment:
     """
 
     def __init__(self, data: bytes, secret: bytes, key: str) -> None:
-        self._parts = [
-            (block, body, places_of(body, block.first, block.count))
-            for block, body in blocks.open_object(secret, key, data)
-        ]
+        self._origin, self._parts = UNKNOWN, []
+        for block, body in blocks.open_object(secret, key, data):
+            self._origin, packed = read_origin(body)
+            self._parts.append((block, packed, places_of(packed, block.first, block.count)))
         self.bytes = len(data)
 
-    def record(self, task: int) -> memoryview:
-        """The packed outcome of one task."""
-        for _, record in self.records(task, task + 1):
-            return record
+    def record(self, task: int) -> tuple[memoryview, Provenance]:
+        """The packed outcome of one task, and what ran it."""
+        for _, record, origin in self.records(task, task + 1):
+            return record, origin
         raise RecordError(f"task {task} is not in the segment that counts for it")
 
-    def records(self, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
-        """(task, packed outcome) of the tasks ``start`` … ``stop`` − 1."""
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, memoryview, Provenance]]:
+        """(task, packed outcome, what ran it) of the tasks ``start`` … ``stop`` − 1."""
+        origin = self._origin
         for block, body, places in self._parts:
             first = block.first
             for task in range(max(start, first), min(stop, first + block.count)):
-                yield task, body[places[task - first] : places[task - first + 1]]
+                yield task, body[places[task - first] : places[task - first + 1]], origin
 
 
 def _secret(carrier: Carrier, key: str) -> bytes:

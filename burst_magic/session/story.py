@@ -261,14 +261,17 @@ class Story:
         if name is None:
             return "no final result yet"
         segment, failed = keys.parse_segment(name), self._log.failures.get(task)
-        how = f"its result is a failure, {failed.kind.value}: {failed.message}" if failed else "its result"
+        how = "its result"
+        if failed:
+            began = f", begun at {self._at(failed.began)}" if failed.began else ""
+            how = f"its result is a failure, {failed.kind.value} in slot {failed.slot}{began}: {failed.message}"
         return f"{how}: in the segment that {self._owner(segment.claim)} published at {self._at(segment.at_ms / 1000)}"
 
 
 def ending(gone: Gone) -> str:
     """Why a worker ended."""
     code = f", exit code {gone.exit_code}" if gone.exit_code is not None else ""
-    return f"{gone.cause.value}{code}" + (f", {gone.detail}" if gone.detail else "")
+    return f"{gone.why}{code}" + (f", {gone.detail}" if gone.detail else "")
 
 
 def _failed(number: int) -> str:

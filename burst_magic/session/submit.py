@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,7 @@ class Labels:
     out: str = ""
     map: str = ""
     title: str = ""
-    setenv: tuple[tuple[str, str], ...] = ()
+    setenv: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 def submit(

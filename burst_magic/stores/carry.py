@@ -12,7 +12,17 @@ from collections.abc import Callable
 from threading import Event
 from typing import TypeVar
 
-from burst_magic.errors import BurstError, Exists, Missing, RecordError, SignatureError, StoreError, Throttled, Unknown
+from burst_magic.errors import (
+    BurstError,
+    Exists,
+    Missing,
+    RecordError,
+    SignatureError,
+    StoreError,
+    Throttled,
+    Unknown,
+    VersionError,
+)
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimBody
@@ -197,7 +207,7 @@ def _folder(key: str) -> str:
 
 def believed(read: Callable[[], T], pause: Callable[[float], bool] = slept) -> T:
     """What ``read`` returns. What does not verify may have been cut on its way: it is read again, some times."""
-    return persist(read, DOUBTFUL, SignatureError, RecordError, wait=pause)
+    return persist(read, DOUBTFUL, SignatureError, RecordError, never=(VersionError,), wait=pause)
 
 
 def ours(store: Store, folder: str, *, after: str = "", limit: int | None = None) -> list[Entry]:

@@ -18,7 +18,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Keys:
     """A user of a server of ours. No secret: the server lives for one test run on a loopback address."""
 
     access: str
-    secret: str
+    secret: str = field(repr=False)
 
 
 # No secrets: moto asks for none, and a SeaweedFS of ours lives for one test run.

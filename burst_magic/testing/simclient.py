@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
+from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
 from burst_magic.testing.clock import Process
@@ -150,9 +152,19 @@ class SimulatedClient(SimulatedHost):
                 token=worker.token,
                 exit_code=code if self._world.plan.tells_exit else None,
             )
-            yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone), self.line)
+            told = yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone), self.line)
+            if told == fx.Created(self._keys.gone(wid), fx.Wrote.REFUSED):
+                yield from self._end_again(gone)
         if ends:
             self.machine.look_now(self.now)
+
+    def _end_again(self, gone: Gone) -> Waiting[None]:
+        """As ``session.fleet``: it had an end already; if it has joined again since, that name ends now."""
+        listed = yield from self._world.store.carry(fx.List(self._keys.workers_folder, gone.worker), self.line)
+        names = [name for name, _ in listed.names] if isinstance(listed, fx.Listed) else []
+        for name in unended(gone.worker, names):
+            again = fx.Create(self._keys.gone(name), replace(gone, worker=name))
+            yield from self._world.store.carry(again, self.line)
 
     # --- the user ------------------------------------------------------------------------------------------------
 

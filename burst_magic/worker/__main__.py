@@ -1,20 +1,23 @@
-"""``python -m burst_magic.worker [--cwd FOLDER]``: hears its birth on stdin, joins, works, ends.
+"""``python -m burst_magic.worker [--cwd FOLDER]``: hears what it is for, joins, works, ends.
 
-The template that forks slots starts first, before the key is read and before obstore brings threads.
+A worker whose stdin is a socket or a pipe is told there who it is: the template that forks slots starts first, before
+the key is read and before obstore brings threads. Any other finds it in its environment: it joins, says that it is
+installing, and starts the template when the slots' Python is there.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
-import socket
 import stat
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
-_BIRTH_BYTES = 1 << 16  # received at a time
+if TYPE_CHECKING:
+    from burst_magic.protocol.wire.model import EndCause
+
+_REFUSED = 1  # exit code of a worker that cannot work here
 
 
 def main() -> int:
@@ -26,46 +29,63 @@ def main() -> int:
         raise SystemExit(__doc__)
     sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}]
 
+    from burst_magic.errors import BurstError
+
+    try:
+        cause = _born(cwd or None) if _is_told() else _summoned(cwd or None)
+    except BurstError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return _REFUSED
+    logging.getLogger(__name__).warning("ended: %s", cause.value)
+    return _REFUSED if cause.value == "version" else 0
+
+
+def _is_told() -> bool:
+    mode = os.fstat(0).st_mode
+    return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode)
+
+
+def _born(cwd: str | None) -> EndCause:
+    """By a pipe: a process of the machine that its launcher runs on, with the kernel's own Python."""
+    from burst_magic.worker import birth
     from burst_magic.worker.forkserver import Template
 
-    template = Template.start(cwd or None)
-    words, handed = _hear()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
+    template = Template.start(cwd)
+    born, credentials = birth.hear(0)
+    _log()
 
     from burst_magic.stores import open_store
-    from burst_magic.worker.supervisor import Birth, join
+    from burst_magic.worker.supervisor import join
 
-    birth = Birth(
-        store=words["store"],
-        sid=words["sid"],
-        secret=bytes.fromhex(words["secret"]),
-        token=words["token"],
-        wid=words["wid"],
-        number=words["number"],
-        handle=words["handle"],
-    )
-    credentials = None
-    if words["credentials"]:
+    provider = None
+    if credentials.command:
         from burst_magic.stores.command import from_command
         from burst_magic.stores.handed import HandedOn
 
-        credentials = from_command(words["credentials"], handed=None if handed is None else HandedOn(handed))
-    cause = join(birth, open_store(birth.store, credentials=credentials), template)
-    logging.getLogger(__name__).warning("ended: %s", cause.value)
-    return 0
+        handed = None if credentials.handed is None else HandedOn(credentials.handed)
+        provider = from_command(list(credentials.command), handed=handed)
+    return join(born, open_store(born.store, credentials=provider), template)
 
 
-def _hear() -> tuple[dict[str, Any], int | None]:
-    """What it is told by a socket or a pipe, and the descriptor that may come with it."""
-    if not stat.S_ISSOCK(os.fstat(0).st_mode):
-        return json.loads(sys.stdin.buffer.read()), None
-    with socket.socket(fileno=os.dup(0)) as birth:
-        data, descriptors, _, _ = socket.recv_fds(birth, _BIRTH_BYTES, 1)
-        while more := birth.recv(_BIRTH_BYTES):
-            data += more
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)  # noqa: FBT003 - what came by a socket is, other than the rest
-    return json.loads(data), descriptors[0] if descriptors else None
+def _summoned(cwd: str | None) -> EndCause:
+    """By its environment."""
+    from burst_magic import config
+    from burst_magic.worker import BIRTH_PREFIX, birth
+
+    summons = birth.Summons.found(config.take_variables(BIRTH_PREFIX))  # no task sees them
+    _log()
+
+    from burst_magic.stores import open_store
+    from burst_magic.worker.stage import Staging
+    from burst_magic.worker.supervisor import fetch_patiently, join
+
+    store = open_store(summons.store)
+    born = summons.answer(lambda key: fetch_patiently(store, key), config.environment())
+    return join(born, store, Staging(cwd=cwd))
+
+
+def _log() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _HOLD_TRIES, _HOLD_EVERY = (400, 0.0005) if sys.platform == "linux" else (1, 0.02)  # seconds
 _STOPPED = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT if sys.platform == "linux" else 0
+# Another Python has packages of its own. Of the supervisor's it gets this one, so that both ends of a slot's pipe are
+# of one version, whatever is installed there.
+_OTHER_PYTHON = """\
+import importlib.util, sys
+sys.path[:] = [place for place in sys.path if place]
+spec = importlib.util.spec_from_file_location("burst_magic", {package!r} + "/__init__.py")
+sys.modules["burst_magic"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+"""
 _NO_FORK = 71 << 8  # wait status of a process that ended with EX_OSERR
 
 
@@ -43,22 +52,31 @@ class Template:
         self._slots: dict[int, Slot] = {}
 
     @classmethod
-    def start(cls, cwd: str | None = None) -> Template:
+    def start(cls, cwd: str | None = None, *, python: str = "") -> Template:
         """Starts it; tasks run in ``cwd``.
 
         It is a fork of this process where that is safe and cheap, else a fresh interpreter: on macOS, and when this
         process hashes strings at random (sets of strings must have one order on all workers).
+
+        Args:
+            cwd: the folder, or None for this process's own.
+            python: the interpreter that tasks run in, with its own packages; "": this one. A process that has threads
+                must name one: it is not forked then.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        if sys.platform == "linux" and not sys.flags.hash_randomization:
+        if not python and sys.platform == "linux" and not sys.flags.hash_randomization:
             pid = os.fork()
             if pid == 0:
                 ours.close()
                 _main(theirs, cwd)
             theirs.close()
             return cls(ours, pid, None)
-        with theirs:
-            process = _spawn(theirs.fileno(), cwd)
+        try:
+            with theirs:
+                process = _spawn(theirs.fileno(), cwd, python)
+        except OSError as error:
+            ours.close()
+            raise LaunchError(f"the Python that tasks run in could not be started: {error}", context=python) from error
         return cls(ours, process.pid, process)
 
     def slot(self, number: int, *, limit_mb: float | None = None) -> Slot:
@@ -109,18 +127,17 @@ class Template:
             raise LaunchError("the fork server has exited", context=str(error)) from None
 
 
-def _spawn(descriptor: int, cwd: str | None) -> subprocess.Popen[bytes]:
+def _spawn(descriptor: int, cwd: str | None, python: str) -> subprocess.Popen[bytes]:
     import subprocess
 
     from burst_magic import config
 
     surroundings = {**config.environment(), "PYTHONHASHSEED": "0", "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
-        f"from burst_magic.worker import forkserver; forkserver.serve({descriptor}, {cwd!r})"
-    )
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    prelude = _OTHER_PYTHON.format(package=package) if python else f"import sys; sys.path[:] = {sys.path!r}\n"
+    code = f"{prelude}from burst_magic.worker import forkserver; forkserver.serve({descriptor}, {cwd!r})"
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [python or sys.executable, "-c", code],
         pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL,
         env=surroundings,

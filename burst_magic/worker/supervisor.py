@@ -14,20 +14,22 @@ import selectors
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
 
-from burst_magic.errors import StoreError
+from burst_magic.config import __version__
+from burst_magic.errors import Missing, RecordError, SignatureError, StoreError, VersionError
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat, Manifest
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat, Manifest, Provenance
 from burst_magic.protocol.worker.conduct import Conductor, Hand
 from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.retry import Retry, slept
+from burst_magic.worker.birth import Birth
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.pool import SlotPool
 from burst_magic.worker.slots.slot import NUDGE_AFTER
+from burst_magic.worker.stage import INSTALLING, Staged, Staging
 from burst_magic.worker.supply.courier import Courier, Errand
 from burst_magic.worker.supply.supply import Items, Opened, Supply
 
@@ -37,19 +39,7 @@ _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without wai
 _UNBORN = Retry(within=120.0)  # its session must be found: without one it knows no deadline
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 _BROKEN = 1  # exit code of a worker that ends on what nobody foresaw
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Birth:
-    """Who this worker is; ``launchers.Start`` as it came through the pipe."""
-
-    store: str
-    sid: str
-    secret: bytes = field(repr=False)
-    token: str
-    wid: str
-    number: int | None
-    handle: str
+REFUSED = 1  # of one that cannot read its session
 
 
 class Supervisor:
@@ -57,13 +47,15 @@ class Supervisor:
 
     Args:
         birth: who it is.
-        template: forks slots; started before any of this was known.
+        slots: the template that forks them, started before any of this was known; or what comes before it.
         store: the session's store.
         manifest: the session.
     """
 
-    def __init__(self, birth: Birth, template: Template, store: Store, manifest: Manifest) -> None:
-        self._birth, self._template, self._manifest = birth, template, manifest
+    def __init__(self, birth: Birth, slots: Template | Staging, store: Store, manifest: Manifest) -> None:
+        self._birth, self._manifest = birth, manifest
+        self._template = None if isinstance(slots, Staging) else slots
+        self._stage = slots if isinstance(slots, Staging) else None
         self._stopping = threading.Event()
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
         self._at_hand = self._carrier.once() if store.path("manifest.json") else None
@@ -76,12 +68,13 @@ class Supervisor:
             wall=time.time(),
             nonce=lambda: secrets.token_hex(8),
             chance=random.Random(birth.wid),  # noqa: S311 - spreads workers, no secret
+            installs=self._stage is not None,
         )
-        self._courier: Courier[fx.Event | Items | Opened] = Courier(self._carrier, self._stopping)
+        self._courier: Courier[fx.Event | Items | Opened | Staged] = Courier(self._carrier, self._stopping)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._courier.fileno(), selectors.EVENT_READ)
         self._supply = Supply(self._carrier, birth.sid, self._courier)
-        self._slots = SlotPool(template, manifest, supply=self._supply, selector=self._selector)
+        self._slots = SlotPool(manifest, supply=self._supply, selector=self._selector)
         self._conductor = Conductor(self._machine, self._hands(), time.monotonic)
         self._tick = min(_TICK, max(0.01, manifest.floor / 2))
         self._watch_at = 0.0
@@ -119,12 +112,17 @@ class Supervisor:
             raise
         finally:
             self._courier.close()
-            self._template.close()  # and with it the slots, also when it is the template that was lost
+            if self._template is not None:
+                self._template.close()  # and with it the slots, also when it is the template that was lost
             self._supply.close()
 
     def _work(self) -> EndCause:
-        self._slots.open()
+        if self._template is not None:
+            self._slots.open(self._template)
         self._conductor.tell([fx.Tick()])
+        if self._stage is not None:
+            stage = self._stage
+            self._courier.call(lambda: stage.run(self._manifest), errand=Errand.FILES)
         while (end := self._conductor.exit) is None:
             self._turn()
         if end.unheard:
@@ -160,8 +158,12 @@ class Supervisor:
         if ready - {self._courier.fileno()} and self._conductor.exit is None:
             select.select([self._courier.fileno()], [], [], _COALESCE)
 
-    def _events(self, news: fx.Event | Items | Opened) -> list[fx.Event]:
+    def _events(self, news: fx.Event | Items | Opened | Staged) -> list[fx.Event]:
         """What the machine is to hear of what a thread brought."""
+        if isinstance(news, Staged):
+            self._template, self._stage = news.template, None
+            self._slots.open(news.template)
+            return []
         if isinstance(news, Items):
             return self._slots.feed(news)
         if isinstance(news, Opened):
@@ -185,9 +187,10 @@ class Supervisor:
 
     def _publish(self, effect: fx.Publish) -> list[fx.Event]:
         chosen = self._slots.outcomes(effect.job, effect.segment)
+        by = Provenance(self._machine.wid, self._slots.slot_of(effect.job, effect.segment))
         if self._at_hand is not None and sum(map(len, chosen)) <= _AT_ONCE:
-            return [self._courier.publish(self._manifest.sid, effect, chosen, carrier=self._at_hand)]
-        self._courier.call(lambda: self._courier.publish(self._manifest.sid, effect, chosen))
+            return [self._courier.publish(self._manifest.sid, effect, chosen, by=by, carrier=self._at_hand)]
+        self._courier.call(lambda: self._courier.publish(self._manifest.sid, effect, chosen, by=by))
         return []
 
     def _beat(self, effect: fx.Beat) -> None:
@@ -200,18 +203,50 @@ class Supervisor:
             slots=self._slots.views(self._machine.wall),
             refusals=self._carrier.refusals.count,
             refused=self._carrier.refusals.said,
+            stage="" if self._stage is None else INSTALLING,
         )
         self._courier.call(lambda: self._courier.beat(effect.key, body), errand=Errand.BEAT)
 
 
-def join(birth: Birth, store: Store, template: Template) -> EndCause:
-    """Joins the session and works until it is over; a session that is gone is no error."""
-    key = keys.SessionKeys(birth.sid).manifest
-    carrier = Carrier(store, birth.secret, slept, retry=_UNBORN)
-    got = carrier.carry(fx.Read(key, Manifest))
-    manifest = got.record if isinstance(got, fx.Got) else None
-    if not isinstance(manifest, Manifest):
+def join(birth: Birth, store: Store, slots: Template | Staging) -> EndCause:
+    """Joins the session and works until it is over; a session that is gone, or that it cannot read, is no error."""
+    try:
+        return Supervisor(birth, slots, store, _manifest(birth, store)).run()
+    except Missing:
         _LOG.warning("the session is gone: %s", birth.sid)
-        template.close()
-        return EndCause.EXPIRED
-    return Supervisor(birth, template, store, manifest).run()
+        cause = EndCause.EXPIRED
+    except VersionError as refused:
+        _refuse(birth, store, refused)
+        cause = EndCause.VERSION
+    except (SignatureError, RecordError) as fault:
+        _LOG.warning("the session cannot be believed: %s", fault)
+        cause = EndCause.EXPIRED
+    if not isinstance(slots, Staging):
+        slots.close()
+    return cause
+
+
+def _refuse(birth: Birth, store: Store, problem: VersionError) -> None:
+    """Whoever waits for this worker hears why it does not come."""
+    said = f"a worker of burst_magic {__version__} cannot join: its session was {problem.problem}"
+    end = Gone(
+        worker=birth.wid,
+        cause=EndCause.VERSION,
+        at=time.time(),
+        token=birth.token,
+        exit_code=REFUSED,
+        detail=said,
+    )
+    _LOG.warning("%s", said)
+    carrier = Carrier(store, birth.secret, slept, retry=_UNBORN)
+    carrier.carry(fx.Create(keys.SessionKeys(birth.sid).gone(birth.wid), end))
+
+
+def _manifest(birth: Birth, store: Store) -> Manifest:
+    carrier, key = Carrier(store, birth.secret, slept, retry=_UNBORN), keys.SessionKeys(birth.sid).manifest
+    return carrier.believed(lambda: records.decode(Manifest, carrier.fetch(key), secret=birth.secret, key=key))
+
+
+def fetch_patiently(store: Store, key: str) -> bytes:
+    """An object's bytes, of a store that may be slow to answer."""
+    return Carrier(store, None, slept, retry=_UNBORN).fetch(key)

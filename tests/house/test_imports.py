@@ -61,7 +61,7 @@ READING_SEGMENTS = """
 import tempfile
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
-from burst_magic.protocol.wire.records import pack_outcome
+from burst_magic.protocol.wire.records import pack_origin, pack_outcome
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
@@ -70,7 +70,8 @@ store, secret = open_store("file://" + tempfile.mkdtemp()), bytes(32)
 job = keys.SessionKeys("20261121-093000-abcdefgh").job("0")
 segment = SegmentKey(at_ms=1, start=0, stop=1, failed=1, claim=ClaimKey(start=0, number=0))
 outcome = Outcome(task=0, kind=OutcomeKind.ERROR, error="KeyError", message="x", value=b"no pickle at all")
-written = blocks.write_blocks(secret, job.segment(segment), [(0, pack_outcome(outcome))], lengths=False)
+entries = [(0, pack_outcome(outcome))]
+written = blocks.write_blocks(secret, job.segment(segment), entries, lengths=False, head=pack_origin())
 store.put(job.segment(segment), b"".join(written))
 reader = SegmentReader(Carrier(store, secret, lambda _: False), job, "a name")
 assert Tally(Failures(reader)).count([(0, 1, segment)]) == (1, ((1, "KeyError: x"),))

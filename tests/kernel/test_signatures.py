@@ -69,8 +69,8 @@ def overwrite(path: Path, data: bytes) -> None:
 
 
 def forged_segment(key: str, marker: Path, _data: bytes, _other: bytes) -> bytes:
-    record = records.pack_value(0, pickle.dumps(Marker(marker)), wall=0.0, cpu=0.0, peak_mb=0.0)
-    return b"".join(blocks.write_blocks(ATTACKER, key, [(0, record)], lengths=False))
+    record = records.pack_value(0, pickle.dumps(Marker(marker)), began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
+    return b"".join(blocks.write_blocks(ATTACKER, key, [(0, record)], lengths=False, head=records.pack_origin()))
 
 
 def forged_items(key: str, marker: Path, _data: bytes, _other: bytes) -> bytes:

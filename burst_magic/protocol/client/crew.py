@@ -23,6 +23,7 @@ NOT_LOST = {
     EndCause.CLOSE,
     EndCause.DEADLINE,
     EndCause.BUDGET,
+    EndCause.VERSION,  # the next one would be of the same version
 }
 
 
@@ -97,7 +98,8 @@ class Crew:
 
     def last_words(self) -> str:
         """What the last lost worker said."""
-        lost = [gone for gone in self.gone.values() if gone.detail and gone.cause not in NOT_LOST]
+        silent = NOT_LOST - {EndCause.VERSION}
+        lost = [gone for gone in self.gone.values() if gone.detail and gone.cause not in silent]
         newest = max(lost, key=lambda gone: gone.at, default=None)
         return newest.detail if newest else ""
 

@@ -92,6 +92,9 @@ def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, start
     others = {other for wid, jobs in runs.items() if jobs and crew.beats[wid].at > job.created for other in jobs}
     if others and not started:
         return f"the workers are busy with job {', '.join(sorted(others))} of this session"
+    stages = {crew.beats[worker.wid].stage for worker in alive if worker.wid in crew.beats}
+    if stages and all(stages) and not started:
+        return f"workers are {max(stages)}"
     return "" if workers or started else "workers are starting"
 
 

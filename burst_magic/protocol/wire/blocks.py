@@ -6,7 +6,7 @@
     trailer  = bytes of the index (4, little endian), magic (4)
 
 A block's body is at most ``BLOCK_BYTES``, or one larger entry. In ``items`` a body is the entries' lengths
-(4 bytes each), then the entries; in a segment it is packed outcomes one after the other (``records.py``).
+(4 bytes each), then the entries; in a segment it is their origin, then packed outcomes (``records.py``).
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ class BlockWriter:
         secret: the session's key.
         key: the object the blocks are for.
         lengths: put the entries' lengths in front of each body (items); packed outcomes carry their own.
+        head: put this in front of each body: in segments, where its outcomes come from.
     """
 
-    def __init__(self, secret: bytes, key: str, *, lengths: bool) -> None:
-        self._secret, self._key, self._lengths = secret, key, lengths
+    def __init__(self, secret: bytes, key: str, *, lengths: bool, head: bytes = b"") -> None:
+        self._secret, self._key, self._lengths, self._head = secret, key, lengths, head
         self._blocks: list[Block] = []
         self._entries: list[bytes] = []
         self._first = self._next = self._bytes = self._offset = 0
@@ -71,7 +72,7 @@ class BlockWriter:
         return last + index + struct.pack("<I", len(index)) + MAGIC
 
     def _cut(self) -> bytes:
-        body = b"".join(self._entries)
+        body = b"".join((self._head, *self._entries))
         if self._lengths:
             body = array("I", map(len, self._entries)).tobytes() + body
         number = len(self._blocks)
@@ -145,9 +146,11 @@ def find_block(blocks: Iterable[Block], task: int) -> Block:
     raise RecordError(f"task {task} is not in any block")
 
 
-def write_blocks(secret: bytes, key: str, entries: Iterable[tuple[int, bytes]], *, lengths: bool) -> Iterator[bytes]:
+def write_blocks(
+    secret: bytes, key: str, entries: Iterable[tuple[int, bytes]], *, lengths: bool, head: bytes = b""
+) -> Iterator[bytes]:
     """A whole object as pieces, for entries that are all at hand."""
-    writer = BlockWriter(secret, key, lengths=lengths)
+    writer = BlockWriter(secret, key, lengths=lengths, head=head)
     for task, entry in entries:
         piece = writer.add(task, entry)
         if piece:

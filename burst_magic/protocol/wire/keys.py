@@ -1,6 +1,7 @@
 """Builds and parses every object key. Nobody else writes a key by hand.
 
     blobs/<sha256>
+    keys/<sid>.<fingerprint>                                  the session's key, for workers that no pipe reaches
     sessions/<sid>/manifest.json
     sessions/<sid>/control/<id>-<what>
     sessions/<sid>/workers/<wid>.<billed-from-ms>.<rate>      heartbeat
@@ -30,8 +31,9 @@ from burst_magic.protocol.wire.model import ClaimKey, ControlKind, SegmentKey
 SESSIONS = "sessions"
 _ID = r"[A-Za-z0-9][A-Za-z0-9_~-]*"
 _SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
+_KINDS = tuple(kind for kind in ControlKind if kind is not ControlKind.OTHER)  # a newer version's are passed over
 _NAMES = {  # what the objects of a folder are called
-    "control": rf"{_ID}-(?:{'|'.join(kind.value for kind in ControlKind)})",
+    "control": rf"{_ID}-(?:{'|'.join(kind.value for kind in _KINDS)})",
     "workers": rf"~watch|{_ID}\.(?:gone|next|\d+\.\d+)",
     "claims": r"\d+\.\d+",
     "results": r"\d+\.\d+-\d+\.\d+\.\d+-\d+",
@@ -47,6 +49,11 @@ def is_session_id(text: str) -> bool:
 def blob(sha256: str) -> str:
     """Content-addressed bytes, shared by all sessions of a store."""
     return f"blobs/{sha256}"
+
+
+def session_key(sid: str, fingerprint: str) -> str:
+    """Where workers find the key of a session whose fingerprint they were told."""
+    return f"keys/{_checked(sid)}.{_checked(fingerprint)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,7 @@ class ControlKey:
 def parse_control(key: str) -> ControlKey:
     """The inverse of ``SessionKeys.control``."""
     name = key.rpartition("/")[2]
-    for kind in ControlKind:
+    for kind in _KINDS:
         if name.endswith(f"-{kind.value}"):
             return ControlKey(ident=name[: -len(kind.value) - 1], kind=kind)
     raise RecordError("not a control key", context=key)

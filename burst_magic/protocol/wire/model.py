@@ -31,6 +31,7 @@ class OutcomeKind(str, Enum):
     CRASHED = "crashed"  # ended its process: signal, exit, out of memory
     UNPICKLABLE = "unpicklable"  # its result cannot travel
     LOST = "lost"  # ended three workers
+    OTHER = "other"  # of a newer version; its texts say what
 
 
 class EndCause(str, Enum):
@@ -52,6 +53,8 @@ class EndCause(str, Enum):
     REFUSED = "refused"  # its launcher would not start it now and may later: no capacity, a quota
     BROKEN = "broken"  # it could not go on, through no task's fault, and said so
     EXPIRED = "expired"  # its manifest is gone
+    VERSION = "version"  # it cannot read what this session wrote
+    OTHER = "other"  # of a newer version; ``Gone.other`` says which
 
 
 class ControlKind(str, Enum):
@@ -62,6 +65,7 @@ class ControlKind(str, Enum):
     CLOSE = "close"
     EXTEND = "extend"
     SCALE = "scale"
+    OTHER = "other"  # of a newer version; ``Control.other`` says which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +96,17 @@ class Manifest:
     user: str = ""
     host: str = ""
     python: str = ""
-    setenv: tuple[tuple[str, str], ...] = ()
+    setenv: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # values may be secrets
     version: str = ""
     fallback: str = ""  # the launcher that starts workers when the first has no room for them
     fallback_rate: int = 0
     memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
+    # The rest of what a stranger with the key needs to start a worker like the first ones.
+    environment: str = ""  # hash of what workers install; "": nothing
+    options: tuple[tuple[str, str], ...] = ()  # the launcher's own
+    gpus: int = 0
+    instance_type: str = ""
+    disk_gb: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +205,7 @@ class Heartbeat:
     slots: tuple[SlotView, ...] = ()
     refusals: int = 0  # so many of its writes the store has refused for good, ever
     refused: str = ""  # what the store says of those that it still refuses
+    stage: str = ""  # what it does before its slots can run: "installing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +221,7 @@ class Next:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """A worker's end, by itself or by whoever saw it."""
+    """A worker's end, by itself or by whoever saw it; ``other``: the cause as a newer version calls it."""
 
     worker: str
     cause: EndCause
@@ -218,6 +229,12 @@ class Gone:
     token: str = ""
     exit_code: int | None = None
     detail: str = ""
+    other: str = ""
+
+    @property
+    def why(self) -> str:
+        """The cause in a word."""
+        return self.other or self.cause.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +244,7 @@ class Control:
     Attributes:
         job: the job to add or to cancel; "" cancels the session.
         revision: for scale, 1 + the highest that its writer saw.
+        other: the kind as a newer version calls it.
     """
 
     kind: ControlKind
@@ -236,6 +254,7 @@ class Control:
     budget: int | None = None
     workers: int | None = None
     revision: int = 0
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,11 +355,20 @@ class Snapshot:
         return self.completed + self.failed
 
 
+class Provenance(NamedTuple):
+    """Where outcomes come from: all of one block of a segment were made by one slot of one worker."""
+
+    worker: str = ""
+    slot: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How one task ended, without its value's bytes.
 
     Attributes:
+        worker, slot: what ran it; "" where that is not known.
+        began: when its last attempt did, seconds since the epoch by its machine's clock; 0: it was not run.
         wall, cpu: seconds of the last attempt; peak_mb: MiB of the slot's process.
         attempts: 1 + the user's retries that were used.
         error: type name of the exception; message: its text; traceback: the remote one, with the cell's lines.
@@ -358,6 +386,9 @@ class Outcome:
     traceback: str = ""
     item: str = ""
     output: str = ""
+    began: float = 0.0
+    worker: str = ""
+    slot: int = 0
     value: bytes = field(default=b"", repr=False)  # the value, or the exception where it can be pickled
 
     def __repr__(self) -> str:

@@ -1,7 +1,10 @@
 """Record <-> bytes, with a schema version. Small records are signed JSON; outcomes are packed.
 
+A record of a newer writer does not end its reader: unknown fields are ignored, an unknown cause or kind reads as OTHER,
+with its text. Where that is not enough the schema differs, and ``VersionError`` says so.
+
 An outcome is a fixed header, a JSON text (only when there is something to say) and the value's bytes.
-The slot packs it once; the supervisor only joins them; the reader cuts them out again.
+The slot packs it once; the supervisor only joins them, behind their origin; the reader cuts them out again.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ import dataclasses
 import json
 import struct
 from array import array
+from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
-from burst_magic.errors import RecordError
+from burst_magic.errors import RecordError, VersionError
 from burst_magic.protocol.wire import sign
 from burst_magic.protocol.wire.model import (
     ClaimBody,
@@ -27,14 +31,26 @@ from burst_magic.protocol.wire.model import (
     Next,
     Outcome,
     OutcomeKind,
+    Provenance,
     SlotView,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 T = TypeVar("T", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next)
+R = TypeVar("R", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next | SlotView)
 
-_HEAD = struct.Struct("<QBHfffII")  # the fields of a Header
-_KINDS = tuple(OutcomeKind)
+_ENUMS: dict[type, tuple[tuple[str, type[Enum]], ...]] = {
+    Gone: (("cause", EndCause),),
+    Control: (("kind", ControlKind),),
+}
+
+_WORKERS = (Heartbeat, Gone, Next)  # they tell why two versions do not work together, so both read them
+
+_ORIGIN = struct.Struct("<HH")  # bytes of the worker's id, which follows; slot
+_HEAD = struct.Struct("<QBHdfffII")  # the fields of a Header
+_KINDS = tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.OTHER)
+_OTHER = 255
+UNKNOWN = Provenance()
 _VALUE = _KINDS.index(OutcomeKind.VALUE)
 _TEXTS = ("error", "message", "traceback", "item", "output")
 
@@ -44,6 +60,7 @@ class Header(NamedTuple):
 
     Attributes:
         kind: its place among the kinds of outcomes.
+        began: seconds since the epoch.
         wall, cpu: seconds; peak_mb: MiB.
         text, value: bytes of either, which follow in this order.
     """
@@ -51,6 +68,7 @@ class Header(NamedTuple):
     task: int
     kind: int
     attempts: int
+    began: float
     wall: float
     cpu: float
     peak_mb: float
@@ -80,37 +98,47 @@ def decode(kind: type[T], data: bytes, *, secret: bytes | None, key: str) -> T:
 
     Raises:
         SignatureError: it was changed, moved or replayed.
-        RecordError: another version wrote it, or it is not a ``kind``.
+        VersionError: a version of another schema wrote it.
+        RecordError: it is damaged, or not a ``kind``.
     """
     body = sign.peek(key, data) if secret is None else sign.unseal(secret, key, data)
     try:
         fields: dict[str, Any] = json.loads(body)
         schema, is_a = fields.pop("schema"), fields.pop("is")
-    except (ValueError, KeyError):
+        if is_a == kind.__name__ and (schema == SCHEMA or kind in _WORKERS):
+            return _restored(kind, fields)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise RecordError("an object in the store is damaged", context=key) from None
-    if schema != SCHEMA or is_a != kind.__name__:
-        problem = f"written as {is_a} of schema {schema}; this version reads {kind.__name__} of schema {SCHEMA}"
-        raise RecordError(problem, context=key, way_out="use the burst_magic version that started this session")
-    known = {field.name for field in dataclasses.fields(kind)}
-    return kind(**{name: _restored(name, value) for name, value in fields.items() if name in known})
+    problem = f"written as {is_a} of schema {schema}; this version reads {kind.__name__} of schema {SCHEMA}"
+    error = RecordError if schema == SCHEMA else VersionError
+    raise error(problem, context=key, way_out="use the burst_magic version that started this session")
 
 
-def _restored(name: str, value: Any) -> Any:
+def _restored(kind: type[R], fields: dict[str, Any]) -> R:
     """JSON has no tuples, enums or nested records; their fields are few and known."""
-    if name == "slots" and isinstance(value, list):
-        return tuple(SlotView(**slot) for slot in value)
-    if name == "cause":
-        return EndCause(value)
-    if name == "kind":
-        return ControlKind(value)
+    known = {field.name for field in dataclasses.fields(kind)}
+    found = {name: _tuples(value) for name, value in fields.items() if name in known}
+    if kind is Heartbeat:
+        found["slots"] = tuple(_restored(SlotView, slot) for slot in fields.get("slots", ()))
+    for name, enum in _ENUMS.get(kind, ()):
+        try:
+            found[name] = enum(fields[name])
+        except ValueError:
+            found |= {name: enum("other"), "other": str(fields[name])}
+    return kind(**found)
+
+
+def _tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(tuple(part) if isinstance(part, list) else part for part in value)
     return value
 
 
-def pack_value(task: int, value: bytes, *, wall: float, cpu: float, peak_mb: float, attempts: int = 1) -> bytes:
+def pack_value(
+    task: int, value: bytes, *, began: float, wall: float, cpu: float, peak_mb: float, attempts: int = 1
+) -> bytes:
     """The short road for a task that returned a value and printed nothing."""
-    return _HEAD.pack(task, _VALUE, attempts, wall, cpu, peak_mb, 0, len(value)) + value
+    return _HEAD.pack(task, _VALUE, attempts, began, wall, cpu, peak_mb, 0, len(value)) + value
 
 
 def pack_outcome(outcome: Outcome) -> bytes:
@@ -119,8 +147,9 @@ def pack_outcome(outcome: Outcome) -> bytes:
     text = json.dumps(texts, separators=(",", ":")).encode() if texts else b""
     head = _HEAD.pack(
         outcome.task,
-        _KINDS.index(outcome.kind),
+        _OTHER if outcome.kind is OutcomeKind.OTHER else _KINDS.index(outcome.kind),
         outcome.attempts,
+        outcome.began,
         outcome.wall,
         outcome.cpu,
         outcome.peak_mb,
@@ -128,6 +157,22 @@ def pack_outcome(outcome: Outcome) -> bytes:
         len(outcome.value),
     )
     return b"".join((head, text, outcome.value))
+
+
+def pack_origin(origin: Provenance = UNKNOWN) -> bytes:
+    """What each block of a segment begins with, before its outcomes."""
+    worker = origin.worker.encode()
+    return _ORIGIN.pack(len(worker), origin.slot) + worker
+
+
+def read_origin(body: memoryview) -> tuple[Provenance, memoryview]:
+    """The origin of a segment's block, and its outcomes."""
+    try:
+        length, slot = _ORIGIN.unpack_from(body)
+    except struct.error:
+        raise RecordError("a segment is truncated") from None
+    end = _ORIGIN.size + length
+    return Provenance(str(body[_ORIGIN.size : end], "utf-8"), slot), body[end:]
 
 
 def read_header(data: bytes | memoryview, at: int = 0) -> Header:
@@ -149,7 +194,7 @@ def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
     for expected in range(first, first + count):
         if at > last:
             raise RecordError("a segment is truncated")
-        task, _, _, _, _, _, text, value = unpack(data, at)  # no Header: this is done for each of a million tasks
+        task, _, _, _, _, _, _, text, value = unpack(data, at)  # no Header: this is done for each of a million tasks
         if task != expected:
             raise RecordError(f"a segment holds task {task} in the place of task {expected}")
         at += size + text + value
@@ -161,24 +206,30 @@ def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
 
 def value_in(record: memoryview) -> memoryview | None:
     """The value's bytes of a packed outcome without building an ``Outcome``; None when the task failed."""
-    _, kind, _, _, _, _, text, _ = _HEAD.unpack_from(record)
+    _, kind, _, _, _, _, _, text, _ = _HEAD.unpack_from(record)
     return record[_HEAD.size + text :] if kind == _VALUE else None
 
 
 def says_something(record: bytes) -> bool:
     """Whether a packed outcome has texts: it printed or failed."""
-    return bool(_HEAD.unpack_from(record)[6])
+    return bool(_HEAD.unpack_from(record)[7])
 
 
-def unpack_outcome(data: bytes | memoryview) -> Outcome:
-    """One packed outcome."""
+def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN) -> Outcome:
+    """One packed outcome, of a block with this origin."""
     header = read_header(data)
     begin = _HEAD.size + header.text
-    texts = json.loads(bytes(data[_HEAD.size : begin])) if header.text else {}
+    said = json.loads(bytes(data[_HEAD.size : begin])) if header.text else {}
+    texts = {name: said[name] for name in _TEXTS if name in said}
+    if header.kind >= len(_KINDS) and not texts.get("message"):
+        texts["message"] = f"it ended in a way that this version does not know ({header.kind})"
     return Outcome(
         task=header.task,
-        kind=_KINDS[header.kind],
+        kind=_KINDS[header.kind] if header.kind < len(_KINDS) else OutcomeKind.OTHER,
         attempts=header.attempts,
+        began=header.began,
+        worker=origin.worker,
+        slot=origin.slot,
         wall=header.wall,
         cpu=header.cpu,
         peak_mb=header.peak_mb,

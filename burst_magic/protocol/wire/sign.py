@@ -7,6 +7,7 @@ elsewhere does not verify. JSON records are ``<hex mac>\\n<json>``: they can be 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 
 from burst_magic.errors import SignatureError
@@ -16,6 +17,11 @@ SECRET_BYTES = 32
 _HEX = MAC_BYTES * 2
 
 Buffer = bytes | bytearray | memoryview
+
+
+def fingerprint(secret: Buffer) -> str:
+    """Tells a key from others without telling it; 32 hex digits."""
+    return hashlib.sha256(secret).hexdigest()[:32]
 
 
 def mac(secret: bytes, key: str, place: str, data: Buffer) -> bytes:

@@ -45,7 +45,7 @@ class Leaving:
         idle_at = state.idle_since + state.manifest.idle
         running = any(hold.slot >= 0 for hold in state.holds.values())
         sure_at = self._born if self.told else self._born + state.manifest.interval
-        busy = running or ((state.holds or state.trying) and now < self._cut_off_at())
+        busy = running or state.installing or ((state.holds or state.trying) and now < self._cut_off_at())
         reached = (
             (EndCause.CANCEL, asked.cancel_all),
             (EndCause.DEADLINE, now >= max(deadline, sure_at)),

@@ -37,6 +37,7 @@ class Work(Generic[R, F]):
         stopped: its slot runs nothing of it any more, and what it has may be nobody's.
     """
 
+    slot: int
     job: str
     claim: ClaimKey
     first: int
@@ -143,12 +144,18 @@ class Ledger(Generic[R, F]):
         """What a segment is to hold."""
         return self._works[job, segment.claim].chosen(segment.start, segment.stop)
 
+    def slot_of(self, job: str, segment: SegmentKey) -> int:
+        """What made them: one claim is one slot's from its first task to its last."""
+        return self._works[job, segment.claim].slot
+
     # --- what the machine asks for -----------------------------------------------------------------------------
 
     def begin(self, slot: int, job: str, claim: ClaimKey, tasks: range, *, verdict: str = "") -> Work[R, F]:
         """A range, or the next piece of one; with a verdict, a task that is not run."""
         start = tasks.start
-        work = Work[R, F](job=job, claim=claim, first=start, done=start, fed=start, stop=tasks.stop, verdict=verdict)
+        work = Work[R, F](
+            slot=slot, job=job, claim=claim, first=start, done=start, fed=start, stop=tasks.stop, verdict=verdict
+        )
         self._works[job, claim] = self.seats[slot].work = work
         return work
 

@@ -40,6 +40,7 @@ class WorkerMachine:
         wall: the wall clock at that instant, seconds since the epoch.
         nonce: a new word for each claim attempt.
         chance: picks among free lanes, and whom to steal from.
+        installs: its slots come when what tasks need is installed; until the first does, it is not idle.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class WorkerMachine:
         wall: float,
         nonce: Callable[[], str],
         chance: Chance,
+        installs: bool = False,
     ) -> None:
         self.manifest = manifest
         self._state = State(manifest=manifest, wid=wid, now=now, wall=wall, nonce=nonce, chance=chance)
+        self._state.installing = installs
         self._publishing = Publishing(self._state)
         self._taking = Taking(self._state, self._publishing, number)
         self._leaving = Leaving(self._state, token, now)
@@ -118,6 +121,8 @@ class WorkerMachine:
         """Only time: ``_think`` does the rest."""
 
     def _on_slot_ready(self, event: fx.SlotReady, now: float) -> None:
+        if self._state.installing:
+            self._state.installing, self._state.idle_since = False, now
         self._state.ready.add(event.slot)
 
     def _on_progress(self, event: fx.Progress, now: float) -> None:

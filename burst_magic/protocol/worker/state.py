@@ -113,6 +113,7 @@ class State:
         self.asked = fold_control(())
         self.fleet = Fleet(manifest.interval)
         self.ready: set[int] = set()
+        self.installing = False
         self.holds: dict[tuple[str, ClaimKey], Hold] = {}
         self.trying: dict[str, Try] = {}  # by the claim's key
         self.writing = 0  # records on their way that the store has not answered

@@ -16,7 +16,7 @@ import os
 import signal
 import struct
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from burst_magic.worker.supply.blobs import BlobFile
@@ -93,7 +93,7 @@ class JobCode:
     fresh: bool = True
     timeout: float | None = None
     retries: int = 0
-    setenv: tuple[tuple[str, str], ...] = ()
+    setenv: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import sys
 import types
 from collections.abc import Callable
 from contextvars import copy_context
-from time import monotonic, process_time
+from time import monotonic, process_time, time
 from typing import Any
 
 from burst_magic.payload import pack_error, pack_value, unpack_value
@@ -184,13 +184,16 @@ class Stage:
             if failure is None:
                 if not printed:
                     peak = self._look(wall)
-                    return False, records.pack_value(task, value, wall=wall, cpu=cpu, peak_mb=peak, attempts=attempt)
+                    return False, records.pack_value(
+                        task, value, began=time() - wall, wall=wall, cpu=cpu, peak_mb=peak, attempts=attempt
+                    )
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
                 program.forget()  # the next try begins as the first did
                 self.spoiled = True  # and what it loads nobody looks at afterwards
                 continue
-            outcome = Outcome(**failure, wall=wall, cpu=cpu, peak_mb=self._look(wall), attempts=attempt, output=printed)
+            failure |= {"began": time() - wall, "wall": wall, "cpu": cpu, "peak_mb": self._look(wall)}
+            outcome = Outcome(**failure, attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)
 
     def _cpu_since(self, began: float) -> float:

@@ -20,6 +20,7 @@ class Died:
         jid: the job of the task that ran, or None.
         task: what ran, or None.
         wall: seconds that it had run.
+        began: when it did, seconds since the epoch; 0: nothing ran.
         peak_mb: MiB.
         output: what it had printed, bounded.
         killed: the supervisor wanted it dead.
@@ -34,6 +35,7 @@ class Died:
     jid: str | None
     task: int | None
     wall: float = 0.0
+    began: float = 0.0
     peak_mb: float = 0.0
     output: str = ""
     killed: bool = False
@@ -64,6 +66,7 @@ def death_outcome(died: Died) -> Outcome:
         task=died.task,
         kind=kind,
         wall=died.wall,
+        began=died.began,
         peak_mb=died.peak_mb,
         error=error,
         message=message,

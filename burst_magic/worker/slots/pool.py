@@ -47,28 +47,27 @@ class SlotPool:
     """The slots of one worker.
 
     Args:
-        template: forks them.
         manifest: the session.
         supply: what they need of the store.
         selector: waits for them, too.
     """
 
-    def __init__(
-        self, template: Template, manifest: Manifest, *, supply: Supply, selector: selectors.BaseSelector
-    ) -> None:
-        self._template, self._manifest, self._supply, self._selector = template, manifest, supply, selector
+    def __init__(self, manifest: Manifest, *, supply: Supply, selector: selectors.BaseSelector) -> None:
+        self._manifest, self._supply, self._selector = manifest, supply, selector
+        self._template: Template | None = None
         self._mask = Mask(manifest.setenv)
         self._ledger = Ledger[bytes, JobFiles](manifest.slots)
         self._processes: dict[int, _Occupant] = {}
         self._stillborn = 0
 
-    def open(self) -> None:
-        """Starts them all."""
+    def open(self, template: Template) -> None:
+        """Starts them all; ``template`` forks them."""
+        self._template = template
         for number in range(self._manifest.slots):
-            self._open(number)
+            self._open(number, template)
 
-    def _open(self, number: int) -> None:
-        slot = self._template.slot(number, limit_mb=self._manifest.memory_limit_mb)
+    def _open(self, number: int, template: Template) -> None:
+        slot = template.slot(number, limit_mb=self._manifest.memory_limit_mb)
         self._processes[number] = _Occupant(slot=slot)
         self._selector.register(slot.fileno(), selectors.EVENT_READ)
 
@@ -82,6 +81,10 @@ class SlotPool:
     def outcomes(self, job: str, segment: SegmentKey) -> list[bytes]:
         """What a segment is to hold."""
         return self._ledger.outcomes(job, segment)
+
+    def slot_of(self, job: str, segment: SegmentKey) -> int:
+        """Which slot made them."""
+        return self._ledger.slot_of(job, segment)
 
     def views(self, wall: Callable[[float], float]) -> tuple[SlotView, ...]:
         """What each slot does, for the heartbeat; ``wall`` makes the store's time of our monotonic one."""
@@ -238,9 +241,9 @@ class SlotPool:
     # --- what slots say ----------------------------------------------------------------------------------------
 
     @property
-    def numbers(self) -> range:
-        """The slots, to be read one by one: what one says is told before the next is heard."""
-        return range(self._manifest.slots)
+    def numbers(self) -> tuple[int, ...]:
+        """The slots, to be read one by one: what one says is told before the next is heard. None before they open."""
+        return tuple(self._processes)
 
     def read(self, number: int) -> list[fx.Event]:
         """What a slot has said. While the store does not take what is here, those that go on wait in their pipes."""
@@ -325,7 +328,8 @@ class SlotPool:
         if work is not None:
             work.lose_slot()
             self._count_unborn(work, died)
-        self._open(number)
+        if self._template is not None:
+            self._open(number, self._template)
         if work is not None and work.problem is not None:
             events += self._top_up(number, work)
         return events
@@ -350,7 +354,7 @@ class SlotPool:
 
     def watch(self, now: float) -> None:
         """Limits are enforced; ``now`` by ``time.monotonic()``."""
-        if self._template.lost():
+        if self._template is not None and self._template.lost():
             raise Broken("the fork server has died")
         for process in self._processes.values():
             process.slot.enforce(now)

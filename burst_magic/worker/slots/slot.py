@@ -358,11 +358,12 @@ class Slot:
         self._dead = True
         words, reals = self._shared.words, self._shared.reals
         status = words[Word.STATUS] if words[Word.DEAD] else None
-        jid, task, wall, excess = None, None, 0.0, _Excess(0)
+        jid, task, wall, began, excess = None, None, 0.0, 0.0, _Excess(0)
         running = self._running()
         if running is not None and (self._jobs[running[1]].jid, running[2]) != self._last:
             turn, job, task, since, ended = running
             jid, wall = self._jobs[job].jid, (ended or time.monotonic()) - since
+            began = time.time() - (time.monotonic() - since)
             if turn == self._excess.turn and status == signal.SIGKILL:
                 excess = self._excess
         system = words[Word.SYSTEM]
@@ -372,6 +373,7 @@ class Slot:
             jid=jid,
             task=task,
             wall=wall,
+            began=began,
             peak_mb=max(reals[Word.PEAK], reals[Word.FINAL_PEAK], excess.occupied_mb),
             output=output.bounded(self._output, self._shared),
             killed=self._killed,

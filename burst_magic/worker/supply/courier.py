@@ -18,7 +18,8 @@ from typing import Generic, TypeVar
 from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import Heartbeat
+from burst_magic.protocol.wire.model import Heartbeat, Provenance
+from burst_magic.protocol.wire.records import pack_origin
 from burst_magic.protocol.worker.conduct import asks_for_time, clock_offset
 from burst_magic.stores.carry import Carrier
 
@@ -96,13 +97,21 @@ class Courier(Generic[T]):
                 self._calls[errand].put(None)
 
     def publish(
-        self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, carrier: Carrier | None = None
+        self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, by: Provenance, carrier: Carrier | None = None
     ) -> fx.Published:
-        """Writes a segment of packed outcomes (by another carrier than its own); tried once, as the store told it."""
+        """Writes a segment of packed outcomes; tried once, and told as the store said.
+
+        Args:
+            sid: the session.
+            effect: which segment.
+            chosen: its outcomes.
+            by: what ran them.
+            carrier: by another one than its own.
+        """
         carrier = carrier or self._carrier
         key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
         entries = zip(range(effect.segment.start, effect.segment.stop), chosen, strict=True)
-        data = b"".join(blocks.write_blocks(carrier.secret or b"", key, entries, lengths=False))
+        data = b"".join(blocks.write_blocks(carrier.secret or b"", key, entries, lengths=False, head=pack_origin(by)))
         return fx.Published(effect.job, effect.segment, carrier.create(key, data))
 
     def beat(self, key: str, body: Heartbeat) -> fx.Beaten:

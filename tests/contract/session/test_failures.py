@@ -14,7 +14,6 @@ from burst_magic.protocol.log import make_final
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys, records
 from burst_magic.protocol.wire.model import ClaimKey, Job, Outcome, OutcomeKind, SegmentKey
-from burst_magic.session.segments import _bytes
 from burst_magic.ui import html, text
 from burst_magic.ui.model import panel_model
 
@@ -50,7 +49,9 @@ class Published:
         segment = SegmentKey(at_ms=int(time.time() * 1000), start=start, stop=stop, failed=failed, claim=claim)
         entries = [(outcome.task, records.pack_outcome(outcome)) for outcome in outcomes]
         key = self.keys.segment(segment)
-        self.store.put(key, b"".join(blocks.write_blocks(self.secret, key, entries, lengths=False)))
+        self.store.put(
+            key, b"".join(blocks.write_blocks(self.secret, key, entries, lengths=False, head=records.pack_origin()))
+        )
         self.cover.add(segment)
 
     def final(self):
@@ -117,7 +118,7 @@ def test_two_threads_that_fetch_one_segment_at_once_hold_it_once(world, flaky):
     with ThreadPoolExecutor(2) as pool:
         read = pool.map(lambda _: [outcome.task for outcome in reader.outcomes(published.cover.parts)], range(2))
         assert list(read) == [[0, 1], [0, 1]]
-    assert reader._held == sum(_bytes(records) for records in reader._open.values()) > 0
+    assert reader._held == sum(opened.bytes for opened in reader._open.values()) > 0
 
 
 def test_results_and_lists_add_up_to_lists(world):

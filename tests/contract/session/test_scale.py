@@ -31,9 +31,12 @@ def a_job_published_one_by_one(session, store, *, published, tasks):
         claim = ClaimKey(start=lanes[lane], number=0)
         at_ms = int((now - 200 + 100 * number / published) * 1000)  # all of it before a reader's window
         segment = SegmentKey(at_ms=at_ms, start=task, stop=task + 1, failed=0, claim=claim)
-        outcome = records.pack_value(task, pack_value(task * 10, home={}), wall=0.0, cpu=0.0, peak_mb=0.0)
+        outcome = records.pack_value(task, pack_value(task * 10, home={}), began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
         key = job_keys.segment(segment)
-        store.put(key, b"".join(blocks.write_blocks(secret, key, [(task, outcome)], lengths=False)))
+        store.put(
+            key,
+            b"".join(blocks.write_blocks(secret, key, [(task, outcome)], lengths=False, head=records.pack_origin())),
+        )
         cover.add(segment)
     written = {
         job_keys.claim(ClaimKey(start=start, number=0)): ClaimBody(worker="elsewhere", slot=0, nonce="", at=now - 200)

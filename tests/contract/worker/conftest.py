@@ -1,24 +1,45 @@
-"""A template of real slots, and a bench on which cells are run in them."""
+"""A template of real slots, a bench on which cells are run in them, and a whole worker in this process."""
 
 from __future__ import annotations
 
 import itertools
 import select
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
-from burst_magic.payload import Envelope, pack, pack_value
+from burst_magic.launchers.local import process_birth
+from burst_magic.payload import Envelope, pack, pack_value, unpack_value
+from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.blocks import join_entries
-from burst_magic.protocol.wire.model import Manifest, Outcome
+from burst_magic.protocol.wire.model import (
+    Control,
+    ControlKind,
+    EndCause,
+    Gone,
+    Heartbeat,
+    Job,
+    Manifest,
+    Outcome,
+    OutcomeKind,
+)
 from burst_magic.protocol.wire.records import unpack_outcome
+from burst_magic.stores import open_store
+from burst_magic.worker.birth import Birth
 from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.slot import Died, Message, PackedOutcome, Ready, Slot
+from burst_magic.worker.stage import Staging
+from burst_magic.worker.supervisor import join
 
 PATIENCE = 30  # seconds until a test gives up waiting
+SECRET, SID, WID = bytes(range(32)), "20260101-000000-aaaaaaaa", "here-1-1"
+_names = itertools.count()
 
 
 class Bench:
@@ -134,3 +155,116 @@ def bench(template):
     yield bench
     for slot in bench.slots:
         slot.close()
+
+
+class ClientByHand:
+    """The client's side of a session, and a worker in this process."""
+
+    def __init__(self, describe) -> None:
+        self.describe = describe
+        self.store = open_store(f"memory://supervisor-{next(_names)}")
+        self.keys = keys.SessionKeys(SID)
+        self.job = self.keys.job("0")
+        self.template: Template | None = None
+
+    def put(self, key, record) -> None:
+        self.store.put(key, records.encode(record, secret=SECRET, key=key))
+
+    def open(self, *, idle=0.3, deadline=60.0, slots=1, **more) -> None:
+        now = time.time()
+        facts = {
+            "created": now,
+            "deadline": now + deadline,
+            "idle": idle,
+            "slots": slots,
+            "interval": 0.1,
+            "floor": 0.02,
+        }
+        self.put(self.keys.manifest, self.describe(sid=SID, **facts, **more))
+
+    def add(self, source, items, *, captured=None, lanes=1, **more) -> None:
+        writer = blocks.BlockWriter(SECRET, self.job.items, lengths=True)
+        pieces = [writer.add(task, pack_value(item, home={})) for task, item in enumerate(items)]
+        self.store.put(self.job.items, b"".join(pieces) + writer.finish())
+        packed = pack(captured or {}, home={})
+        envelope = Envelope(
+            source=source, stream=packed.stream, names=packed.names, filename="<cell>", target="item", has_value=True
+        )
+        self.store.put(self.job.payload, sign.seal(SECRET, self.job.payload, envelope.to_bytes()))
+        described = Job(
+            jid="0",
+            created=time.time(),
+            tasks=len(items),
+            lanes=cut_lanes(len(items), lanes),
+            seed=1,
+            items=writer.index,
+            **more,
+        )
+        self.ask("0", ControlKind.ADD_JOB, job="0")
+        self.put(self.job.record, described)
+
+    def ask(self, ident, kind, **words) -> None:
+        self.put(self.keys.control(ident, kind), Control(kind=kind, at=time.time(), **words))
+
+    def work(self, slots: Template | Staging | None = None) -> EndCause:
+        birth = Birth(store=self.store.url, sid=SID, secret=SECRET, token="t", wid=WID, number=0, handle="")
+        if slots is None:
+            slots = self.template = Template.start()
+        return join(birth, self.store, slots)
+
+    def meanwhile(self, act, when) -> None:
+        """Does something from another thread as soon as a condition holds."""
+
+        def wait():
+            end = time.monotonic() + PATIENCE
+            while not when() and time.monotonic() < end:
+                time.sleep(0.005)
+            act()
+
+        self.thread = threading.Thread(target=wait)
+        self.thread.start()
+
+    def outcomes(self, *, twice=False):
+        """All that was published, by task; each task once, unless what was stolen may have been on its way."""
+        found, cover = {}, 0
+        for entry in self.store.list(self.job.results_folder):
+            data = self.store.get(entry.key)
+            for block, body in blocks.open_object(SECRET, entry.key, data):
+                origin, packed = records.read_origin(body)
+                for begin, end in itertools.pairwise(records.places_of(packed, block.first, block.count)):
+                    outcome = records.unpack_outcome(packed[begin:end], origin)
+                    found[outcome.task] = outcome
+                    cover += 1
+        assert twice or cover == len(found)
+        return [found[task] for task in sorted(found)]
+
+    def counted_as_failed(self):
+        return sum(keys.parse_segment(entry.key).failed for entry in self.store.list(self.job.results_folder))
+
+    def values(self, *, twice=False):
+        return [
+            unpack_value(each.value, home={}) for each in self.outcomes(twice=twice) if each.kind is OutcomeKind.VALUE
+        ]
+
+    def heartbeat(self) -> Heartbeat | None:
+        for entry in self.store.list(self.keys.workers_folder):
+            if keys.parse_worker(entry.key).kind == "beat":
+                return records.decode(Heartbeat, self.store.get(entry.key), secret=SECRET, key=entry.key)
+        return None
+
+    def gone(self) -> Gone:
+        key = self.keys.gone(WID)
+        return records.decode(Gone, self.store.get(key), secret=SECRET, key=key)
+
+
+@pytest.fixture
+def session(describe):
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = {each: signal.getsignal(each) for each in signals}
+    session = ClientByHand(describe)
+    yield session
+    for each, handler in before.items():
+        signal.signal(each, handler)
+    if hasattr(session, "thread"):
+        session.thread.join(PATIENCE)
+    assert session.template is None or process_birth(session.template.pid) is None  # and with it all of its slots

@@ -406,7 +406,7 @@ def test_an_outcome_that_was_told_is_not_blamed_for_a_death_just_after_it():
     slot = Slot(0, kill=lambda: None, wires=wires)
     slot.load(JobCode(jid="j", envelope=b""))
     shared = Shared(memory)
-    record = pack_value(5, b"", wall=0.0, cpu=0.0, peak_mb=0.0)
+    record = pack_value(5, b"", began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
     os.write(notes, NOTE.pack(RECORD, 0, 0, 0, len(record)) + record)
     shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, signal.SIGKILL, 1
     packed, death = slot.read()

@@ -15,14 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from burst_magic.launchers.local import process_birth
-from burst_magic.payload import Envelope, pack, pack_value
-from burst_magic.protocol.ranges import Cover, cut_lanes
-from burst_magic.protocol.wire import blocks, keys, records, sign
-from burst_magic.protocol.wire.model import ClaimKey, Control, ControlKind, EndCause, Gone, Job, OutcomeKind
-from burst_magic.stores import open_store
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import ClaimKey, ControlKind, EndCause, OutcomeKind
 from burst_magic.worker.forkserver import Template
-from burst_magic.worker.supervisor import Birth, join
 from burst_magic.worker.supply import supply
 from burst_magic.worker.supply.courier import Broken
 from burst_magic.worker.supply.files import JobFiles
@@ -40,112 +36,6 @@ class Marker:
 
     def __reduce__(self):
         return (open, (str(self.path), "w"))
-
-
-class Session:
-    """The client's side of a session, by hand."""
-
-    def __init__(self, describe) -> None:
-        self.describe = describe
-        self.store = open_store(f"memory://supervisor-{next(_names)}")
-        self.keys = keys.SessionKeys(SID)
-        self.job = self.keys.job("0")
-        self.template = Template.start()
-
-    def put(self, key, record) -> None:
-        self.store.put(key, records.encode(record, secret=SECRET, key=key))
-
-    def open(self, *, idle=0.3, deadline=60.0, slots=1, **more) -> None:
-        now = time.time()
-        facts = {
-            "created": now,
-            "deadline": now + deadline,
-            "idle": idle,
-            "slots": slots,
-            "interval": 0.1,
-            "floor": 0.02,
-        }
-        self.put(self.keys.manifest, self.describe(sid=SID, **facts, **more))
-
-    def add(self, source, items, *, captured=None, lanes=1, **more) -> None:
-        writer = blocks.BlockWriter(SECRET, self.job.items, lengths=True)
-        pieces = [writer.add(task, pack_value(item, home={})) for task, item in enumerate(items)]
-        self.store.put(self.job.items, b"".join(pieces) + writer.finish())
-        packed = pack(captured or {}, home={})
-        envelope = Envelope(
-            source=source, stream=packed.stream, names=packed.names, filename="<cell>", target="item", has_value=True
-        )
-        self.store.put(self.job.payload, sign.seal(SECRET, self.job.payload, envelope.to_bytes()))
-        described = Job(
-            jid="0",
-            created=time.time(),
-            tasks=len(items),
-            lanes=cut_lanes(len(items), lanes),
-            seed=1,
-            items=writer.index,
-            **more,
-        )
-        self.ask("0", ControlKind.ADD_JOB, job="0")
-        self.put(self.job.record, described)
-
-    def ask(self, ident, kind, **words) -> None:
-        self.put(self.keys.control(ident, kind), Control(kind=kind, at=time.time(), **words))
-
-    def work(self) -> EndCause:
-        birth = Birth(store=self.store.url, sid=SID, secret=SECRET, token="t", wid=WID, number=0, handle="")
-        return join(birth, self.store, self.template)
-
-    def meanwhile(self, act, when) -> None:
-        """Does something from another thread as soon as a condition holds."""
-
-        def wait():
-            end = time.monotonic() + PATIENCE
-            while not when() and time.monotonic() < end:
-                time.sleep(0.005)
-            act()
-
-        self.thread = threading.Thread(target=wait)
-        self.thread.start()
-
-    def outcomes(self, *, twice=False):
-        """All that was published, by task; each task once, unless what was stolen may have been on its way."""
-        found, cover = {}, 0
-        for entry in self.store.list(self.job.results_folder):
-            data = self.store.get(entry.key)
-            for block, body in blocks.open_object(SECRET, entry.key, data):
-                for begin, end in itertools.pairwise(records.places_of(body, block.first, block.count)):
-                    outcome = records.unpack_outcome(body[begin:end])
-                    found[outcome.task] = outcome
-                    cover += 1
-        assert twice or cover == len(found)
-        return [found[task] for task in sorted(found)]
-
-    def counted_as_failed(self):
-        return sum(keys.parse_segment(entry.key).failed for entry in self.store.list(self.job.results_folder))
-
-    def values(self, *, twice=False):
-        from burst_magic.payload import unpack_value
-
-        return [
-            unpack_value(each.value, home={}) for each in self.outcomes(twice=twice) if each.kind is OutcomeKind.VALUE
-        ]
-
-    def gone(self) -> Gone:
-        key = self.keys.gone(WID)
-        return records.decode(Gone, self.store.get(key), secret=SECRET, key=key)
-
-
-@pytest.fixture
-def session(describe):
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-    before = {each: signal.getsignal(each) for each in signals}
-    session = Session(describe)
-    yield session
-    for each, handler in before.items():
-        signal.signal(each, handler)
-    if hasattr(session, "thread"):
-        session.thread.join(PATIENCE)
-    assert process_birth(session.template.pid) is None  # and with it all of its slots
 
 
 def test_a_worker_runs_a_job_to_its_final_and_ends_idle(session):
@@ -427,10 +317,9 @@ class Stillborn:
 def test_a_worker_whose_slots_die_at_birth_ends_loudly(session):
     session.open(idle=60.0)
     session.add("item", range(2))
-    template, session.template = session.template, Stillborn(session.template)
+    session.template = Template.start()
     with pytest.raises(Broken, match="end before they can take work: its process was killed by SIGKILL"):
-        session.work()
-    session.template = template
+        session.work(Stillborn(session.template))
 
 
 def test_a_range_that_was_cut_is_finished_by_who_cut_it(session):

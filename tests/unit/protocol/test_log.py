@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.log import Fleet, fold_control, make_final
+from burst_magic.protocol.log import Fleet, fold_control, make_final, unended
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimKey, Control, ControlKind, SegmentKey
@@ -161,3 +161,10 @@ def test_what_lives_is_counted_ahead_and_what_ended_is_not():
 
 def test_one_who_has_just_come_does_not_take_those_that_died_long_ago_for_living():
     assert beating(("a", 0.0, 3570.0)).spend(7200.0, ahead=10.0) == 100
+
+
+def test_a_process_has_the_names_that_it_beat_under_and_that_no_end_is_written_of():
+    names = ["w.00000000000001.0", "w.gone", "w~1.00000000000002.0", "w2.00000000000001.0", "t.next", "~watch"]
+    assert unended("w", names) == ["w~1"]
+    assert unended("w", [*names, "w~1.gone"]) == []
+    assert unended("w2", names) == ["w2"]

@@ -10,7 +10,7 @@ import pytest
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
-from burst_magic.protocol.wire.records import pack_outcome
+from burst_magic.protocol.wire.records import pack_origin, pack_outcome
 from burst_magic.session.logs import read_logs
 from burst_magic.session.segments import SegmentReader
 from burst_magic.stores import open_store
@@ -62,7 +62,7 @@ class Job:
                 for task, output in outputs.items()
             ]
             key = JOB.segment(segment)
-            self.store.put(key, b"".join(blocks.write_blocks(SECRET, key, entries, lengths=False)))
+            self.store.put(key, b"".join(blocks.write_blocks(SECRET, key, entries, lengths=False, head=pack_origin())))
             self._rest.append(segment) if later else self._cover.add(segment)
 
     def logs(self, *, task=None, n=100, follow=False):

@@ -12,6 +12,7 @@ from burst_magic.payload import pack_value
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
+from burst_magic.protocol.wire.records import pack_origin
 from burst_magic.protocol.wire.records import pack_value as pack_outcome
 from burst_magic.session.results import PENDING, Results
 from burst_magic.session.segments import Failures, SegmentReader
@@ -74,9 +75,9 @@ class Hasty:
 def published(store, task):
     claim = ClaimKey(start=0, number=0)
     segment = SegmentKey(at_ms=1_800_000_000_000, start=task, stop=task + 1, failed=0, claim=claim)
-    record = pack_outcome(task, pack_value(task * 10, home={}), wall=0.0, cpu=0.0, peak_mb=0.0)
+    record = pack_outcome(task, pack_value(task * 10, home={}), began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
     key = JOB.segment(segment)
-    store.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False)))
+    store.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False, head=pack_origin())))
     return segment
 
 

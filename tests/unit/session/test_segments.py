@@ -9,7 +9,7 @@ import time
 from burst_magic.errors import Unknown
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
-from burst_magic.protocol.wire.records import pack_outcome, pack_value
+from burst_magic.protocol.wire.records import pack_origin, pack_outcome, pack_value
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
@@ -41,8 +41,10 @@ def published(store, task):
         at_ms=1_800_000_000_000, start=task, stop=task + 1, failed=0, claim=ClaimKey(start=task, number=0)
     )
     key = JOB.segment(segment)
-    record = pack_value(task, b"value", wall=0.0, cpu=0.0, peak_mb=0.0)
-    store.inner.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False)))
+    record = pack_value(task, b"value", began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
+    store.inner.put(
+        key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False, head=pack_origin()))
+    )
     return task, task + 1, segment
 
 
@@ -85,7 +87,9 @@ def failing(store, task, message="no"):
     )
     record = pack_outcome(Outcome(task=task, kind=OutcomeKind.ERROR, error="ValueError", message=message))
     key = JOB.segment(segment)
-    store.inner.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False)))
+    store.inner.put(
+        key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False, head=pack_origin()))
+    )
     return task, task + 1, segment
 
 

@@ -57,9 +57,20 @@ def test_a_workers_keys_are_told_apart(wid, billed, rate):
     assert keys.parse_worker(SESSION.watch).kind == "watch"
 
 
-@given(ids, st.sampled_from(ControlKind))
+@given(ids, st.sampled_from(ControlKind).filter(lambda kind: kind is not ControlKind.OTHER))
 def test_a_control_key_comes_back_as_it_was(ident, kind):
     assert keys.parse_control(SESSION.control(ident, kind)) == keys.ControlKey(ident=ident, kind=kind)
+
+
+def test_what_a_newer_version_asks_for_is_passed_over_in_a_listing():
+    is_ours = keys.ours_in(SESSION.control_folder)
+    assert is_ours("1-cancel")
+    assert not is_ours("1-hibernate")
+    assert not is_ours("1-other")
+
+
+def test_a_sessions_key_lies_under_its_fingerprint():
+    assert keys.session_key(SESSION.sid, "0123abcd") == f"keys/{SESSION.sid}.0123abcd"
 
 
 @pytest.mark.parametrize("ident", ["", "a.b", "a/b", ".", "-a", "a b", "ä", "a\n"])

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.errors import RecordError, SignatureError
+from burst_magic.errors import RecordError, SignatureError, VersionError
+from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import records, sign
 from burst_magic.protocol.wire.model import (
     ClaimBody,
@@ -25,6 +26,7 @@ from burst_magic.protocol.wire.model import (
     Next,
     Outcome,
     OutcomeKind,
+    Provenance,
     SlotView,
 )
 
@@ -65,7 +67,7 @@ EVERY_RECORD = {
         revision=numbers,
     ),
     "final": st.builds(
-        Final, job=texts, at=times, parts=st.lists(st.tuples(numbers, numbers, texts), max_size=4).map(tuple)
+        Final, job=texts, at=times, by=texts, parts=st.lists(st.tuples(numbers, numbers, texts), max_size=4).map(tuple)
     ),
     "gone": st.builds(Gone, worker=texts, cause=st.sampled_from(EndCause), at=times, exit_code=st.none() | numbers),
     "heartbeat": st.builds(
@@ -82,7 +84,8 @@ EVERY_RECORD = {
 outcomes = st.builds(
     Outcome,
     task=st.integers(0, 2**64 - 1),
-    kind=st.sampled_from(OutcomeKind),
+    kind=st.sampled_from(OutcomeKind).filter(lambda kind: kind is not OutcomeKind.OTHER),
+    began=times,
     wall=st.floats(0, 1e6, width=32),
     cpu=st.floats(0, 1e6, width=32),
     peak_mb=st.floats(0, 1e6, width=32),
@@ -91,6 +94,40 @@ outcomes = st.builds(
     value=st.binary(max_size=50),
 )
 CLAIM = ClaimBody(worker="w", slot=0, nonce="n", at=1.0)
+_facts = {"launcher": "local", "workers": 1, "slots": 1, "cpu": 1.0, "memory_mb": 1, "arch": "", "seed": 0}
+SAMPLES = {
+    "manifest": Manifest(sid="s", created=0.0, deadline=1.0, idle=1.0, interval=1.0, floor=1.0, **_facts),
+    "job": Job(jid="0", created=0.0, tasks=1, lanes=(0,), seed=0),
+    "claim": CLAIM,
+    "control": Control(kind=ControlKind.SCALE, at=1.0, workers=2),
+    "final": Final(job="0", at=1.0, by="w", parts=((0, 1, "name"),)),
+    "gone": Gone(worker="w", cause=EndCause.IDLE, at=1.0),
+    "heartbeat": Heartbeat(worker="w", number=1, at=1.0, slots=(SlotView(job="0", task=3),)),
+    "next": Next(token="t", launcher="local", number=None, at=1.0),
+}
+
+
+def sealed(fields):
+    return sign.seal(SECRET, KEY, json.dumps(fields).encode())
+
+
+def written(record):
+    """The JSON of a record."""
+    return json.loads(sign.unseal(SECRET, KEY, records.encode(record, secret=SECRET, key=KEY)))
+
+
+def with_unknown(fields):
+    """The same by a version that says more, also of what lies inside."""
+    later = {**fields, "later": {"deeply": [1]}}
+    return {
+        name: [{**one, "later": 1} for one in value] if name == "slots" and isinstance(value, list) else value
+        for name, value in later.items()
+    }
+
+
+def test_every_record_has_a_sample():
+    assert {type(record) for record in SAMPLES.values()} == set(fx.Record.__args__)
+    assert set(SAMPLES) == set(EVERY_RECORD)
 
 
 @pytest.mark.parametrize("name", EVERY_RECORD)
@@ -119,19 +156,87 @@ def test_without_the_key_a_record_is_read_and_not_believed():
 
 def test_a_record_of_another_kind_or_version_says_which():
     lying = records.encode(CLAIM, secret=SECRET, key=KEY)
-    with pytest.raises(RecordError, match=r"ClaimBody of schema 1; this version reads Gone"):
+    with pytest.raises(RecordError, match=rf"ClaimBody of schema {records.SCHEMA}; this version reads Gone"):
         records.decode(Gone, lying, secret=SECRET, key=KEY)
-    newer = sign.seal(SECRET, KEY, json.dumps({"schema": 2, "is": "ClaimBody"}).encode())
-    with pytest.raises(RecordError, match="schema 2") as refused:
+    newer = sealed({**written(CLAIM), "schema": 99})
+    with pytest.raises(VersionError, match="schema 99") as refused:
         records.decode(ClaimBody, newer, secret=SECRET, key=KEY)
     assert KEY in str(refused.value)
 
 
-def test_a_field_of_a_later_version_is_passed_over():
-    fields = {"schema": 1, "is": "ClaimBody", "worker": "w", "slot": 0, "nonce": "n", "at": 1.0, "later": [1]}
-    assert (
-        records.decode(ClaimBody, sign.seal(SECRET, KEY, json.dumps(fields).encode()), secret=SECRET, key=KEY) == CLAIM
-    )
+# --- what a newer version may have written ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERY_RECORD)
+@given(data=st.data())
+def test_a_field_of_a_later_version_is_passed_over(name, data):
+    record = data.draw(EVERY_RECORD[name])
+    later = with_unknown(written(record))
+    assert records.decode(type(record), sealed(later), secret=SECRET, key=KEY) == record
+
+
+def enum_fields():
+    """Every field of a record that holds an enum."""
+    return [
+        (kind, field.name)
+        for kind in fx.Record.__args__
+        for field in dataclasses.fields(kind)
+        if field.type in {"EndCause", "ControlKind"}
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name"), enum_fields())
+def test_a_value_of_a_later_version_reads_as_other_and_keeps_its_text(kind, name):
+    record = {
+        Gone: Gone(worker="w", cause=EndCause.IDLE, at=1.0, detail="said"),
+        Control: Control(kind=ControlKind.CANCEL, at=1.0, job="0"),
+    }[kind]
+    fields = written(record)
+    assert fields[name] in {"idle", "cancel"}
+    read = records.decode(kind, sealed({**fields, name: "hibernated"}), secret=SECRET, key=KEY)
+    assert getattr(read, name).value == "other"
+    assert read == dataclasses.replace(record, **{name: type(getattr(record, name)).OTHER}, other="hibernated")
+    assert records.decode(kind, records.encode(read, secret=SECRET, key=KEY), secret=SECRET, key=KEY) == read
+
+
+def test_an_outcome_of_a_later_kind_is_a_failure_that_says_so():
+    packed = bytearray(records.pack_outcome(Outcome(task=3, kind=OutcomeKind.ERROR)))
+    packed[8] = 77  # after the task
+    outcome = records.unpack_outcome(bytes(packed))
+    assert (outcome.kind, outcome.failed) == (OutcomeKind.OTHER, True)
+    assert "does not know (77)" in outcome.message
+    assert records.unpack_outcome(records.pack_outcome(outcome)) == outcome
+    assert records.value_in(memoryview(bytes(packed))) is None
+
+
+def test_a_text_of_a_later_version_in_an_outcome_is_passed_over():
+    outcome = Outcome(task=3, kind=OutcomeKind.ERROR, error="E", message="m")
+    packed = records.pack_outcome(outcome).replace(b'"error"', b'"later"')
+    assert records.unpack_outcome(packed) == dataclasses.replace(outcome, error="")
+
+
+@pytest.mark.parametrize("name", EVERY_RECORD)
+def test_what_tells_of_workers_is_read_whatever_the_schema_and_nothing_else(name):
+    record = SAMPLES[name]
+    other = sealed({**with_unknown(written(record)), "schema": records.SCHEMA + 1})
+    if name in {"gone", "heartbeat", "next"}:
+        assert records.decode(type(record), other, secret=SECRET, key=KEY) == record
+    else:
+        with pytest.raises(VersionError, match=f"schema {records.SCHEMA + 1}; this version reads"):
+            records.decode(type(record), other, secret=SECRET, key=KEY)
+
+
+@pytest.mark.parametrize("name", EVERY_RECORD)
+def test_a_record_without_what_it_must_have_is_damaged(name):
+    fields = {"schema": records.SCHEMA, "is": type(SAMPLES[name]).__name__}
+    with pytest.raises(RecordError, match="damaged"):
+        records.decode(type(SAMPLES[name]), sealed(fields), secret=SECRET, key=KEY)
+
+
+@given(texts, st.integers(0, 2**16 - 1), st.binary(max_size=20))
+def test_an_origin_comes_back_and_leaves_the_outcomes(worker, slot, packed):
+    origin = Provenance(worker, slot)
+    assert records.read_origin(memoryview(records.pack_origin(origin) + packed)) == (origin, packed)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"{}", b'{"schema": 1}', b"\xff"])
@@ -166,8 +271,8 @@ def test_outcomes_of_other_tasks_than_were_asked_for_are_an_error(found, wrong):
 
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=50))
 def test_the_short_road_packs_what_the_long_one_packs(task, value):
-    plain = Outcome(task=task, kind=OutcomeKind.VALUE, wall=0.5, cpu=0.25, peak_mb=8.0, value=value)
-    assert records.pack_value(task, value, wall=0.5, cpu=0.25, peak_mb=8.0) == records.pack_outcome(plain)
+    plain = Outcome(task=task, kind=OutcomeKind.VALUE, began=3.5, wall=0.5, cpu=0.25, peak_mb=8.0, value=value)
+    assert records.pack_value(task, value, began=3.5, wall=0.5, cpu=0.25, peak_mb=8.0) == records.pack_outcome(plain)
 
 
 @given(outcomes)

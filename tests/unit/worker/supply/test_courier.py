@@ -10,8 +10,8 @@ import pytest
 
 from burst_magic.errors import Denied
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.wire import keys, records
-from burst_magic.protocol.wire.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.wire import blocks, keys, records
+from burst_magic.protocol.wire.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
 from burst_magic.worker.supply.courier import Broken, Courier, Errand
@@ -101,9 +101,11 @@ def test_a_heartbeat_that_fails_is_an_answer_too(courier):
 def test_a_segment_is_written_once_and_a_second_time_refused(courier):
     segment = SegmentKey(at_ms=1, start=0, stop=2, failed=0, claim=ClaimKey(start=0, number=0))
     packed = [records.pack_outcome(Outcome(task=task, kind=OutcomeKind.VALUE)) for task in range(2)]
-    effect = fx.Publish("0", segment)
-    assert courier.publish(SID, effect, packed).wrote is fx.Wrote.DONE
-    assert courier.publish(SID, effect, packed).wrote is fx.Wrote.REFUSED
-    assert courier.store.list(keys.SessionKeys(SID).job("0").results_folder)
+    effect, by = fx.Publish("0", segment), Provenance("here-1-1", 3)
+    assert courier.publish(SID, effect, packed, by=by).wrote is fx.Wrote.DONE
+    assert courier.publish(SID, effect, packed, by=by).wrote is fx.Wrote.REFUSED
+    key = keys.SessionKeys(SID).job("0").segment(segment)
+    ((_, body),) = blocks.open_object(bytes(32), key, courier.store.get(key))
+    assert records.read_origin(body) == (by, b"".join(packed))
     with pytest.raises(ValueError, match="shorter"):
-        courier.publish(SID, effect, packed[:1])
+        courier.publish(SID, effect, packed[:1], by=by)

@@ -1,0 +1,167 @@
+"""What a worker is told when it starts: by a pipe where its launcher runs on this machine, else by its environment.
+
+The environment names the store, the session, the start's token and the fingerprint of the session's key. The key is
+an object in the store that the worker may read and not list. It is believed only if it has that fingerprint, so whoever
+can merely write to the store cannot forge a session. The engine that runs the worker tells it its own name.
+Only the standard library is used here: a template is forked before anything else is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from burst_magic.errors import LaunchError
+from burst_magic.protocol.wire import keys, sign
+from burst_magic.worker import BIRTH_PREFIX
+
+_BYTES = 1 << 16  # received at a time
+_METADATA = "ECS_CONTAINER_METADATA_URI_V4"
+_PATIENCE = 10.0  # seconds that an engine may take to say what it calls us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Birth:
+    """Who a worker is.
+
+    Attributes:
+        secret: the session's key.
+        token: names the start that it answers.
+        wid: what its launcher calls it.
+        number: its place in the fleet, where the launcher knows it.
+        handle: the launcher's, as JSON: any client can look after the worker.
+    """
+
+    store: str
+    sid: str
+    secret: bytes = field(repr=False)
+    token: str
+    wid: str
+    number: int | None = None
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How a local worker gets at its store: a command that prints credentials, memory where they were put already."""
+
+    command: tuple[str, ...] = ()
+    handed: int | None = None
+
+
+def hear(descriptor: int) -> tuple[Birth, Credentials]:
+    """What the launcher says by an inherited socket or pipe; what it says beyond that is for newer workers."""
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        with open(descriptor, "rb", closefd=False) as pipe:
+            return _understood(json.loads(pipe.read()), None)
+    with socket.socket(fileno=os.dup(descriptor)) as line:
+        data, descriptors, _, _ = socket.recv_fds(line, _BYTES, 1)
+        while more := line.recv(_BYTES):
+            data += more
+    for each in descriptors:
+        os.set_inheritable(each, False)  # noqa: FBT003 - what came by a socket is, other than the rest
+    return _understood(json.loads(data), descriptors[0] if descriptors else None)
+
+
+def _understood(words: dict[str, Any], handed: int | None) -> tuple[Birth, Credentials]:
+    birth = Birth(
+        store=words["store"],
+        sid=words["sid"],
+        secret=bytes.fromhex(words["secret"]),
+        token=words["token"],
+        wid=words["wid"],
+        number=words.get("number"),
+        handle=words.get("handle", ""),
+    )
+    return birth, Credentials(command=tuple(words.get("credentials", ())), handed=handed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summons:
+    """What the environment says to a worker that no pipe reaches: ``BURST_BIRTH_STORE``, ``…_SESSION`` and so on."""
+
+    store: str
+    sid: str
+    token: str
+    fingerprint: str
+    launcher: str
+    number: int | None = None
+
+    @classmethod
+    def found(cls, variables: Mapping[str, str]) -> Summons:
+        """From the variables of the process; raises ``LaunchError`` where one is missing."""
+        said = {
+            name.removeprefix(BIRTH_PREFIX): value for name, value in variables.items() if name.startswith(BIRTH_PREFIX)
+        }
+        try:
+            return cls(
+                store=said["STORE"],
+                sid=said["SESSION"],
+                token=said["TOKEN"],
+                fingerprint=said["FINGERPRINT"],
+                launcher=said["LAUNCHER"],
+                number=int(said["NUMBER"]) if said.get("NUMBER") else None,
+            )
+        except (KeyError, ValueError) as error:
+            raise LaunchError(f"the environment of this worker is incomplete: {BIRTH_PREFIX}… {error}") from None
+
+    def variables(self) -> dict[str, str]:
+        """The inverse of ``found``: what a launcher puts into the environment."""
+        said = {
+            "STORE": self.store,
+            "SESSION": self.sid,
+            "TOKEN": self.token,
+            "FINGERPRINT": self.fingerprint,
+            "LAUNCHER": self.launcher,
+            "NUMBER": "" if self.number is None else str(self.number),
+        }
+        return {f"{BIRTH_PREFIX}{name}": value for name, value in said.items() if value}
+
+    def answer(self, fetch: Callable[[str], bytes], variables: Mapping[str, str]) -> Birth:
+        """Reads the key and asks the engine for a name.
+
+        Args:
+            fetch: the bytes of an object of the store.
+            variables: of the process.
+
+        Raises:
+            LaunchError: the object is not the session's key, or the engine does not answer.
+        """
+        key = keys.session_key(self.sid, self.fingerprint)
+        secret = fetch(key)
+        if sign.fingerprint(secret) != self.fingerprint:
+            raise LaunchError("what lies in place of the session's key is not the key", context=key)
+        wid, data = own_name(variables) or (f"{self.launcher}-{self.token}", {})
+        handle = {"launcher": self.launcher, "wid": wid, "token": self.token, "data": data}
+        return Birth(
+            store=self.store,
+            sid=self.sid,
+            secret=secret,
+            token=self.token,
+            wid=wid,
+            number=self.number,
+            handle=json.dumps(handle, separators=(",", ":")),
+        )
+
+
+def own_name(variables: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:
+    """(id, what its launcher needs to find it again) as the engine says it; None where no engine is known.
+
+    Another engine is another branch here: whatever its launcher calls a worker, the worker must call itself.
+    """
+    if metadata := variables.get(_METADATA):
+        import urllib.request  # 20 ms, and a local worker has no use for it
+
+        try:
+            with urllib.request.urlopen(f"{metadata}/task", timeout=_PATIENCE) as answer:  # noqa: S310 - the agent's
+                task = json.load(answer)
+            arn = str(task["TaskARN"])
+        except (OSError, ValueError, KeyError) as error:
+            raise LaunchError(f"the container agent does not say which task this is: {error}") from error
+        return arn.rpartition("/")[2], {"arn": arn, "cluster": str(task.get("Cluster", ""))}
+    return None

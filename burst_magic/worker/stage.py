@@ -1,0 +1,47 @@
+"""What comes before the slots on a worker that installs: the environment of the tasks, then the template in its Python.
+
+It takes minutes, so it runs in a thread while the worker beats and says that it installs. A worker that was started by
+a pipe has no stage: its slots run in the kernel's own Python, which is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from burst_magic.protocol.wire.model import Manifest
+from burst_magic.worker.forkserver import Template
+
+INSTALLING = "installing"
+
+Install = Callable[[Manifest], str]  # installs what the session needs; returns the interpreter that tasks run in
+
+
+def this_python(_: Manifest) -> str:
+    """Nothing is to be installed."""
+    return sys.executable
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The template is there; slots can be opened."""
+
+    template: Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staging:
+    """Installs, then starts the template.
+
+    Attributes:
+        cwd: where tasks run; None: where this worker runs.
+        install: blocks until the environment is there.
+    """
+
+    cwd: str | None = None
+    install: Install = this_python
+
+    def run(self, manifest: Manifest) -> Staged:
+        """Blocks; raises whatever keeps the environment from being installed."""
+        return Staged(Template.start(self.cwd, python=self.install(manifest)))

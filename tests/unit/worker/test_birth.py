@@ -1,0 +1,113 @@
+"""What a worker hears of itself: by a pipe, or by its environment, the key's object and the engine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import os
+import socket
+import threading
+
+import pytest
+
+from burst_magic.errors import LaunchError, Missing
+from burst_magic.worker.birth import Birth, Credentials, Summons, hear, own_name
+
+SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
+FINGERPRINT = hashlib.sha256(SECRET).hexdigest()[:32]
+SUMMONS = Summons(store="s3://b/x", sid=SID, token="t1", fingerprint=FINGERPRINT, launcher="fargate", number=3)
+KEY = f"keys/{SID}.{FINGERPRINT}"
+
+
+def told(words, *descriptors):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(ours, [json.dumps(words).encode()], descriptors)
+        ours.close()
+        return hear(theirs.fileno())
+
+
+def test_a_pipe_says_it_all_and_a_newer_launcher_may_say_more():
+    words = {"store": "s", "sid": SID, "secret": SECRET.hex(), "token": "t", "wid": "w"}
+    born = Birth(store="s", sid=SID, secret=SECRET, token="t", wid="w")
+    assert told(words) == (born, Credentials())
+    more = {**words, "number": 2, "handle": "{}", "credentials": ["print"], "later": 1}
+    read, write = os.pipe()
+    birth, credentials = told(more, read)
+    assert (birth.number, birth.handle, credentials.command) == (2, "{}", ("print",))
+    os.write(write, b"!")
+    assert os.read(credentials.handed, 1) == b"!"
+    assert not os.get_inheritable(credentials.handed)
+    for descriptor in (read, write, credentials.handed):
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", [None, 0, 3])
+def test_the_environment_that_a_launcher_makes_is_the_one_that_a_worker_reads(number):
+    summons = Summons(**{**{n: getattr(SUMMONS, n) for n in Summons.__slots__}, "number": number})
+    assert Summons.found({**summons.variables(), "PATH": "/bin"}) == summons
+    assert all(name.startswith("BURST_BIRTH_") for name in summons.variables())
+
+
+def test_an_environment_that_says_too_little_is_refused_by_what_is_missing():
+    variables = SUMMONS.variables()
+    del variables["BURST_BIRTH_TOKEN"]
+    with pytest.raises(LaunchError, match="TOKEN"):
+        Summons.found(variables)
+
+
+def test_the_key_is_believed_only_if_it_has_the_fingerprint():
+    birth = SUMMONS.answer({KEY: SECRET}.__getitem__, {})
+    assert (birth.secret, birth.number, birth.wid) == (SECRET, 3, "fargate-t1")
+    with pytest.raises(LaunchError, match="is not the key") as refused:
+        SUMMONS.answer({KEY: bytes(32)}.__getitem__, {})
+    assert SECRET.hex() not in str(refused.value)
+
+    def nothing(key):
+        raise Missing("nothing there", context=key)
+
+    with pytest.raises(Missing, match=FINGERPRINT):
+        SUMMONS.answer(nothing, {})
+
+
+@pytest.fixture
+def agent():
+    """A container agent; gives its URL and what it answers."""
+    answer = {"TaskARN": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "Cluster": "burst"}
+
+    class Agent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/v4/x/task" else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_):
+            """Silent."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Agent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v4/x", answer
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_task_of_ecs_is_called_what_its_launcher_calls_it(agent):
+    url, _ = agent
+    birth = SUMMONS.answer(lambda _: SECRET, {"ECS_CONTAINER_METADATA_URI_V4": url})
+    assert birth.wid == "0123abcd"
+    assert json.loads(birth.handle) == {
+        "launcher": "fargate",
+        "wid": "0123abcd",
+        "token": "t1",
+        "data": {"arn": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "cluster": "burst"},
+    }
+
+
+@pytest.mark.parametrize("trouble", ["elsewhere", "empty"])
+def test_an_agent_that_does_not_say_who_we_are_is_no_name(agent, trouble):
+    url, answer = agent
+    if trouble == "empty":
+        answer.clear()
+    with pytest.raises(LaunchError, match="does not say which task"):
+        own_name({"ECS_CONTAINER_METADATA_URI_V4": url if trouble == "empty" else f"{url}/y"})
