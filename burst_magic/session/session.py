@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.stores import Store
 
-_GRACE = 15.0  # seconds that workers get to end before their objects go
+GRACE = 15.0  # seconds that workers get to end before their objects go
 _LAST = 5.0  # seconds to wait for the rest after that
 _LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two looks whether they have
 
@@ -275,8 +275,13 @@ class Session:
                 )
         return asked
 
-    def cleanup(self, *, force: bool = False) -> int:
-        """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted."""
+    def cleanup(self, *, force: bool = False, grace: float = GRACE) -> int:
+        """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted.
+
+        Args:
+            force: delete.
+            grace: seconds that workers get to end by themselves before they are killed.
+        """
         if not force and self._secret is None:
             raise AttachError("this session's key is not on this machine: cannot stop its workers", context=self.id)
         if not force:
@@ -286,20 +291,20 @@ class Session:
         self.fleet.stop(kill=False)
         if not force:
             return 0
-        self._await_end()
+        self._await_end(grace)
         self._driver.stop()
         deleted = delete_all(self.store, self._keys)
         keyring.forget(self._settings.keys_dir, self.id)
         roster.remove(self._settings.sessions_file, self.id)
         return deleted
 
-    def _await_end(self) -> None:
-        """Workers get a grace, then those of this machine are killed: nothing may write behind the deletion."""
+    def _await_end(self, grace: float) -> None:
+        """Workers get their grace, then those of this machine are killed: nothing may write behind the deletion."""
         log = Log(self.manifest.interval)
-        if self._await_none_living(log, _GRACE):
+        if self._await_none_living(log, grace):
             return
         self.fleet.stop(kill=True)
-        if not self._await_none_living(log, _LAST + (DEAD_AFTER + 1) * self.manifest.interval):
+        if not self._await_none_living(log, min(_LAST, grace) + (DEAD_AFTER + 1) * self.manifest.interval):
             raise BurstError(
                 f"workers of session {self.id} are still running; nothing was deleted",
                 context=", ".join(log.living()),

@@ -257,7 +257,7 @@ class Kernel:
 
 def _add(cell: Cell, kind: str, content: dict) -> None:
     if kind == "stream":
-        setattr(cell, content["name"], getattr(cell, content["name"]) + ANSI.sub("", content["text"]))
+        vars(cell)[content["name"]] += ANSI.sub("", content["text"])
     elif kind in {"display_data", "execute_result"}:
         output = {"output_type": kind, "data": content["data"], "metadata": content["metadata"]}
         cell.shown.append(output)

@@ -68,6 +68,7 @@ class World:
         *,
         into: Session | None = None,
         name: str = "",
+        out: str = "out",
         **options: Any,
     ) -> Session:
         """What ``%%burst --map "item in items"`` does."""
@@ -76,7 +77,7 @@ class World:
         capture = capture_cell(source, namespace, map_expr="" if items is None else "items")
         tasks = None if items is None or not hasattr(items, "__len__") else len(items)
         made = plan(settings, traits(settings.launcher), tasks=tasks if items is not None else 1)
-        session = submit(capture, made, settings, home=self.home, labels=Labels(name=name, out="out"), into=into)
+        session = submit(capture, made, settings, home=self.home, labels=Labels(name=name, out=out), into=into)
         self.sessions.append(session)
         return session
 
@@ -141,6 +142,7 @@ class Flaky:
         self.inner = open_store(url)
         self.weather: Callable[[str, str], None] = lambda verb, key: None
         self.calls: list[tuple[str, str]] = []
+        self.has_files = True
 
     @property
     def url(self) -> str:
@@ -173,7 +175,7 @@ class Flaky:
         self.inner.delete(keys)
 
     def path(self, key):
-        return self.inner.path(key)
+        return self.inner.path(key) if self.has_files else None
 
 
 @pytest.fixture

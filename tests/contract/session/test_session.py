@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -62,14 +64,13 @@ def test_a_client_that_knows_no_handle_waits_for_the_workers_too(world, gate, un
     world.nothing_is_left()
 
 
-def test_a_forced_clean_up_kills_a_worker_that_does_not_hear(world, gate, until, monkeypatch):
-    monkeypatch.setattr("burst_magic.session.session._GRACE", 0.5)  # a number of seconds, no code
+def test_a_forced_clean_up_kills_a_worker_that_does_not_hear(world, gate, until):
     session = world.burst(behind(gate), range(2))
     until(running(session, 1), "a task to run")
     (worker,) = session.status().workers
     pid = int(worker.wid.split("-")[-2])
     os.kill(pid, signal.SIGSTOP)
-    session.cleanup(force=True)
+    session.cleanup(force=True, grace=0.5)
     world.nothing_is_left()
 
 
@@ -81,11 +82,9 @@ def foreign_beat(session, number, *, write=True):
     session.store.put(key, records.encode(beat, secret=bytes.fromhex(session.key), key=key))
 
 
-def test_a_worker_of_another_machine_that_beats_on_is_not_deleted_under(world, monkeypatch):
+def test_a_worker_of_another_machine_that_beats_on_is_not_deleted_under(world):
     from threading import Event, Thread
 
-    for name in ("_GRACE", "_LAST"):
-        monkeypatch.setattr(f"burst_magic.session.session.{name}", 0.2)
     session = world.burst("item", [1])
     assert list(session.results()) == [1]
     over = Event()
@@ -101,7 +100,7 @@ def test_a_worker_of_another_machine_that_beats_on_is_not_deleted_under(world, m
     far.start()
     try:
         with pytest.raises(BurstError, match="are still running; nothing was deleted") as caught:
-            session.cleanup(force=True)
+            session.cleanup(force=True, grace=0.2)
         assert "far-1-1" in caught.value.context
         assert list(session.results()) == [1]
     finally:
@@ -320,8 +319,6 @@ def test_tasks_run_where_the_cell_was_whoever_starts_their_worker(world, gate, u
 
 
 def test_a_status_of_a_finished_session_is_quick_and_leaves_no_thread(world, until):
-    import threading
-
     session = world.burst("item", [1, 2])
     assert list(session.results()) == [1, 2]
     for _ in range(3):
@@ -332,22 +329,21 @@ def test_a_status_of_a_finished_session_is_quick_and_leaves_no_thread(world, unt
     until(lambda: not [t for t in threading.enumerate() if session.id in t.name], "the driver's thread to end")
 
 
-def test_a_status_asked_in_the_midst_of_a_look_tells_what_came_meanwhile(flaky, world, gate, until, monkeypatch):
+def waiting(name):
+    """How many threads of that name have asked what they had to ask and wait for the answer."""
+    frames = sys._current_frames()
+    mine = [frames.get(thread.ident) for thread in threading.enumerate() if thread.name.startswith(name)]
+    return sum(frame is not None and frame.f_code is threading.Condition.wait.__code__ for frame in mine)
+
+
+def test_a_status_asked_in_the_midst_of_a_look_tells_what_came_meanwhile(flaky, world, gate, until):
     from concurrent.futures import ThreadPoolExecutor
     from threading import Event
-
-    from burst_magic.session.driver import Driver
 
     session = world.burst(behind(gate), range(2))
     until(running(session, 1), "a task to run")
     session.detach()
     listed, asked = Event(), Event()
-    ask = Driver._ask_to_look
-
-    def told(driver):
-        looked = ask(driver)
-        asked.set()
-        return looked
 
     def weather(verb, key):
         if verb == "list" and key.endswith("/workers") and not listed.is_set():  # the results have been listed just now
@@ -355,18 +351,18 @@ def test_a_status_asked_in_the_midst_of_a_look_tells_what_came_meanwhile(flaky, 
             assert asked.wait(30)
 
     flaky.weather = weather
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2, "asks") as pool:
         pool.submit(session.status)
         assert listed.wait(30)
         gate.touch()
         until(lambda: [key for key in world.objects() if "/results/" in key], "a result")
-        monkeypatch.setattr(Driver, "_ask_to_look", told)
-        assert session.status().completed > 0
+        status = pool.submit(session.status)
+        until(lambda: waiting("asks") == 2, "the second to be asked")
+        asked.set()
+        assert status.result().completed > 0
 
 
 def test_after_a_cancel_the_drivers_thread_ends_and_status_still_tells(world, gate, until):
-    import threading
-
     session = world.burst(behind(gate), [1])
     until(running(session, 1), "a task to run")
     session.cancel()
@@ -416,8 +412,6 @@ def test_a_status_that_was_refused_is_asked_anew(flaky, world):
 
 
 def test_a_status_for_which_no_thread_could_be_started_is_no_promise(world, monkeypatch):
-    import threading
-
     def no_room(thread):
         raise RuntimeError("can't start new thread")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from burst_magic.errors import BurstError, Missing
@@ -94,8 +92,7 @@ def test_a_segment_that_is_gone_from_a_session_that_is_there_is_named(world):
 
 def test_the_note_of_several_failures_names_what_the_user_has(world):
     for out, where in (("out", "out.errors"), ("", ".errors of the results")):
-        session = world.burst("1 // item", [0, 0])
-        session.description = replace(session.description, out=out)
+        session = world.burst("1 // item", [0, 0], out=out)
         with pytest.raises(ZeroDivisionError) as caught:
             session.wait()
         assert caught.value.__notes__ == [f"2 tasks failed; see {where}"]

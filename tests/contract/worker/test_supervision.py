@@ -275,16 +275,23 @@ def test_an_order_to_end_a_task_that_is_over_is_not_carried_out(bench, tmp_path)
 
 
 def test_a_crash_after_an_order_that_was_not_carried_out_is_a_crash(bench, tmp_path):
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
+    gates = [tmp_path / "0", tmp_path / "1"]
+    for gate in gates:
+        os.mkfifo(gate)
     slot = bench.slot()
     jid = bench.load(
-        slot, f"import os\nitem and open({str(gate)!r}).read()\nitem and os.kill(os.getpid(), 9)", timeout=60
+        slot, f"import os\nopen(f'{tmp_path}/{{item}}').read()\nitem and os.kill(os.getpid(), 9)", timeout=60
     )
     bench.run(slot, jid, [0, 1])
-    bench.wait(slot, lambda: (slot.now_running() or ("", 0))[1] == 1)
-    slot._excess = type(slot._excess)(slot._running()[0] - 2, seconds=60.0)
-    gate.write_text("open")
+    bench.wait(slot, lambda: (slot.now_running() or ("", 1))[1] == 0)
+    os.kill(bench.template.pid, signal.SIGSTOP)  # the template, which carries orders out, is late
+    try:
+        slot.enforce(time.monotonic() + 61)
+        gates[0].write_text("open")
+        bench.wait(slot, lambda: (slot.now_running() or ("", 0))[1] == 1)
+    finally:
+        os.kill(bench.template.pid, signal.SIGCONT)
+    gates[1].write_text("open")
     death = bench.until(slot, Died)[-1]
     assert death.culprit == (jid, 1)
     assert death_outcome(death).kind is CRASHED

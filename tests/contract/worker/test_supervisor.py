@@ -5,12 +5,12 @@ It runs in the main thread, as it must for its signals; the session's other side
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
 import threading
 import time
-import weakref
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimKey, ControlKind, EndCause, OutcomeKind
 from burst_magic.worker.forkserver import Template
-from burst_magic.worker.supply import supply
 from burst_magic.worker.supply.courier import Broken
 from burst_magic.worker.supply.files import JobFiles
 
@@ -48,24 +47,21 @@ def test_a_worker_runs_a_job_to_its_final_and_ends_idle(session):
 
 
 @pytest.fixture
-def files(monkeypatch):
-    """What workers in this process keep of jobs."""
-    kept = weakref.WeakSet()
+def kept():
+    """Of how many jobs the worker of this test keeps files, as the garbage collector tells."""
 
-    class Noted(JobFiles):
-        def __init__(self, *words, **more):
-            super().__init__(*words, **more)
-            kept.add(self)
+    def living():
+        return [thing for thing in gc.get_objects() if type(thing) is JobFiles]
 
-    monkeypatch.setattr(supply, "JobFiles", Noted)  # the same, and seen from outside when it is let go
-    return kept
+    earlier = living()
+    return lambda: len(living()) - len(earlier)
 
 
-def test_a_worker_keeps_nothing_of_a_job_that_was_cancelled(session, files):
+def test_a_worker_keeps_nothing_of_a_job_that_was_cancelled(session, kept):
     session.open(idle=60.0)
     session.add("__import__('time').sleep(60 * item) or item", range(3))
     session.meanwhile(lambda: session.ask("1", ControlKind.CANCEL, job="0"), session.outcomes)
-    ender = threading.Thread(target=lambda: end_when(session, lambda: is_cancelled(session) and not len(files)))
+    ender = threading.Thread(target=lambda: end_when(session, lambda: is_cancelled(session) and not kept()))
     ender.start()
     assert session.work() is EndCause.CLOSE
     ender.join()
@@ -76,12 +72,12 @@ def is_cancelled(session):
     return session.store.list(session.keys.control_folder, after=f"{session.keys.control_folder}/1")
 
 
-def test_an_idle_worker_keeps_nothing_of_a_job_that_is_over(session, files, tmp_path):
+def test_an_idle_worker_keeps_nothing_of_a_job_that_is_over(session, kept, tmp_path):
     gate = tmp_path / "gate"
     session.open(idle=60.0)
     session.add(f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\nitem", range(3))
-    session.meanwhile(gate.touch, lambda: len(files))
-    ender = threading.Thread(target=lambda: end_when(session, lambda: gate.exists() and not len(files)))
+    session.meanwhile(gate.touch, kept)
+    ender = threading.Thread(target=lambda: end_when(session, lambda: gate.exists() and not kept()))
     ender.start()
     assert session.work() is EndCause.CLOSE
     ender.join()

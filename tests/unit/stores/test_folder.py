@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -156,30 +158,30 @@ def test_large_bytes_are_written_without_a_copy(tmp_path):
     assert int(run(SPARE, tmp_path.as_uri())) < 20  # MB, of 200
 
 
-def test_a_listing_survives_what_vanishes_under_it(store, tmp_path):
+@pytest.fixture
+def scanned(monkeypatch):
+    """Lets somebody else change the folder while the system lists it: each file is told as it is reported."""
+    scandir, seen = os.scandir, []
+
+    @contextmanager
+    def scan(folder):
+        with scandir(folder) as found:
+            items = list(found)
+            yield (item for item in items if [tell(item.name) for tell in seen])
+
+    monkeypatch.setattr(os, "scandir", scan)
+    return seen.append
+
+
+def test_a_listing_survives_what_vanishes_under_it(store, scanned):
     for number in range(30):
         store.put(f"a/{number:02}", b"")
-    files = store._files
-
-    def vanishing(folder, after):
-        for found in list(files(folder, after)):
-            store.delete(["a/00", "a/01"])
-            yield found
-
-    store._files = vanishing
+    scanned(lambda _: store.delete(["a/00", "a/01"]))
     assert [found.key for found in store.list("a", limit=2)] == ["a/02", "a/03"]
 
 
-def test_a_file_that_vanishes_before_it_is_looked_at_is_none(store):
+def test_a_file_that_vanishes_before_it_is_looked_at_is_none(store, scanned):
     for number in range(30):
         store.put(f"a/{number:02}", b"")
-    files = store._files
-
-    def vanishing(folder, after):
-        for key, item in files(folder, after):
-            if key < "a/28":
-                store.delete([key])
-            yield key, item
-
-    store._files = vanishing
+    scanned(lambda name: store.delete([f"a/{name}"]) if name < "28" else None)
     assert [found.key for found in store.list("a")] == ["a/28", "a/29"]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import select
 import threading
+from contextlib import contextmanager
 
 import pytest
 
-from burst_magic.errors import Denied
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import blocks, keys, records
 from burst_magic.protocol.wire.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.stores import open_store
 from burst_magic.stores.carry import Carrier
+from burst_magic.testing.careless import careless
+from burst_magic.testing.servers import Keys, StaticCredentials
 from burst_magic.worker.supply.courier import Broken, Courier, Errand
 
 SID = "20260101-000000-aaaaaaaa"
@@ -21,13 +23,22 @@ _names = itertools.count()
 
 
 @pytest.fixture
-def courier():
+def store():
+    return open_store(f"memory://courier-{next(_names)}")
+
+
+@contextmanager
+def over(store):
     stopping = threading.Event()
-    store = open_store(f"memory://courier-{next(_names)}")
     courier = Courier(Carrier(store, bytes(32), lambda _: not stopping.is_set()), stopping)
-    courier.store = store
     yield courier
     courier.close()
+
+
+@pytest.fixture
+def courier(store):
+    with over(store) as courier:
+        yield courier
 
 
 def heard(courier, count=1):
@@ -85,27 +96,26 @@ def test_a_call_that_breaks_is_raised_where_events_are_read(courier):
         heard(courier)
 
 
-def test_a_heartbeat_that_fails_is_an_answer_too(courier):
+def test_a_heartbeat_that_fails_is_an_answer_too(courier, store):
     key = keys.SessionKeys(SID).heartbeat("here-1-1", 0, 0)
     beat = Heartbeat(worker="here-1-1", number=1, at=0.0)
     assert courier.beat(key, beat).wrote is fx.Wrote.DONE
-    assert records.decode(Heartbeat, courier.store.get(key), secret=bytes(32), key=key) == beat
+    assert records.decode(Heartbeat, store.get(key), secret=bytes(32), key=key) == beat
+    with careless() as server:
+        keys_of = StaticCredentials(Keys(access="a", secret="b"), {"endpoint": server.endpoint})
+        server.script.append(403)
+        with over(open_store("s3://bucket/prefix", credentials=keys_of)) as refused:
+            assert refused.beat(key, beat).wrote is fx.Wrote.UNKNOWN
 
-    def put(*_):
-        raise Denied("no")
 
-    courier.store.put = put
-    assert courier.beat(key, beat).wrote is fx.Wrote.UNKNOWN
-
-
-def test_a_segment_is_written_once_and_a_second_time_refused(courier):
+def test_a_segment_is_written_once_and_a_second_time_refused(courier, store):
     segment = SegmentKey(at_ms=1, start=0, stop=2, failed=0, claim=ClaimKey(start=0, number=0))
     packed = [records.pack_outcome(Outcome(task=task, kind=OutcomeKind.VALUE)) for task in range(2)]
     effect, by = fx.Publish("0", segment), Provenance("here-1-1", 3)
     assert courier.publish(SID, effect, packed, by=by).wrote is fx.Wrote.DONE
     assert courier.publish(SID, effect, packed, by=by).wrote is fx.Wrote.REFUSED
     key = keys.SessionKeys(SID).job("0").segment(segment)
-    ((_, body),) = blocks.open_object(bytes(32), key, courier.store.get(key))
+    ((_, body),) = blocks.open_object(bytes(32), key, store.get(key))
     assert records.read_origin(body) == (by, b"".join(packed))
     with pytest.raises(ValueError, match="shorter"):
         courier.publish(SID, effect, packed[:1], by=by)
