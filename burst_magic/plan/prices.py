@@ -45,11 +45,6 @@ def requests() -> RequestPrice:
     return RequestPrice(write=table["writes_per_1000"] / 1000, read=table["reads_per_1000"] / 1000)
 
 
-def compiled() -> str:
-    """The day the table was put together; from where, its ``source`` says."""
-    return str(_table()["compiled"])
-
-
 @cache
 def _table() -> dict[str, Any]:
     data = pkgutil.get_data(__package__, "prices.json")
