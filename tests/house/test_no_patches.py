@@ -48,7 +48,8 @@ def patches(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in PATCHERS and root(node.args[0]) not in others:
+            by_name = root(node.args[0])
+            if called in PATCHERS and (by_name in ours if isinstance(node.func, ast.Name) else by_name not in others):
                 yield node
         for target in targets(node):
             private = target.attr.startswith("_") and not target.attr.startswith("__")

@@ -28,7 +28,7 @@ def test_every_bug_can_still_be_planted(mutations, tmp_path):
         package = tmp_path / str(number)
         shutil.copytree(TESTS.parent / "burst_magic" / "protocol", package / "protocol")
         mutations.plant(mutant, package)
-        for path in (package / "protocol").glob("*.py"):
+        for path in (package / "protocol").rglob("*.py"):
             compile(path.read_text(), path, "exec")
 
 

@@ -79,6 +79,12 @@ def test_a_cut_or_foreign_header_is_refused():
         Envelope.from_bytes(whole.replace(b'"source"', b'"sauces"'))
 
 
+def test_a_payload_of_another_format_is_refused_however_alike_it_looks():
+    whole = Envelope(source="1", stream=b"abc").to_bytes()
+    with pytest.raises(RecordError, match="this version"):
+        Envelope.from_bytes(b"BURST-P2" + whole[8:])
+
+
 def test_an_envelope_says_which_python_made_its_code_objects():
     import sys
 

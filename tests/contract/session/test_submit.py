@@ -199,6 +199,7 @@ def test_a_second_job_runs_on_the_warm_workers(world):
     second = world.burst("__import__('os').getppid()", [0], into=first)
     assert list(first.results()) == list(second.results())
     assert (second.id, second.job != first.job) == (first.id, True)
+    assert world.attach(first.id).job == second.job  # a session's id means its latest job
     assert len([key for key in world.objects() if key.endswith(".next")]) == 1
 
 

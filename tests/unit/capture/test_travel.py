@@ -338,6 +338,13 @@ def test_burst_map_takes_functions_of_any_name(notebook):
     assert notebook.call(notebook["odd"], [1]) == [1]
 
 
+def test_burst_map_runs_the_function_it_is_given_though_the_notebook_has_another_of_its_name(notebook):
+    notebook.run("def scaled(x): return 2 * x")
+    first = notebook["scaled"]
+    notebook.run("def scaled(x): return 3 * x")
+    assert notebook.call(first, [1]) == [2]
+
+
 def test_a_task_finds_nothing_of_ours_among_its_globals(notebook):
     notebook.run("item = 5\ndef names(x): return sorted(n for n in globals() if not n.startswith('__'))")
     assert notebook.call(notebook["names"], [1]) == [["names"]]

@@ -111,6 +111,14 @@ def test_failures_are_fetched_once_however_often_somebody_looks():
     assert len(store.fetched) == len(set(store.fetched)) == 6
 
 
+def test_failures_are_counted_of_the_parts_that_are_asked_about_and_of_no_others():
+    store = Counted()
+    parts = [failing(store, task) for task in range(3)]
+    tally = Tally(Failures(reading(store)))
+    assert tally.count(parts) == (3, ((3, "ValueError: no"),))
+    assert tally.count(parts[1:]) == (2, ((2, "ValueError: no"),))
+
+
 def test_failures_beyond_what_is_kept_are_read_again_and_are_all_there():
     store = Counted()
     parts = [failing(store, task, "x" * (40 << 20)) for task in range(3)]

@@ -13,7 +13,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import ClaimBody
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.carry import Carrier, ours
 from burst_magic.stores.command import from_command
 from burst_magic.stores.patient import Patient
 from burst_magic.stores.probe import probe
@@ -86,6 +86,14 @@ def carrier(request):
         (Exists("409"), None, lost(Unknown("reply lost"))), (lost(Unknown("reply lost")), b"ha"),
     ],
 )  # fmt: skip
+def test_a_page_of_what_others_left_there_ends_no_listing():
+    store, folder = open_store("memory://carry-strangers"), "sessions/s/jobs/0/claims"
+    for number in range(7):
+        store.put(f"{folder}/.nfs{number}", b"")
+    store.put(CLAIM, b"")
+    assert [entry.key for entry in ours(store, folder, limit=3)] == [CLAIM]
+
+
 def test_what_nobody_else_creates_stands_in_the_end(carrier, script):
     made, store, _ = carrier(*script)
     made.insist("a", b"half")
