@@ -78,14 +78,6 @@ def carrier(request):
     return over
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        (), (Throttled("slow"), Throttled("slow")), (Unknown("no answer"),), (lost(Unknown("reply lost")),),
-        (lost(Exists("a retry lost to itself")),), (Exists("409, and nobody won"),),
-        (Exists("409"), None, lost(Unknown("reply lost"))), (lost(Unknown("reply lost")), b"ha"),
-    ],
-)  # fmt: skip
 def test_a_page_of_what_others_left_there_ends_no_listing():
     store, folder = open_store("memory://carry-strangers"), "sessions/s/jobs/0/claims"
     for number in range(7):
@@ -94,6 +86,14 @@ def test_a_page_of_what_others_left_there_ends_no_listing():
     assert [entry.key for entry in ours(store, folder, limit=3)] == [CLAIM]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        (), (Throttled("slow"), Throttled("slow")), (Unknown("no answer"),), (lost(Unknown("reply lost")),),
+        (lost(Exists("a retry lost to itself")),), (Exists("409, and nobody won"),),
+        (Exists("409"), None, lost(Unknown("reply lost"))), (lost(Unknown("reply lost")), b"ha"),
+    ],
+)  # fmt: skip
 def test_what_nobody_else_creates_stands_in_the_end(carrier, script):
     made, store, _ = carrier(*script)
     made.insist("a", b"half")

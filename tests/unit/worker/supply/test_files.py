@@ -142,6 +142,19 @@ def test_a_blob_that_was_changed_is_refused_by_its_name(store, scratch):
     assert caught.value.context == keys.blob(sha256)
 
 
+def test_local_sources_that_were_changed_are_refused_and_not_unpacked(store, scratch):
+    meant, there = io.BytesIO(), io.BytesIO()
+    for data, answer in ((meant, "42"), (there, "43")):
+        with zipfile.ZipFile(data, "w") as archive:
+            archive.writestr("mine.py", f"answer = {answer}")
+    sha256, _ = put_blob(store, meant.getvalue())
+    put_payload(store, bundle=sha256)
+    store.put(keys.blob(sha256), there.getvalue())
+    with pytest.raises(SignatureError, match="not what its name says") as caught:
+        files(store, scratch, job())
+    assert caught.value.context == keys.blob(sha256)
+
+
 def test_a_blob_that_is_missing_is_said(store, scratch):
     put_payload(store, blobs=(("0" * 64, 5),))
     with pytest.raises(Missing):
