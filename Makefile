@@ -25,7 +25,7 @@ help:
 	@echo 'make format    format the code and apply fixes with ruff'
 	@echo 'make versions  run unit tests and quickstart on the oldest and newest other Python found'
 	@echo 'make sim       simulate more seeded worlds (N=200 FROM=0)'
-	@echo 'make mutations plant bugs in the protocol; the simulation must find each'
+	@echo 'make mutations plant bugs; the simulation and the tests must find each'
 	@echo 'make figures   compute what the protocol costs, simulated'
 	@echo 'make bench     run the benchmarks, with peers for comparison'
 	@echo 'make lab       open the executed quickstart in JupyterLab'

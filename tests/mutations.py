@@ -1,11 +1,12 @@
-"""Plants bugs in the protocol, one at a time in a copy of the package, and shows that the simulator finds each.
+"""Plants bugs, one at a time in a copy of the package, and shows that each is found.
 
-    make mutations                              the table, and 1 if a mutant survives
+    make mutations                              the tables, and 1 if a mutant survives
     python tests/mutations.py --write           the same, and into docs/simulation.md
-    python tests/mutations.py --only NAME       one of them
+    python tests/mutations.py --only NAME       those with this in their names
 
-Each bug is a replacement of text that must occur exactly once in ``burst_magic/protocol``: one that no longer applies
-is an error, not a success.
+Bugs in the protocol are found by the simulator and listed here; those elsewhere are found by other tests and listed in
+``mutants/table.py``. Each is a replacement of text that must occur exactly once: one that no longer applies is an
+error, not a success.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from mutants import planting
+from mutants.table import MUTANTS as ELSEWHERE
+
 from burst_magic.testing.simulator import play
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "simulation.md"
-MARK = "mutations"
+MARK, MARK_ELSEWHERE = "mutations", "mutations elsewhere"
 SEEDS = 6000  # played in search of a bug, at most
 
 
@@ -287,23 +291,31 @@ def put(page: Path, mark: str, text: str) -> None:
 
 def main() -> int:
     """0 when all are caught."""
-    parser = argparse.ArgumentParser(description="Plants bugs and shows that the simulator finds them.")
+    parser = argparse.ArgumentParser(description="Plants bugs and shows that they are found.")
     parser.add_argument("--write", action="store_true", help="the table into docs/simulation.md")
     parser.add_argument("--only", default="", help="those with this in their names")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="worlds for each, at most")
     asked = parser.parse_args()
     began = time.monotonic()
     mutants = [mutant for mutant in MUTANTS if asked.only in mutant.name]
-    catches = []
+    elsewhere = [mutant for mutant in ELSEWHERE if asked.only in mutant.name]
+    if elsewhere and (broken := planting.fails_anyway(elsewhere)):
+        print(f"fails without any bug planted: {broken}")
+        return 1
+    catches, verdicts = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for catch in pool.map(lambda mutant: hunt(mutant, asked.seeds), mutants):
             catches.append(catch)
             law = f"law {catch.law}" if catch.law else "SURVIVES"
             print(f"{catch.seeds:5} {law:8} {catch.mutant.name}: {catch.said[:100]}", flush=True)
-    print(f"{len(catches)} mutants, {time.monotonic() - began:.0f} s")
+        for verdict in pool.map(planting.hunt, elsewhere):
+            verdicts.append(verdict)
+            print(f"{verdict.seconds:4.0f} s {verdict.mutant.name}: {verdict.caught_by or 'SURVIVES'}", flush=True)
+    print(f"{len(catches) + len(verdicts)} mutants, {time.monotonic() - began:.0f} s")
     if asked.write:
         put(PAGE, MARK, table(catches))
-    return int(any(catch.law is None for catch in catches))
+        put(PAGE, MARK_ELSEWHERE, planting.table(verdicts))
+    return int(not all([*(catch.law for catch in catches), *(verdict.caught_by for verdict in verdicts)]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,335 @@
+"""The bugs: each a replacement of text that occurs exactly once in the package, and the tests that should catch it.
+
+Those of the protocol, which the simulator catches, are in ``mutations.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug: ``old`` becomes ``new`` in whichever module holds it, and one of ``tests`` (below tests/) should fail."""
+
+    name: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS = (
+    # --- capture
+    Mutant(
+        "a name that is bound on one way only is taken for the cell's own",
+        "return FlowState(set.intersection(*(",
+        "return FlowState(set.union(*(",
+        "unit/capture/test_flow.py",
+    ),
+    Mutant(
+        "a global that only a helper mentions is forgotten",
+        "(other, name) for other in sorted(mentions.names - omit) if other in home and other not in skip",
+        "(other, name) for other in sorted(mentions.names - omit) if other in home and other in skip",
+        "unit/capture/test_globals.py unit/capture/test_travel.py",
+    ),
+    Mutant(
+        "burst.map runs the notebook's function of the same name",
+        "return name if namespace.get(name) is function else CALL_FUNCTION",
+        "return name if name in namespace else CALL_FUNCTION",
+        "unit/capture/test_travel.py",
+    ),
+    Mutant(
+        "what only items mention stays behind",
+        "missing = {name for name in needs.names if name in capture.home and name not in capture.packed.sizes}",
+        "missing: set[str] = set()",
+        "unit/capture/test_needs.py",
+    ),
+    Mutant(
+        "blank lines at the top shift the lines of an error",
+        'return "\\n" * first + transform(source)',
+        "return transform(source)",
+        "unit/capture/test_lines.py",
+    ),
+    Mutant(
+        "a module that only a local module imports stays behind",
+        "queue.extend(sorted(_imports(files)))",
+        "_imports(files)",
+        "unit/capture/test_bundle.py",
+    ),
+    Mutant(
+        "two captures of the same sources differ",
+        "archive.writestr(zipfile.ZipInfo(name, _EPOCH), files[name].read_bytes())",
+        "archive.write(files[name], name)",
+        "unit/capture/test_bundle.py",
+    ),
+    Mutant(
+        "a secret inside a container is not seen",
+        "if depth < _DEPTH and not isinstance(part, (str, bytes)):",
+        "if depth < 0:",
+        "unit/capture/test_sensitive.py",
+    ),
+    # --- payload
+    Mutant(
+        "a generator in an item starts where the captured one does",
+        "for key, generator in self._generators if id(generator) not in own]",
+        "for key, generator in self._generators]",
+        "unit/capture/test_chance.py unit/capture/test_identity.py contract/session/test_identity.py",
+    ),
+    Mutant(
+        "bytes of another format are read as a payload",
+        "if data[: len(_MAGIC)] != _MAGIC or len(data) < start:",
+        "if len(data) < start:",
+        "unit/test_payload.py",
+    ),
+    Mutant(
+        "what an exception was raised from is lost",
+        '    _set_links(made, state.get("links", {}))\n',
+        "",
+        "unit/payload/test_exceptions.py",
+    ),
+    Mutant(
+        "an item's part of a captured value comes as a copy",
+        "known = self._numbers[id(obj)] = len(self._needs.parts)\n            self._needs.parts.append(obj)\n",
+        "pass\n",
+        "unit/capture/test_identity.py",
+    ),
+    # --- plan
+    Mutant(
+        "an estimate above the budget starts all the same",
+        "estimate.total <= budget:",
+        "estimate.hourly <= budget:",
+        "unit/plan/test_planner.py",
+    ),
+    Mutant(
+        "workers start that have no task to do",
+        "max(1, min(asked.workers, ceil(tasks / asked.slots)))",
+        "asked.workers",
+        "unit/plan/test_planner.py",
+    ),
+    Mutant(
+        "each task takes all cores of the machine for its threads",
+        "cores // max(1, lanes)",
+        "cores // max(1, slots)",
+        "unit/plan/test_planner.py",
+    ),
+    # --- stores
+    Mutant(
+        "a file that is being written is listed as an object",
+        'if "#" in item.name:',
+        'if item.name == "#":',
+        "unit/stores/test_folder.py contract/test_stores.py",
+    ),
+    Mutant(
+        "a listing repeats the key after which it goes on",
+        "if key > after:",
+        "if key >= after:",
+        "contract/test_stores.py",
+    ),
+    Mutant(
+        "another's object is taken for the one that was written",
+        "return self.fetch(key) == data",
+        'return self.fetch(key) != b""',
+        "unit/stores/test_carry.py",
+    ),
+    Mutant(
+        "strangers' files end a listing",
+        "if found or limit is None or len(listed) < limit:",
+        "if True:",
+        "unit/stores/test_carry.py",
+    ),
+    Mutant(
+        "a refused claim counts as won",
+        "except Exists:\n            return fx.Wrote.REFUSED",
+        "except Exists:\n            return fx.Wrote.DONE",
+        "unit/worker/supply/test_courier.py",
+    ),
+    # --- magics
+    Mutant(
+        "of an option that is given twice the last counts",
+        '        raise OptionError(f"{option.name}: given twice")\n',
+        "        del values[key]\n",
+        "unit/magics/test_grammar.py",
+    ),
+    Mutant(
+        "a session's budget is raised by a cell that joins it",
+        "for key in config.OF_THE_SESSION:",
+        "for key in ():",
+        "unit/magics/test_grammar.py",
+    ),
+    Mutant(
+        "without a terminal a deletion is taken for agreed",
+        'raise BurstError(f"this deletes {what}, and there is no terminal to ask: say --yes")',
+        'answer = "yes"',
+        "unit/test_cli.py",
+    ),
+    # --- worker
+    Mutant(
+        "all tasks draw the same",
+        'self._origin, self._known, self._drawn = (seed, task), b"", 0',
+        'self._origin, self._known, self._drawn = (seed, 0), b"", 0',
+        "contract/worker/test_execute.py::test_ten_thousand_draws_are_ten_thousand",
+    ),
+    Mutant(
+        "what a task draws depends on what its slot ran before",
+        'self._origin, self._known, self._drawn = (seed, task), b"", 0',
+        'self._origin, self._known = (seed, task), b""',
+        "contract/worker/test_execute.py::test_draws_depend_on_seed_and_task_alone",
+    ),
+    Mutant(
+        "a task sees what the one before it did to a captured value",
+        "or self._look() != self._digest",
+        "or False",
+        "contract/worker/test_execute.py::test_what_a_task_does_to_captured_values_no_other_sees",
+    ),
+    Mutant(
+        "a task sees what the one before it did to a large array",
+        "or any(map(_written, self._spans))",
+        "or False",
+        "contract/worker/test_execute.py::test_big_arrays_that_a_slot_loads_once_are_fresh_too",
+    ),
+    Mutant(
+        "an environment variable that a task sets stays for the next",
+        "        for name in set(self._raw) - set(self._environment):\n            del os.environb[name]\n",
+        "",
+        "contract/worker/test_execute.py::test_what_a_task_changes_around_it_is_put_back",
+    ),
+    Mutant(
+        "one try too few",
+        "attempt <= program.job.retries",
+        "attempt < program.job.retries",
+        "contract/worker/test_slot.py::test_retries_end",
+    ),
+    Mutant(
+        "where a runner is replaced a task is left out",
+        "        while self.task < task:\n            self.next()",
+        "        while self.task <= task:\n            self.next()",
+        "unit/worker/child/test_queue.py",
+    ),
+    Mutant(
+        "where a runner is replaced items change places",
+        "bytes(self.lengths[::-1])",
+        "bytes(self.lengths)",
+        "unit/worker/child/test_queue.py",
+    ),
+    Mutant(
+        "a slot goes on behind the task before which it was told to stop",
+        "run.end = min(run.end, code.task)",
+        "run.end = max(run.end, code.task)",
+        "contract/worker/test_slot.py::test_tasks_from_the_stop_on_are_not_started",
+    ),
+    Mutant(
+        "a time limit ends the task after the one that was too slow",
+        "if words[Word.TURN] == turn and words[Word.TASK] and",
+        "if words[Word.TASK] and",
+        "contract/worker/test_supervision.py::test_an_order_to_end_a_task_that_is_over_is_not_carried_out",
+    ),
+    Mutant(
+        "a crash is told as the time limit of an earlier task",
+        "if turn == self._excess.turn and status == signal.SIGKILL:",
+        "if self._excess.turn and status == signal.SIGKILL:",
+        "contract/worker/test_supervision.py::test_a_crash_after_an_order_that_was_not_carried_out_is_a_crash",
+    ),
+    Mutant(
+        "a death is blamed on the task that had just been told",
+        "if running is not None and (self._jobs[running[1]].jid, running[2]) != self._last:",
+        "if running is not None:",
+        "contract/worker/test_slot.py::test_an_outcome_that_was_told_is_not_blamed_for_a_death_just_after_it",
+    ),
+    Mutant(
+        "a crash is told with the next task's item",
+        "begin = head + sum(lengths[: task - self._first])",
+        "begin = head + sum(lengths[: task - self._first + 1])",
+        "unit/worker/slots/test_items.py",
+    ),
+    Mutant(
+        "the end of long output is lost",
+        "tail = os.pread(descriptor, min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))",
+        "tail = os.pread(descriptor, min(size, TAIL_BYTES), 0)",
+        "contract/worker/test_output.py::test_much_output_keeps_head_and_tail",
+    ),
+    Mutant(
+        "a task's output is told again with the next one's",
+        "        os.ftruncate(self._file, 0)\n        self._shared",
+        "        self._shared",
+        "contract/worker/test_output.py::test_each_task_has_its_own_output",
+    ),
+    Mutant(
+        "a value of --setenv is seen in tracebacks",
+        "traceback=self.text(outcome.traceback),",
+        "traceback=outcome.traceback,",
+        "unit/worker/slots/test_mask.py",
+    ),
+    Mutant(
+        "the last lines of output begin within a value of --setenv",
+        "limit + self._reach",
+        "limit",
+        "unit/worker/slots/test_mask.py",
+    ),
+    Mutant(
+        "a payload runs that nobody signed",
+        "return sign.unseal(self._secret, self._keys.payload, self._carrier",
+        "return sign.peek(self._keys.payload, self._carrier",
+        "unit/worker/supply/test_files.py",
+    ),
+    Mutant(
+        "local sources are executed as they lie in the store",
+        "if hashlib.sha256(data).hexdigest() != sha256:",
+        "if not data:",
+        "unit/worker/supply/test_files.py",
+    ),
+    # --- session
+    Mutant(
+        "an error names the next task",
+        'head = f"task {outcome.task}"',
+        'head = f"task {outcome.task + 1}"',
+        "contract/session/test_identity.py::test_a_failed_task_tells_its_item",
+    ),
+    Mutant(
+        "the last failure of a segment is not counted",
+        "mine = islice(outcomes, part[1] - part[0])",
+        "mine = islice(outcomes, part[1] - part[0] - 1)",
+        "unit/session/test_segments.py",
+    ),
+    Mutant(
+        "failures of what no longer counts are counted too",
+        "kinds = [kind for part in parts for kind in self._known[part]]",
+        "kinds = [kind for part in self._known for kind in self._known[part]]",
+        "unit/session/test_segments.py",
+    ),
+    Mutant(
+        "whoever attaches reads the first job for the latest",
+        "return max(jobs, key=lambda job: job.created)",
+        "return min(jobs, key=lambda job: job.created)",
+        "contract/session/test_submit.py::test_a_second_job_runs_on_the_warm_workers",
+    ),
+    Mutant(
+        "a manifest is believed without its signature",
+        "records.decode(Manifest, store.get(key), secret=secret, key=key)",
+        "records.decode(Manifest, store.get(key), secret=None, key=key)",
+        "contract/session/test_session.py::test_what_is_no_key_is_refused",
+    ),
+    Mutant(
+        "a forced clean-up leaves the key",
+        "        keyring.forget(self._settings.keys_dir, self.id)\n",
+        "",
+        "contract/session/test_session.py::test_a_forced_clean_up_leaves_no_object_no_worker_no_key_and_no_line",
+    ),
+    Mutant(
+        "others of this machine can read a key",
+        "os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)",
+        "contract/session/test_session.py::test_another_machine_attaches_with_the_key_and_keeps_it",
+    ),
+    Mutant(
+        "a sweep deletes what somebody has just begun to use again",
+        "if now is not None and is_old(now, YOUNG):",
+        "if now is not None:",
+        "contract/session/test_sweep.py::test_a_value_that_is_used_again_during_a_sweep_stays",
+    ),
+    Mutant(
+        "a value that was swept while its payload was written stays away",
+        "        for key, view in self._kept.items():\n            self._make_young(key, view)\n",
+        "        self._kept.clear()\n",
+        "contract/session/test_sweep.py::test_a_value_that_grows_old_before_its_payload_and_is_swept_is_stored_again",
+    ),
+)
