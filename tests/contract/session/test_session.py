@@ -25,8 +25,13 @@ def behind(gate):
 
 
 def running(session, count):
-    """So many ranges are claimed."""
-    return lambda: len(session.store.list(f"sessions/{session.id}/jobs/{session.job}/claims")) >= count
+    """So many ranges are claimed, and who claimed has said that it lives: whoever is killed from here on is known."""
+    root = f"sessions/{session.id}"
+
+    def beats():
+        return [entry for entry in session.store.list(f"{root}/workers") if not entry.key.endswith((".next", ".gone"))]
+
+    return lambda: beats() and len(session.store.list(f"{root}/jobs/{session.job}/claims")) >= count
 
 
 def heartbeat_after(session, moment):
