@@ -56,6 +56,11 @@ $(STAMPS)/bench: requirements/bench.lock $(STAMPS)/dev
 	@$(INSTALL) requirements/bench.lock
 	@touch $@
 
+# What runs side by side on all cores, and what starts processes of its own and watches the time they take.
+QUICK := tests/unit tests/house tests/simulation
+SIDE_BY_SIDE := $(QUICK) tests/endurance
+ALONE := tests/contract tests/kernel
+
 # ---- the two commands -------------------------------------------------------------------------------------------
 
 demo: $(STAMPS)/demo
@@ -63,7 +68,8 @@ demo: $(STAMPS)/demo
 
 test: $(STAMPS)/dev
 	@$(BIN)/python tests/versions.py
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) tests
+	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 
 # ---- every day --------------------------------------------------------------------------------------------------
 
@@ -86,7 +92,7 @@ spelling: $(STAMPS)/dev
 	@$(BIN)/codespell
 
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) tests/unit tests/house tests/simulation
+	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(QUICK)
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff format .

@@ -1,7 +1,8 @@
-"""What the quick suites do not run can be collected at least: a name that moved is seen at once."""
+"""All tests are run by `make test`; what `make check` leaves out it collects, so that a name that moved is seen."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -11,3 +12,11 @@ def test_every_test_can_be_collected(root):
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_make_test_runs_every_folder_of_tests(root):
+    recipe = (root / "Makefile").read_text()
+    named = re.findall(r"tests/(\w+)\b(?!\.)", " ".join(re.findall(r"^\w+ := .*tests/.*$", recipe, re.MULTILINE)))
+    folders = {path.relative_to(root / "tests").parts[0] for path in (root / "tests").rglob("test_*.py")}
+
+    assert sorted(named) == sorted(folders)

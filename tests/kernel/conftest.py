@@ -26,8 +26,8 @@ BYTECODE = (
 MARK = "KERNEL_TEST_HOME"  # in the environment of every process that a test starts
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SESSION = re.compile(r"session (\d{8}-\d{6}-[a-z2-7]{8})")
-PATIENCE = 40.0  # seconds that a cell may take at most; they take a fraction
-NONE_LEFT = 15.0  # seconds for the processes of a test to end
+PATIENCE = 100.0  # seconds that a cell may take at most; they take a fraction
+NONE_LEFT = 60.0  # seconds for the processes of a test to end
 
 
 def wait_until(condition, what: str = "it", *, timeout: float = PATIENCE):

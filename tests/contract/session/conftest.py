@@ -24,7 +24,7 @@ from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, submit
 from burst_magic.stores import TABLE, open_store
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 INTERVAL, FLOOR = 0.2, 0.02
 
 

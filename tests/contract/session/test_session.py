@@ -329,7 +329,7 @@ def test_a_status_of_a_finished_session_is_quick_and_leaves_no_thread(world, unt
     for _ in range(3):
         began = time.monotonic()
         seen = session.status()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10  # some milliseconds; who waits for a thread that has ended waits 30 s
         assert (seen.completed, seen.pending, seen.running, seen.ended) == (2, 0, 0, "finished")
     until(lambda: not [t for t in threading.enumerate() if session.id in t.name], "the driver's thread to end")
 

@@ -37,7 +37,7 @@ from burst_magic.worker.slots.slot import Died, Message, PackedOutcome, Ready, S
 from burst_magic.worker.stage import Staging
 from burst_magic.worker.supervisor import join
 
-PATIENCE = 30  # seconds until a test gives up waiting
+PATIENCE = 60  # seconds until a test gives up waiting
 SECRET, SID, WID = bytes(range(32)), "20260101-000000-aaaaaaaa", "here-1-1"
 _names = itertools.count()
 

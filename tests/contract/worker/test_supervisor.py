@@ -23,7 +23,7 @@ from burst_magic.worker.supply.courier import Broken
 from burst_magic.worker.supply.files import JobFiles
 
 SECRET, SID, WID = bytes(range(32)), "20260101-000000-aaaaaaaa", "here-1-1"
-PATIENCE = 20.0
+PATIENCE = 60.0
 _names = itertools.count()
 
 
