@@ -32,7 +32,7 @@ from burst_magic.worker.child.isolation.import_hook import ImportHook
 from burst_magic.worker.child.isolation.libraries import Libraries
 from burst_magic.worker.child.isolation.settings import NotebookSettings, variables
 from burst_magic.worker.child.isolation.surroundings import Surroundings
-from burst_magic.worker.child.output import Capture
+from burst_magic.worker.child.output import OutputCapture
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.threads import LoadedLibraries, settled
 from burst_magic.worker.slots.memory import Footprint
@@ -48,7 +48,7 @@ class Stage:
     It is set in the slot's own process; each runner has a copy of it.
     """
 
-    def __init__(self, capture: Capture, reals: memoryview[float]) -> None:
+    def __init__(self, capture: OutputCapture, reals: memoryview[float]) -> None:
         main = types.ModuleType("__main__")
         self.home: dict[str, Any] = vars(main)
         self.home["__builtins__"] = builtins
@@ -58,7 +58,7 @@ class Stage:
         sys.modules["__main__"] = main
         self._capture = capture
         self._import_hook = ImportHook()
-        self._chance = seeds.Chance(self._import_hook)
+        self._seeder = seeds.Seeder(self._import_hook)
         self._surroundings = Surroundings(check_output=capture.check)
         self._libraries = Libraries(self._import_hook, self._spoil)
         self._program: Program | None = None
@@ -94,7 +94,7 @@ class Stage:
         with self._import_hook.aside():
             self._settings.enter(program.envelope.settings)
         self._numeric.follow(self._surroundings.variables, job.setenv)
-        self._chance.enter(job.bundle)
+        self._seeder.enter(job.bundle)
         if program.problem is None:
             program.check_modules()
 
@@ -103,7 +103,7 @@ class Stage:
         modules, program.learnt = program.learnt or (), ()
         if not modules and (program.anew or program.loaded is not None):
             return
-        self._chance.seed_loading(program.job.seed)
+        self._seeder.seed_loading(program.job.seed)
         with contextlib.suppress(BaseException):  # where it fails it fails again in each task, which tells it
             copy_context().run(self._load, program, modules)
         self.home.clear()
@@ -131,7 +131,7 @@ class Stage:
         """What the values and modules of a program look like before its tasks run; None: there is nothing to see."""
         if program.problem is not None:
             return None
-        self._chance.seed_loading(program.job.seed)
+        self._seeder.seed_loading(program.job.seed)
         home, job, self._detector, loaded = self.home, program.job, None, False
         try:
             home.update(self._empty)
@@ -253,14 +253,14 @@ class Stage:
         if settings.wanted:
             with self._import_hook.aside():
                 settings.renew()
-        self._chance.seed(program.job.seed, task)
+        self._seeder.seed(program.job.seed, task)
         home.update(self._empty)
         program.load(home)
         if settings.wanted:
             with self._import_hook.aside():
                 settings.renew()
         if program.generators:
-            self._chance.seed_all(program.generators)
+            self._seeder.seed_all(program.generators)
         if entry is not None:
             program.cell.bind(unpack_value(entry, home=home, parts=program.parts), home)
         return program.cell.run(home)

@@ -22,7 +22,7 @@ from burst_magic.payload import Envelope
 from burst_magic.worker.channel.board import READY, JobCode, Shared, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.child.execute import Stage
-from burst_magic.worker.child.output import Capture
+from burst_magic.worker.child.output import OutputCapture
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.queue import MessageLog, QueueState, SlotQueue, TaskRun
 from burst_magic.worker.child.runner import Runner, RunnerReport
@@ -43,7 +43,7 @@ def main(control: socket.socket, notes: int, shared: Shared, output: int) -> Non
     status = BROKEN
     try:
         _become_slot()
-        _Keeper(control, notes, shared, Capture(output, shared)).run()
+        _Keeper(control, notes, shared, OutputCapture(output, shared)).run()
         status = 0
     except BaseException:  # noqa: BLE001 - told in the output, which the death carries
         traceback.print_exc()
@@ -69,7 +69,7 @@ def _become_slot() -> None:
 
 
 class _Keeper:
-    def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: Capture) -> None:
+    def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: OutputCapture) -> None:
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
         self._queue, self._shared, self._words, self._capture = SlotQueue(control), shared, shared.words, capture
         self._channel = SlotChannel(notes, shared)

@@ -19,7 +19,7 @@ from burst_magic.worker.channel.board import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES,
 CUT_ABOVE = 4 << 20  # the supervisor cuts a file larger than this
 
 
-class Capture:
+class OutputCapture:
     """The slot's side: takes over the process's output and hands out what each task printed."""
 
     def __init__(self, descriptor: int, shared: Shared) -> None:

@@ -28,7 +28,7 @@ _HARMLESS = frozenset({"Random", "SystemRandom", "__class__", "__file__", "__loa
 _LOADING = -1  # the task that what is loaded for all tasks draws as
 
 
-class Chance:
+class Seeder:
     """Seeds whatever generators the process has."""
 
     def __init__(self, import_hook: ImportHook) -> None:
@@ -137,7 +137,7 @@ class Chance:
                     self.seed_all(named)
                 self._new.clear()
 
-    def _meet(self, met: Callable[[Chance, Any], _Global | None], module: ModuleType) -> None:
+    def _meet(self, met: Callable[[Seeder, Any], _Global | None], module: ModuleType) -> None:
         """A library with a generator of its own is loaded."""
         found = met(self, module)
         if found is not None:
@@ -154,14 +154,14 @@ class _Global:
     restore: Callable[[Any], object]
 
 
-def _random(chance: Chance, module: Any) -> _Global | None:
+def _random(seeder: Seeder, module: Any) -> _Global | None:
     """``Random()`` and ``seed()`` without a seed take what is the task's own."""
     if not hasattr(module, "Random"):
         return None  # a local module of that name
     original = module.Random.seed
 
     def seed(generator: Any, a: Any = None, version: int = 2) -> None:
-        original(generator, chance.entropy(128) if a is None else a, version)
+        original(generator, seeder.entropy(128) if a is None else a, version)
 
     module.Random.seed = seed
     instance = module._inst  # noqa: SLF001 - whose methods are the functions of the module
@@ -169,7 +169,7 @@ def _random(chance: Chance, module: Any) -> _Global | None:
     plain: Any = sys.modules["_random"].Random.seed  # type: ignore[attr-defined, unused-ignore]
 
     def start() -> None:
-        plain(instance, int.from_bytes(chance.digest[:16], "little"))
+        plain(instance, int.from_bytes(seeder.digest[:16], "little"))
         instance.gauss_next = None
 
     return _once_touched(module, _Global(start, instance.getstate, instance.setstate))
@@ -207,22 +207,22 @@ def _once_touched(module: ModuleType, generator: _Global) -> _Global:
     return _Global(again, lambda: generator.save() if touched() else None, restore)
 
 
-def _numpy(chance: Chance, module: Any) -> _Global | None:
+def _numpy(seeder: Seeder, module: Any) -> _Global | None:
     """The legacy generator, and what ``default_rng()`` takes for entropy."""
     if not hasattr(module, "seed"):
         return None  # another module of that name, or one that is half loaded
     source = sys.modules.get("numpy.random.bit_generator")
     if source is not None and hasattr(source, "randbits"):
-        vars(source)["randbits"] = chance.entropy
-    return _Global(lambda: module.seed(_words(chance.digest[16:32])), module.get_state, module.set_state)
+        vars(source)["randbits"] = seeder.entropy
+    return _Global(lambda: module.seed(_words(seeder.digest[16:32])), module.get_state, module.set_state)
 
 
-def _torch(chance: Chance, module: Any) -> _Global | None:
+def _torch(seeder: Seeder, module: Any) -> _Global | None:
     if not hasattr(module, "manual_seed"):
         return None
 
     def again() -> None:
-        module.manual_seed(int.from_bytes(chance.digest[32:39], "little"))
+        module.manual_seed(int.from_bytes(seeder.digest[32:39], "little"))
 
     return _Global(again, module.get_rng_state, module.set_rng_state)
 
