@@ -158,8 +158,8 @@ MUTANTS = (
     ),
     Mutant(
         "without a terminal a deletion is taken for agreed",
-        'raise BurstError(f"this deletes {what}, and there is no terminal to ask: say --yes")',
-        'answer = "yes"',
+        "    if answer is None:\n",
+        '    answer = answer or "yes"\n    if not answer:\n',
         "unit/test_cli.py",
     ),
     # --- worker
