@@ -150,7 +150,7 @@ def test_local_sources_that_were_changed_are_refused_and_not_unpacked(store, scr
     sha256, _ = put_blob(store, meant.getvalue())
     put_payload(store, bundle=sha256)
     store.put(keys.blob(sha256), there.getvalue())
-    with pytest.raises(SignatureError, match="not what its name says") as caught:
+    with pytest.raises(SignatureError, match="does not match its name") as caught:
         files(store, scratch, job())
     assert caught.value.context == keys.blob(sha256)
 
