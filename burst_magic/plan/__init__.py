@@ -1,1 +1,1 @@
-"""Decisions before money is spent: the size of a worker, what it costs, whether it may start. Pure."""
+"""Decisions before money is spent: a worker's size, its cost, and whether it may start. Pure."""

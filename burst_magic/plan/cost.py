@@ -1,4 +1,4 @@
-"""What a fleet costs: by the second, in whole micro-dollars. Pure arithmetic.
+"""The cost of a fleet, by the second, in whole micro-dollars. Pure arithmetic.
 
 Fargate bills each worker by the second with a minimum of one minute (aws.amazon.com/fargate/pricing).
 """
@@ -14,7 +14,7 @@ from burst_magic.plan.shapes import Shape
 from burst_magic.units import MIB_PER_GB, MICRO
 
 HOUR = 3600
-MINIMUM = 60  # seconds that are billed at least
+MINIMUM = 60  # minimum billed seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,10 @@ class Estimate:
     """A forecast for a whole fleet; money is micro-dollars.
 
     Attributes:
-        hourly: while all workers live.
-        seconds: until the last task is done, None while nobody knows how long a task takes.
-        total: until then, None likewise; a fleet without a rate always costs 0.
-        requests: of ``total``, what the store's requests cost.
+        hourly: while all workers are running.
+        seconds: until the last task is done, None if the duration of a task is unknown.
+        total: until then, None if unknown; a fleet without a rate always costs 0.
+        requests: the part of ``total`` for store requests.
     """
 
     hourly: int
@@ -36,14 +36,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """How often the store is asked: writes are PUT and LIST, reads are GET."""
+    """Number of store requests: writes are PUT and LIST, reads are GET."""
 
     writes: int
     reads: int
 
 
 def rate(shape: Shape, price: FargatePrice) -> int:
-    """Micro-dollars an hour of one worker."""
+    """Micro-dollars per hour for one worker."""
     return round(MICRO * (shape.cpu * price.vcpu + shape.memory / MIB_PER_GB * price.gb))
 
 
@@ -58,12 +58,12 @@ def on_fargate(shape: Shape, arch: str, region: str) -> int:
 
 
 def charge(rate: int, seconds: float) -> int:
-    """Micro-dollars for one worker that lived so long; one that never lived costs nothing."""
+    """Micro-dollars for one worker's lifetime; one that never started costs nothing."""
     return round(rate * max(MINIMUM, ceil(seconds)) / HOUR) if seconds > 0 else 0
 
 
 def duration(tasks: int, sample: float, *, lanes: int) -> float:
-    """Seconds that ``tasks`` of ``sample`` seconds take, ``lanes`` at a time."""
+    """Seconds for ``tasks`` of ``sample`` seconds each, ``lanes`` at a time."""
     return ceil(tasks / lanes) * sample
 
 
@@ -81,7 +81,7 @@ def count_requests(tasks: int, seconds: float, *, workers: int, slots: int, inte
     lanes = workers * slots
     flushes = min(tasks, lanes * ceil(_flushes(seconds, max(floor, floor * workers / 32))))
     beats = workers * (1 + ceil(seconds / interval))
-    started = 2 * workers + lanes  # .next, .gone and one claim for each lane
+    started = 2 * workers + lanes  # .next, .gone and one claim per lane
     submitted = 8  # manifest, control, payload, items, job.json, final and two LISTs
     return Requests(writes=2 * (flushes + beats) + started + submitted, reads=flushes + 4 * workers)
 

@@ -1,4 +1,4 @@
-"""What was asked for, made into a plan: workers, size, rate, forecast, verdict. Pure; knows no settings file.
+"""Turn a request into a plan: workers, size, rate, forecast, budget check. Pure; reads no settings file.
 
 A fleet of this machine has the rate 0, so that a budget never refuses it; what Fargate would charge for the same is
 said beside it. What differs between launchers comes in as their terms: nothing here knows one by name.
@@ -17,15 +17,15 @@ from burst_magic.plan.cost import Estimate
 from burst_magic.plan.shapes import Shape, choose
 from burst_magic.units import format_duration, format_money
 
-S3_INTERVAL, S3_FLOOR = 20.0, 2.0  # the protocol's two times on S3
+S3_INTERVAL, S3_FLOOR = 20.0, 2.0  # the protocol's two intervals on S3
 
 
 class FleetRequest(Protocol):
-    """What ``config.Settings`` says about a fleet; units as there."""
+    """The part of ``config.Settings`` about a fleet, in the same units."""
 
     @property
     def workers(self) -> int:
-        """How many, at most."""
+        """Maximum number of workers."""
 
     @property
     def slots(self) -> int:
@@ -33,11 +33,11 @@ class FleetRequest(Protocol):
 
     @property
     def cpu(self) -> float | None:
-        """vCPU, or nobody said."""
+        """vCPU, or None if unset."""
 
     @property
     def memory(self) -> int | None:
-        """MiB, or nobody said."""
+        """MiB, or None if unset."""
 
     @property
     def arch(self) -> str:
@@ -45,7 +45,7 @@ class FleetRequest(Protocol):
 
     @property
     def budget(self) -> int | None:
-        """Micro-dollars, or no limit."""
+        """Micro-dollars, or None for no limit."""
 
 
 class Terms(Protocol):
@@ -62,7 +62,7 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What only a cloud can fulfil: ``--gpus``, ``--instance-type``, ``--env``."""
+    """Options that only a cloud can satisfy: ``--gpus``, ``--instance-type``, ``--env``."""
 
     gpus: int = 0
     instance_type: str = ""
@@ -74,17 +74,17 @@ class Plan:
     """A fleet that may start.
 
     Attributes:
-        workers: wanted, as asked; later jobs of the session may need them all.
-        starting: for this job; never more than have a task to do.
-        shape: the size of one.
+        workers: the requested number; later jobs of the session may need them all.
+        starting: number to start for this job; never more than there are tasks.
+        shape: size of one worker.
         rate: micro-dollars an hour of one worker with this launcher.
         fallback: the launcher that starts workers when the first has no room for them, or empty.
         fallback_rate: micro-dollars an hour of one worker of that.
-        waves: how often each slot gets a task, None while the number of tasks is unknown.
+        waves: tasks per slot, None if the number of tasks is unknown.
         estimate: with this launcher, or its fallback where that costs more.
         fargate_rate: micro-dollars an hour of one worker on Fargate.
         fargate: the estimate on Fargate.
-        region: whose prices these are.
+        region: of these prices.
     """
 
     launcher: str
@@ -114,18 +114,18 @@ def plan(
     wishes: Wishes | None = None,
     region: str = "",
 ) -> Plan:
-    """Decides, or refuses before anything starts.
+    """Make a plan, or refuse before anything starts.
 
     Args:
         asked: the settings.
         terms: of the launcher and, if there is one, of its fallback, by name.
-        tasks: how many, None while unknown (a generator).
-        sample: seconds that one task takes, where somebody measured it.
-        wishes: what only a cloud can fulfil.
-        region: whose prices to take.
+        tasks: number of tasks, None if unknown (a generator).
+        sample: measured seconds per task, if known.
+        wishes: options that only a cloud can satisfy.
+        region: whose prices to use.
 
     Raises:
-        PlanError: no such worker, or a wish that this launcher cannot fulfil.
+        PlanError: no such worker size, or an option that this launcher cannot satisfy.
         BudgetExceeded: the estimate is above the budget.
     """
     launcher, *others = terms
@@ -162,7 +162,8 @@ def plan(
 
 
 def threads(lanes: int, *, here: bool, slots: int, cores: int, cpu: float) -> int:
-    """How many threads of BLAS, OpenMP and the like a task may use, so that those beside it have as many.
+    """The number of threads a task may use for BLAS, OpenMP and similar libraries, so that concurrent tasks get as
+    many.
 
     Args:
         lanes: tasks at a time in the whole fleet.
@@ -175,7 +176,7 @@ def threads(lanes: int, *, here: bool, slots: int, cores: int, cpu: float) -> in
 
 
 def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
-    """Raises ``PlanError`` for the first wish that this launcher cannot fulfil, with the reason."""
+    """Raise ``PlanError`` for the first option that this launcher cannot satisfy, with the reason."""
     if not terms.here:
         return
     here = f"{launcher} workers are processes of this machine"
@@ -188,7 +189,7 @@ def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
 
 
 def check_budget(estimate: Estimate, budget: int | None) -> None:
-    """Raises ``BudgetExceeded`` when the forecast is known and above ``budget`` (micro-dollars)."""
+    """Raise ``BudgetExceeded`` if the forecast is known and above ``budget`` (micro-dollars)."""
     if budget is None or estimate.total is None or estimate.total <= budget:
         return
     raise BudgetExceeded(
@@ -199,7 +200,7 @@ def check_budget(estimate: Estimate, budget: int | None) -> None:
 
 
 def summary(made: Plan) -> str:
-    """One line for people: the fleet, its price, and Fargate's where that is another."""
+    """One line for display: the fleet, its price, and Fargate's price if it differs."""
     few = f" of {made.workers}" if made.starting < made.workers else ""
     parts = [f"{made.starting}{few} {made.launcher} worker{'s' * (made.workers > 1)}"]
     if made.slots > 1:
@@ -228,13 +229,13 @@ def _forecast(estimate: Estimate) -> str:
 
 
 def _coarse(seconds: float) -> str:
-    """No more digits than a forecast deserves."""
+    """Round to the precision of a forecast."""
     unit = 1 if seconds < 120 else 60 if seconds < 7200 else 3600
     return format_duration(max(1, round(seconds / unit)) * unit)
 
 
 def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[str, ...]:
-    """What goes on and may still surprise, where it costs money."""
+    """Warnings about plans that may surprise, where they cost money."""
     said = []
     if asked.slots > shape.cpu:
         said.append(f"{asked.slots} slots share {shape.cpu:g} vCPU")

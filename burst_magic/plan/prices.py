@@ -1,4 +1,4 @@
-"""List prices, from ``prices.json`` beside this module; no price stands in code."""
+"""List prices from ``prices.json``, next to this module; no price is in code."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FargatePrice:
-    """Dollars an hour in one region for one architecture.
+    """Dollars per hour in one region for one architecture.
 
     Attributes:
-        region: whose prices these are: the asked one, or the table's default where it has no such region.
-        vcpu: for each vCPU.
-        gb: for each GB of memory.
+        region: of these prices: the requested one, or the table's default if it lacks that region.
+        vcpu: per vCPU.
+        gb: per GB of memory.
     """
 
     region: str
@@ -26,14 +26,14 @@ class FargatePrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestPrice:
-    """Dollars for one request to S3: writes are PUT and LIST, reads are GET."""
+    """Dollars per S3 request: writes are PUT and LIST, reads are GET."""
 
     write: float
     read: float
 
 
 def fargate(arch: str, *, region: str = "") -> FargatePrice:
-    """On-demand Linux price; the table's default region where ``region`` is unknown."""
+    """On-demand Linux price; of the table's default region if ``region`` is unknown."""
     table = _table()
     known = region if region in table["fargate"] else table["default"]
     return FargatePrice(region=known, **table["fargate"][known][arch])

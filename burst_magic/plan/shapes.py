@@ -1,4 +1,4 @@
-"""The sizes of a worker that Fargate knows, and the nearest ones to a size that it does not. Pure."""
+"""The worker sizes that Fargate offers, and the nearest ones to any other size. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import log2
 from burst_magic.errors import PlanError
 from burst_magic.units import MIB_PER_GB, format_size
 
-GB_PER_VCPU = 2  # the least memory that Fargate gives with 1 … 8 vCPU, and legal with all
+GB_PER_VCPU = 2  # the least memory that Fargate allows with 1 … 8 vCPU, legal with all
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +26,7 @@ def _sizes(first: int, last: int, step: int = 1) -> tuple[int, ...]:
     return tuple(range(first * MIB_PER_GB, last * MIB_PER_GB + 1, step * MIB_PER_GB))
 
 
-# Amazon ECS developer guide, "Task CPU and memory" for Fargate (Linux). MiB for each vCPU.
+# Amazon ECS developer guide, "Task CPU and memory" for Fargate (Linux). MiB per vCPU.
 LEGAL: dict[float, tuple[int, ...]] = {
     0.25: (512, 1024, 2048),
     0.5: _sizes(1, 4),
@@ -39,18 +39,18 @@ LEGAL: dict[float, tuple[int, ...]] = {
 
 
 def choose(cpu: float | None, memory: int | None, *, slots: int = 1) -> Shape:
-    """The worker's size; what was not asked for follows from the rest.
+    """Choose the worker's size; missing values follow from the others.
 
-    Without ``cpu`` it is the smallest with a vCPU for each slot that takes the memory; without ``memory`` it is
-    2 GB for each vCPU.
+    Without ``cpu``, it is the smallest with one vCPU per slot that allows the memory; without ``memory``, it is 2 GB
+    per vCPU.
 
     Args:
-        cpu: vCPU, as asked.
-        memory: MiB, as asked.
+        cpu: requested vCPU.
+        memory: requested MiB.
         slots: tasks at a time in one worker.
 
     Raises:
-        PlanError: not a pair that Fargate has; names the nearest.
+        PlanError: Fargate doesn't offer this pair; names the nearest.
     """
     if cpu is None:
         cpu = _cpu_for(memory, slots)
@@ -63,7 +63,7 @@ def choose(cpu: float | None, memory: int | None, *, slots: int = 1) -> Shape:
 
 
 def nearest(asked: Shape) -> tuple[Shape, Shape]:
-    """Two legal sizes near to ``asked``, of different vCPU; the one with the vCPU asked for comes first."""
+    """Two legal sizes near ``asked`` with different vCPU; the requested vCPU comes first."""
 
     def distance(shape: Shape) -> tuple[float, Shape]:
         return abs(log2(shape.cpu / asked.cpu)) + abs(log2(shape.memory / asked.memory)), shape
@@ -74,12 +74,12 @@ def nearest(asked: Shape) -> tuple[Shape, Shape]:
 
 
 def _cpu_for(memory: int | None, slots: int) -> float:
-    """The smallest vCPU with one per slot that has this memory, or whatever comes nearest to that."""
+    """The smallest vCPU with one per slot that allows this memory, or the nearest to it."""
     enough = [cpu for cpu in LEGAL if cpu >= slots] or [max(LEGAL)]
     if memory is None:
         return min(enough)
     fitting = [cpu for cpu, sizes in LEGAL.items() if memory in sizes]
     both = [cpu for cpu in enough if cpu in fitting]
-    if not fitting:  # refused in a moment: by the memory that comes nearest
+    if not fitting:  # about to be refused: choose by the nearest memory
         return min(LEGAL, key=lambda cpu: min(abs(size - memory) for size in LEGAL[cpu]))
     return min(both) if both else max(fitting)

@@ -1,6 +1,6 @@
-"""Where objects lie: one door, ``open_store(url)``, to five verbs over keys.
+"""Object stores: ``open_store(url)`` opens one, with five operations on keys.
 
-A new kind of store is a module beside these and a line in ``TABLE``. obstore is imported when a store is opened.
+A new kind of store is a module here and a line in ``TABLE``. obstore is imported when a store is opened.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ def open_store(url: str, *, credentials: Callable[[], object] | None = None) -> 
     """Opens a store.
 
     Args:
-        url: ``file:///dir`` (made if it is not there), ``memory://name`` (shared in this process) or
-            ``s3://bucket/prefix``.
-        credentials: what S3 asks for credentials (a provider as obstore has them); None leaves it to the environment.
+        url: ``file:///dir`` (created if missing), ``memory://name`` (shared in this process) or ``s3://bucket/prefix``.
+        credentials: an obstore credential provider for S3; None uses the environment.
 
     Raises:
-        StoreError: the URL is of no store, or its folder cannot be made.
+        StoreError: not a store URL, or the folder cannot be created.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in TABLE:

@@ -1,7 +1,7 @@
-"""What the protocol asks of a store: five verbs over keys. Knows no provider.
+"""What the protocol requires of a store: five operations on keys. Provider-independent.
 
-Keys are relative to the store's root, use ``/``, and hold no ``..`` and no empty part.
-Every verb is safe to call from many threads at once. Faults are told apart by class:
+Keys are relative to the store's root, use ``/``, and contain no ``..`` and no empty part.
+Every operation is thread-safe. Faults are distinguished by class:
 ``Missing``, ``Exists``, ``Denied``, ``Throttled``, ``Unknown`` (see ``errors.py``); each
 carries the key as its context.
 """
@@ -17,20 +17,20 @@ from burst_magic.errors import StoreError
 
 Bytes = bytes | bytearray | memoryview
 
-# No empty part, no "." or "..", no control character, no backslash; "#" marks what a folder is still writing.
+# No empty part, no "." or "..", no control character, no backslash; "#" marks files that are still being written.
 _PART = r"(?!\.{1,2}(?:/|\Z))[^/\\#\x00-\x1f\x7f\ud800-\udfff]+"
 _legal = re.compile(f"{_PART}(?:/{_PART})*").fullmatch
 
 
 def checked(key: str) -> str:
-    """The key itself, when every store can hold it; raises ``StoreError``."""
+    """Return the key if every store can hold it; raises ``StoreError``."""
     if _legal(key) is None:
         raise StoreError("a store cannot hold this key", context=repr(key), way_out="parts divided by single slashes")
     return key
 
 
 def folder_of(prefix: str) -> str:
-    """The prefix of a listing with its one trailing slash, "" for the whole store."""
+    """The prefix of a listing with one trailing slash, "" for the whole store."""
     trimmed = prefix.removesuffix("/")
     return checked(trimmed) + "/" if trimmed else ""
 
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """Five verbs over keys."""
+    """Five operations on keys."""
 
     @property
     def url(self) -> str:
@@ -70,13 +70,13 @@ class Store(Protocol):
         """Objects below the folder ``prefix`` (a trailing ``/`` is implied), sorted by key, with keys > ``after``,
         at most ``limit``. All pages are read.
 
-        A whole listing is exact on every store. ``after`` and ``limit`` are on S3, in folders and in memory; a
-        server that goes folder by folder (SeaweedFS) differs where ``after`` is the name of a folder without its
-        slash, and where a folder ``x/`` has a sibling that begins with ``x`` and one of ``!"$%&'()*+,-.``. No key
-        of the protocol does either."""
+        A full listing is exact on every store. ``after`` and ``limit`` are exact on S3, in folders and in memory. A
+        server that lists folder by folder (SeaweedFS) differs if ``after`` names a folder without its slash, or if a
+        folder ``x/`` has a sibling that begins with ``x`` and one of ``!"$%&'()*+,-.``. The protocol has no such
+        keys."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""
 
     def path(self, key: str) -> Path | None:
-        """The file that holds the object, where the store is a folder of this machine."""
+        """The file of the object, if the store is a local folder."""

@@ -1,7 +1,7 @@
-"""Carries a machine's store effects out and answers with events. Shared by worker and client.
+"""Carry out a machine's store effects and return events. Shared by worker and client.
 
-Lists and reads are repeated until they succeed; a create is tried once and told as it went, since only
-the machine may judge a refusal (law 7). A throttled write was not done, so it is simply tried again.
+Lists and reads are retried until they succeed. A create is tried once and its result reported, since only the machine
+may judge a refusal (law 7). A throttled write was not done, so it is simply retried.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ T = TypeVar("T")
 
 
 class Refusals:
-    """Creates that the store will not do however often they are tried: no room, no right.
+    """Creates that the store refuses persistently, for lack of space or permission.
 
     Attributes:
-        count: so many so far.
+        count: number so far.
     """
 
     def __init__(self) -> None:
@@ -49,16 +49,16 @@ class Refusals:
 
     @property
     def said(self) -> str:
-        """What the store says of a folder that it takes nothing for, "" where there is none."""
+        """Latest refusal for a folder with no success since, or ""."""
         return next(iter(self._standing.copy().values()), "")
 
     def refused(self, key: str, fault: StoreError) -> None:
-        """The store would not have this."""
+        """Record a refusal."""
         self.count += 1
         self._standing[_folder(key)] = fault.problem
 
     def taken(self, key: str) -> None:
-        """The store has taken this."""
+        """Record a success."""
         self._standing.pop(_folder(key), None)
 
 
@@ -67,13 +67,13 @@ class Carrier:
 
     Args:
         store: where; of a patient one the store itself: two who wait would wait for each other's time too.
-        secret: the session's key; None reads records without believing them (status only).
+        secret: the session's key; None reads records unverified (status only).
         pause: waits so many seconds and says whether to go on; a driver that ends says no.
         retry: how long a call is repeated; clock: seconds.
-        give_up: faults that are raised at once: a person who waits is better told than made to wait.
+        give_up: faults to raise at once: a waiting user should rather see them.
 
     Attributes:
-        refusals: what the store did not let it create.
+        refusals: creates that the store refused.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Carrier:
         return other
 
     def carry(self, effect: fx.List | fx.Read | fx.Create) -> fx.Event:
-        """One effect, one event."""
+        """Carry out one effect and return its event."""
         if isinstance(effect, fx.List):
             return self._list(effect)
         if isinstance(effect, fx.Read):
@@ -121,7 +121,7 @@ class Carrier:
         return records.encode(record, secret=self.secret, key=key)
 
     def create(self, key: str, data: bytes) -> fx.Wrote:
-        """A create-only put, and what the store said of it."""
+        """Create-only put; returns its result."""
         try:
             self.patiently(lambda: self.store.create(key, data), Throttled)
         except Exists:
@@ -138,10 +138,10 @@ class Carrier:
         return fx.Wrote.DONE
 
     def insist(self, key: str, data: bytes) -> None:
-        """Creates an object that nobody else would: a refusal or no answer is looked into, then it is tried again.
+        """Create an object that no one else creates. After a refusal or a lost reply, check, then retry.
 
         Raises:
-            StoreError: what the store refused, or did not answer to again and again.
+            StoreError: the store refused it, or repeatedly didn't answer.
         """
 
         def attempt() -> None:
@@ -160,7 +160,7 @@ class Carrier:
             return False
 
     def fetch(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """An object's bytes; repeated until the store answers. Raises ``Missing``."""
+        """Read an object's bytes; retries until the store answers. Raises ``Missing``."""
         return self.patiently(lambda: self.store.get(key, start=start, end=end), StoreError)
 
     def _list(self, effect: fx.List) -> fx.Listed:
@@ -190,11 +190,11 @@ class Carrier:
         return persist(call, self._retry, repeat, never=self._give_up, wait=self._pause, clock=self._clock, tell=report)
 
     def believed(self, read: Callable[[], T]) -> T:
-        """What ``read`` returns, which verifies what it fetches; see the function of this name."""
+        """Result of ``read``, which verifies its bytes; see the function of this name."""
         return believed(read, self._pause)
 
     def tell(self, fault: BurstError) -> None:
-        """Reports a fault, one that stays once a minute."""
+        """Log a fault; a persistent one once a minute."""
         text, now = str(fault), self._clock()
         if now - self._told.get(fault.problem, -_TOLD_AGAIN) >= _TOLD_AGAIN:
             self._told[fault.problem] = now
@@ -211,7 +211,7 @@ def believed(read: Callable[[], T], pause: Callable[[float], bool] = slept) -> T
 
 
 def ours(store: Store, folder: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
-    """What the protocol put into a folder; what others left there is passed over and ends nothing."""
+    """Parse the protocol's keys in a folder; foreign keys are skipped."""
     is_ours, cut = keys.ours_in(folder), len(folder) + 1
     while True:
         listed = store.list(folder, after=after, limit=limit)

@@ -1,8 +1,7 @@
-"""Credentials for workers of this machine, which may not import what asks AWS for them.
+"""Credentials for local workers, which may not import boto3.
 
-They are handed over by who starts the worker, and near their end asked for anew: by a helper process, one for all
-workers of the session. It prints what AWS calls the output of a ``credential_process``, plus ``Region`` and
-``Endpoint``.
+The process that starts a worker passes them on. Shortly before they expire, a helper process renews them, one for all
+workers of the session. It prints the output of an AWS ``credential_process``, plus ``Region`` and ``Endpoint``.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ class _Answer:
 def from_command(
     argv: Sequence[str], *, handed: HandedOn | None = None, clock: Callable[[], float] = time.time
 ) -> CommandCredentials:
-    """Credentials printed by a command, asked for again some minutes before they expire.
+    """Credentials printed by a command, renewed some minutes before they expire.
 
     Args:
         argv: the command and its arguments, e.g. ``[sys.executable, "-m", "burst_magic.aws.credentials"]``.
-        handed: where others put what they have looked up, and find what this one has.
+        handed: shared memory for credentials that any of the processes has resolved.
         clock: seconds since the epoch.
     """
     return CommandCredentials(argv, handed=handed, clock=clock)
@@ -66,15 +65,15 @@ class CommandCredentials:
 
     @property
     def config(self) -> Mapping[str, str]:
-        """Region and endpoint as the helper found them."""
+        """Region and endpoint from the helper."""
         return self._current().config
 
     def __call__(self) -> dict[str, Any]:
-        """An obstore ``S3Credential``; raises ``Denied`` with what the helper said."""
+        """Return an obstore ``S3Credential``; raises ``Denied`` with the helper's message."""
         return dict(self._current().credential)
 
     def forget(self) -> None:
-        """They were refused before their time: the helper is asked again, but not all the time."""
+        """The credentials were refused early: run the helper again, but not too often."""
         with self._lock:
             self._refused = True
             self._renew_at = min(self._renew_at, self._asked_at + _REFUSED.pause(self._repeats))
@@ -118,9 +117,9 @@ class CommandCredentials:
             return answer
 
     def _handed_on(self, now: float) -> _Answer | None:
-        """What another process has looked up since this one took the last; None when it is time to ask.
+        """Newer credentials from another process; None if it is time to run the helper.
 
-        Of the same key only a later end is news, and none when S3 has refused it.
+        The same key is news only with a later expiry, and never if S3 has refused it.
         """
         try:
             other = _fresh(_parsed(self._handed.read() if self._handed else ""), now)

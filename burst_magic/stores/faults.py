@@ -1,7 +1,7 @@
-"""Tells the faults of obstore and of the operating system apart.
+"""Classify faults of obstore and of the operating system.
 
-obstore has one ``GenericError`` for all that has no class of its own, so its text is read: the number of an
-operating system's error, or an HTTP status. What is not recognised is ``Unknown``: it may have been done.
+obstore raises ``GenericError`` for everything without its own class, so its text is parsed: an OS error number, or an
+HTTP status. Anything else is ``Unknown``: the request may have been carried out.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _BY_NAME: dict[str, type[StoreError]] = {
 
 
 def fault(error: BaseException, key: str) -> StoreError:
-    """The fault that an exception of obstore or of the operating system stands for."""
+    """Convert an exception of obstore or the operating system."""
     if isinstance(error, (TypeError, AttributeError, AssertionError)):
-        raise error  # a mistake in a program, and no fault of any store
+        raise error  # a programming error, not a store fault
     text = str(error)
     if "NoSuchBucket" in text:
         return StoreError("no such bucket", context=key, way_out="create it, or check its name and region")
@@ -55,7 +55,7 @@ def fault(error: BaseException, key: str) -> StoreError:
 
 
 def os_error(error: BaseException) -> int:
-    """The operating system's number of an error, 0 where it has none."""
+    """The errno of an error, or 0."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     found = _os_error(str(error))
@@ -63,12 +63,12 @@ def os_error(error: BaseException) -> int:
 
 
 def outside(error: BaseException) -> bool:
-    """True when a range that begins behind the object's end was refused."""
+    """True if a range beyond the object's end was refused."""
     return _range(str(error)) is not None
 
 
 def stale(error: BaseException) -> bool:
-    """True when credentials were refused that may have been replaced by others: expired ones."""
+    """True if expired credentials were refused, which may have been replaced."""
     return _stale(str(error)) is not None
 
 
@@ -115,5 +115,5 @@ def _of_service(text: str, key: str) -> StoreError:
 
 
 def first_line(text: str) -> str:
-    """The first line of a message, bounded: obstore adds pages of debug output behind it."""
+    """The first line of a message, truncated: obstore appends pages of debug output."""
     return text.partition("\n")[0].strip()[:300]

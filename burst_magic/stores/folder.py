@@ -1,9 +1,9 @@
-"""A folder of this machine as a store.
+"""A local folder as a store.
 
-Writes go through obstore: it stages a file beside its place and links or renames it there, so that a create has
-one winner and nobody sees half an object. Reads and listings ask the operating system directly: measured here a
-ranged read takes 3 µs instead of 70, a listing of 2 000 keys with a limit 1 ms instead of 11, 200 MB 0.1 s instead
-of 1.4. Files with a ``#`` in their name are being written and are no objects.
+Writes go through obstore: it stages a file next to its target and links or renames it, so that a create has one winner
+and no reader sees half an object. Reads and listings use the operating system directly: measured here, a ranged read
+takes 3 µs instead of 70, a listing of 2 000 keys with a limit 1 ms instead of 11, and 200 MB 0.1 s instead of 1.4.
+Files with a ``#`` in their name are being written and are not objects.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from obstore.store import LocalStore
 
 _GONE = (FileNotFoundError, NotADirectoryError)
-# A delete may take an empty folder away while a write is about to use or to make it.
+# A delete may remove an empty folder while a write is about to use or create it.
 _FOLDER_RACE = {errno.ENOENT, errno.EEXIST}
 _TRIES = 20
 _ONE_READ = 1 << 30  # Linux reads at most 2 GB at a time
 
 
 def open_folder(url: str, **_: object) -> FolderStore:
-    """Opens ``file:///dir`` and makes the folder."""
+    """Open ``file:///dir``, creating the folder if necessary."""
     root = _folder_of(url)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def open_folder(url: str, **_: object) -> FolderStore:
 
 
 def _folder_of(url: str) -> Path:
-    """The folder that a URL names: ``%20`` is a space; ``?`` and ``#`` are letters of a name, as in a path."""
+    """The folder of a URL: ``%20`` is a space; ``?`` and ``#`` are part of the name, as in a path."""
     host, slash, path = url.partition("://")[2].partition("/")
     if host not in {"", "localhost"} or not slash:
         raise StoreError("a folder URL needs an absolute path", context=url, way_out="file:///home/me/store")
@@ -66,7 +66,7 @@ def _folder_of(url: str) -> Path:
 
 
 class FolderStore:
-    """Five verbs over a folder."""
+    """The store operations on a folder."""
 
     def __init__(self, root: Path, backend: LocalStore) -> None:
         self._root = root
@@ -83,7 +83,7 @@ class FolderStore:
         self._write(checked(key), data, create=True)
 
     def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
-        """Writes or replaces an object; an iterator is staged with flat memory."""
+        """Writes or replaces an object; an iterator is staged in constant memory."""
         checked(key)
         if isinstance(data, (bytes, bytearray, memoryview)):
             self._write(key, data, create=False)
@@ -124,13 +124,13 @@ class FolderStore:
         try:
             if limit is None:
                 return sorted(_entries((key, item.stat) for key, item in files))
-            keys = sorted(key for key, _ in files)  # of many files a few are asked for
+            keys = sorted(key for key, _ in files)  # few of many files are requested
             return list(islice(_entries((key, partial(os.stat, self._base + key)) for key in keys), limit))
         except OSError as error:
             raise fault(error, prefix) from error
 
     def _files(self, folder: str, after: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Keys and what can be asked about them until the next is taken; in no order."""
+        """Keys with a stat function that is valid until the next key; unordered."""
         folders = [folder]
         while folders:
             inside = folders.pop()
@@ -138,7 +138,7 @@ class FolderStore:
                 descriptor = os.open(self._base + inside, os.O_RDONLY | os.O_DIRECTORY)
             except _GONE:
                 continue
-            try:  # by its descriptor: a long way to the folder is then walked once, not once for each file
+            try:  # by its descriptor, so that a long path is resolved once, not once per file
                 with os.scandir(descriptor) as found:
                     for item in found:
                         key = inside + item.name
@@ -153,7 +153,7 @@ class FolderStore:
                 os.close(descriptor)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Removes objects; a missing one is no error. Folders that become empty go too."""
+        """Removes objects; missing ones are ignored. Also removes folders that become empty."""
         parents: set[str] = set()
         for key in keys:
             try:
@@ -172,7 +172,7 @@ class FolderStore:
                 inner = inner.rpartition("/")[0]
 
     def path(self, key: str) -> Path | None:
-        """The file that holds the object."""
+        """The file of the object."""
         return self._root / checked(key)
 
 

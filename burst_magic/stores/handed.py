@@ -1,7 +1,7 @@
-"""Credentials that the workers of one session on one machine share: memory without a name, never a file or a variable.
+"""Credentials shared by a session's workers on one machine, in anonymous memory, never in a file or variable.
 
-Who starts the workers writes down what it has looked up; the worker that first finds it about to expire asks anew, for
-all. The memory goes with the last process that has it.
+The process that starts the workers writes the credentials it has resolved. The worker that first finds them about to
+expire renews them for all. The memory is freed with the last process that has it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
-_LOOK = 0.02  # seconds between two tries to be alone
+_LOOK = 0.02  # seconds between two attempts to get the lock
 
 
 class HandedOn:
-    """The latest credentials' document, as text.
+    """The latest credentials document, as text.
 
     Args:
-        descriptor: of the memory; inherited, or received from the process that made it.
-        patience: seconds to wait for another process that is asking; then it is not waited for.
-        pause: waits so many seconds.
+        descriptor: of the memory; inherited, or received from its creator.
+        patience: seconds to wait for another process that is renewing.
+        pause: sleeps for some seconds.
     """
 
     def __init__(self, descriptor: int, *, patience: float = 60.0, pause: Callable[[float], None] = time.sleep) -> None:
@@ -29,21 +29,21 @@ class HandedOn:
 
     @classmethod
     def empty(cls) -> HandedOn | None:
-        """New memory; None where the system has no files that live in memory only (macOS)."""
+        """New memory; None if the system has no anonymous files (macOS)."""
         return cls(os.memfd_create("burst", os.MFD_CLOEXEC)) if hasattr(os, "memfd_create") else None
 
     def fileno(self) -> int:
-        """The descriptor to hand on."""
+        """The descriptor to pass on."""
         return self._descriptor
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """No other process asks or writes meanwhile, unless one has taken longer than patience allows."""
+        """Exclude other processes from renewing or writing, except those that took longer than ``patience``."""
         for _ in range(int(self._patience / _LOOK)):
             try:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:  # held by a process that asks, or that was stopped while it did
+            except OSError:  # held by a process that is renewing, or was stopped while renewing
                 self._pause(_LOOK)
         try:
             yield
@@ -51,11 +51,11 @@ class HandedOn:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
 
     def read(self) -> str:
-        """What was handed on last; empty when nothing was."""
+        """The latest document; empty if there is none."""
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0).decode("utf-8", "replace")
 
     def write(self, text: str) -> None:
-        """Hands it on to all who have this memory."""
+        """Write it for all processes with this memory."""
         data = text.encode()
         os.pwrite(self._descriptor, data, 0)
         os.ftruncate(self._descriptor, len(data))

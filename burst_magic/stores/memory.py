@@ -1,4 +1,4 @@
-"""A store in the memory of this process, shared by its name. For tests, simulations and small trials."""
+"""A store in this process's memory, shared by name. For tests and simulations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def open_memory(url: str, **_: object) -> MemoryStore:
-    """Opens ``memory://name``; the same name is the same store."""
+    """Open ``memory://name``; the same name gives the same store."""
     from obstore.store import MemoryStore as Backend  # paid for when a store is opened
 
     with _lock:
@@ -30,10 +30,10 @@ def open_memory(url: str, **_: object) -> MemoryStore:
 
 
 class MemoryStore:
-    """Five verbs over the memory of this process, one at a time.
+    """The store operations in this process's memory, one at a time.
 
     obstore frees a replaced value, a Python object, under its own lock, and lists under the interpreter's: on Python
-    3.10 threads wait for each other for ever.
+    3.10 this deadlocks.
     """
 
     def __init__(self, url: str, backend: Backend, lock: threading.Lock) -> None:
@@ -90,5 +90,5 @@ class MemoryStore:
 
 
 def _own(data: Bytes) -> bytes:
-    """Bytes that nobody can change any more: obstore keeps what it is given, without a copy."""
+    """An immutable copy: obstore keeps its argument without copying."""
     return bytes(over.plain(data))

@@ -1,4 +1,4 @@
-"""Finds a store that ignores conditional writes. On such a store two workers would both own a claim."""
+"""Detect stores that ignore conditional writes. On such a store, two workers could own the same claim."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SEGMENT = 256 << 10  # bytes
 
 
 def probe(store: Store, *, remembered: Path) -> None:
-    """Checks, once per URL, that creating the same key twice is refused the second time. Leaves no object behind.
+    """Check, once per URL, that a second create of the same key is refused. Leaves no object behind.
 
     Args:
         store: the store to check.
-        remembered: a folder of the user's in which the stores that passed are noted.
+        remembered: a folder where stores that passed are recorded.
 
     Raises:
         StoreError: the store ignores conditional writes.
@@ -39,7 +39,7 @@ def probe(store: Store, *, remembered: Path) -> None:
 
 
 def try_to_write(store: Store) -> None:
-    """Writes an object as large as a small segment and takes it away again; raises what forbids it."""
+    """Write an object of the size of a small segment and delete it; raises the store's refusal."""
     key = f"probe-{secrets.token_hex(8)}"
     store.put(key, bytes(_SEGMENT))
     store.delete([key])
@@ -50,7 +50,7 @@ def _keeps_the_first(store: Store) -> bool:
     try:
         kept = _created(store, key, b"first") and not _created(store, key, b"second") and store.get(key) == b"first"
     except StoreError:
-        with contextlib.suppress(StoreError):  # the first fault is the one to tell
+        with contextlib.suppress(StoreError):  # report the first fault
             store.delete([key])
         raise
     store.delete([key])

@@ -1,7 +1,7 @@
-"""S3, and what speaks its language, as a store.
+"""S3 and compatible servers as a store.
 
-Region, endpoint and credentials come from the provider that is passed in; without one obstore reads AWS's own
-environment variables, and the container's or the machine's role. Plain http is for loopback addresses only.
+Region, endpoint and credentials come from the given provider. Without one, obstore uses AWS's own environment
+variables, or the container's or machine's role. Plain http is allowed for loopback addresses only.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ T = TypeVar("T")
 
 
 def open_s3(url: str, *, credentials: Callable[[], object] | None = None) -> S3Store:
-    """Opens ``s3://bucket/prefix``.
+    """Open ``s3://bucket/prefix``.
 
     Args:
         url: bucket and prefix.
-        credentials: called for an obstore ``S3Credential``; its optional ``config`` names ``region`` and ``endpoint``.
+        credentials: returns an obstore ``S3Credential``; its optional ``config`` has ``region`` and ``endpoint``.
 
     Raises:
-        StoreError: no bucket in the URL. Denied: plain http to another machine, or no credentials.
+        StoreError: no bucket in the URL.
+        Denied: plain http to another machine, or no credentials.
     """
     parts = urlsplit(url)
     if not parts.netloc or parts.query or parts.fragment:
@@ -82,12 +83,12 @@ def _refuse_open_http(endpoint: str) -> None:
 
 
 class S3Store:
-    """Five verbs over a bucket.
+    """The store operations on a bucket.
 
     Args:
-        bucket: its name; prefix: of all keys, "" for none.
-        settings: ``endpoint`` and ``region``, where they are known.
-        credentials: a provider, or None for AWS's own environment.
+        bucket: its name; prefix: of all keys, or "".
+        settings: ``endpoint`` and ``region``, if known.
+        credentials: a provider, or None to use AWS's environment.
         retry: how obstore repeats one request that failed on the way or at the server.
     """
 
@@ -116,12 +117,12 @@ class S3Store:
 
     @property
     def endpoint(self) -> str:
-        """The server, "" for AWS's own: two servers may have a bucket of one name."""
+        """The server, "" for AWS: two servers may have buckets of the same name."""
         return self._settings.get("endpoint", "")
 
     @property
     def credentials(self) -> Callable[[], object] | None:
-        """The provider that it was opened with."""
+        """The provider it was opened with."""
         return self._given
 
     def _connect(self, patience: str) -> Backend:
@@ -144,11 +145,12 @@ class S3Store:
         return self._connect(_LONG_PATIENCE)
 
     def create(self, key: str, data: Bytes) -> None:
-        """Writes an object that must not exist yet; raises ``Exists`` if it does, or if S3 answers 409 to racers."""
+        """Writes an object that must not exist yet; raises ``Exists`` if it does, or if S3 answers 409 to concurrent
+        creates."""
         self._told(checked(key), lambda: over.write(self._for(data), key, data, create=True))
 
     def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
-        """Writes or replaces an object; an iterator is sent in parts with flat memory."""
+        """Writes or replaces an object; an iterator is sent in parts, in constant memory."""
         checked(key)
         if isinstance(data, (bytes, bytearray, memoryview)):
             self._told(key, lambda: self._put(key, data))
@@ -180,7 +182,7 @@ class S3Store:
         return self._told(prefix, lambda: over.listed(self._backend, prefix, after, limit))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Removes objects, a thousand with one request; a missing one is no error."""
+        """Removes objects, a thousand per request; missing ones are ignored."""
         names = list(dict.fromkeys(map(checked, keys)))  # S3 refuses a bulk delete that names one twice
         for at in range(0, len(names), _DELETE_AT_ONCE):
             some = names[at : at + _DELETE_AT_ONCE]
@@ -195,7 +197,7 @@ class S3Store:
         return None
 
     def _told(self, key: str, call: Callable[[], T]) -> T:
-        """What a call returns, or its fault; once more where other credentials are to be had than S3 refused."""
+        """The result of a call, or its fault; retries once if there are other credentials than the refused ones."""
         before = self._backend
         try:
             return call()
@@ -209,9 +211,9 @@ class S3Store:
             raise self._fault(error, key) from error
 
     def _renewed(self, before: Backend) -> bool:
-        """What S3 refuses before it expires is asked for anew: obstore would keep it to its end."""
+        """Renew credentials that S3 refused early: obstore would keep them until they expire."""
         with self._renewing:
-            if self._backend is not before:  # another thread has asked
+            if self._backend is not before:  # another thread has renewed them
                 return True
             if self._provider is None or not self._provider.others():
                 return False
@@ -240,7 +242,7 @@ def _obstores(retry: Retry) -> RetryConfig:
 
 
 class _Remembering:
-    """obstore turns a provider's exception into text; this keeps the exception itself."""
+    """Keeps a provider's exception, which obstore turns into text."""
 
     def __init__(self, provider: Callable[[], object]) -> None:
         self._provider = provider
@@ -257,7 +259,7 @@ class _Remembering:
         return self._last
 
     def others(self) -> bool:
-        """Whether the provider, told to forget what it knows, has other credentials now."""
+        """Whether the provider has different credentials after ``forget``."""
         forget = getattr(self._provider, "forget", None)
         if forget is None:
             return False
@@ -269,7 +271,7 @@ class _Remembering:
 
 
 def _key_of(credential: object) -> object:
-    """Which key it is: what has the same key and token is refused again."""
+    """Key and token: the same pair would be refused again."""
     found = cast("Mapping[str, object]", credential or {})
     return found.get("access_key_id"), found.get("token")
 

@@ -1,8 +1,8 @@
-"""Uploads what an iterator yields, in parts, with flat memory.
+"""Upload an iterator's chunks in parts, in constant memory.
 
-obstore would pull the iterator inside its own event loop: an iterator that used a store itself would then panic
-("cannot start a runtime from within a runtime"), and Ctrl-C would wait for the whole upload. So the iterator runs in
-the caller's thread and the upload in another; a few blocks lie between them.
+obstore would run the iterator inside its own event loop: an iterator that uses a store would then panic ("cannot start
+a runtime from within a runtime"), and Ctrl-C would wait for the whole upload. So the iterator runs in the caller's
+thread and the upload in another, with a queue of a few blocks in between.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Fault = Callable[[BaseException, str], Exception]  # tells what an error of obst
 
 
 def upload(store: ObjectStore, key: str, chunks: Iterator[bytes], *, fault: Fault) -> None:
-    """Writes an object; raises the iterator's own exception and then leaves nothing, or the fault of the store."""
+    """Write an object. Raises the store's fault, or the iterator's exception; then nothing is left behind."""
     source = iter(chunks)
     head, ended = _joined(source, over.PART)
     if ended:  # small: one request instead of the three of an upload in parts
@@ -50,7 +50,7 @@ def _write(store: ObjectStore, key: str, data: bytes, fault: Fault) -> None:
 
 
 def _joined(chunks: Iterator[bytes], size: int) -> tuple[bytes, bool]:
-    """At least ``size`` bytes, or all that is left and True."""
+    """At least ``size`` bytes, or the rest and True."""
     block = bytearray()
     for chunk in chunks:
         block += chunk
@@ -60,11 +60,11 @@ def _joined(chunks: Iterator[bytes], size: int) -> tuple[bytes, bool]:
 
 
 class _Aborted(Exception):
-    """Makes obstore give an upload up and take its parts back."""
+    """Makes obstore abort an upload and delete its parts."""
 
 
 class _StreamUpload:
-    """One upload in a thread of its own."""
+    """One upload in its own thread."""
 
     def __init__(self, store: ObjectStore, key: str, fault: Fault) -> None:
         self._blocks: queue.Queue[bytes | _Aborted | None] = queue.Queue(_WAITING)
@@ -74,25 +74,25 @@ class _StreamUpload:
         self._thread.start()
 
     def add(self, block: bytes) -> None:
-        """Hands a block on; raises what the upload failed of."""
+        """Pass on a block; raises the upload's error."""
         if self._failure is not None:
             raise self._failure
         if block:
             self._blocks.put(block)
 
     def finish(self) -> None:
-        """Waits until the object stands; raises what the upload failed of."""
+        """Wait until the object is written; raises the upload's error."""
         try:
             self._blocks.put(None)
             self._thread.join()
-        except BaseException:  # Ctrl-C: the object may stand by now, as after any lost reply
+        except BaseException:  # Ctrl-C: the object may be written by now, as after any lost reply
             self.abort()
             raise
         if self._failure is not None:
             raise self._failure
 
     def abort(self) -> None:
-        """Waits until nothing is left of it."""
+        """Abort, and wait until nothing is left of it."""
         self._blocks.put(_Aborted())
         self._thread.join()
 
@@ -114,7 +114,7 @@ class _StreamUpload:
         self._drained = True
 
     def _drain(self) -> None:
-        """Takes what is still handed on, so that the caller never waits for a reader that is gone."""
+        """Drain the queue, so that the caller never waits for a stopped reader."""
         while not self._drained:
             block = self._blocks.get()
             self._drained = block is None or isinstance(block, _Aborted)
