@@ -1,1 +1,1 @@
-"""A running burst in the kernel: submitting, following, results, and taking hold of it again."""
+"""A running burst in the kernel: submit, follow, read results, reattach."""

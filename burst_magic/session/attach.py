@@ -1,4 +1,4 @@
-"""Finds sessions and takes hold of them again: by id, by name, from the user's list or from the store."""
+"""Find sessions and attach to them: by id, by name, from the user's list or from the store."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """One line of ``%burst_sessions``. Times are seconds since the epoch; cost is micro-dollars.
+    """One row of ``%burst_sessions``. Times are seconds since the epoch; cost is micro-dollars.
 
-    ``problem`` says why the session could not be read, and then the counts are 0.
+    ``problem`` says why the session could not be read; the counts are then 0.
     """
 
     id: str
@@ -49,17 +49,17 @@ class SessionRow:
 def attach(
     ident: str, *, settings: Settings, home: dict[str, object], key: str | None = None, tends: bool = True
 ) -> Session:
-    """Takes hold of a session again.
+    """Attach to a session.
 
     Args:
         ident: a session's id (its latest job), ``session/job``, or a ``--name``.
         settings: the user's directories and default store.
         home: the notebook's namespace.
-        key: the session's key, from ``burst key show``; kept for later.
-        tends: replace lost workers; who only looks starts nobody.
+        key: the session's key, from ``burst key show``; saved for later.
+        tends: replace lost workers; otherwise only look, and start none.
 
     Raises:
-        AttachError: no such session, it has expired, or the key is wrong.
+        AttachError: the session doesn't exist or has expired, or the key is wrong.
     """
     sid, jid, url = _resolve(ident, settings)
     store = open_own_store(url, settings)
@@ -93,7 +93,8 @@ def known(settings: Settings) -> list[roster.RosterLine]:
 
 
 def named(name: str, settings: Settings) -> roster.RosterLine | None:
-    """What a ``--name`` means: the newest that has it. A session's means its latest job, a later job's that job."""
+    """Resolve a ``--name``: the newest that has it. A session's name refers to its latest job, a later job's name to
+    that job."""
     lines = [line for line in known(settings) if line.name == name]
     if not lines:
         return None
@@ -158,11 +159,11 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
 
 
 def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot]]:
-    """A session, and how each of its jobs stands, the latest first."""
+    """A session with the state of its jobs, the latest first."""
     session = attach(sid, settings=settings, home=home, tends=False)
     seen = [_glance(session)]
     for ident in siblings(session):
-        with contextlib.suppress(AttachError):  # announced, and never committed
+        with contextlib.suppress(AttachError):  # announced but never committed
             seen.append(_glance(attach(ident, settings=settings, home=home, tends=False)))
     return session, seen
 
@@ -175,8 +176,8 @@ def _glance(session: Session) -> Snapshot:
 
 
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
-    """One damaged session hides no other; one of which there is nothing was deleted, or never begun."""
-    with contextlib.suppress(BurstError):  # out of reach: that is the problem already
+    """Report a damaged session without hiding others; omit one that was deleted or never began."""
+    with contextlib.suppress(BurstError):  # unreachable: already reported
         if not open_own_store(url, settings).list(keys.SessionKeys(sid).root, limit=1):
             return None
     created = float(calendar.timegm(time.strptime(sid[:15], "%Y%m%d-%H%M%S")))
@@ -192,7 +193,7 @@ def _at(settings: Settings, url: str) -> Settings:
 
 
 def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
-    """(session, job or "", store's URL) of what the user typed."""
+    """Resolve the user's text to (session, job or "", store URL)."""
     sid, _, jid = ident.partition("/")
     if not keys.is_session_id(sid):
         newest = named(ident, settings)
@@ -222,7 +223,7 @@ def _cut_short(sid: str) -> AttachError:
 
 
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
-    """A job's record; without an id the latest that was committed."""
+    """A job's record; without an id, the latest committed one."""
     session_keys = keys.SessionKeys(sid)
     controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
     jids = [jid] if jid else [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]

@@ -1,4 +1,4 @@
-"""Deletes a session whose workers, or other clients, may not have heard that it is over."""
+"""Delete a session whose workers or other clients may not have noticed its end."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from burst_magic.protocol.wire import keys
     from burst_magic.stores import Store
 
-_PASSES = 5  # over what somebody who did not hear yet may write meanwhile
+_PASSES = 5  # for what an uninformed process may write meanwhile
 
 
 def is_there(store: Store, session: keys.SessionKeys) -> bool:
-    """Whether nobody has deleted the session: else nothing is written there any more."""
+    """Whether the session still exists; if not, nothing may be written there."""
     try:
         store.get(session.manifest)
     except Missing:
@@ -24,10 +24,10 @@ def is_there(store: Store, session: keys.SessionKeys) -> bool:
 
 
 def delete_all(store: Store, session: keys.SessionKeys) -> int:
-    """Deletes every object, the manifest first: who misses it writes no more. Returns how many there were.
+    """Delete every object, the manifest first: a process that misses it stops writing. Return the number deleted.
 
     Raises:
-        BurstError: somebody writes on.
+        BurstError: another process keeps writing.
     """
     found = [entry.key for entry in store.list(session.root)]
     count = len(found)
@@ -40,6 +40,6 @@ def delete_all(store: Store, session: keys.SessionKeys) -> int:
     else:
         raise BurstError("another process is still writing to this session", context=session.root, way_out="try again")
     folder = store.path(session.root)
-    if folder is not None:  # what was being written when its writer died is no object, and yet takes room
+    if folder is not None:  # a partial file of a dead writer is not an object, but takes space
         shutil.rmtree(folder, ignore_errors=True)
     return count

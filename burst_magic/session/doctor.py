@@ -1,4 +1,4 @@
-"""Checks that everything a burst needs is here: directories, store, workers."""
+"""Check everything a burst needs: directories, store, workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     good: bool
@@ -28,7 +28,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Looks at one thing after the other; a fault in one does not hide the next."""
+    """Run the checks one by one; a fault in one doesn't hide the next."""
     checks: list[tuple[str, Callable[[Settings], str]]] = [
         ("python", lambda _: f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("directories", _directories),
@@ -55,7 +55,7 @@ def _directories(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> str:
-    """The five verbs, once each, on a key of our own."""
+    """Try each store operation once, on a separate key."""
     from burst_magic.session.submit import open_own_store
 
     store = open_own_store(settings.store, settings)
@@ -71,7 +71,7 @@ def _store(settings: Settings) -> str:
 
 
 def _workers(settings: Settings) -> str:
-    """A real worker starts, finds that its session does not exist, and ends."""
+    """Start a real worker; it finds that its session doesn't exist, and exits."""
     from burst_magic.launchers import open_launcher, parse
 
     said = []

@@ -1,4 +1,4 @@
-"""The client's driver: a thread that carries out the session machine's effects and wakes whoever waits."""
+"""The client's driver: a thread that carries out the session machine's effects and wakes waiting callers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from burst_magic.stores.carry import Carrier
 from burst_magic.stores.probe import try_to_write
 
 _LOG = logging.getLogger(__name__)
-_FOR_EVER = {"finished", "cancelled", "closed", "deleted"}  # nothing comes after these: no need to look on
+_FOR_EVER = {"finished", "cancelled", "closed", "deleted"}  # final states: stop following
 _FRAME = 0.25  # seconds between two snapshots for a viewer, at least
 
 Viewer = Callable[[Snapshot], None]
 
 
 class Driver:
-    """Follows one job. Starts its thread when it is first needed and ends it with the job.
+    """Follows one job. Starts its thread on first use and ends it with the job.
 
     Args:
         store, secret: where, and the key (None: it may only look).
@@ -62,7 +62,7 @@ class Driver:
         return self._manifest.sid
 
     def start(self) -> None:
-        """Follows the log from now on."""
+        """Start following the log."""
         with self._news:
             if self._thread is None:
                 self._stopping.clear()
@@ -77,7 +77,7 @@ class Driver:
                 self._thread = thread
 
     def stop(self) -> None:
-        """No longer follows, until somebody waits again; the session goes on without."""
+        """Stop following until a caller waits again; the session continues."""
         self._stopping.set()
         self._wake.set()
         thread = self._thread
@@ -85,12 +85,12 @@ class Driver:
             thread.join(5.0)
 
     def snapshot(self) -> Snapshot:
-        """What is known now; asks nobody."""
+        """The current knowledge, without a request."""
         with self._news:
             return self._machine.snapshot(time.monotonic())
 
     def refresh(self, timeout: float = 30.0) -> Snapshot:
-        """What the store says now: one look at everything, awaited."""
+        """Refresh everything from the store and wait for it."""
         end = time.monotonic() + timeout
         with self._news:
             looked = self._ask_to_look()
@@ -102,7 +102,7 @@ class Driver:
             return self._machine.snapshot(time.monotonic())
 
     def _ask_to_look(self) -> Callable[[], bool]:
-        """Asks the thread for a look at everything; what is returned says whether that has been."""
+        """Request a full refresh; return a function that tells whether it is done."""
         enough = self._rounds + 1 + self._under_way  # a round that began before we asked does not count
         self._look_asked = True
         self.start()
@@ -110,7 +110,7 @@ class Driver:
         return lambda: self._rounds >= enough
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Waits until ``ready`` (called with the state at rest) or until nothing will change any more."""
+        """Wait until ``ready`` (called while the state is stable) or until nothing will change any more."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._news:
             if not ready() and self._machine.ended is None:
@@ -127,39 +127,40 @@ class Driver:
             return True
 
     def find(self, task: int) -> SegmentKey | None:
-        """The segment that counts for a task, as far as it is known."""
+        """The segment that counts for a task, if known."""
         with self._news:
             return self._machine.cover.find(task)
 
     @property
     def segments(self) -> tuple[Part, ...]:
-        """(first task, one past the last, segment) of all that is published."""
+        """(first task, one past the last, segment) of everything published."""
         with self._news:
             return self._machine.cover.parts
 
     def segments_in(self, stretches: Iterable[tuple[int, int]]) -> list[Part]:
-        """The same of some stretches of tasks only."""
+        """The same for some ranges of tasks only."""
         with self._news:
             return [part for start, stop in stretches for part in self._machine.cover.within(start, stop)]
 
     @property
     def failing(self) -> list[Part]:
-        """The same of what holds failures."""
+        """The same for segments with failures."""
         with self._news:
             return sorted(self._machine.cover.failing)
 
     @property
     def covered(self) -> int:
-        """How many tasks have outcomes."""
+        """Number of tasks with outcomes."""
         return self._machine.cover.covered
 
     @property
     def ended(self) -> str | None:
-        """Why nothing will run any more, or None."""
+        """Why no more tasks will run, or None."""
         return self._machine.ended
 
     def watch(self, viewer: Viewer) -> Callable[[], None]:
-        """Calls ``viewer`` with snapshots from this driver's thread, at most four a second; returns how to stop."""
+        """Call ``viewer`` with snapshots from this driver's thread, at most four per second; return a function that
+        stops it."""
         with self._news:
             self._viewers.append(viewer)
             self._machine.watch(time.monotonic(), on=True)
@@ -222,7 +223,7 @@ class Driver:
             self._frame(last=True)
 
     def _round(self) -> None:
-        """One look at what is due, until no answer is outstanding; one that was asked for looks at everything."""
+        """One round of due requests, until no answer is outstanding; a requested round refreshes everything."""
         with self._news:
             self._under_way = True
             looking, self._look_asked = self._look_asked, False
@@ -236,7 +237,7 @@ class Driver:
                 self._news.notify_all()
 
     def _step(self, *, looking: bool) -> None:
-        """What the machine asks for now, and after each answer."""
+        """Carry out what the machine requests now, and after each answer."""
         if looking:
             with self._news:
                 self._machine.look_now(time.monotonic())
@@ -267,17 +268,17 @@ class Driver:
         return None
 
     def _ask_why(self) -> None:
-        """A start could not be announced: where nobody is left, whoever waits is told what the store refuses.
+        """A start could not be announced: if no worker is left, report the store's refusal to the caller.
 
         Raises:
-            StoreError: it takes nothing from us: a policy, a full disk.
+            StoreError: it refuses our writes: a policy, a full disk.
         """
         if not self._machine.crew.living():
             with contextlib.suppress(Throttled, Unknown):
                 try_to_write(self._store)
 
     def _meet(self, beat: Heartbeat) -> None:
-        """Takes a worker's handle out of a verified heartbeat: what it names gets signals.
+        """Get a worker's handle from a verified heartbeat, so that it can be signalled.
 
         Raises:
             StoreError: results have stayed away since somebody waits, and of this worker's some were refused since.
@@ -293,7 +294,7 @@ class Driver:
             )
 
     def _replace(self, token: str) -> None:
-        """Where no worker can be started the others go on, and when there are none the machine says so."""
+        """Replace a worker. If none can be started, the others continue; if none are left, the machine reports it."""
         try:
             self._fleet.start_announced(token)
         except LaunchError as fault:
@@ -310,12 +311,12 @@ class Driver:
             self._ask_for_results(now)
 
     def _ask_for_results(self, now: float) -> None:
-        """A store may take heartbeats and no results: who waits for these is told, not left waiting.
+        """Detect a store that accepts heartbeats but no results, and report it to the caller.
 
-        Workers are asked what was refused of theirs. On a disk that is full they cannot even tell.
+        Workers report their refused writes; on a full disk they cannot even do that.
 
         Raises:
-            StoreError: there is no room.
+            StoreError: no space.
         """
         if self.covered != self._covered:
             self._covered, self._quiet, self._asked = self.covered, DEAD_AFTER * self._manifest.interval, False

@@ -1,4 +1,4 @@
-"""``burst.map``, ``burst.attach``, ``burst.sessions``: the same thing as the magics, from Python."""
+"""``burst.map``, ``burst.attach``, ``burst.sessions``: the magics' functions in Python."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def map(  # noqa: A001 - the name users type
     session: Session | str | None = None,
     **options: Any,
 ) -> Session:
-    """Runs ``function(item)`` for each item on workers; returns at once.
+    """Run ``function(item)`` for each item on workers. Returns at once.
 
     Args:
-        function: any callable with one argument; a coroutine function is awaited. What it mentions travels along.
-        items: anything iterable; a generator is consumed while it is uploaded.
+        function: any callable with one argument; a coroutine function is awaited. Its dependencies are sent along.
+        items: any iterable; a generator is consumed during the upload.
         name: a label for the session.
-        session: add the work to this living session, or the one with this id or name.
+        session: run on this running session, or the one with this id or name.
         **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``threads``, ``timeout``,
             ``retries``, ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.
 
     Returns:
-        The session; ``session.results()`` are the values in order of items.
+        The session; ``session.results()`` are the values in item order.
 
     Raises:
-        CaptureError: the function or an item cannot travel.
-        OptionError: a wrong option.
+        CaptureError: the function or an item cannot be pickled.
+        OptionError: wrong option.
 
     Warns:
-        UserWarning: what may surprise: a secret that would travel, a module that differs from its file, and the like.
+        UserWarning: a secret would be sent, a module differs from its file, and the like.
     """
     from burst_magic.capture.cell import capture_call
     from burst_magic.plan.planner import plan
@@ -61,7 +61,7 @@ def map(  # noqa: A001 - the name users type
 
 
 def _tell(capture: Capture, session: Session | None) -> None:
-    """What a cell would say before it runs."""
+    """Issue the warnings that a cell would print."""
     import warnings
 
     from burst_magic.capture.settings import about_environment
@@ -75,19 +75,19 @@ def _tell(capture: Capture, session: Session | None) -> None:
 
 
 def attach(session_id: str, *, key: str | None = None, store: str | None = None) -> Session:
-    """Takes hold of a session again, in this or another kernel, on this or another machine.
+    """Attach to a session, from any kernel on any machine.
 
     Args:
         session_id: an id, ``session/job`` or a name.
-        key: the session's key, from ``burst key show``, where this machine does not have it.
-        store: where to look, if it is not the configured store.
+        key: the session's key, from ``burst key show``, if this machine doesn't have it.
+        store: where to look; by default the configured store.
 
     Raises:
-        AttachError: no such session, it has expired, or its key is not here.
+        AttachError: the session doesn't exist or has expired, or its key is not on this machine.
     """
     settings = config.load({"store": store})
     session = attaching.attach(session_id, settings=settings, home=vars(sys.modules["__main__"]), key=key)
-    session.status()  # looks: what its repr tells is what the store says now
+    session.status()  # refreshes, so that its repr shows the current state
     return session
 
 

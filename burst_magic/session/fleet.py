@@ -1,7 +1,7 @@
-"""Starts a session's workers and looks after them while a client is attached.
+"""Start a session's workers and monitor them while a client is attached.
 
-First starts, replacements and scale-ups are one path: the start is written down (``.next``), then made, and what its
-launcher refused is written down too (``.gone``), for every client to see.
+First starts, replacements and scale-ups share one path: record the start (``.next``), then launch. A refusal is
+recorded, too (``.gone``), so that every client sees it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from burst_magic.stores.handed import HandedOn
 from burst_magic.stores.retry import PERSON, slept
 
 _LOG = logging.getLogger(__name__)
-_DYING = 5.0  # seconds that a killed worker may take to end
-_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds until a start whose answer was lost is made again, under its token
+_DYING = 5.0  # seconds that a killed worker may take to exit
+_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds before a start with a lost answer is repeated with its token
 _ENDS = {
     Cause.CODE: EndCause.CRASH,
     Cause.MEMORY: EndCause.MEMORY,
@@ -47,13 +47,13 @@ class Fleet:
 
     Args:
         manifest: the session.
-        secret: its key; None for somebody who may only look.
-        store: where it lies.
-        logs: folder for what launchers keep of their workers on this machine.
-        tends: lost workers are replaced; who only looks starts nobody.
+        secret: its key; None for read-only access.
+        store: its store.
+        logs: folder for the launchers' logs on this machine.
+        tends: replace lost workers; otherwise start none.
 
     Attributes:
-        environment: what this client's first workers were started with; None when it has started none.
+        environment: of this client's first workers; None if it has started none.
     """
 
     def __init__(
@@ -73,7 +73,8 @@ class Fleet:
     # --- launchers -------------------------------------------------------------------------------------------
 
     def _launcher(self, name: str) -> Launcher | None:
-        """None where this installation has no such launcher: its workers can be seen in the store, not touched."""
+        """None if this installation lacks the launcher: its workers are visible in the store, but cannot be
+        controlled."""
         if name not in self._launchers:
             try:
                 self._launchers[name] = open_launcher(name, logs=self._logs)
@@ -83,18 +84,18 @@ class Fleet:
 
     @property
     def here(self) -> bool:
-        """Its workers share this machine."""
+        """Whether its workers share this machine."""
         launcher = self._launcher(self._manifest.launcher)
         return launcher is not None and launcher.traits.here
 
     @property
     def tends(self) -> bool:
-        """Whether this client replaces lost workers; an engine may do that by itself."""
+        """Whether this client replaces lost workers; an engine may do that itself."""
         launcher = self._launcher(self._manifest.launcher)
         return self._tends and launcher is not None and not launcher.traits.keeps_fleet
 
     def _for_each_launcher(self, handles: Iterable[Handle]) -> list[tuple[Launcher, list[Handle]]]:
-        """Handles by their launcher, those of unknown ones left out."""
+        """Handles by launcher, without unknown launchers."""
         by_name: dict[str, list[Handle]] = {}
         for handle in handles:
             by_name.setdefault(handle.launcher, []).append(handle)
@@ -103,15 +104,15 @@ class Fleet:
     # --- starting --------------------------------------------------------------------------------------------
 
     def start(self, count: int, *, first: int | None = None, begun: list[str] | None = None) -> None:
-        """Starts workers. Some are enough: those that were refused are made up for later.
+        """Start workers. A partial success is enough: refused starts are retried later.
 
         Args:
-            count: how many.
-            first: the number of the first one, so that each begins with a lane of its own; None: late joiners.
-            begun: takes the token of each start before it is written down, for ``take_back``.
+            count: number of workers.
+            first: number of the first one, so that each begins with its own lane; None for late joiners.
+            begun: receives the token of each start before it is recorded, for ``take_back``.
 
         Raises:
-            LaunchError: all were refused, and for a reason that does not pass.
+            LaunchError: all were refused permanently.
         """
         secret, stem = self._secret, secrets.token_hex(6)
         if secret is None or not count:
@@ -128,12 +129,12 @@ class Fleet:
             raise LaunchError(refused[0].problem, context=refused[0].context)
 
     def start_announced(self, token: str, *, launcher: str = "") -> None:
-        """Starts the worker whose ``.next`` lies there."""
+        """Start the worker whose ``.next`` exists."""
         if self._secret is not None:
             self._launch(launcher or self._manifest.launcher, {token: None})
 
     def _launch(self, name: str, numbers: dict[str, int | None]) -> list[Refusal]:
-        """Starts a worker for each token; says and writes down which were refused."""
+        """Start a worker per token; report and record refusals."""
         changed_variables()  # what the workers are born with is remembered
         self.environment = self.environment or environment()
         launcher = self._launcher(name)
@@ -147,7 +148,7 @@ class Fleet:
         return refused
 
     def _ask(self, launcher: Launcher, starts: Sequence[Start]) -> list[Refusal]:
-        """Asks again, under the same tokens, for those whose answer was lost."""
+        """Retry starts with lost answers, with the same tokens."""
         refused: list[Refusal] = []
         for pause in (*_ASKED_AGAIN, None):
             answers = launcher.start(starts)
@@ -181,7 +182,7 @@ class Fleet:
         )
 
     def _say_refused(self, name: str, refused: list[Refusal], count: int) -> None:
-        """A start that was refused is a worker that ended before it began; one without an answer may still come."""
+        """Record a refused start as a worker that has ended; one without an answer may still come."""
         _LOG.warning("%d of %d %s workers were not started: %s", len(refused), count, name, refused[0].problem)
         for each in refused:
             if each.again is not Again.SAME_TOKEN:
@@ -189,7 +190,7 @@ class Fleet:
                 self._write_gone(each.token, cause, token=each.token, detail=each.problem)
 
     def _hand_on(self) -> int | None:
-        """What this client has looked up need not be looked up by each worker: memory that they share holds it."""
+        """Share this client's credentials with its workers through common memory."""
         provider = getattr(self._store, "credentials", None)
         if provider is None:
             return None
@@ -205,12 +206,12 @@ class Fleet:
     # --- looking after them ------------------------------------------------------------------------------------
 
     def meet(self, handle: Handle) -> None:
-        """A worker that was found in the log: it has beaten, so it is awake."""
+        """Add a worker found in the log by its heartbeat."""
         self._handles.setdefault(handle.wid, handle)
         self._awake.add(handle.wid)
 
     def look(self) -> bool:
-        """Writes ``.gone`` for workers that have definitely ended; says whether there were any."""
+        """Write ``.gone`` for workers that have certainly ended; return whether there were any."""
         ends = self._ends([handle for wid, handle in self._known() if wid not in self._ended])
         silent = self._secret is None or (bool(ends) and self._deleted())
         for wid, status in ends.items():
@@ -257,7 +258,7 @@ class Fleet:
         return self._carrier.create(key, self._carrier.encode(gone, key))
 
     def poke(self) -> None:
-        """There is news: workers that can be told need not wait for their next look."""
+        """Notify workers, so that those that can be poked react at once."""
         awake = [self._handles[wid] for wid in self._awake.copy() - self._ended]
         for launcher, handles in self._for_each_launcher(awake):
             if launcher.traits.can_be_poked:
@@ -265,7 +266,7 @@ class Fleet:
                     launcher.poke(handle)
 
     def stop(self, *, kill: bool) -> None:
-        """Ends all workers that this client knows."""
+        """Stop all workers that this client knows."""
         self._stop([handle for wid, handle in self._known() if wid not in self._ended], kill=kill)
 
     def _stop(self, handles: list[Handle], *, kill: bool) -> None:
@@ -274,12 +275,12 @@ class Fleet:
                 launcher.stop(handle, kill=kill)
 
     def abandon(self) -> None:
-        """Kills the workers of a session that comes to nothing, and waits until nothing writes any more."""
+        """Kill the workers of an abandoned session, and wait until none writes any more."""
         self.stop(kill=True)
         self._outwait([handle for _, handle in self._known()])
 
     def take_back(self, begun: Collection[str]) -> None:
-        """Kills workers that were started for work that comes to nothing; they are nobody's loss, the others stay."""
+        """Kill workers that were started for an abandoned job; they are not replaced, and the others stay."""
         mine = [handle for _, handle in self._known() if handle.token in begun]
         self._ended.update(handle.wid for handle in mine)  # first: no look may take them for lost
         self._stop(mine, kill=True)
@@ -295,20 +296,20 @@ class Fleet:
         self._ended.update(ended)
 
     def logs(self) -> dict[str, str]:
-        """What the workers' own processes printed."""
+        """The logs of the worker processes."""
         known = self._for_each_launcher([handle for _, handle in self._known()])
         return {handle.wid: launcher.log(handle) for launcher, handles in known for handle in handles}
 
     @property
     def living(self) -> list[str]:
-        """Workers whose end this client has not seen."""
+        """Workers without a known end."""
         return [wid for wid, _ in self._known() if wid not in self._ended]
 
     def _known(self) -> list[tuple[str, Handle]]:
-        """A copy: the driver's thread meets workers at any time."""
+        """A copy, since the driver's thread adds workers at any time."""
         return list(self._handles.items())
 
 
 def _credentials(store: str) -> tuple[str, ...]:
-    """The helper that a local worker asks for credentials; it may not import what finds them."""
+    """The credential helper of local workers, which may not import boto3."""
     return (sys.executable, "-m", "burst_magic.aws.credentials") if store.startswith("s3://") else ()

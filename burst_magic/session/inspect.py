@@ -1,6 +1,6 @@
-"""``burst inspect``: a session's log, read and told in words (``story.py``).
+"""``burst inspect``: read a session's log and describe it in words (``story.py``).
 
-It is read without the key, but for failures: a look at what lies there, not a proof of who wrote it.
+Except for failures, it is read unverified: it shows the objects in the store, not who wrote them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def tell(session: Session) -> Iterator[str]:
-    """The log, a line a fact: the session, what was asked of it, its workers, the job's events, one task's way."""
+    """The log, one fact per line: the session, its requests and workers, the job's events, and one task's history."""
     now, log = time.time(), read(session)
     manifest, job = session.manifest, session.description
     yield f"session {manifest.sid} {manifest.name}".rstrip()
@@ -40,7 +40,7 @@ def tell(session: Session) -> Iterator[str]:
 
 
 def read(session: Session) -> Log:
-    """What lies in the store of this session's job."""
+    """Read the objects of this session's job."""
     store, job_keys = session.store, keys.SessionKeys(session.id).job(session.job)
     claims = {
         keys.parse_claim(entry.key): records.decode(ClaimBody, store.get(entry.key), secret=None, key=entry.key)
@@ -66,7 +66,7 @@ def _final(session: Session, job_keys: keys.JobKeys) -> Final | None:
 
 
 def _failures(session: Session) -> dict[int, Outcome]:
-    """Which tasks failed and how; without the key the counts of the segments are all there is."""
+    """Failed tasks with their failures; without the key, only the counts of the segments are known."""
     try:
         session.status()
         return {outcome.task: outcome for outcome in session.errors}

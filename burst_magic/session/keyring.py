@@ -1,4 +1,4 @@
-"""Session keys: one 0600 file each in the user's config directory. They are never printed but on request."""
+"""Session keys: one 0600 file each in the user's config directory. Printed only on request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from burst_magic.protocol.wire.sign import SECRET_BYTES
 
 
 def keep(folder: Path, sid: str, secret: bytes) -> None:
-    """Writes a session's key, readable by its user only."""
+    """Save a session's key, readable only by the user."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = os.open(folder / sid, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
@@ -19,7 +19,7 @@ def keep(folder: Path, sid: str, secret: bytes) -> None:
 
 
 def find(folder: Path, sid: str) -> bytes | None:
-    """A session's key, or None when it is not on this machine."""
+    """A session's key, or None if it is not on this machine."""
     if not is_session_id(sid):
         return None
     try:
@@ -29,7 +29,7 @@ def find(folder: Path, sid: str) -> bytes | None:
 
 
 def parse(text: str, *, where: str) -> bytes:
-    """A key as ``burst key show`` prints it."""
+    """Parse a key as printed by ``burst key show``."""
     try:
         secret = bytes.fromhex(text.strip())
     except ValueError:
@@ -40,5 +40,5 @@ def parse(text: str, *, where: str) -> bytes:
 
 
 def forget(folder: Path, sid: str) -> None:
-    """Removes a session's key."""
+    """Delete a session's key."""
     (folder / sid).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Task output and the workers' own output in one order."""
+"""Output of tasks and workers, in one order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OVERLAP = 200  # characters by which a text is known again
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """One line of output and whose it is: a task's number, or a worker's id."""
+    """One line of output with its origin: a task's number, or a worker's id."""
 
     source: str
     text: str
@@ -39,7 +39,7 @@ def read_logs(
     n: int,
     follow: bool,
 ) -> Iterator[LogLine]:
-    """The last ``n`` lines, then, with ``follow``, what comes until the job is over."""
+    """The last ``n`` lines; with ``follow``, then new lines until the job ends."""
     snapshot = driver.refresh()
     if task is not None and not 0 <= task < snapshot.total:
         raise OptionError(f"no task {task}: the job has {snapshot.total} tasks, numbered from 0")
@@ -53,7 +53,7 @@ def read_logs(
 
 
 def _following(driver: Driver, reading: _Reading) -> Iterator[LogLine]:
-    """What comes, as it comes: workers beat more often while somebody watches."""
+    """New lines as they arrive: workers send more heartbeats while a viewer watches."""
     unwatch = driver.watch(lambda _: None)
     try:
         while driver.ended is None and not reading.over:
@@ -66,7 +66,7 @@ def _following(driver: Driver, reading: _Reading) -> Iterator[LogLine]:
 
 
 class _Reading:
-    """Which lines were given already: each once, the story of a failed task whole."""
+    """Tracks which lines were returned: each once, a failed task's output as a whole."""
 
     def __init__(self, driver: Driver, reader: SegmentReader, task: int | None, *, whole_lines: bool) -> None:
         self._driver, self._reader, self._task, self._whole_lines = driver, reader, task, whole_lines
@@ -75,14 +75,14 @@ class _Reading:
 
     @property
     def over(self) -> bool:
-        """Nothing more will come of the task that was asked for."""
+        """True if the requested task will have no more output."""
         return self._task is not None and self._task in self._over
 
     def last(self, n: int) -> Iterable[LogLine]:
-        """The last ``n`` lines until now: of what is over in order of tasks, then of what runs.
+        """The last ``n`` lines so far: finished tasks in task order, then running ones.
 
-        Segments hold values too, of any size. So they are read from the last one back and only until the lines
-        suffice; more at a time the longer that takes, for tasks may print nothing.
+        Segments also hold values of any size. So they are read backwards, only until there are enough lines, in growing
+        batches, since tasks may print nothing.
         """
         parts = self._published()
         for start, stop, _ in parts:
@@ -98,14 +98,14 @@ class _Reading:
         return found
 
     def finished(self) -> Iterator[LogLine]:
-        """Lines of outcomes that came since."""
+        """Lines of new outcomes."""
         for outcome in self._reader.outcomes(self._published()):
             if outcome.task not in self._over:
                 self._over.add(outcome.task)
                 yield from self._told(outcome)
 
     def _published(self) -> list[Part]:
-        """Where outcomes lie that were not given yet."""
+        """Locations of outcomes not returned yet."""
         over, only = self._over, self._task
         if only is not None:
             segment = None if only in over else self._driver.find(only)
@@ -113,12 +113,12 @@ class _Reading:
         return [part for part in self._driver.segments if part[0] not in over or part[1] - 1 not in over]
 
     def _told(self, outcome: Outcome) -> list[LogLine]:
-        """A failed task's traceback is part of its output."""
+        """Output lines of an outcome, including a failed task's traceback."""
         seen = self._seen.pop(outcome.task, "")
         return _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
 
     def running(self) -> Iterator[LogLine]:
-        """Lines that heartbeats told since. One may still hold the output of a task that is over."""
+        """New lines from heartbeats, which may still contain the output of a finished task."""
         for task, text in self._driver.snapshot().tail:
             if task in self._over or (self._task is not None and task != self._task):
                 continue
@@ -131,7 +131,7 @@ class _Reading:
 
 
 def _after(seen: str, text: str) -> str:
-    """The part of a text that follows what was seen of it; all of it where that has gone by."""
+    """The part of a text after the known part; all of it if the known part is gone."""
     at = text.rfind(seen) if seen else -1
     return text if at < 0 else text[at + len(seen) :]
 

@@ -1,4 +1,4 @@
-"""Opens outcomes for the notebook: a value, or the exception of a failed task as the user sees it."""
+"""Open outcomes for the notebook: a value, or a failed task's exception as the user sees it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _KINDS: dict[OutcomeKind, type[TaskError]] = {
 
 
 class RemoteTraceback(Exception):
-    """What happened on the worker, with the cell's own lines."""
+    """The worker's traceback, with the cell's lines."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
 
     def __str__(self) -> str:
-        """Set apart, as concurrent.futures does."""
+        """Set apart, as in concurrent.futures."""
         return f"\n{self.text}"
 
 
 class _Shown:
-    """What IPython shows of a task's exception: the worker's side of it, none of ours."""
+    """How IPython shows a task's exception: the worker's side only."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -50,7 +50,7 @@ class _Shown:
 
 
 def story(outcome: Outcome) -> str:
-    """A failed task for people: which item, the remote traceback, what it printed."""
+    """Describe a failed task: item, remote traceback, output."""
     head = f"task {outcome.task}" + (f" (item {outcome.item})" if outcome.item else "")
     error = outcome.error if outcome.kind is OutcomeKind.ERROR else _KINDS[outcome.kind].__name__
     parts = [outcome.traceback.rstrip() or f"{error}: {outcome.message}", f"  in {head}"]

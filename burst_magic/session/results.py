@@ -50,10 +50,10 @@ def stopped(sid: str) -> KeyboardInterrupt:
 
 
 class Results(Sequence[Any]):
-    """One value a task, in order of items. Equal to the list of its values.
+    """A sequence with one value per task, in item order. Equal to the list of its values.
 
-    Indexing, iterating, ``list()`` and ``np.array()`` wait for what is not there yet. Touching a failed task raises
-    its own exception; a value that cannot be opened here raises why, and is kept. ``repr`` never waits.
+    Indexing, iterating, ``list()`` and ``np.array()`` block until the values are ready. Accessing a failed task raises
+    its own exception; a value that cannot be unpickled here raises the reason, and is kept. ``repr`` never blocks.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Results(Sequence[Any]):
     ) -> None:
         self._driver, self._reader, self._failures = driver, reader, failures
         self._tasks, self._home = tasks, home
-        self._values: dict[int, Any] = {}  # law 1: what was handed out stays what it was
+        self._values: dict[int, Any] = {}  # law 1: a returned value never changes
         self._errors: dict[int, BaseException] = {}
 
     def __len__(self) -> int:
-        """How many tasks the job has."""
+        """The number of tasks."""
         return self._tasks
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class Results(Sequence[Any]):
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        """The value of a task, or a list of them; waits, and raises what the task raised."""
+        """The value of a task, or a list of values. Blocks; raises the task's exception."""
         if isinstance(index, slice):
             return [self._value(task) for task in range(*index.indices(self._tasks))]
         task = operator.index(index)
@@ -93,7 +93,7 @@ class Results(Sequence[Any]):
         return self._value(task % self._tasks)
 
     def __iter__(self) -> Iterator[Any]:
-        """All values in order; waits for each."""
+        """Iterate over all values in order; blocks for each."""
         task = 0
         while task < self._tasks:
             self._await(task)
@@ -116,29 +116,29 @@ class Results(Sequence[Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __add__(self, other: object) -> list[Any]:
-        """A list: waits for all values."""
+        """Return a list; blocks until all values are ready."""
         return [*self, *other] if isinstance(other, list | Results) else NotImplemented
 
     def __radd__(self, other: object) -> list[Any]:
-        """A list: waits for all values."""
+        """Return a list; blocks until all values are ready."""
         return [*other, *self] if isinstance(other, list) else NotImplemented
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        """All values as an array; waits."""
+        """All values as an array; blocks."""
         import numpy as np
 
         return np.array(list(self), dtype=dtype)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travels as the list of its values."""
+        """Pickled as the list of its values."""
         return (list, (list(self),))
 
     def ready(self) -> bool:
-        """Whether every task has an outcome. Never waits."""
+        """Whether every task has an outcome. Never blocks."""
         return self._driver.covered >= self._tasks
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits until every task has an outcome or nothing will run any more; False when time ran out."""
+        """Block until every task has an outcome or nothing will run any more; return False on timeout."""
         end = _end(timeout)
         while not self._wait_for(self.ready, end - time.monotonic()) and self._driver.ended is None:
             if time.monotonic() >= end:
@@ -146,11 +146,11 @@ class Results(Sequence[Any]):
         return True
 
     def collect(self, *, wait: bool = True, timeout: float | None = None, errors: str = "raise") -> list[Any]:
-        """A plain list in order of items.
+        """Return a plain list in item order.
 
         Args:
-            wait: False takes what is there; missing ones are ``PENDING``.
-            timeout: seconds to wait at most; then as with ``wait=False``.
+            wait: False returns available values; missing ones are ``PENDING``.
+            timeout: maximum seconds to wait; then as with ``wait=False``.
             errors: "raise" the first failure, "return" exceptions in place, or "skip" failed tasks.
         """
         if errors not in ERRORS:
@@ -173,9 +173,9 @@ class Results(Sequence[Any]):
         return collected
 
     def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
-        """(index, value) as tasks finish; failed ones as in ``collect``. Ends when nothing will come any more.
+        """Yield (index, value) as tasks finish; failed ones as in ``collect``. Ends when no more results will come.
 
-        A task that was said not to run comes again with its result when the job lives again meanwhile.
+        If the job is revived, a task reported as not run appears again with its result.
         """
         if errors not in ERRORS:
             raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
@@ -189,12 +189,12 @@ class Results(Sequence[Any]):
 
     @property
     def errors(self) -> tuple[Outcome, ...]:
-        """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
+        """The failed tasks so far: index, item, error, message, traceback, output. Never blocks."""
         return tuple(outcome for _, failed in self._failures.within(self._driver.failing) for outcome in failed)
 
     def _arriving(self) -> Iterator[tuple[int, Known]]:
-        """Each task's outcome once, as they come; when no more do, of each of the others once why."""
-        given, answered = bytearray(self._tasks), bytearray(self._tasks)  # a million tasks are a megabyte each
+        """Each task's outcome once, as they arrive; at the end, the reason for each missing one."""
+        given, answered = bytearray(self._tasks), bytearray(self._tasks)  # one megabyte each for a million tasks
         count = 0
         while count < self._tasks:
             if self._wait_for(partial(self._more_than, count)):
@@ -213,9 +213,9 @@ class Results(Sequence[Any]):
         return self._driver.covered > count
 
     def _fresh(self, given: bytearray) -> Iterator[tuple[int, Known]]:
-        """What is there of the tasks that were not given yet.
+        """Available outcomes of tasks not returned yet.
 
-        Once ``final`` stands a value is read again where it is wanted again (law 1), and need not be kept.
+        Once ``final`` exists, a value can be read again (law 1) and needn't be kept.
         """
         settled = self._driver.ended == "finished"
         parts = self._driver.segments_in(_zeros(given, 0, self._tasks))
@@ -223,9 +223,9 @@ class Results(Sequence[Any]):
             yield task, self._kept(task) or self._keep(task, record, origin, value=not settled)
 
     def _missing(self, answered: bytearray) -> Iterator[tuple[int, NotRun]]:
-        """Why nothing comes of the tasks that nothing was said of.
+        """The reason for each task without an outcome.
 
-        It stops where something may come after all: whoever reads may give the job a new life meanwhile.
+        Stops if results may still come: the reader may have revived the job.
         """
         for start, stop in _zeros(answered, 0, self._tasks):
             for task in range(start, stop):
@@ -241,7 +241,7 @@ class Results(Sequence[Any]):
             self._wait_for(lambda: self._driver.find(task) is not None)
 
     def _wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Stop ends the waiting, never the session."""
+        """Wait; an interrupt ends the wait, never the session."""
         try:
             return self._driver.wait_for(ready, timeout)
         except KeyboardInterrupt:
@@ -254,9 +254,9 @@ class Results(Sequence[Any]):
         return value
 
     def _awaited(self, task: int, end: float = math.inf) -> Known:
-        """What is known of a task, waited for again and again: the end of a job may be taken back.
+        """Wait for a task's outcome, repeatedly, since a job's end may be revoked.
 
-        ``(PENDING, None)`` only when ``end`` (of the monotonic clock) came first.
+        ``(PENDING, None)`` only after ``end`` (monotonic clock).
         """
         while (known := self._outcome(task)) is None:
             left = end - time.monotonic()
@@ -266,7 +266,7 @@ class Results(Sequence[Any]):
         return known
 
     def _outcome(self, task: int) -> Known | None:
-        """What is known of a task; None while it may still come."""
+        """A task's outcome; None while it may still arrive."""
         kept = self._kept(task)
         if kept is not None:
             return kept
@@ -284,7 +284,7 @@ class Results(Sequence[Any]):
     def _keep(self, task: int, record: memoryview, origin: Provenance, *, value: bool = True) -> Known:
         """Opens an outcome and keeps its error, and where it is asked for its value.
 
-        Why a value cannot be opened is not kept: what it needs may be there the next time.
+        The reason why a value cannot be unpickled is not kept: its dependencies may exist next time.
         """
         data = value_in(record)
         if data is None:
@@ -298,7 +298,7 @@ class Results(Sequence[Any]):
         return opened, None
 
     def _keep_all(self, parts: Sequence[tuple[int, int, SegmentKey]]) -> dict[int, BaseException]:
-        """Keeps all that can be opened; why the others cannot."""
+        """Keep everything that can be unpickled; return why the others cannot."""
         unopened: dict[int, BaseException] = {}
         values, errors, home = self._values, self._errors, self._home
         for task, record, origin in self._reader.records(parts):
@@ -316,7 +316,7 @@ class Results(Sequence[Any]):
         return unopened
 
     def _read_from(self, task: int) -> Iterator[int]:
-        """Reads on from ``task`` through all that is there, segments fetched ahead; yields the tasks read."""
+        """Read everything available from ``task`` on, prefetching segments; yield the tasks read."""
         parts = []
         at = task
         for start, stop, segment in self._driver.segments_in([(task, self._tasks)]):
@@ -330,7 +330,7 @@ class Results(Sequence[Any]):
         yield from range(task, at)
 
     def _peek(self, end: float) -> Iterator[Known]:
-        """What is known of every task, in order; one that may still come is waited for until ``end``."""
+        """The outcome of every task, in order; waits until ``end`` for outcomes that may still arrive."""
         parts = [
             part
             for part in self._driver.segments
@@ -342,12 +342,12 @@ class Results(Sequence[Any]):
 
 
 def _end(timeout: float | None) -> float:
-    """When so many seconds are over, by the monotonic clock."""
+    """The end of this many seconds, by the monotonic clock."""
     return math.inf if timeout is None else time.monotonic() + timeout
 
 
 def _zeros(given: bytearray, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The stretches of zeros, each with one past its end."""
+    """The runs of zeros, each with one past its end."""
     at = given.find(0, start, stop)
     while at != -1:
         end = given.find(1, at, stop)

@@ -1,4 +1,4 @@
-"""The user's list of sessions: one JSON object a line, appended before anything is launched."""
+"""The user's list of sessions: one JSON object per line, appended before anything is launched."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class RosterLine:
 
 
 def append(path: Path, line: RosterLine) -> None:
-    """Adds a line. A single write, so that two kernels do not mix theirs."""
+    """Append a line in a single write, so that lines of two kernels don't mix."""
     with _alone(path), path.open("ab") as file:
         file.write(json.dumps(asdict(line)).encode() + b"\n")
 
 
 def read(path: Path) -> list[RosterLine]:
-    """All lines, oldest first; a torn or foreign line is passed over."""
+    """All lines, oldest first; damaged or foreign lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -41,7 +41,7 @@ def read(path: Path) -> list[RosterLine]:
 
 
 def remove(path: Path, sid: str, *, job: str = "") -> None:
-    """Takes a session off the list, or only one job of it. Lines that this version cannot read stay."""
+    """Remove a session from the list, or one job of it. Lines that this version cannot read are kept."""
     if not path.exists():
         return
     with _alone(path):
@@ -67,7 +67,7 @@ def _parsed(text: str) -> RosterLine | None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One writer at a time: a line that another kernel appends must not be lost to a rewrite."""
+    """Exclude other writers: a rewrite must not lose a line that another kernel appends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,6 @@
-"""Reads and counts what a job has published, without unpickling any of it.
+"""Read and count a job's published outcomes without unpickling them.
 
-A Jupyter server that has no business running user code imports this: neither it nor what it imports may load pickles.
+A Jupyter server, which must not run user code, imports this: neither this module nor its imports may load pickles.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Kind = tuple[str, str, str]  # error, place, its own words
 
 
 class SegmentReader:
-    """Opens segments of one job: verified, each fetched once while it is at hand.
+    """Opens verified segments of one job; each is fetched once while it is cached.
 
     Args:
         carrier: reads the store.
-        job_keys: where the job lies.
-        name: what the user calls its session.
+        job_keys: the job's keys.
+        name: the session's name for the user.
     """
 
     def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str) -> None:
@@ -57,7 +57,7 @@ class SegmentReader:
 
         Args:
             segments: the parts.
-            keep: they are likely to be read again: keep them at hand although they came from afar.
+            keep: cache them even if the store is remote, since they are likely to be read again.
         """
         parts = list(segments)
         if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
@@ -118,7 +118,7 @@ class SegmentReader:
 
 
 class _OpenSegment:
-    """The outcomes of a segment, verified. None is unpacked, and no object is kept for each of a million tasks.
+    """The verified outcomes of a segment. None is unpacked, and there is no object per task.
 
     Args:
         data: the object.
@@ -159,9 +159,9 @@ def _secret(carrier: Carrier, key: str) -> bytes:
 
 
 class Failures:
-    """The failed outcomes of one job: each published part is read once, however often somebody looks.
+    """The failed outcomes of one job. Each published part is read once, however often they are requested.
 
-    What is kept is bounded; parts beyond that are read again.
+    The cache is bounded; parts beyond it are read again.
     """
 
     def __init__(self, reader: SegmentReader) -> None:
@@ -189,20 +189,20 @@ class Failures:
 
 
 def _weight(outcomes: Iterable[Outcome]) -> int:
-    """Bytes that it takes to keep some outcomes, more or less."""
+    """Approximate memory of some outcomes, in bytes."""
     texts = ((each.message, each.traceback, each.item, each.output, each.value) for each in outcomes)
     return sum(_FAILURE + sum(map(len, some)) for some in texts)
 
 
 class Tally:
-    """The failures of one job, counted; the kinds are few words and are all kept."""
+    """Counts the failures of one job; all kinds are kept, since they are short."""
 
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
         self._known: dict[Part, list[Kind]] = {}
 
     def count(self, parts: list[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
-        """How many tasks of these parts failed, and the distinct failures in words, most frequent first."""
+        """The number of failed tasks in these parts, and the distinct failures in words, most frequent first."""
         for part, failed in self._failures.within([part for part in parts if part not in self._known]):
             self._known[part] = [kind_of(outcome) for outcome in failed]
         kinds = [kind for part in parts for kind in self._known[part]]
@@ -210,7 +210,7 @@ class Tally:
 
 
 def kind_of(failure: Outcome) -> Kind:
-    """Failures of one type at one line of the cell are alike: (type, place, its own words)."""
+    """Failures of the same type at the same line of the cell are one kind: (type, place, message)."""
     lines = _LINE.findall(failure.traceback)
     message = failure.message.splitlines()[0] if failure.message else ""
     words = f"{failure.error}: {message}" + (f" at line {lines[-1]}" if lines else "")
@@ -218,7 +218,7 @@ def kind_of(failure: Outcome) -> Kind:
 
 
 def distinct(kinds: Iterable[Kind]) -> tuple[tuple[int, str], ...]:
-    """Alike failures counted, in the words of the first: most frequent first."""
+    """Count failures by kind, with the first one's message, most frequent first."""
     counts: Counter[tuple[str, str]] = Counter()
     firsts: dict[tuple[str, str], str] = {}
     for error, place, words in kinds:

@@ -1,4 +1,4 @@
-"""A running burst in the hands of its user: one job of one session."""
+"""A running burst, for its user: one job of one session."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two looks whether they have
 
 
 class Session:
-    """One job of a session: its results, its state, and what may be asked of it.
+    """One job of a session: its results, its state, and requests to it.
 
-    Made by ``burst.map``, ``%%burst`` and ``burst.attach``. It holds nothing that is not in the store: another kernel
-    with the key can do all the same.
+    Created by ``burst.map``, ``%%burst`` and ``burst.attach``. All its state is in the store: another kernel with the
+    key can do the same.
 
     Args:
-        store: where the session lies.
-        secret: its key; None: it can be looked at, not read or changed.
+        store: the session's store.
+        secret: its key; None allows only status, without values or changes.
         manifest, job: the two descriptions.
         fleet: its workers.
         settings: the user's directories.
@@ -106,15 +106,15 @@ class Session:
     # --- results --------------------------------------------------------------------------------------------
 
     def results(self) -> Results:
-        """The results, in order of items; waits only when touched."""
+        """The results, in item order; blocks only when you access a value that isn't ready."""
         return self._results
 
     def wait(self, timeout: float | None = None, *, errors: str = "raise") -> Session:
-        """Waits until the job is over.
+        """Block until the job ends.
 
         Args:
-            timeout: seconds; then ``TimeoutError``.
-            errors: "raise" the first failure, or "return" without looking.
+            timeout: seconds, then raises ``TimeoutError``.
+            errors: "raise" the first failure, or "return" without checking.
         """
         if not self._results.wait(timeout):
             raise TimeoutError(f"{self.id}: {self._results!r}")
@@ -141,7 +141,7 @@ class Session:
         return f"{out}.errors" if out else ".errors of the results"
 
     def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
-        """(index, value) as tasks finish."""
+        """Yield (index, value) as tasks finish."""
         return self._results.as_completed(errors=errors)
 
     @property
@@ -152,24 +152,24 @@ class Session:
     # --- state ------------------------------------------------------------------------------------------------
 
     def status(self) -> Snapshot:
-        """All facts, as the store tells them now."""
+        """The current state, refreshed from the store."""
         return self._told(self._driver.refresh())
 
     def snapshot(self) -> Snapshot:
-        """All facts as far as they are known; asks nobody."""
+        """The known state, without a request."""
         return self._driver.snapshot()
 
     def subscribe(self, viewer: Viewer) -> Callable[[], None]:
-        """Calls ``viewer`` with snapshots from a thread, at most four a second; returns how to stop."""
+        """Call ``viewer`` with snapshots from a thread, at most four per second; return a function that stops it."""
         return self._driver.watch(lambda snapshot: viewer(self._told(snapshot)))
 
     def _told(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot with what only outcomes and prices tell."""
+        """A snapshot with facts from outcomes and prices."""
         if snapshot.failed != self._failed and self._secret is not None:
             try:
                 self._exact, self._distinct = self._tally.count(self._driver.failing)
                 self._failed = snapshot.failed
-            except BurstError as problem:  # the counts of the keys are all that is known
+            except BurstError as problem:  # only the counts in the keys are known
                 self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)
         until = snapshot.finished_at or snapshot.now
         charged = sum(
@@ -186,49 +186,49 @@ class Session:
         )
 
     def follow(self) -> None:
-        """Follows the log in the background from now on."""
+        """Follow the log in the background."""
         self._driver.start()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a session holds its key and cannot be pickled; its results() can")
 
     def detach(self) -> None:
-        """Follows no longer. The session goes on."""
+        """Stop following. The session continues."""
         self._driver.stop()
 
     def logs(
         self, *, task: int | None = None, worker: str | None = None, n: int = 100, follow: bool = False
     ) -> Iterator[LogLine]:
-        """Lines of output: of finished tasks, of running ones, and of the workers' own processes.
+        """Lines of output of finished tasks, running tasks, and worker processes.
 
         Args:
-            task: only this task's.
+            task: only this task.
             worker: only this worker's own process.
-            n: so many last lines.
-            follow: go on until the job is over.
+            n: number of last lines.
+            follow: continue until the job ends.
         """
         return read_logs(self._driver, self._reader, self.fleet, task=task, worker=worker, n=n, follow=follow)
 
     # --- what may be asked of it --------------------------------------------------------------------------------
 
     def cancel(self, *, only_job: bool = False) -> None:
-        """Stops the session: running tasks are killed, what is done is kept, workers end.
+        """Cancel the session: running tasks are killed, finished results are kept, workers exit.
 
         Args:
-            only_job: only this job is stopped; its workers go on with the others.
+            only_job: cancel only this job; the workers continue with the others.
         """
         self._ask(ControlKind.CANCEL, job=self.job if only_job else "")
 
     def close(self) -> None:
-        """Lets running tasks finish; then the workers end."""
+        """Let running tasks finish, then stop the workers."""
         self._ask(ControlKind.CLOSE)
 
     def extend(self, duration: float | str | None = None, *, budget: int | None = None) -> float:
-        """Moves the deadline, raises the budget, or both; returns the deadline, seconds since the epoch.
+        """Move the deadline, raise the budget, or both; return the deadline in seconds since the epoch.
 
         Args:
-            duration: how much later; seconds or text such as "1h".
-            budget: micro-dollars that the session may cost in all.
+            duration: how much later, in seconds or text such as "1h".
+            budget: the session's total budget in micro-dollars.
         """
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
         self.check_open(late=True)
@@ -252,14 +252,14 @@ class Session:
         self._driver.refresh()  # who waits next is not told what was true before
 
     def check_open(self, *, late: bool = False) -> Asked:
-        """What was asked of the session, all of it; refuses when that was to end.
+        """Read all requests to the session; refuse if it was asked to end.
 
         Args:
-            late: after the deadline too, which can be moved.
+            late: allow it after the deadline, too, which can be moved.
 
         Raises:
-            AttachError: it was deleted.
-            OptionError: it takes no more work and no more workers.
+            AttachError: the session was deleted.
+            OptionError: it accepts no more work and no more workers.
         """
         self._must_be_there()
         asked = fold_control(self._controls())
@@ -312,7 +312,7 @@ class Session:
             )
 
     def _await_none_living(self, log: Log, seconds: float) -> bool:
-        """Whether each worker that ever began is gone or silent. The log tells: they may run on any machine."""
+        """Whether every worker is gone or silent, according to the log: they may run on any machine."""
         end = time.monotonic() + seconds
         pauses = looks(self.manifest.interval, at_hand=self.store.path(self._keys.workers_folder) is not None)
         while self._may_write(log):
@@ -330,7 +330,7 @@ class Session:
             return True
         begun = {keys.base_of(wid) for wid in [*log.beats, *log.gone]}
         fresh = [since for since in log.starting.values() if now - since < patience]
-        return bool(fresh) and len(log.starting) > len(begun)  # a start that nobody has answered yet
+        return bool(fresh) and len(log.starting) > len(begun)  # an unanswered start
 
     def _controls(self) -> list[Control]:
         found = [entry.key for entry in ours(self.store, self._keys.control_folder)]
@@ -353,7 +353,8 @@ class Session:
 
 
 def looks(interval: float, *, at_hand: bool) -> Iterator[float]:
-    """Seconds between two looks for the end of workers: a folder may be asked often, each LIST of a bucket is paid."""
+    """Seconds between two checks for the workers' end: a folder is cheap to list, but each LIST of a bucket costs
+    money."""
     pause, longest = min(_LOOK, interval / 4), min(_LONGEST_LOOK, interval / 4)
     while True:
         yield pause
@@ -362,8 +363,8 @@ def looks(interval: float, *, at_hand: bool) -> Iterator[float]:
 
 
 def note(error: BaseException, text: str) -> None:
-    """What Python 3.11's ``add_note`` does, on 3.10 too, and seen where no traceback is shown."""
-    own = attributes(error)  # a class may refuse to be given any
+    """Like Python 3.11's ``add_note``, but also on 3.10, and visible without a traceback."""
+    own = attributes(error)  # a class may refuse attributes
     notes = own.get("__notes__", [])
     if text in notes:  # the same exception is raised again and again
         return

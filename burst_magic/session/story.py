@@ -1,4 +1,4 @@
-"""The folded log of one job in words: who claimed what and why, what was published, how a task went. Reads nothing."""
+"""Describe the folded log of one job: who claimed what and why, publications, a task's history. Does no I/O."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from burst_magic.protocol.wire.model import (
     SegmentKey,
 )
 
-_MANY = 60  # segments: from here on those of a claim are told together
+_MANY = 60  # segments: above this, those of a claim are summarized
 _STRIDE = 64  # parts of a cover that are passed over at once
 _DAY = "%Y-%m-%d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One worker's keys: the newest heartbeat and the end, as far as they are there. Times are seconds."""
+    """One worker's keys: the newest heartbeat and the end, if any. Times are seconds."""
 
     started: float = 0.0
     beat: float | None = None
@@ -40,11 +40,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """What lies in the store of one job, read and parsed.
+    """The parsed objects of one job.
 
     Attributes:
         segments: with their bytes.
-        failures: by task, where the key is there to read them.
+        failures: by task, if the key is available.
     """
 
     manifest: Manifest
@@ -57,23 +57,23 @@ class Log:
 
 
 def clock(at: float, now: float) -> str:
-    """Local time to the millisecond, with the date unless that is today."""
+    """Local time to the millisecond, with the date unless it is today."""
     there, today = time.localtime(at), time.localtime(now)
     date = "" if there[:3] == today[:3] else time.strftime(f"{_DAY} ", there)
     return date + time.strftime("%H:%M:%S", there) + f".{int(at * 1000) % 1000:03d}"
 
 
 def tasks(start: int, stop: int) -> str:
-    """Tasks as people count them, both ends included."""
+    """A range of tasks for display, both ends included."""
     return f"task {start}" if stop - start == 1 else f"tasks {start}-{stop - 1}"
 
 
 class Outcomes:
-    """When each task had its first outcome. Built once: a long log has many claims, and each asks for its own time.
+    """When each task had its first outcome. Built once, since each of many claims needs it for its own time.
 
     Args:
-        tasks: how many the job has.
-        segments: what was published.
+        tasks: number of tasks.
+        segments: the published segments.
     """
 
     def __init__(self, tasks: int, segments: Iterable[SegmentKey]) -> None:
@@ -97,7 +97,7 @@ class Outcomes:
         self._times.append(time)
 
     def missing(self, start: int, at: float) -> int:
-        """The first task from ``start`` on that had no outcome at a time."""
+        """The first task from ``start`` on without an outcome at that time."""
         place = bisect_right(self._starts, start) - 1
         while self._times[place] <= at:
             whole = place % _STRIDE == 0 and self._latest[place // _STRIDE] <= at
@@ -106,11 +106,11 @@ class Outcomes:
 
 
 class Story:
-    """One job's log, asked in words.
+    """Describes one job's log.
 
     Args:
-        log: what lies there.
-        now: when it is told; other days than this one are named.
+        log: the job's objects.
+        now: the current time; other days are shown with their date.
     """
 
     def __init__(self, log: Log, now: float) -> None:
@@ -119,7 +119,7 @@ class Story:
         self._outcomes = Outcomes(log.job.tasks, [segment for segment, _ in log.segments])
 
     def events(self) -> Iterator[str]:
-        """Claims, segments and ``final`` in the order of time, a line each."""
+        """Claims, segments and ``final`` in chronological order, one line each."""
         told = [*self._claimed(), *self._published(), *self._lost()]
         for at, what in sorted(told, key=lambda event: event[0]):
             yield f"{self._at(at)} {what}"
@@ -139,7 +139,7 @@ class Story:
             yield self._log.claims[claim].at, self.claimed(claim, self._claims[:place])
 
     def claimed(self, claim: ClaimKey, before: list[ClaimKey]) -> str:
-        """Who took what, and from whom: a free lane, the end of a busy one's range, or what another left."""
+        """Who claimed what and from whom: a free lane, the end of a busy worker's range, or a dead worker's rest."""
         owner = self._owner(claim)
         held = self._range(claim, [*before, claim])
         if claim.number:
@@ -178,7 +178,7 @@ class Story:
         return Range(claim.start, min([lane_end(self._log.job.tasks, self._log.job.lanes, claim.start), *later]))
 
     def _rest(self, held: Range, at: float) -> Range:
-        """What of a range had no outcome at a time."""
+        """The part of a range without outcomes at that time."""
         first = self._outcomes.missing(held.start, at)
         return Range(first, held.stop) if first < held.stop else held
 
@@ -224,7 +224,7 @@ class Story:
     # --- one task ------------------------------------------------------------------------------------------
 
     def example(self) -> int | None:
-        """A task to which much happened: given up, published twice, recovered, stolen; else the first."""
+        """A task with an eventful history: given up, published twice, recovered, stolen; else the first."""
         given_up = [task for task, outcome in self._log.failures.items() if outcome.kind is OutcomeKind.LOST]
         cover, twice = Cover(self._log.job.tasks), []
         for segment, _ in self._log.segments:
@@ -269,7 +269,7 @@ class Story:
 
 
 def ending(gone: Gone) -> str:
-    """Why a worker ended."""
+    """Why a worker exited."""
     code = f", exit code {gone.exit_code}" if gone.exit_code is not None else ""
     return f"{gone.why}{code}" + (f", {gone.detail}" if gone.detail else "")
 

@@ -1,6 +1,6 @@
-"""Writes a job into the store and starts its workers: items, blobs, payload, then ``job.json``, which commits it.
+"""Write a job to the store and start its workers: items, blobs, payload, then ``job.json``, which commits it.
 
-What fails before that leaves nothing behind: neither an object nor a worker.
+A failure before that leaves nothing behind: no objects and no workers.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
     from burst_magic.stores import Store
 
 _UNSENT = "nothing was started; create it in the cell, from values that can be pickled"
-FIRST_JOB = "0"  # of a session; later ones are called by the time they came
-_FRESH = 0.001  # seconds: a stream that loads within this can be loaded anew for each task, if tasks change it
+FIRST_JOB = "0"  # of a session; later ones are named by their time
+_FRESH = 0.001  # seconds: a stream that loads within this can be reloaded for each task, if tasks change it
 _INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
-_FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # seconds between flushes, at least
+_FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # minimum seconds between flushes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What a job is called and where it came from.
+    """A job's labels and origin.
 
     Attributes:
-        notebook: path of the notebook, where it is known.
-        out: the name that the results are bound to.
+        notebook: path of the notebook, if known.
+        out: name of the results.
         map: the text of ``--map``.
         title: the cell's first line.
         setenv: environment variables that tasks see.
@@ -75,19 +75,19 @@ def submit(
     into: Session | None = None,
     progress: Any = None,
 ) -> Session:
-    """Runs a capture.
+    """Submit a capture.
 
     Args:
         capture: the cell, its values and its items.
-        plan: how many workers of which size.
-        settings: where the session lies and what its limits are.
+        plan: number and size of workers.
+        settings: the session's store and limits.
         home: the notebook's namespace.
         labels: names.
-        into: add the job to this living session instead of a new one.
-        progress: called now and then with the number of items uploaded so far.
+        into: add the job to this running session instead of a new one.
+        progress: called periodically with the number of items uploaded so far.
 
     Raises:
-        CaptureError: an item cannot travel, or the item source raised.
+        CaptureError: an item cannot be pickled, or the item source raised.
         StoreError: the store refuses.
         LaunchError: no worker could be started.
     """
@@ -100,7 +100,9 @@ def submit(
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
-        _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)  # first: what is cut short can be found again
+        _enlist(
+            settings, store.url, manifest, labels, job=FIRST_JOB
+        )  # first, so that an interrupted submission can be found
         keyring.keep(settings.keys_dir, sid, secret)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
@@ -130,7 +132,7 @@ def _add(
     labels: Labels,
     progress: Any,
 ) -> Session:
-    """Another job for a living session: its workers are warm."""
+    """Add a job to a running session with warm workers."""
     manifest, secret = into.manifest, bytes.fromhex(into.key)
     asked = into.check_open()
     capacity = manifest.workers if asked.wanted is None else asked.wanted
@@ -144,7 +146,7 @@ def _add(
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
         into.fleet.start(max(0, wanted - len(into.fleet.living)), begun=begun)
-        writer.commit(job)  # last: what a worker may have begun could not be taken back
+        writer.commit(job)  # last: work that a worker has begun cannot be undone
     except BaseException as error:
         _take_back(
             error,
@@ -160,7 +162,7 @@ def _add(
 
 
 def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
-    """Undoes a submission. What cannot be undone is said beside the error that led here."""
+    """Undo a submission. Failed steps are added to the error as notes."""
     for step in steps:
         try:
             step()
@@ -169,7 +171,7 @@ def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
 
 
 def open_own_store(url: str, settings: Settings) -> Store:
-    """A store opened with this user's credentials, and found to keep its promises."""
+    """Open a store with this user's credentials, and probe it."""
     from burst_magic.stores.patient import Patient
     from burst_magic.stores.probe import probe
 
@@ -189,7 +191,7 @@ def open_own_store(url: str, settings: Settings) -> Store:
 
 
 def count(items: Iterable[object]) -> int | None:
-    """How many items there are, where that can be known without consuming them."""
+    """The number of items, if known without consuming them."""
     return len(items) if isinstance(items, Sized) else None
 
 
@@ -233,7 +235,7 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Size:
-    """How many workers are wanted, and whether they share this machine."""
+    """The number of wanted workers, and whether they share this machine."""
 
     workers: int
     here: bool
@@ -258,7 +260,7 @@ def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *,
 
 
 class _Writer:
-    """Writes one job's objects and can take them back."""
+    """Writes one job's objects and can undo that."""
 
     def __init__(self, store: Store, secret: bytes, sid: str, jid: str) -> None:
         self.jid = jid
@@ -285,7 +287,7 @@ class _Writer:
         progress: Any,
         fleet: _Size,
     ) -> Job:
-        """Everything but ``job.json``, which it returns."""
+        """Write everything except ``job.json``, and return that."""
         from burst_magic.capture.cell import with_needs
         from burst_magic.capture.trial import settle
 
@@ -321,19 +323,20 @@ class _Writer:
         )
 
     def commit(self, job: Job) -> None:
-        """``add-job``, then ``job.json``: a crash between them leaves nothing that anybody runs."""
+        """Write ``add-job``, then ``job.json``: after a crash in between, no worker runs anything."""
         add = self._session.control(job.jid, ControlKind.ADD_JOB)
         self.put_record(add, Control(kind=ControlKind.ADD_JOB, at=job.created, job=job.jid))
         self.put_record(self._job.record, job)
 
     def undo(self) -> None:
-        """Takes back what was written, the last first, so ``job.json`` before what it needs; blobs stay for others."""
+        """Delete the written objects in reverse order, so ``job.json`` before its dependencies; blobs are kept for
+        others."""
         for key in reversed(self._written):
             self._store.delete([key])
 
 
 class _Upload:
-    """Packs items one by one while they are uploaded: a generator of any length needs flat memory."""
+    """Packs items one by one during the upload, so that a generator of any length needs constant memory."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Deletes content-addressed values that no session of the store needs any more."""
+"""Delete content-addressed values that no session of the store uses any more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """How many values were deleted and how many bytes they had; how many were kept for being young."""
+    """Number and bytes of deleted values; number of values kept because they are recent."""
 
     deleted: int
     bytes: int
@@ -27,7 +27,7 @@ class Swept:
 
 
 def sweep_blobs(settings: Settings) -> Swept:
-    """Deletes what nobody needs, but what is young: a submission that is under way has not written its payload yet."""
+    """Delete unused values except recent ones: a submission in progress has not written its payload yet."""
     store = open_own_store(settings.store, settings)
     needed = _Needed(store)
     idle = [entry for entry in store.list(FOLDER) if entry.key not in needed]
@@ -35,7 +35,7 @@ def sweep_blobs(settings: Settings) -> Swept:
     old = [entry for entry in idle if is_old(entry, YOUNG) and entry.key not in needed]
     deleted = size = 0
     for entry in old:
-        now = find(store, entry.key)  # just before: who uses an old value again makes it young
+        now = find(store, entry.key)  # just before: a submission that reuses an old value refreshes it
         if now is not None and is_old(now, YOUNG):
             store.delete([entry.key])
             deleted, size = deleted + 1, size + entry.size
@@ -43,7 +43,7 @@ def sweep_blobs(settings: Settings) -> Swept:
 
 
 class _Needed:
-    """What the payloads of a store name. Only names are read; nothing is believed or unpickled."""
+    """The values that the payloads of a store name. Reads only names, unverified; unpickles nothing."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -55,7 +55,7 @@ class _Needed:
         return key in self._keys
 
     def look(self) -> None:
-        """Reads the payloads that it has not read."""
+        """Read new payloads."""
         for sid in session_ids(self._store):
             for entry in self._store.list(keys.SessionKeys(sid).jobs_folder):
                 if entry.key.endswith("/payload") and entry.key not in self._read:
@@ -65,6 +65,6 @@ class _Needed:
     def _named_in(self, payload: str) -> list[str]:
         try:
             envelope = Envelope.from_bytes(sign.peek(payload, self._store.get(payload)))
-        except Missing:  # cleaned up meanwhile
+        except Missing:  # deleted in the meantime
             return []
         return [sha256 for sha256, _ in envelope.blobs] + [envelope.bundle] * bool(envelope.bundle)

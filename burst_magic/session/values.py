@@ -1,7 +1,7 @@
-"""Large values of captures, each stored once under its hash, so that ``sweep.py`` may delete what nobody needs.
+"""Large captured values, each stored once under its hash; ``sweep.py`` may delete unused ones.
 
-A sweep deletes nothing young. A submission makes what it finds young again, and looks at all its values once more
-when the payload that names them is written: a sweep that began before it may still be going.
+A sweep deletes no recent value. A submission refreshes the values it reuses, and checks all its values again after it
+has written the payload that names them: an earlier sweep may still be running.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = "blobs"
 YOUNG = 3600.0  # seconds
-_USED_AGAIN = YOUNG / 2  # older than this it is made young: it is not to grow old before the payload names it
+_USED_AGAIN = YOUNG / 2  # older values are refreshed, so that they don't expire before the payload names them
 
 
 class Values:
@@ -35,7 +35,7 @@ class Values:
         self._kept: dict[str, memoryview] = {}
 
     def keep(self, buffer: memoryview) -> tuple[str, int]:
-        """Stores bytes under their hash unless they are there; returns the hash and how many there are."""
+        """Store bytes under their hash unless they exist; return the hash and the size."""
         view = buffer.cast("B") if buffer.contiguous else memoryview(bytes(buffer))
         sha256 = hashlib.sha256(view).hexdigest()
         self._kept[keys.blob(sha256)] = view
@@ -43,7 +43,7 @@ class Values:
         return sha256, view.nbytes
 
     def keep_again(self) -> None:
-        """Once the payload is written: what was swept or grew old meanwhile is stored again."""
+        """After the payload is written: store again any value that was swept or expired meanwhile."""
         for key, view in self._kept.items():
             self._make_young(key, view)
 
@@ -52,21 +52,21 @@ class Values:
         if there is not None and not is_old(there, _USED_AGAIN):
             return
         if there is None or not _touched(self._store.path(key)):
-            self._store.put(key, view)  # the same bytes, whoever puts them
+            self._store.put(key, view)  # the same bytes, whoever writes them
 
 
 def find(store: Store, key: str) -> Entry | None:
-    """A value as it lies there now."""
+    """A stored value's entry."""
     return next((entry for entry in store.list(FOLDER, after=key[:-1], limit=1) if entry.key == key), None)
 
 
 def is_old(entry: Entry, age: float) -> bool:
-    """Whether nobody has stored or used it for so many seconds."""
+    """Whether it has not been stored or used for this many seconds."""
     return time.time() - entry.modified > age
 
 
 def _touched(file: Path | None) -> bool:
-    """Whether a file is young now; not where it is gone, is another user's, or where there are no files."""
+    """Whether a file was refreshed; not if it is gone, belongs to another user, or the store has no files."""
     if file is None:
         return False
     try:
