@@ -1,6 +1,6 @@
 """How workers start. Adding a launcher is a file and a line in ``TABLE``.
 
-A launcher of another package is found by its entry point in the group ``burst_magic.launchers``, or is named with
+Launchers of other packages are found through the entry point group ``burst_magic.launchers``, or registered with
 ``register``.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["GROUP", "TABLE", "check", "names", "open_launcher", "parse", "regist
 
 
 def register(name: str, launcher: Callable[[Path], Launcher]) -> Callable[[], None]:
-    """Makes a launcher known to this process under a name; returns how to take that back.
+    """Register a launcher in this process; return a function that unregisters it.
 
     Args:
         name: what ``--launcher`` calls it: lower-case letters, digits and dashes.
@@ -41,12 +41,12 @@ def register(name: str, launcher: Callable[[Path], Launcher]) -> Callable[[], No
 
 
 def names() -> tuple[str, ...]:
-    """The launchers that this process can open without looking for other packages."""
+    """The launchers available without searching other packages."""
     return (*TABLE, *(name for name in _REGISTERED if name not in TABLE))
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """``--launcher``: a name, or a name and the one to fall back on.
+    """Parse ``--launcher``: a name, or a name and a fallback.
 
     >>> parse("spot,fargate")
     ('spot', 'fargate')
@@ -55,7 +55,7 @@ def parse(text: str) -> tuple[str, ...]:
 
 
 def check(text: str, *, where: str) -> None:
-    """Raises ``OptionError`` for the first name in ``text`` that is no launcher; it begins with ``where``."""
+    """Raise ``OptionError`` for the first unknown launcher in ``text``; the message begins with ``where``."""
     for name in parse(text):
         try:
             _find(name)
@@ -66,13 +66,13 @@ def check(text: str, *, where: str) -> None:
 
 
 def open_launcher(name: str, *, logs: Path) -> Launcher:
-    """The launcher of that name; raises ``OptionError`` where there is none."""
+    """Open the launcher of that name; raises ``OptionError`` if there is none."""
     check(name, where="launcher")
     return _find(name)(logs)
 
 
 def traits(text: str) -> dict[str, Traits]:
-    """Name -> traits, in order, of what ``--launcher`` names; raises ``OptionError``."""
+    """Name -> traits of the launchers in ``--launcher``, in order; raises ``OptionError``."""
     check(text, where="launcher")
     return {name: cast("Traits", _find(name).traits) for name in parse(text)}  # type: ignore[attr-defined]
 

@@ -1,7 +1,7 @@
-"""The seam to whatever starts workers: a launcher starts them, says how they are, and stops them. It knows no tasks.
+"""The interface of launchers: they start workers, report their state, and stop them. They know nothing about tasks.
 
-Nothing above this folder asks which launcher it has; what differs between them is in their ``Traits``.
-``burst_magic.testing.check_launcher`` checks what is promised here, and docs/launchers.md shows how to write one.
+No code above this folder checks which launcher it has; differences are described by their ``Traits``.
+``burst_magic.testing.check_launcher`` tests this contract, and docs/launchers.md shows how to write a launcher.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from burst_magic.plan.shapes import Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handle:
-    """A resumable receipt for one started worker: plain data, so that any client can look after it.
+    """A resumable receipt for one started worker: plain data, so that any client can control it.
 
     Attributes:
-        launcher: whose it is.
-        wid: the worker's id, as its launcher calls it; letters, digits and dashes.
+        launcher: name of its launcher.
+        wid: the launcher's id for the worker; letters, digits and dashes.
         token: the start that it answers.
-        data: whatever the launcher needs to find the worker again; JSON, and nobody else's business.
+        data: JSON that the launcher needs to find the worker again; opaque to others.
     """
 
     launcher: str
@@ -45,10 +45,10 @@ class Handle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """One worker to start: what the launcher must know of it, and what the worker is told at birth.
+    """One worker to start: the launcher's input and the worker's birth record.
 
     Attributes:
-        secret: the session's key, hex. It goes into no argument and no environment variable.
+        secret: the session's key, hex. Never pass it in an argument or environment variable.
         token: names this start. Starts of one call share their first 12 characters and are numbered behind them.
         number: the worker's place in the fleet, for launchers that number workers.
         cpu, memory_mb, arch: the size of the worker.
@@ -75,13 +75,13 @@ class Start:
 
 
 def birth(start: Start, handle: Handle) -> bytes:
-    """What ``python -m burst_magic.worker`` reads on its standard input, which then is closed."""
+    """The birth record that ``python -m burst_magic.worker`` reads from stdin, which is then closed."""
     said = {name: value for name, value in asdict(start).items() if name != "handed"}
     return json.dumps({**said, "wid": handle.wid, "handle": handle.to_json()}).encode()
 
 
 class Again(Enum):
-    """Whether a start that brought no worker may be made again."""
+    """Whether a failed start may be retried."""
 
     NEVER = "never"  # the reason will not go away by itself
     LATER = "later"  # no capacity, a quota, a limit on requests
@@ -90,11 +90,11 @@ class Again(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A start that brought no worker.
+    """A failed start.
 
     Attributes:
-        problem: why, in one line that a user can act on.
-        context: where to look: the command, the cluster, the message as it came.
+        problem: the reason, in one line that a user can act on.
+        context: where to look: the command, the cluster, the original message.
     """
 
     token: str
@@ -104,7 +104,7 @@ class Refusal:
 
 
 class WorkerState(str, Enum):
-    """What a launcher knows of a worker."""
+    """A worker's state, according to its launcher."""
 
     COMING = "coming"  # it is being brought up: no failure, however long it takes
     RUNNING = "running"
@@ -113,7 +113,7 @@ class WorkerState(str, Enum):
 
 
 class Cause(str, Enum):
-    """Why a worker ended. A task is blamed for the first two only, whatever the exit code."""
+    """Why a worker ended. Only the first two blame a task, whatever the exit code."""
 
     CODE = "user code"  # its process ended, and nothing outside is known to have ended it
     MEMORY = "out of memory"
@@ -127,11 +127,11 @@ class Cause(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """How a worker is, as far as its launcher can tell. Times are seconds since the epoch.
+    """A worker's status, according to its launcher. Times are seconds since the epoch.
 
     Attributes:
         cause: of its end.
-        reason: in the engine's own words, or the last line that the worker printed.
+        reason: in the engine's words, or the worker's last line of output.
     """
 
     state: WorkerState
@@ -145,14 +145,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """In what a launcher differs from others, for all that is above it.
+    """The differences between launchers, for the layers above.
 
     Attributes:
         starting_within: seconds from start to first heartbeat after which silence counts as failure.
         here: workers share the kernel's machine: its cores, its folders, its interpreter.
         can_be_poked: ``poke`` reaches a worker.
-        keeps_fleet: its engine replaces what it loses; clients do not.
-        rate: micro-dollars an hour of one worker of this shape: ``rate(shape, arch, region)``.
+        keeps_fleet: its engine replaces lost workers, so clients don't.
+        rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
     """
 
     starting_within: float
@@ -163,25 +163,25 @@ class Traits:
 
 
 class Launcher(Protocol):
-    """Starts workers. Made with the folder for what their processes print: ``launcher(logs)``."""
+    """Starts workers. Created with a folder for their logs: ``launcher(logs)``."""
 
     name: str
     traits: Traits
 
     def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
-        """Starts workers that outlive this process; one answer a start, in their order.
+        """Start workers that outlive this process; return one answer per start, in order.
 
-        The same token twice is one worker, whoever asks: a caller that lost the answer asks again.
+        The same token twice gives one worker, whoever the caller: a caller that lost the answer retries.
         """
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
-        """How these workers are, by id."""
+        """The status of these workers, by id."""
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
-        """Asks a worker to finish, or kills it and all its children. What cannot be reached is left alone."""
+        """Ask a worker to finish, or kill it and all its children. Unreachable workers are ignored."""
 
     def poke(self, handle: Handle) -> None:
-        """Tells a worker that there is news, where that is cheap. Nothing depends on it."""
+        """Notify a worker of news, if that is cheap. Nothing depends on it."""
 
     def log(self, handle: Handle) -> str:
-        """What the worker's own process has printed (not its tasks)."""
+        """The output of the worker process itself, not of its tasks."""

@@ -1,4 +1,4 @@
-"""Workers as detached processes of this machine: no account, same protocol, they outlive the kernel."""
+"""Local workers: detached processes on this machine that use the same protocol and outlive the kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOG_TAIL = 20_000  # characters
 
 
 class _Worker(subprocess.Popen[bytes]):
-    """A process that outlives its parent on purpose: nobody is warned that it still runs."""
+    """A process that outlives its parent on purpose, without the warning that it is still running."""
 
     def __del__(self) -> None:
         """Nothing is left to be done."""
@@ -37,7 +37,7 @@ _STARTED: dict[tuple[int, str], _Worker] = {}
 
 
 class LocalLauncher:
-    """Starts ``python -m burst_magic.worker`` in sessions of their own.
+    """Starts ``python -m burst_magic.worker``, each in its own process session.
 
     Args:
         logs: folder for what the workers' own processes print, one file a worker, and for the handles of those that
@@ -128,7 +128,7 @@ class LocalLauncher:
             raise _NotStarted(f"a {self.name} worker exited at once", said_by_it or "no output") from None
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
-        """Processes of this machine; those of other machines are unknown here."""
+        """Report processes of this machine; those of other machines are unknown."""
         return {handle.wid: self._status(handle) for handle in handles}
 
     def _status(self, handle: Handle) -> Status:
@@ -145,7 +145,7 @@ class LocalLauncher:
         return Status(state=WorkerState.UNKNOWN)
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
-        """SIGTERM lets it publish and go; kill ends its whole process group."""
+        """SIGTERM lets it publish and exit; kill ends its whole process group."""
         if _lives(handle):
             with _whoever_it_is():
                 if kill:
@@ -154,7 +154,7 @@ class LocalLauncher:
                     os.kill(handle.data["pid"], signal.SIGTERM)
 
     def poke(self, handle: Handle) -> None:
-        """SIGUSR1: a worker that sleeps looks at once."""
+        """Send SIGUSR1: a sleeping worker checks for news at once."""
         if _lives(handle):
             with _whoever_it_is():
                 os.kill(handle.data["pid"], signal.SIGUSR1)
@@ -201,12 +201,12 @@ def _here(handle: Handle) -> bool:
 
 
 def _lives(handle: Handle) -> bool:
-    """Whether it is a living process of this machine, and still the one that was started."""
+    """Whether it is a live process on this machine, and the one that was started."""
     return _here(handle) and process_birth(handle.data["pid"]) == handle.data["born"]
 
 
 def this_host() -> str:
-    """Where process ids mean the same processes. A name alone would not do: machines and containers share names."""
+    """Identifies the scope of process ids. A host name alone isn't enough: machines and containers share names."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - not a path
@@ -215,7 +215,7 @@ def this_host() -> str:
 
 
 def process_birth(pid: int) -> str | None:
-    """When a process was started, in its system's own words; None when there is no such (living) process."""
+    """A process's start time, in the system's format; None if there is no such live process."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:

@@ -1,1 +1,1 @@
-"""What lies in the store and how it may change. Pure: no I/O, clock, chance or threads."""
+"""The objects in the store and how they may change. Pure: no I/O, clock, randomness or threads."""

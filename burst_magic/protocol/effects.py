@@ -1,8 +1,8 @@
-"""What the machines ask for and what they are told: frozen values, shared by drivers and simulator.
+"""Effects that the machines return and events that they take: frozen values, shared by drivers and simulator.
 
-A machine is ``step(event, now) -> effects``. A driver carries each effect out once and answers with the
-event that names the same key or folder. Reads and lists are repeated by the driver until they succeed;
-writes are tried once and their result is told as it was, since only the machine may judge a refusal.
+A machine is ``step(event, now) -> effects``. A driver carries out each effect once and answers with the event for the
+same key or folder. The driver retries reads and lists until they succeed. It tries writes once and reports their
+result, since only the machine may judge a refusal.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Record = Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next
 
 
 class Wrote(Enum):
-    """What a store said of a write. Only DONE says that it was done."""
+    """The result of a write. Only DONE guarantees that it was done."""
 
     DONE = "done"
-    REFUSED = "refused"  # it exists, or a 409: read before you believe it
+    REFUSED = "refused"  # it exists, or a 409: read it before you believe that
     UNKNOWN = "unknown"  # no answer: it may have been done
 
 
@@ -57,7 +57,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create a record that must not exist; answered by ``Created``."""
+    """Create a record that must not exist yet; answered by ``Created``."""
 
     key: str
     record: Record
@@ -68,9 +68,9 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """Put the heartbeat; the driver adds what the slots are doing. Answered by ``Beaten``.
+    """Put the heartbeat; the driver adds the slots' activity. Answered by ``Beaten``.
 
-    ``at`` is when it is asked for, by the store's clock.
+    ``at`` is the time of the request, by the store's clock.
     """
 
     key: str
@@ -97,7 +97,7 @@ class LetGo:
 class Run:
     """Let a slot run the tasks ``start`` … ``stop`` − 1 of a claim; answered by ``Progress`` as they finish.
 
-    A claim may be run in pieces: the next is asked for when all outcomes of the one before are forgotten.
+    A claim may be run in pieces: the next is requested once all outcomes of the previous one are forgotten.
     """
 
     slot: int
@@ -109,7 +109,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Lose:
-    """Give a task of a claim the outcome LOST without running it: it ended its workers. Answered by ``Progress``."""
+    """Give a task the outcome LOST without running it, because it killed its workers. Answered by ``Progress``."""
 
     slot: int
     job: str
@@ -120,7 +120,7 @@ class Lose:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """A claim goes on as ``heir``: its outcomes, and what its slot runs, are told under that from now on."""
+    """Continue a claim as ``heir``: its outcomes and running tasks are reported under that from now on."""
 
     job: str
     claim: ClaimKey
@@ -137,7 +137,7 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Start no task of a claim from ``before`` on until told to go on; None: go on."""
+    """Start no task of a claim from ``before`` on until further notice; None: continue."""
 
     slot: int
     job: str
@@ -169,7 +169,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Outcomes of a claim below ``upto`` are published, or nobody wants them."""
+    """Drop outcomes of a claim below ``upto``: they are published or no longer needed."""
 
     job: str
     claim: ClaimKey
@@ -189,7 +189,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Put the empty ``~watch`` object: somebody is looking. Not answered."""
+    """Put the empty ``~watch`` object: a viewer is watching. Not answered."""
 
     key: str
 
@@ -269,7 +269,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The slot runs nothing any more; tasks of its claim below ``upto`` have outcomes."""
+    """The slot is idle; tasks of its claim below ``upto`` have outcomes."""
 
     slot: int
     job: str
@@ -293,7 +293,7 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class Poke:
-    """Somebody of this machine says that there is news: look now. It saves time, nothing depends on it."""
+    """A process on this machine reports news: check now. It saves time; nothing depends on it."""
 
 
 Event = Tick | Listed | Got | Created | Beaten | SlotReady | Progress | Stopped | Published | Terminate | Poke

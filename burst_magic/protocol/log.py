@@ -1,4 +1,4 @@
-"""Folds the log: control entries, workers, segments. Any order gives the same result."""
+"""Fold the log: control entries, workers, segments. The result doesn't depend on their order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SKEW = 2.0  # seconds that our clock may differ from the store's, which tells wh
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """All control entries of a session, folded: cancel and close win for ever, deadline and budget are the largest."""
+    """All control entries of a session, folded: cancel and close are permanent, deadline and budget are the largest."""
 
     cancel_all: bool = False
     cancelled: frozenset[str] = frozenset()
@@ -27,7 +27,7 @@ class Asked:
 
 
 def fold_control(controls: Iterable[Control]) -> Asked:
-    """What is asked of a session, whatever the order it was asked in."""
+    """Fold the requests to a session, in any order."""
     controls = list(controls)
     cancels = [c.job for c in controls if c.kind is ControlKind.CANCEL]
     scales = [(c.revision, c.at, c.workers) for c in controls if c.kind is ControlKind.SCALE]
@@ -44,7 +44,7 @@ def fold_control(controls: Iterable[Control]) -> Asked:
 
 
 def make_final(jid: str, cover: Cover, at: float, *, by: str) -> Final:
-    """What ``final`` says of a job that is wholly covered; ``by`` is the worker's id, or "client"."""
+    """Make ``final`` for a fully covered job; ``by`` is the worker's id, or "client"."""
     parts = tuple((start, stop, keys.segment_name(segment)) for start, stop, segment in cover.parts)
     return Final(job=jid, at=at, by=by, parts=parts)
 
@@ -68,9 +68,9 @@ def unended(base: str, names: Iterable[str]) -> list[str]:
 class Fleet:
     """The workers' folder as one observer sees it, by its own clock.
 
-    Death is a ``.gone``, or a heartbeat that did not change for a while of the observer's own time: nobody's
-    wall clock is believed (laws 3, 7). That time passes only as it looks: between two listings at most ``most``
-    seconds, so that one who slept, or whose store did not answer, does not bury a living fleet.
+    A worker is dead if it has a ``.gone``, or if its heartbeat hasn't changed for a while of the observer's own time:
+    no wall clock is trusted (laws 3, 7). That time counts at most ``most`` seconds between two listings, so that an
+    observer that slept, or whose store did not answer, doesn't declare a live fleet dead.
     """
 
     most: float
@@ -105,11 +105,11 @@ class Fleet:
                     self.beats[key.ident] = (modified, self.watched)
 
     def hear_of(self, wid: str) -> None:
-        """Somebody has claimed something; from now on a heartbeat is awaited."""
+        """A worker has claimed something; from now on, expect its heartbeat."""
         self.heard_of.setdefault(wid, self.watched)
 
     def dead(self, wid: str, patience: float) -> bool:
-        """Whether this observer may call a worker dead: one that died before its first heartbeat too."""
+        """Whether this observer may consider a worker dead, even without any heartbeat so far."""
         if wid in self.gone:
             return True
         since = self.beats[wid][1] if wid in self.beats else self.heard_of.get(wid)
@@ -120,7 +120,7 @@ class Fleet:
         return self.watched - self.beats[wid][1] if wid in self.beats else 0.0
 
     def living(self) -> list[str]:
-        """Workers that beat and of which no end is known, by id."""
+        """Workers with a heartbeat and without a known end, by id."""
         return sorted(wid for wid in self.beats if wid not in self.gone)
 
     def rank(self, wid: str, patience: float) -> int:

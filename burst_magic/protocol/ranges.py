@@ -1,4 +1,4 @@
-"""The partition: which tasks belong to which claim, what is covered, what is free."""
+"""The partition: the tasks of each claim, covered tasks, free lanes."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def lane_end(tasks: int, lanes: Sequence[int], start: int) -> int:
 class Cover:
     """Which tasks have outcomes, and which segment counts for each: the first one added.
 
-    Segments that only repeat what is covered change nothing (laws 1, 7: a write may land twice).
+    Segments that only repeat covered tasks change nothing (laws 1, 7: a write may land twice).
 
     Attributes:
-        covered: so many tasks have outcomes.
+        covered: number of tasks with outcomes.
         failing: those of the parts whose segments tell of failures, in no order.
     """
 
@@ -92,7 +92,7 @@ class Cover:
         return cover
 
     def add(self, segment: SegmentKey) -> list[Range]:
-        """Takes a segment; returns the ranges that it newly covers, ascending."""
+        """Add a segment; return the ranges that it newly covers, ascending."""
         gaps = self.gaps(segment.start, min(segment.stop, self.tasks))
         for gap in gaps:
             place = bisect_right(self._starts, gap.start)
@@ -183,7 +183,7 @@ class Cover:
 
     @property
     def whole(self) -> bool:
-        """Every task has an outcome."""
+        """True if every task has an outcome."""
         return self.covered >= self.tasks
 
     @property

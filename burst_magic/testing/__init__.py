@@ -1,8 +1,8 @@
-"""The kit that tests burst_magic, and whatever is plugged into it. Names load when they are used.
+"""The test kit for burst_magic and its plug-ins. Names load on first use.
 
 * ``check_launcher(MyLauncher)``: the contract of a launcher.
-* ``SimulatedCloud``: a launcher that is late, partial and forgetful, over real processes or simulated ones.
-* ``Clock``: time that is turned by hand. ``play(seed)``: a simulated world, with the laws watched over.
+* ``SimulatedCloud``: a launcher that is late, partial and loses answers, over real or simulated processes.
+* ``Clock``: a manual clock. ``play(seed)``: run a simulated world and check the laws.
 """
 
 from __future__ import annotations

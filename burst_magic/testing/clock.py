@@ -1,4 +1,4 @@
-"""Virtual time: what is due runs in order, and a day passes in milliseconds."""
+"""Virtual time: due calls run in order, and a day passes in milliseconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Process = Generator[float, None, None]  # yields the seconds that it waits
 
 
 class Clock:
-    """A clock that stands still until somebody asks what comes next."""
+    """A clock that advances only on request."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -32,7 +32,7 @@ class Clock:
         go_on()
 
     def turn(self) -> bool:
-        """Goes on to what is due next and does it; False when nothing will ever be due."""
+        """Advance to the next due call and run it; return False if nothing is due."""
         if not self._due:
             return False
         self.now, _, call = heapq.heappop(self._due)

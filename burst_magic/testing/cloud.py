@@ -1,7 +1,7 @@
-"""A cloud that starts workers as clouds do: late, partly, not at all, without an answer; and takes them back.
+"""A cloud that starts workers as clouds do: late, partially, not at all, without an answer; and takes them back.
 
-``SimulatedCloud`` is a launcher over machines of any kind: real processes (``LocalMachines``), or those of a simulated
-world. Time and chance are given to it.
+``SimulatedCloud`` is a launcher over any kind of machines: real processes (``LocalMachines``), or those of a simulated
+world. Clock and random generator are arguments.
 """
 
 from __future__ import annotations

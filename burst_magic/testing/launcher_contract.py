@@ -1,4 +1,4 @@
-"""What every launcher promises, as checks that anybody can run on a launcher of their own.
+"""The contract of launchers, as checks that third parties can run on their own launchers.
 
 from burst_magic.testing import check_launcher
 check_launcher(MyLauncher)
@@ -24,15 +24,15 @@ Check = Callable[[Rehearsal], None]
 def check_launcher(
     launcher: Callable[[Path], Launcher], *, patience: float = 60.0, only: tuple[Check, ...] | None = None
 ) -> None:
-    """Runs all checks, each in a folder and a session of its own.
+    """Run all checks, each in its own folder and session.
 
     Args:
-        launcher: makes one; called with a folder for logs, and again wherever another client comes in.
-        patience: seconds that a worker may take to come, to end, and to do what it was told.
+        launcher: creates a launcher; called with a folder for logs, once per simulated client.
+        patience: seconds for a worker to start, to exit, and to react.
         only: these instead of ``LAUNCHER_CHECKS``.
 
     Raises:
-        ContractBroken: naming every check that failed, and how.
+        ContractBroken: lists every failed check with its reason.
     """
     failed = []
     for check in LAUNCHER_CHECKS if only is None else only:

@@ -1,4 +1,4 @@
-"""A session in a folder for one launcher to be tried on: real workers join it, and what they write can be read."""
+"""A session in a folder to test one launcher: real workers join it, and their writes can be inspected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TRIES = 50  # starts that a launcher may refuse for now, or not answer
 
 
 class ContractBroken(AssertionError):
-    """What was promised does not hold."""
+    """A broken promise of the contract."""
 
 
 def must(holds: object, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Plays seeds. One seed is one world, always the same; a failing one tells its story.
+"""Run seeds. One seed always gives the same world; a failing one reports its history.
 
 from burst_magic.testing.simulator import play
 report = play(17)
@@ -21,10 +21,10 @@ _LINES = 400  # of a story
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a world went.
+    """The result of a world.
 
     Attributes:
-        broken: the law that did not hold and how; None when all did.
+        broken: the violated law and how; None if all held.
         story: what happened to the job in question, in order; "" when all laws held.
         seconds: of virtual time.
     """
@@ -38,12 +38,12 @@ class Report:
 
 
 def play(seed: int) -> Report:
-    """Lives through the world of a seed."""
+    """Run the world of a seed."""
     return play_world(draw(seed))
 
 
 def play_world(plan: Scenario) -> Report:
-    """Lives through a world that was drawn, or kept."""
+    """Run a drawn or recorded world."""
     world = World(plan)
     broken, story = None, ""
     try:

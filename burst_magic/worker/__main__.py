@@ -21,10 +21,10 @@ _REFUSED = 1  # exit code of a worker that cannot work here
 
 
 def main() -> int:
-    """One worker's life; returns the exit code."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # "there is news" is no reason to end before it can be heard
+    """Run one worker; return the exit code."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # SIGUSR1 ("news") must not kill the process before it has a handler
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})  # the launcher blocked it until here
-    option, cwd = sys.argv[1:] or ("--cwd", "")  # argparse would take a tenth of the time until the first claim
+    option, cwd = sys.argv[1:] or ("--cwd", "")  # argparse would take a tenth of the time to the first claim
     if option != "--cwd":
         raise SystemExit(__doc__)
     sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}]

@@ -1,8 +1,8 @@
 """A small single-threaded process that forks slots for the supervisor.
 
-It is started before the supervisor reads the session's key or imports obstore: forking the threads of a store client
-is unsafe, and what was never in the template's memory no task can find in its own. It hears from the supervisor by a
-socket, writes deaths of slots on their boards, and outlives the supervisor just long enough to end them.
+It starts before the supervisor reads the session's key or imports obstore: forking the threads of a store client is
+unsafe, and tasks cannot find in their memory what was never in the template's. It receives requests through a socket,
+records deaths of slots on their boards, and outlives the supervisor just long enough to end them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Template:
         return cls(ours, process.pid, process)
 
     def slot(self, number: int, *, limit_mb: float | None = None) -> Slot:
-        """A new child process for slot ``number``, which may occupy so much memory."""
+        """Fork a child process for slot ``number`` with a memory limit."""
         self._keys += 1
         key = self._keys
         wires, descriptors = connect()
@@ -94,16 +94,16 @@ class Template:
         return slot
 
     def fileno(self) -> int:
-        """Readable only when the template has ended."""
+        """Readable only after the template has exited."""
         return self._control.fileno()
 
     def lost(self) -> bool:
-        """True when the template has ended: there will be no new slots and no news of deaths."""
+        """True if the template has exited: no new slots, no more reports of deaths."""
         ready, _, _ = select.select([self._control], [], [], 0)
         return bool(ready)
 
     def close(self) -> None:
-        """Ends the template and all its slots, and waits for that."""
+        """End the template and all its slots, and wait for it."""
         if self.lost():
             for slot in self._slots.values():
                 slot.kill_orphan()
@@ -146,12 +146,12 @@ def _spawn(descriptor: int, cwd: str | None, python: str) -> subprocess.Popen[by
 
 
 def serve(descriptor: int, cwd: str | None) -> None:
-    """The main of a template that is an interpreter of its own. Never returns."""
+    """Main function of a template in its own interpreter. Never returns."""
     _main(socket.socket(fileno=descriptor), cwd)
 
 
 def _main(control: socket.socket, cwd: str | None) -> None:
-    """Never returns, whatever happens: below it lies a copy of the supervisor's stack."""
+    """Never returns, whatever happens: below it is a copy of the supervisor's stack."""
     status = 1
     try:
         _Nursery(control, cwd).run()
@@ -163,7 +163,7 @@ def _main(control: socket.socket, cwd: str | None) -> None:
 
 
 class _Child:
-    """A slot that lives. ``notes`` is the write end of its pipe: a death must wake the supervisor."""
+    """A live slot. ``notes`` is the write end of its pipe: a death must wake the supervisor."""
 
     __slots__ = ("key", "notes", "shared")
 
@@ -179,11 +179,11 @@ class _Nursery:
         self._children: dict[int, _Child] = {}  # by pid
         self._ended_by_system = memory.ended_by_system()
         if os.getpid() != os.getsid(0):
-            os.setsid()  # a signal to the supervisor's group must not end those who clean up after it
+            os.setsid()  # a signal to the supervisor's group must not kill the processes that clean up after it
         if cwd:
             os.chdir(cwd)
         null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)  # the supervisor's key comes by stdin
+        os.dup2(null, 0)  # the supervisor's key comes through stdin
         os.close(null)
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
@@ -199,7 +199,7 @@ class _Nursery:
         from burst_magic.worker.child import keeper  # loaded once, here, for all slots
 
         keeper.warm_up()
-        gc.freeze()  # the children's collector never walks, and so never copies, what they share
+        gc.freeze()  # the children's garbage collector must not visit, and so copy, shared objects
         while True:
             ready, _, _ = select.select([self._control.fileno(), self._wake_r], [], [])
             if self._wake_r in ready:
@@ -234,7 +234,7 @@ class _Nursery:
         os.close(memory)
         try:
             pid = os.fork()
-        except OSError as error:  # no memory or no more processes; the supervisor sees a slot that died at birth
+        except OSError as error:  # no memory or no more processes; the supervisor sees a slot that died at once
             os.write(output, f"a process could not be started: {error}\n".encode())
             _tell_death(_Child(key, shared, notes), _NO_FORK, 0.0)
         else:
@@ -247,7 +247,7 @@ class _Nursery:
         os.close(output)
 
     def _become_child(self) -> None:
-        """Nothing of the template or of other slots stays open in a slot."""
+        """Close everything of the template and of other slots in a new slot."""
         gc.enable()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -270,13 +270,13 @@ class _Nursery:
             child = self._children.pop(pid, None)
             if child is None:
                 continue
-            _kill_group(pid, child.shared)  # what the task started goes with it
+            _kill_group(pid, child.shared)  # processes started by the task end with it
             if status == signal.SIGKILL:
                 child.shared.words[Word.SYSTEM] = self._look_at_system()
             _tell_death(child, status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MIB)
 
     def _look_at_system(self) -> int:
-        """Whether the system ended processes for want of memory since the last look."""
+        """Whether the system killed processes for lack of memory since the last check."""
         before, self._ended_by_system = self._ended_by_system, memory.ended_by_system()
         if before is None or self._ended_by_system is None:
             return 0
@@ -296,7 +296,7 @@ def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
 
 
 def _hold(pid: int, shared: Shared, turn: int) -> bool:
-    """Stops a slot to see whether that turn lasts; if not, lets it go on as if nothing had been."""
+    """Stop a slot to check whether that turn is still running; if not, let it continue."""
     _stop(pid)
     words, reals = shared.words, shared.reals
     runner = words[Word.RUNNER]
@@ -310,7 +310,7 @@ def _hold(pid: int, shared: Shared, turn: int) -> bool:
 
 
 def _stop(pid: int) -> None:
-    """Stops a child of this process: nobody else reaps it, so the pid is its own."""
+    """Stop a child of this process: only this process reaps it, so the pid is its own."""
     os.kill(pid, signal.SIGSTOP)
     for _ in range(_HOLD_TRIES):
         if sys.platform == "linux" and os.waitid(os.P_PID, pid, _STOPPED) is not None:
@@ -328,7 +328,7 @@ def _stop_runner(pid: int) -> None:
 
 
 def _kill(pid: int, shared: Shared) -> None:
-    """Ends a slot that was not reaped, and what it started; one that was only just forked has no group yet."""
+    """Kill an unreaped slot and the processes it started; a freshly forked one has no group yet."""
     _stop(pid)
     _kill_group(pid, shared)
     os.kill(pid, signal.SIGKILL)

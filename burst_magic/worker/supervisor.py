@@ -1,7 +1,7 @@
 """The worker's driver: carries out what the pure machine decides, between the store and the slots.
 
-One loop owns all state. Store calls run in a few threads and come back as events; slots are child processes
-that talk through pipes. User code never runs here, and the session's key never leaves here.
+One loop owns all state. Store calls run in a few threads and return as events; slots are child processes that
+communicate through pipes. User code never runs here, and the session's key never leaves this process.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from burst_magic.worker.supply.courier import Courier, Errand
 from burst_magic.worker.supply.supply import Items, Opened, Supply
 
 _LOG = logging.getLogger(__name__)
-_COALESCE = 0.002  # seconds: outcomes of tiny tasks are read together, not one wake-up each
+_COALESCE = 0.002  # seconds: outcomes of short tasks are read in batches, not with one wake-up each
 _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without waiting for a thread
-_UNBORN = Retry(within=120.0)  # its session must be found: without one it knows no deadline
+_UNBORN = Retry(within=120.0)  # without its session, a worker doesn't know its deadline
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 _BROKEN = 1  # exit code of a worker that ends on what nobody foresaw
 REFUSED = 1  # of one that cannot read its session
@@ -101,7 +101,7 @@ class Supervisor:
     # --- the loop ----------------------------------------------------------------------------------------
 
     def run(self) -> EndCause:
-        """Works until the machine says that it is over."""
+        """Work until the machine says that it is over."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: self._courier.post(fx.Terminate()))
         signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))
@@ -130,14 +130,14 @@ class Supervisor:
         return end.cause
 
     def _say_broken(self, fault: Exception) -> None:
-        """Its last words, tried once: without them others wait until it is silent for long enough."""
+        """Try once to record why it failed: otherwise others wait until it has been silent long enough."""
         wid, now = self._machine.wid, self._machine.wall(time.monotonic())
         said = f"{type(fault).__name__}: {fault}"
         end = Gone(worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=_BROKEN, detail=said)
         self._carrier.once().carry(fx.Create(keys.SessionKeys(self._birth.sid).gone(wid), end))
 
     def _turn(self) -> None:
-        """Waits for something, then tells the machine."""
+        """Wait for events, then step the machine."""
         wait = max(0.0, self._machine.wake - time.monotonic())
         if self._slots.busy:
             # Outcomes of tiny tasks lie in shared memory and wake nobody.
@@ -173,7 +173,7 @@ class Supervisor:
     # --- effects that are the store's ----------------------------------------------------------------------
 
     def _look(self, effect: fx.List | fx.Read) -> list[fx.Event]:
-        """A folder of this machine answers sooner than a thread would; where it does not, threads are patient."""
+        """Read directly: a local folder answers faster than a thread. If it fails, use a thread, which retries."""
         if self._at_hand is not None:
             try:
                 return [self._at_hand.carry(effect)]

@@ -1,1 +1,1 @@
-"""A session and its jobs as a client sees them, as pure machines."""
+"""A client's view of a session and its jobs, as pure machines."""

@@ -1,4 +1,4 @@
-"""The store's wall clock as a client knows it: its own, corrected by the last-modified of what it puts itself."""
+"""A client's estimate of the store's clock: its own, corrected by the last-modified of its own writes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The workers of a session as one client knows them: who lives, who was lost, who is being started.
+"""One client's knowledge of a session's workers: live, lost, starting.
 
-Whoever starts a worker first creates its ``.next``. The token of a replacement is derived from the worker that it
-replaces, so that two clients who saw the same loss meet at one key; how many were replaced is read from the log.
+A client creates ``.next`` before it starts a worker. The token of a replacement is derived from the lost worker, so
+that two clients that see the same loss use the same key. The number of replacements is read from the log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a client's view of a job looks like at one instant: the machine's facts as a frozen ``Snapshot``."""
+"""A client's view of a job at one instant: the machine's facts as a frozen ``Snapshot``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The states of all tasks as stretches, for drawing: a million tasks in one state are one stretch."""
+"""The states of all tasks as spans, for drawing: a million tasks in one state are one span."""
 
 from __future__ import annotations
 

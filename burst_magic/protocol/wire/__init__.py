@@ -1,1 +1,1 @@
-"""Names and bytes: what lies in the store."""
+"""Names and bytes of the objects in the store."""

@@ -1,4 +1,4 @@
-"""Signed blocks: how items and segments are laid out, so that a part can be read by range and verified alone.
+"""Signed blocks: the layout of items and segments, so that a part can be read by range and verified on its own.
 
     object   = block … block, index, trailer
     block    = mac (32 bytes over key, number, first task, body), body
@@ -27,7 +27,7 @@ _ROW = struct.Struct("<QIQQ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Where a block lies: tasks ``first`` … ``first + count`` − 1 at bytes ``offset`` … ``offset + length`` − 1."""
+    """A block's location: tasks ``first`` … ``first + count`` − 1 at bytes ``offset`` … ``offset + length`` − 1."""
 
     number: int
     first: int

@@ -1,4 +1,4 @@
-"""Builds and parses every object key. Nobody else writes a key by hand.
+"""Build and parse every object key. No other code writes keys by hand.
 
     blobs/<sha256>
     keys/<sid>.<fingerprint>                                  the session's key, for workers that no pipe reaches
@@ -15,7 +15,7 @@
     sessions/<sid>/jobs/<job>/results/<ms>.<from>-<to>.<failed>.<claim start>-<claim n>
     sessions/<sid>/jobs/<job>/final
 
-Numbers are zero-padded, so that the order of keys is the order of numbers; ids hold no dots.
+Numbers are zero-padded, so that keys sort numerically; ids contain no dots.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ class SessionKeys:
 
     @property
     def root(self) -> str:
-        """The folder of everything that is this session's."""
+        """The session's folder."""
         return f"{SESSIONS}/{self.sid}"
 
     @property
     def manifest(self) -> str:
-        """Who, when, what; of a session the first to be deleted."""
+        """Immutable description of the session; deleted first."""
         return f"{self.root}/manifest.json"
 
     @property
     def control_folder(self) -> str:
-        """What was asked of the session."""
+        """Requests to the session."""
         return f"{self.root}/control"
 
     @property
@@ -97,7 +97,7 @@ class SessionKeys:
         return f"{self.control_folder}/{ident}-{kind.value}"
 
     def heartbeat(self, wid: str, billed_from_ms: int, rate: int) -> str:
-        """A worker's heartbeat; its price can be folded from the key alone."""
+        """A worker's heartbeat; the key alone gives its cost."""
         return f"{self.workers_folder}/{_checked(wid)}.{billed_from_ms:0{_MS}d}.{rate}"
 
     def gone(self, wid: str) -> str:
@@ -105,7 +105,7 @@ class SessionKeys:
         return f"{self.workers_folder}/{_checked(wid)}.gone"
 
     def next(self, token: str) -> str:
-        """Somebody is starting a worker."""
+        """A worker is being started."""
         return f"{self.workers_folder}/{_checked(token)}.next"
 
     def job(self, jid: str) -> JobKeys:
@@ -152,7 +152,7 @@ class JobKeys:
 
     @property
     def final(self) -> str:
-        """Which segment counts for which tasks."""
+        """The segment that counts for each task."""
         return f"{self.root}/final"
 
     def claim(self, claim: ClaimKey) -> str:
@@ -190,7 +190,7 @@ def _parse_named_claim(text: str) -> ClaimKey:
 
 
 def results_after(at_ms: int) -> str:
-    """The name before every segment of ``at_ms`` or later: where a reader goes on."""
+    """The name before every segment of ``at_ms`` or later, where a reader continues."""
     return f"{max(0, at_ms):0{_MS}d}"
 
 
@@ -205,7 +205,7 @@ def parse_claim(key: str) -> ClaimKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlKey:
-    """One request to a session, as its key tells it."""
+    """One request to a session, from its key."""
 
     ident: str
     kind: ControlKind
@@ -231,12 +231,12 @@ class WorkerKey:
 
 
 def base_of(wid: str) -> str:
-    """What its launcher calls a worker, whatever name it goes by after a rejoin."""
+    """The launcher's name for a worker, even after it rejoined under a new id."""
     return wid.partition("~")[0]
 
 
 def parse_worker(key: str) -> WorkerKey:
-    """Tells heartbeats, ends and starts apart."""
+    """Distinguish heartbeats, ends and starts."""
     name = key.rpartition("/")[2]
     if name == "~watch":
         return WorkerKey(ident=name, kind="watch")
@@ -251,7 +251,7 @@ def parse_worker(key: str) -> WorkerKey:
 
 
 def ours_in(folder: str) -> Callable[[str], object]:
-    """What says of a name in this folder whether it is the protocol's; others leave things too (.DS_Store, .nfs…).
+    """Return a test for the protocol's names in a folder, which may contain foreign files (.DS_Store, .nfs…).
 
     Args:
         folder: of control, workers, claims or results.

@@ -1,4 +1,4 @@
-"""The nouns of a session as frozen values. Pure: no I/O, clock, chance or threads.
+"""The records of a session as frozen values. Pure: no I/O, clock, randomness or threads.
 
 Laws (cited by number in code and tests):
 
@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 
 class OutcomeKind(str, Enum):
-    """How a task ended. The value is what lies in the store."""
+    """How a task ended. The value is written to the store."""
 
     VALUE = "value"
     ERROR = "error"  # user code raised
@@ -58,7 +58,7 @@ class EndCause(str, Enum):
 
 
 class ControlKind(str, Enum):
-    """What may be asked of a living session."""
+    """Requests to a running session."""
 
     ADD_JOB = "add-job"
     CANCEL = "cancel"
@@ -70,7 +70,7 @@ class ControlKind(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A session: who, when, what a worker is, and where its limits lie. Never changed.
+    """A session: its owner, time, worker size and limits. Immutable.
 
     Times are seconds since the epoch by the client's clock; durations are seconds; money is micro-dollars.
     """
@@ -116,10 +116,10 @@ class Job:
     Attributes:
         items: (offset, length) of the index inside the ``items`` object, or None when the cell runs once.
         lanes: the first task of each lane, ascending, starting with 0.
-        fresh: captured values load so fast that they can be loaded anew for each task, if tasks change them.
+        fresh: captured values load fast enough to be reloaded for each task, if tasks change them.
         payload: bytes of the sealed payload.
-        threads: of BLAS, OpenMP and the like in each slot; 0: as many as they choose.
-        threads_asked: the user named the number; it overrides what the workers' environment says.
+        threads: per slot, for BLAS, OpenMP and similar libraries; 0 leaves it to them.
+        threads_asked: the user set the number; it overrides the workers' environment.
     """
 
     jid: str
@@ -152,7 +152,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ClaimKey:
-    """Somebody takes the tasks from ``start`` on, for the ``number``-th time."""
+    """A claim to the tasks from ``start`` on, the ``number``-th for this start."""
 
     start: int
     number: int
@@ -160,7 +160,7 @@ class ClaimKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimBody:
-    """Whose a claim is; the nonce tells this attempt from any other."""
+    """The owner of a claim; the nonce identifies this attempt."""
 
     worker: str
     slot: int
@@ -169,7 +169,7 @@ class ClaimBody:
 
 
 class SegmentKey(NamedTuple):
-    """A published run of outcomes: everything a reader needs to count without opening it.
+    """A published run of outcomes: everything needed to count without opening it.
 
     A tuple, since logs are long.
     """
@@ -183,7 +183,7 @@ class SegmentKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotView:
-    """What a slot is doing, as its worker's last heartbeat said it."""
+    """A slot's activity, from its worker's last heartbeat."""
 
     job: str = ""
     task: int | None = None
@@ -195,7 +195,7 @@ class SlotView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """The body of a worker's key, replaced each interval."""
+    """The body of a worker's key, replaced every interval."""
 
     worker: str
     number: int  # grows with every beat
@@ -210,7 +210,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """Somebody is starting a worker: ``<token>.next``, written before it starts; ``by`` tells who of two."""
+    """A worker is being started: ``<token>.next``, written before the start; ``by`` names the writer."""
 
     token: str
     launcher: str
@@ -239,7 +239,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """One request to a living session. They fold in any order (see ``log.fold_control``).
+    """One request to a session. They fold in any order (see ``log.fold_control``).
 
     Attributes:
         job: the job to add or to cancel; "" cancels the session.
@@ -259,7 +259,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Final:
-    """Which segment counts for which tasks: (first task, one past the last, segment's name), a partition.
+    """The segment that counts for each task: (first task, one past the last, segment's name), a partition.
 
     ``by`` is the worker that wrote it, or "client".
     """
@@ -272,7 +272,7 @@ class Final:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """One worker as the log tells it."""
+    """One worker, according to the log."""
 
     wid: str
     started: float
@@ -283,13 +283,13 @@ class WorkerView:
 
     @property
     def alive(self) -> bool:
-        """Nobody has written its end. A silent worker may still be dead."""
+        """True if no end was written. A silent worker may still be dead."""
         return self.gone is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stretch of tasks in one state, for drawing: ``state`` is pending, running, completed or failed."""
+    """A run of tasks in one state, for drawing: ``state`` is pending, running, completed or failed."""
 
     start: int
     stop: int
@@ -298,18 +298,18 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All facts of one job of a session at one instant. What every view is drawn from.
+    """All facts about one job of a session at one instant. Every view is drawn from it.
 
     Attributes:
         now: the instant, seconds since the epoch.
         spans: partition of 0 … total, ascending.
-        ended: why nothing will run any more, or None while it may. "finished" when all tasks have outcomes.
+        ended: why no more tasks will run, or None. "finished" if all tasks have outcomes.
         finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
         rate: micro-dollars an hour of one worker; 0: nobody charges for them.
         spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
             sessions without a rate cost nothing and say in fargate_spend what Fargate would have charged.
         eta: seconds to go, None while unknown.
-        waiting: one line, why nothing runs, or "".
+        waiting: why nothing is running, in one line, or "".
         errors: distinct failures, most frequent first: (count, "KeyError: 'x' at line 4").
         tail: the last lines of output, oldest first: (task, text).
     """
@@ -346,12 +346,12 @@ class Snapshot:
 
     @property
     def alive(self) -> int:
-        """Workers of which no end is known."""
+        """Number of workers without a known end."""
         return sum(1 for worker in self.workers if worker.alive)
 
     @property
     def done(self) -> int:
-        """Tasks that have an outcome."""
+        """Number of tasks with an outcome."""
         return self.completed + self.failed
 
 
@@ -364,13 +364,13 @@ class Provenance(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one task ended, without its value's bytes.
+    """How one task ended.
 
     Attributes:
         worker, slot: what ran it; "" where that is not known.
         began: when its last attempt did, seconds since the epoch by its machine's clock; 0: it was not run.
         wall, cpu: seconds of the last attempt; peak_mb: MiB of the slot's process.
-        attempts: 1 + the user's retries that were used.
+        attempts: 1 + the number of retries used.
         error: type name of the exception; message: its text; traceback: the remote one, with the cell's lines.
         output: stdout and stderr, bounded (head and tail).
     """
@@ -400,5 +400,5 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
-        """True when there is no value."""
+        """True if there is no value."""
         return self.kind is not OutcomeKind.VALUE

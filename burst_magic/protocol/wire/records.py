@@ -82,18 +82,18 @@ class Header(NamedTuple):
 
 
 def encode(record: T, *, secret: bytes, key: str) -> bytes:
-    """A record as it lies in the store, signed for ``key``."""
+    """Encode a record for the store, signed for ``key``."""
     body = {"schema": SCHEMA, "is": type(record).__name__, **dataclasses.asdict(record)}
     return sign.seal(secret, key, json.dumps(body, separators=(",", ":")).encode())
 
 
 def decode(kind: type[T], data: bytes, *, secret: bytes | None, key: str) -> T:
-    """A record read back.
+    """Decode a record.
 
     Args:
-        kind: what it must be.
+        kind: the expected type.
         data: the object's bytes.
-        secret: the session's key; None reads without believing (for status only).
+        secret: the session's key; None skips verification (for status only).
         key: the object's key, which the signature covers.
 
     Raises:

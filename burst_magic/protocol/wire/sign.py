@@ -1,8 +1,7 @@
-"""Signatures: what is executed or unpickled was signed under the session's key, for that very object.
+"""Signatures: everything executed or unpickled was signed with the session's key for that object.
 
-A MAC covers the object's key as well as its bytes, so that an object that was moved or replayed
-elsewhere does not verify. JSON records are ``<hex mac>\\n<json>``: they can be read without the key
-(status works), but not believed.
+A MAC covers the object's key as well as its bytes, so an object that was moved or replayed elsewhere does not verify.
+JSON records are ``<hex mac>\\n<json>``: without the key they can be read (for status), but not verified.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ def mac(secret: bytes, key: str, place: str, data: Buffer) -> bytes:
 
 
 def check(secret: bytes, key: str, place: str, data: Buffer, signature: Buffer) -> None:
-    """Raises ``SignatureError`` unless ``signature`` is the MAC of these bytes at this place."""
+    """Raise ``SignatureError`` unless ``signature`` is the MAC of these bytes at this place."""
     if not hmac.compare_digest(mac(secret, key, place, data), bytes(signature)):
         problem = "an object in the store is not what this session signed; it was not read"
         raise SignatureError(problem, context=key, way_out="someone changed the store; run the cell again")
 
 
 def seal(secret: bytes, key: str, body: bytes) -> bytes:
-    """A record as it lies in the store: its MAC in hex, a newline, the body."""
+    """Seal a record for the store: its MAC in hex, a newline, the body."""
     return mac(secret, key, "", body).hex().encode() + b"\n" + body
 
 
 def unseal(secret: bytes, key: str, data: bytes) -> bytes:
-    """The body of a sealed record, verified."""
+    """Return the verified body of a sealed record."""
     body = peek(key, data)
     try:
         signature = bytes.fromhex(data[:_HEX].decode("ascii"))
@@ -57,7 +56,7 @@ def unseal(secret: bytes, key: str, data: bytes) -> bytes:
 
 
 def peek(key: str, data: bytes) -> bytes:
-    """The body of a sealed record, not verified: for status only, never for anything that is executed."""
+    """Return the unverified body of a sealed record: for status only, never for anything that is executed."""
     if len(data) <= _HEX or data[_HEX : _HEX + 1] != b"\n":
         raise SignatureError("an object in the store is not a signed record; it was not read", context=key)
     return data[_HEX + 1 :]

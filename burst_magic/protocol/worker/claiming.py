@@ -1,11 +1,11 @@
-"""What a worker takes: a free lane, a dead owner's range, the end of a busy one's; and ``final`` when nothing is left.
+"""What a worker claims: a free lane, a dead owner's range, the end of a busy owner's range; finally ``final``.
 
     free lane --> claim --> run
     nothing free --> list results, claims, workers --> all covered? --> final
                                                    --> a dead owner? --> claim <start>.<n+1> --> run in pieces
                                                    --> a busy one?   --> cut it (stealing.py)
 
-A refused or unanswered write is read before it is believed (laws 1, 7).
+After a refused or unanswered write, the object is read before the result is believed (laws 1, 7).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Taking:
     # --- claiming ------------------------------------------------------------------------------------------
 
     def take(self, now: float) -> None:
-        """Something to do for every slot that has nothing."""
+        """Find work for every idle slot."""
         begun = [(hold.job, hold.claim) for hold in self._state.holds.values() if hold.slot >= 0]
         begun += [(one.job, one.claim) for one in self._state.trying.values()]
         if any(self._suspected(jid, claim) for jid, claim in begun):
@@ -98,7 +98,7 @@ class Taking:
             self._state.ask(fx.Read(event.key, ClaimBody))
 
     def claim_read(self, key: str, body: ClaimBody | None, now: float) -> None:
-        """The read that decides a refused claim: mine, another's, or nobody's."""
+        """The read that decides a refused claim: ours, another worker's, or none."""
         one = self._state.trying[key]
         if body is None:
             self._create(key, now)
@@ -204,7 +204,7 @@ class Taking:
             self._state.ask(fx.Read(key, kind))
 
     def end_read(self, key: str, end: Gone | None) -> None:
-        """How an owner ended; None: nobody saw it."""
+        """How an owner ended; None if unobserved."""
         self._ends[keys.parse_worker(key.rpartition("/")[2]).ident] = end
         self._answered(key)
 

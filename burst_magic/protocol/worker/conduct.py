@@ -1,9 +1,9 @@
-"""How a worker's driver behaves, whether what it drives is real or simulated.
+"""The behaviour of a worker's driver, shared by real and simulated workers.
 
     events --> the machine's step --> effects --> whoever carries them out --> events ...
 
-Nothing here waits, tells time or does I/O. What carries an effect out returns the events that it can answer at once;
-the others come when they come, by the next ``tell``.
+Nothing here waits, reads a clock or does I/O. A function that carries out an effect returns the events that it can
+answer at once; others arrive later, with the next ``tell``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Hand = Callable[[Any], Iterable[fx.Event] | None]
 
 
 class Conductor:
-    """Carries events to a machine, and its effects to the hands that carry them out, in order.
+    """Passes events to a machine, and its effects to the functions that carry them out, in order.
 
     Args:
         machine: the worker's.

@@ -1,6 +1,6 @@
-"""What one worker knows of a job, from listings alone: who holds what, how far they are, what is free.
+"""What one worker knows about a job from listings alone: owners, progress, free lanes.
 
-Everything here may be out of date. Claims are settled by creating them, not by believing this.
+All of it may be out of date. Claims are settled by creating them, not by this knowledge.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Pace:
 
 @dataclass(slots=True)
 class KnownJob:
-    """One job in the eyes of one worker.
+    """One worker's knowledge of a job.
 
     Attributes:
         since: when it was met, by the worker's monotonic clock.

@@ -1,4 +1,4 @@
-"""How a worker ends: idle, deadline, budget, cancel, close, SIGTERM, scale; and when it does not, or comes back.
+"""How a worker exits: idle, deadline, budget, cancel, close, SIGTERM, scale; and when it stays or rejoins.
 
 a limit is reached --> slots drain or are killed --> the rest is published --> .gone --> one more look --> exit
                                                                                     --> new work: join again
@@ -65,7 +65,7 @@ class Leaving:
                 state.due(at)
 
     def overtime(self, now: float) -> None:
-        """A task that does not finish, or a store that does not answer, keeps nobody for ever."""
+        """A task that doesn't finish, or a store that doesn't answer, must not keep a worker for ever."""
         state = self._state
         if state.ending is None or self.stage == "left":
             return

@@ -1,7 +1,7 @@
-"""What each slot of a worker was given, and what it has done: the bookkeeping that supervisor and simulator share.
+"""Bookkeeping of the work and outcomes of each slot, shared by supervisor and simulator.
 
-The machine's effects for slots are entered here first; what they mean for a slot's process is left to the caller.
-Whatever the machine must hear is returned as an event, never told from here.
+Effects for slots are recorded here first; the caller applies them to the slot's process. Events for the machine are
+returned, never passed from here.
 """
 
 from __future__ import annotations

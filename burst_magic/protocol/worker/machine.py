@@ -1,6 +1,6 @@
 """One worker as a pure machine: ``step(event, now) -> effects``.
 
-It joins, claims ranges, publishes what its slots finish, writes ``final``, and ends by itself. ``now`` is a monotonic
+It joins, claims ranges, publishes its slots' outcomes, writes ``final``, and exits by itself. ``now`` is a monotonic
 clock in seconds; the wall clock is that plus an offset, corrected by the store's own clock.
 
     control/ --> jobs --> claiming.py --> publishing.py --> claiming.py --> ... --> leaving.py
@@ -73,7 +73,7 @@ class WorkerMachine:
     # --- the one door ----------------------------------------------------------------------------------
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
-        """Takes one event, returns what is to be done. ``wake`` then says when a ``Tick`` is due."""
+        """Take one event and return effects. ``wake`` is then the time of the next ``Tick``."""
         state = self._state
         state.out = []
         slept = now - state.wake

@@ -1,4 +1,4 @@
-"""Which task ends its workers: found exactly, from claims, segments and ends alone (law 4).
+"""Identify the task that kills its workers, exactly, from claims, segments and ends alone (law 4).
 
 A range whose owner ended is run in pieces by the next one, each published before the next begins: single tasks at
 first, then more and more. An owner that ended in a piece of one task ended while exactly that task ran, and everybody

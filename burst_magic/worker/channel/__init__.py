@@ -1,1 +1,1 @@
-"""What passes between the supervisor and a slot."""
+"""Communication between the supervisor and a slot."""

@@ -1,12 +1,12 @@
-"""What supervisor and slot share: the forms of their messages and one piece of memory.
+"""Message formats and the memory shared by supervisor and slot.
 
     board   4 KiB    words of 8 bytes; each has one writer at a time (see ``Word``)
     kept    64 KiB   head and tail of an output that the supervisor had to cut (see ``output.py``)
     ring    1 MiB    packed outcomes on their way to the supervisor, without a system call each
 
-The slot also has a pipe to the supervisor. Outcomes too large for the ring go through it, and short notes that
-wake the supervisor. A note carries how far the ring was written, so that the order of outcomes is kept.
-The template loads this before anything else: it needs no more than the standard library and our errors.
+The slot also has a pipe to the supervisor, for outcomes too large for the ring and short notes that wake the
+supervisor. A note carries the ring's write position, which preserves the order of outcomes. The template loads this
+first: it imports only the standard library and our errors.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FORK, KILL = range(2)
 
 
 class Word(IntEnum):
-    """Places of the words on the board, and who writes them."""
+    """Positions of the words on the board, and their writers."""
 
     SENT = 0  # supervisor: messages sent to the slot
     TURN = 1  # slot: odd while TASK, SINCE and JOB change
@@ -72,16 +72,16 @@ class Word(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCode:
-    """A job as a slot needs it.
+    """A job, as needed by a slot.
 
     Attributes:
         envelope: the payload's bytes; the supervisor has verified them.
         blobs: files of the out-of-band buffers, in order; a slot maps them privately.
         bundle: a folder with local modules, or "".
         seed: the session's seed.
-        fresh: captured values load so fast that they can be loaded anew for each task, if tasks change them.
+        fresh: captured values load fast enough to be reloaded for each task, if tasks change them.
         timeout: seconds; the supervisor watches it (``Slot.overdue``).
-        retries: how often a task is tried again after a user error.
+        retries: number of retries after a user error.
         setenv: environment variables that tasks see.
     """
 
@@ -98,11 +98,11 @@ class JobCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCode:
-    """Tasks ``first`` … ``first + count`` − 1 of a job; the items travel beside it, unless the cell runs once.
+    """Tasks ``first`` … ``first + count`` − 1 of a job; the items are sent separately, unless the cell runs once.
 
     Attributes:
-        alone: each in a process of its own, so that what ends one takes no other's outcome with it.
-        pause: as ``PauseCode`` says.
+        alone: each in its own process, so that the death of one loses no other outcome.
+        pause: see ``PauseCode``.
     """
 
     jid: str
@@ -115,10 +115,10 @@ class RunCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopCode:
-    """Of the tasks of a job that were asked for so far, none from ``task`` on is to be started.
+    """Start no requested task of a job from ``task`` on.
 
     Attributes:
-        over: nor are others to come: what the slot keeps of the job goes.
+        over: no others will come: the slot drops the job.
     """
 
     jid: str
@@ -128,7 +128,7 @@ class StopCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PauseCode:
-    """Of the tasks of a job that were asked for so far, none from ``task`` on is started for now; None: go on."""
+    """For now, start no requested task of a job from ``task`` on; None: continue."""
 
     jid: str
     task: int | None
@@ -154,7 +154,7 @@ class Shared:
 
 
 def anonymous_file(size: int) -> int:
-    """Descriptor of a file without a name that lives in memory where the system has such files."""
+    """Descriptor of an anonymous file, in memory if the system supports it."""
     if sys.platform == "linux":
         descriptor = os.memfd_create("burst", os.MFD_CLOEXEC)
     else:
@@ -165,7 +165,7 @@ def anonymous_file(size: int) -> int:
 
 
 def nameless_file() -> int:
-    """Descriptor of a file on disk without a name: runaway output must not eat the worker's memory."""
+    """Descriptor of an unnamed file on disk: runaway output must not exhaust the worker's memory."""
     try:
         path = f"/tmp/burst-{os.urandom(8).hex()}"  # noqa: S108 - exclusive and at once without a name
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

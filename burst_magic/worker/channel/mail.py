@@ -1,6 +1,6 @@
-"""Messages from the supervisor to a slot: small ones by a socket, large bytes beside them as nameless files.
+"""Messages from the supervisor to a slot: small ones through a socket, large bytes as anonymous files.
 
-A slot reads between tasks only, so the supervisor never waits for it: what does not fit goes later.
+A slot reads only between tasks, so the supervisor never waits for it: what doesn't fit is sent later.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Outbox:
 
     @property
     def empty(self) -> bool:
-        """Everything is on its way."""
+        """True if everything was sent."""
         return not self._waiting
 
     def put(self, code: Code, data: bytes | memoryview | None = None) -> None:
-        """Queues a message and the bytes that belong to it."""
+        """Queue a message with its bytes."""
         if isinstance(code, JobCode):
             code, data = replace(code, envelope=b""), code.envelope
         file = None
@@ -52,7 +52,7 @@ class Outbox:
         self._waiting.append((memoryview(mark.to_bytes(_LENGTH, "little") + body), file))
 
     def send(self) -> None:
-        """Sends what fits. To a dead slot nothing does: its death is on its way."""
+        """Send what fits. Nothing fits for a dead slot: its death will be reported."""
         while self._waiting:
             data, file = self._waiting[0]
             try:
@@ -68,7 +68,7 @@ class Outbox:
             self.sent += 1
 
     def close(self) -> None:
-        """Drops what was not sent."""
+        """Drop unsent messages."""
         for _, file in self._waiting:
             if file is not None:
                 os.close(file)
@@ -90,11 +90,11 @@ class Inbox:
 
     @property
     def empty(self) -> bool:
-        """No message has come in part only."""
+        """True if no message is incomplete."""
         return not self._buffer
 
     def wait(self) -> Iterator[tuple[Code, memoryview | None]] | None:
-        """Waits for bytes; the messages that are complete now. None: the supervisor closed the socket."""
+        """Wait for bytes; return the complete messages, or None if the supervisor closed the socket."""
         data, files, _, _ = socket.recv_fds(self._control, 1 << 16, _MOST_FILES)
         if not data:
             return None
@@ -123,7 +123,7 @@ def _file_with(data: bytes | memoryview) -> int:
 
 
 def _mapped(descriptor: int) -> mmap.mmap:
-    """A file's bytes; they go when nobody refers to them any more."""
+    """A file's bytes, freed with the last reference."""
     try:
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
     finally:

@@ -1,6 +1,6 @@
-"""What a slot says to the supervisor: outcomes through the ring, and through the pipe what does not fit and wake-ups.
+"""From slot to supervisor: outcomes through the ring; large outcomes and wake-ups through the pipe.
 
-Between two short tasks no system call is made for the supervisor's sake.
+Reporting makes no system call between two short tasks.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class SlotChannel:
         self._woken = 0.0
 
     def publish(self, job: int, outcomes: Iterable[tuple[bytes, bool]], *, ended: float) -> None:
-        """Hands outcomes out.
+        """Send outcomes.
 
         Args:
             job: its number.
             outcomes: packed, and whether the task failed.
-            ended: when the last of the tasks did, by ``time.monotonic()``.
+            ended: when the last task ended, by ``time.monotonic()``.
         """
         words, ring, written = self._words, self._ring, self._words[_WRITTEN]
         for record, failed in outcomes:
@@ -60,7 +60,7 @@ class SlotChannel:
             self.tell(WAKE)
 
     def tell(self, kind: int, *, job: int = 0, failed: bool = False, length: int = 0, record: bytes = b"") -> None:
-        """Blocks while the pipe is full."""
+        """Write to the pipe; blocks while it is full."""
         rest = memoryview(NOTE.pack(kind, failed, job, self._words[Word.WRITTEN], length))
         for part in (rest, memoryview(record)):
             rest = part

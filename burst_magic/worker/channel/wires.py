@@ -1,4 +1,4 @@
-"""What connects the supervisor with a slot's process."""
+"""The connections between the supervisor and a slot's process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PIPE_BYTES = 1 << 20
 
 
 class Wires(NamedTuple):
-    """The supervisor's ends of all that connects it with a slot's process."""
+    """The supervisor's ends of the connections to a slot's process."""
 
     control: socket.socket
     notes: int
@@ -25,7 +25,7 @@ class Wires(NamedTuple):
 
 
 def connect() -> tuple[Wires, tuple[int, int, int, int]]:
-    """Our ends, and the descriptors that the process gets: control, notes, memory, output."""
+    """Return our ends, and the descriptors for the process: control, notes, memory, output."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     ours.setblocking(False)  # noqa: FBT003 - its name in the standard library
     notes_r, notes_w = os.pipe()

@@ -1,7 +1,7 @@
-"""Runs the user's cell: compiled once per job, in the process's real ``__main__``, for one task after the other.
+"""Run the user's cell: compiled once per job, in the process's real ``__main__``, task after task.
 
-Each task starts as if it were the only one: captured values fresh, generators seeded, surroundings put back. What user
-code raises, whatever it is, is that task's outcome and never ends the process.
+Each task starts as if it were the only one: fresh captured values, seeded generators, restored surroundings. Whatever
+user code raises becomes that task's outcome and never ends the process.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _BRIEF = 0.0005  # seconds: a task of less was on the processor; asking the syst
 
 
 class Stage:
-    """The process as tasks see it. One program is on at a time.
+    """The process, as seen by tasks. One program is active at a time.
 
-    It is set in the slot's own process; each runner has a copy of it.
+    It is set up in the slot's own process; each runner has a copy.
     """
 
     def __init__(self, capture: OutputCapture, reals: memoryview[float]) -> None:
@@ -80,7 +80,7 @@ class Stage:
     # --- in the slot's own process ------------------------------------------------------------------------
 
     def enter(self, program: Program) -> None:
-        """Puts a job on: its environment, its folder and its local modules."""
+        """Activate a job: its environment, folder and local modules."""
         if program is self._program:
             return
         if self._program is not None:
@@ -99,7 +99,7 @@ class Stage:
             program.check_modules()
 
     def load(self, program: Program) -> None:
-        """What a runner had to load is loaded here, so that the next ones have it as it was."""
+        """Load here what a runner had to load, so that the next runners inherit it unchanged."""
         modules, program.learnt = program.learnt or (), ()
         if not modules and (program.anew or program.loaded is not None):
             return
@@ -122,13 +122,13 @@ class Stage:
     # --- in a runner ----------------------------------------------------------------------------------------
 
     def become_runner(self, nudged: Callable[..., None]) -> None:
-        """This process is the fork now, and runs tasks; the supervisor may ask it for what it holds back."""
+        """Turn this fork into the process that runs tasks; the supervisor may request outcomes on hold."""
         self._forked, self._cpu_at, self.spoiled = False, 0.0, False
         self._surroundings.listen(NUDGE, nudged)
         self._footprint.start()
 
     def detector(self, program: Program) -> ChangeDetector | None:
-        """What the values and modules of a program look like before its tasks run; None: there is nothing to see."""
+        """Record the values and modules of a program before its tasks run; None if there is nothing to watch."""
         if program.problem is not None:
             return None
         self._seeder.seed_loading(program.job.seed)
@@ -157,11 +157,11 @@ class Stage:
         return self._detector
 
     def pause(self) -> None:
-        """What this process does now is no task's time."""
+        """Exclude the current activity from task time."""
         self._cpu_at = 0.0
 
     def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
-        """Runs one task of the program that is on: (failed, packed outcome). Raises nothing of the user's."""
+        """Run one task of the active program: (failed, packed outcome). Never raises user exceptions."""
         program = self._program
         assert program is not None, "no program is on"  # noqa: S101 - the child enters one first
         if program.problem is not None:
@@ -203,7 +203,7 @@ class Stage:
         return max(0.0, self._cpu - before)
 
     def _attempt(self, program: Program, task: int, entry: memoryview | None) -> tuple[bytes, dict[str, Any] | None]:
-        """The packed value, or what to say of the failure."""
+        """The packed value, or the description of the failure."""
         try:
             if self._settings.wanted:
                 with self._import_hook.aside():
@@ -221,7 +221,7 @@ class Stage:
             return b"", _unpicklable(task, result, error, self.home)
 
     def _tidy(self) -> None:
-        """What the task made goes, on its own time and into its own output; what it changed is put back."""
+        """Drop what the task created, on its own time and with its own output; restore what it changed."""
         try:
             home = self.home
             for _ in range(len(home) - len(self._empty)):
@@ -248,7 +248,7 @@ class Stage:
         self.spoiled = True
 
     def _run(self, program: Program, task: int, entry: memoryview | None) -> object:
-        """As if this task were the first; in its own context."""
+        """Run as if this task were the first; in its own context."""
         settings, home = self._settings, self.home
         if settings.wanted:
             with self._import_hook.aside():
@@ -274,7 +274,7 @@ class Stage:
         return self._peak
 
     def _short_of_files(self) -> bool:
-        """Whether tasks left so many files open that the next ones would suffer."""
+        """Whether tasks leaked too many open files."""
         try:
             free = os.dup(0)
             _close(free)
@@ -301,7 +301,7 @@ class Stage:
             return ""
 
     def _packed_exception(self, error: BaseException) -> bytes:
-        """The exception, or what can be had of it: its type, text and traceback travel in any case."""
+        """The exception, or as much as can be pickled: at least its type, text and traceback."""
         try:
             return pack_error(error, home=self.home)
         except BaseException:  # noqa: BLE001 - a __reduce__ is user code

@@ -1,4 +1,4 @@
-"""What a task's failure looks like from outside. Safe against whatever user code does in repr, str or reduce."""
+"""Describe a task's failure. Safe against errors of user code in repr, str or reduce."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def short_repr(value: object) -> str:
-    """The value's repr, bounded."""
+    """The value's repr, truncated."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = REPR_CHARS
     short.maxlist = short.maxtuple = short.maxdict = short.maxset = 20
@@ -35,7 +35,7 @@ def name_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException, filename: str) -> str:
-    """The traceback from the cell on, with none of our frames; the same of what the exception was raised from."""
+    """The traceback from the cell on, without frames of burst_magic, including chained exceptions."""
     text = ""
     with contextlib.suppress(BaseException):  # a __str__ or a __repr__ is user code
         shown = traceback.TracebackException(type(error), error, error.__traceback__)
@@ -49,7 +49,7 @@ def traceback_of(error: BaseException, filename: str) -> str:
 
 
 def _all(shown: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
-    """It, what it was raised from, and the members of groups."""
+    """The exception, its chain, and the members of groups."""
     parts = [shown]
     for part in parts:  # grows while it runs
         yield part

@@ -1,8 +1,8 @@
-"""The process of one slot, as the template forks it: it hears what is to do and forks runners, which do it.
+"""The process of one slot, forked by the template. It receives work and forks runners, which do it.
 
-What a task may leave behind is gone with its runner; what this process has (the job's modules, captured values that
-take long to load) every runner finds as it was. It never runs a task itself. A runner that ended in a way of its own
-ends this process in the same way, so that the supervisor sees what became of the task.
+Leftovers of a task end with its runner. Every runner inherits this process's state unchanged: the job's modules and
+captured values that are slow to load. It never runs a task itself. If a runner dies, this process dies in the same way,
+so that the supervisor sees what happened to the task.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from burst_magic.worker.child.queue import MessageLog, QueueState, SlotQueue, Ta
 from burst_magic.worker.child.runner import Runner, RunnerReport
 from burst_magic.worker.slots.deaths import BROKEN
 
-_OOM_SCORE = "900"  # when memory runs out the kernel ends a task, not the supervisor
+_OOM_SCORE = "900"  # when memory runs out, the system must kill a task, not the supervisor
 _MIB_RSS = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
 
 
 def warm_up() -> None:
-    """Loads in the template what every slot needs."""
+    """Preload in the template what every slot needs."""
     envelope = Envelope(source="0", has_value=True, stream=b"")
     Program(JobCode(jid="", envelope=envelope.to_bytes()))
 
 
 def main(control: socket.socket, notes: int, shared: Shared, output: int) -> None:
-    """A slot's life. Never returns: below it lies a copy of the template's stack."""
+    """Main function of a slot. Never returns: below it is a copy of the template's stack."""
     status = BROKEN
     try:
         _become_slot()
@@ -78,7 +78,7 @@ class _Keeper:
         self._on: Program | None = None
 
     def run(self) -> None:
-        """Works until the supervisor closes the socket."""
+        """Work until the supervisor closes the socket."""
         self._capture.collect()
         while True:
             if self._queue.runs and not self._queue.pauses:
@@ -93,7 +93,7 @@ class _Keeper:
             self._words[Word.PAUSED] = 0
 
     def _let_run(self, run: TaskRun) -> bool:
-        """Has a runner do what there is; False when the supervisor has closed the socket."""
+        """Let a runner do the work; return False if the supervisor has closed the socket."""
         _, program = self._queue.jobs[run.jid]
         self._stage.enter(program)
         if self._on is not None and self._on is not program:
@@ -141,7 +141,7 @@ class _Keeper:
             _leave(status)
 
     def _catch_up(self) -> bool:
-        """To the place where the runner was; True when it heard that the supervisor has closed the socket."""
+        """Catch up with the runner; return True if it saw the supervisor close the socket."""
         closed = False
         for entry in self._log.take():
             if entry is None:
@@ -167,7 +167,7 @@ class _Keeper:
         self._queue.take(code, None if data is None else memoryview(data))
 
     def _lost_untold(self) -> bool:
-        """Whether outcomes of earlier tasks went with the runner: they are run again, each alone, and then this one."""
+        """Whether outcomes of earlier tasks were lost with the runner: those run again, each alone, then this one."""
         words, reals = self._words, self._shared.reals
         if not self._queue.runs or not words[Word.HELD]:
             return False
@@ -175,7 +175,7 @@ class _Keeper:
 
 
 def _end_like(status: int) -> NoReturn:
-    """Ends this process as its runner ended."""
+    """End this process in the same way as its runner."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         faulthandler.disable()

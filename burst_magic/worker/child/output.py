@@ -1,8 +1,8 @@
-"""What a task printed: caught at the level of file descriptors, kept bounded.
+"""Capture a task's output at the level of file descriptors, with a size limit.
 
-One file per slot takes stdout and stderr of everything in the process and below it (C code and subprocesses too).
-A task that printed nothing costs one ``fstat``. The supervisor looks into the file while the task runs, and cuts
-it when it grows without end.
+One file per slot receives stdout and stderr of the process and its children, including C code and subprocesses. A task
+without output costs one ``fstat``. The supervisor reads the file while the task runs, and truncates it if it grows too
+large.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from burst_magic.worker.channel.board import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES, Shared, Word
 
-CUT_ABOVE = 4 << 20  # the supervisor cuts a file larger than this
+CUT_ABOVE = 4 << 20  # the supervisor truncates a file larger than this
 
 
 class OutputCapture:
@@ -38,12 +38,12 @@ class OutputCapture:
         self._take_over()
 
     def _take_over(self) -> None:
-        """Sets sys.stdout and sys.stderr, also after a task that replaced them."""
+        """Set sys.stdout and sys.stderr, also after a task replaced them."""
         sys.stdout = sys.__stdout__ = self._out  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
 
     def collect(self) -> str:
-        """What was printed since the last call, bounded; the file is empty afterwards."""
+        """Return the output since the last call, truncated, and empty the file."""
         if sys.stdout is not self._out or sys.stderr is not self._err:
             self._take_over()
         try:
@@ -63,7 +63,7 @@ class OutputCapture:
         return text
 
     def check(self) -> None:
-        """To be called after descriptors were closed or turned elsewhere: both of ours lead to the file again."""
+        """Restore our descriptors after user code closed or redirected them."""
         _nothing_to_read()
         try:
             if os.fstat(1).st_ino == self._inode == os.fstat(2).st_ino:
@@ -109,7 +109,7 @@ def _stream(descriptor: int) -> io.TextIOWrapper:
 
 
 def bounded(descriptor: int, shared: Shared) -> str:
-    """The text in an output file: head and tail, and between them how much was left out."""
+    """The text in an output file: head and tail, with the omitted size in between."""
     size = os.fstat(descriptor).st_size
     words = shared.words
     cut = words[Word.CUT] if words[Word.CUT_TURN] == words[Word.TURN] else 0
@@ -124,9 +124,9 @@ def bounded(descriptor: int, shared: Shared) -> str:
 
 
 def cut_runaway(descriptor: int, shared: Shared) -> bool:
-    """The supervisor's side: empties a file that grew too large and keeps its head. True when it did.
+    """The supervisor's side: empty a file that grew too large, keeping its head; return whether it did.
 
-    What the task writes between the look and the cut is lost, uncounted: nobody reads the middle of so much text.
+    Output written between the check and the truncation is lost and not counted.
     """
     size = os.fstat(descriptor).st_size
     if size <= CUT_ABOVE:
@@ -149,7 +149,7 @@ def tail(descriptor: int, limit: int) -> str:
 
 
 def as_seen(text: str) -> str:
-    """Of lines that were overwritten by carriage returns, what a terminal shows in the end."""
+    """Apply carriage returns as a terminal would."""
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 

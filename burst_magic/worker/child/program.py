@@ -1,4 +1,4 @@
-"""A job as a slot knows it: the user's cell, compiled once, and what it needs. Runs nothing by itself."""
+"""A job in a slot: the user's cell, compiled once, with its dependencies."""
 
 from __future__ import annotations
 import __future__
@@ -54,7 +54,7 @@ class Cell:
             self._target = compile(f"{envelope.target} = {_ITEM}", "<map>", "exec", dont_inherit=True)
 
     def bind(self, item: object, home: dict[str, Any]) -> None:
-        """What ``--map`` names gets its value."""
+        """Bind the target of ``--map``."""
         if self._name:
             home[self._name] = item
         elif self._target is not None:
@@ -63,7 +63,7 @@ class Cell:
             del home[_ITEM]
 
     def run(self, home: dict[str, Any]) -> object:
-        """The value of the last expression."""
+        """Run the cell; return the value of the last expression."""
         if self._awaits:
             import asyncio
 
@@ -99,7 +99,7 @@ def _compiled(tree: ast.Module | ast.Expression, name: str, mode: str, flags: in
 
 
 class Program:
-    """A job in a slot: its cell, its captured values, what it needs. Never fails to be made: ``problem`` says why not.
+    """A job in a slot: its cell, its captured values, its dependencies. The constructor never raises; see ``problem``.
 
     Args:
         job: as the supervisor sent it.
@@ -131,7 +131,7 @@ class Program:
         return replace(self.job, envelope=self.envelope.to_bytes())
 
     def close(self) -> None:
-        """Frees what it keeps; it is not run again."""
+        """Free its resources; it will not run again."""
         for file, _ in self.files:
             with contextlib.suppress(OSError):  # a task has closed it
                 os.close(file)
@@ -140,11 +140,11 @@ class Program:
         self.envelope = Envelope(source="", stream=b"")
 
     def forget(self) -> None:
-        """Another program is on: what was loaded goes."""
+        """Another program is active: drop the loaded values."""
         self.loaded, self.generators, self.parts, self.shared_maps = None, [], [], []
 
     def load(self, home: dict[str, Any]) -> None:
-        """The captured values into ``home``: those that all tasks share, or loaded anew."""
+        """Load the captured values into ``home``: shared by all tasks, or fresh."""
         if self.loaded is not None:
             home.update(self.loaded)
             return
@@ -157,7 +157,8 @@ class Program:
             self.loaded, self.shared_maps = found, maps
 
     def check_modules(self) -> None:
-        """Looks for the modules that the cell needs. Only now: the local ones are on the path while the job is on."""
+        """Check that the cell's modules exist. Not earlier: local modules are on the path only while the job is
+        active."""
         for name, version in self.envelope.modules:
             if not _is_there(name):
                 text = f"{name} ({version})" if version else name
@@ -165,7 +166,7 @@ class Program:
                 return
 
     def maps(self) -> list[mmap.mmap]:
-        """The big buffers, each over a private copy-on-write mapping."""
+        """The large buffers, each in a private copy-on-write mapping."""
         return [mmap.mmap(file, size, access=mmap.ACCESS_COPY) for file, size in self.files]
 
 

@@ -1,7 +1,7 @@
-"""What a slot has to do: the jobs it was told, the runs that wait, and how far the first of them is.
+"""A slot's work: known jobs, waiting runs, and the progress of the first run.
 
-The slot's own process (`keeper`) and the fork of it that runs tasks (`runner`) have one each. The runner hears what is
-new and writes it into a log; the keeper reads that when the runner has ended, and is then at the same place.
+The slot's own process (`keeper`) and its fork that runs tasks (`runner`) have one each. The runner receives messages
+and appends them to a log; after the runner has exited, the keeper reads the log and has then caught up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LEAST = 4 << 20  # bytes of a log that need not be looked through
 
 
 class TaskRun:
-    """Consecutive tasks to do: those below ``end``, for now those below ``stop``.
+    """Consecutive tasks to run: those below ``end``; for now those below ``stop``.
 
     Args:
         code: which.
@@ -107,7 +107,7 @@ class QueueState:
 
 
 class MessageLog:
-    """What a runner has heard, in nameless files that its keeper shares: one that counts, and one for the next state.
+    """A runner's messages, in anonymous files shared with its keeper: the current one, and one for the next state.
 
     Args:
         words: the board's, which say what file counts.

@@ -1,9 +1,9 @@
-"""A fork of a slot's process that runs tasks one after the other, until something is left that the next must not see.
+"""A fork of a slot's process that runs task after task, until some state is left that the next must not see.
 
-Outcomes are handed out when it is sure that no task saw what another one changed: at once where there is nothing to
-change, else after a look at the captured values and the modules (`changes`). It is taken so seldom that it costs a
-twentieth of the time, or up to a sixth where values are large. If something has changed, what the first task since the
-last look gave still counts; the others are run again, each in a fork of its own.
+Outcomes are released once it is certain that no task saw another one's changes: at once if nothing can change,
+otherwise after a comparison of captured values and modules (`changes`). Comparisons take at most a twentieth of the
+time, or a sixth if values are large. If something has changed, the outcome of the first task since the last comparison
+still counts; the others run again, each in its own fork.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SERIAL, _NEXT, _HELD, _PAUSED = map(int, (Word.SERIAL, Word.NEXT, Word.HELD, Wo
 
 @dataclass(frozen=True, slots=True)
 class RunnerReport:
-    """What a runner tells its keeper when it ends.
+    """A runner's report to its keeper when it exits.
 
     Attributes:
         jid: the job that was on.
@@ -201,7 +201,7 @@ def _give_up(program: Program) -> None:
 
 
 def _may_be_forked() -> bool:
-    """Whether what this process has loaded starts no threads that a fork of it would miss.
+    """Whether this process has no library threads that a fork would lose.
 
     Those that have the process's own name are of linear algebra, which knows about forks.
     """

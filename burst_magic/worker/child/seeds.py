@@ -1,8 +1,8 @@
-"""Chance in tasks: all random generators start from (session's seed, task), wherever and whenever the task runs.
+"""Randomness in tasks: all generators start from (session's seed, task), wherever and whenever the task runs.
 
-Covered are ``random``, ``numpy.random`` and torch's own generator, generators that are made without a seed
-(``Random()``, ``default_rng()``), those among a task's captured values, and those that modules keep: local ones at any
-depth, installed ones as attributes. What a module holds is seeded the moment it is loaded, and again for each task.
+This covers ``random``, ``numpy.random``, torch's own generator, generators created without a seed (``Random()``,
+``default_rng()``), captured generators, and generators kept by modules: local ones at any depth, installed ones as
+attributes. A module's generators are seeded when it is loaded, and again for each task.
 """
 
 from __future__ import annotations

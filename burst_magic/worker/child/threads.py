@@ -1,7 +1,7 @@
-"""How many threads BLAS, OpenMP and the like use in a slot: slots that run side by side share the machine's cores.
+"""Set the number of threads for BLAS, OpenMP and similar libraries: concurrent slots share the machine's cores.
 
-Libraries read environment variables when they are loaded, so these are set with a job's environment. Those that a
-slot has loaded already (an earlier job's, or a ``sitecustomize``'s) are told through threadpoolctl.
+Libraries read environment variables when they are loaded, so these are part of a job's environment. Libraries that a
+slot has already loaded (for an earlier job, or by ``sitecustomize``) are set through threadpoolctl.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Variables = tuple[tuple[str, str], ...]
 
 
 def variables(threads: int, environment: Mapping[str, str], *, asked: bool) -> Variables:
-    """What tells libraries to use so many threads.
+    """Environment variables that set the number of threads.
 
     Args:
         threads: for each slot; 0 leaves the choice to them.

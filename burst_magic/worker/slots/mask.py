@@ -28,7 +28,7 @@ _MOST_BROKEN = 3
 
 
 class Mask:
-    """Knows the values, shows none.
+    """Redacts the values.
 
     Args:
         setenv: names and values of the session's environment variables.
@@ -40,7 +40,7 @@ class Mask:
         self._reach = max((len(word.encode("utf-8", "replace")) for word in self._words), default=1) - 1
 
     def text(self, text: str, *, cut: bool = False, gap: re.Pattern[str] = _GAP) -> str:
-        """The text without the values, and without what is left of one at a cut.
+        """Redact the values in a text, and partial values at its cuts.
 
         Args:
             text: may be a part of a longer one.
@@ -56,7 +56,7 @@ class Mask:
         return "".join(shown) + text[end:]
 
     def tail(self, read: Callable[[int], str], limit: int) -> str:
-        """The end of a growing text, masked.
+        """The masked tail of a growing text.
 
         Args:
             read: gives as many last bytes of it as it is asked for.
@@ -65,7 +65,7 @@ class Mask:
         return self.text(read(limit + self._reach), cut=True)[-limit:]
 
     def record(self, record: bytes) -> bytes:
-        """A packed outcome whose texts hold none of the values. What a task returns is its own affair."""
+        """Redact the texts of a packed outcome, but not its value."""
         if not self._words:
             return record
         outcome = unpack_outcome(record)
@@ -84,7 +84,7 @@ class Mask:
         return pack_outcome(masked)
 
     def _found(self, text: str, *, cut: bool, gap: re.Pattern[str]) -> Iterator[tuple[int, int]]:
-        """From where to where nothing must be seen; in no order, and parts of it twice."""
+        """Spans to redact; unordered, may overlap."""
         gaps = [found.span(1) for found in gap.finditer(text)]
         if cut:
             gaps = [(0, 0), *gaps, (len(text), len(text))]
@@ -109,7 +109,7 @@ def _wholes(text: str, word: str) -> Iterator[tuple[int, int]]:
 
 
 def _first_part(text: str, word: str, end: int) -> Iterator[tuple[int, int]]:
-    """The longest beginning of the word that ends there."""
+    """The longest prefix of the word that ends there."""
     at = text.find(word[:_LEAST], max(0, end - len(word) + 1), end)
     while at >= 0 and not word.startswith(text[at:end]):
         at = text.find(word[:_LEAST], at + 1, end)
@@ -118,7 +118,7 @@ def _first_part(text: str, word: str, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _last_part(text: str, word: str, begin: int) -> Iterator[tuple[int, int]]:
-    """The longest end of the word that begins there."""
+    """The longest suffix of the word that starts there."""
     at = text.rfind(word[-_LEAST:], begin, begin + len(word) - 1)
     while at >= 0 and not word.endswith(text[begin : at + _LEAST]):
         at = text.rfind(word[-_LEAST:], begin, at + _LEAST - 1)

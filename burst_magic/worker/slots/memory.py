@@ -1,4 +1,4 @@
-"""How much memory processes occupy, as Linux tells it. Elsewhere there is no limit, and peaks only grow."""
+"""Memory usage of processes, on Linux. Other systems have no limit, and peaks only grow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAK_MB = 512  # what tasks may leave behind beside as much again as the first 
 
 
 def resident_mb(pid: int | str = "self") -> float:
-    """MiB that a process occupies, all counted that it shares; 0: nobody knows."""
+    """Resident MiB of a process, shared memory included; 0 if unknown."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE_MB
@@ -24,7 +24,7 @@ def resident_mb(pid: int | str = "self") -> float:
 
 
 def state_of(pid: int) -> str:
-    """The system's one-letter state of a process; "X" when it has ended or its state is unknown."""
+    """The system's one-letter process state; "X" if it has ended or is unknown."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0].decode()
@@ -33,10 +33,10 @@ def state_of(pid: int) -> str:
 
 
 def exceeds(pid: int, limit_mb: float) -> float:
-    """MiB that a process and its descendants occupy, if that is more than the limit; else 0.
+    """MiB used by a process and its descendants if above the limit, else 0.
 
-    The cheap count comes first. Only what it suspects is counted exactly: pages of files, which the system takes back
-    when it needs memory, are not counted, and shared ones once.
+    Starts with the cheap count. Only suspects are counted exactly: without file pages, which the system can reclaim,
+    and with shared pages once.
     """
     family = list(_family(pid))
     if sum(map(resident_mb, family)) <= limit_mb:
@@ -46,7 +46,7 @@ def exceeds(pid: int, limit_mb: float) -> float:
 
 
 def ended_by_system() -> int | None:
-    """How many processes the system has ended for want of memory, ever; None: it does not say."""
+    """The system's count of processes killed for lack of memory; None if unavailable."""
     try:
         with open("/proc/vmstat", "rb") as file:
             _, _, rest = file.read().partition(b"\noom_kill ")
@@ -74,7 +74,7 @@ class Footprint:
         return peak
 
     def leaked(self, limit_mb: float) -> bool:
-        """Whether tasks left so much behind that the next ones would suffer."""
+        """Whether tasks leaked so much memory that the next ones would suffer."""
         room = self._first + _LEAK_MB
         if limit_mb:
             room = min(room, max(0.0, limit_mb - self._first) / 2)

@@ -1,6 +1,6 @@
-"""All slots of a worker: they are fed, read, stopped and replaced here, and what happened is returned as events.
+"""All slots of a worker: feed, read, stop and replace them, and return events.
 
-The supervisor's loop calls; nothing blocks, and nothing here calls back.
+Called by the supervisor's loop; never blocks, never calls back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STILLBORN = 20  # deaths in a row without a word; tasks that end their process 
 
 @dataclass(slots=True)
 class _Occupant:
-    """The process that serves a slot now."""
+    """The current process of a slot."""
 
     slot: Slot
     loaded: set[str] = field(default_factory=set)

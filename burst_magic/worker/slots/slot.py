@@ -1,7 +1,7 @@
-"""A slot as the supervisor sees it: work goes in, packed outcomes and at last a death come out. Never blocks.
+"""The supervisor's handle of a slot: takes work, returns packed outcomes and finally a death. Never blocks.
 
-Small messages to the slot go by a socket, large bytes beside them as descriptors of nameless files. Outcomes come by
-shared memory and a pipe (``board.py``). The template tells deaths.
+Small messages to the slot go through a socket, large bytes as descriptors of anonymous files. Outcomes arrive through
+shared memory and a pipe (``board.py``). The template reports deaths.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slot
 
 
 class Ready(NamedTuple):
-    """All that was asked is done, and its outcomes were handed out before."""
+    """All requested tasks are done, and their outcomes were returned before."""
 
 
 class PackedOutcome(NamedTuple):
-    """The outcome of one task, in the order in which tasks ran."""
+    """The outcome of one task, in execution order."""
 
     jid: str
     task: int
@@ -71,7 +71,7 @@ class _Excess(NamedTuple):
 
 
 class Slot:
-    """One child process. Made by ``Template.slot``.
+    """One child process. Created by ``Template.slot``.
 
     Args:
         number: which of the worker's slots.
@@ -172,7 +172,7 @@ class Slot:
         self._ask_kill(0)
 
     def enforce(self, now: float) -> None:
-        """Ends the running task, and no other, when it exceeds a limit; ``now`` by ``time.monotonic()``.
+        """End the running task, and no other, if it exceeds a limit; ``now`` by ``time.monotonic()``.
 
         Whether it still runs is looked at once more while the process is held (``forkserver.py``): what has ended by
         then has its outcome, and the next task never suffers.
@@ -220,7 +220,7 @@ class Slot:
                         end(pid, signal.SIGKILL)
 
     def read(self) -> list[Message]:
-        """What happened, in order. Empty when nothing did, and after the death was told."""
+        """Events in order. Empty if there are none, and after the death was returned."""
         if self._dead or self.closed:
             return []
         self._send_waiting()
@@ -267,7 +267,7 @@ class Slot:
         return memory.resident_mb(runner or self.pid) or self._shared.reals[Word.PEAK]
 
     def close(self) -> None:
-        """Frees what the handle holds. Ends a living child."""
+        """Free the handle's resources and kill a live child."""
         if self.closed:
             return
         if not self._dead:

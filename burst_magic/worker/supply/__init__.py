@@ -1,1 +1,1 @@
-"""What slots need, brought from the store."""
+"""Fetch what slots need from the store."""

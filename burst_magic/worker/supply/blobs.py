@@ -1,4 +1,4 @@
-"""Big values as files: the supervisor verifies them, slots open them, and what is opened is what was verified."""
+"""Large values as files: the supervisor verifies them, and slots open exactly what was verified."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from burst_magic.errors import SignatureError
 
 
 class BlobFile(NamedTuple):
-    """A file that held these bytes when it was verified.
+    """A file that contained these bytes when it was verified.
 
     Attributes:
         stamp: tells whether it may have been changed or replaced since.

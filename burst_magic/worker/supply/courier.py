@@ -1,7 +1,6 @@
-"""Carries out store calls in a few threads and brings their events back to the supervisor's loop.
+"""Carry out store calls in a few threads and return their events to the supervisor's loop.
 
-Each thread has one kind of errand: what takes long, a job's files, never holds up what is short, and nothing holds up
-the heartbeat.
+Each thread has one kind of errand: slow calls (a job's files) never delay short ones, and nothing delays the heartbeat.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 
 class Errand(Enum):
-    """What a thread is for."""
+    """The purpose of a thread."""
 
     BEAT = "beat"
     CALLS = "calls"
@@ -40,7 +39,7 @@ _THREADS = {Errand.BEAT: 1, Errand.CALLS: 4, Errand.FILES: 2}
 
 
 class Broken(Exception):
-    """A call ended in a way that nobody foresaw; the worker must not go on as if nothing had happened."""
+    """A call failed unexpectedly; the worker must not continue as if nothing had happened."""
 
 
 class Courier(Generic[T]):

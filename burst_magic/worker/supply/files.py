@@ -1,4 +1,4 @@
-"""What a worker needs of a job: the verified payload, its big buffers as files, and its items by range."""
+"""A job's files on a worker: the verified payload, its large buffers as files, and its items by range."""
 
 from __future__ import annotations
 

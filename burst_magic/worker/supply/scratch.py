@@ -1,7 +1,7 @@
-"""Files that the workers of one session share on one machine: what one has fetched the others only open.
+"""Files shared by a session's workers on one machine: one fetches, the others open.
 
-The folder belongs to this user alone. Each worker holds it by a shared lock while it lives and the last to leave
-removes it: locks end with their processes, whatever ended these. What a killed one left goes when the next one comes.
+The folder is private to the user. Each worker holds a shared lock on it while it lives, and the last one removes it:
+locks end with their processes, however these end. The next worker removes what a killed one left.
 """
 
 from __future__ import annotations

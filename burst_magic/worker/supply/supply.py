@@ -1,7 +1,7 @@
-"""What slots need, brought from the store in threads: a job's files once, then its items block by block.
+"""Fetch what slots need in threads: a job's files once, then its items block by block.
 
-A job's files may be large and slow. They come in threads of their own, one for each job, and whoever needs them
-waits in a list and not in a thread, so that neither heartbeats nor other jobs wait for them.
+A job's files may be large and slow. Separate threads fetch them, one per job, and waiting slots are kept in a list, not
+in threads, so that neither heartbeats nor other jobs are delayed.
 """
 
 from __future__ import annotations

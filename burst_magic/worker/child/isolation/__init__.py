@@ -1,1 +1,1 @@
-"""What a task may change of its process and the next one must not see."""
+"""Changes of a task to its process that the next task must not see."""

@@ -1,8 +1,8 @@
-"""What captured values and local modules looked like before any task ran, to see whether a task has changed them.
+"""Detect whether tasks have changed captured values or local modules.
 
-Nothing is guessed from the code: the values are pickled again and the bytes compared, big arrays by the kernel's own
-word on which of their pages were written, modules by what their names stand for. What a random generator has drawn
-is no change: each task starts it anew.
+Nothing is guessed from the code. Values are pickled again and the bytes compared, large arrays by the kernel's record
+of written pages, modules by the objects their names refer to. Draws of a random generator don't count as changes: each
+task reseeds it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class ChangeDetector:
 
     @property
     def empty(self) -> bool:
-        """There is nothing that one task could change for the next."""
+        """True if tasks cannot change anything for the next task."""
         return not (self._values or self._own or self._others or self._bundle or self._imports)
 
     def arrived(self, module: types.ModuleType) -> None:
@@ -85,7 +85,7 @@ class ChangeDetector:
             self._note_other(module)
 
     def changed(self) -> bool:
-        """Whether something is not as it was; what cannot be told has changed."""
+        """Whether something has changed; unknown counts as changed."""
         begun = perf_counter()
         try:
             found = self._differs()

@@ -1,4 +1,4 @@
-"""What of a task goes on beside it in our own code: forks that come back from the user's, and threads left behind."""
+"""Leftovers of a task that run in parallel: forks that return from user code, and threads."""
 
 from __future__ import annotations
 

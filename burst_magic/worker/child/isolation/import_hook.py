@@ -1,4 +1,4 @@
-"""Sees modules being imported, and tells who wants to know the moment they are loaded."""
+"""Observes imports and notifies listeners when a module is loaded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What tasks change of the process through libraries: put back where that is plain, else the process goes.
+"""Undo process-wide changes that tasks make through libraries; replace the process if that isn't possible.
 
-Libraries are checked only once they are loaded. Calls that change the state of the process are wrapped, so that tasks
-which make none pay nothing.
+Libraries are checked only once they are loaded. Calls that change process state are wrapped, so that tasks without
+such calls pay nothing.
 """
 
 from __future__ import annotations

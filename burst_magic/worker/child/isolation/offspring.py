@@ -1,6 +1,6 @@
-"""Processes that a task started and left behind: ended before the next task, unless they are kept for it on purpose.
+"""End processes that a task left behind before the next task, unless they are kept on purpose.
 
-Nothing is known on systems without Linux's list of children; there they end with the slot.
+Systems without Linux's list of children don't support this; there they end with the slot.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The notebook's process-wide settings, made before each task and taken back when a job of another state comes.
+"""Apply the notebook's process-wide settings before each task, and revert them when another job comes.
 
-Libraries that are loaded have them before the task begins, those that its values bring before it runs, and those that
-the cell itself imports the moment they are loaded.
+Loaded libraries get them before the task starts, libraries loaded by its values before it runs, and libraries that the
+cell imports at the moment they are loaded.
 """
 
 from __future__ import annotations
