@@ -27,7 +27,7 @@ TOGETHER = {trouble: 0.02 for trouble in Trouble if trouble not in REFUSALS} | {
 
 
 # This module is not what its file says: pytest rewrites assertions.
-pytestmark = pytest.mark.filterwarnings("ignore:.*was changed since its import here:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*has changed since it was imported here:UserWarning")
 
 
 def told_apart(item):

@@ -106,7 +106,7 @@ def test_cleanup_keeps_the_results_and_force_leaves_no_object(kernel, until):
     session = kernel.run('%%burst --workers 2 --map "range(4)" --out out\nitem').session
     kernel.run('%%burst --map "range(3)" --out more --session ' + session + "\nitem")
     kernel.run("list(out), list(more)")
-    assert "its results stay" in kernel.run("%burst_cleanup").stdout
+    assert "results are kept" in kernel.run("%burst_cleanup").stdout
     until(lambda: not kernel.home.workers(), "the workers to end")
     assert kernel.home.objects(session)
     assert kernel.run(f"%burst_collect {session}/0").value == [0, 1, 2, 3]
@@ -165,7 +165,7 @@ def test_one_job_is_cancelled_by_its_id(gated):
     kernel, _gate, cell = gated
     session = kernel.run(f'%%burst --workers 1 --map "range(3)" --out slow\n{cell}').session
     kernel.run(f"%%burst --session {session} --out quick\n2")
-    assert "its session goes on" in kernel.run(f"%burst_cancel {session}/0").stdout
+    assert "its session continues" in kernel.run(f"%burst_cancel {session}/0").stdout
     assert kernel.value("quick[0]") == 2
     assert "cancelled" in kernel.fails("slow[0]").text
 

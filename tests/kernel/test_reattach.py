@@ -151,7 +151,7 @@ def test_another_notebooks_sessions_are_not_taken_for_this_ones(start_kernel, ho
     second = start_kernel(JPY_SESSION_NAME=str(mine))
     cell = second.fails("%burst_attach")
     assert cell.error == "AttachError"
-    assert "has started no session" in cell.traceback
+    assert "hasn't started a session" in cell.traceback
 
 
 def damaged(home, manifest):

@@ -226,7 +226,7 @@ def test_the_names_of_settings_that_cannot_travel_are_told(kernel):
         "logging: handlers",
         "numpy: print formatter",
     ):
-        assert f"{said} was set here to something that cannot travel" in warned
+        assert f"{said} was set to something that cannot be pickled" in warned
 
 
 def test_attributes_set_on_installed_modules_are_told_with_their_cell(kernel):

@@ -160,7 +160,7 @@ def test_a_stored_value_that_was_changed_is_not_used(kernel, store, gate):
     gate.touch()
     cell = kernel.fails("out[0]")
     assert key_of(store, blob) in cell.traceback
-    assert "not what its name says" in cell.traceback
+    assert "does not match its name" in cell.traceback
     blob.unlink()
 
 
