@@ -121,7 +121,7 @@ def test_cleanup_keeps_the_results_and_force_leaves_no_object(kernel, until):
 def test_force_refuses_without_yes_where_nobody_can_be_asked(kernel):
     session = kernel.run('%%burst --workers 1 --map "range(2)" --out out\nitem').session
     kernel.run("list(out)")
-    assert "say --yes" in kernel.fails(f"%burst_cleanup {session} --force").traceback
+    assert "Add --yes" in kernel.fails(f"%burst_cleanup {session} --force").traceback
     assert kernel.run(f"%burst_collect {session}").value == [0, 1]
 
 
@@ -253,7 +253,7 @@ def test_what_would_be_deleted_is_named_before_it_is_agreed_to(gated):
     kernel.run("list(slow)")
     shown = kernel.fails("%burst_cleanup long --force").traceback
     assert f"every object of session {session} long (finished, 3 of 3 tasks done)" in shown
-    assert "say --yes" in shown
+    assert "Add --yes" in shown
 
 
 def test_cost_is_nothing_here_and_something_on_fargate(kernel):

@@ -135,7 +135,7 @@ def test_the_list_of_sessions_and_one_that_is_damaged(home, begin):
 def test_clean_up_asks_and_without_a_terminal_refuses(home, begin):
     sid = begin()
     home.burst("watch", sid)
-    refused(home.burst("cleanup", sid, "--force"), "say --yes")
+    refused(home.burst("cleanup", sid, "--force"), "Add --yes")
     assert home.objects(sid)
     assert "deleted" in ok(home.burst("cleanup", sid, "--force", "--yes"))
     assert home.objects(sid) == []
@@ -216,7 +216,7 @@ def test_values_that_no_session_needs_are_swept_and_the_others_stay(home, begin)
     for name, age in {"0" * 64: 7200, "1" * 64: 0}.items():
         (blobs / name).write_bytes(b"x" * 1000)
         os.utime(blobs / name, (time.time() - age,) * 2)
-    refused(home.burst("cleanup", "--blobs"), "say --yes")
+    refused(home.burst("cleanup", "--blobs"), "Add --yes")
     said = ok(home.burst("cleanup", "--blobs", "--yes"))
     assert "1 stored values deleted" in said
     assert "1 were kept" in said
