@@ -127,8 +127,8 @@ MUTANTS = (
     ),
     Mutant(
         "two deaths are enough to give a task up",
-        "DEATHS = 3  # that",
-        "DEATHS = 2  # that",
+        "DEATHS = 3  # deaths",
+        "DEATHS = 2  # deaths",
     ),
     Mutant(
         "an end in good order that could not be said counts as a death",

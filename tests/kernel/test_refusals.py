@@ -84,7 +84,7 @@ def test_a_refusal_is_one_message_and_leaves_nothing(kernel, cell, error, said):
         ("%burst_config workers=none", "workers"),
         ("%burst_extend 30d", "21d"),
         ("%burst_logs --task 99", "no task 99"),
-        ("%burst_logs --worker nobody", "no worker 'nobody'"),
+        ("%burst_logs --worker nobody", "unknown worker 'nobody'"),
     ],
 )
 def test_wrong_use_of_a_verb_is_one_line(kernel, line, said):

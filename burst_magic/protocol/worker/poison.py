@@ -1,9 +1,9 @@
 """Identify the task that kills its workers, exactly, from claims, segments and ends alone (law 4).
 
-A range whose owner ended is run in pieces by the next one, each published before the next begins: single tasks at
-first, then more and more. An owner that ended in a piece of one task ended while exactly that task ran, and everybody
-can tell: it published fewer than ``SINGLES`` tasks, and the first one without an outcome is the one. Nothing is
-guessed from longer pieces: they only make the next owner begin nearer.
+The successor of a dead owner runs the range in pieces, and publishes each before it starts the next: single tasks at
+first, then more and more. An owner that died in a piece of one task died while exactly that task ran, and every process
+can tell: it published fewer than ``SINGLES`` tasks, and the first one without an outcome is to blame. Longer pieces
+blame no task; they only let the next owner start closer.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from burst_magic.protocol.wire.model import ClaimKey, EndCause, Gone
 
 SINGLES = 16  # tasks that a successor runs one by one
-DEATHS = 3  # that a task is held to blame for
-SILENT = 2  # ends that nobody saw and that do not count
-ALONE_FROM = 2  # from this successor on nothing runs beside the range
+DEATHS = 3  # deaths that blame a task
+SILENT = 2  # unobserved ends that don't count
+ALONE_FROM = 2  # from this successor on, nothing else runs on its worker
 # Cause decides blame, not the exit code: one that Spot took back, or somebody stopped, exits with 137 as well.
 BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})
 _KILLED = 137  # exit code of a container that ran out of memory
 
 
 def piece(finished: int) -> int:
-    """How many tasks the next piece has when so many were published under the claim.
+    """The number of tasks in the next piece, given the number published under the claim.
 
     >>> [piece(finished) for finished in (0, 1, 15, 16, 18, 22)]
     [1, 1, 1, 2, 4, 8]
@@ -47,19 +47,19 @@ def suspects(claim: ClaimKey, published: Callable[[ClaimKey], int]) -> Iterator[
 
 
 def guilty(ends: Sequence[Gone | None]) -> bool:
-    """Whether a task ended its workers.
+    """Whether a task killed its workers.
 
     Args:
-        ends: of the owners that ended while it ran; None for those of which nobody saw the end.
+        ends: of the owners that died while it ran; None for unobserved ends.
     """
     codes = [_exit_code(end) for end in ends if end is not None and end.cause in BLAMED]
     unseen = codes.count(None) + sum(end is None for end in ends)
-    seen = [code for code in codes if code]  # 0: it left in good order, and only could not say so
+    seen = [code for code in codes if code]  # 0: it exited in good order, and only failed to say so
     return len(seen) + max(0, unseen - SILENT) >= DEATHS
 
 
 def verdict(ends: Sequence[Gone | None]) -> str:
-    """What the user reads of such a task."""
+    """The message for such a task."""
     ends = [end for end in ends if end is None or end.cause in BLAMED]
     seen = [end for end in ends if end is not None]
     codes = sorted({f"exit code {end.exit_code}" for end in seen if end.exit_code is not None})

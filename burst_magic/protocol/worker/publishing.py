@@ -1,9 +1,9 @@
-"""A worker's finished tasks on their way into the store: look, publish, forget.
+"""Publish a worker's finished tasks: check, publish, forget.
 
 progress --> look (was my range cut or taken?) --> publish --> ... --> range done
 
-What lies behind a task that takes long is taken by whoever has nothing to do (``stealing.py``). So nothing behind such
-a task is started before a look has told whose it is: the slot pauses there. Short tasks never pause.
+Idle workers take the tasks behind a long one (``stealing.py``). So the slot pauses behind a long task until a check has
+shown whose the next task is. Short tasks never pause.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from burst_magic.protocol.wire.model import SegmentKey
 from burst_magic.protocol.worker.poison import piece
 from burst_magic.protocol.worker.state import Hold, State, job_of
 
-MAX_HELD = 32 << 20  # bytes of outcomes that are worth a segment of their own
+MAX_HELD = 32 << 20  # bytes of outcomes that justify their own segment
 
 
 class Publishing:
@@ -29,7 +29,7 @@ class Publishing:
         self._last_ms = 0
 
     def progress(self, event: fx.Progress, now: float) -> None:
-        """A slot has finished tasks."""
+        """Record finished tasks of a slot."""
         hold = self._state.holds.get((event.job, event.claim))
         if hold is not None:
             self._time(hold, event.upto - hold.done, now)
@@ -44,7 +44,7 @@ class Publishing:
                 hold.slot = -1
 
     def _time(self, hold: Hold, finished: int, now: float) -> None:
-        """Whether its tasks take longer than a flush, judged by the last."""
+        """Record whether its tasks take longer than a flush, judged by the last one."""
         if finished > 0:
             hold.slow, hold.since = now - hold.since >= finished * self._every(hold, now), now
 
@@ -52,7 +52,7 @@ class Publishing:
         return self._state.flush_every(self._state.jobs[hold.job], now)
 
     def stopped(self, event: fx.Stopped, now: float) -> None:
-        """A slot runs nothing of its range any more."""
+        """A slot runs no more tasks of its range."""
         hold = self._state.holds.get((event.job, event.claim))
         if hold is not None:
             hold.done = hold.stop = min(hold.stop, max(hold.done, event.upto))
@@ -60,7 +60,7 @@ class Publishing:
             self._drop_if_published(hold, now)
 
     def pause(self, hold: Hold, now: float) -> None:
-        """A slot pauses behind a task that takes long, or may since the one before did, and goes on in time."""
+        """Pause a slot behind a task that is long, or may be since the previous one was, and resume it in time."""
         if hold.stopping or not hold.running:
             return
         if hold.paused:
@@ -73,7 +73,7 @@ class Publishing:
                 self._state.due(at)
 
     def _go_on_unanswered(self, hold: Hold, now: float) -> None:
-        """A store that is silent, or refuses, costs a flush interval once, and not behind each task."""
+        """A silent or refusing store costs one flush interval, not one per task."""
         at = (hold.busy_since if hold.busy else hold.since) + self._every(hold, now)
         if now >= at or hold.retry_at > now:
             self._go_on(hold, now)
@@ -89,7 +89,7 @@ class Publishing:
         self._state.ask(fx.Pause(hold.slot, hold.job, hold.claim, task))
 
     def flush(self, hold: Hold, now: float) -> None:
-        """Looks, then publishes, when that is due: the look is the fence against one who took or cut the range."""
+        """Check, then publish when due: the check is the fence against a worker that took or cut the range."""
         job = self._state.jobs[hold.job]
         if hold.busy or hold.orphan or hold.done <= hold.published:
             return
@@ -103,7 +103,7 @@ class Publishing:
         self.look(hold, now)
 
     def look(self, hold: Hold, now: float) -> None:
-        """Is the range still its own, and as long as it was?"""
+        """Check whether it still owns the whole range."""
         hold.busy, hold.busy_since = True, now
         job = self._state.jobs[hold.job].keys
         self._state.ask(fx.List(job.claims_folder, job.claim(hold.claim).rpartition("/")[2], 1))
@@ -129,7 +129,7 @@ class Publishing:
             self._drop_if_published(hold, now)
 
     def _cut_short(self, hold: Hold, stop: int) -> None:
-        """Somebody took the end of its range; what it runs beyond the cut is no longer its task."""
+        """Its range was cut; tasks beyond the cut are no longer its own."""
         running = hold.running
         hold.stop, hold.done = stop, min(hold.done, stop)
         if running and hold.done >= stop:
@@ -141,7 +141,7 @@ class Publishing:
         hold.fed = min(hold.fed, stop)
 
     def superseded(self, hold: Hold) -> None:
-        """Another owns the range now: what is unpublished is his to do again."""
+        """Another worker owns the range now, and runs its unpublished tasks again."""
         del self._state.holds[hold.job, hold.claim]
         self._state.ask(fx.Forget(hold.job, hold.claim, max(hold.stop, hold.told)))
         self._state.stop(hold, kill=True)
@@ -154,7 +154,7 @@ class Publishing:
         self._state.ask(fx.Publish(hold.job, segment))
 
     def published(self, event: fx.Published, now: float) -> None:
-        """What the store said of a segment."""
+        """Handle the store's answer for a segment."""
         state, segment = self._state, event.segment
         hold = state.holds.get((event.job, segment.claim))
         if hold is None:
@@ -172,7 +172,7 @@ class Publishing:
         self.feed(hold)
 
     def feed(self, hold: Hold) -> None:
-        """The next piece of a range whose owner before ended, once the last one is published (``poison.py``)."""
+        """Request the next piece of a recovered range, once the last one is published (``poison.py``)."""
         if hold.slot < 0 or hold.stopping or not hold.published == hold.fed < hold.stop:
             return
         finished = self._state.jobs[hold.job].published(hold.claim)

@@ -1,6 +1,6 @@
-"""What one worker knows and holds: shared by the parts of its machine (``machine.py``).
+"""One worker's state, shared by the parts of its machine (``machine.py``).
 
-The parts ask for effects and for a time to be woken here; nobody else reads this.
+The parts request effects and wake-ups here; no other code reads it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_FLUSH = 30.0  # seconds
 
 
 class Chance(Protocol):
-    """The only use of chance: spreading workers over free lanes, and thieves over victims."""
+    """The only use of randomness: spreading workers over free lanes, and thieves over victims."""
 
     def choice(self, seq: Sequence[int]) -> int:
         """One of ``seq``."""
@@ -62,7 +62,7 @@ class Hold:
 
     @property
     def running(self) -> bool:
-        """Its slot has something to do."""
+        """True if its slot has something to do."""
         return self.slot >= 0 and self.done < self.fed and not self.asked
 
     @property
@@ -122,17 +122,17 @@ class State:
 
     @property
     def budget(self) -> int | None:
-        """Micro-dollars that the session may cost; None: as much as it likes, or it costs nothing."""
+        """The session's budget in micro-dollars; None without a limit or cost."""
         budgets = [budget for budget in (self.manifest.budget, self.asked.budget) if budget]
         return max(budgets) if budgets and self.manifest.rate else None
 
     def ask(self, effect: fx.Effect) -> None:
-        """Adds an effect to what this step asks for."""
+        """Add an effect to this step."""
         self.out.append(effect)
         self.writing += isinstance(effect, fx.Create | fx.Beat)
 
     def due(self, at: float) -> None:
-        """Wakes the machine then, if not before."""
+        """Wake the machine at that time, if not earlier."""
         self.wake = min(self.wake, at)
 
     def wall(self, now: float) -> float:
@@ -140,7 +140,7 @@ class State:
         return now + self.offset
 
     def rename(self, now: float) -> None:
-        """Its end stands under the old name: it goes on under a new one."""
+        """Its end was written under the old id: continue under a new one."""
         self._incarnation += 1
         self.wid = f"{self._base}~{self._incarnation}"
         self.billed_from = int(self.wall(now) * 1000)
@@ -154,16 +154,16 @@ class State:
         return (hold for hold in list(self.holds.values()) if hold.job == jid)
 
     def open_jobs(self) -> Iterator[KnownJob]:
-        """Jobs for which there may be something to do."""
+        """Jobs that may have work."""
         return (job for job in self.jobs.values() if job.record is not None and not job.closed)
 
     def idle_slots(self) -> list[int]:
-        """Slots with nothing to run: a range whose last outcomes are being published keeps nobody busy."""
+        """Slots with nothing to run; a range whose last outcomes are being published doesn't keep a slot busy."""
         running = {hold.slot for hold in self.holds.values()}
         return [slot for slot in sorted(self.ready) if slot not in running]
 
     def free_slots(self) -> list[int]:
-        """Idle slots for which no claim is under way."""
+        """Idle slots without a pending claim."""
         trying = {one.slot for one in self.trying.values()}
         return [slot for slot in self.idle_slots() if slot not in trying]
 
@@ -174,13 +174,13 @@ class State:
         return min(MAX_FLUSH, max(floor, 0.02 * (now - job.since), floor * slots / 32))
 
     def close(self, job: KnownJob) -> None:
-        """There is nothing more to do for a job: it is finished, or cancelled."""
+        """Close a job that is finished or cancelled."""
         if not job.closed:
             job.closed = True
             self.ask(fx.LetGo(job.keys.jid))
 
     def stop(self, hold: Hold, *, kill: bool) -> None:
-        """Stops the slot that runs it, once; one that drains may still be killed."""
+        """Stop its slot, once; a draining slot may still be killed."""
         if hold.slot < 0:
             return
         if not hold.running:  # between two pieces, or before the first: there is nothing to stop

@@ -1,8 +1,8 @@
-"""What an idle worker takes from a busy one: a policy, nothing else. A bad guess costs time, never a result.
+"""The policy of stealing: what an idle worker takes from a busy one. A wrong guess costs time, never a result.
 
-The thief sees what everybody sees: claims with their times and published segments. From these it guesses how fast
-the victim is and how far it will have come when it looks next. The victim looks for a cut each time before it
-publishes, and before it goes on behind a long task (``publishing.py``).
+The thief sees claims with their times, and published segments. From these it estimates the victim's speed and its
+progress at its next check. The victim checks for a cut before each publish, and before it continues after a long task
+(``publishing.py``).
 
 * Of quick tasks the thief takes the half of what the victim will not have reached.
 * What is done is published at each flush, so a victim that has been silent for longer is in one long task and has begun
@@ -26,7 +26,7 @@ LATENCY = 0.05  # seconds, at least, before its absence tells anything
 
 
 class Dice(Protocol):
-    """The chance that spreads thieves over victims: from outside, so that a seed gives one trace (law 8)."""
+    """Randomness that spreads thieves over victims; passed in, so that a seed gives one trace (law 8)."""
 
     def choices(self, population: Sequence[int], weights: Sequence[float]) -> list[int]:
         """One of ``population``, weighted."""
@@ -34,7 +34,7 @@ class Dice(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prey:
-    """A range that somebody else works on.
+    """A range that another worker is working on.
 
     Attributes:
         claim: under which it is held.
@@ -52,7 +52,7 @@ class Prey:
 
     @property
     def heard(self) -> float:
-        """When its owner was heard of last."""
+        """The last sign of its owner."""
         return self.since if self.last is None else self.last
 
     @property
@@ -63,13 +63,14 @@ class Prey:
         return max(1e-6, (self.last - self.since) / self.published)
 
     def stuck_at(self, flush: float) -> float:
-        """When it will be known to be in one long task, unless it is heard of before."""
+        """When it counts as being in one long task, unless it publishes before."""
         return self.heard + flush + max(LATE * flush, LATENCY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """How far a victim is.
+    """An estimate of a victim's progress.
+
 
     Attributes:
         each: seconds that one of its tasks takes.
@@ -86,13 +87,14 @@ class Guess:
     take: int
 
     def worth_it(self, prey: Prey, flush: float) -> bool:
-        """Whether a theft gains more than its requests cost."""
+        """Whether a theft saves more than its requests cost."""
         quick_ones = prey.rest.stop - self.reach >= LEAST_TASKS and self.left >= LEAST_FLUSHES * flush
         return self.take > 0 and (self.slow or quick_ones)
 
 
 def guess(prey: Prey, *, now: float, flush: float, mean: float | None) -> Guess:
-    """How far a victim is.
+    """An estimate of a victim's progress.
+
 
     Args:
         prey: the victim's range.
@@ -130,7 +132,7 @@ class Cut:
 
 
 def cut(preys: Sequence[Prey], *, now: float, flush: float, mean: float | None, dice: Dice) -> Cut | None:
-    """Where to cut whom, or None when nothing is worth it."""
+    """Where to cut which victim, or None if nothing is worth it."""
     options, weights = [], []
     for prey, local in _with_means(preys, now=now, flush=flush, mean=mean):
         seen = guess(prey, now=now, flush=flush, mean=local)

@@ -1,4 +1,4 @@
-"""The end of a slot's process, and what it means for the task that ran."""
+"""The death of a slot's process, and the outcome of its task."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ BROKEN = 70  # EX_SOFTWARE: a slot's exit code when what is ours in it can no lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Died:
-    """The process is gone; nothing more comes from this slot.
+    """The process is gone; the slot sends nothing more.
 
     Attributes:
-        exit_code: how it ended, if by itself.
-        signal: what ended it. Both None: nobody could see how.
+        exit_code: if it exited by itself.
+        signal: that killed it. Both None: unobserved.
         jid: the job of the task that ran, or None.
-        task: what ran, or None.
+        task: the running task, or None.
         wall: seconds that it had run.
         began: when it did, seconds since the epoch; 0: nothing ran.
         peak_mb: MiB.
-        output: what it had printed, bounded.
-        killed: the supervisor wanted it dead.
-        overdue: seconds of the time limit, when it was killed because this very task ran longer.
-        over_mb: MiB of the memory limit, when it was killed because this very task occupied more.
-        system: whether the system ended processes for want of memory then; None: nobody knows.
-        item: what the task worked on, where that can be told without running user code.
+        output: its output, truncated.
+        killed: the supervisor killed it.
+        overdue: the time limit in seconds, if this task was killed for exceeding it.
+        over_mb: the memory limit in MiB, if this task was killed for exceeding it.
+        system: whether the system was killing processes for lack of memory; None if unknown.
+        item: the task's item, if its repr doesn't need user code.
     """
 
     exit_code: int | None
@@ -46,14 +46,14 @@ class Died:
 
     @property
     def culprit(self) -> tuple[str, int] | None:
-        """The task whose outcome this death is. None: no task ran, or it ran while we killed for another reason."""
+        """The task that this death decides. None: no task was running, or we killed the slot for another reason."""
         if self.jid is None or self.task is None or (self.killed and not self.exceeded):
             return None
         return self.jid, self.task
 
     @property
     def exceeded(self) -> bool:
-        """The supervisor ended this very task, for a limit."""
+        """True if the supervisor killed this task for exceeding a limit."""
         return self.overdue is not None or self.over_mb is not None
 
 
@@ -76,7 +76,7 @@ def death_outcome(died: Died) -> Outcome:
 
 
 def cause_of(died: Died) -> tuple[OutcomeKind, str, str]:
-    """What an outcome says of it: kind, error, message."""
+    """The outcome's kind, error and message."""
     if died.overdue is not None:
         return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
     if died.over_mb is not None:

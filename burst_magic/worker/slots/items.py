@@ -1,7 +1,7 @@
-"""What a slot was asked for, kept until it is done: a task that ended its process is told by its item.
+"""Requested tasks of a slot, kept until they are done, to report the item of a task that killed its process.
 
-No user code runs here: of items only plain values are read (numbers, texts, containers of them), never anything that
-names a class or a function.
+No user code runs here: only plain items are read (numbers, strings, containers of them), nothing that names a class or
+function.
 """
 
 from __future__ import annotations

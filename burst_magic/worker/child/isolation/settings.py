@@ -32,7 +32,7 @@ def variables(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Setenv, frozen
 
 
 class NotebookSettings:
-    """Settings of the job that is on.
+    """Settings of the active job.
 
     Args:
         surroundings: of its tasks; they keep the filters of warnings.
@@ -51,7 +51,7 @@ class NotebookSettings:
         import_hook.of_any(self._arrived)
 
     def enter(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Takes the last job's settings back; those of this one come with its tasks. Its environment is there."""
+        """Revert the last job's settings; this job's are applied with its tasks. Its environment is already set."""
         self._take_back()
         zone = "TZ" in settings.get(_ENVIRONMENT, {})
         if zone or self._zone:
@@ -71,7 +71,7 @@ class NotebookSettings:
         self._awaited = {kind.module for kind in chosen} | (self._filters.modules if self._filters else set())
 
     def prepare(self) -> None:
-        """Before a task, outside its context: what tasks before it changed is made anew."""
+        """Before a task, outside its context: reapply settings that earlier tasks changed."""
         self._make()
 
     def renew(self) -> None:

@@ -1,7 +1,7 @@
-"""What a task may change of its process and the next one must not see: put back before each task, when changed.
+"""Restore process state that tasks change before the next task.
 
-Each part is a comparison that costs well under a microsecond. What lives in context variables (decimal's precision,
-numpy's error state) needs nothing: each task runs in a copy of the context (``execute.py``).
+Each comparison costs well under a microsecond. Context variables (decimal's precision, numpy's error state) need no
+restoring: each task runs in a copy of the context (``execute.py``).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Surroundings:
         self._touched.listen(number, handler)
 
     def restore(self) -> bool:
-        """Undoes what the last task changed. False: not all of it can be put back."""
+        """Undo the last task's changes. Return False if something cannot be restored."""
         if _OS.get("environ") is not self.variables:
             os.environ = self.variables  # noqa: B003 - the very object, put back
         if self._raw != self._environment:

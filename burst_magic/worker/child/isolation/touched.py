@@ -1,6 +1,6 @@
-"""What tasks change of their process through the standard library: noticed when it is done, put back after the task.
+"""Detect process changes through the standard library when they happen, and restore them after the task.
 
-Looking at all of this after every task would cost more than most tasks. What C code changes on its own is not noticed.
+Checking everything after every task would cost more than most tasks. Changes by C code are not detected.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Touched:
         self.spoiled = False
 
     def restore(self) -> None:
-        """Undoes what was touched since the last call."""
+        """Undo changes since the last call."""
         while self.undo:
             undo = next(iter(self.undo))
             try:
