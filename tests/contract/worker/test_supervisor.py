@@ -314,7 +314,7 @@ def test_a_worker_whose_slots_die_at_birth_ends_loudly(session):
     session.open(idle=60.0)
     session.add("item", range(2))
     session.template = Template.start()
-    with pytest.raises(Broken, match="end before they can take work: its process was killed by SIGKILL"):
+    with pytest.raises(Broken, match="exit before they accept work: its process was killed by SIGKILL"):
         session.work(Stillborn(session.template))
 
 
