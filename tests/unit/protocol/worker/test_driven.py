@@ -5,7 +5,7 @@ from __future__ import annotations
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, EndCause, Final, Job
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Job
 
 WALL = 1_800_000_000.0
 JOB_KEYS = keys.SessionKeys("20261121-093000-abcdefgh").job("0")
@@ -40,7 +40,11 @@ def test_a_finished_job_is_let_go_whoever_wrote_its_final(worker):
 def test_a_job_that_was_cancelled_before_it_was_known_is_not_opened(worker, cancel_job):
     talk = worker()
     talk.tell(fx.Tick())
-    talk.control(**cancel_job)
+    folder = keys.SessionKeys(JOB_KEYS.sid).control_folder
+    talk.listed(folder, "9x-cancel")
+    talk.got(f"{folder}/9x-cancel", Control(at=WALL, **cancel_job))
+    talk.listed(folder, "0-add-job", "9x-cancel")
+    assert JOB_KEYS.record in talk.reads()
     talk.got(JOB_KEYS.record, job())
     assert talk.of(fx.Open) == talk.of(fx.LetGo) == []
 

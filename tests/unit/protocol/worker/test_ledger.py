@@ -69,13 +69,15 @@ def test_a_slot_that_runs_nothing_drains_at_once(ledger, slot):
 def test_what_a_slot_says_after_it_is_to_be_killed_makes_it_ready_for_nothing(ledger):
     assert ledger.kill(0, rests=False) is None
     assert ledger.kill(0, rests=False) == []
-    assert ledger.ready(0) == []
+    assert ledger.kill(1, rests=False) is None
+    assert ledger.ready(0) == ledger.ready(1) == []
     assert ledger.stopped(0) == [fx.Stopped(0, "0", CLAIM, 0)]
+    assert ledger.stopped(1) == []
 
 
 def test_only_a_slot_that_pauses_where_it_was_told_to_is_stopped_without_its_end(ledger):
     assert ledger.pause(fx.Pause(0, "0", CLAIM, 1)).pause == 1
-    assert ledger.kill(0, rests=False) is None  # told to pause, and not there yet
+    assert ledger.kill(0, rests=True) is None  # it rests where it was told to before, and may have gone on by now
     ledger.seats[0].ending = ""
     take(ledger, 0)
     assert ledger.kill(0, rests=True) == [fx.Stopped(0, "0", CLAIM, 1)]
