@@ -44,6 +44,8 @@ def same(a, b):
         return a.equals(b)
     if hasattr(a, "tobytes"):
         return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, (float, complex)):
+        return repr(a) == repr(b)
     return a == b
 """
 
