@@ -152,9 +152,8 @@ MUTANTS = (
     ),
     Mutant(
         "a client believes its own final",
-        "what lies there is what counts\n            self._read(event.key, Final)\n",
-        "what lies there is what counts\n"
-        '            self._adopt(make_final(self.job.jid, self.cover, 0.0, by="client"), 0.0)\n',
+        "            self._questions.read(event.key, Final)  # done or refused",
+        '            self._adopt(make_final(self.job.jid, self.cover, 0.0, by="client"))  # done or refused',
     ),
     Mutant(
         "final is written one task too early",
@@ -163,8 +162,8 @@ MUTANTS = (
     ),
     Mutant(
         "a client says that nobody lives before it has looked again",
-        "elif not self._looked_again:",
-        "elif False:",
+        "if not job.looked_again]",
+        "if False]",
     ),
     Mutant(
         "tasks are started after a cancel was read",
@@ -184,8 +183,8 @@ MUTANTS = (
     ),
     Mutant(
         "a start is repeated without its token",
-        "for token in again:\n            self._start(token, now)",
-        'for token in again:\n            self._start(f"{token}x", now)',
+        "for token in due.again:\n            self._start(token, now)",
+        'for token in due.again:\n            self._start(f"{token}x", now)',
     ),
     Mutant(
         "what was replaced is replaced again",

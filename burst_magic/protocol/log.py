@@ -14,7 +14,7 @@ SKEW = 2.0  # seconds that our clock may differ from the store's, which tells wh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Requested:
     """All control entries of a session, folded: cancel and close win for ever, deadline and budget are the largest."""
 
     cancel_all: bool = False
@@ -26,13 +26,13 @@ class Asked:
     revision: int = 0
 
 
-def fold_control(controls: Iterable[Control]) -> Asked:
+def fold_control(controls: Iterable[Control]) -> Requested:
     """What is asked of a session, whatever the order it was asked in."""
     controls = list(controls)
     cancels = [c.job for c in controls if c.kind is ControlKind.CANCEL]
     scales = [(c.revision, c.at, c.workers) for c in controls if c.kind is ControlKind.SCALE]
     newest = max(scales, default=(0, 0.0, None))
-    return Asked(
+    return Requested(
         cancel_all="" in cancels,
         cancelled=frozenset(job for job in cancels if job),
         closed=any(c.kind is ControlKind.CLOSE for c in controls),
@@ -65,7 +65,7 @@ def unended(base: str, names: Iterable[str]) -> list[str]:
 
 
 @dataclass(slots=True)
-class Fleet:
+class WorkersLog:
     """The workers' folder as one observer sees it, by its own clock.
 
     Death is a ``.gone``, or a heartbeat that did not change for a while of the observer's own time: nobody's

@@ -14,6 +14,7 @@ from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
 from burst_magic.session import keyring, roster
+from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
 from burst_magic.session.submit import FIRST_JOB, open_own_store
@@ -47,7 +48,12 @@ class SessionRow:
 
 
 def attach(
-    ident: str, *, settings: Settings, home: dict[str, object], key: str | None = None, tends: bool = True
+    ident: str,
+    *,
+    settings: Settings,
+    home: dict[str, object],
+    key: str | None = None,
+    replaces_lost_workers: bool = True,
 ) -> Session:
     """Takes hold of a session again.
 
@@ -56,7 +62,7 @@ def attach(
         settings: the user's directories and default store.
         home: the notebook's namespace.
         key: the session's key, from ``burst key show``; kept for later.
-        tends: replace lost workers; who only looks starts nobody.
+        replaces_lost_workers: replace lost workers; who only looks starts nobody.
 
     Raises:
         AttachError: no such session, it has expired, or the key is wrong.
@@ -73,8 +79,8 @@ def attach(
     job = _job(store, sid, jid, secret)
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
-    fleet = Fleet(manifest, secret, store, settings.logs_dir, tends=tends)
-    session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
+    fleet = Fleet(manifest, secret, store, settings.logs_dir, replaces_lost_workers=replaces_lost_workers)
+    session = Session(Driver(store, secret, manifest, fleet), job, settings=settings, home=home)
     session.follow()
     return session
 
@@ -85,6 +91,21 @@ def siblings(session: Session) -> list[str]:
     announced = [(entry.modified, keys.parse_control(entry.key)) for entry in ours(session.store, folder)]
     jobs = [(at, control.ident) for at, control in announced if control.kind is ControlKind.ADD_JOB]
     return [f"{session.id}/{ident}" for _, ident in sorted(jobs) if ident != session.job]
+
+
+def sibling(session: Session, ident: str) -> Session:
+    """Takes hold of another job of a session that is at hand: one driver follows both.
+
+    Args:
+        session: one of its jobs.
+        ident: the other's id, or ``session/job``.
+
+    Raises:
+        AttachError: it was announced, and never committed.
+    """
+    job = session.beside(_job(session.store, session.id, ident.rpartition("/")[2], session.secret))
+    job.follow()
+    return job
 
 
 def known(settings: Settings) -> list[roster.RosterLine]:
@@ -152,26 +173,23 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
         completed=sum(each.completed for each in seen),
         failed=sum(each.failed for each in seen),
         cost=seen[0].spend,
-        state=(seen[0].ended or "running") if all(each.ended for each in seen) else "running",
+        state=seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running",
         notebook=session.manifest.notebook,
     )
 
 
 def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot]]:
     """A session, and how each of its jobs stands, the latest first."""
-    session = attach(sid, settings=settings, home=home, tends=False)
-    seen = [_glance(session)]
-    for ident in siblings(session):
-        with contextlib.suppress(AttachError):  # announced, and never committed
-            seen.append(_glance(attach(ident, settings=settings, home=home, tends=False)))
-    return session, seen
-
-
-def _glance(session: Session) -> Snapshot:
+    session = attach(sid, settings=settings, home=home, replaces_lost_workers=False)
+    jobs = [session]
     try:
-        return session.status()
+        for ident in siblings(session):
+            with contextlib.suppress(AttachError):  # announced, and never committed
+                jobs.append(sibling(session, ident))
+        return session, [session.status(), *(job.facts() for job in jobs[1:])]
     finally:
-        session.detach()
+        for job in jobs:
+            job.detach()
 
 
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
@@ -244,4 +262,4 @@ def _read_job(store: Store, key: str, secret: bytes | None) -> Job:
     return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
 
 
-__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "siblings"]
+__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "sibling", "siblings"]

@@ -50,18 +50,18 @@ class Fleet:
         secret: its key; None for somebody who may only look.
         store: where it lies.
         logs: folder for what launchers keep of their workers on this machine.
-        tends: lost workers are replaced; who only looks starts nobody.
+        replaces_lost_workers: lost workers are replaced; who only looks starts nobody.
 
     Attributes:
         environment: what this client's first workers were started with; None when it has started none.
     """
 
     def __init__(
-        self, manifest: Manifest, secret: bytes | None, store: Store, logs: Path, *, tends: bool = True
+        self, manifest: Manifest, secret: bytes | None, store: Store, logs: Path, *, replaces_lost_workers: bool = True
     ) -> None:
         self._manifest, self._secret, self._store, self._logs = manifest, secret, store, logs
         self._launchers: dict[str, Launcher | None] = {}
-        self._tends = tends
+        self._replaces_lost_workers = replaces_lost_workers
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, slept, retry=PERSON)
         self._handles: dict[str, Handle] = {}
@@ -88,10 +88,10 @@ class Fleet:
         return launcher is not None and launcher.traits.here
 
     @property
-    def tends(self) -> bool:
+    def replaces_lost_workers(self) -> bool:
         """Whether this client replaces lost workers; an engine may do that by itself."""
         launcher = self._launcher(self._manifest.launcher)
-        return self._tends and launcher is not None and not launcher.traits.keeps_fleet
+        return self._replaces_lost_workers and launcher is not None and not launcher.traits.keeps_fleet
 
     def _for_each_launcher(self, handles: Iterable[Handle]) -> list[tuple[Launcher, list[Handle]]]:
         """Handles by their launcher, those of unknown ones left out."""

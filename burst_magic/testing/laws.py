@@ -19,6 +19,7 @@ from burst_magic.protocol.wire.model import (
     EndCause,
     Final,
     Gone,
+    JobEnd,
     SegmentKey,
 )
 from burst_magic.protocol.worker.state import MAX_FLUSH
@@ -247,7 +248,7 @@ class Laws:
         for name, _ in self.world.store.names(folder):
             segment, at = keys.parse_segment(name), self.world.store.objects[f"{folder}/{name}"].at
             prompt = EPOCH + at - segment.at_ms / 1000 < MAX_FLUSH
-            if prompt and at < asked_at and client.machine.final is None and name not in client.machine.seen:
+            if prompt and at < asked_at and client.followed.final is None and name not in client.followed.seen:
                 self.world.broken(7, f"{client.name} lists and does not see {name}", client.job.jid)
 
     def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: SimulatedRun) -> None:
@@ -259,7 +260,7 @@ class Laws:
 
     def check_asked(self, client: SimulatedClient, controls: Collection[Control]) -> None:
         """Law 5: of what was asked the highest revision counts, not whose clock is ahead; the latest deadline."""
-        seen = client.machine.snapshot(client.now)
+        seen = client.machine.snapshot(client.followed, client.now)
         scales = [control for control in controls if control.kind is ControlKind.SCALE]
         newest = max((scale.revision for scale in scales), default=0)
         wanted = {scale.workers for scale in scales if scale.revision == newest}
@@ -272,20 +273,20 @@ class Laws:
     def check_verdict(self, client: SimulatedClient) -> None:
         """Law 3: nobody is told that nothing will run any more while results lie there or a worker beats."""
         said, job, asked = client.verdict, client.job.jid, self.world.asked
-        if said == "finished" and client.machine.final != self.world.store.get(self.keys.job(job).final):
+        if said is JobEnd.FINISHED and client.followed.final != self.world.store.get(self.keys.job(job).final):
             self.world.broken(1, f"{client.name} believes a final that is not the store's", job)
-        if said == "cancelled" and ControlKind.CANCEL not in asked and job not in self.world.cancelled:
+        if said is JobEnd.CANCELLED and ControlKind.CANCEL not in asked and job not in self.world.cancelled:
             self.world.broken(3, f"{client.name} says cancelled, and nobody did", job)
-        if said == "closed" and ControlKind.CLOSE not in asked:
+        if said is JobEnd.CLOSED and ControlKind.CLOSE not in asked:
             self.world.broken(3, f"{client.name} says closed, and nobody did", job)
-        if said == "deleted" and self.keys.manifest in self.world.store.objects:
+        if said is JobEnd.DELETED and self.keys.manifest in self.world.store.objects:
             self.world.broken(3, f"{client.name} says deleted, and the manifest lies there", job)
         early = self.world.manifest.deadline - EPOCH - self.world.clock.now
-        if said == "deadline" and early > 5:
+        if said is JobEnd.DEADLINE and early > 5:
             self.world.broken(3, f"{client.name} says deadline, {early:.0f} s before it", job)
-        if said == "budget" and not self.spent_out:
+        if said is JobEnd.BUDGET and not self.spent_out:
             self.world.broken(3, f"{client.name} says budget, and no worker left for it", job)
-        if said not in {None, "finished"}:
+        if said not in {None, JobEnd.FINISHED}:
             self._check_stuck(client)
 
     def _check_stuck(self, client: SimulatedClient) -> None:
@@ -298,9 +299,11 @@ class Laws:
             if self.world.store.objects[f"{folder}/{name}"].at < looked_at:
                 cover.add(keys.parse_segment(name))
         if cover.whole:
-            self.world.broken(3, f"{client.name} says {said!r} while every task has an outcome in the store", job)
+            self.world.broken(
+                3, f"{client.name} says {said and said.value!r} while every task has an outcome in the store", job
+            )
         workers = () if job in self.world.cancelled else self.world.workers.values()  # they go on with other jobs
         for worker in workers:
             beat = has_beaten(self.world.store, self.keys.workers_folder, worker.machine.wid) if worker.alive else None
             if beat and beat.at < asked_at and self.world.clock.now - beat.at < 2 * self.world.plan.interval:
-                self.world.broken(3, f"{client.name} says {said!r} while {worker.wid} beats", job)
+                self.world.broken(3, f"{client.name} says {said and said.value!r} while {worker.wid} beats", job)

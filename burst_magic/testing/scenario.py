@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
-from burst_magic.protocol.client.crew import STARTING
+from burst_magic.protocol.client.starts import STARTING
 from burst_magic.testing.orders import ORDERS
 from burst_magic.testing.weather import Weather
 

@@ -10,7 +10,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job, JobEnd
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import Pack, SimulatedRun
@@ -39,25 +39,24 @@ class SimulatedClient(SimulatedHost):
         self.ended_workers: set[str] = set()
         self.handed: dict[int, SimulatedRun] = {}
         self._listed_at: dict[str, float] = {}
-        self.verdict: str | None = None
+        self.verdict: JobEnd | None = None
         self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
         self._fleet_at = 0.0
         self._controls: list[Control] = []
         self._keys = keys.SessionKeys(world.manifest.sid)
-        self.machine = SessionMachine(
-            manifest=world.manifest, job=job, signed=signed, now=self.now, wall=self.wall, me=name
-        )
+        self.machine = SessionMachine(manifest=world.manifest, signed=signed, now=self.now, wall=self.wall, me=name)
+        self.followed = self.machine.follow(job, self.now)
 
     @property
     def over(self) -> bool:
         """It is dead, or has seen the end of the job."""
-        ends = {"cancelled", "closed", "deadline", "budget", "deleted"}
         ended = self._nobody and (self._world.laws.spent_out or self._world.past_deadline)  # its user knows that
-        return not self.alive or ended or self.machine.finished or self.verdict in ends
+        said = self.verdict not in {None, JobEnd.FINISHED, JobEnd.NOBODY}
+        return not self.alive or ended or self.followed.finished or said
 
     @property
     def _nobody(self) -> bool:
-        return (self.machine.ended or "").startswith("no worker lives")
+        return self.followed.end is JobEnd.NOBODY
 
     def listed_at(self, folder: str) -> float:
         """When it asked for the newest listing that it has of a folder."""
@@ -73,13 +72,13 @@ class SimulatedClient(SimulatedHost):
     def life(self) -> Process:
         """Follows the log until the job is finished or the kernel dies."""
         yield from self._drive(fx.Tick())
-        while self.alive and not self.machine.finished:
+        while self.alive and not self.followed.finished:
             pause = min(self.machine.wake, self._fleet_at) - self.now
             yield max(0.0, pause, self.paused_until - self._world.clock.now) + 1e-6
             yield from self._look_at_fleet()
             yield from self._drive(fx.Tick())
             self._touch()
-            if self.machine.wake <= self.now - 1e-3 and not self.machine.finished:
+            if self.machine.wake <= self.now - 1e-3 and not self.followed.finished:
                 self._count_steps()
             yield from self._act_on_verdict()
         if self.alive and self.signed:
@@ -177,9 +176,10 @@ class SimulatedClient(SimulatedHost):
         self._world.tell(self.name, control)
 
     def _judge(self) -> None:
-        if self.machine.ended != self.verdict:
-            self.verdict = self.machine.ended
-            self._world.tell(self.name, f"says: {self.verdict or 'it goes on'}")
+        self.machine.validate()
+        if self.followed.end is not self.verdict:
+            self.verdict = self.followed.end
+            self._world.tell(self.name, f"says: {self.verdict.value if self.verdict else 'it goes on'}")
             self._world.laws.check_verdict(self)
 
     def _act_on_verdict(self) -> Waiting[None]:
@@ -187,7 +187,7 @@ class SimulatedClient(SimulatedHost):
             return
         yield self._world.manifest.interval
         if self.alive and self._nobody:
-            self._start_workers(self.machine.snapshot(self.now).wanted)
+            self._start_workers(self.machine.snapshot(self.followed, self.now).wanted)
             self.machine.look_now(self.now)
 
     def _touch(self) -> None:
@@ -204,7 +204,7 @@ class SimulatedClient(SimulatedHost):
 
     def _hand_out(self, task: int) -> None:
         """As ``session.results``: what was handed out is kept; the rest comes from the segment that counts."""
-        segment = self.machine.cover.find(task)
+        segment = self.followed.cover.find(task)
         if task in self.handed or segment is None or not self.signed:
             return
         key = self._keys.job(self.job.jid).segment(segment)
@@ -216,5 +216,5 @@ class SimulatedClient(SimulatedHost):
             )
         self.handed[task] = runs[0]
         final = self._world.store.get(self._keys.job(self.job.jid).final)
-        if self.machine.final is not None and isinstance(final, Final):
+        if self.followed.final is not None and isinstance(final, Final):
             self._world.laws.check_agrees(self, final, task, runs[0])

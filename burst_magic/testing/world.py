@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 from typing import NoReturn
 
-from burst_magic.protocol.client.crew import STARTING
+from burst_magic.protocol.client.starts import STARTING
 from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest, Next

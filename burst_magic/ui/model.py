@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
-from burst_magic.protocol.wire.model import Snapshot, Span
+from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
 
 CELLS = 400  # about two pixels each in a notebook's column
 ERRORS = 8
@@ -23,15 +23,7 @@ THIN = "\u202f"  # narrow no-break space: groups digits without looking like two
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi marks would reorder a line
-_ENDINGS = {
-    "finished": "finished",
-    "cancel": "cancelled",
-    "deadline": "deadline reached",
-    "budget": "budget spent",
-    "close": "closed",
-    "expired": "expired",
-    "idle": "workers were idle too long",
-}
+_ENDINGS = {JobEnd.DEADLINE: "deadline reached", JobEnd.BUDGET: "budget spent"}  # the others say it themselves
 
 
 class Phase(str, Enum):
@@ -323,7 +315,7 @@ def clean(text: str, *, limit: int = LINE) -> str:
 
 
 def _phase(snapshot: Snapshot) -> Phase:
-    if snapshot.ended == "finished" or (snapshot.ended and snapshot.done >= snapshot.total):
+    if snapshot.finished or (snapshot.ended and snapshot.done >= snapshot.total):
         return Phase.FAILED if snapshot.failed else Phase.FINISHED
     if snapshot.ended:
         return Phase.ENDED
@@ -335,9 +327,8 @@ def _phase(snapshot: Snapshot) -> Phase:
 def _state(phase: Phase, snapshot: Snapshot) -> str:
     if phase is Phase.FAILED:
         return f"finished, {count(snapshot.failed)} failed"
-    if phase is Phase.ENDED:
-        ended = snapshot.ended or ""
-        return _ENDINGS.get(ended, clean(ended))
+    if phase is Phase.ENDED and snapshot.ended:
+        return _ENDINGS.get(snapshot.ended) or clean(snapshot.ended.words(snapshot.end_detail))
     if phase is Phase.WAITING and not snapshot.done and not snapshot.waiting:
         return "starting"
     return str(phase.value)

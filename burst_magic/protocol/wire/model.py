@@ -57,6 +57,27 @@ class EndCause(str, Enum):
     OTHER = "other"  # of a newer version; ``Gone.other`` says which
 
 
+class JobEnd(str, Enum):
+    """Why nothing of a job will run any more."""
+
+    FINISHED = "finished"  # every task has an outcome, and ``final`` says which
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+    DELETED = "deleted"
+    DEADLINE = "deadline"
+    BUDGET = "budget"
+    NOBODY = "no worker lives"
+
+    @property
+    def for_good(self) -> bool:
+        """Nothing comes after it; after the others a limit may be raised, or a worker started."""
+        return self in {JobEnd.FINISHED, JobEnd.CANCELLED, JobEnd.CLOSED, JobEnd.DELETED}
+
+    def words(self, detail: str = "") -> str:
+        """For people; ``detail`` is what the last lost worker said."""
+        return f"{self.value}; the last one said: {detail}" if detail else self.value
+
+
 class ControlKind(str, Enum):
     """What may be asked of a living session."""
 
@@ -303,7 +324,9 @@ class Snapshot:
     Attributes:
         now: the instant, seconds since the epoch.
         spans: partition of 0 … total, ascending.
-        ended: why nothing will run any more, or None while it may. "finished" when all tasks have outcomes.
+        as_of: the instant that the store's answers are of; None before the first.
+        trouble: what the store says instead of an answer, or "".
+        ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
         finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
         rate: micro-dollars an hour of one worker; 0: nobody charges for them.
         spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
@@ -333,7 +356,10 @@ class Snapshot:
     started: int = 0
     workers: tuple[WorkerView, ...] = ()
     spans: tuple[Span, ...] = ()
-    ended: str | None = None
+    as_of: float | None = None
+    trouble: str = ""
+    ended: JobEnd | None = None
+    end_detail: str = ""
     finished_at: float | None = None
     deadline: float = 0.0
     eta: float | None = None
@@ -353,6 +379,11 @@ class Snapshot:
     def done(self) -> int:
         """Tasks that have an outcome."""
         return self.completed + self.failed
+
+    @property
+    def finished(self) -> bool:
+        """All tasks have outcomes, and nothing will change that."""
+        return self.ended is JobEnd.FINISHED
 
 
 class Provenance(NamedTuple):

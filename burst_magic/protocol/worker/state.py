@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.log import Fleet, fold_control
+from burst_magic.protocol.log import WorkersLog, fold_control
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimKey, EndCause, Manifest
 from burst_magic.protocol.worker.known import KnownJob
@@ -111,7 +111,7 @@ class State:
         self.out: list[fx.Effect] = []
         self.jobs: dict[str, KnownJob] = {}
         self.asked = fold_control(())
-        self.fleet = Fleet(manifest.interval)
+        self.fleet = WorkersLog(manifest.interval)
         self.ready: set[int] = set()
         self.installing = False
         self.holds: dict[tuple[str, ClaimKey], Hold] = {}
