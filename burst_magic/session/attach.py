@@ -242,10 +242,8 @@ def _cut_short(sid: str) -> AttachError:
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; without an id the latest that was committed."""
     session_keys = keys.SessionKeys(sid)
-    controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
-    jids = [jid] if jid else [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
     jobs = []
-    for each in jids:
+    for each in [jid] if jid else _announced(store, session_keys):
         key = session_keys.job(each).record
         try:
             jobs.append(_read_job(store, key, secret))
@@ -256,6 +254,11 @@ def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     if not jobs:
         raise AttachError(f"session {sid} has no job {jid}", way_out=f"%burst_status {sid} shows its latest job")
     return max(jobs, key=lambda job: job.created)
+
+
+def _announced(store: Store, session_keys: keys.SessionKeys) -> list[str]:
+    controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
+    return [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
 
 
 def _read_job(store: Store, key: str, secret: bytes | None) -> Job:

@@ -82,18 +82,20 @@ class Driver:
     def follow(self, job: Job) -> JobMachine:
         """One more job of the session."""
         with self.news:
-            return self.machine.follow(job, time.monotonic())
+            followed = self.machine.follow(job, time.monotonic())
+            self._wake()
+            return followed
 
     def start(self, job: JobMachine) -> None:
         """Follows the log from now on."""
         with self.news:
-            self.machine.take_up(job, time.monotonic())
-            self._start()
+            if job.job.jid not in self.machine.jobs:
+                self.machine.take_up(job, time.monotonic())
+                self._wake()
+            if self._life is None:
+                self._start()
 
     def _start(self) -> None:
-        if self._life is not None:
-            self._life.wake.set()
-            return
         self._fault = None  # what is still wrong shows again
         self._stall.begin()
         if self._cut_short:  # its machine waits for answers that nobody carries any more
@@ -103,6 +105,11 @@ class Driver:
         thread = threading.Thread(target=self._live, args=(life,), name=f"burst {self.manifest.sid}", daemon=True)
         thread.start()  # may fail
         self._life, life.thread = life, thread
+
+    def _wake(self) -> None:
+        """The thread has something to do at once."""
+        if self._life is not None:
+            self._life.wake.set()
 
     def _new_life(self) -> _Life:
         stopping = threading.Event()
@@ -163,6 +170,7 @@ class Driver:
         enough = self._rounds + 1 + self._under_way  # a round that began before we asked does not count
         self._look_asked = True
         self.start(job)
+        self._wake()
         return lambda: self._rounds >= enough
 
     def wait_for(self, job: JobMachine, ready: Callable[[], bool], timeout: float | None) -> bool:
@@ -192,6 +200,7 @@ class Driver:
             self._viewers.append(viewing)
             self.machine.watch(time.monotonic(), on=True)
             self.start(job)
+            self._wake()
             over = job.end is not None
         if over:
             viewer(self.snapshot(job))
