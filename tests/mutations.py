@@ -198,8 +198,8 @@ MUTANTS = (
     ),
     Mutant(
         "who died long ago is billed until now",
-        "return silent_from if silent_from < wall - unheard else min(wall + ahead, silent_from + unheard)",
-        "return wall + ahead",
+        "if gone is None and beat + silence >= wall - unheard:",
+        "if gone is None:\n            return wall + ahead\n        if False:",
     ),
     Mutant(
         "nobody heeds the deadline",

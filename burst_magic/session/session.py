@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from burst_magic.config import DEADLINE_MAX
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.payload.exceptions import attributes
-from burst_magic.plan.cost import charge
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Outcome, Snapshot
@@ -146,9 +145,14 @@ class Session:
 
     # --- state ------------------------------------------------------------------------------------------------
 
-    def status(self) -> Snapshot:
-        """All facts, as the store tells them now."""
-        return self._told(self._followed.refresh())
+    def status(self, timeout: float = 30.0) -> Snapshot:
+        """All facts, as the store tells them now.
+
+        Args:
+            timeout: seconds. Where the store does not answer in time the facts are older: ``as_of`` and ``age`` say
+                how old, ``trouble`` what the store says instead.
+        """
+        return self._told(self._followed.refresh(timeout))
 
     def facts(self) -> Snapshot:
         """All facts as the last look told them, failures counted; looks at nothing else."""
@@ -170,18 +174,12 @@ class Session:
                 self._failed = snapshot.failed
             except BurstError as problem:  # the counts of the keys are all that is known
                 self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)
-        until = snapshot.finished_at or snapshot.now
-        charged = sum(
-            charge(self.manifest.fargate_rate, max(0.0, min(worker.seen, until) - worker.started))
-            for worker in snapshot.workers
-        )
         failed = snapshot.failed if self._secret is None else self._exact
         return replace(
             snapshot,
             failed=failed,
             completed=snapshot.done - failed,
             errors=self._distinct,
-            fargate_spend=charged,
         )
 
     def follow(self) -> None:

@@ -26,6 +26,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]
 _ENDINGS = {JobEnd.DEADLINE: "deadline reached", JobEnd.BUDGET: "budget spent"}  # the others say it themselves
 
 
+_STALE = 10.0  # seconds; results are looked at each 5 s at least
+
+
 class Phase(str, Enum):
     """The state of a job, in one word that sets the colour of its headline."""
 
@@ -76,6 +79,7 @@ class PanelModel:
         at: the time shown, in seconds since the epoch; the job's end once it has ended.
         elapsed, eta: seconds; eta is None while unknown.
         cost: one line about money.
+        stale: how old these facts are and why, "" while they are fresh.
         errors: distinct failures (count, text), most frequent first; more_errors: how many kinds are not listed.
         tail: the last lines of output (task, text), oldest first.
         go_on: what to type in a new kernel to attach to this job.
@@ -102,6 +106,7 @@ class PanelModel:
     eta: float | None
     cost: str
     waiting: str
+    stale: str
     longest: Longest | None
     errors: tuple[tuple[int, str], ...]
     more_errors: int
@@ -165,6 +170,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         eta=snapshot.eta,
         cost=cost_line(snapshot),
         waiting="" if snapshot.ended else clean(snapshot.waiting),
+        stale=_stale(snapshot),
         longest=None if snapshot.ended else _longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
         more_errors=max(0, len(snapshot.errors) - ERRORS),
@@ -224,7 +230,7 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
         "elapsed": duration(model.elapsed),
         "left": model.left,
         "cost": model.cost,
-        "waiting": model.waiting,
+        "waiting": model.stale or model.waiting,
         "longest": longest_line(model.longest),
         "errors": model.errors,
         "more": model.more_errors,
@@ -332,6 +338,14 @@ def _state(phase: Phase, snapshot: Snapshot) -> str:
     if phase is Phase.WAITING and not snapshot.done and not snapshot.waiting:
         return "starting"
     return str(phase.value)
+
+
+def _stale(snapshot: Snapshot) -> str:
+    """How old the facts are, where that is worth a line; what is over for good does not age."""
+    if snapshot.age < _STALE or (snapshot.ended and snapshot.ended.for_good):
+        return ""
+    trouble = f" ({clean(snapshot.trouble)})" if snapshot.trouble else ""
+    return f"as of {duration(snapshot.age)} ago: the store does not answer{trouble}"
 
 
 def _longest(snapshot: Snapshot) -> Longest | None:

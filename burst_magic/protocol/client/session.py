@@ -50,7 +50,7 @@ class SessionMachine:
 
     Attributes:
         jobs: those that are followed.
-        looked_at: when the questions of the last look that was wholly answered were asked; None before the first.
+        looked_at: when the questions of the last look that was wholly answered were asked; at first its beginning.
         wake: when it wants to be stepped, though nothing has come.
     """
 
@@ -60,7 +60,7 @@ class SessionMachine:
         self.manifest, self.signed = manifest, signed
         self.replaces_lost_workers = replaces_lost_workers and signed
         self.jobs: dict[str, JobMachine] = {}
-        self.looked_at: float | None = None
+        self.looked_at = now
         self.clock = StoreClock(wall - now)
         self.crew = Crew(WorkersLog(manifest.interval))
         self._keys = keys.SessionKeys(manifest.sid)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from burst_magic.protocol.money import lived_until, spend
 from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Snapshot, WorkerView
+
+FARGATE_MINIMUM = 60.0  # seconds that are billed of a process at least (aws.amazon.com/fargate/pricing)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +27,13 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     tasks = [] if machine.end else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
     done, total, failed = cover.covered, job.tasks, cover.failed
     running = min(len(tasks), total - done)  # when they were heard of last; by now each may be at another task
+    finished_at = _last_sign(workers, job) if machine.end and not machine.finished else machine.finished_at
+    lives = crew.log.lives(wall if finished_at is None else min(wall, finished_at))
     return Snapshot(
         sid=manifest.sid,
         jid=job.jid,
         now=wall,
-        as_of=None if session.looked_at is None else session.clock.wall(session.looked_at),
+        as_of=session.clock.wall(session.looked_at),
         created=job.created,
         total=total,
         pending=total - done - running,
@@ -46,10 +51,11 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         spans=machine.spans({task for task in tasks if cover.find(task) is None}),
         ended=machine.end,
         end_detail=machine.detail,
-        finished_at=_last_sign(workers, job) if machine.end and not machine.finished else machine.finished_at,
+        finished_at=finished_at,
         deadline=session.deadline,
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.log.spend(wall)),
+        fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
         waiting="" if machine.end else _why_waiting(crew, workers, job, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
@@ -71,7 +77,7 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
             WorkerView(
                 wid=wid,
                 started=billed_ms / 1000,
-                seen=gone.at if gone else min(wall, modified + crew.patience),
+                seen=lived_until(modified, gone.at if gone else None, silence=crew.patience, now=wall),
                 rate=rate,
                 gone=gone,
                 slots=beat.slots if beat and gone is None else (),

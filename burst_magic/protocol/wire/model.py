@@ -324,7 +324,7 @@ class Snapshot:
     Attributes:
         now: the instant, seconds since the epoch.
         spans: partition of 0 … total, ascending.
-        as_of: the instant that the store's answers are of; None before the first.
+        as_of: the instant that the store's answers are of; None: untold.
         trouble: what the store says instead of an answer, or "".
         ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
         finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
@@ -379,6 +379,11 @@ class Snapshot:
     def done(self) -> int:
         """Tasks that have an outcome."""
         return self.completed + self.failed
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store gave the answers that this is drawn from."""
+        return 0.0 if self.as_of is None else max(0.0, self.now - self.as_of)
 
     @property
     def finished(self) -> bool:

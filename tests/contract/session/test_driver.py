@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from burst_magic.errors import Throttled
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.session.attach import sibling
@@ -158,3 +159,30 @@ def test_to_let_go_waits_for_no_call_that_hangs_and_its_late_answer_counts_for_n
     hanging.end()
     assert list(session.results()) == [0, 1]
     until(lambda: not hung.is_alive(), "the abandoned thread")
+
+
+def test_a_look_that_the_store_does_not_answer_says_how_old_its_facts_are(world, hanging, gate, until):
+    session = world.burst(GATED.format(gate=str(gate)), range(2))
+    until(lambda: session.status().running, "a task to run")
+    assert session.status().age < 5.0
+    hanging.begin()
+    assert hanging.reached.wait(10)
+    seen = session.status(timeout=1.5)
+    assert seen.age >= 1.5
+    assert seen.running  # as it was
+    hanging.end()
+    until(lambda: session.status().age < 1.0, "an answer")
+
+
+def test_what_the_store_says_instead_of_an_answer_is_told(world, flaky, gate, until):
+    session = world.burst(GATED.format(gate=str(gate)), range(2))
+    until(lambda: session.status().running, "a task to run")
+
+    def weather(verb, key):
+        raise Throttled("slow down")
+
+    flaky.weather = weather
+    seen = session.status(timeout=1.5)
+    assert (seen.trouble, seen.age >= 1.0) == ("slow down", True)
+    flaky.weather = lambda verb, key: None
+    until(lambda: not session.status().trouble, "an answer")

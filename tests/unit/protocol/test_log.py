@@ -168,3 +168,12 @@ def test_a_process_has_the_names_that_it_beat_under_and_that_no_end_is_written_o
     assert unended("w", names) == ["w~1"]
     assert unended("w", [*names, "w~1.gone"]) == []
     assert unended("w2", names) == ["w2"]
+
+
+def test_an_end_that_was_written_ten_hours_late_bills_no_dead_hour():
+    """A kernel that came the next morning saw that the process was gone, and wrote it down then."""
+    assert beating(("a", 0.0, 3570.0), ("a", 39_600.0), at=39_600.0).spend(40_000.0) == 100
+
+
+def test_an_end_that_the_stores_clock_puts_ahead_is_not_billed_before_its_time():
+    assert beating(("a", 0.0, 3590.0), ("a", 3610.0)).spend(3600.0) == 100

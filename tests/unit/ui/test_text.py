@@ -212,3 +212,11 @@ def test_the_bar_starts_no_thread_of_its_own(snapshot):
     Bar(io.StringIO()).draw(replace(snapshot(), spans=(Span(start=0, stop=100, state="pending"),)))
 
     assert threading.active_count() == before
+
+
+def test_status_says_how_old_its_facts_are_once_the_store_does_not_answer(snapshot):
+    late = {"now": 1080.0, "as_of": 950.0}
+    assert "as of 2 min 10 s ago: the store does not answer\n" in status_text(snapshot(**late))
+    assert "the store does not answer (503: slow down)" in status_text(snapshot(**late, trouble="503: slow down"))
+    assert "does not answer" not in status_text(snapshot(now=1080.0, as_of=1075.0))
+    assert "does not answer" not in status_text(snapshot(**late, ended=JobEnd.CANCELLED))
