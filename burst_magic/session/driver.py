@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from burst_magic.errors import Denied, LaunchError, Throttled, Unknown
+from burst_magic.errors import Denied, Throttled, Unknown
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobMachine
@@ -67,6 +67,7 @@ class Driver:
             wall=time.time(),
             me=secrets.token_hex(8),
             replaces_lost_workers=fleet.replaces_lost_workers,
+            patience=fleet.patience,
         )
         self._carrier = Carrier(store, secret, lambda _: True, give_up=(Denied,))
         self._stall = Stall(store, manifest)
@@ -258,7 +259,7 @@ class Driver:
                 return
             self._under_way = True
             looking, self._look_asked = self._look_asked, False
-        life.rounds.play(looking=looking)
+        life.rounds.play(looking=looking, coming=self.fleet.coming)
         if looking and self.fleet.look():  # whoever was met on the way may have ended long ago
             life.rounds.play(looking=True)
         with self.news:
@@ -294,12 +295,9 @@ class Driver:
 
     # --- its deeds ----------------------------------------------------------------------------------------
 
-    def replace(self, token: str) -> None:
+    def replace(self, start: fx.Replace) -> None:
         """Starts a worker. Where none can be started the others go on; when there are none the machine says so."""
-        try:
-            self.fleet.start_announced(token)
-        except LaunchError as fault:
-            _LOG.warning("a lost worker was not replaced: %s", fault)
+        self.fleet.start_announced(start.token, launcher=start.launcher)
 
     def answered(self, event: fx.Event) -> None:
         """Takes a worker's handle out of a verified heartbeat: what it names gets signals.

@@ -54,6 +54,7 @@ class Fleet:
 
     Attributes:
         environment: what this client's first workers were started with; None when it has started none.
+        coming: tokens of the starts whose workers are being brought up, as of the last look.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Fleet:
         self._ended: set[str] = set()
         self._awake: set[str] = set()
         self.environment: dict[str, str] | None = None
+        self.coming: frozenset[str] = frozenset()
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
     # --- launchers -------------------------------------------------------------------------------------------
@@ -86,6 +88,13 @@ class Fleet:
         """Its workers share this machine."""
         launcher = self._launcher(self._manifest.launcher)
         return launcher is not None and launcher.traits.here
+
+    @property
+    def patience(self) -> dict[str, float]:
+        """Launcher -> seconds that it may take to bring a worker up without a word."""
+        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
+        found = {name: self._launcher(name) for name in names}
+        return {name: launcher.traits.starting_within for name, launcher in found.items() if launcher is not None}
 
     @property
     def replaces_lost_workers(self) -> bool:
@@ -127,10 +136,10 @@ class Fleet:
         if len(refused) == count and all(each.again is Again.NEVER for each in refused):
             raise LaunchError(refused[0].problem, context=refused[0].context)
 
-    def start_announced(self, token: str, *, launcher: str = "") -> None:
+    def start_announced(self, token: str, *, launcher: str) -> None:
         """Starts the worker whose ``.next`` lies there."""
         if self._secret is not None:
-            self._launch(launcher or self._manifest.launcher, {token: None})
+            self._launch(launcher, {token: None})
 
     def _launch(self, name: str, numbers: dict[str, int | None]) -> list[Refusal]:
         """Starts a worker for each token; says and writes down which were refused."""
@@ -211,20 +220,19 @@ class Fleet:
 
     def look(self) -> bool:
         """Writes ``.gone`` for workers that have definitely ended; says whether there were any."""
-        ends = self._ends([handle for wid, handle in self._known() if wid not in self._ended])
+        described = self._describe([handle for wid, handle in self._known() if wid not in self._ended])
+        coming = [wid for wid, status in described.items() if status.state is WorkerState.COMING]
+        self.coming = frozenset(self._handles[wid].token for wid in coming)
+        ends = {wid: status for wid, status in described.items() if status.state is WorkerState.ENDED}
         silent = self._secret is None or (bool(ends) and self._deleted())
         for wid, status in ends.items():
             if silent or self._say_gone(wid, status):
                 self._ended.add(wid)
         return bool(ends)
 
-    def _ends(self, handles: list[Handle]) -> dict[str, Status]:
-        return {
-            wid: status
-            for launcher, mine in self._for_each_launcher(handles)
-            for wid, status in launcher.describe(mine).items()
-            if status.state is WorkerState.ENDED
-        }
+    def _describe(self, handles: list[Handle]) -> dict[str, Status]:
+        known = self._for_each_launcher(handles)
+        return {wid: status for launcher, mine in known for wid, status in launcher.describe(mine).items()}
 
     def _deleted(self) -> bool:
         with contextlib.suppress(StoreError):  # without an answer it is taken to be there
@@ -290,9 +298,13 @@ class Fleet:
 
     def _outwait(self, dying: list[Handle]) -> None:
         end = time.monotonic() + _DYING
-        while len(ended := self._ends(dying)) < len(dying) and time.monotonic() < end:
+        while time.monotonic() < end:
+            described = self._describe(dying)
+            ended = {wid for wid, status in described.items() if status.state is WorkerState.ENDED}
+            if len(ended) == len(dying):
+                break
             time.sleep(0.01)
-        self._ended.update(ended)
+        self._ended.update(handle.wid for handle in dying)
 
     def logs(self) -> dict[str, str]:
         """What the workers' own processes printed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -16,8 +17,8 @@ from burst_magic.stores.carry import Carrier
 class Deeds(Protocol):
     """What a client does beside asking the store."""
 
-    def replace(self, token: str) -> None:
-        """Starts the worker that this token announces."""
+    def replace(self, start: fx.Replace) -> None:
+        """Starts the worker that its token announces."""
 
     def answered(self, event: fx.Event) -> None:
         """The store's answer, before the machine hears it. May raise what whoever waits has to know."""
@@ -26,9 +27,9 @@ class Deeds(Protocol):
 class OnlyLooks:
     """The deeds of a client that starts nobody."""
 
-    def replace(self, token: str) -> None:
+    def replace(self, start: fx.Replace) -> None:
         """Its machine replaces nobody."""
-        raise AssertionError(token)
+        raise AssertionError(start)
 
     def answered(self, event: fx.Event) -> None:
         """Nothing depends on it."""
@@ -63,9 +64,14 @@ class Rounds:
         """From now on nothing is asked, and answers that come late are dropped. Called with the lock held."""
         self._over = True
 
-    def play(self, *, looking: bool = False) -> None:
-        """One look at what is due, or at everything, until no answer is outstanding."""
-        events: list[fx.Event] = [fx.Tick()]
+    def play(self, *, looking: bool = False, coming: Collection[str] = ()) -> None:
+        """One look at what is due, or at everything, until no answer is outstanding.
+
+        Args:
+            looking: at everything.
+            coming: starts whose workers are being brought up, as their launchers say.
+        """
+        events: list[fx.Event] = [fx.Coming(tuple(sorted(coming))), fx.Tick()] if coming else [fx.Tick()]
         while events:
             for effect in self._step(events.pop(0), looking=looking):
                 answer = None if self._over else self._carry_out(effect)
@@ -89,7 +95,7 @@ class Rounds:
             except StoreError as fault:
                 self._carrier.tell(fault)
         elif isinstance(effect, fx.Replace):
-            self._deeds.replace(effect.token)
+            self._deeds.replace(effect)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             event = self._carrier.carry(effect)
             if not self._over:

@@ -107,6 +107,7 @@ class PanelModel:
     cost: str
     waiting: str
     stale: str
+    refused: str
     longest: Longest | None
     errors: tuple[tuple[int, str], ...]
     more_errors: int
@@ -136,7 +137,8 @@ class PanelModel:
     @property
     def fleet(self) -> str:
         """The workers in one line."""
-        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted"
+        refused = f"; {self.refused}" if self.refused else ""
+        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted{refused}"
 
     @property
     def idle_word(self) -> str:
@@ -171,6 +173,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         cost=cost_line(snapshot),
         waiting="" if snapshot.ended else clean(snapshot.waiting),
         stale=_stale(snapshot),
+        refused="" if snapshot.ended else clean(snapshot.refused),
         longest=None if snapshot.ended else _longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
         more_errors=max(0, len(snapshot.errors) - ERRORS),

@@ -13,6 +13,8 @@ whether anything will still run, by these rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import Crew
@@ -47,6 +49,7 @@ class SessionMachine:
         now: a monotonic clock; wall: the wall clock at that instant.
         me: tells this client's starts from another's.
         replaces_lost_workers: without it, or the key, nobody is started.
+        patience: see ``Starts``.
 
     Attributes:
         jobs: those that are followed.
@@ -55,7 +58,15 @@ class SessionMachine:
     """
 
     def __init__(
-        self, *, manifest: Manifest, signed: bool, now: float, wall: float, me: str, replaces_lost_workers: bool = True
+        self,
+        *,
+        manifest: Manifest,
+        signed: bool,
+        now: float,
+        wall: float,
+        me: str,
+        replaces_lost_workers: bool = True,
+        patience: Mapping[str, float] | None = None,
     ) -> None:
         self.manifest, self.signed = manifest, signed
         self.replaces_lost_workers = replaces_lost_workers and signed
@@ -65,7 +76,14 @@ class SessionMachine:
         self.crew = Crew(WorkersLog(manifest.interval))
         self._keys = keys.SessionKeys(manifest.sid)
         self._questions = Questions()
-        self.starts = Starts(manifest=manifest, me=me, crew=self.crew, clock=self.clock, questions=self._questions)
+        self.starts = Starts(
+            manifest=manifest,
+            me=me,
+            crew=self.crew,
+            clock=self.clock,
+            questions=self._questions,
+            patience=patience or {},
+        )
         self._controls: dict[str, Control | None] = {}  # None: not read yet
         self._requested = Requested()
         self._cancelled_at: dict[str, float] = {}  # when the cancel of a job was first heard of
@@ -117,6 +135,8 @@ class SessionMachine:
             self._on_got(event, now)
         elif isinstance(event, fx.Created):
             self.starts.created(event, now)
+        elif isinstance(event, fx.Coming):
+            self.starts.heard_coming(event.tokens, now)
         asked = [effect for job in self.jobs.values() for effect in job.step(event, now)]
         asked += self._think(now)
         self._note_look(now)
@@ -321,7 +341,7 @@ class SessionMachine:
         since = max(job.newest for job in missed)
         due = self.starts.due(now, wanted=self.wanted, running=living, since=since)
         if due is None:
-            return False
+            return bool(self.starts.refusals.put_off(now))
         if self._bare or self._ask_clock(now):
             return True
         if not self._there:  # nobody is started in a session that somebody has deleted

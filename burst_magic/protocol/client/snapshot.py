@@ -46,6 +46,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         rate=max(manifest.rate, manifest.fallback_rate),
         wanted=session.wanted,
         starting=session.starts.starting(now),
+        refused=session.starts.refusals.words(session.wanted),
         started=len(crew.log.beats),
         workers=workers,
         spans=machine.spans({task for task in tasks if cover.find(task) is None}),
@@ -56,7 +57,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.log.spend(wall)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
-        waiting="" if machine.end else _why_waiting(crew, workers, job, started=done > 0),
+        waiting="" if machine.end else _why_waiting(session, workers, job, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
 
@@ -86,7 +87,8 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
     return views
 
 
-def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
+def _why_waiting(session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
+    crew = session.crew
     alive = [worker for worker in workers if worker.alive]
     refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
     if any(refused):
@@ -104,6 +106,8 @@ def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, start
     stages = {crew.beats[worker.wid].stage for worker in alive if worker.wid in crew.beats}
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
+    if not alive and (refused_starts := session.starts.refusals.words(session.wanted)):
+        return refused_starts
     return "" if workers or started else "workers are starting"
 
 

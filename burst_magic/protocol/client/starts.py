@@ -6,28 +6,24 @@ replaces, so that two clients who saw the same loss meet at one key; how many we
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import NOT_LOST, Crew
 from burst_magic.protocol.client.questions import Questions
+from burst_magic.protocol.client.refusals import Refusals, replacement_token
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next
 from burst_magic.protocol.worker import poison
 
-STARTING = 120.0  # seconds that a worker may take from ``.next`` to its first heartbeat
+STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, where the launcher's own patience is not known
 _ANNOUNCED_AT_MOST = 3  # times: a client that may not write does not try for ever
 # times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
 # workers must be found by a fleet of one too
 _REPLACED_AT_MOST = 3
-
-
-def replacement_token(sid: str, lost: str) -> str:
-    """The token of the worker that replaces a lost one."""
-    return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +48,27 @@ class Starts:
         crew: the workers.
         clock: the store's.
         questions: where it asks.
+        patience: launcher -> seconds that it may take to bring a worker up, as long as it says nothing.
 
     Attributes:
+        refusals: starts that were refused.
         tried: token -> when this client started it, or started it again because nobody had answered.
         failed_announcements: token -> how often it was announced and then was not there.
     """
 
-    def __init__(self, *, manifest: Manifest, me: str, crew: Crew, clock: StoreClock, questions: Questions) -> None:
-        self._manifest, self._me, self._crew = manifest, me, crew
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        me: str,
+        crew: Crew,
+        clock: StoreClock,
+        questions: Questions,
+        patience: Mapping[str, float],
+    ) -> None:
+        self._manifest, self._me, self._crew, self._patience = manifest, me, crew, patience
+        self._coming: dict[str, float] = {}  # token -> when its launcher last said that it is being brought up
+        self.refusals = Refusals(manifest, crew)
         self._clock, self._questions = clock, questions
         self._keys = keys.SessionKeys(manifest.sid)
         self._announcing: dict[str, str] = {}  # tokens, by key
@@ -79,7 +88,11 @@ class Starts:
 
     def starting(self, now: float) -> int:
         """Starts that no heartbeat and no end has named yet, and that are young enough to come."""
-        return sum(1 for since in self._unanswered().values() if now - since < STARTING)
+        return len(self._unanswered()) - len(self._late(now))
+
+    def heard_coming(self, tokens: Iterable[str], now: float) -> None:
+        """Their launcher says that they are being brought up: no silence, however long it takes."""
+        self._coming.update(dict.fromkeys(tokens, now))
 
     def due(self, now: float, *, wanted: int, running: int, since: float) -> Due | None:
         """What is missing while some range waits, whoever lost it; None when nothing is.
@@ -99,7 +112,8 @@ class Starts:
     def replacements_due(self, now: float, *, nobody_left: bool, since: float, bound: int | None = None) -> list[str]:
         """Tokens of the replacements that lost workers are still owed: one list for all clients who saw the same.
 
-        A start that this client has made, or made again, and that nobody answered is lost too.
+        A start that this client has made, or made again, and that nobody answered is lost too. One that was refused
+        waits for its time, and does not count towards the bound: it cost nothing.
 
         Args:
             now: the observer's clock.
@@ -112,8 +126,9 @@ class Starts:
         announced, sid = self._crew.log.starting, self._manifest.sid
         kept = NOT_LOST - {EndCause.IDLE} if nobody_left else NOT_LOST
         failed = {token for token in self._late(now) if token in self.tried}
-        tokens = [replacement_token(sid, lost) for lost in sorted(self._crew.lost(kept) | failed)]
-        since_then = failed | self._crew.lost(NOT_LOST - {EndCause.IDLE}, since=since)
+        lost = (self._crew.lost(kept) | failed) - self.refusals.put_off(now)
+        tokens = [replacement_token(sid, each) for each in sorted(lost)]
+        since_then = failed | self._crew.lost(NOT_LOST - {EndCause.IDLE} | {EndCause.REFUSED}, since=since)
         replaced = sum(1 for lost in since_then if replacement_token(sid, lost) in announced)
         owed = [token for token in tokens if token not in announced]
         tries = self.failed_announcements
@@ -122,11 +137,15 @@ class Starts:
     def _unanswered(self) -> dict[str, float]:
         """By token, when each was first seen, or tried by this client."""
         named = self._crew.named
-        seen = {token: self.tried.get(token, since) for token, since in self._crew.log.starting.items()}
-        return {token: since for token, since in seen.items() if token not in named}
+        unnamed = {token: since for token, since in self._crew.log.starting.items() if token not in named}
+        tried = {token: self.tried.get(token, since) for token, since in unnamed.items()}
+        return {token: max(since, self._coming.get(token, since)) for token, since in tried.items()}
 
     def _late(self, now: float) -> list[str]:
-        return [token for token, since in self._unanswered().items() if now - since >= STARTING]
+        return [token for token, since in self._unanswered().items() if now - since >= self._patience_for(token)]
+
+    def _patience_for(self, token: str) -> float:
+        return self._patience.get(self.refusals.launcher_of(token), STARTING)
 
     # --- the way of a start -------------------------------------------------------------------------------
 
@@ -141,7 +160,7 @@ class Starts:
         key = self._keys.next(token)
         at = self._clock.wall(now)
         self._announcing[key] = token
-        record = Next(token=token, launcher=self._manifest.launcher, number=None, at=at, by=self._me)
+        record = Next(token=token, launcher=self.refusals.launcher_of(token), number=None, at=at, by=self._me)
         self._questions.create(key, record)
 
     def created(self, event: fx.Created, now: float) -> None:
@@ -170,4 +189,4 @@ class Starts:
 
     def _start(self, token: str, now: float) -> None:
         self.tried[token] = now
-        self._questions.tell(fx.Replace(token))
+        self._questions.tell(fx.Replace(token, self.refusals.launcher_of(token)))

@@ -354,6 +354,7 @@ class Snapshot:
     wanted: int = 0
     starting: int = 0  # asked for, not heard of yet
     started: int = 0
+    refused: str = ""  # how many of them their launcher would not start, and why
     workers: tuple[WorkerView, ...] = ()
     spans: tuple[Span, ...] = ()
     as_of: float | None = None

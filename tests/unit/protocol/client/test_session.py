@@ -187,7 +187,7 @@ def test_lost_workers_are_replaced_and_nothing_is_said_before_their_starts_are_s
     ended(talk, EndCause.CRASH)
     (key,) = announces(talk)
     talk.created(key, fx.Wrote.DONE)
-    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN, "local")]
     assert talk.job.end is None
     talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", f"{TOKEN}.next")
     assert talk.of(fx.Create) == talk.of(fx.Replace) == []
@@ -217,7 +217,7 @@ def test_a_start_whose_reply_was_lost_is_made(client, wrote):
     talk.created(key, wrote)
     assert talk.of(fx.Replace) == []
     talk.got(key, start)
-    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN, "local")]
 
 
 def test_a_start_that_was_not_written_is_announced_again(client):
@@ -353,13 +353,99 @@ def test_a_start_that_nobody_answered_is_made_again_once_with_its_token(client):
     answer(talk, "abc.next")
     assert talk.of(fx.Replace) == []
     talk.wait(1.0)
-    assert answer(talk, "abc.next") == [fx.Replace("abc")]
+    assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
     talk.wait(STARTING - 1)
     assert answer(talk, "abc.next") == []
     assert talk.job.end is None
     talk.wait(20.0)
     (start,) = answer(talk, "abc.next")
     assert start.key == SESSION.next(replacement_token(SESSION.sid, "abc"))  # what was tried twice is lost
+
+
+@pytest.mark.parametrize("seconds", [30.0, 900.0])
+def test_a_start_is_given_the_patience_of_its_launcher(client, seconds):
+    talk = client(workers=1, patience={"local": seconds})
+    begins(talk, workers=("abc.next",))
+    talk.wait(seconds - 1)
+    assert answer(talk, "abc.next") == []
+    talk.wait(1.0)
+    assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
+
+
+def test_a_start_that_is_said_to_be_coming_is_no_failure_however_long_it_takes(client):
+    talk = client(workers=1, patience={"local": 60.0}, deadline=WALL + 1e5)
+    begins(talk, workers=("abc.next",))
+    for _ in range(20):
+        talk.tell(fx.Coming(("abc",)), after=50.0)
+        assert answer(talk, "abc.next") == []
+    assert talk.job.end is None
+    talk.wait(60.0)  # and then not a word
+    assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
+
+
+def refused(token, why="no capacity", cause=EndCause.REFUSED):
+    return Gone(worker=token, cause=cause, at=WALL, token=token, detail=why)
+
+
+def tries(talk, token, *, rounds):
+    """Refuses whatever is started in place of ``token``; seconds until each next try, and by which launcher."""
+    known, found = [f"{token}.next", f"{token}.gone"], []
+    begins(talk, workers=known, gone=(refused(token),))
+    since = talk.now
+    while len(found) < rounds:
+        asked = answer(talk, *known)
+        created = [each for each in asked if isinstance(each, fx.Create)]
+        if not created:
+            talk.wait(1.0)
+            continue
+        (create,) = created
+        token = create.record.token
+        talk.created(create.key, fx.Wrote.DONE)
+        found.append((round(talk.now - since), create.record.launcher))
+        assert talk.of(fx.Replace) == [fx.Replace(token, create.record.launcher)]
+        known += [f"{token}.next", f"{token}.gone"]
+        talk.listed(SESSION.workers_folder, *known)
+        talk.got(SESSION.gone(token), refused(token))
+        since = talk.now
+    return found
+
+
+def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
+    found = tries(client(workers=1, deadline=WALL + 1e5), "abc", rounds=8)
+    assert [launcher for _, launcher in found] == ["local"] * 8
+    waits = [seconds for seconds, _ in found]
+    assert waits == sorted(waits)
+    assert 9 <= waits[0] <= 21
+    assert 300 <= waits[-1] <= 321
+
+
+def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client):
+    found = tries(client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate"), "abc", rounds=4)
+    assert [launcher for _, launcher in found] == ["fargate", "spot", "fargate", "spot"]
+    assert found[0][0] <= 2
+    assert found[1][0] >= 9
+    assert found[2][0] <= 2
+
+
+def test_while_a_refused_start_waits_for_its_time_nobody_says_that_all_is_over(client):
+    talk = client(workers=2)
+    begins(talk, workers=("abc.next", "abc.gone"), gone=(refused("abc"),))
+    answer(talk, "abc.next", "abc.gone")
+    assert talk.job.end is None
+    snapshot = talk.machine.snapshot(talk.job, talk.now)
+    assert snapshot.refused == snapshot.waiting == "1 of 2 workers were refused, to be tried again: no capacity"
+
+
+def test_what_could_not_be_brought_up_is_not_started_for_ever(client):
+    talk = client(workers=1)
+    tokens = ["t0"]
+    for _ in range(50):
+        tokens.append(replacement_token(SESSION.sid, tokens[-1]))
+    known = [f"{token}.{kind}" for token in tokens for kind in ("next", "gone")]
+    begins(talk, workers=known, gone=[refused(token, "no such image", EndCause.UNSTARTED) for token in tokens])
+    answer(talk, *known)
+    assert talk.job.end is JobEnd.NOBODY
+    assert "no such image" in talk.job.detail
 
 
 def test_a_process_that_goes_on_under_another_name_is_not_lost(client):
