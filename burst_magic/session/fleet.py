@@ -18,7 +18,7 @@ from pathlib import Path
 from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
-from burst_magic.launchers.base import Again, Cause, Handle, Launcher, Refusal, Start, Status, WorkerState
+from burst_magic.launchers.base import Again, Handle, Launcher, Refusal, Start, Status, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys, records
@@ -32,14 +32,6 @@ from burst_magic.stores.retry import PERSON, slept
 _LOG = logging.getLogger(__name__)
 _DYING = 5.0  # seconds that a killed worker may take to end
 _ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds until a start whose answer was lost is made again, under its token
-_ENDS = {
-    Cause.CODE: EndCause.CRASH,
-    Cause.MEMORY: EndCause.MEMORY,
-    Cause.SPOT: EndCause.SPOT,
-    Cause.STOPPED: EndCause.STOPPED,
-    Cause.HOST: EndCause.HOST,
-    Cause.NEVER_STARTED: EndCause.UNSTARTED,
-}
 
 
 class Fleet:
@@ -193,9 +185,8 @@ class Fleet:
         """A start that was refused is a worker that ended before it began; one without an answer may still come."""
         _LOG.warning("%d of %d %s workers were not started: %s", len(refused), count, name, refused[0].problem)
         for each in refused:
-            if each.again is not Again.SAME_TOKEN:
-                cause = EndCause.REFUSED if each.again is Again.LATER else EndCause.UNSTARTED
-                self._write_gone(each.token, cause, token=each.token, detail=each.problem)
+            if each.end is not None:
+                self._write_gone(each.token, each.end, token=each.token, detail=each.problem)
 
     def _hand_on(self) -> int | None:
         """What this client has looked up need not be looked up by each worker: memory that they share holds it."""
@@ -244,11 +235,10 @@ class Fleet:
 
         A refusal means that it has said so itself, or that it has joined again since: then that name ends now.
         """
-        cause = _ENDS.get(status.cause or Cause.UNKNOWN, EndCause.CRASH)
         token, code = self._handles[wid].token, status.exit_code
 
         def write(name: str) -> fx.Wrote:
-            return self._write_gone(name, cause, token=token, exit_code=code, detail=status.reason)
+            return self._write_gone(name, status.end, token=token, exit_code=code, detail=status.reason)
 
         wrote = write(wid)
         if wrote is not fx.Wrote.REFUSED:

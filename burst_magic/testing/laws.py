@@ -154,7 +154,12 @@ class Laws:
     # --- what is lost ------------------------------------------------------------------------------------------
 
     def note_end(self, worker: SimulatedWorker, culprit: tuple[str, int] | None) -> None:
-        """A worker ends: because of a task, or otherwise, and then any that it ran or held may be suspected."""
+        """A worker ends: because of a task, or otherwise, and then any that it ran or held may be suspected.
+
+        What is known to come from outside makes nothing suspect.
+        """
+        if worker.taken_back:
+            return
         held = {(job, run.task) for job, run in worker.slots.unpublished if run.number not in self.stored}
         running = set(worker.slots.running)
         if culprit:  # what else ran may be suspected for it only if it is no better
@@ -230,12 +235,12 @@ class Laws:
 
     def check_replaced(self, client: SimulatedClient, token: str) -> None:
         """Law 5: clients start workers for those that were lost, and for each one, whoever they are."""
-        if token not in self.world.started:
+        if not self.world.was_started(token):
             self.replaced.add(token)
         workers = self.world.workers.values()
         doubtful = [w for w in workers if not w.alive or w.mistaken or w.paused_until or w.cut_until]
         faults = self.world.plan.weather.slow or self.world.store.door.down_until or self.world.plan.stutter
-        replaced = len(self.replaced)
+        replaced = len(self.replaced) - self.world.clouds.never_came
         if replaced > len(doubtful) and not faults:
             what = f"{client.name} starts number {replaced} in place of {len(doubtful)} workers"
             self.world.broken(5, what, client.job.jid)
