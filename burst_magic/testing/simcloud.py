@@ -14,6 +14,7 @@ from burst_magic.testing.weather import EPOCH
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
 
+AT_ONCE = "at once"  # what starts workers in a world without a cloud
 CLOUD, SPARE = "spot", "spare"
 _ASKED = 3  # times for an answer that is lost
 

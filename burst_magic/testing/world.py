@@ -20,7 +20,7 @@ from burst_magic.testing.orders import ORDERS, order
 from burst_magic.testing.reckoning import count_idle, reckon
 from burst_magic.testing.scenario import Scenario
 from burst_magic.testing.simclient import SimulatedClient
-from burst_magic.testing.simcloud import CLOUD, SPARE, Clouds
+from burst_magic.testing.simcloud import AT_ONCE, CLOUD, SPARE, Clouds
 from burst_magic.testing.simslots import SimulatedRun
 from burst_magic.testing.simworker import SimulatedWorker
 from burst_magic.testing.weather import EPOCH, SimulatedStore
@@ -67,7 +67,7 @@ class World:
         self.manifest = Manifest(
             sid="20270115-080000-simulate",
             created=EPOCH,
-            launcher=CLOUD if plan.cloud else "local",
+            launcher=CLOUD if plan.cloud else AT_ONCE,
             fallback=SPARE if plan.spare else "",
             workers=plan.workers,
             slots=plan.slots,
@@ -212,7 +212,7 @@ class World:
         rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - chance that can be had again
         if not token:
             token = f"t{wid}"
-            start = Next(token=token, launcher="local", number=number, at=self.clock.now)
+            start = Next(token=token, launcher=self.manifest.launcher, number=number, at=self.clock.now)
             self.store.put(self._keys.next(token), start)
         self.started[token] = wid
         self.workers[wid] = worker = SimulatedWorker(self, wid=wid, number=number, token=token, rng=rng)

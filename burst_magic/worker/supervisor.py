@@ -6,6 +6,7 @@ that talk through pipes. User code never runs here, and the session's key never 
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import secrets
@@ -42,6 +43,12 @@ _BROKEN = 1  # exit code of a worker that ends on what nobody foresaw
 REFUSED = 1  # of one that cannot read its session
 
 
+def _rate(manifest: Manifest, birth: Birth) -> int:
+    """Micro-dollars an hour: its launcher's, of the two that a session may have."""
+    launcher = json.loads(birth.handle)["launcher"] if birth.handle else manifest.launcher
+    return manifest.fallback_rate if launcher == manifest.fallback else manifest.rate
+
+
 class Supervisor:
     """One worker.
 
@@ -66,6 +73,7 @@ class Supervisor:
             token=birth.token,
             now=time.monotonic(),
             wall=time.time(),
+            rate=_rate(manifest, birth),
             nonce=lambda: secrets.token_hex(8),
             chance=random.Random(birth.wid),  # noqa: S311 - spreads workers, no secret
             installs=self._stage is not None,

@@ -124,7 +124,7 @@ class State:
     def budget(self) -> int | None:
         """Micro-dollars that the session may cost; None: as much as it likes, or it costs nothing."""
         budgets = [budget for budget in (self.manifest.budget, self.asked.budget) if budget]
-        return max(budgets) if budgets and self.manifest.rate else None
+        return max(budgets) if budgets and (self.manifest.rate or self.manifest.fallback_rate) else None
 
     def ask(self, effect: fx.Effect) -> None:
         """Adds an effect to what this step asks for."""
