@@ -1,6 +1,6 @@
 """The kit that tests burst_magic, and whatever is plugged into it. Names load when they are used.
 
-* ``check_launcher(MyLauncher)``: the contract of a launcher.
+* ``check_launcher(MyLauncher)``, ``check_store(open_mine)``: the contracts of a launcher and of a store.
 * ``SimulatedCloud``: a launcher that is late, partial and forgetful, over real processes or simulated ones.
 * ``Clock``: time that is turned by hand. ``play(seed)``: a simulated world, with the laws watched over.
 """
@@ -12,6 +12,8 @@ from importlib import import_module
 _HOMES = {
     "LAUNCHER_CHECKS": "launcher_contract",
     "check_launcher": "launcher_contract",
+    "STORE_CHECKS": "store_contract",
+    "check_store": "store_contract",
     "ContractBroken": "rehearsal",
     "Rehearsal": "rehearsal",
     "CloudWeather": "cloud",
