@@ -136,21 +136,6 @@ MUTANTS = (
         "seen = [code for code in codes if code is not None]",
     ),
     Mutant(
-        "an end from outside counts against the task that ran",
-        "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})",
-        "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT})",
-    ),
-    Mutant(
-        "where all starts are refused for now a client says that it is over",
-        "            return bool(self.starts.refusals.put_off(now))\n",
-        "            return False\n",
-    ),
-    Mutant(
-        "a refused start is made again at once, for ever",
-        "return heard + min(LONGEST, self._manifest.interval * 2.0 ** min(tries - 1, _DOUBLINGS))",
-        "return heard",
-    ),
-    Mutant(
         "a worker says its end while its heartbeat is on its way",
         "if not self.done or state.writing or self.stage:",
         "if not self.done or self.stage:",

@@ -21,7 +21,7 @@ def replacement_token(sid: str, lost: str) -> str:
     return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]
 
 
-class Refusals:
+class RefusedStarts:
     """The refused starts of one session.
 
     Args:

@@ -14,7 +14,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import NOT_LOST, Crew
 from burst_magic.protocol.client.questions import Questions
-from burst_magic.protocol.client.refusals import Refusals, replacement_token
+from burst_magic.protocol.client.refusals import RefusedStarts, replacement_token
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next
 from burst_magic.protocol.worker import poison
@@ -68,7 +68,7 @@ class Starts:
     ) -> None:
         self._manifest, self._me, self._crew, self._patience = manifest, me, crew, patience
         self._coming: dict[str, float] = {}  # token -> when its launcher last said that it is being brought up
-        self.refusals = Refusals(manifest, crew)
+        self.refusals = RefusedStarts(manifest, crew)
         self._clock, self._questions = clock, questions
         self._keys = keys.SessionKeys(manifest.sid)
         self._announcing: dict[str, str] = {}  # tokens, by key
