@@ -136,6 +136,11 @@ MUTANTS = (
         "seen = [code for code in codes if code is not None]",
     ),
     Mutant(
+        "an end from outside counts against the task that ran",
+        "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})",
+        "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT})",
+    ),
+    Mutant(
         "a worker says its end while its heartbeat is on its way",
         "if not self.done or state.writing or self.stage:",
         "if not self.done or self.stage:",
