@@ -15,6 +15,7 @@ import selectors
 import signal
 import threading
 import time
+from dataclasses import replace
 
 from burst_magic.config import __version__
 from burst_magic.errors import Missing, RecordError, SignatureError, StoreError, VersionError
@@ -67,13 +68,12 @@ class Supervisor:
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
         self._at_hand = self._carrier.once() if store.path("manifest.json") else None
         self._machine = WorkerMachine(
-            manifest=manifest,
+            manifest=replace(manifest, rate=_rate(manifest, birth)),
             wid=birth.wid,
             number=birth.number,
             token=birth.token,
             now=time.monotonic(),
             wall=time.time(),
-            rate=_rate(manifest, birth),
             nonce=lambda: secrets.token_hex(8),
             chance=random.Random(birth.wid),  # noqa: S311 - spreads workers, no secret
             installs=self._stage is not None,

@@ -106,9 +106,8 @@ def _why_waiting(session: SessionMachine, workers: tuple[WorkerView, ...], job: 
     stages = {crew.beats[worker.wid].stage for worker in alive if worker.wid in crew.beats}
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
-    if not alive and (refused_starts := session.starts.refusals.words(session.wanted)):
-        return refused_starts
-    return "" if workers or started else "workers are starting"
+    refusals = "" if alive else session.starts.refusals.words(session.wanted)
+    return refusals or ("" if workers or started else "workers are starting")
 
 
 def _tail(slots: list[SlotView], jid: str) -> list[tuple[int, str]]:

@@ -55,10 +55,8 @@ class WorkerMachine:
         nonce: Callable[[], str],
         chance: Chance,
         installs: bool = False,
-        rate: int | None = None,
     ) -> None:
         self.manifest = manifest
-        self._rate = manifest.rate if rate is None else rate
         self._state = State(manifest=manifest, wid=wid, now=now, wall=wall, nonce=nonce, chance=chance)
         self._state.installing = installs
         self._publishing = Publishing(self._state)
@@ -305,7 +303,7 @@ class WorkerMachine:
         if not self._beating and now >= self._beat_at:
             self._beats += 1
             self._beat_at, self._beating, self._began_beat = now + interval, True, now
-            key = state.keys.heartbeat(state.wid, state.billed_from, self._rate)
+            key = state.keys.heartbeat(state.wid, state.billed_from, self.manifest.rate)
             state.ask(fx.Beat(key, state.wid, self._beats, state.wall(now)))
             looks = interval > LIVE or state.asked.wanted is not None or state.budget is not None
             if looks and now >= self._list_at:  # for viewers, for its rank, for what the fleet costs
