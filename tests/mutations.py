@@ -136,6 +136,11 @@ MUTANTS = (
         "seen = [code for code in codes if code is not None]",
     ),
     Mutant(
+        "an end from outside counts against the task that ran",
+        "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})",
+        "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT})",
+    ),
+    Mutant(
         "a worker says its end while its heartbeat is on its way",
         "if not self.done or state.writing or self.stage:",
         "if not self.done or self.stage:",
@@ -152,9 +157,8 @@ MUTANTS = (
     ),
     Mutant(
         "a client believes its own final",
-        "what lies there is what counts\n            self._read(event.key, Final)\n",
-        "what lies there is what counts\n"
-        '            self._adopt(make_final(self.job.jid, self.cover, 0.0, by="client"), 0.0)\n',
+        "            self._questions.read(event.key, Final)  # done or refused",
+        '            self._adopt(make_final(self.job.jid, self.cover, 0.0, by="client"))  # done or refused',
     ),
     Mutant(
         "final is written one task too early",
@@ -163,8 +167,8 @@ MUTANTS = (
     ),
     Mutant(
         "a client says that nobody lives before it has looked again",
-        "elif not self._looked_again:",
-        "elif False:",
+        "if not job.looked_again]",
+        "if False]",
     ),
     Mutant(
         "tasks are started after a cancel was read",
@@ -184,8 +188,8 @@ MUTANTS = (
     ),
     Mutant(
         "a start is repeated without its token",
-        "for token in again:\n            self._start(token, now)",
-        'for token in again:\n            self._start(f"{token}x", now)',
+        "for token in due.again:\n            self._start(token, now)",
+        'for token in due.again:\n            self._start(f"{token}x", now)',
     ),
     Mutant(
         "what was replaced is replaced again",
@@ -199,8 +203,8 @@ MUTANTS = (
     ),
     Mutant(
         "who died long ago is billed until now",
-        "return silent_from if silent_from < wall - unheard else min(wall + ahead, silent_from + unheard)",
-        "return wall + ahead",
+        "if gone is None and beat + silence >= wall - unheard:",
+        "if gone is None:\n            return wall + ahead\n        if False:",
     ),
     Mutant(
         "nobody heeds the deadline",

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from burst_magic.plan.cost import free
 from burst_magic.plan.shapes import Shape
+from burst_magic.protocol.wire.model import EndCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,12 @@ class Refusal:
     context: str = ""
     again: Again = Again.NEVER
 
+    @property
+    def end(self) -> EndCause | None:
+        """What is written of a start that ended before it began; None where it may still come."""
+        ends = {Again.NEVER: EndCause.UNSTARTED, Again.LATER: EndCause.REFUSED}
+        return ends.get(self.again)
+
 
 class WorkerState(str, Enum):
     """A worker's state, according to its launcher."""
@@ -125,6 +132,15 @@ class Cause(str, Enum):
     OTHER = "other"  # its engine gave a reason that has no name here
 
 
+_ENDS = {
+    Cause.MEMORY: EndCause.MEMORY,
+    Cause.SPOT: EndCause.SPOT,
+    Cause.STOPPED: EndCause.STOPPED,
+    Cause.HOST: EndCause.HOST,
+    Cause.NEVER_STARTED: EndCause.UNSTARTED,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """A worker's status, according to its launcher. Times are seconds since the epoch.
@@ -141,6 +157,11 @@ class Status:
     created: float | None = None
     billed_from: float | None = None
     ended: float | None = None
+
+    @property
+    def end(self) -> EndCause:
+        """What is written of its end. What nothing excuses is a crash."""
+        return _ENDS.get(self.cause or Cause.UNKNOWN, EndCause.CRASH)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

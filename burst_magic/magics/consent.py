@@ -48,7 +48,7 @@ def _doomed(ident: str) -> tuple[str, Session | None]:
         if not ident:
             raise
         return f"the remains of {ident}", None
-    return f"every object of {described(session, settings)}", session
+    return f"every object of {described(session)}", session
 
 
 def ask(question: str, /) -> str | None:

@@ -94,7 +94,7 @@ class Desk:
             AttachError: there is none.
             OptionError: there are several.
         """
-        tends = waits or self.shell is not None
+        replaces_lost_workers = waits or self.shell is not None
         if not ident:
             return self._latest(settings, sure=sure, waits=waits)
         named = _attaching().named(ident, settings)
@@ -102,7 +102,9 @@ class Desk:
         for (sid, jid), session in reversed(self.open.items()):
             if said in {sid, f"{sid}/{jid}"} or (named is None and ident == session.name):
                 return session
-        return self.keep(_attaching().attach(said, settings=settings, home=self.home, tends=tends))
+        return self.keep(
+            _attaching().attach(said, settings=settings, home=self.home, replaces_lost_workers=replaces_lost_workers)
+        )
 
     def _latest(self, settings: config.Settings, *, sure: bool, waits: bool) -> Session:
         known = self.known(settings) if sure or not self.open else []
@@ -123,7 +125,7 @@ class Desk:
             raise none_alive([each.session for each in known])
         for each in reversed(known):
             with contextlib.suppress(AttachError):  # deleted, or its submission was interrupted
-                return self.keep(self.attach(each, settings, tends=waits or self.shell is not None))
+                return self.keep(self.attach(each, settings, replaces_lost_workers=waits or self.shell is not None))
         raise self.nothing_known()
 
     def doomed(self, ident: str, settings: config.Settings) -> Session:
@@ -184,17 +186,19 @@ class Desk:
 
     def _look(self, sid: str, jid: str, settings: config.Settings) -> Candidate:
         held = self.open.get((sid, jid))
-        session = held or self.attach(Known(session=sid, job=jid, out=""), settings, tends=False)
+        session = held or self.attach(Known(session=sid, job=jid, out=""), settings, replaces_lost_workers=False)
         try:
             return Candidate(ident=f"{sid}/{session.job}", name=session.name, lives=goes_on(session))
         finally:
             if held is None:
                 session.detach()
 
-    def attach(self, known: Known, settings: config.Settings, *, tends: bool) -> Session:
+    def attach(self, known: Known, settings: config.Settings, *, replaces_lost_workers: bool) -> Session:
         """Attach to a recorded job."""
         ident = f"{known.session}/{known.job}" if known.job else known.session
-        session: Session = _attaching().attach(ident, settings=settings, home=self.home, tends=tends)
+        session: Session = _attaching().attach(
+            ident, settings=settings, home=self.home, replaces_lost_workers=replaces_lost_workers
+        )
         return session
 
     def named_alike(self, name: str, settings: config.Settings) -> tuple[str, bool]:
@@ -204,7 +208,11 @@ class Desk:
             return "", False
         held = [session for (sid, _), session in self.open.items() if sid == line.id]
         try:
-            session = held[-1] if held else _attaching().attach(line.id, settings=settings, home={}, tends=False)
+            session = (
+                held[-1]
+                if held
+                else _attaching().attach(line.id, settings=settings, home={}, replaces_lost_workers=False)
+            )
             lives = goes_on(session)
         except BurstError:  # deleted, or damaged: nobody means it any more
             return "", False
@@ -270,15 +278,15 @@ def pass_over(sid: str, problem: BurstError) -> None:
     print(f"burst: session {sid} was skipped: {problem.problem}", file=sys.stderr)
 
 
-def described(session: Session, settings: config.Settings) -> str:
+def described(session: Session) -> str:
     """Describe a session in a question, with all its jobs."""
     seen = [session.status()]
     for ident in _attaching().siblings(session):
         with contextlib.suppress(AttachError):  # announced but never committed
-            job = _attaching().attach(ident, settings=settings, home={}, tends=False)
+            job = _attaching().sibling(session, ident)
             seen.append(job.status())
             job.detach()
-    state = "running" if any(each.ended is None for each in seen) else seen[0].ended
+    state = seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running"
     done = f"{sum(each.done for each in seen)} of {sum(each.total for each in seen)} tasks done"
     return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})")))
 

@@ -14,6 +14,7 @@ from burst_magic.units import format_money
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
+    from burst_magic.magics.desk import Known
     from burst_magic.session.session import Session
 
 
@@ -82,7 +83,7 @@ def attach(call: calls.AttachCall, settings: Settings) -> str:
     return text.status_text(_attached(call, settings)[-1].status())
 
 
-def _with_siblings(session: Session, call: calls.AttachCall, settings: Settings) -> list[Session]:
+def _with_siblings(session: Session, call: calls.AttachCall) -> list[Session]:
     """Expand a session's id or name to all its jobs, each with the name of its results; the requested job is last."""
     from burst_magic.session import attach as attaching
 
@@ -90,7 +91,7 @@ def _with_siblings(session: Session, call: calls.AttachCall, settings: Settings)
     if "/" not in call.id:
         for ident in attaching.siblings(session):
             with contextlib.suppress(AttachError):  # announced but never committed
-                found.append(_taken(ident, settings))
+                found.append(attaching.sibling(session, ident))
     return [DESK.keep(each) for each in [*found, session]]
 
 
@@ -98,20 +99,22 @@ def _taken(ident: str, settings: Settings, *, key: str | None = None) -> Session
     """Attach to jobs. A kernel replaces their lost workers; a terminal only looks."""
     from burst_magic.session import attach as attaching
 
-    return attaching.attach(ident, settings=settings, home=DESK.home, key=key, tends=DESK.shell is not None)
+    return attaching.attach(
+        ident, settings=settings, home=DESK.home, key=key, replaces_lost_workers=DESK.shell is not None
+    )
 
 
 def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
     if call.id:
         session = _taken(call.id, settings, key=call.key or None)
-        return _with_siblings(session, call, settings)
+        return _with_siblings(session, call)
     found: list[Session] = []
     problems: dict[str, BurstError] = {}
     for each in reversed(DESK.known(settings)):
         if found and not _belongs(each.session, found[-1]):
             break
         try:
-            found.append(DESK.attach(each, settings, tends=DESK.shell is not None))
+            found.append(_taken_up(each, found, settings))
         except BurstError as problem:  # the others may exist
             problems[each.session] = problem
     if not found:
@@ -120,6 +123,15 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
         if not isinstance(why, AttachError):  # deleted, or its submission was interrupted: nothing to report
             pass_over(sid, why)
     return [DESK.keep(each) for each in reversed(found)]
+
+
+def _taken_up(known: Known, found: list[Session], settings: Settings) -> Session:
+    """A job that was written down; beside another of its session where that was taken up already."""
+    from burst_magic.session import attach as attaching
+
+    if known.job and found and found[-1].id == known.session:
+        return attaching.sibling(found[-1], known.job)
+    return DESK.attach(known, settings, replaces_lost_workers=DESK.shell is not None)
 
 
 def _belongs(sid: str, latest: Session) -> bool:
@@ -164,7 +176,7 @@ def _crowded(session: Session, workers: int) -> str:
     lanes = min(job.tasks, workers * manifest.slots)
     here, cores = session.fleet.here, configuration.cores()
     share = threads(lanes, here=here, slots=manifest.slots, cores=cores, cpu=manifest.cpu)
-    if session.snapshot().ended == "finished" or job.threads_asked or job.threads <= share:
+    if session.snapshot().finished or job.threads_asked or job.threads <= share:
         return ""
     return f"; tasks of this job keep {job.threads} threads each; the next job gets {share} (--threads)"
 
@@ -180,7 +192,7 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     left = model.duration(deadline - time.time())
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     seen = session.status()
-    stopped = "" if seen.alive or seen.starting or seen.ended == "finished" else _start_some(session, seen.wanted)
+    stopped = "" if seen.alive or seen.starting or seen.finished else _start_some(session, seen.wanted)
     return f"session {session.id}: {left} until the deadline{money}{stopped}"
 
 

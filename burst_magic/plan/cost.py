@@ -11,6 +11,7 @@ from math import ceil, log
 from burst_magic.plan import prices
 from burst_magic.plan.prices import FargatePrice, RequestPrice
 from burst_magic.plan.shapes import Shape
+from burst_magic.protocol import money
 from burst_magic.units import MIB_PER_GB, MICRO
 
 HOUR = 3600
@@ -58,8 +59,8 @@ def on_fargate(shape: Shape, arch: str, region: str) -> int:
 
 
 def charge(rate: int, seconds: float) -> int:
-    """Micro-dollars for one worker's lifetime; one that never started costs nothing."""
-    return round(rate * max(MINIMUM, ceil(seconds)) / HOUR) if seconds > 0 else 0
+    """Micro-dollars for one worker that lived so long; one that never lived costs nothing."""
+    return round(money.charge(rate, ceil(seconds), minimum=MINIMUM))
 
 
 def duration(tasks: int, sample: float, *, lanes: int) -> float:

@@ -199,6 +199,7 @@ class Replace:
     """Start the worker whose ``.next`` lies there, in place of a lost one. Not answered: its heartbeat tells."""
 
     token: str
+    launcher: str
 
 
 StoreEffect = List | Read | Create
@@ -296,4 +297,11 @@ class Poke:
     """A process on this machine reports news: check now. It saves time; nothing depends on it."""
 
 
-Event = Tick | Listed | Got | Created | Beaten | SlotReady | Progress | Stopped | Published | Terminate | Poke
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Their launchers say that the workers of these starts are being brought up."""
+
+    tokens: tuple[str, ...]
+
+
+Event = Tick | Listed | Got | Created | Beaten | SlotReady | Progress | Stopped | Published | Terminate | Poke | Coming

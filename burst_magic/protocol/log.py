@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from burst_magic.protocol import money
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, Final
@@ -14,8 +15,8 @@ SKEW = 2.0  # seconds that our clock may differ from the store's, which tells wh
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """All control entries of a session, folded: cancel and close are permanent, deadline and budget are the largest."""
+class Requested:
+    """All control entries of a session, folded: cancel and close win for ever, deadline and budget are the largest."""
 
     cancel_all: bool = False
     cancelled: frozenset[str] = frozenset()
@@ -26,13 +27,13 @@ class Asked:
     revision: int = 0
 
 
-def fold_control(controls: Iterable[Control]) -> Asked:
-    """Fold the requests to a session, in any order."""
+def fold_control(controls: Iterable[Control]) -> Requested:
+    """What is asked of a session, whatever the order it was asked in."""
     controls = list(controls)
     cancels = [c.job for c in controls if c.kind is ControlKind.CANCEL]
     scales = [(c.revision, c.at, c.workers) for c in controls if c.kind is ControlKind.SCALE]
     newest = max(scales, default=(0, 0.0, None))
-    return Asked(
+    return Requested(
         cancel_all="" in cancels,
         cancelled=frozenset(job for job in cancels if job),
         closed=any(c.kind is ControlKind.CLOSE for c in controls),
@@ -65,7 +66,7 @@ def unended(base: str, names: Iterable[str]) -> list[str]:
 
 
 @dataclass(slots=True)
-class Fleet:
+class WorkersLog:
     """The workers' folder as one observer sees it, by its own clock.
 
     A worker is dead if it has a ``.gone``, or if its heartbeat hasn't changed for a while of the observer's own time:
@@ -128,23 +129,28 @@ class Fleet:
         living = [other for other in self.living() if not self.dead(other, patience)]
         return living.index(wid) if wid in living else -1
 
-    def spend(self, wall: float, *, ahead: float = 0.0, unheard: float = 0.0) -> float:
-        """Micro-dollars: for each process its rate times (billed from … its end).
+    def lives(self, wall: float, *, ahead: float = 0.0, unheard: float = 0.0) -> list[money.Life]:
+        """What is billed of each process, by the store's clock.
 
         Args:
             wall: now, by the store's clock.
             ahead: those that live are counted for so many seconds more.
             unheard: the folder was listed so many seconds ago; who lived then is believed to have lived since.
         """
-        spans: dict[str, tuple[float, float, int]] = {}  # by process: a worker that joined again was paid in between
+        lives: dict[str, money.Life] = {}  # by process: a worker that joined again was paid in between
         for wid, (billed_ms, rate) in self.born.items():
             since, until = billed_ms / 1000, self._until(wid, wall, ahead, unheard)
-            known = spans.setdefault(keys.base_of(wid), (since, until, rate))
-            spans[keys.base_of(wid)] = (min(known[0], since), max(known[1], until), rate)
-        return sum(rate * max(0.0, until - since) / 3600 for since, until, rate in spans.values())
+            known = lives.setdefault(keys.base_of(wid), money.Life(since=since, until=until, rate=rate))
+            since, until = min(known.since, since), max(known.until, until)
+            lives[keys.base_of(wid)] = money.Life(since=since, until=until, rate=rate)
+        return list(lives.values())
+
+    def spend(self, wall: float, *, ahead: float = 0.0, unheard: float = 0.0) -> float:
+        """Micro-dollars that all processes have cost; see ``lives``."""
+        return money.spend(self.lives(wall, ahead=ahead, unheard=unheard))
 
     def _until(self, wid: str, wall: float, ahead: float, unheard: float) -> float:
-        if wid in self.gone:
-            return self.gone[wid]
-        silent_from = self.beats[wid][0] + DEAD_AFTER * self.most
-        return silent_from if silent_from < wall - unheard else min(wall + ahead, silent_from + unheard)
+        beat, gone, silence = self.beats[wid][0], self.gone.get(wid), DEAD_AFTER * self.most
+        if gone is None and beat + silence >= wall - unheard:  # it lived when the folder was listed last
+            return min(wall + ahead, beat + silence + unheard)
+        return money.lived_until(beat, gone, silence=silence, now=wall)

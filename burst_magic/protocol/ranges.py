@@ -61,6 +61,9 @@ def lane_end(tasks: int, lanes: Sequence[int], start: int) -> int:
     return lanes[place] if place < len(lanes) else tasks
 
 
+Part = tuple[int, int, SegmentKey]  # first task, one past the last, where they are published
+
+
 class Cover:
     """Which tasks have outcomes, and which segment counts for each: the first one added.
 
@@ -81,10 +84,10 @@ class Cover:
         self._segments: list[SegmentKey] = []
         self._begins: list[int] = []  # the parts, neighbours joined: a few stretches, however many parts there are
         self._ends: list[int] = []
-        self.failing: list[tuple[int, int, SegmentKey]] = []
+        self.failing: list[Part] = []
 
     @classmethod
-    def of(cls, tasks: int, parts: Iterable[tuple[int, int, SegmentKey]]) -> Cover:
+    def of(cls, tasks: int, parts: Iterable[Part]) -> Cover:
         """What ``final`` says: a partition, in which a segment may count for a part of its tasks only."""
         cover = cls(tasks)
         for start, stop, segment in sorted(parts, key=_first):
@@ -165,7 +168,7 @@ class Cover:
             return None
         return self._segments[place] if task < self._stops[place] else None
 
-    def within(self, start: int, stop: int) -> list[tuple[int, int, SegmentKey]]:
+    def within(self, start: int, stop: int) -> list[Part]:
         """(first task, one past the last, segment) of what is covered of ``start`` … ``stop``, ascending."""
         first, end = bisect_right(self._stops, start), bisect_left(self._starts, stop)
         return [
@@ -192,6 +195,6 @@ class Cover:
         return zip(self._begins, self._ends, strict=True)
 
     @property
-    def parts(self) -> tuple[tuple[int, int, SegmentKey], ...]:
+    def parts(self) -> tuple[Part, ...]:
         """(first task, one past the last, segment) of all that is covered, ascending."""
         return tuple(zip(self._starts, self._stops, self._segments, strict=True))

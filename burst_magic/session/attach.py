@@ -14,6 +14,7 @@ from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
 from burst_magic.session import keyring, roster
+from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
 from burst_magic.session.submit import FIRST_JOB, open_own_store
@@ -47,7 +48,12 @@ class SessionRow:
 
 
 def attach(
-    ident: str, *, settings: Settings, home: dict[str, object], key: str | None = None, tends: bool = True
+    ident: str,
+    *,
+    settings: Settings,
+    home: dict[str, object],
+    key: str | None = None,
+    replaces_lost_workers: bool = True,
 ) -> Session:
     """Attach to a session.
 
@@ -55,8 +61,8 @@ def attach(
         ident: a session's id (its latest job), ``session/job``, or a ``--name``.
         settings: the user's directories and default store.
         home: the notebook's namespace.
-        key: the session's key, from ``burst key show``; saved for later.
-        tends: replace lost workers; otherwise only look, and start none.
+        key: the session's key, from ``burst key show``; kept for later.
+        replaces_lost_workers: replace lost workers; who only looks starts nobody.
 
     Raises:
         AttachError: the session doesn't exist or has expired, or the key is wrong.
@@ -73,8 +79,8 @@ def attach(
     job = _job(store, sid, jid, secret)
     if key and secret:
         keyring.keep(settings.keys_dir, sid, secret)
-    fleet = Fleet(manifest, secret, store, settings.logs_dir, tends=tends)
-    session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
+    fleet = Fleet(manifest, secret, store, settings.logs_dir, replaces_lost_workers=replaces_lost_workers)
+    session = Session(Driver(store, secret, manifest, fleet), job, settings=settings, home=home)
     session.follow()
     return session
 
@@ -85,6 +91,21 @@ def siblings(session: Session) -> list[str]:
     announced = [(entry.modified, keys.parse_control(entry.key)) for entry in ours(session.store, folder)]
     jobs = [(at, control.ident) for at, control in announced if control.kind is ControlKind.ADD_JOB]
     return [f"{session.id}/{ident}" for _, ident in sorted(jobs) if ident != session.job]
+
+
+def sibling(session: Session, ident: str) -> Session:
+    """Takes hold of another job of a session that is at hand: one driver follows both.
+
+    Args:
+        session: one of its jobs.
+        ident: the other's id, or ``session/job``.
+
+    Raises:
+        AttachError: it was announced, and never committed.
+    """
+    job = session.beside(_job(session.store, session.id, ident.rpartition("/")[2], session.secret))
+    job.follow()
+    return job
 
 
 def known(settings: Settings) -> list[roster.RosterLine]:
@@ -153,26 +174,23 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
         completed=sum(each.completed for each in seen),
         failed=sum(each.failed for each in seen),
         cost=seen[0].spend,
-        state=(seen[0].ended or "running") if all(each.ended for each in seen) else "running",
+        state=seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running",
         notebook=session.manifest.notebook,
     )
 
 
 def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot]]:
-    """A session with the state of its jobs, the latest first."""
-    session = attach(sid, settings=settings, home=home, tends=False)
-    seen = [_glance(session)]
-    for ident in siblings(session):
-        with contextlib.suppress(AttachError):  # announced but never committed
-            seen.append(_glance(attach(ident, settings=settings, home=home, tends=False)))
-    return session, seen
-
-
-def _glance(session: Session) -> Snapshot:
+    """A session, and how each of its jobs stands, the latest first."""
+    session = attach(sid, settings=settings, home=home, replaces_lost_workers=False)
+    jobs = [session]
     try:
-        return session.status()
+        for ident in siblings(session):
+            with contextlib.suppress(AttachError):  # announced, and never committed
+                jobs.append(sibling(session, ident))
+        return session, [session.status(), *(job.facts() for job in jobs[1:])]
     finally:
-        session.detach()
+        for job in jobs:
+            job.detach()
 
 
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
@@ -225,10 +243,8 @@ def _cut_short(sid: str) -> AttachError:
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; without an id, the latest committed one."""
     session_keys = keys.SessionKeys(sid)
-    controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
-    jids = [jid] if jid else [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
     jobs = []
-    for each in jids:
+    for each in [jid] if jid else _announced(store, session_keys):
         key = session_keys.job(each).record
         try:
             jobs.append(_read_job(store, key, secret))
@@ -241,8 +257,13 @@ def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     return max(jobs, key=lambda job: job.created)
 
 
+def _announced(store: Store, session_keys: keys.SessionKeys) -> list[str]:
+    controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
+    return [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
+
+
 def _read_job(store: Store, key: str, secret: bytes | None) -> Job:
     return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
 
 
-__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "siblings"]
+__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "sibling", "siblings"]

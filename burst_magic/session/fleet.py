@@ -18,7 +18,7 @@ from pathlib import Path
 from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
-from burst_magic.launchers.base import Again, Cause, Handle, Launcher, Refusal, Start, Status, WorkerState
+from burst_magic.launchers.base import Again, Handle, Launcher, Refusal, Start, Status, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys, records
@@ -30,16 +30,8 @@ from burst_magic.stores.handed import HandedOn
 from burst_magic.stores.retry import PERSON, slept
 
 _LOG = logging.getLogger(__name__)
-_DYING = 5.0  # seconds that a killed worker may take to exit
-_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds before a start with a lost answer is repeated with its token
-_ENDS = {
-    Cause.CODE: EndCause.CRASH,
-    Cause.MEMORY: EndCause.MEMORY,
-    Cause.SPOT: EndCause.SPOT,
-    Cause.STOPPED: EndCause.STOPPED,
-    Cause.HOST: EndCause.HOST,
-    Cause.NEVER_STARTED: EndCause.UNSTARTED,
-}
+_DYING = 5.0  # seconds that a killed worker may take to end
+_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds until a start whose answer was lost is made again, under its token
 
 
 class Fleet:
@@ -47,27 +39,29 @@ class Fleet:
 
     Args:
         manifest: the session.
-        secret: its key; None for read-only access.
-        store: its store.
-        logs: folder for the launchers' logs on this machine.
-        tends: replace lost workers; otherwise start none.
+        secret: its key; None for somebody who may only look.
+        store: where it lies.
+        logs: folder for what launchers keep of their workers on this machine.
+        replaces_lost_workers: lost workers are replaced; who only looks starts nobody.
 
     Attributes:
-        environment: of this client's first workers; None if it has started none.
+        environment: what this client's first workers were started with; None when it has started none.
+        coming: tokens of the starts whose workers are being brought up, as of the last look.
     """
 
     def __init__(
-        self, manifest: Manifest, secret: bytes | None, store: Store, logs: Path, *, tends: bool = True
+        self, manifest: Manifest, secret: bytes | None, store: Store, logs: Path, *, replaces_lost_workers: bool = True
     ) -> None:
         self._manifest, self._secret, self._store, self._logs = manifest, secret, store, logs
         self._launchers: dict[str, Launcher | None] = {}
-        self._tends = tends
+        self._replaces_lost_workers = replaces_lost_workers
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, slept, retry=PERSON)
         self._handles: dict[str, Handle] = {}
         self._ended: set[str] = set()
         self._awake: set[str] = set()
         self.environment: dict[str, str] | None = None
+        self.coming: frozenset[str] = frozenset()
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
     # --- launchers -------------------------------------------------------------------------------------------
@@ -89,10 +83,17 @@ class Fleet:
         return launcher is not None and launcher.traits.here
 
     @property
-    def tends(self) -> bool:
-        """Whether this client replaces lost workers; an engine may do that itself."""
+    def patience(self) -> dict[str, float]:
+        """Launcher -> seconds that it may take to bring a worker up without a word."""
+        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
+        found = {name: self._launcher(name) for name in names}
+        return {name: launcher.traits.starting_within for name, launcher in found.items() if launcher is not None}
+
+    @property
+    def replaces_lost_workers(self) -> bool:
+        """Whether this client replaces lost workers; an engine may do that by itself."""
         launcher = self._launcher(self._manifest.launcher)
-        return self._tends and launcher is not None and not launcher.traits.keeps_fleet
+        return self._replaces_lost_workers and launcher is not None and not launcher.traits.keeps_fleet
 
     def _for_each_launcher(self, handles: Iterable[Handle]) -> list[tuple[Launcher, list[Handle]]]:
         """Handles by launcher, without unknown launchers."""
@@ -128,10 +129,10 @@ class Fleet:
         if len(refused) == count and all(each.again is Again.NEVER for each in refused):
             raise LaunchError(refused[0].problem, context=refused[0].context)
 
-    def start_announced(self, token: str, *, launcher: str = "") -> None:
-        """Start the worker whose ``.next`` exists."""
+    def start_announced(self, token: str, *, launcher: str) -> None:
+        """Starts the worker whose ``.next`` lies there."""
         if self._secret is not None:
-            self._launch(launcher or self._manifest.launcher, {token: None})
+            self._launch(launcher, {token: None})
 
     def _launch(self, name: str, numbers: dict[str, int | None]) -> list[Refusal]:
         """Start a worker per token; report and record refusals."""
@@ -185,9 +186,8 @@ class Fleet:
         """Record a refused start as a worker that has ended; one without an answer may still come."""
         _LOG.warning("%d of %d %s workers were not started: %s", len(refused), count, name, refused[0].problem)
         for each in refused:
-            if each.again is not Again.SAME_TOKEN:
-                cause = EndCause.REFUSED if each.again is Again.LATER else EndCause.UNSTARTED
-                self._write_gone(each.token, cause, token=each.token, detail=each.problem)
+            if each.end is not None:
+                self._write_gone(each.token, each.end, token=each.token, detail=each.problem)
 
     def _hand_on(self) -> int | None:
         """Share this client's credentials with its workers through common memory."""
@@ -211,21 +211,20 @@ class Fleet:
         self._awake.add(handle.wid)
 
     def look(self) -> bool:
-        """Write ``.gone`` for workers that have certainly ended; return whether there were any."""
-        ends = self._ends([handle for wid, handle in self._known() if wid not in self._ended])
+        """Writes ``.gone`` for workers that have definitely ended; says whether there were any."""
+        described = self._describe([handle for wid, handle in self._known() if wid not in self._ended])
+        coming = [wid for wid, status in described.items() if status.state is WorkerState.COMING]
+        self.coming = frozenset(self._handles[wid].token for wid in coming)
+        ends = {wid: status for wid, status in described.items() if status.state is WorkerState.ENDED}
         silent = self._secret is None or (bool(ends) and self._deleted())
         for wid, status in ends.items():
             if silent or self._say_gone(wid, status):
                 self._ended.add(wid)
         return bool(ends)
 
-    def _ends(self, handles: list[Handle]) -> dict[str, Status]:
-        return {
-            wid: status
-            for launcher, mine in self._for_each_launcher(handles)
-            for wid, status in launcher.describe(mine).items()
-            if status.state is WorkerState.ENDED
-        }
+    def _describe(self, handles: list[Handle]) -> dict[str, Status]:
+        known = self._for_each_launcher(handles)
+        return {wid: status for launcher, mine in known for wid, status in launcher.describe(mine).items()}
 
     def _deleted(self) -> bool:
         with contextlib.suppress(StoreError):  # without an answer it is taken to be there
@@ -237,11 +236,10 @@ class Fleet:
 
         A refusal means that it has said so itself, or that it has joined again since: then that name ends now.
         """
-        cause = _ENDS.get(status.cause or Cause.UNKNOWN, EndCause.CRASH)
         token, code = self._handles[wid].token, status.exit_code
 
         def write(name: str) -> fx.Wrote:
-            return self._write_gone(name, cause, token=token, exit_code=code, detail=status.reason)
+            return self._write_gone(name, status.end, token=token, exit_code=code, detail=status.reason)
 
         wrote = write(wid)
         if wrote is not fx.Wrote.REFUSED:
@@ -291,9 +289,13 @@ class Fleet:
 
     def _outwait(self, dying: list[Handle]) -> None:
         end = time.monotonic() + _DYING
-        while len(ended := self._ends(dying)) < len(dying) and time.monotonic() < end:
+        while time.monotonic() < end:
+            described = self._describe(dying)
+            ended = {wid for wid, status in described.items() if status.state is WorkerState.ENDED}
+            if len(ended) == len(dying):
+                break
             time.sleep(0.01)
-        self._ended.update(ended)
+        self._ended.update(handle.wid for handle in dying)
 
     def logs(self) -> dict[str, str]:
         """The logs of the worker processes."""

@@ -12,10 +12,11 @@ from burst_magic.session.outcomes import story
 from burst_magic.session.segments import PARALLEL
 
 if TYPE_CHECKING:
+    from burst_magic.protocol.ranges import Part
     from burst_magic.protocol.wire.model import Outcome
-    from burst_magic.session.driver import Driver
     from burst_magic.session.fleet import Fleet
-    from burst_magic.session.segments import Part, SegmentReader
+    from burst_magic.session.followed import Followed
+    from burst_magic.session.segments import SegmentReader
 
 
 _OVERLAP = 200  # characters by which a text is known again
@@ -30,7 +31,7 @@ class LogLine:
 
 
 def read_logs(
-    driver: Driver,
+    job: Followed,
     reader: SegmentReader,
     fleet: Fleet,
     *,
@@ -39,26 +40,26 @@ def read_logs(
     n: int,
     follow: bool,
 ) -> Iterator[LogLine]:
-    """The last ``n`` lines; with ``follow``, then new lines until the job ends."""
-    snapshot = driver.refresh()
+    """The last ``n`` lines, then, with ``follow``, what comes until the job is over."""
+    snapshot = job.refresh()
     if task is not None and not 0 <= task < snapshot.total:
         raise OptionError(f"no task {task}: the job has {snapshot.total} tasks, numbered from 0")
     if worker is not None:
         yield from _worker_lines(fleet, worker, n)
         return
-    reading = _Reading(driver, reader, task, whole_lines=follow)
+    reading = _Reading(job, reader, task, whole_lines=follow)
     yield from reading.last(n)
     if follow:
-        yield from _following(driver, reading)
+        yield from _following(job, reading)
 
 
-def _following(driver: Driver, reading: _Reading) -> Iterator[LogLine]:
-    """New lines as they arrive: workers send more heartbeats while a viewer watches."""
-    unwatch = driver.watch(lambda _: None)
+def _following(job: Followed, reading: _Reading) -> Iterator[LogLine]:
+    """What comes, as it comes: workers beat more often while somebody watches."""
+    unwatch = job.watch(lambda _: None)
     try:
-        while driver.ended is None and not reading.over:
-            before = driver.covered, driver.snapshot().tail
-            driver.wait_for(lambda: (driver.covered, driver.snapshot().tail) != before)  # noqa: B023 - called at once
+        while job.ended is None and not reading.over:
+            before = job.covered, job.snapshot().tail
+            job.wait_for(lambda: (job.covered, job.snapshot().tail) != before)  # noqa: B023 - called at once
             yield from reading.finished()
             yield from reading.running()
     finally:
@@ -68,8 +69,8 @@ def _following(driver: Driver, reading: _Reading) -> Iterator[LogLine]:
 class _Reading:
     """Tracks which lines were returned: each once, a failed task's output as a whole."""
 
-    def __init__(self, driver: Driver, reader: SegmentReader, task: int | None, *, whole_lines: bool) -> None:
-        self._driver, self._reader, self._task, self._whole_lines = driver, reader, task, whole_lines
+    def __init__(self, job: Followed, reader: SegmentReader, task: int | None, *, whole_lines: bool) -> None:
+        self._job, self._reader, self._task, self._whole_lines = job, reader, task, whole_lines
         self._over: set[int] = set()
         self._seen: dict[int, str] = {}  # what was given of a running task's output
 
@@ -108,9 +109,9 @@ class _Reading:
         """Locations of outcomes not returned yet."""
         over, only = self._over, self._task
         if only is not None:
-            segment = None if only in over else self._driver.find(only)
+            segment = None if only in over else self._job.find(only)
             return [] if segment is None else [(only, only + 1, segment)]
-        return [part for part in self._driver.segments if part[0] not in over or part[1] - 1 not in over]
+        return [part for part in self._job.segments if part[0] not in over or part[1] - 1 not in over]
 
     def _told(self, outcome: Outcome) -> list[LogLine]:
         """Output lines of an outcome, including a failed task's traceback."""
@@ -118,8 +119,8 @@ class _Reading:
         return _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
 
     def running(self) -> Iterator[LogLine]:
-        """New lines from heartbeats, which may still contain the output of a finished task."""
-        for task, text in self._driver.snapshot().tail:
+        """Lines that heartbeats told since. One may still hold the output of a task that is over."""
+        for task, text in self._job.snapshot().tail:
             if task in self._over or (self._task is not None and task != self._task):
                 continue
             seen = self._seen.get(task, "")

@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import NotRun, OptionError
-from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
+from burst_magic.protocol.wire.model import JobEnd, Outcome, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
 from burst_magic.session.segments import Failures, SegmentReader
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
-    from burst_magic.session.driver import Driver
+    from burst_magic.session.followed import Followed
 
 
 class _Pending:
@@ -57,9 +57,9 @@ class Results(Sequence[Any]):
     """
 
     def __init__(
-        self, driver: Driver, reader: SegmentReader, failures: Failures, tasks: int, home: dict[str, object]
+        self, job: Followed, reader: SegmentReader, failures: Failures, tasks: int, home: dict[str, object]
     ) -> None:
-        self._driver, self._reader, self._failures = driver, reader, failures
+        self._job, self._reader, self._failures = job, reader, failures
         self._tasks, self._home = tasks, home
         self._values: dict[int, Any] = {}  # law 1: a returned value never changes
         self._errors: dict[int, BaseException] = {}
@@ -69,14 +69,14 @@ class Results(Sequence[Any]):
         return self._tasks
 
     def __repr__(self) -> str:
-        seen = self._driver.snapshot()
+        seen = self._job.snapshot()
         parts = [f"{seen.done:,} of {seen.total:,}".replace(",", "\u2009")]
         if seen.failed:
             parts.append(f"{seen.failed} failed")
         if seen.eta is not None:
             parts.append(f"\u2248 {format_duration(round(seen.eta))}")
-        if seen.ended and seen.ended != "finished":
-            parts.append(seen.ended)
+        if seen.ended not in {None, JobEnd.FINISHED}:
+            parts.append(self._job.end_words)
         return f"<Results: {', '.join(parts)}>"
 
     @overload
@@ -134,13 +134,13 @@ class Results(Sequence[Any]):
         return (list, (list(self),))
 
     def ready(self) -> bool:
-        """Whether every task has an outcome. Never blocks."""
-        return self._driver.covered >= self._tasks
+        """Whether every task has an outcome. Never waits."""
+        return self._job.covered >= self._tasks
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until every task has an outcome or nothing will run any more; return False on timeout."""
         end = _end(timeout)
-        while not self._wait_for(self.ready, end - time.monotonic()) and self._driver.ended is None:
+        while not self._wait_for(self.ready, end - time.monotonic()) and self._job.ended is None:
             if time.monotonic() >= end:
                 return False
         return True
@@ -159,7 +159,7 @@ class Results(Sequence[Any]):
         if wait:
             self.wait(timeout)
         else:
-            self._driver.refresh()
+            self._job.refresh()
         collected = []
         for value, error in self._peek(end):
             if error is None:
@@ -189,8 +189,8 @@ class Results(Sequence[Any]):
 
     @property
     def errors(self) -> tuple[Outcome, ...]:
-        """The failed tasks so far: index, item, error, message, traceback, output. Never blocks."""
-        return tuple(outcome for _, failed in self._failures.within(self._driver.failing) for outcome in failed)
+        """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
+        return tuple(outcome for _, failed in self._failures.within(self._job.failing) for outcome in failed)
 
     def _arriving(self) -> Iterator[tuple[int, Known]]:
         """Each task's outcome once, as they arrive; at the end, the reason for each missing one."""
@@ -210,15 +210,15 @@ class Results(Sequence[Any]):
                     yield task, (PENDING, error)
 
     def _more_than(self, count: int) -> bool:
-        return self._driver.covered > count
+        return self._job.covered > count
 
     def _fresh(self, given: bytearray) -> Iterator[tuple[int, Known]]:
         """Available outcomes of tasks not returned yet.
 
         Once ``final`` exists, a value can be read again (law 1) and needn't be kept.
         """
-        settled = self._driver.ended == "finished"
-        parts = self._driver.segments_in(_zeros(given, 0, self._tasks))
+        settled = self._job.ended is JobEnd.FINISHED
+        parts = self._job.segments_in(_zeros(given, 0, self._tasks))
         for task, record, origin in self._reader.records(parts):
             yield task, self._kept(task) or self._keep(task, record, origin, value=not settled)
 
@@ -229,8 +229,8 @@ class Results(Sequence[Any]):
         """
         for start, stop in _zeros(answered, 0, self._tasks):
             for task in range(start, stop):
-                ended = self._driver.ended
-                if ended is None or self._driver.find(task) is not None:
+                ended = self._job.end_words
+                if not ended or self._job.find(task) is not None:
                     return
                 yield task, not_run(task, ended)
 
@@ -238,14 +238,14 @@ class Results(Sequence[Any]):
 
     def _await(self, task: int) -> None:
         if task not in self._values and task not in self._errors:
-            self._wait_for(lambda: self._driver.find(task) is not None)
+            self._wait_for(lambda: self._job.find(task) is not None)
 
     def _wait_for(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait; an interrupt ends the wait, never the session."""
         try:
-            return self._driver.wait_for(ready, timeout)
+            return self._job.wait_for(ready, timeout)
         except KeyboardInterrupt:
-            raise stopped(self._driver.sid) from None
+            raise stopped(self._job.sid) from None
 
     def _value(self, task: int) -> Any:
         value, error = self._awaited(task)
@@ -262,7 +262,7 @@ class Results(Sequence[Any]):
             left = end - time.monotonic()
             if left <= 0:
                 return PENDING, None
-            self._wait_for(lambda: self._driver.find(task) is not None, left)
+            self._wait_for(lambda: self._job.find(task) is not None, left)
         return known
 
     def _outcome(self, task: int) -> Known | None:
@@ -270,11 +270,11 @@ class Results(Sequence[Any]):
         kept = self._kept(task)
         if kept is not None:
             return kept
-        ended = self._driver.ended  # asked first: what is not found after it was said did not run
-        segment = self._driver.find(task)
+        ended = self._job.end_words  # asked first: what is not found after it was said did not run
+        segment = self._job.find(task)
         if segment is not None:
             return self._keep(task, *self._reader.record(segment, task))
-        return None if ended is None else (PENDING, not_run(task, ended))
+        return (PENDING, not_run(task, ended)) if ended else None
 
     def _kept(self, task: int) -> Known | None:
         if task in self._values:
@@ -319,7 +319,7 @@ class Results(Sequence[Any]):
         """Read everything available from ``task`` on, prefetching segments; yield the tasks read."""
         parts = []
         at = task
-        for start, stop, segment in self._driver.segments_in([(task, self._tasks)]):
+        for start, stop, segment in self._job.segments_in([(task, self._tasks)]):
             if start == at:
                 parts.append((start, stop, segment))
                 at = stop
@@ -333,7 +333,7 @@ class Results(Sequence[Any]):
         """The outcome of every task, in order; waits until ``end`` for outcomes that may still arrive."""
         parts = [
             part
-            for part in self._driver.segments
+            for part in self._job.segments
             if not all(task in self._values or task in self._errors for task in range(part[0], part[1]))
         ]
         unopened = self._keep_all(parts)

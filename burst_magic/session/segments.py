@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from burst_magic.errors import AttachError, Missing, RecordError, StoreError
+from burst_magic.protocol.ranges import Part
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import UNKNOWN, places_of, read_origin, unpack_outcome
@@ -24,7 +25,6 @@ _KEPT = 64 << 20  # bytes of opened segments kept at hand
 _FAILURE = 300  # bytes that it takes to keep a failed outcome, beside its texts
 _LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
 
-Part = tuple[int, int, SegmentKey]  # first task, one past the last, where they are published
 Kind = tuple[str, str, str]  # error, place, its own words
 
 

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from burst_magic.config import DEADLINE_MAX
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.payload.exceptions import attributes
-from burst_magic.plan.cost import charge
-from burst_magic.protocol.log import DEAD_AFTER, Asked, fold_control
-from burst_magic.protocol.log import Fleet as Log
+from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys, records
-from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest, Outcome, Snapshot
+from burst_magic.protocol.wire.model import Control, ControlKind, Job, Outcome, Snapshot
 from burst_magic.session import keyring, roster
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
-from burst_magic.session.fleet import Fleet
+from burst_magic.session.followed import Followed
 from burst_magic.session.logs import LogLine, read_logs
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
@@ -29,7 +27,6 @@ from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
-    from burst_magic.stores import Store
 
 GRACE = 15.0  # seconds that workers get to end before their objects go
 _LAST = 5.0  # seconds to wait for the rest after that
@@ -43,38 +40,30 @@ class Session:
     key can do the same.
 
     Args:
-        store: the session's store.
-        secret: its key; None allows only status, without values or changes.
-        manifest, job: the two descriptions.
-        fleet: its workers.
+        driver: follows the session, for all its jobs in this kernel.
+        job: the job's description.
         settings: the user's directories.
         home: the notebook's namespace, whose classes results are instances of.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        secret: bytes | None,
-        *,
-        manifest: Manifest,
-        job: Job,
-        fleet: Fleet,
-        settings: Settings,
-        home: dict[str, object],
-    ) -> None:
-        self.manifest, self.description = manifest, job
-        self.store, self._secret, self._settings = store, secret, settings
-        self._keys = keys.SessionKeys(manifest.sid)
-        self._carrier = Carrier(store, secret, slept, retry=PERSON, give_up=(Denied,))
-        self.fleet = fleet
-        self._driver = Driver(store, secret, manifest, job, fleet)
-        reads = Carrier(store, secret, slept, give_up=(Denied,))  # results are waited for
-        self._reader = SegmentReader(reads, self._keys.job(job.jid), manifest.name or manifest.sid)
+    def __init__(self, driver: Driver, job: Job, *, settings: Settings, home: dict[str, object]) -> None:
+        self._driver, self._settings, self._home = driver, settings, home
+        self.manifest, self.description = driver.manifest, job
+        self.store, self.fleet, self._secret = driver.store, driver.fleet, driver.secret
+        self._keys = keys.SessionKeys(self.manifest.sid)
+        self._carrier = Carrier(self.store, self._secret, slept, retry=PERSON, give_up=(Denied,))
+        self._followed = Followed(driver, job)
+        reads = Carrier(self.store, self._secret, slept, give_up=(Denied,))  # results are waited for
+        self._reader = SegmentReader(reads, self._keys.job(job.jid), self.name or self.id)
         failures = Failures(self._reader)
-        self._results = Results(self._driver, self._reader, failures, job.tasks, home)
+        self._results = Results(self._followed, self._reader, failures, job.tasks, home)
         self._tally = Tally(failures)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for a part of its tasks
         self._distinct: tuple[tuple[int, str], ...] = ()
+
+    def beside(self, job: Job, *, home: dict[str, object] | None = None) -> Session:
+        """Another job of the same session: one thread follows both."""
+        return Session(self._driver, job, settings=self._settings, home=self._home if home is None else home)
 
     # --- what it is -----------------------------------------------------------------------------------------
 
@@ -92,6 +81,11 @@ class Session:
     def name(self) -> str:
         """The label that ``--name`` gave."""
         return self.manifest.name
+
+    @property
+    def secret(self) -> bytes | None:
+        """The session's key, where this machine has it."""
+        return self._secret
 
     @property
     def key(self) -> str:
@@ -132,8 +126,8 @@ class Session:
                 if len(failures) > 1:
                     note(error, f"{len(failures)} tasks failed; see {self._where_errors_are()}")
                 raise
-        if self._driver.covered < self.description.tasks:
-            gap = next(task for task in range(self.description.tasks) if self._driver.find(task) is None)
+        if self._followed.covered < self.description.tasks:
+            gap = next(task for task in range(self.description.tasks) if self._followed.find(task) is None)
             self._results[gap]
 
     def _where_errors_are(self) -> str:
@@ -151,50 +145,53 @@ class Session:
 
     # --- state ------------------------------------------------------------------------------------------------
 
-    def status(self) -> Snapshot:
-        """The current state, refreshed from the store."""
-        return self._told(self._driver.refresh())
+    def status(self, timeout: float = 30.0) -> Snapshot:
+        """All facts, as the store tells them now.
+
+        Args:
+            timeout: seconds. Where the store does not answer in time the facts are older: ``as_of`` and ``age`` say
+                how old, ``trouble`` what the store says instead.
+        """
+        return self._told(self._followed.refresh(timeout))
+
+    def facts(self) -> Snapshot:
+        """All facts as the last look told them, failures counted; looks at nothing else."""
+        return self._told(self._followed.snapshot())
 
     def snapshot(self) -> Snapshot:
-        """The known state, without a request."""
-        return self._driver.snapshot()
+        """All facts as far as they are known; asks nobody."""
+        return self._followed.snapshot()
 
     def subscribe(self, viewer: Viewer) -> Callable[[], None]:
-        """Call ``viewer`` with snapshots from a thread, at most four per second; return a function that stops it."""
-        return self._driver.watch(lambda snapshot: viewer(self._told(snapshot)))
+        """Calls ``viewer`` with snapshots from a thread, at most four a second; returns how to stop."""
+        return self._followed.watch(lambda snapshot: viewer(self._told(snapshot)))
 
     def _told(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot with facts from outcomes and prices."""
         if snapshot.failed != self._failed and self._secret is not None:
             try:
-                self._exact, self._distinct = self._tally.count(self._driver.failing)
+                self._exact, self._distinct = self._tally.count(self._followed.failing)
                 self._failed = snapshot.failed
             except BurstError as problem:  # only the counts in the keys are known
                 self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)
-        until = snapshot.finished_at or snapshot.now
-        charged = sum(
-            charge(self.manifest.fargate_rate, max(0.0, min(worker.seen, until) - worker.started))
-            for worker in snapshot.workers
-        )
         failed = snapshot.failed if self._secret is None else self._exact
         return replace(
             snapshot,
             failed=failed,
             completed=snapshot.done - failed,
             errors=self._distinct,
-            fargate_spend=charged,
         )
 
     def follow(self) -> None:
-        """Follow the log in the background."""
-        self._driver.start()
+        """Follows the log in the background from now on."""
+        self._followed.start()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a session holds its key and cannot be pickled; its results() can")
 
     def detach(self) -> None:
-        """Stop following. The session continues."""
-        self._driver.stop()
+        """Follows this job no longer; returns at once. The session goes on."""
+        self._followed.stop()
 
     def logs(
         self, *, task: int | None = None, worker: str | None = None, n: int = 100, follow: bool = False
@@ -207,7 +204,7 @@ class Session:
             n: number of last lines.
             follow: continue until the job ends.
         """
-        return read_logs(self._driver, self._reader, self.fleet, task=task, worker=worker, n=n, follow=follow)
+        return read_logs(self._followed, self._reader, self.fleet, task=task, worker=worker, n=n, follow=follow)
 
     # --- what may be asked of it --------------------------------------------------------------------------------
 
@@ -232,27 +229,27 @@ class Session:
         """
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
         self.check_open(late=True)
-        deadline = max(time.time(), self._driver.refresh().deadline) + seconds
+        deadline = max(time.time(), self._followed.refresh().deadline) + seconds
         if deadline > self.manifest.created + DEADLINE_MAX:
             raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
         self._ask(ControlKind.EXTEND, deadline=deadline, budget=budget)
-        self._driver.refresh()
+        self._followed.refresh()
         return deadline
 
     def scale(self, workers: int) -> None:
         """Change the number of workers."""
         if workers < 1:
             raise OptionError(f"{workers} workers: at least 1", way_out="to stop it, use cancel")
-        snapshot = self._driver.refresh()
+        snapshot = self._followed.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
         gone = {worker.wid for worker in snapshot.workers if not worker.alive}
         there = max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone))
         self.fleet.start(max(0, workers - there))
-        self._driver.refresh()  # who waits next is not told what was true before
+        self._followed.refresh()  # who waits next is not told what was true before
 
-    def check_open(self, *, late: bool = False) -> Asked:
-        """Read all requests to the session; refuse if it was asked to end.
+    def check_open(self, *, late: bool = False) -> Requested:
+        """What was asked of the session, all of it; refuses when that was to end.
 
         Args:
             late: allow it after the deadline, too, which can be moved.
@@ -292,7 +289,7 @@ class Session:
         if not force:
             return 0
         self._await_end(grace)
-        self._driver.stop()
+        self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
         deleted = delete_all(self.store, self._keys)
         keyring.forget(self._settings.keys_dir, self.id)
         roster.remove(self._settings.sessions_file, self.id)
@@ -300,7 +297,7 @@ class Session:
 
     def _await_end(self, grace: float) -> None:
         """Workers get their grace, then those of this machine are killed: nothing may write behind the deletion."""
-        log = Log(self.manifest.interval)
+        log = WorkersLog(self.manifest.interval)
         if self._await_none_living(log, grace):
             return
         self.fleet.stop(kill=True)
@@ -311,8 +308,8 @@ class Session:
                 way_out="stop them on the machine where they run, then clean up again",
             )
 
-    def _await_none_living(self, log: Log, seconds: float) -> bool:
-        """Whether every worker is gone or silent, according to the log: they may run on any machine."""
+    def _await_none_living(self, log: WorkersLog, seconds: float) -> bool:
+        """Whether each worker that ever began is gone or silent. The log tells: they may run on any machine."""
         end = time.monotonic() + seconds
         pauses = looks(self.manifest.interval, at_hand=self.store.path(self._keys.workers_folder) is not None)
         while self._may_write(log):
@@ -321,7 +318,7 @@ class Session:
             time.sleep(next(pauses))
         return True
 
-    def _may_write(self, log: Log) -> bool:
+    def _may_write(self, log: WorkersLog) -> bool:
         self.fleet.look()
         now, patience = time.monotonic(), DEAD_AFTER * self.manifest.interval
         entries = ours(self.store, self._keys.workers_folder)

@@ -27,6 +27,7 @@ from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
 from burst_magic.session import keyring, roster
 from burst_magic.session.deletion import delete_all
+from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session, note
 from burst_magic.session.values import Values
@@ -108,7 +109,7 @@ def submit(
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
-        session = Session(store, secret, manifest=manifest, job=job, fleet=fleet, settings=settings, home=home)
+        session = Session(Driver(store, secret, manifest, fleet), job, settings=settings, home=home)
         fleet.start(min(manifest.workers, -(-job.tasks // manifest.slots)), first=0)
     except BaseException as error:
         _take_back(
@@ -156,7 +157,7 @@ def _add(
         )
         raise
     into.fleet.poke()
-    session = Session(into.store, secret, manifest=manifest, job=job, fleet=into.fleet, settings=settings, home=home)
+    session = into.beside(job, home=home)
     session.follow()
     return session
 

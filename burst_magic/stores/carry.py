@@ -73,7 +73,8 @@ class Carrier:
         give_up: faults to raise at once: a waiting user should rather see them.
 
     Attributes:
-        refusals: creates that the store refused.
+        refusals: what the store did not let it create.
+        trouble: what the store said to the call that is under way, or to the last one; "" once it answers.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Carrier:
         self._told: dict[str, float] = {}
         self._unanswered = 0  # creates in a row
         self.refusals = Refusals()
+        self.trouble = ""
 
     def until(self, over: Event) -> Carrier:
         """The same, as long as that is not set: who waits for an answer then gets the fault."""
@@ -184,10 +186,15 @@ class Carrier:
         """What a call of the store returns; faults of the kind ``repeat`` are waited out."""
 
         def report(fault: BurstError, pause: float) -> None:
+            self.trouble = fault.problem
             if pause >= _TOLD_FROM:
                 self.tell(fault)
 
-        return persist(call, self._retry, repeat, never=self._give_up, wait=self._pause, clock=self._clock, tell=report)
+        answer = persist(
+            call, self._retry, repeat, never=self._give_up, wait=self._pause, clock=self._clock, tell=report
+        )
+        self.trouble = ""
+        return answer
 
     def believed(self, read: Callable[[], T]) -> T:
         """Result of ``read``, which verifies its bytes; see the function of this name."""

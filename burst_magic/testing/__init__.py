@@ -1,8 +1,8 @@
 """The test kit for burst_magic and its plug-ins. Names load on first use.
 
-* ``check_launcher(MyLauncher)``: the contract of a launcher.
-* ``SimulatedCloud``: a launcher that is late, partial and loses answers, over real or simulated processes.
-* ``Clock``: a manual clock. ``play(seed)``: run a simulated world and check the laws.
+* ``check_launcher(MyLauncher)``, ``check_store(open_mine)``: the contracts of a launcher and of a store.
+* ``SimulatedCloud``: a launcher that is late, partial and forgetful, over real processes or simulated ones.
+* ``Clock``: time that is turned by hand. ``play(seed)``: a simulated world, with the laws watched over.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from importlib import import_module
 _HOMES = {
     "LAUNCHER_CHECKS": "launcher_contract",
     "check_launcher": "launcher_contract",
+    "STORE_CHECKS": "store_contract",
+    "check_store": "store_contract",
     "ContractBroken": "rehearsal",
     "Rehearsal": "rehearsal",
     "CloudWeather": "cloud",

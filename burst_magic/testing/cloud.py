@@ -91,6 +91,7 @@ class SimulatedCloud:
         self.name, self.weather = name, weather
         self.traits = Traits(starting_within=weather.boot[1] + 60.0, rate=on_fargate)
         self.tasks: dict[str, CloudTask] = {}  # by token
+        self.refused = 0  # starts
         self._machines, self._rng, self._now = machines, rng, now
 
     # --- a launcher ------------------------------------------------------------------------------------------
@@ -102,6 +103,7 @@ class SimulatedCloud:
 
     def _answer(self, start: Start) -> Handle | Refusal:
         if start.token not in self.tasks and self._rng.random() < self.weather.refused:
+            self.refused += 1
             return Refusal(token=start.token, problem=NO_ROOM, again=Again.LATER)
         task = self.tasks.get(start.token) or self._accept(start)
         if self._rng.random() < self.weather.lost:
@@ -164,6 +166,11 @@ class SimulatedCloud:
         """What it printed."""
         task = self.tasks.get(handle.token)
         return self._machines.log(handle.wid) if task is not None and task.begun else ""
+
+    @property
+    def coming(self) -> list[CloudTask]:
+        """Accepted, and not up yet."""
+        return [task for task in self.tasks.values() if not task.begun and task.ended is None]
 
     # --- what the cloud does -----------------------------------------------------------------------------------
 

@@ -64,9 +64,16 @@ def _mistake(world: World, act: Act) -> None:
         world.store.create(world.laws.keys.gone(wid), gone)
 
 
+def _spot(world: World, act: Act) -> None:
+    """The machine is gone at once: its worker had its two minutes, or slept through them."""
+    taken = [worker for worker in _living(world) if worker.slots.running] or _living(world)
+    if taken:
+        world.take_back(taken[act.target % len(taken)])
+
+
 def _join(world: World, act: Act) -> None:
     if len(_living(world)) < world.plan.workers + 2:
-        world.start_worker(None)
+        world.start_late_joiner()
 
 
 # --- to clients, and to all ----------------------------------------------------------------------------------------
@@ -139,7 +146,7 @@ def _scale(world: World, client: SimulatedClient, wanted: int) -> None:
     revisions = [control.revision for control in _controls(world) if control.kind is ControlKind.SCALE]
     client.ask(ControlKind.SCALE, workers=wanted, revision=1 + max(revisions, default=0))
     for _ in range(max(0, wanted - len(_living(world)))):
-        client.met.add(world.start_worker(None))
+        client.start_worker(None)
 
 
 def _controls(world: World) -> list[Control]:
@@ -179,4 +186,5 @@ _DEEDS: dict[Deed, Callable[[World, Act], None]] = {
     Deed.CUT_OFF: _cut_off,
     Deed.MISTAKEN: _mistake,
     Deed.JOIN: _join,
+    Deed.SPOT: _spot,
 }

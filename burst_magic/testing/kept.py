@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from burst_magic.testing.cloud import CloudWeather
 from burst_magic.testing.scenario import Act, Deed, Scenario
 from burst_magic.testing.weather import Weather
+
+_NESTED: dict[str, type[Any]] = {"weather": Weather, "cloud": CloudWeather, "spare": CloudWeather}
 
 
 def load(path: Path) -> list[tuple[str, Scenario]]:
@@ -27,7 +30,9 @@ def keep(path: Path, found: str, plan: Scenario) -> None:
 def _fields(plan: Scenario) -> dict[str, Any]:
     """As JSON; what has its default is left out, so that a line can be read."""
     fields = _unusual(plan)
-    fields["weather"] = _unusual(plan.weather)
+    for name in _NESTED:
+        if name in fields:
+            fields[name] = _unusual(fields[name])
     fields["acts"] = [{**_unusual(act), "deed": act.deed.name} for act in plan.acts]
     return fields
 
@@ -40,4 +45,9 @@ def _unusual(value: Any) -> dict[str, Any]:
 def _plan(fields: dict[str, Any]) -> Scenario:
     acts = tuple(Act(**{**act, "deed": Deed[act["deed"]]}) for act in fields.pop("acts", ()))
     tuples = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Scenario(**{**fields, **tuples, "weather": Weather(**fields["weather"]), "acts": acts})
+    nested = {name: kind(**_with_tuples(fields[name])) for name, kind in _NESTED.items() if name in fields}
+    return Scenario(**{**fields, **tuples, **nested, "acts": acts})
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}

@@ -19,6 +19,7 @@ from burst_magic.protocol.wire.model import (
     EndCause,
     Final,
     Gone,
+    JobEnd,
     SegmentKey,
 )
 from burst_magic.protocol.worker.state import MAX_FLUSH
@@ -153,7 +154,12 @@ class Laws:
     # --- what is lost ------------------------------------------------------------------------------------------
 
     def note_end(self, worker: SimulatedWorker, culprit: tuple[str, int] | None) -> None:
-        """A worker ends: because of a task, or otherwise, and then any that it ran or held may be suspected."""
+        """A worker ends: because of a task, or otherwise, and then any that it ran or held may be suspected.
+
+        What is known to come from outside makes nothing suspect.
+        """
+        if worker.taken_back:
+            return
         held = {(job, run.task) for job, run in worker.slots.unpublished if run.number not in self.stored}
         running = set(worker.slots.running)
         if culprit:  # what else ran may be suspected for it only if it is no better
@@ -229,12 +235,12 @@ class Laws:
 
     def check_replaced(self, client: SimulatedClient, token: str) -> None:
         """Law 5: clients start workers for those that were lost, and for each one, whoever they are."""
-        if token not in self.world.started:
+        if not self.world.was_started(token):
             self.replaced.add(token)
         workers = self.world.workers.values()
         doubtful = [w for w in workers if not w.alive or w.mistaken or w.paused_until or w.cut_until]
         faults = self.world.plan.weather.slow or self.world.store.door.down_until or self.world.plan.stutter
-        replaced = len(self.replaced)
+        replaced = len(self.replaced) - self.world.clouds.never_came
         if replaced > len(doubtful) and not faults:
             what = f"{client.name} starts number {replaced} in place of {len(doubtful)} workers"
             self.world.broken(5, what, client.job.jid)
@@ -247,7 +253,7 @@ class Laws:
         for name, _ in self.world.store.names(folder):
             segment, at = keys.parse_segment(name), self.world.store.objects[f"{folder}/{name}"].at
             prompt = EPOCH + at - segment.at_ms / 1000 < MAX_FLUSH
-            if prompt and at < asked_at and client.machine.final is None and name not in client.machine.seen:
+            if prompt and at < asked_at and client.followed.final is None and name not in client.followed.seen:
                 self.world.broken(7, f"{client.name} lists and does not see {name}", client.job.jid)
 
     def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: SimulatedRun) -> None:
@@ -259,7 +265,7 @@ class Laws:
 
     def check_asked(self, client: SimulatedClient, controls: Collection[Control]) -> None:
         """Law 5: of what was asked the highest revision counts, not whose clock is ahead; the latest deadline."""
-        seen = client.machine.snapshot(client.now)
+        seen = client.machine.snapshot(client.followed, client.now)
         scales = [control for control in controls if control.kind is ControlKind.SCALE]
         newest = max((scale.revision for scale in scales), default=0)
         wanted = {scale.workers for scale in scales if scale.revision == newest}
@@ -272,20 +278,20 @@ class Laws:
     def check_verdict(self, client: SimulatedClient) -> None:
         """Law 3: nobody is told that nothing will run any more while results lie there or a worker beats."""
         said, job, asked = client.verdict, client.job.jid, self.world.asked
-        if said == "finished" and client.machine.final != self.world.store.get(self.keys.job(job).final):
+        if said is JobEnd.FINISHED and client.followed.final != self.world.store.get(self.keys.job(job).final):
             self.world.broken(1, f"{client.name} believes a final that is not the store's", job)
-        if said == "cancelled" and ControlKind.CANCEL not in asked and job not in self.world.cancelled:
+        if said is JobEnd.CANCELLED and ControlKind.CANCEL not in asked and job not in self.world.cancelled:
             self.world.broken(3, f"{client.name} says cancelled, and nobody did", job)
-        if said == "closed" and ControlKind.CLOSE not in asked:
+        if said is JobEnd.CLOSED and ControlKind.CLOSE not in asked:
             self.world.broken(3, f"{client.name} says closed, and nobody did", job)
-        if said == "deleted" and self.keys.manifest in self.world.store.objects:
+        if said is JobEnd.DELETED and self.keys.manifest in self.world.store.objects:
             self.world.broken(3, f"{client.name} says deleted, and the manifest lies there", job)
         early = self.world.manifest.deadline - EPOCH - self.world.clock.now
-        if said == "deadline" and early > 5:
+        if said is JobEnd.DEADLINE and early > 5:
             self.world.broken(3, f"{client.name} says deadline, {early:.0f} s before it", job)
-        if said == "budget" and not self.spent_out:
+        if said is JobEnd.BUDGET and not self.spent_out:
             self.world.broken(3, f"{client.name} says budget, and no worker left for it", job)
-        if said not in {None, "finished"}:
+        if said not in {None, JobEnd.FINISHED}:
             self._check_stuck(client)
 
     def _check_stuck(self, client: SimulatedClient) -> None:
@@ -298,9 +304,11 @@ class Laws:
             if self.world.store.objects[f"{folder}/{name}"].at < looked_at:
                 cover.add(keys.parse_segment(name))
         if cover.whole:
-            self.world.broken(3, f"{client.name} says {said!r} while every task has an outcome in the store", job)
+            self.world.broken(
+                3, f"{client.name} says {said and said.value!r} while every task has an outcome in the store", job
+            )
         workers = () if job in self.world.cancelled else self.world.workers.values()  # they go on with other jobs
         for worker in workers:
             beat = has_beaten(self.world.store, self.keys.workers_folder, worker.machine.wid) if worker.alive else None
             if beat and beat.at < asked_at and self.world.clock.now - beat.at < 2 * self.world.plan.interval:
-                self.world.broken(3, f"{client.name} says {said!r} while {worker.wid} beats", job)
+                self.world.broken(3, f"{client.name} says {said and said.value!r} while {worker.wid} beats", job)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
-from burst_magic.protocol.client.crew import STARTING
+from burst_magic.protocol.client.starts import STARTING
+from burst_magic.testing.cloud import CloudWeather
 from burst_magic.testing.orders import ORDERS
 from burst_magic.testing.weather import Weather
 
@@ -35,6 +36,7 @@ class Deed(str, Enum):
     CUT_OFF = "the store answers one worker no more"
     MISTAKEN = "somebody writes the end of a living worker"
     JOIN = "a worker joins late"
+    SPOT = "the cloud takes a worker back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class Scenario:
         rate, budget: micro-dollars: of a worker and hour, and of the session; budget 0 is none.
         stutter: every so many intervals each worker stands still for so many: a machine that swaps.
         sluggish: seconds that the first worker takes to come up, beside what all take.
+        cloud: workers are started by a cloud that behaves so; None: at once, as on this machine.
+        spare: likewise the cloud to fall back on.
     """
 
     seed: int
@@ -91,6 +95,8 @@ class Scenario:
     budget: int = 0
     stutter: tuple[float, float] | None = None
     sluggish: float = 0.0
+    cloud: CloudWeather | None = None
+    spare: CloudWeather | None = None
 
 
 _USUAL = (Deed.CRASH, Deed.CRASH, Deed.CRASH, Deed.TERM, Deed.PAUSE, Deed.KERNEL_DIES, Deed.ATTACH, Deed.LOOK, Deed.ADD)
@@ -128,7 +134,7 @@ def draw(seed: int) -> Scenario:
         acts=_acts(rng, span, interval),
         calm=2 * span + 2 * interval,
     )
-    return _in_order(_harder(plan, span))
+    return _in_the_cloud(_in_order(_harder(plan, span)), span)
 
 
 def _harder(plan: Scenario, span: float) -> Scenario:
@@ -174,6 +180,39 @@ def _in_order(plan: Scenario) -> Scenario:
     """In some worlds long tasks lie where they do harm."""
     rng = Random(f"{plan.seed} order")  # noqa: S311 - chance that can be had again
     return replace(plan, work=rng.choice(tuple(ORDERS))) if rng.random() < 0.2 and not plan.stutter else plan
+
+
+def _in_the_cloud(plan: Scenario, span: float) -> Scenario:
+    """In some worlds a cloud starts the workers: late, partly, and not for ever."""
+    rng = Random(f"{plan.seed} cloud")  # noqa: S311 - chance that can be had again
+    if plan.interval < 20.0 or rng.random() >= 0.4 or plan.short or plan.stutter:  # a cloud goes with S3
+        return plan
+    cloud, spare = _cloud(rng), _cloud(rng) if rng.random() < 0.3 else None
+    slowest = max(each.boot[1] for each in (cloud, spare) if each is not None)
+    storm = [Deed.SPOT] * rng.choice((0, 2, 6, 12))  # while workers come and go
+    acts = [_act(rng, deed, span + slowest, plan.interval) for deed in storm]
+    tasks = replace(plan, task=max(plan.task, plan.interval)) if storm and rng.random() < 0.5 else plan
+    return replace(
+        tasks,
+        cloud=cloud,
+        spare=spare,
+        budget=0,
+        acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at)),
+        calm=plan.calm + 2 * slowest,
+        lifetime=plan.lifetime + 60 * (slowest + 300.0) + 10 * tasks.tasks * tasks.task,
+    )
+
+
+def _cloud(rng: Random) -> CloudWeather:
+    shortest, longest = rng.choice(((5.0, 10.0), (45.0, 90.0), (60.0, 900.0), (900.0, 900.0)))
+    bad = rng.choice((0.0, 0.1, 0.4))
+    return CloudWeather(
+        boot=(shortest, longest),
+        refused=rng.choice((0.0, bad)),
+        lost=rng.choice((0.0, bad)),
+        stillborn=rng.choice((0.0, 0.0, bad / 2)),
+        hidden=rng.choice((0.0, bad)),
+    )
 
 
 def _weather(rng: Random, interval: float) -> Weather:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from burst_magic.launchers.base import Handle, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Final, Gone, Heartbeat, Job, JobEnd
 from burst_magic.testing.clock import Process
 from burst_magic.testing.simhost import SimulatedHost
 from burst_magic.testing.simslots import Pack, SimulatedRun
@@ -39,25 +40,33 @@ class SimulatedClient(SimulatedHost):
         self.ended_workers: set[str] = set()
         self.handed: dict[int, SimulatedRun] = {}
         self._listed_at: dict[str, float] = {}
-        self.verdict: str | None = None
+        self.verdict: JobEnd | None = None
         self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
         self._fleet_at = 0.0
         self._controls: list[Control] = []
         self._keys = keys.SessionKeys(world.manifest.sid)
+        self.handles: dict[str, Handle] = {}  # in a world with a cloud
+        self._coming: tuple[str, ...] = ()
         self.machine = SessionMachine(
-            manifest=world.manifest, job=job, signed=signed, now=self.now, wall=self.wall, me=name
+            manifest=world.manifest,
+            signed=signed,
+            now=self.now,
+            wall=self.wall,
+            me=name,
+            patience=world.clouds.patience,
         )
+        self.followed = self.machine.follow(job, self.now)
 
     @property
     def over(self) -> bool:
         """It is dead, or has seen the end of the job."""
-        ends = {"cancelled", "closed", "deadline", "budget", "deleted"}
         ended = self._nobody and (self._world.laws.spent_out or self._world.past_deadline)  # its user knows that
-        return not self.alive or ended or self.machine.finished or self.verdict in ends
+        said = self.verdict not in {None, JobEnd.FINISHED, JobEnd.NOBODY}
+        return not self.alive or ended or self.followed.finished or said
 
     @property
     def _nobody(self) -> bool:
-        return (self.machine.ended or "").startswith("no worker lives")
+        return self.followed.end is JobEnd.NOBODY
 
     def listed_at(self, folder: str) -> float:
         """When it asked for the newest listing that it has of a folder."""
@@ -73,13 +82,15 @@ class SimulatedClient(SimulatedHost):
     def life(self) -> Process:
         """Follows the log until the job is finished or the kernel dies."""
         yield from self._drive(fx.Tick())
-        while self.alive and not self.machine.finished:
+        while self.alive and not self.followed.finished:
             pause = min(self.machine.wake, self._fleet_at) - self.now
             yield max(0.0, pause, self.paused_until - self._world.clock.now) + 1e-6
             yield from self._look_at_fleet()
+            if self._coming:
+                yield from self._drive(fx.Coming(self._coming))
             yield from self._drive(fx.Tick())
             self._touch()
-            if self.machine.wake <= self.now - 1e-3 and not self.machine.finished:
+            if self.machine.wake <= self.now - 1e-3 and not self.followed.finished:
                 self._count_steps()
             yield from self._act_on_verdict()
         if self.alive and self.signed:
@@ -110,7 +121,7 @@ class SimulatedClient(SimulatedHost):
         self.requests += 1
         if isinstance(effect, fx.Replace):
             self._world.laws.check_replaced(self, effect.token)
-            self.met.add(self._world.start_worker(None, token=effect.token))
+            yield from self._replace(effect)
         elif isinstance(effect, fx.Watch):
             self._world.store.put(effect.key, None)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
@@ -126,12 +137,39 @@ class SimulatedClient(SimulatedHost):
                 self.workers_asked_at = asked_at
             if isinstance(event, fx.Got) and isinstance(event.record, Heartbeat):
                 self.met.add(keys.base_of(event.record.worker))
+                if event.record.handle:
+                    handle = Handle.from_json(event.record.handle)
+                    self.handles.setdefault(handle.wid, handle)
             return event
         return None
 
-    def _start_workers(self, count: int) -> None:
-        for _ in range(count):
-            self.met.add(self._world.start_worker(None))
+    # --- workers -------------------------------------------------------------------------------------------------
+
+    def start_worker(self, number: int | None) -> None:
+        """Its user asks for one more."""
+        if not self._world.clouds:
+            self.met.add(self._world.start_worker(number))
+            return
+        gone = self._start_in_cloud(self._world.manifest.launcher, self._world.announce_start(number), number)
+        if gone is not None:
+            self._world.store.create(self._keys.gone(gone.worker), gone)
+
+    def _replace(self, effect: fx.Replace) -> Waiting[None]:
+        if not self._world.clouds:
+            self.met.add(self._world.start_worker(None, token=effect.token))
+            return
+        gone = self._start_in_cloud(effect.launcher, effect.token, None)
+        if gone is not None:
+            yield from self._world.store.carry(fx.Create(self._keys.gone(gone.worker), gone), self.line)
+
+    def _start_in_cloud(self, launcher: str, token: str, number: int | None) -> Gone | None:
+        """What is to be written of a start that was refused."""
+        answer = self._world.clouds.start(launcher, token, number)
+        if isinstance(answer, Handle):
+            self.handles[answer.wid] = answer
+        elif answer.end is not None:
+            return Gone(worker=token, cause=answer.end, at=self.wall, token=token, detail=answer.problem)
+        return None
 
     def _look_at_fleet(self) -> Waiting[None]:
         """Writes ``.gone`` for processes that it can see and that have ended."""
@@ -140,6 +178,35 @@ class SimulatedClient(SimulatedHost):
         self._fleet_at = self.now + min(self._world.manifest.interval, 5.0)
         if not (self._world.plan.reaps and self.signed):
             return
+        ends = yield from (self._describe() if self._world.clouds else self._reap())
+        if ends:
+            self.machine.look_now(self.now)
+
+    def _describe(self) -> Waiting[bool]:
+        """What its clouds say of their workers."""
+        self._coming, ended = (), False
+        for name, cloud in self._world.clouds.by_name.items():
+            mine = [
+                each for wid, each in self.handles.items() if each.launcher == name and wid not in self.ended_workers
+            ]
+            for wid, status in cloud.describe(mine).items():
+                token = self.handles[wid].token
+                if status.state is WorkerState.COMING:
+                    self._coming += (token,)
+                elif status.state is WorkerState.ENDED:
+                    ended = True
+                    self.ended_workers.add(wid)
+                    code = status.exit_code if self._world.plan.tells_exit else None
+                    gone = Gone(
+                        worker=wid, cause=status.end, at=self.wall, token=token, exit_code=code, detail=status.reason
+                    )
+                    told = yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone), self.line)
+                    if told == fx.Created(self._keys.gone(wid), fx.Wrote.REFUSED):
+                        yield from self._end_again(gone)
+        return ended
+
+    def _reap(self) -> Waiting[bool]:
+        """Processes of this machine."""
         ends = [w for w in sorted(self.met - self.ended_workers) if self._world.has_ended(w)]
         for wid in ends:
             self.ended_workers.add(wid)
@@ -155,8 +222,7 @@ class SimulatedClient(SimulatedHost):
             told = yield from self._world.store.carry(fx.Create(self._keys.gone(wid), gone), self.line)
             if told == fx.Created(self._keys.gone(wid), fx.Wrote.REFUSED):
                 yield from self._end_again(gone)
-        if ends:
-            self.machine.look_now(self.now)
+        return bool(ends)
 
     def _end_again(self, gone: Gone) -> Waiting[None]:
         """As ``session.fleet``: it had an end already; if it has joined again since, that name ends now."""
@@ -177,9 +243,10 @@ class SimulatedClient(SimulatedHost):
         self._world.tell(self.name, control)
 
     def _judge(self) -> None:
-        if self.machine.ended != self.verdict:
-            self.verdict = self.machine.ended
-            self._world.tell(self.name, f"says: {self.verdict or 'it goes on'}")
+        self.machine.validate()
+        if self.followed.end is not self.verdict:
+            self.verdict = self.followed.end
+            self._world.tell(self.name, f"says: {self.verdict.value if self.verdict else 'it goes on'}")
             self._world.laws.check_verdict(self)
 
     def _act_on_verdict(self) -> Waiting[None]:
@@ -187,7 +254,8 @@ class SimulatedClient(SimulatedHost):
             return
         yield self._world.manifest.interval
         if self.alive and self._nobody:
-            self._start_workers(self.machine.snapshot(self.now).wanted)
+            for _ in range(self.machine.snapshot(self.followed, self.now).wanted):
+                self.start_worker(None)
             self.machine.look_now(self.now)
 
     def _touch(self) -> None:
@@ -204,7 +272,7 @@ class SimulatedClient(SimulatedHost):
 
     def _hand_out(self, task: int) -> None:
         """As ``session.results``: what was handed out is kept; the rest comes from the segment that counts."""
-        segment = self.machine.cover.find(task)
+        segment = self.followed.cover.find(task)
         if task in self.handed or segment is None or not self.signed:
             return
         key = self._keys.job(self.job.jid).segment(segment)
@@ -216,5 +284,5 @@ class SimulatedClient(SimulatedHost):
             )
         self.handed[task] = runs[0]
         final = self._world.store.get(self._keys.job(self.job.jid).final)
-        if self.machine.final is not None and isinstance(final, Final):
+        if self.followed.final is not None and isinstance(final, Final):
             self._world.laws.check_agrees(self, final, task, runs[0])

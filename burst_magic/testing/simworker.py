@@ -26,13 +26,16 @@ _GRACE = 30.0  # seconds between SIGTERM and SIGKILL
 class SimulatedWorker(SimulatedHost):
     """One process with its slots. Everything it does goes through ``world``."""
 
-    def __init__(self, world: World, *, wid: str, number: int | None, token: str, rng: Random) -> None:
+    def __init__(
+        self, world: World, *, wid: str, number: int | None, token: str, rng: Random, handle: str = ""
+    ) -> None:
         plan = world.plan
         super().__init__(world, name=wid, rng=rng, skew=plan.skew)
-        self.wid, self.token = wid, token
+        self.wid, self.token, self.handle = wid, token, handle
         self.up = False
         self.terminated = False
         self.slept = False  # with the laptop
+        self.taken_back = False  # by its cloud, which says so
         self.mistaken = False  # somebody wrote its end while it lived
         self.cut_until = 0.0
         self.busy_at = self.billed_at = world.clock.now  # it costs before it is up
@@ -239,7 +242,14 @@ class SimulatedWorker(SimulatedHost):
     def _beating(self, effect: fx.Beat) -> Waiting[fx.Event]:
         asked_at = self.now
         views = tuple(SlotView(job=job, task=task) for job, task in self.slots.shown)
-        body = Heartbeat(worker=effect.worker, number=effect.number, at=effect.at, token=self.token, slots=views)
+        body = Heartbeat(
+            worker=effect.worker,
+            number=effect.number,
+            at=effect.at,
+            token=self.token,
+            handle=self.handle,
+            slots=views,
+        )
         wrote = yield from self._world.store.putting(effect.key, body, self.line)
         if wrote is not fx.Wrote.DONE:
             return fx.Beaten(wrote)

@@ -8,7 +8,8 @@ from functools import partial
 from random import Random
 from typing import NoReturn
 
-from burst_magic.protocol.client.crew import STARTING
+from burst_magic.launchers.base import Handle
+from burst_magic.protocol.client.starts import STARTING
 from burst_magic.protocol.ranges import cut_lanes
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest, Next
@@ -19,6 +20,7 @@ from burst_magic.testing.orders import ORDERS, order
 from burst_magic.testing.reckoning import count_idle, reckon
 from burst_magic.testing.scenario import Scenario
 from burst_magic.testing.simclient import SimulatedClient
+from burst_magic.testing.simcloud import AT_ONCE, CLOUD, SPARE, Clouds
 from burst_magic.testing.simslots import SimulatedRun
 from burst_magic.testing.simworker import SimulatedWorker
 from burst_magic.testing.weather import EPOCH, SimulatedStore
@@ -65,7 +67,8 @@ class World:
         self.manifest = Manifest(
             sid="20270115-080000-simulate",
             created=EPOCH,
-            launcher="local",
+            launcher=CLOUD if plan.cloud else AT_ONCE,
+            fallback=SPARE if plan.spare else "",
             workers=plan.workers,
             slots=plan.slots,
             cpu=1.0,
@@ -80,6 +83,7 @@ class World:
             budget=plan.budget or None,
         )
         self._keys = keys.SessionKeys(self.manifest.sid)
+        self.clouds = Clouds(self)
         self.laws = Laws(self)
         self.store = SimulatedStore(self.clock, self._rng, plan.weather, self._wrote)
         self.store.put(self._keys.manifest, self.manifest)
@@ -99,7 +103,7 @@ class World:
             if turns > _TURNS:
                 self.broken(6, "there is no end to it")
             end = max(self.deadline - EPOCH, self.plan.calm, self.store.door.down_until)
-            if self.clock.now > end + _PATIENCE * self.plan.interval + 3 * STARTING:
+            if self.clock.now > end + _PATIENCE * self.plan.interval + 3 * self._slowest:
                 self._say_who_hangs()
         reckon(self)
 
@@ -108,10 +112,15 @@ class World:
             yield 3 * self.plan.interval
             count_idle(self)
 
+    @property
+    def _slowest(self) -> float:
+        return max([STARTING, *self.clouds.patience.values()])
+
     def _quiet(self) -> bool:
         return (
             self.clock.now > self.plan.calm
             and not self._starting
+            and not self.clouds.coming
             and all(client.over for client in self.clients)
             and not any(worker.alive for worker in self.workers.values())
         )
@@ -139,7 +148,7 @@ class World:
         wanted = max(1, min(self.plan.workers, -(-tasks // self.plan.slots)))
         living = sum(worker.alive for worker in self.workers.values()) if first is None else 0
         for place in range(max(0, wanted - living)):
-            client.met.add(self.start_worker(None if first is None else first + place))
+            client.start_worker(None if first is None else first + place)
 
     def announce(self, jid: str) -> None:
         """The control entry that says that a job is about to come."""
@@ -154,6 +163,39 @@ class World:
         self.clients.append(client)
         self.clock.spawn(client.life())
         return client
+
+    def announce_start(self, number: int | None) -> str:
+        """Writes a ``.next``; returns its token."""
+        token = f"{self._rng.getrandbits(64):016x}"
+        start = Next(token=token, launcher=self.manifest.launcher, number=number, at=self.clock.now)
+        self.store.put(self._keys.next(token), start)
+        return token
+
+    def start_late_joiner(self) -> None:
+        """Somebody starts a worker, and looks after it no more."""
+        if self.clouds:
+            self.clouds.start(self.manifest.launcher, self.announce_start(None), None)
+        else:
+            self.start_worker(None)
+
+    def boot(self, handle: Handle, number: int | None) -> None:
+        """A worker that a cloud has brought up."""
+        wid, token = handle.wid, handle.token
+        if len(self.workers) >= _FLEETS + self.plan.workers:
+            self.broken(3, f"{len(self.workers)} workers were started and it is not done")
+        rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - chance that can be had again
+        self.started[token] = wid
+        worker = SimulatedWorker(self, wid=wid, number=number, token=token, rng=rng, handle=handle.to_json())
+        self.workers[wid] = worker
+        worker.begin()
+
+    def take_back(self, worker: SimulatedWorker) -> None:
+        """The cloud takes a worker's machine back."""
+        self.clouds.take_back(worker.wid)
+
+    def was_started(self, token: str) -> bool:
+        """A worker has come of this start, or is about to."""
+        return token in self.started or self.clouds.knows(token)
 
     def start_worker(self, number: int | None, *, token: str = "") -> str:
         """Starts a process; it is up a little later. Returns its id.
@@ -170,7 +212,7 @@ class World:
         rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - chance that can be had again
         if not token:
             token = f"t{wid}"
-            start = Next(token=token, launcher="local", number=number, at=self.clock.now)
+            start = Next(token=token, launcher=self.manifest.launcher, number=number, at=self.clock.now)
             self.store.put(self._keys.next(token), start)
         self.started[token] = wid
         self.workers[wid] = worker = SimulatedWorker(self, wid=wid, number=number, token=token, rng=rng)

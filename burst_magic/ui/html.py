@@ -128,7 +128,8 @@ def _legend(shown: PanelModel) -> str:
 
 
 def _facts(shown: PanelModel) -> str:
-    waiting = f'<p class="burst-waiting">{escape(shown.waiting)}</p>' if shown.waiting else ""
+    why = shown.stale or shown.waiting
+    waiting = f'<p class="burst-waiting">{escape(why)}</p>' if why else ""
     facts = [
         ("workers", shown.fleet),
         ("cost", shown.cost),

@@ -13,7 +13,7 @@ from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
-from burst_magic.protocol.wire.model import Snapshot, Span
+from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
 
 CELLS = 400  # about two pixels each in a notebook's column
 ERRORS = 8
@@ -23,15 +23,10 @@ THIN = "\u202f"  # narrow no-break space: groups digits without looking like two
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # bidi marks would reorder a line
-_ENDINGS = {
-    "finished": "finished",
-    "cancel": "cancelled",
-    "deadline": "deadline reached",
-    "budget": "budget spent",
-    "close": "closed",
-    "expired": "expired",
-    "idle": "workers were idle too long",
-}
+_ENDINGS = {JobEnd.DEADLINE: "deadline reached", JobEnd.BUDGET: "budget spent"}  # the others say it themselves
+
+
+_STALE = 10.0  # seconds; results are looked at each 5 s at least
 
 
 class Phase(str, Enum):
@@ -84,6 +79,7 @@ class PanelModel:
         at: the time shown, in seconds since the epoch; the job's end once it has ended.
         elapsed, eta: seconds; eta is None while unknown.
         cost: one line about money.
+        stale: how old these facts are and why, "" while they are fresh.
         errors: distinct failures (count, text), most frequent first; more_errors: how many kinds are not listed.
         tail: the last lines of output (task, text), oldest first.
         go_on: what to type in a new kernel to attach to this job.
@@ -110,6 +106,8 @@ class PanelModel:
     eta: float | None
     cost: str
     waiting: str
+    stale: str
+    refused: str
     longest: Longest | None
     errors: tuple[tuple[int, str], ...]
     more_errors: int
@@ -139,7 +137,8 @@ class PanelModel:
     @property
     def fleet(self) -> str:
         """The workers in one line."""
-        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted"
+        refused = f"; {self.refused}" if self.refused else ""
+        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted{refused}"
 
     @property
     def idle_word(self) -> str:
@@ -173,6 +172,8 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         eta=snapshot.eta,
         cost=cost_line(snapshot),
         waiting="" if snapshot.ended else clean(snapshot.waiting),
+        stale=_stale(snapshot),
+        refused="" if snapshot.ended else clean(snapshot.refused),
         longest=None if snapshot.ended else _longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
         more_errors=max(0, len(snapshot.errors) - ERRORS),
@@ -232,7 +233,7 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
         "elapsed": duration(model.elapsed),
         "left": model.left,
         "cost": model.cost,
-        "waiting": model.waiting,
+        "waiting": model.stale or model.waiting,
         "longest": longest_line(model.longest),
         "errors": model.errors,
         "more": model.more_errors,
@@ -323,7 +324,7 @@ def clean(text: str, *, limit: int = LINE) -> str:
 
 
 def _phase(snapshot: Snapshot) -> Phase:
-    if snapshot.ended == "finished" or (snapshot.ended and snapshot.done >= snapshot.total):
+    if snapshot.finished or (snapshot.ended and snapshot.done >= snapshot.total):
         return Phase.FAILED if snapshot.failed else Phase.FINISHED
     if snapshot.ended:
         return Phase.ENDED
@@ -335,12 +336,19 @@ def _phase(snapshot: Snapshot) -> Phase:
 def _state(phase: Phase, snapshot: Snapshot) -> str:
     if phase is Phase.FAILED:
         return f"finished, {count(snapshot.failed)} failed"
-    if phase is Phase.ENDED:
-        ended = snapshot.ended or ""
-        return _ENDINGS.get(ended, clean(ended))
+    if phase is Phase.ENDED and snapshot.ended:
+        return _ENDINGS.get(snapshot.ended) or clean(snapshot.ended.words(snapshot.end_detail))
     if phase is Phase.WAITING and not snapshot.done and not snapshot.waiting:
         return "starting"
     return str(phase.value)
+
+
+def _stale(snapshot: Snapshot) -> str:
+    """How old the facts are, where that is worth a line; what is over for good does not age."""
+    if snapshot.age < _STALE or (snapshot.ended and snapshot.ended.for_good):
+        return ""
+    trouble = f" ({clean(snapshot.trouble)})" if snapshot.trouble else ""
+    return f"as of {duration(snapshot.age)} ago: the store does not answer{trouble}"
 
 
 def _longest(snapshot: Snapshot) -> Longest | None:

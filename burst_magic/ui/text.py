@@ -46,6 +46,7 @@ def status_text(snapshot: Snapshot) -> str:
         ("time", ", ".join(part for part in (model.duration(shown.elapsed), shown.left) if part)),
         ("cost", _plain(shown.cost)),
         ("waiting", shown.waiting),
+        ("stale", shown.stale),
         ("longest", _plain(model.longest_line(shown.longest))),
     ]
     head = " · ".join(part for part in (shown.title, f"{shown.sid}/{shown.jid}", _plain(shown.state)) if part)

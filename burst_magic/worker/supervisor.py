@@ -6,6 +6,7 @@ communicate through pipes. User code never runs here, and the session's key neve
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import secrets
@@ -14,6 +15,7 @@ import selectors
 import signal
 import threading
 import time
+from dataclasses import replace
 
 from burst_magic.config import __version__
 from burst_magic.errors import Missing, RecordError, SignatureError, StoreError, VersionError
@@ -42,6 +44,12 @@ _BROKEN = 1  # exit code of a worker that ends on what nobody foresaw
 REFUSED = 1  # of one that cannot read its session
 
 
+def _rate(manifest: Manifest, birth: Birth) -> int:
+    """Micro-dollars an hour: its launcher's, of the two that a session may have."""
+    launcher = json.loads(birth.handle)["launcher"] if birth.handle else manifest.launcher
+    return manifest.fallback_rate if launcher == manifest.fallback else manifest.rate
+
+
 class Supervisor:
     """One worker.
 
@@ -60,7 +68,7 @@ class Supervisor:
         self._carrier = Carrier(store, birth.secret, lambda seconds: not self._stopping.wait(seconds))
         self._at_hand = self._carrier.once() if store.path("manifest.json") else None
         self._machine = WorkerMachine(
-            manifest=manifest,
+            manifest=replace(manifest, rate=_rate(manifest, birth)),
             wid=birth.wid,
             number=birth.number,
             token=birth.token,

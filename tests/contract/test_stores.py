@@ -11,11 +11,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from obstore.store import LocalStore
 
 from burst_magic.errors import Denied, Exists, Missing, StoreError
 from burst_magic.stores import open_store
 from burst_magic.stores.command import from_command
 from burst_magic.stores.probe import probe
+from burst_magic.testing import STORE_CHECKS, ContractBroken, check_store
 from burst_magic.testing.servers import Keys, StaticCredentials
 
 PART = 8 << 20
@@ -24,6 +26,22 @@ ODD = [
     "per%20cent", "..dots", "plus+and&", "job~2", "x.tar.gz", "back:colon", "star*", "q?x=1", "[set]", "'quoted'",
 ]  # fmt: skip
 ILLEGAL = ["", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/.", "./a", "a\\b", "a\nb", "staged#1", "a\udc80"]
+
+
+@pytest.mark.parametrize("check", STORE_CHECKS, ids=lambda check: check.__name__)
+def test_every_store_keeps_the_contract_that_is_shipped(place, check):
+    check_store(place.open, only=(check,))
+
+
+def test_a_store_that_breaks_a_promise_is_told_which(tmp_path):
+    class Careless(type(open_store(tmp_path.as_uri()))):
+        def create(self, key, data):
+            self.put(key, data)
+
+    with pytest.raises(ContractBroken) as caught:
+        check_store(lambda: Careless(tmp_path, LocalStore(tmp_path)))
+    broken = [line.partition(":")[0] for line in str(caught.value).splitlines()]
+    assert broken == ["a_second_create_is_refused_and_changes_nothing", "of_racers_one_wins"]
 
 
 def keys_of(entries):

@@ -1,103 +1,146 @@
-"""One job of a session as its client sees it, as a pure machine: ``step(event, now) -> effects``.
+"""A session as a client sees it, as a pure machine: ``step(event, now) -> effects``.
 
-It follows the log: new segments, heartbeats, ends, requests; reads ``final`` or writes it when all is
-covered; says when nothing will run any more. It never touches a value.
+It follows what the session's jobs have in common, once however many of them are followed: workers, requests, limits,
+replacements. Each job has a machine of its own (``client.job``), which this one steps. It concludes for each of them
+whether anything will still run, by these rules:
+
+* (3) Nothing is concluded while an answer is outstanding, nor before all results and requests were listed once more.
+* (3) Nobody is missing as long as a worker beats, or a start is young enough to come.
+* (5) Nobody is started in a session that was deleted, ended or ran into a limit; near the deadline the store is asked
+  for the time first.
+* (6) Workers and requests are listed only while some job is known to be unfinished, or when somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import Crew
+from burst_magic.protocol.client.job import JobMachine, JobState
+from burst_magic.protocol.client.questions import Questions
 from burst_magic.protocol.client.snapshot import snapshot
-from burst_magic.protocol.client.spans import draw
-from burst_magic.protocol.log import SKEW, Asked, Fleet, fold_control, make_final
-from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.client.starts import Starts
+from burst_magic.protocol.log import SKEW, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import (
     Control,
     ControlKind,
     EndCause,
-    Final,
     Gone,
     Heartbeat,
     Job,
+    JobEnd,
     Manifest,
-    Next,
     Snapshot,
-    Span,
 )
-from burst_magic.protocol.worker import poison
-from burst_magic.protocol.worker.known import WINDOW, newest_ms
 
-_SLOWEST = 5.0  # seconds between two looks at the results, at most
-_SOONEST = 0.1  # seconds between the first looks, where the floor is longer: the first result is published at once
 _WATCH, _WATCH_EVERY = "~watch", 30.0
 _LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
-# times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
-# workers must be found by a fleet of one too
-_REPLACED_AT_MOST = 3
-_NOBODY = "no worker lives"
 
 
 class SessionMachine:
-    """A client's view of one job.
+    """A client's view of a session and of the jobs that it follows.
 
     Args:
-        manifest, job: the two immutable descriptions.
-        signed: the client has the key and may write ``final``; without it the machine only looks.
+        manifest: the session.
+        signed: the client has the key and may write; without it the machine only looks.
         now: a monotonic clock; wall: the wall clock at that instant.
         me: tells this client's starts from another's.
-        tends: it replaces lost workers; without it, or the key, nobody is started.
+        replaces_lost_workers: without it, or the key, nobody is started.
+        patience: see ``Starts``.
+
+    Attributes:
+        jobs: those that are followed.
+        looked_at: when the questions of the last look that was wholly answered were asked; at first its beginning.
+        wake: when it wants to be stepped, though nothing has come.
     """
 
     def __init__(
-        self, *, manifest: Manifest, job: Job, signed: bool, now: float, wall: float, me: str, tends: bool = True
+        self,
+        *,
+        manifest: Manifest,
+        signed: bool,
+        now: float,
+        wall: float,
+        me: str,
+        replaces_lost_workers: bool = True,
+        patience: Mapping[str, float] | None = None,
     ) -> None:
-        self.manifest, self.job, self.signed = manifest, job, signed
-        self.tends = tends and signed
-        self._me = me
-        self.wake = now
-        self.cover = Cover(job.tasks)
-        self.final: Final | None = None
-        self.seen: set[str] = set()  # names of segments
-        self.ended: str | None = None
+        self.manifest, self.signed = manifest, signed
+        self.replaces_lost_workers = replaces_lost_workers and signed
+        self.jobs: dict[str, JobMachine] = {}
+        self.looked_at = now
+        self.clock = StoreClock(wall - now)
+        self.crew = Crew(WorkersLog(manifest.interval))
         self._keys = keys.SessionKeys(manifest.sid)
-        self._job_keys = self._keys.job(job.jid)
-        self.clock, self._born = StoreClock(wall - now), now
-        self.crew = Crew(sid=manifest.sid, fleet=Fleet(manifest.interval))
-        self._controls: dict[str, Control | None] = {}
-        self._asked = Asked()
-        self._after = ""
-        self._waiting = {self._job_keys.final}  # what it waits for before it may decide
-        self._results_at = self._workers_at = self._control_at = now
-        self._listed_at = now  # when the results were asked for last
+        self._questions = Questions()
+        self.starts = Starts(
+            manifest=manifest,
+            me=me,
+            crew=self.crew,
+            clock=self.clock,
+            questions=self._questions,
+            patience=patience or {},
+        )
+        self._controls: dict[str, Control | None] = {}  # None: not read yet
+        self._requested = Requested()
+        self._cancelled_at: dict[str, float] = {}  # when the cancel of a job was first heard of
         self._watch_at: float | None = None
-        self._news_at = now
-        self._newest = job.created  # when the last result was published, by the store's clock
-        self.finished_at: float | None = None
-        self._starts: dict[str, str] = {}  # tokens that it announces, by key
-        self._asked_to_look = self._looked_again = False
+        self._looking = False  # somebody asked for a look, and workers have not been listed since
         self._bare = self._there = False  # nothing was found in ``control``; its manifest was, just now
-        self._final_at = self._cancelled_at = now
-        self._asked_final = False  # whether there was a final when it began
-        self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
-        self._drawing: tuple[Span, ...] = ()
-        self._out: list[fx.Effect] = [fx.Read(self._job_keys.final, Final)]
+        self._asked_since: float | None = None
+        self.resume(now)
+
+    def follow(self, job: Job, now: float) -> JobMachine:
+        """Follows a job from now on."""
+        if job.jid not in self.jobs:
+            self.take_up(
+                JobMachine(manifest=self.manifest, job=job, signed=self.signed, clock=self.clock, now=now), now
+            )
+        return self.jobs[job.jid]
+
+    def take_up(self, job: JobMachine, now: float) -> None:
+        """Follows a job again that was left."""
+        if job.job.jid not in self.jobs:
+            job.resume(now)
+            self.jobs[job.job.jid] = job
+            self.wake = now
+
+    def leave(self, jid: str) -> None:
+        """Follows a job no longer. What is known of it stays."""
+        self.jobs.pop(jid, None)
+
+    def resume(self, now: float) -> None:
+        """Begins, or goes on where answers were dropped: what was outstanding is asked again."""
+        self._questions.drop()
+        self.starts.resume()
+        self._controls = {name: control for name, control in self._controls.items() if control is not None}
+        self.clock.asked = self._there = False
+        self.wake = self._workers_at = self._control_at = now
+        self._watch_at = None if self._watch_at is None else now
+        self._asked_since = None
+        for job in self.jobs.values():
+            job.resume(now)
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
         """Takes one event, returns what is to be done."""
-        if isinstance(event, fx.Listed):
-            self._on_listed(event, now)
+        self._questions.answered(event)
+        if isinstance(event, fx.Listed) and event.folder == self._keys.workers_folder:
+            self._on_workers(event, now)
+        elif isinstance(event, fx.Listed) and event.folder == self._keys.control_folder:
+            self._on_control(event)
         elif isinstance(event, fx.Got):
             self._on_got(event, now)
         elif isinstance(event, fx.Created):
-            self._on_created(event, now)
-        self._think(now)
-        out, self._out = self._out, []
-        return out
+            self.starts.created(event, now)
+        elif isinstance(event, fx.Coming):
+            self.starts.heard_coming(event.tokens, now)
+        asked = [effect for job in self.jobs.values() for effect in job.step(event, now)]
+        asked += self._think(now)
+        self._note_look(now)
+        return asked
 
     def watch(self, now: float, *, on: bool) -> None:
         """Somebody looks at live output (or no longer does)."""
@@ -108,212 +151,181 @@ class SessionMachine:
 
     def look_now(self, now: float) -> None:
         """Somebody waits: look at everything at the next step."""
-        self._results_at = self._workers_at = self._control_at = now
-        self._asked_to_look = True
-        self.wake = now
+        self.wake = self._workers_at = self._control_at = now
+        self._looking = True
+        for job in self.jobs.values():
+            job.look_now(now)
 
     @property
     def wanted(self) -> int:
         """So many workers are asked for."""
-        return self.manifest.workers if self._asked.wanted is None else self._asked.wanted
+        return self.manifest.workers if self._requested.wanted is None else self._requested.wanted
 
     @property
     def deadline(self) -> float:
         """The session's end, by the wall clock."""
-        return max(self.manifest.deadline, self._asked.deadline)
+        return max(self.manifest.deadline, self._requested.deadline)
 
-    @property
-    def finished(self) -> bool:
-        """All tasks have outcomes and ``final`` says which."""
-        return self.ended == "finished"
+    def snapshot(self, job: JobMachine, now: float) -> Snapshot:
+        """All facts of a job at this instant."""
+        return snapshot(self, job, now)
+
+    def validate(self) -> None:
+        """Raises ``AssertionError`` where the facts contradict each other."""
+        for job in self.jobs.values():
+            job.validate()
+            assert self.jobs[job.job.jid] is job, self.jobs  # noqa: S101
+        assert self.starts.announcing <= self._questions.outstanding, self.starts.announcing  # noqa: S101
 
     # --- what is told -----------------------------------------------------------------------------------
 
-    def _on_listed(self, event: fx.Listed, now: float) -> None:
-        self._waiting.discard(event.folder)
-        if event.folder == self._job_keys.results_folder:
-            self._learn(event.names, now)
-            self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
-        elif event.folder == self._keys.workers_folder:
-            self.clock.heard(next((modified for name, modified in event.names if name == _WATCH), None), now)
-            self.crew.fleet.listed(event.names, now)
-            self._read_workers(event)
-        else:
-            self._bare = not event.names  # a living session holds a job at least
-            if self._bare:
-                self._read(self._keys.manifest, Manifest)
-            for name, _ in event.names:
-                if keys.parse_control(name).kind is not ControlKind.ADD_JOB and name not in self._controls:
-                    self._controls[name] = None
-                    self._read(f"{event.folder}/{name}", Control)
-
-    def _learn(self, listed: Iterable[tuple[str, float]], now: float) -> None:
-        fresh = [each for each in listed if each[0] not in self.seen]  # a long log is quick to take
-        if fresh:
-            self.seen.update(name for name, _ in fresh)
-            self._news_at = now
-            newest = newest_ms(fresh)
-            self._newest = max(self._newest, newest / 1000)
-            self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
-            self.cover.add_all(keys.parse_segment(name) for name, _ in fresh)
-
-    def _read_workers(self, event: fx.Listed) -> None:
+    def _on_workers(self, event: fx.Listed, now: float) -> None:
+        """Ends are read; a heartbeat is read once for its token, and again when somebody looks."""
+        self.clock.heard(next((modified for name, modified in event.names if name == _WATCH), None), now)
+        self.crew.log.listed(event.names, now)
+        looking = self._looking or self._watch_at is not None
         for name, modified in event.names:
             key = keys.parse_worker(name)
-            path = f"{event.folder}/{name}"
             if key.kind == "gone" and key.ident not in self.crew.gone:
-                self._read(path, Gone)
-            elif key.kind == "beat" and key.ident not in self.crew.fleet.gone:
-                beat = self.crew.beats.get(key.ident)  # read once for its token, and again when somebody looks
-                looking = self._asked_to_look or self._watch_at is not None
+                self._questions.read(f"{event.folder}/{name}", Gone)
+            elif key.kind == "beat" and key.ident not in self.crew.log.gone:
+                beat = self.crew.beats.get(key.ident)
                 if beat is None or (looking and modified > beat.at):
-                    self._read(path, Heartbeat)
-        self._asked_to_look = False
+                    self._questions.read(f"{event.folder}/{name}", Heartbeat)
+        self._looking = False
+
+    def _on_control(self, event: fx.Listed) -> None:
+        self._bare = not event.names  # a living session holds a job at least
+        if self._bare:
+            self._questions.read(self._keys.manifest, Manifest)
+        for name, _ in event.names:
+            if keys.parse_control(name).kind is not ControlKind.ADD_JOB and name not in self._controls:
+                self._controls[name] = None
+                self._questions.read(f"{event.folder}/{name}", Control)
 
     def _on_got(self, event: fx.Got, now: float) -> None:
-        self._waiting.discard(event.key)
-        self._asked_final |= event.key == self._job_keys.final
         record = event.record
-        if isinstance(record, Final):
-            self._adopt(record, now)
-        elif isinstance(record, Heartbeat):
+        self.starts.got(event, now)
+        if isinstance(record, Heartbeat):
             self.crew.heard(record)
         elif isinstance(record, Gone):
             self.crew.gone[record.worker] = record
-        elif event.key == self._keys.manifest:
-            self._there = record is not None
-            self.ended = self.ended if self._there else "deleted"
-        elif event.key in self._starts:
-            self.crew.in_vain[self._starts[event.key]] += record is None
-            self._announced(event.key, now, mine=isinstance(record, Next) and record.by == self._me)
         elif isinstance(record, Control):
             self._controls[event.key.rpartition("/")[2]] = record
-            self._asked = fold_control(c for c in self._controls.values() if c)
+            self._requested = fold_control(control for control in self._controls.values() if control)
+        elif event.key == self._keys.manifest:
+            self._there = record is not None
+            if not self._there:
+                for job in self._following:
+                    job.conclude(JobEnd.DELETED)
 
-    def _adopt(self, final: Final, now: float) -> None:
-        """``final`` decides; what was covered before only served to count."""
-        self.final = final
-        parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
-        self.cover = Cover.of(self.job.tasks, parts)
-        self.seen = {name for _, _, name in final.parts}
-        self.ended, self.finished_at = "finished", final.at
+    def _note_look(self, now: float) -> None:
+        """Facts are as old as the questions of the last look that was wholly answered."""
+        if not self._outstanding:
+            self.looked_at = self.looked_at if self._asked_since is None else self._asked_since
+            self._asked_since = None
+        elif self._asked_since is None:
+            self._asked_since = now
 
-    def _on_created(self, event: fx.Created, now: float) -> None:
-        self._waiting.discard(event.key)
-        if event.key == self._job_keys.final:  # done or refused: what lies there is what counts
-            self._read(event.key, Final)
-        elif event.wrote is fx.Wrote.DONE:
-            self._announced(event.key, now, mine=True)
-        else:
-            self._read(event.key, Next)
+    @property
+    def _outstanding(self) -> bool:
+        return bool(self._questions.outstanding) or any(job.outstanding for job in self.jobs.values())
+
+    @property
+    def _following(self) -> list[JobMachine]:
+        return [job for job in self.jobs.values() if job.state is JobState.FOLLOWING]
 
     # --- what is due --------------------------------------------------------------------------------------
 
-    def _think(self, now: float) -> None:
+    def _think(self, now: float) -> list[fx.Effect]:
         self.wake = now + 3600.0
-        if self.ended in {"finished", "deleted"}:
-            if self._asked_to_look:  # results stand, but workers and their cost go on
-                self._list(self._keys.workers_folder)
-            self._asked_to_look = False
-            return
-        if not self._asked_final:  # a finished job costs this one read (law 6)
-            return
-        if self.cover.whole:
-            self._settle(now)
-        self._look(now)
-        self._judge(now)
-
-    def _settle(self, now: float) -> None:
-        """All is covered: ``final`` is written, or read when somebody else has to write it."""
-        if now >= self._final_at and self._job_keys.final not in self._waiting:
-            self._final_at = now + max(self.manifest.floor, min(_SLOWEST, now - self._born))
-            if self.signed:
-                self._write_final(now)
-            else:
-                self._read(self._job_keys.final, Final)
+        again: list[fx.Effect] = []
+        if self._following:
+            self._look(now)
+            again = self._judge(now)
+        elif self._looking and all(job.state is JobState.SETTLED for job in self.jobs.values()):
+            self._questions.list_folder(self._keys.workers_folder)  # results stand, but workers and their cost go on
+            self._looking = False
+        self.wake = min([self.wake, *(job.wake for job in self.jobs.values())])
+        return [*again, *self._questions.take()]
 
     def _look(self, now: float) -> None:
         interval, floor = self.manifest.interval, self.manifest.floor
-        if now >= self._results_at:
-            quiet = now - self._news_at >= WINDOW
-            age = now - self._born
-            every = max(min(floor / 4, max(_SOONEST, age / 4)), min(_SLOWEST, 0.02 * age))
-            self._results_at, self._listed_at = now + every, now
-            self._list(self._job_keys.results_folder, "" if quiet else self._after)
-            if quiet:
-                self._news_at = now
         if now >= self._workers_at:
             every = min(interval, _LIVE) if self._watch_at is not None else interval
-            self._workers_at = now + (every if self.crew.fleet.living() else min(every, 4 * floor))
-            self._list(self._keys.workers_folder)
+            self._workers_at = now + (every if self.crew.log.living() else min(every, 4 * floor))
+            self._questions.list_folder(self._keys.workers_folder)
         if now >= self._control_at:
             self._control_at = now + interval
-            self._list(self._keys.control_folder)
+            self._questions.list_folder(self._keys.control_folder)
         if self._watch_at is not None and now >= self._watch_at:
             self._watch_at = now + _WATCH_EVERY
             self._put_watch()
-        dues = [self._results_at, self._workers_at, self._control_at]
+        self.wake = min(self._workers_at, self._control_at)
         if self._watch_at is not None:
-            dues.append(self._watch_at)
-        if self.cover.whole and self._job_keys.final not in self._waiting:
-            dues.append(self._final_at)
-        self.wake = min(dues)
+            self.wake = min(self.wake, self._watch_at)
 
     def _put_watch(self) -> None:
         self.clock.put()
-        self._ask(fx.Watch(self._keys.watch))
+        self._questions.tell(fx.Watch(self._keys.watch))
 
-    def _list(self, folder: str, after: str = "") -> None:
-        if folder not in self._waiting:
-            self._waiting.add(folder)
-            self._ask(fx.List(folder, after))
+    # --- whether anything will still run ------------------------------------------------------------------
 
-    def _read(self, key: str, kind: type[fx.Record]) -> None:
-        """Reads what a verdict depends on: why a worker ended, which start it answers, what was asked."""
-        if key not in self._waiting:
-            self._waiting.add(key)
-            self._ask(fx.Read(key, kind))
+    def _judge(self, now: float) -> list[fx.Effect]:
+        """Concludes for each job that lacks results. Returns what has to be looked at first."""
+        lacking = [job for job in self.jobs.values() if job.lacks_results]
+        if not lacking or self._outstanding:
+            return []
+        living = len(self.crew.living()) + self.starts.starting(now)
+        doubtful = [job for job in lacking if not living or self._was_cancelled(job, now)]
+        for job in lacking:
+            job.looked_again &= job in doubtful
+        doubtful = [job for job in doubtful if not job.looked_again]
+        if doubtful:
+            self._questions.list_folder(self._keys.control_folder)
+            return [effect for job in doubtful for effect in job.look_again()]
+        self._conclude(lacking, living, now)
+        return []
 
-    def _judge(self, now: float) -> None:
-        """Whether anything can still run. Nothing is decided while an answer is outstanding."""
-        if self._waiting or self.cover.whole:
+    def _conclude(self, lacking: list[JobMachine], living: int, now: float) -> None:
+        ends = {job.job.jid: self._why_not(job, now) for job in lacking}
+        if JobEnd.DEADLINE in ends.values() and self._limit_met() is not JobEnd.DEADLINE and self._ask_clock(now):
             return
-        running = 0 if self._heard_of_cancel(now) else len(self.crew.living()) + self.crew.starting(now)
-        if running:
-            self._looked_again = False
-        elif not self._looked_again:  # what they did last may have come after our last look, and out of our window
-            self._looked_again = True
-            self._list(self._job_keys.results_folder)
-            self._list(self._keys.control_folder)
-            return
-        reason = self._end_reason(now)
-        if reason == "deadline" and not self._limit_met() and self._ask_clock(now):
-            return
-        if reason == _NOBODY and self.tends and self._replace(running, now):
-            return  # nothing is decided before their starts are seen
-        self.ended = None if running else self._last_words() if reason == _NOBODY else reason
+        missed = [job for job in lacking if ends[job.job.jid] is JobEnd.NOBODY]
+        replaced = bool(missed) and self.replaces_lost_workers and self._replace(missed, living, now)
+        for job in lacking:
+            end = ends[job.job.jid]
+            if living and not self._was_cancelled(job, now):
+                job.conclude(None)
+            elif end is not JobEnd.NOBODY:
+                job.conclude(end)
+            elif not replaced:  # else nothing is concluded before the starts are seen
+                job.conclude(end, self.crew.last_words())
 
-    def _heard_of_cancel(self, now: float) -> bool:
-        """This job was cancelled so long ago that workers, which may go on with others, have published what is done."""
-        if self.job.jid not in self._asked.cancelled:
-            self._cancelled_at = now
-        return now - self._cancelled_at >= 3 * self.manifest.interval
+    def _was_cancelled(self, job: JobMachine, now: float) -> bool:
+        """So long ago that workers, which may go on with other jobs, have published what is done."""
+        if job.job.jid not in self._requested.cancelled:
+            return False
+        return now - self._cancelled_at.setdefault(job.job.jid, now) >= 3 * self.manifest.interval
 
-    def _end_reason(self, now: float) -> str:
+    def _why_not(self, job: JobMachine, now: float) -> JobEnd:
+        """Why nothing would run if no worker lived."""
         limit = self._limit_met()
-        if self._asked.cancel_all or self.job.jid in self._asked.cancelled:
-            return "cancelled"
-        if self._asked.closed and limit != "deadline":
-            return "closed"
-        return limit or ("deadline" if self._past_deadline(now) else _NOBODY)  # its own clock may be wrong
+        if self._requested.cancel_all or job.job.jid in self._requested.cancelled:
+            return JobEnd.CANCELLED
+        if self._requested.closed and limit is not JobEnd.DEADLINE:
+            return JobEnd.CLOSED
+        past = self.clock.wall(now) >= self.deadline  # its own clock may be wrong
+        return limit or (JobEnd.DEADLINE if past else JobEnd.NOBODY)
 
-    def _limit_met(self) -> str:
+    def _limit_met(self) -> JobEnd | None:
         """The limit that the newest end names, unless it was raised since."""
         last, at = self.crew.last_end()
         if last is EndCause.DEADLINE:
-            return "" if self.deadline > at + SKEW else "deadline"
-        raised = any(asked.budget and asked.at > at for asked in self._controls.values() if asked is not None)
-        return "budget" if last is EndCause.BUDGET and not raised else ""
+            return None if self.deadline > at + SKEW else JobEnd.DEADLINE
+        controls = [control for control in self._controls.values() if control is not None]
+        raised = any(control.budget and control.at > at for control in controls)
+        return JobEnd.BUDGET if last is EndCause.BUDGET and not raised else None
 
     def _ask_clock(self, now: float) -> bool:
         """Near the deadline the store is asked for the time, once, before that is said or anybody started."""
@@ -321,78 +333,20 @@ class SessionMachine:
             return False
         self.clock.asked = True
         self._put_watch()
-        self._list(self._keys.workers_folder)
+        self._questions.list_folder(self._keys.workers_folder)
         return True
 
-    def _past_deadline(self, now: float) -> bool:
-        return self.clock.wall(now) >= self.deadline
-
-    def _last_words(self) -> str:
-        """Why nobody is left, as far as the last lost worker tells."""
-        words = self.crew.last_words()
-        return f"{_NOBODY}; the last one said: {words}" if words else _NOBODY
-
-    # --- lost workers -------------------------------------------------------------------------------------
-
-    def _replace(self, running: int, now: float) -> bool:
-        """Starts what is missing while some range waits, whoever lost it; says whether there was anything."""
-        room = max(0, self.wanted - running)
-        again = self.crew.unanswered(now)[:room]
-        owed = self.crew.heirless(
-            now,
-            nobody_left=not running,
-            since=self._newest,
-            bound=_REPLACED_AT_MOST * self.manifest.workers + poison.SILENT + poison.DEATHS,
-        )[: room - len(again)]
-        if not again and not owed:
-            return False
+    def _replace(self, missed: list[JobMachine], living: int, now: float) -> bool:
+        """Starts what is missing while some range of these jobs waits; says whether there was anything."""
+        since = max(job.newest for job in missed)
+        due = self.starts.due(now, wanted=self.wanted, running=living, since=since)
+        if due is None:
+            return bool(self.starts.refusals.put_off(now))
         if self._bare or self._ask_clock(now):
             return True
         if not self._there:  # nobody is started in a session that somebody has deleted
-            self._read(self._keys.manifest, Manifest)
+            self._questions.read(self._keys.manifest, Manifest)
             return True
         self._there = False
-        for token in again:
-            self._start(token, now)
-        for token in owed:
-            self._announce(token, now)
+        self.starts.make(due, now)
         return True
-
-    def _announce(self, token: str, now: float) -> None:
-        key = self._keys.next(token)
-        start = Next(token=token, launcher=self.manifest.launcher, number=None, at=self.clock.wall(now), by=self._me)
-        self._starts[key] = token
-        self._waiting.add(key)
-        self._ask(fx.Create(key, start))
-
-    def _announced(self, key: str, now: float, *, mine: bool) -> None:
-        """Another's is started by him; what is not there was not written, and is announced again, some times."""
-        token = self._starts.pop(key)
-        if mine:
-            self._start(token, now)
-        self._list(self._keys.workers_folder)
-
-    def _start(self, token: str, now: float) -> None:
-        self.crew.tried[token] = now
-        self._ask(fx.Replace(token))
-
-    def _write_final(self, now: float) -> None:
-        self._waiting.add(self._job_keys.final)
-        final = make_final(self.job.jid, self.cover, self.clock.wall(now), by="client")
-        self._ask(fx.Create(self._job_keys.final, final))
-
-    def _ask(self, effect: fx.Effect) -> None:
-        self._out.append(effect)
-
-    # --- what is seen -------------------------------------------------------------------------------------
-
-    def snapshot(self, now: float) -> Snapshot:
-        """All facts at this instant."""
-        return snapshot(self, now)
-
-    def spans(self, running: set[int]) -> tuple[Span, ...]:
-        """The tasks' states. Drawn again only when something changed: a long log is looked at often."""
-        drawn = (self.cover.covered, self.final is not None, frozenset(running))
-        if drawn != self._drawn:
-            self._drawn, self._drawing = drawn, draw(self.cover, running)
-        return self._drawing

@@ -1,32 +1,39 @@
-"""A client's view of a job at one instant: the machine's facts as a frozen ``Snapshot``."""
+"""What a client's view of a job looks like at one instant: the machines' facts as a frozen ``Snapshot``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from burst_magic.protocol.money import lived_until, spend
 from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Snapshot, WorkerView
+
+FARGATE_MINIMUM = 60.0  # seconds that are billed of a process at least (aws.amazon.com/fargate/pricing)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from burst_magic.protocol.client.crew import Crew
+    from burst_magic.protocol.client.job import JobMachine
     from burst_magic.protocol.client.session import SessionMachine
     from burst_magic.protocol.wire.model import Job
 
 
-def snapshot(machine: SessionMachine, now: float) -> Snapshot:
-    """All facts at this instant of the machine's own clock."""
-    manifest, job, cover, crew = machine.manifest, machine.job, machine.cover, machine.crew
-    wall = machine.clock.wall(now)
+def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapshot:
+    """All facts of a job at this instant of the machines' own clock."""
+    manifest, job, cover, crew = session.manifest, machine.job, machine.cover, session.crew
+    wall = session.clock.wall(now)
     workers = tuple(_views(crew, wall))
     slots = [slot for worker in workers if worker.alive for slot in worker.slots]
-    tasks = [] if machine.ended else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
+    tasks = [] if machine.end else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
     done, total, failed = cover.covered, job.tasks, cover.failed
     running = min(len(tasks), total - done)  # when they were heard of last; by now each may be at another task
+    finished_at = _last_sign(workers, job) if machine.end and not machine.finished else machine.finished_at
+    lives = crew.log.lives(wall if finished_at is None else min(wall, finished_at))
     return Snapshot(
         sid=manifest.sid,
         jid=job.jid,
         now=wall,
+        as_of=session.clock.wall(session.looked_at),
         created=job.created,
         total=total,
         pending=total - done - running,
@@ -37,17 +44,20 @@ def snapshot(machine: SessionMachine, now: float) -> Snapshot:
         title=job.title,
         launcher=manifest.launcher,
         rate=max(manifest.rate, manifest.fallback_rate),
-        wanted=machine.wanted,
-        starting=crew.starting(now),
-        started=len(crew.fleet.beats),
+        wanted=session.wanted,
+        starting=session.starts.starting(now),
+        refused=session.starts.refusals.words(session.wanted),
+        started=len(crew.log.beats),
         workers=workers,
         spans=machine.spans({task for task in tasks if cover.find(task) is None}),
-        ended=machine.ended,
-        finished_at=_last_sign(workers, job) if machine.ended and not machine.finished else machine.finished_at,
-        deadline=machine.deadline,
-        eta=None if machine.ended or not done else (wall - job.created) / done * (total - done),
-        spend=int(crew.fleet.spend(wall)),
-        waiting="" if machine.ended else _why_waiting(crew, workers, job, started=done > 0),
+        ended=machine.end,
+        end_detail=machine.detail,
+        finished_at=finished_at,
+        deadline=session.deadline,
+        eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
+        spend=int(crew.log.spend(wall)),
+        fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
+        waiting="" if machine.end else _why_waiting(session, workers, job, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
 
@@ -59,16 +69,16 @@ def _last_sign(workers: Sequence[WorkerView], job: Job) -> float:
 
 def _views(crew: Crew, wall: float) -> list[WorkerView]:
     views = []
-    for wid, (modified, _) in sorted(crew.fleet.beats.items()):
+    for wid, (modified, _) in sorted(crew.log.beats.items()):
         gone, beat = crew.gone.get(wid), crew.beats.get(wid)
-        billed_ms, rate = crew.fleet.born[wid]
-        if gone is None and wid in crew.fleet.gone:
+        billed_ms, rate = crew.log.born[wid]
+        if gone is None and wid in crew.log.gone:
             gone = Gone(worker=wid, cause=EndCause.CRASH, at=modified)
         views.append(
             WorkerView(
                 wid=wid,
                 started=billed_ms / 1000,
-                seen=gone.at if gone else min(wall, modified + crew.patience),
+                seen=lived_until(modified, gone.at if gone else None, silence=crew.patience, now=wall),
                 rate=rate,
                 gone=gone,
                 slots=beat.slots if beat and gone is None else (),
@@ -77,7 +87,8 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
     return views
 
 
-def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
+def _why_waiting(session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
+    crew = session.crew
     alive = [worker for worker in workers if worker.alive]
     refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
     if any(refused):
@@ -85,7 +96,7 @@ def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, start
     runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
     if any(job.jid in jobs for jobs in runs.values()):
         return ""
-    silent = [crew.fleet.silent_for(worker.wid) for worker in alive]
+    silent = [crew.log.silent_for(worker.wid) for worker in alive]
     if silent and min(silent) > crew.patience:
         return f"no heartbeat for {min(silent):.0f} s"
     # A beat from before this job tells what was, and a result that this job has tells that the workers are at it.
@@ -95,7 +106,8 @@ def _why_waiting(crew: Crew, workers: tuple[WorkerView, ...], job: Job, *, start
     stages = {crew.beats[worker.wid].stage for worker in alive if worker.wid in crew.beats}
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
-    return "" if workers or started else "workers are starting"
+    refusals = "" if alive else session.starts.refusals.words(session.wanted)
+    return refusals or ("" if workers or started else "workers are starting")
 
 
 def _tail(slots: list[SlotView], jid: str) -> list[tuple[int, str]]:

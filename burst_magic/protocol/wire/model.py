@@ -57,6 +57,27 @@ class EndCause(str, Enum):
     OTHER = "other"  # of a newer version; ``Gone.other`` says which
 
 
+class JobEnd(str, Enum):
+    """Why nothing of a job will run any more."""
+
+    FINISHED = "finished"  # every task has an outcome, and ``final`` says which
+    CANCELLED = "cancelled"
+    CLOSED = "closed"
+    DELETED = "deleted"
+    DEADLINE = "deadline"
+    BUDGET = "budget"
+    NOBODY = "no worker lives"
+
+    @property
+    def for_good(self) -> bool:
+        """Nothing comes after it; after the others a limit may be raised, or a worker started."""
+        return self in {JobEnd.FINISHED, JobEnd.CANCELLED, JobEnd.CLOSED, JobEnd.DELETED}
+
+    def words(self, detail: str = "") -> str:
+        """For people; ``detail`` is what the last lost worker said."""
+        return f"{self.value}; the last one said: {detail}" if detail else self.value
+
+
 class ControlKind(str, Enum):
     """Requests to a running session."""
 
@@ -303,7 +324,9 @@ class Snapshot:
     Attributes:
         now: the instant, seconds since the epoch.
         spans: partition of 0 … total, ascending.
-        ended: why no more tasks will run, or None. "finished" if all tasks have outcomes.
+        as_of: the instant that the store's answers are of; None: untold.
+        trouble: what the store says instead of an answer, or "".
+        ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
         finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
         rate: micro-dollars an hour of one worker; 0: nobody charges for them.
         spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
@@ -331,9 +354,13 @@ class Snapshot:
     wanted: int = 0
     starting: int = 0  # asked for, not heard of yet
     started: int = 0
+    refused: str = ""  # how many of them their launcher would not start, and why
     workers: tuple[WorkerView, ...] = ()
     spans: tuple[Span, ...] = ()
-    ended: str | None = None
+    as_of: float | None = None
+    trouble: str = ""
+    ended: JobEnd | None = None
+    end_detail: str = ""
     finished_at: float | None = None
     deadline: float = 0.0
     eta: float | None = None
@@ -353,6 +380,16 @@ class Snapshot:
     def done(self) -> int:
         """Number of tasks with an outcome."""
         return self.completed + self.failed
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store gave the answers that this is drawn from."""
+        return 0.0 if self.as_of is None else max(0.0, self.now - self.as_of)
+
+    @property
+    def finished(self) -> bool:
+        """All tasks have outcomes, and nothing will change that."""
+        return self.ended is JobEnd.FINISHED
 
 
 class Provenance(NamedTuple):

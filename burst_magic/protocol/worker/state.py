@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.log import Fleet, fold_control
+from burst_magic.protocol.log import WorkersLog, fold_control
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimKey, EndCause, Manifest
 from burst_magic.protocol.worker.known import KnownJob
@@ -111,7 +111,7 @@ class State:
         self.out: list[fx.Effect] = []
         self.jobs: dict[str, KnownJob] = {}
         self.asked = fold_control(())
-        self.fleet = Fleet(manifest.interval)
+        self.fleet = WorkersLog(manifest.interval)
         self.ready: set[int] = set()
         self.installing = False
         self.holds: dict[tuple[str, ClaimKey], Hold] = {}
@@ -124,7 +124,7 @@ class State:
     def budget(self) -> int | None:
         """The session's budget in micro-dollars; None without a limit or cost."""
         budgets = [budget for budget in (self.manifest.budget, self.asked.budget) if budget]
-        return max(budgets) if budgets and self.manifest.rate else None
+        return max(budgets) if budgets and (self.manifest.rate or self.manifest.fallback_rate) else None
 
     def ask(self, effect: fx.Effect) -> None:
         """Add an effect to this step."""

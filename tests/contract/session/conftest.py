@@ -117,6 +117,10 @@ def until():
     return wait_until
 
 
+def _drivers(before):
+    return [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("burst ")]
+
+
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # workers name it in their command
@@ -125,8 +129,7 @@ def world(tmp_path, monkeypatch):
     yield world
     world.close()
     wait_until(lambda: not world.workers(), "the workers of this test to end")
-    left = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("burst ")]
-    assert not left, "drivers that nobody stopped"
+    wait_until(lambda: not _drivers(before), "the drivers' threads to end")
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from burst_magic import launchers
+from burst_magic.launchers.base import Again, Refusal, Traits
+from burst_magic.launchers.local import LocalLauncher
 
 PAGE = Path(__file__).parents[3] / "docs" / "launchers.md"
 
@@ -27,7 +29,6 @@ def test_a_burst_runs_on_the_launcher_that_the_page_shows(world):
     session = world.burst("item * 2", range(20), launcher="shell", workers=2)
     assert list(session.results()) == list(range(0, 40, 2))
     assert {worker.wid[:6] for worker in session.status().workers} == {"shell-"}
-    assert "no charge" not in session.manifest.launcher
     session.cleanup(force=True)
     assert world.objects() == []
 
@@ -40,3 +41,51 @@ def test_where_a_sessions_launcher_is_not_installed_its_results_can_be_had_all_t
     assert list(again.results()) == [0, 2, 4, 6]
     assert again.status().alive >= 0
     again.cleanup()
+
+
+class Full(LocalLauncher):
+    """It has no room, and more of it later."""
+
+    name = "full"
+    traits = Traits(starting_within=60.0, here=True, rate=lambda *_: 1_000_000)
+    room_after = 10**9
+
+    def start(self, starts):
+        type(self).room_after -= 1
+        if self.room_after < 0:
+            return super().start(starts)
+        return [Refusal(token=start.token, problem="no capacity", again=Again.LATER) for start in starts]
+
+
+class Spare(LocalLauncher):
+    """What to fall back on, at a price."""
+
+    name = "spare"
+    traits = Traits(starting_within=60.0, here=True, rate=lambda *_: 3_000_000)
+
+
+@pytest.fixture
+def full():
+    launcher = type("Full", (Full,), {})
+    forget = launchers.register("full", launcher), launchers.register("spare", Spare)
+    yield launcher
+    for each in forget:
+        each()
+
+
+@pytest.mark.usefixtures("full")
+def test_where_the_first_launcher_has_no_room_its_fallback_starts_workers_at_its_own_rate(world, caplog):
+    session = world.burst("item * 2", range(6), launcher="full,spare", workers=2)
+    assert list(session.results()) == [0, 2, 4, 6, 8, 10]
+    seen = session.status()
+    assert {worker.rate for worker in seen.workers} == {3_000_000}
+    assert "2 of 2 full workers were not started: no capacity" in caplog.text
+
+
+def test_while_all_are_refused_for_now_it_says_why_it_waits_and_goes_on_when_there_is_room(world, full, until):
+    full.room_after = 3
+    session = world.burst("item * 2", [1], launcher="full")
+    said = "1 of 1 workers were refused, to be tried again: no capacity"
+    until(lambda: session.status().refused == said, "the reason")
+    assert list(session.results()) == [2]
+    assert session.status().refused == ""

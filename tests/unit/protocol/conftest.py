@@ -44,8 +44,8 @@ def job(tasks=4, lanes=2, jid="0") -> Job:
 class Talk:
     """Tells a machine what happens and keeps what it asks for until the test takes it."""
 
-    def __init__(self, machine) -> None:
-        self.machine = machine
+    def __init__(self, machine, job=None) -> None:
+        self.machine, self.job = machine, job
         self.now = 0.0
         self.ahead = 0.0  # the store's clock
         self.asked: list[fx.Effect] = []
@@ -53,6 +53,8 @@ class Talk:
     def tell(self, event: fx.Event, *, after: float = 0.0) -> list[fx.Effect]:
         self.now += after
         self.asked = self.machine.step(event, self.now)
+        if self.job is not None:
+            self.machine.validate()
         return self.asked
 
     def wait(self, seconds: float) -> list[fx.Effect]:
@@ -150,9 +152,17 @@ def worker():
 def client():
     """Makes a client's conversation."""
 
-    def make(*, signed=True, tends=True, me="me", record=None, **changes) -> Talk:
-        facts = {"manifest": manifest(**changes), "job": record or job(), "now": 0.0, "wall": WALL}
-        return Talk(SessionMachine(signed=signed, tends=tends, me=me, **facts))
+    def make(*, signed=True, replaces_lost_workers=True, me="me", record=None, patience=None, **changes) -> Talk:
+        machine = SessionMachine(
+            manifest=manifest(**changes),
+            signed=signed,
+            replaces_lost_workers=replaces_lost_workers,
+            patience=patience,
+            me=me,
+            now=0.0,
+            wall=WALL,
+        )
+        return Talk(machine, machine.follow(record or job(), 0.0))
 
     return make
 

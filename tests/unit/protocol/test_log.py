@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.log import Fleet, fold_control, make_final, unended
+from burst_magic.protocol.log import WorkersLog, fold_control, make_final, unended
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimKey, Control, ControlKind, SegmentKey
@@ -65,7 +65,7 @@ def looking(fleet, *entries, until):
 
 
 def test_a_worker_is_dead_when_its_heartbeat_stood_still_for_the_observers_own_time():
-    fleet = Fleet(most=1.0)
+    fleet = WorkersLog(most=1.0)
     looking(fleet, beat("a", 5_000_000.0), until=2)
     assert not fleet.dead("a", 3.0)
     looking(fleet, beat("a", 5_000_000.0), until=3)
@@ -75,21 +75,21 @@ def test_a_worker_is_dead_when_its_heartbeat_stood_still_for_the_observers_own_t
 
 
 def test_one_who_slept_does_not_bury_a_living_fleet():
-    fleet = Fleet(most=1.0)
+    fleet = WorkersLog(most=1.0)
     looking(fleet, beat("a", 1.0), until=1)
     fleet.listed([beat("a", 1.0)], now=100_000.0)  # asked before it slept, heard after
     assert not fleet.dead("a", 3.0)
 
 
 def test_a_gone_ends_all_doubt():
-    fleet = Fleet(most=1.0)
+    fleet = WorkersLog(most=1.0)
     fleet.listed([beat("a", 1.0), ("a.gone", 1.0)], now=0.0)
     assert fleet.dead("a", 1e9)
     assert fleet.living() == []
 
 
 def test_an_owner_that_nobody_ever_saw_is_dead_in_time_and_not_before():
-    fleet = Fleet(most=1.0)
+    fleet = WorkersLog(most=1.0)
     looking(fleet, until=9)
     assert not fleet.dead("ghost", 3.0)
     fleet.hear_of("ghost")
@@ -100,7 +100,7 @@ def test_an_owner_that_nobody_ever_saw_is_dead_in_time_and_not_before():
 
 
 def test_ranks_count_those_that_live():
-    fleet = Fleet(most=1.0)
+    fleet = WorkersLog(most=1.0)
     fleet.listed([beat("a", 1.0), beat("b", 1.0), beat("c", 1.0), ("b.gone", 1.0)], now=0.0)
     assert [fleet.rank(wid, 3.0) for wid in "abc"] == [0, -1, 1]
     looking(fleet, beat("a", 1.0), until=2)
@@ -126,7 +126,7 @@ def test_final_names_each_segment_for_what_counts_of_it():
 
 def beating(*names, at=3600.0):
     """A fleet as listed: heartbeats (id, billed from, last) at 100 micro-dollars an hour, and ends (id, when)."""
-    fleet = Fleet(10.0)
+    fleet = WorkersLog(10.0)
     keyed = [
         (SESSION.gone(name[0]) if len(name) == 2 else SESSION.heartbeat(name[0], int(name[1] * 1000), 100), name[-1])
         for name in names
@@ -168,3 +168,12 @@ def test_a_process_has_the_names_that_it_beat_under_and_that_no_end_is_written_o
     assert unended("w", names) == ["w~1"]
     assert unended("w", [*names, "w~1.gone"]) == []
     assert unended("w2", names) == ["w2"]
+
+
+def test_an_end_that_was_written_ten_hours_late_bills_no_dead_hour():
+    """A kernel that came the next morning saw that the process was gone, and wrote it down then."""
+    assert beating(("a", 0.0, 3570.0), ("a", 39_600.0), at=39_600.0).spend(40_000.0) == 100
+
+
+def test_an_end_that_the_stores_clock_puts_ahead_is_not_billed_before_its_time():
+    assert beating(("a", 0.0, 3590.0), ("a", 3610.0)).spend(3600.0) == 100

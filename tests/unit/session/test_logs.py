@@ -9,7 +9,7 @@ import pytest
 
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.wire.model import ClaimKey, JobEnd, Outcome, OutcomeKind, SegmentKey
 from burst_magic.protocol.wire.records import pack_origin, pack_outcome
 from burst_magic.session.logs import read_logs
 from burst_magic.session.segments import SegmentReader
@@ -90,7 +90,7 @@ class Job:
 
     def wait_for(self, ready):
         self._cover.add_all(self._rest)
-        self.ended = "finished"
+        self.ended = JobEnd.FINISHED
         return ready()
 
 

@@ -11,7 +11,7 @@ from burst_magic.errors import NotRun
 from burst_magic.payload import pack_value
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
+from burst_magic.protocol.wire.model import ClaimKey, JobEnd, SegmentKey
 from burst_magic.protocol.wire.records import pack_origin
 from burst_magic.protocol.wire.records import pack_value as pack_outcome
 from burst_magic.session.results import PENDING, Results
@@ -22,7 +22,7 @@ from burst_magic.stores.carry import Carrier
 SECRET = bytes(32)
 TASKS = 4
 JOB = keys.SessionKeys("20261121-093000-abcdefgh").job("0")
-NOBODY = "no worker lives"
+NOBODY = JobEnd.NOBODY
 _names = itertools.count()
 
 
@@ -52,6 +52,10 @@ class Hasty:
 
     def refresh(self):
         return None
+
+    @property
+    def end_words(self):
+        return self.ended.words() if self.ended else ""
 
     def find(self, task):
         return self._cover.find(task)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from burst_magic.protocol.wire.model import Snapshot, Span
+from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
 
 SID = "20261121-091500-abcd2345"
 
@@ -49,7 +49,7 @@ def finished(**changes) -> Snapshot:
         "failed": 0,
         "errors": (),
         "spans": (Span(start=0, stop=100, state="completed"),),
-        "ended": "finished",
+        "ended": JobEnd.FINISHED,
         "finished_at": 1200.0,
         "now": 9000.0,
         "eta": None,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.wire.model import Span
+from burst_magic.protocol.wire.model import JobEnd, Span
 from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, style
 from burst_magic.ui.model import HeatCell, panel_model
 from burst_magic.ui.text import clock
@@ -69,7 +69,7 @@ def evil_pages(snapshot):
     )
     return {
         "panel": panel_html(shown),
-        "ended": panel_html(panel_model(snapshot(ended=EVIL))),
+        "ended": panel_html(panel_model(snapshot(ended=JobEnd.NOBODY, end_detail=EVIL))),
         "dry run": dry_run_html([Row()], facts=[(EVIL, EVIL)], warnings=[EVIL]),
     }
 

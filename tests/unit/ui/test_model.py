@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Span, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, SlotView, Span, WorkerView
 from burst_magic.ui.model import (
     CELLS,
     THIN,
@@ -48,7 +48,7 @@ def test_every_task_is_counted_in_exactly_one_cell_in_its_own_state(runs):
 
 def test_no_task_makes_no_cell_and_counts_as_all_done(snapshot):
     shown = panel_model(
-        snapshot(total=0, pending=0, running=0, completed=0, failed=0, spans=(), errors=(), ended="finished")
+        snapshot(total=0, pending=0, running=0, completed=0, failed=0, spans=(), errors=(), ended=JobEnd.FINISHED)
     )
 
     assert shown.cells == ()
@@ -109,11 +109,22 @@ def test_a_frame_says_what_the_model_says(snapshot):
         ({"running": 0, "workers": (ALIVE,)}, Phase.RUNNING, "running"),
         ({"running": 0, "workers": (ALIVE,), "waiting": "capacity"}, Phase.WAITING, "waiting"),
         ({"running": 0, "completed": 0, "failed": 0, "workers": (ALIVE,)}, Phase.WAITING, "starting"),
-        ({"ended": "cancel"}, Phase.ENDED, "cancelled"),
-        ({"ended": "deadline"}, Phase.ENDED, "deadline reached"),
-        ({"ended": "some new reason"}, Phase.ENDED, "some new reason"),
-        ({"ended": "finished", "completed": 98, "pending": 0, "running": 0}, Phase.FAILED, "finished, 2 failed"),
-        ({"ended": "idle", "completed": 100, "failed": 0, "pending": 0, "running": 0}, Phase.FINISHED, "finished"),
+        ({"ended": JobEnd.CANCELLED}, Phase.ENDED, "cancelled"),
+        ({"ended": JobEnd.CLOSED}, Phase.ENDED, "closed"),
+        ({"ended": JobEnd.DEADLINE}, Phase.ENDED, "deadline reached"),
+        ({"ended": JobEnd.BUDGET}, Phase.ENDED, "budget spent"),
+        ({"ended": JobEnd.DELETED}, Phase.ENDED, "deleted"),
+        (
+            {"ended": JobEnd.NOBODY, "end_detail": "no\x1b[31m disk"},
+            Phase.ENDED,
+            "no worker lives; the last one said: no disk",
+        ),
+        ({"ended": JobEnd.FINISHED, "completed": 98, "pending": 0, "running": 0}, Phase.FAILED, "finished, 2 failed"),
+        (
+            {"ended": JobEnd.CLOSED, "completed": 100, "failed": 0, "pending": 0, "running": 0},
+            Phase.FINISHED,
+            "finished",
+        ),
     ],
 )
 def test_a_job_is_in_one_phase(snapshot, changes, phase, state):
@@ -127,7 +138,7 @@ def test_the_clock_of_a_finished_job_stands_still(finished):
 
 
 def test_after_the_end_nothing_waits_and_nothing_is_left(snapshot):
-    shown = panel_model(snapshot(ended="cancel", waiting="no worker lives"))
+    shown = panel_model(snapshot(ended=JobEnd.CANCELLED, waiting="no worker lives"))
 
     assert (shown.waiting, shown.left, shown.idle_word) == ("", "", "not run")
 
@@ -141,7 +152,7 @@ def test_on_aws_the_cost_is_what_was_spent_and_what_is_to_come(snapshot):
 
     assert panel_model(aws).cost == f"$0.12 so far, ≈{THIN}$0.40 when done"
     assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000)).cost == "$0.12 so far"
-    assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000, ended="cancel")).cost == "$0.12"
+    assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000, ended=JobEnd.CANCELLED)).cost == "$0.12"
 
 
 def test_the_longest_running_task_of_this_job_on_a_living_worker_is_named(snapshot):

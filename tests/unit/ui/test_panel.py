@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from burst_magic.errors import Throttled
-from burst_magic.protocol.wire.model import Span
+from burst_magic.protocol.wire.model import JobEnd, Span
 from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -179,7 +179,7 @@ def test_another_job_of_the_session_is_not_drawn(session, snapshot, finished):
     slate = Slate()
     showing = Showing(session, slate).start()
 
-    session.publish(snapshot(jid="j2", ended="finished"))
+    session.publish(snapshot(jid="j2", ended=JobEnd.FINISHED))
     assert not showing.join(0.3)
     session.publish(finished())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from burst_magic.protocol.wire.model import Span
+from burst_magic.protocol.wire.model import JobEnd, Span
 from burst_magic.ui.text import Bar, dry_run_text, errors_text, one_line, sessions_table, status_text
 
 
@@ -52,7 +52,7 @@ def test_one_line_counts_failures_and_says_why_nothing_runs(snapshot):
 def test_one_line_of_a_job_that_is_over_forecasts_nothing(snapshot, finished):
     assert one_line(finished()) == "100 of 100, in 3 min 20 s"
     assert one_line(finished(completed=98, failed=2)) == "100 of 100, finished, 2 failed"
-    assert one_line(snapshot(ended="cancel")) == "42 of 100, cancelled"
+    assert one_line(snapshot(ended=JobEnd.CANCELLED)) == "42 of 100, cancelled"
 
 
 def test_status_has_every_count_and_the_way_to_go_on(snapshot):
@@ -212,3 +212,11 @@ def test_the_bar_starts_no_thread_of_its_own(snapshot):
     Bar(io.StringIO()).draw(replace(snapshot(), spans=(Span(start=0, stop=100, state="pending"),)))
 
     assert threading.active_count() == before
+
+
+def test_status_says_how_old_its_facts_are_once_the_store_does_not_answer(snapshot):
+    late = {"now": 1080.0, "as_of": 950.0}
+    assert "as of 2 min 10 s ago: the store does not answer\n" in status_text(snapshot(**late))
+    assert "the store does not answer (503: slow down)" in status_text(snapshot(**late, trouble="503: slow down"))
+    assert "does not answer" not in status_text(snapshot(now=1080.0, as_of=1075.0))
+    assert "does not answer" not in status_text(snapshot(**late, ended=JobEnd.CANCELLED))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.client.crew import STARTING, heir
+from burst_magic.protocol.client.starts import STARTING, replacement_token
 from burst_magic.protocol.log import make_final
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, EndCause, Final, Gone, Heartbeat, Manifest, SlotView
+from burst_magic.protocol.wire.model import ControlKind, EndCause, Final, Gone, Heartbeat, JobEnd, Manifest, SlotView
 from burst_magic.protocol.worker.poison import DEATHS, SILENT
 
 SESSION = keys.SessionKeys("20261121-093000-abcdefgh")
 JOB_KEYS = SESSION.job("0")
 JOINED = "0-add-job"
 WALL = 1_800_000_000.0  # of the job's beginning
-TOKEN = heir(SESSION.sid, "w")  # of who replaces w
+TOKEN = replacement_token(SESSION.sid, "w")  # of who replaces w
 FIRST = "01800000000100.0000000000-0000000003.0.0-0"
 SECOND = "01800000000200.0000000002-0000000004.1.2-0"
 
@@ -52,7 +52,7 @@ def test_a_finished_job_costs_one_read(client):
     talk.tell(fx.Tick())
     assert talk.lists() == []
     talk.got(JOB_KEYS.final, final(FIRST, SECOND))
-    assert talk.machine.finished
+    assert talk.job.finished
     assert talk.asked == []
     assert talk.wait(100.0) == []
 
@@ -60,9 +60,9 @@ def test_a_finished_job_costs_one_read(client):
 def test_final_decides_which_segment_a_task_is_read_from(client):
     talk = client()
     begins(talk, results=(FIRST, SECOND), workers=("w.0.0",))
-    assert talk.machine.cover.find(2) == keys.parse_segment(FIRST)
+    assert talk.job.cover.find(2) == keys.parse_segment(FIRST)
     talk.got(JOB_KEYS.final, final(SECOND, FIRST))
-    assert talk.machine.cover.find(2) == keys.parse_segment(SECOND)
+    assert talk.job.cover.find(2) == keys.parse_segment(SECOND)
 
 
 @pytest.mark.parametrize("wrote", list(fx.Wrote))
@@ -73,7 +73,7 @@ def test_final_is_read_whatever_the_store_said_of_the_write(client, wrote):
     assert [each.key for each in talk.of(fx.Create)] == [JOB_KEYS.final]
     talk.created(JOB_KEYS.final, wrote)
     assert talk.reads() == [JOB_KEYS.final]
-    assert not talk.machine.finished
+    assert not talk.job.finished
 
 
 def test_a_final_that_cannot_be_read_is_not_tried_for_without_a_pause(client):
@@ -161,12 +161,12 @@ def announces(talk, workers=("w.0.0", "w.gone")):
 def test_before_a_verdict_it_looks_at_all_results_once_more(client):
     talk = client()
     ended(talk, EndCause.CLOSE)
-    assert talk.machine.ended is None
+    assert talk.job.end is None
     assert fx.List(JOB_KEYS.results_folder) in talk.asked
     talk.listed(JOB_KEYS.results_folder, FIRST, SECOND)  # it had published them just before
     talk.listed(SESSION.control_folder, JOINED)
-    assert talk.machine.ended is None
-    assert talk.machine.cover.whole
+    assert talk.job.end is None
+    assert talk.job.cover.whole
 
 
 def test_a_verdict_waits_for_what_was_asked(client):
@@ -175,11 +175,11 @@ def test_a_verdict_waits_for_what_was_asked(client):
     ended(talk, EndCause.CANCEL, control=(JOINED, "9x-cancel"))
     talk.listed(JOB_KEYS.results_folder)
     talk.listed(SESSION.control_folder, JOINED, "9x-cancel")
-    assert talk.machine.ended is None
+    assert talk.job.end is None
     talk.control(kind=ControlKind.CANCEL)
     talk.listed(JOB_KEYS.results_folder)
     talk.listed(SESSION.control_folder, JOINED, "9x-cancel")
-    assert talk.machine.ended == "cancelled"
+    assert talk.job.end is JobEnd.CANCELLED
 
 
 def test_lost_workers_are_replaced_and_nothing_is_said_before_their_starts_are_seen(client):
@@ -187,11 +187,11 @@ def test_lost_workers_are_replaced_and_nothing_is_said_before_their_starts_are_s
     ended(talk, EndCause.CRASH)
     (key,) = announces(talk)
     talk.created(key, fx.Wrote.DONE)
-    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
-    assert talk.machine.ended is None
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN, "local")]
+    assert talk.job.end is None
     talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", f"{TOKEN}.next")
     assert talk.of(fx.Create) == talk.of(fx.Replace) == []
-    assert talk.machine.ended is None
+    assert talk.job.end is None
 
 
 def test_two_clients_that_saw_one_loss_announce_one_start_and_the_refused_one_starts_nobody(client):
@@ -217,7 +217,7 @@ def test_a_start_whose_reply_was_lost_is_made(client, wrote):
     talk.created(key, wrote)
     assert talk.of(fx.Replace) == []
     talk.got(key, start)
-    assert talk.of(fx.Replace) == [fx.Replace(TOKEN)]
+    assert talk.of(fx.Replace) == [fx.Replace(TOKEN, "local")]
 
 
 def test_a_start_that_was_not_written_is_announced_again(client):
@@ -243,9 +243,11 @@ def test_who_may_not_write_announces_a_start_some_times_and_then_says_that_nobod
         talk.listed(SESSION.workers_folder, "w.0.0", "w.gone")
         announced += announces(talk)
     assert announced == 3 * [SESSION.next(TOKEN)]
-    assert talk.machine.ended == "no worker lives"
-    at = talk.machine.snapshot(talk.now).finished_at
-    assert at == talk.machine.snapshot(talk.now + 500.0).finished_at <= WALL + talk.now  # its clock stands still
+    assert talk.job.end is JobEnd.NOBODY
+    at = talk.machine.snapshot(talk.job, talk.now).finished_at
+    assert (
+        at == talk.machine.snapshot(talk.job, talk.now + 500.0).finished_at <= WALL + talk.now
+    )  # its clock stands still
 
 
 def test_nobody_is_started_in_a_session_that_was_deleted(client):
@@ -256,7 +258,7 @@ def test_nobody_is_started_in_a_session_that_was_deleted(client):
     talk.listed(SESSION.control_folder, JOINED)
     assert talk.reads() == [SESSION.manifest]
     assert talk.got(SESSION.manifest, None) == []
-    assert talk.machine.ended == "deleted"
+    assert talk.job.end is JobEnd.DELETED
     assert talk.wait(100.0) == []
 
 
@@ -265,12 +267,12 @@ def test_where_nothing_is_asked_of_a_session_it_is_looked_whether_it_is_there(cl
     begins(talk, workers=("w.0.0",))
     assert talk.listed(SESSION.control_folder) == [fx.Read(SESSION.manifest, Manifest)]
     talk.got(SESSION.manifest, None)
-    assert talk.machine.ended == "deleted"
+    assert talk.job.end is JobEnd.DELETED
     assert talk.wait(100.0) == []
     talk.machine.look_now(talk.now)
     assert [each.folder for each in talk.tell(fx.Tick())] == [SESSION.workers_folder]
     assert talk.listed(SESSION.workers_folder) == []
-    assert talk.machine.ended == "deleted"
+    assert talk.job.end is JobEnd.DELETED
 
 
 def test_nobody_is_started_while_a_session_is_being_deleted(client):
@@ -282,15 +284,15 @@ def test_nobody_is_started_while_a_session_is_being_deleted(client):
     talk.listed(JOB_KEYS.results_folder)
     talk.listed(SESSION.control_folder)
     assert talk.got(SESSION.manifest, talk.machine.manifest) == []
-    assert talk.machine.ended is None
+    assert talk.job.end is None
 
 
-@pytest.mark.parametrize("facts", [{"tends": False}, {"signed": False}])
+@pytest.mark.parametrize("facts", [{"replaces_lost_workers": False}, {"signed": False}])
 def test_who_only_looks_starts_nobody(client, facts):
     talk = client(**facts)
     ended(talk, EndCause.CRASH)
     assert announces(talk) == []
-    assert talk.machine.ended == "no worker lives"
+    assert talk.job.end is JobEnd.NOBODY
 
 
 def test_how_many_were_replaced_is_read_from_the_log(client):
@@ -299,19 +301,23 @@ def test_how_many_were_replaced_is_read_from_the_log(client):
     talk = client(workers=1)
     lost = ["w"]
     for _ in range(3 + SILENT + DEATHS):  # each ended like the one before
-        lost.append(heir(SESSION.sid, lost[-1]))
+        lost.append(replacement_token(SESSION.sid, lost[-1]))
     names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone")] + [f"{wid}.next" for wid in lost[1:]]
     gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL + 1, token="" if wid == "w" else wid) for wid in lost]
     begins(talk, workers=names, gone=gone)
     assert announces(talk, names) == []
-    assert talk.machine.ended == "no worker lives"
+    assert talk.job.end is JobEnd.NOBODY
 
 
 def test_what_was_lost_before_this_job_does_not_count(client):
     talk = client(workers=1)
     lost = [f"w{number}" for number in range(9)]
-    names = [name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone", f"{heir(SESSION.sid, wid)}.next")]
-    gone = [Gone(worker=wid, cause=EndCause.CRASH, at=WALL - 9, token=heir(SESSION.sid, wid)) for wid in lost]
+    names = [
+        name for wid in lost for name in (f"{wid}.0.0", f"{wid}.gone", f"{replacement_token(SESSION.sid, wid)}.next")
+    ]
+    gone = [
+        Gone(worker=wid, cause=EndCause.CRASH, at=WALL - 9, token=replacement_token(SESSION.sid, wid)) for wid in lost
+    ]
     end = Gone(worker="w", cause=EndCause.CRASH, at=WALL + 1)
     names += ["w.0.0", "w.gone"]
     begins(talk, workers=names, gone=(*gone, end))
@@ -320,18 +326,17 @@ def test_what_was_lost_before_this_job_does_not_count(client):
 
 def silent(talk, lost, *, beat):
     """These and one more fall silent, these after a last heartbeat; for each of them somebody has announced a start."""
-    heirs = [(f"{heir(SESSION.sid, wid)}.next", WALL) for wid in lost]
+    heirs = [(f"{replacement_token(SESSION.sid, wid)}.next", WALL) for wid in lost]
     names = [*((f"{wid}.0.0", beat) for wid in lost), *heirs, ("w.0.0", WALL + 1)]
     begins(talk)
     for wid in (*lost, "w"):
         talk.got(f"{SESSION.workers_folder}/{wid}.0.0", Heartbeat(worker=wid, number=1, at=0.0))
     for wid in lost:  # and these have gone for want of work
-        token = heir(SESSION.sid, wid)
+        token = replacement_token(SESSION.sid, wid)
         talk.machine.crew.gone[f"{wid}x"] = Gone(worker=f"{wid}x", cause=EndCause.IDLE, at=0.0, token=token)
     for _ in range(5):
         talk.tell(fx.Listed(SESSION.workers_folder, "", tuple(names)), after=10.0)
-    crew = talk.machine.crew
-    return crew.heirless(talk.now, nobody_left=False, since=WALL, bound=3)
+    return talk.machine.starts.replacements_due(talk.now, nobody_left=False, since=WALL, bound=3)
 
 
 def test_what_fell_silent_before_the_last_result_does_not_count(client):
@@ -348,13 +353,99 @@ def test_a_start_that_nobody_answered_is_made_again_once_with_its_token(client):
     answer(talk, "abc.next")
     assert talk.of(fx.Replace) == []
     talk.wait(1.0)
-    assert answer(talk, "abc.next") == [fx.Replace("abc")]
+    assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
     talk.wait(STARTING - 1)
     assert answer(talk, "abc.next") == []
-    assert talk.machine.ended is None
+    assert talk.job.end is None
     talk.wait(20.0)
     (start,) = answer(talk, "abc.next")
-    assert start.key == SESSION.next(heir(SESSION.sid, "abc"))  # what was tried twice is lost
+    assert start.key == SESSION.next(replacement_token(SESSION.sid, "abc"))  # what was tried twice is lost
+
+
+@pytest.mark.parametrize("seconds", [30.0, 900.0])
+def test_a_start_is_given_the_patience_of_its_launcher(client, seconds):
+    talk = client(workers=1, patience={"local": seconds})
+    begins(talk, workers=("abc.next",))
+    talk.wait(seconds - 1)
+    assert answer(talk, "abc.next") == []
+    talk.wait(1.0)
+    assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
+
+
+def test_a_start_that_is_said_to_be_coming_is_no_failure_however_long_it_takes(client):
+    talk = client(workers=1, patience={"local": 60.0}, deadline=WALL + 1e5)
+    begins(talk, workers=("abc.next",))
+    for _ in range(20):
+        talk.tell(fx.Coming(("abc",)), after=50.0)
+        assert answer(talk, "abc.next") == []
+    assert talk.job.end is None
+    talk.wait(60.0)  # and then not a word
+    assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
+
+
+def refused(token, why="no capacity", cause=EndCause.REFUSED):
+    return Gone(worker=token, cause=cause, at=WALL, token=token, detail=why)
+
+
+def tries(talk, token, *, rounds):
+    """Refuses whatever is started in place of ``token``; seconds until each next try, and by which launcher."""
+    known, found = [f"{token}.next", f"{token}.gone"], []
+    begins(talk, workers=known, gone=(refused(token),))
+    since = talk.now
+    while len(found) < rounds:
+        asked = answer(talk, *known)
+        created = [each for each in asked if isinstance(each, fx.Create)]
+        if not created:
+            talk.wait(1.0)
+            continue
+        (create,) = created
+        token = create.record.token
+        talk.created(create.key, fx.Wrote.DONE)
+        found.append((round(talk.now - since), create.record.launcher))
+        assert talk.of(fx.Replace) == [fx.Replace(token, create.record.launcher)]
+        known += [f"{token}.next", f"{token}.gone"]
+        talk.listed(SESSION.workers_folder, *known)
+        talk.got(SESSION.gone(token), refused(token))
+        since = talk.now
+    return found
+
+
+def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
+    found = tries(client(workers=1, deadline=WALL + 1e5), "abc", rounds=8)
+    assert [launcher for _, launcher in found] == ["local"] * 8
+    waits = [seconds for seconds, _ in found]
+    assert waits == sorted(waits)
+    assert 9 <= waits[0] <= 21
+    assert 300 <= waits[-1] <= 321
+
+
+def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client):
+    found = tries(client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate"), "abc", rounds=4)
+    assert [launcher for _, launcher in found] == ["fargate", "spot", "fargate", "spot"]
+    assert found[0][0] <= 2
+    assert found[1][0] >= 9
+    assert found[2][0] <= 2
+
+
+def test_while_a_refused_start_waits_for_its_time_nobody_says_that_all_is_over(client):
+    talk = client(workers=2)
+    begins(talk, workers=("abc.next", "abc.gone"), gone=(refused("abc"),))
+    answer(talk, "abc.next", "abc.gone")
+    assert talk.job.end is None
+    snapshot = talk.machine.snapshot(talk.job, talk.now)
+    assert snapshot.refused == snapshot.waiting == "1 of 2 workers were refused, to be tried again: no capacity"
+
+
+def test_what_could_not_be_brought_up_is_not_started_for_ever(client):
+    talk = client(workers=1)
+    tokens = ["t0"]
+    for _ in range(50):
+        tokens.append(replacement_token(SESSION.sid, tokens[-1]))
+    known = [f"{token}.{kind}" for token in tokens for kind in ("next", "gone")]
+    begins(talk, workers=known, gone=[refused(token, "no such image", EndCause.UNSTARTED) for token in tokens])
+    answer(talk, *known)
+    assert talk.job.end is JobEnd.NOBODY
+    assert "no such image" in talk.job.detail
 
 
 def test_a_process_that_goes_on_under_another_name_is_not_lost(client):
@@ -371,7 +462,7 @@ def test_a_limit_that_the_last_worker_met_is_said_whatever_our_own_clock_tells(c
     talk.ahead = 1000.0
     ended(talk, cause)
     assert announces(talk) == []
-    assert talk.machine.ended == cause.value
+    assert talk.job.end == cause.value
 
 
 @pytest.mark.parametrize(
@@ -383,7 +474,7 @@ def test_a_limit_that_was_raised_since_is_not_what_is_missing(client, cause, mor
     ended(talk, cause)
     talk.control(kind=ControlKind.EXTEND, **more)
     talk.listed(JOB_KEYS.results_folder)
-    assert talk.machine.ended == "no worker lives"
+    assert talk.job.end is JobEnd.NOBODY
 
 
 def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
@@ -392,10 +483,10 @@ def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
     ended(talk, EndCause.TERM)
     talk.asked += [*talk.listed(JOB_KEYS.results_folder), *talk.listed(SESSION.control_folder, JOINED)]
     assert fx.Watch(SESSION.watch) in talk.asked
-    assert talk.machine.ended is None
+    assert talk.job.end is None
     names = (("w.0.0", WALL), ("w.gone", WALL), ("~watch", WALL - 400))
     talk.tell(fx.Listed(SESSION.workers_folder, "", names))
-    assert talk.machine.ended is None
+    assert talk.job.end is None
     talk.got(SESSION.manifest, talk.machine.manifest)
     assert [each.key for each in talk.of(fx.Create)] == [SESSION.next(TOKEN)]
 
@@ -406,7 +497,7 @@ def test_a_deadline_long_gone_is_said_without_a_write(client):
     ended(talk, EndCause.TERM)
     announces(talk)
     assert talk.of(fx.Watch) == []
-    assert talk.machine.ended == "deadline"
+    assert talk.job.end is JobEnd.DEADLINE
 
 
 def test_a_deadline_that_the_store_confirms_is_said(client):
@@ -414,7 +505,7 @@ def test_a_deadline_that_the_store_confirms_is_said(client):
     ended(talk, EndCause.TERM)
     announces(talk)
     talk.listed(SESSION.workers_folder, "w.0.0", "w.gone", "~watch")
-    assert talk.machine.ended == "deadline"
+    assert talk.job.end is JobEnd.DEADLINE
 
 
 def test_heartbeats_are_looked_at_more_often_while_somebody_watches(client):
@@ -436,10 +527,10 @@ def test_a_cancelled_job_ends_while_its_workers_go_on_with_another(client, cance
         talk.ahead += 1  # the worker beats on
         talk.asked += talk.wait(seconds)
         answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
-        assert talk.machine.ended is None  # what was done may still be on its way
+        assert talk.job.end is None  # what was done may still be on its way
     talk.wait(5.0)
     answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
-    assert talk.machine.ended == "cancelled"
+    assert talk.job.end is JobEnd.CANCELLED
 
 
 def busy_with(talk, *jobs, results=()):
@@ -447,7 +538,7 @@ def busy_with(talk, *jobs, results=()):
     slots = tuple(SlotView(job=job, task=3) for job in jobs)
     begins(talk, workers=("w.0.0",), results=results)
     talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, slots=slots))
-    return talk.machine.snapshot(talk.now).waiting
+    return talk.machine.snapshot(talk.job, talk.now).waiting
 
 
 def test_a_job_that_waits_for_another_of_its_session_says_so(client):
@@ -475,7 +566,7 @@ def test_one_who_closed_is_not_replaced(client):
     talk.listed(JOB_KEYS.results_folder)
     talk.listed(SESSION.control_folder, JOINED)
     assert talk.of(fx.Replace) == []
-    assert talk.machine.ended == "no worker lives"
+    assert talk.job.end is JobEnd.NOBODY
 
 
 def test_a_watcher_is_announced_and_heartbeats_are_read_while_he_looks(client):

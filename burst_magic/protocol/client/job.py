@@ -1,0 +1,206 @@
+"""One job as a client sees it, as a pure machine: ``step(event, now) -> effects``. It never touches a value.
+
+Laws, by the numbers of ``wire.model``:
+
+* (6) A finished job costs one read: ``final`` is read first, and nothing else before it is known to be missing.
+* (1) ``final`` decides which segment counts; what was covered before only served to count. Whoever finds every task
+  covered writes it, and then reads what is there, whatever the store said of the write.
+* (7) A reader goes back a minute before the newest name it knows, and lists everything after a minute without news.
+
+States and what leads from one to the next::
+
+    ASKING ──no final──▶ FOLLOWING ──final──▶ SETTLED
+       └──────────────final──────────────────────▲
+    FOLLOWING ──the session was deleted──────────┘
+
+While it follows, the session's machine concludes whether anything will still run: ``end`` may be set and taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.client.clocks import StoreClock
+from burst_magic.protocol.client.questions import Questions
+from burst_magic.protocol.client.spans import draw
+from burst_magic.protocol.log import make_final
+from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Final, Job, JobEnd, Manifest, Span
+from burst_magic.protocol.worker.known import WINDOW, newest_ms
+
+_SLOWEST = 5.0  # seconds between two looks at the results, at most
+_SOONEST = 0.1  # seconds between the first looks, where the floor is longer: the first result is published at once
+
+
+class JobState(Enum):
+    """What is asked of the store for a job."""
+
+    ASKING = "asking"  # whether it is finished
+    FOLLOWING = "following"  # its results; once all are in, final
+    SETTLED = "settled"  # nothing: it is finished, or deleted
+
+
+class JobMachine:
+    """A client's view of one job's results.
+
+    Args:
+        manifest, job: the two immutable descriptions.
+        signed: the client has the key and may write ``final``; without it the machine only reads.
+        clock: the store's.
+        now: a monotonic clock.
+
+    Attributes:
+        end, detail: why nothing of it will run any more, and more about that in words; None while something may.
+        cover: which tasks have outcomes, in which segments.
+        seen: names of segments.
+        newest: when the last result was published, by the store's clock; the job's beginning before the first.
+        finished_at: when ``final`` was written.
+        looked_again: all results were listed since no worker lives.
+        wake: when it wants to be stepped, though nothing has come.
+    """
+
+    def __init__(self, *, manifest: Manifest, job: Job, signed: bool, clock: StoreClock, now: float) -> None:
+        self.job, self._manifest, self._signed, self._clock = job, manifest, signed, clock
+        self._keys = keys.SessionKeys(manifest.sid).job(job.jid)
+        self._questions = Questions()
+        self.state = JobState.ASKING
+        self.end: JobEnd | None = None
+        self.detail = ""
+        self.cover, self.seen, self.newest = Cover(job.tasks), set[str](), job.created
+        self.final: Final | None = None
+        self.finished_at: float | None = None
+        self.looked_again = False
+        self._after = ""
+        self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
+        self._drawing: tuple[Span, ...] = ()
+        self.resume(now)
+
+    def resume(self, now: float) -> None:
+        """Begins, or goes on where answers were dropped: what was outstanding is asked again."""
+        self._questions.drop()
+        self.wake = self._born = self._news_at = now
+        self._results_at = self._listed_at = self._final_at = now
+        self.looked_again = False
+        if self.state is JobState.ASKING:
+            self._questions.read(self._keys.final, Final)
+
+    def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
+        """Takes one event, returns what is to be done. What concerns others is passed over."""
+        self._questions.answered(event)
+        if isinstance(event, fx.Listed) and event.folder == self._keys.results_folder:
+            self._learn(event.names, now)
+            self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
+        elif isinstance(event, fx.Got) and event.key == self._keys.final:
+            self._on_final(event.record)
+        elif isinstance(event, fx.Created) and event.key == self._keys.final:
+            self._questions.read(event.key, Final)  # done or refused: what lies there is what counts
+        self.wake = now + 3600.0
+        if self.state is JobState.FOLLOWING:
+            self._settle(now)
+            self._look(now)
+        return self._questions.take()
+
+    def look_now(self, now: float) -> None:
+        """Somebody waits: look at the results at the next step."""
+        self._results_at = self.wake = now
+
+    def look_again(self) -> list[fx.Effect]:
+        """Before an end is concluded: what workers did last may have come after the last look, outside its window."""
+        self.looked_again = True
+        self._questions.list_folder(self._keys.results_folder)
+        return self._questions.take()
+
+    def conclude(self, end: JobEnd | None, detail: str = "") -> None:
+        """Nothing will run any more, or something may after all."""
+        if self.state is JobState.SETTLED:
+            return
+        self.end, self.detail = end, detail
+        if end is JobEnd.DELETED:
+            self.state = JobState.SETTLED
+
+    @property
+    def outstanding(self) -> bool:
+        """Some answer has not come."""
+        return bool(self._questions.outstanding)
+
+    @property
+    def lacks_results(self) -> bool:
+        """It is known to be unfinished, and tasks have no outcome."""
+        return self.state is JobState.FOLLOWING and not self.cover.whole
+
+    @property
+    def finished(self) -> bool:
+        """All tasks have outcomes and ``final`` says which."""
+        return self.final is not None
+
+    def spans(self, running: set[int]) -> tuple[Span, ...]:
+        """The tasks' states. Drawn again only when something changed: a long log is looked at often."""
+        drawn = (self.cover.covered, self.finished, frozenset(running))
+        if drawn != self._drawn:
+            self._drawn, self._drawing = drawn, draw(self.cover, running)
+        return self._drawing
+
+    def validate(self) -> None:
+        """Raises ``AssertionError`` where the facts contradict each other."""
+        assert (self.final is not None) == (self.end is JobEnd.FINISHED), self  # noqa: S101
+        settled = self.end in {JobEnd.FINISHED, JobEnd.DELETED}
+        assert (self.state is JobState.SETTLED) == settled, self  # noqa: S101
+        assert self.final is None or self.cover.whole, self  # noqa: S101
+        assert self.state is not JobState.ASKING or self.end is None, self  # noqa: S101
+
+    def __repr__(self) -> str:
+        end = f", {self.end.value}" if self.end else ""
+        return f"<job {self.job.jid}: {self.state.value}{end}, {self.cover.covered} of {self.job.tasks}>"
+
+    # --- what is told -----------------------------------------------------------------------------------
+
+    def _learn(self, listed: Iterable[tuple[str, float]], now: float) -> None:
+        fresh = [each for each in listed if each[0] not in self.seen]  # a long log is quick to take
+        if fresh and not self.finished:
+            self.seen.update(name for name, _ in fresh)
+            self._news_at = now
+            newest = newest_ms(fresh)
+            self.newest = max(self.newest, newest / 1000)
+            self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
+            self.cover.add_all(keys.parse_segment(name) for name, _ in fresh)
+
+    def _on_final(self, record: fx.Record | None) -> None:
+        if isinstance(record, Final):
+            self._adopt(record)
+        elif self.state is JobState.ASKING:
+            self.state = JobState.FOLLOWING
+
+    def _adopt(self, final: Final) -> None:
+        self.final, self.finished_at = final, final.at
+        parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
+        self.cover = Cover.of(self.job.tasks, parts)
+        self.seen = {name for _, _, name in final.parts}
+        self.state, self.end, self.detail = JobState.SETTLED, JobEnd.FINISHED, ""
+
+    # --- what is due --------------------------------------------------------------------------------------
+
+    def _settle(self, now: float) -> None:
+        """All is covered: ``final`` is written, or read when somebody else has to write it."""
+        if not self.cover.whole or self._keys.final in self._questions.outstanding:
+            return
+        if now >= self._final_at:
+            self._final_at = now + max(self._manifest.floor, min(_SLOWEST, now - self._born))
+            if self._signed:
+                final = make_final(self.job.jid, self.cover, self._clock.wall(now), by="client")
+                self._questions.create(self._keys.final, final)
+            else:
+                self._questions.read(self._keys.final, Final)
+        self.wake = min(self.wake, self._final_at)
+
+    def _look(self, now: float) -> None:
+        if now >= self._results_at:
+            quiet, age = now - self._news_at >= WINDOW, now - self._born
+            every = max(min(self._manifest.floor / 4, max(_SOONEST, age / 4)), min(_SLOWEST, 0.02 * age))
+            self._results_at, self._listed_at = now + every, now
+            self._questions.list_folder(self._keys.results_folder, "" if quiet else self._after)
+            if quiet:
+                self._news_at = now
+        self.wake = min(self.wake, self._results_at)

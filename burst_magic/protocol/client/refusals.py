@@ -1,0 +1,82 @@
+"""Starts that their launcher refused: when each is made again, and by which launcher.
+
+A refused start is in the log, as a ``.gone`` under its token. The start that makes up for it has a token derived from
+it, as for any lost worker: every client can tell from the log how often one place was refused. The wait doubles with
+that. Where the session has a launcher to fall back on, that one is asked first, at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from burst_magic.protocol.client.crew import Crew
+from burst_magic.protocol.wire.model import EndCause, Gone, Manifest
+
+LONGEST = 300.0  # seconds between two tries
+_DOUBLINGS = 12  # more than ``LONGEST`` needs, and no number that overflows
+
+
+def replacement_token(sid: str, lost: str) -> str:
+    """The token of the worker that replaces a lost one."""
+    return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]
+
+
+class RefusedStarts:
+    """The refused starts of one session.
+
+    Args:
+        manifest: the session.
+        crew: its workers and their ends.
+    """
+
+    def __init__(self, manifest: Manifest, crew: Crew) -> None:
+        self._manifest, self._crew = manifest, crew
+        self._heard: dict[str, float] = {}  # token -> when this client first heard of it
+        self._before: dict[str, str] = {}  # replacement's token -> the refused one
+
+    @property
+    def tokens(self) -> set[str]:
+        """All starts that were refused for a reason that may pass."""
+        return {gone.token for gone in self._crew.gone.values() if gone.cause is EndCause.REFUSED}
+
+    def launcher_of(self, token: str) -> str:
+        """Who starts the worker of this token: the first launcher and its fallback by turns."""
+        fallback = self._manifest.fallback
+        return fallback if fallback and self._refused_before(token) % 2 else self._manifest.launcher
+
+    def again_at(self, token: str, now: float) -> float:
+        """When a refused start is made up for, by the observer's clock."""
+        heard = self._heard.setdefault(token, now)
+        tries = 1 + self._refused_before(token)
+        if self._manifest.fallback:
+            if tries % 2:
+                return heard
+            tries //= 2
+        return heard + min(LONGEST, self._manifest.interval * 2.0 ** min(tries - 1, _DOUBLINGS))
+
+    def put_off(self, now: float) -> set[str]:
+        """Those that are not made up for yet, for it is too early."""
+        return {token for token in self.tokens if self.again_at(token, now) > now}
+
+    def words(self, wanted: int) -> str:
+        """What a user reads of the places that are still refused, or an empty text."""
+        announced = self._crew.log.starting
+        still = [gone for gone in self._crew.gone.values() if self._is_open(gone, announced)]
+        if not still:
+            return ""
+        newest = max(still, key=lambda gone: gone.at)
+        return f"{len(still)} of {wanted} workers were refused, to be tried again: {newest.detail}"
+
+    def _is_open(self, gone: Gone, announced: dict[str, float]) -> bool:
+        token = replacement_token(self._manifest.sid, gone.token)
+        return gone.cause is EndCause.REFUSED and token not in announced
+
+    def _refused_before(self, token: str) -> int:
+        """How often this place was refused before this start."""
+        tokens = self.tokens
+        if len(self._before) != len(tokens):
+            self._before = {replacement_token(self._manifest.sid, each): each for each in tokens}
+        count = 0
+        while token in self._before:
+            token, count = self._before[token], count + 1
+        return count

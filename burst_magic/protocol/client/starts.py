@@ -1,0 +1,192 @@
+"""Which workers a client starts in place of lost ones, and how it announces them.
+
+Whoever starts a worker first creates its ``.next``. The token of a replacement is derived from the worker that it
+replaces, so that two clients who saw the same loss meet at one key; how many were replaced is read from the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.client.clocks import StoreClock
+from burst_magic.protocol.client.crew import NOT_LOST, Crew
+from burst_magic.protocol.client.questions import Questions
+from burst_magic.protocol.client.refusals import RefusedStarts, replacement_token
+from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import EndCause, Manifest, Next
+from burst_magic.protocol.worker import poison
+
+STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, where the launcher's own patience is not known
+_ANNOUNCED_AT_MOST = 3  # times: a client that may not write does not try for ever
+# times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
+# workers must be found by a fleet of one too
+_REPLACED_AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Starts to be made now.
+
+    Attributes:
+        again: tokens of starts that another client announced and nobody answered; each is made again once.
+        fresh: tokens of replacements that nobody has announced.
+    """
+
+    again: tuple[str, ...]
+    fresh: tuple[str, ...]
+
+
+class Starts:
+    """The starts of one session as one client sees and makes them.
+
+    Args:
+        manifest: the session.
+        me: tells this client's announcements from another's.
+        crew: the workers.
+        clock: the store's.
+        questions: where it asks.
+        patience: launcher -> seconds that it may take to bring a worker up, as long as it says nothing.
+
+    Attributes:
+        refusals: starts that were refused.
+        tried: token -> when this client started it, or started it again because nobody had answered.
+        failed_announcements: token -> how often it was announced and then was not there.
+    """
+
+    def __init__(
+        self,
+        *,
+        manifest: Manifest,
+        me: str,
+        crew: Crew,
+        clock: StoreClock,
+        questions: Questions,
+        patience: Mapping[str, float],
+    ) -> None:
+        self._manifest, self._me, self._crew, self._patience = manifest, me, crew, patience
+        self._coming: dict[str, float] = {}  # token -> when its launcher last said that it is being brought up
+        self.refusals = RefusedStarts(manifest, crew)
+        self._clock, self._questions = clock, questions
+        self._keys = keys.SessionKeys(manifest.sid)
+        self._announcing: dict[str, str] = {}  # tokens, by key
+        self.tried: dict[str, float] = {}
+        self.failed_announcements: Counter[str] = Counter()
+
+    @property
+    def announcing(self) -> set[str]:
+        """Keys of announcements that are under way."""
+        return set(self._announcing)
+
+    def resume(self) -> None:
+        """Answers were dropped: who announced what is read from the log."""
+        self._announcing.clear()
+
+    # --- policy -------------------------------------------------------------------------------------------
+
+    def starting(self, now: float) -> int:
+        """Starts that no heartbeat and no end has named yet, and that are young enough to come."""
+        return len(self._unanswered()) - len(self._late(now))
+
+    def heard_coming(self, tokens: Iterable[str], now: float) -> None:
+        """Their launcher says that they are being brought up: no silence, however long it takes."""
+        self._coming.update(dict.fromkeys(tokens, now))
+
+    def due(self, now: float, *, wanted: int, running: int, since: float) -> Due | None:
+        """What is missing while some range waits, whoever lost it; None when nothing is.
+
+        Args:
+            now: the observer's clock.
+            wanted: so many workers are asked for.
+            running: so many live or start.
+            since: the last result, or the job's beginning; what was lost before does not count towards the bound.
+        """
+        room = max(0, wanted - running)
+        late = self._late(now)
+        again = sorted(token for token in late if token not in self.tried)[:room]
+        fresh = self.replacements_due(now, nobody_left=not running, since=since)[: room - len(again)]
+        return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
+
+    def replacements_due(self, now: float, *, nobody_left: bool, since: float, bound: int | None = None) -> list[str]:
+        """Tokens of the replacements that lost workers are still owed: one list for all clients who saw the same.
+
+        A start that this client has made, or made again, and that nobody answered is lost too. One that was refused
+        waits for its time, and does not count towards the bound: it cost nothing.
+
+        Args:
+            now: the observer's clock.
+            nobody_left: then one that went for want of work is missed too: there is work after all.
+            since: see ``due``.
+            bound: so many replacements at most, whoever started them.
+        """
+        if bound is None:
+            bound = _REPLACED_AT_MOST * self._manifest.workers + poison.SILENT + poison.DEATHS
+        announced, sid = self._crew.log.starting, self._manifest.sid
+        kept = NOT_LOST - {EndCause.IDLE} if nobody_left else NOT_LOST
+        failed = {token for token in self._late(now) if token in self.tried}
+        lost = (self._crew.lost(kept) | failed) - self.refusals.put_off(now)
+        tokens = [replacement_token(sid, each) for each in sorted(lost)]
+        since_then = failed | self._crew.lost(NOT_LOST - {EndCause.IDLE} | {EndCause.REFUSED}, since=since)
+        replaced = sum(1 for lost in since_then if replacement_token(sid, lost) in announced)
+        owed = [token for token in tokens if token not in announced]
+        tries = self.failed_announcements
+        return [token for token in owed if tries[token] < _ANNOUNCED_AT_MOST][: max(0, bound - replaced)]
+
+    def _unanswered(self) -> dict[str, float]:
+        """By token, when each was first seen, or tried by this client."""
+        named = self._crew.named
+        unnamed = {token: since for token, since in self._crew.log.starting.items() if token not in named}
+        tried = {token: self.tried.get(token, since) for token, since in unnamed.items()}
+        return {token: max(since, self._coming.get(token, since)) for token, since in tried.items()}
+
+    def _late(self, now: float) -> list[str]:
+        return [token for token, since in self._unanswered().items() if now - since >= self._patience_for(token)]
+
+    def _patience_for(self, token: str) -> float:
+        return self._patience.get(self.refusals.launcher_of(token), STARTING)
+
+    # --- the way of a start -------------------------------------------------------------------------------
+
+    def make(self, due: Due, now: float) -> None:
+        """Starts what was announced, and announces the others."""
+        for token in due.again:
+            self._start(token, now)
+        for token in due.fresh:
+            self._announce(token, now)
+
+    def _announce(self, token: str, now: float) -> None:
+        key = self._keys.next(token)
+        at = self._clock.wall(now)
+        self._announcing[key] = token
+        record = Next(token=token, launcher=self.refusals.launcher_of(token), number=None, at=at, by=self._me)
+        self._questions.create(key, record)
+
+    def created(self, event: fx.Created, now: float) -> None:
+        """The store's answer to an announcement. Unless it is done, what is there is read before it is believed."""
+        if event.key not in self._announcing:
+            return
+        if event.wrote is fx.Wrote.DONE:
+            self._announced(event.key, now, mine=True)
+        else:
+            self._questions.read(event.key, Next)
+
+    def got(self, event: fx.Got, now: float) -> None:
+        """What is there of an announcement."""
+        if event.key not in self._announcing:
+            return
+        record = event.record
+        self.failed_announcements[self._announcing[event.key]] += record is None
+        self._announced(event.key, now, mine=isinstance(record, Next) and record.by == self._me)
+
+    def _announced(self, key: str, now: float, *, mine: bool) -> None:
+        """Another client starts its own; what is not there was not written, and is announced again, some times."""
+        token = self._announcing.pop(key)
+        if mine:
+            self._start(token, now)
+        self._questions.list_folder(self._keys.workers_folder)
+
+    def _start(self, token: str, now: float) -> None:
+        self.tried[token] = now
+        self._questions.tell(fx.Replace(token, self.refusals.launcher_of(token)))

@@ -1,0 +1,104 @@
+"""Steps a session's machine over its store in whatever thread calls it. Starts no thread and unpickles nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from burst_magic.errors import StoreError
+from burst_magic.protocol import effects as fx
+from burst_magic.protocol.client.session import SessionMachine
+from burst_magic.stores.carry import Carrier
+
+
+class Deeds(Protocol):
+    """What a client does beside asking the store."""
+
+    def replace(self, start: fx.Replace) -> None:
+        """Starts the worker that its token announces."""
+
+    def answered(self, event: fx.Event) -> None:
+        """The store's answer, before the machine hears it. May raise what whoever waits has to know."""
+
+
+class OnlyLooks:
+    """The deeds of a client that starts nobody."""
+
+    def replace(self, start: fx.Replace) -> None:
+        """Its machine replaces nobody."""
+        raise AssertionError(start)
+
+    def answered(self, event: fx.Event) -> None:
+        """Nothing depends on it."""
+
+
+class Rounds:
+    """Carries out what a machine asks for, and tells it the answers.
+
+    A round is synchronous: ``play`` returns when nothing is outstanding that was due. Whoever wants to look once,
+    without a thread, plays one round with ``looking`` and takes a snapshot.
+
+    Args:
+        machine: the session's.
+        carrier: its store.
+        deeds: what the client does beside that.
+        lock: guards the machine; it is never held while the store is asked.
+    """
+
+    def __init__(
+        self,
+        machine: SessionMachine,
+        carrier: Carrier,
+        deeds: Deeds | None = None,
+        *,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
+        self._machine, self._carrier, self._deeds = machine, carrier, deeds or OnlyLooks()
+        self._lock = lock or contextlib.nullcontext()
+        self._over = False
+
+    def abandon(self) -> None:
+        """From now on nothing is asked, and answers that come late are dropped. Called with the lock held."""
+        self._over = True
+
+    def play(self, *, looking: bool = False, coming: Collection[str] = ()) -> None:
+        """One look at what is due, or at everything, until no answer is outstanding.
+
+        Args:
+            looking: at everything.
+            coming: starts whose workers are being brought up, as their launchers say.
+        """
+        events: list[fx.Event] = [fx.Coming(tuple(sorted(coming))), fx.Tick()] if coming else [fx.Tick()]
+        while events:
+            for effect in self._step(events.pop(0), looking=looking):
+                answer = None if self._over else self._carry_out(effect)
+                if answer is not None:
+                    events.append(answer)
+            looking = False
+
+    def _step(self, event: fx.Event, *, looking: bool) -> list[fx.Effect]:
+        with self._lock:
+            if self._over:
+                return []
+            now = time.monotonic()
+            if looking:
+                self._machine.look_now(now)
+            return self._machine.step(event, now)
+
+    def _carry_out(self, effect: fx.Effect) -> fx.Event | None:
+        if isinstance(effect, fx.Watch):
+            try:
+                self._carrier.store.put(effect.key, b"")
+            except StoreError as fault:
+                self._carrier.tell(fault)
+        elif isinstance(effect, fx.Replace):
+            self._deeds.replace(effect)
+        elif isinstance(effect, fx.List | fx.Read | fx.Create):
+            event = self._carrier.carry(effect)
+            if not self._over:
+                self._deeds.answered(event)
+            return event
+        return None

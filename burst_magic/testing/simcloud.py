@@ -1,0 +1,119 @@
+"""The clouds of a simulated world: what boots in them is one of its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import TYPE_CHECKING
+
+from burst_magic.launchers.base import Again, Handle, Refusal, Start
+from burst_magic.protocol.wire.model import EndCause
+from burst_magic.testing.cloud import CloudTask, SimulatedCloud
+from burst_magic.testing.weather import EPOCH
+
+if TYPE_CHECKING:
+    from burst_magic.testing.world import World
+
+AT_ONCE = "at once"  # what starts workers in a world without a cloud
+CLOUD, SPARE = "spot", "spare"
+_ASKED = 3  # times for an answer that is lost
+
+
+class Clouds:
+    """The launchers that a world's clients share, none in a world without a cloud.
+
+    Args:
+        world: whose workers they start; it is the machines of all of them.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._planned: set[str] = set()  # tokens whose boot is on the clock
+        self.unanswered = 0
+        weathers = {CLOUD: world.plan.cloud, SPARE: world.plan.spare}
+        self.by_name: Mapping[str, SimulatedCloud] = {
+            name: SimulatedCloud(
+                self,
+                name=name,
+                weather=weather,
+                rng=Random(f"{world.plan.seed} {name}"),  # noqa: S311 - chance that can be had again
+                now=lambda: EPOCH + world.clock.now,
+            )
+            for name, weather in weathers.items()
+            if weather is not None
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self.by_name)
+
+    @property
+    def patience(self) -> dict[str, float]:
+        """As ``session.fleet`` tells it."""
+        return {name: cloud.traits.starting_within for name, cloud in self.by_name.items()}
+
+    @property
+    def coming(self) -> bool:
+        """Somebody is still to be brought up."""
+        return any(cloud.coming for cloud in self.by_name.values())
+
+    @property
+    def never_came(self) -> int:
+        """Starts that brought no worker, or of which nobody heard."""
+        stillborn = sum(1 for task in self._tasks if task.ended is not None and not task.begun)
+        return stillborn + self.unanswered + sum(cloud.refused for cloud in self.by_name.values())
+
+    @property
+    def _tasks(self) -> list[CloudTask]:
+        return [task for cloud in self.by_name.values() for task in cloud.tasks.values()]
+
+    def knows(self, token: str) -> bool:
+        """Some cloud has taken this start."""
+        return any(token in cloud.tasks for cloud in self.by_name.values())
+
+    def start(self, name: str, token: str, number: int | None) -> Handle | Refusal:
+        """Asks as ``session.fleet`` does: again under the same token, where the answer is lost."""
+        cloud, sid = self.by_name[name], self._world.manifest.sid
+        start = Start(store="memory://", sid=sid, secret="", token=token, number=number)
+        for _ in range(_ASKED):
+            (answer,) = cloud.start([start])
+            self._plan_boot(cloud)
+            if isinstance(answer, Handle) or answer.again is not Again.SAME_TOKEN:
+                return answer
+        self.unanswered += 1
+        return answer
+
+    def _plan_boot(self, cloud: SimulatedCloud) -> None:
+        for token, task in cloud.tasks.items():
+            if token not in self._planned:
+                self._planned.add(token)
+                self._world.clock.at(task.up_at - EPOCH + 1e-6, cloud.advance)
+
+    def take_back(self, wid: str) -> None:
+        """Whichever cloud the worker is in takes its machine back."""
+        for cloud in self.by_name.values():
+            cloud.take_back(wid)
+            cloud.advance()
+
+    # --- its machines ------------------------------------------------------------------------------------------
+
+    def boot(self, start: Start, handle: Handle) -> None:
+        """A worker's first instruction."""
+        self._world.boot(handle, start.number)
+
+    def exit_code(self, wid: str) -> int | None:
+        """As a container's."""
+        worker = self._world.workers[wid]
+        return None if worker.alive else 137 if worker.cause is EndCause.CRASH else 0
+
+    def signal(self, wid: str, *, kill: bool) -> None:
+        """SIGKILL comes with a machine that is taken back."""
+        worker = self._world.workers[wid]
+        if worker.alive and kill:
+            worker.taken_back = True
+            worker.crash()
+        elif worker.alive:
+            worker.terminate()
+
+    def log(self, wid: str) -> str:  # noqa: ARG002 - as every machine
+        """It prints nothing."""
+        return ""
