@@ -24,8 +24,8 @@ SETENV = (("TOKEN", TOKEN),)
 
 @pytest.fixture
 def slots(template, describe):
-    slots = SlotPool(template, describe(setenv=SETENV), supply=None, selector=selectors.DefaultSelector())
-    slots.open()
+    slots = SlotPool(describe(setenv=SETENV), supply=None, selector=selectors.DefaultSelector())
+    slots.open(template)
     yield slots
     slots._processes[0].slot.close()
 

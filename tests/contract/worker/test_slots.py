@@ -61,8 +61,8 @@ class Hand:
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.courier.fileno(), selectors.EVENT_READ)
         self.supply = Supply(carrier, SID, self.courier)
-        self.slots = SlotPool(template, manifest, supply=self.supply, selector=self.selector)
-        self.slots.open()
+        self.slots = SlotPool(manifest, supply=self.supply, selector=self.selector)
+        self.slots.open(template)
 
     def hear(self, events) -> None:
         for event in events:
