@@ -362,7 +362,7 @@ def _store(text: str) -> str:
         raise ValueError(f"{text!r} is not a store (file:///dir or s3://bucket/prefix)")
     if scheme == "file" and not rest.startswith("/"):
         raise ValueError(f"{text!r} is not an absolute path (file:///dir has three slashes)")
-    return text
+    return text if scheme == "memory" else text.rstrip("/")
 
 
 def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:

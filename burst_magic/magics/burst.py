@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config, launchers
 from burst_magic.errors import OptionError
-from burst_magic.magics import calls, complete, consent, failures, later
+from burst_magic.magics import calls, complete, consent, failures, joining, later
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
 from burst_magic.magics.options import VERBS
@@ -103,6 +103,8 @@ def _burst_cell(line: str, cell: str) -> object:
         _show_dry_run(prepared)
         return None
     _warn(*prepared.warnings)
+    if prepared.joins and prepared.into is not None:
+        print(f"burst: {joining.about_joining(prepared.into)}")
     session = DESK.keep(_submit(prepared))
     if not session.description.tasks and NO_ITEMS not in prepared.warnings:
         _warn(f"{NO_ITEMS} (a generator can be used only once)")
@@ -117,7 +119,13 @@ _PREAMBLE = ("import ", "from ", "#", "%", "!", "@")  # lines that say little ab
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """A captured and planned cell, ready to submit; nothing is stored yet. ``into`` is the session to add it to."""
+    """A captured and planned cell, ready to submit; nothing is stored yet.
+
+    Attributes:
+        into: the session to add it to.
+        joins: no ID was given; the session has the very workers that a new one would have.
+        fingerprint: identifies the cell.
+    """
 
     call: calls.BurstCall
     cell: str
@@ -126,6 +134,8 @@ class _Prepared:
     plan: Plan
     setenv: tuple[tuple[str, str], ...] = field(repr=False)
     into: Session | None
+    joins: bool
+    fingerprint: str
     warnings: tuple[str, ...]
 
 
@@ -148,22 +158,27 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     )
     tasks = 1 if capture.items is None else count(capture.items)
     made = plan(settings, launchers.traits(settings.launcher), tasks=tasks, wishes=call.wishes)
-    into = DESK.find(call.session, settings) if call.session else None
-    if into is not None:
+    into = DESK.find(call.session, settings) if call.session else joining.warm(call, made, settings, setenv=setenv)
+    if call.session and into is not None:
         into.check_open()
+    joins = into is not None and not call.session
+    fingerprint = joining.fingerprint(cell, call.map)
+    repeats = joining.about_repeating(fingerprint, settings)
     warnings = (
         *capture.warnings,
-        *(made.warnings if into is None else _other_environment(capture, into)),
-        *_name_taken(call.name, settings, into),
+        *(_other_environment(capture, into) if into is not None and not joins else made.warnings),
+        *([repeats] if repeats else _name_taken(call.name, settings)),
     )
     return _Prepared(
         call=call,
         cell=cell,
-        settings=settings,
+        settings=joining.own_chance(settings) if joins else settings,
         capture=capture,
         plan=made,
         setenv=setenv,
         into=into,
+        joins=joins,
+        fingerprint=fingerprint,
         warnings=warnings,
     )
 
@@ -176,13 +191,13 @@ def _other_environment(capture: Capture, into: Session) -> tuple[str, ...]:
     return (said,) if said else ()
 
 
-def _name_taken(name: str, settings: config.Settings, into: Session | None) -> tuple[str, ...]:
-    """Warn if the name now refers to this session and the earlier one needs its id."""
+def _name_taken(name: str, settings: config.Settings) -> tuple[str, ...]:
+    """Warn if the name now refers to this job and the earlier one needs its id."""
     alike, lives = DESK.named_alike(name, settings)
-    if not alike or (into is not None and into.id == alike):
+    if not alike:
         return ()
-    older = f"session {alike}, which is still running" if lives else f"session {alike}"
-    return (f"--name {name} now refers to this session; use the id for {older}",)
+    older = f"{alike}, which is still running" if lives else alike
+    return (f"--name {name} now refers to this job; the earlier one is {older}",)
 
 
 def _warn(*texts: str) -> None:
@@ -211,6 +226,7 @@ def _submit(prepared: _Prepared) -> Session:
     title = next((line for line in lines if not line.startswith(_PREAMBLE)), "".join(lines[:1]))
     labels = Labels(
         name=call.name,
+        cell=prepared.fingerprint,
         notebook=str(DESK.notebook or ""),
         out=call.out,
         map=call.map,

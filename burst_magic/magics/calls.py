@@ -47,6 +47,7 @@ class BurstCall(Call):
     setenv: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     dry_run: bool = False
     session: str = ""
+    fresh: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -84,7 +85,9 @@ class AttachCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsCall(Call):
-    """``%burst_sessions``."""
+    """``%burst_sessions``; ``all``: not only the newest."""
+
+    all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

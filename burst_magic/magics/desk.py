@@ -98,13 +98,30 @@ class Desk:
         if not ident:
             return self._latest(settings, sure=sure, waits=waits)
         named = _attaching().named(ident, settings)
-        said = (f"{named.id}/{named.job}" if named.job else named.id) if named is not None else ident
+        said = ident if named is None else f"{named.id}/{named.job}"
+        latest = self._latest_job(said)
+        if latest is not None:
+            return latest
         for (sid, jid), session in reversed(self.open.items()):
-            if said in {sid, f"{sid}/{jid}"} or (named is None and ident == session.name):
+            if said in {sid, f"{sid}/{jid}"} or (named is None and ident in {session.name, f"{session.name}/{jid}"}):
                 return session
         return self.keep(
             _attaching().attach(said, settings=settings, home=self.home, replaces_lost_workers=replaces_lost_workers)
         )
+
+    def _latest_job(self, sid: str) -> Session | None:
+        """The latest job of a session of which another is open; None where none is, or it is no such id."""
+        held = next((session for session in reversed(self.open.values()) if session.id == sid), None)
+        if held is None:
+            return None
+        try:
+            for ident in reversed(_attaching().announced(held)):
+                known = self.open.get((sid, ident.rpartition("/")[2]))
+                with contextlib.suppress(AttachError):  # announced, and never committed
+                    return known or self.keep(_attaching().sibling(held, ident))
+        except BurstError:  # out of reach: what is open is all there is
+            pass
+        return held
 
     def _latest(self, settings: config.Settings, *, sure: bool, waits: bool) -> Session:
         known = self.known(settings) if sure or not self.open else []
@@ -202,23 +219,20 @@ class Desk:
         return session
 
     def named_alike(self, name: str, settings: config.Settings) -> tuple[str, bool]:
-        """The id of the session that currently has this name, or "", and whether it is running."""
+        """``session/job`` of the job that currently has this name, or "", and whether it is running."""
         line = _attaching().named(name, settings) if name else None
         if line is None:
             return "", False
-        held = [session for (sid, _), session in self.open.items() if sid == line.id]
+        ident = f"{line.id}/{line.job}"
+        held = self.open.get((line.id, line.job))
         try:
-            session = (
-                held[-1]
-                if held
-                else _attaching().attach(line.id, settings=settings, home={}, replaces_lost_workers=False)
-            )
+            session = held or _attaching().attach(ident, settings=settings, home={}, replaces_lost_workers=False)
             lives = goes_on(session)
         except BurstError:  # deleted, or damaged: nobody means it any more
             return "", False
-        if not held:
+        if held is None:
             session.detach()
-        return line.id, lives
+        return ident, lives
 
     def sure_of(self, name: str, settings: config.Settings) -> None:
         """Check that a name is unique before an irreversible action.

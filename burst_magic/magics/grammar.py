@@ -216,6 +216,8 @@ def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
         raise OptionError(f"{title}: give a duration (1h), --budget, or both")
     if spec.name == "cleanup" and given.get("blobs") and (given.get("id") or given.get("force")):
         raise OptionError("--blobs applies to the whole store: omit ID and --force")
+    if given.get("session") and given.get("fresh"):
+        raise OptionError("--fresh starts a new session: omit --session")
     if given.get("session"):
         for key in config.OF_THE_SESSION:
             if key in given.get("settings", {}) or given.get(key):

@@ -161,7 +161,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(name="collect", call=calls.CollectCall, arguments=(ID,), help="Return the results as a list, in item order."),
     Verb(name="attach", call=calls.AttachCall, arguments=(ID,), help="Reattach to the sessions this notebook started."),
-    Verb(name="sessions", call=calls.SessionsCall, help="List your sessions with progress and cost."),
+    Verb(name="sessions", call=calls.SessionsCall, help="List your newest sessions with state, progress and cost."),
     Verb(
         name="logs", call=calls.LogsCall, arguments=(ID,), help="Show what tasks and workers printed, merged by time."
     ),
@@ -181,7 +181,7 @@ VERBS: tuple[Verb, ...] = (
         name="cancel",
         call=calls.CancelCall,
         arguments=(ID,),
-        help="Cancel a session, or one job with session/job. Finished results are kept.",
+        help="Cancel a session, or one job (a name or session/job). Finished results are kept.",
     ),
     Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers and keep the results."),
     Verb(
@@ -232,13 +232,19 @@ OPTIONS: tuple[Option, ...] = (
         help="Bind NAME to the results at once. Accessing a value that isn't ready blocks.",
     ),
     Option(name="--wait", verbs=_CELL, group=WHAT, help="Block until the job finishes; raise the first failure."),
-    Option(name="--name", verbs=_CELL, metavar="LABEL", group=WHAT, read=_label, help="A name to use as ID."),
+    Option(name="--name", verbs=_CELL, metavar="LABEL", group=WHAT, read=_label, help="Name this job, to use as ID."),
     Option(
         name="--session",
         verbs=_CELL,
         metavar="ID",
         group=WHAT,
         help="Run on the warm workers of a running session.",
+    ),
+    Option(
+        name="--fresh",
+        verbs=_CELL,
+        group=WHAT,
+        help="Start new workers, even if an idle session of this kernel has the same ones.",
     ),
     Option(
         name="--dry-run",
@@ -402,6 +408,7 @@ OPTIONS: tuple[Option, ...] = (
         default="raise",
         help="For a failed task: raise its exception, return it as a value, or skip the task.",
     ),
+    Option(name="--all", verbs=("sessions",), help="List all of them, not only the newest 20."),
     Option(name="--key", verbs=("attach",), metavar="KEY", help="The session's key, from `burst key show`."),
     Option(name="--task", verbs=("logs",), metavar="I", read=whole(0), help="Show this task only."),
     Option(name="--worker", verbs=("logs",), metavar="W", help="Show this worker only."),

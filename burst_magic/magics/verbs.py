@@ -9,7 +9,8 @@ from burst_magic import config as configuration
 from burst_magic import launchers
 from burst_magic.errors import AttachError, BurstError
 from burst_magic.magics import calls
-from burst_magic.magics.desk import DESK, pass_over
+from burst_magic.magics.desk import DESK, Known, pass_over
+from burst_magic.protocol.wire.keys import is_session_id
 from burst_magic.units import format_money
 
 if TYPE_CHECKING:
@@ -17,12 +18,39 @@ if TYPE_CHECKING:
     from burst_magic.magics.desk import Known
     from burst_magic.session.session import Session
 
+_NEWEST = 20  # sessions that are listed unless all are asked for
+_OTHERS = 10  # other jobs of a session that its status tells
+
 
 def status(call: calls.StatusCall, settings: Settings) -> str:
-    """Show progress, workers, cost, what it is waiting for, and distinct errors."""
+    """Show progress, workers, cost, what it is waiting for, distinct errors, and the session's other jobs."""
+    from burst_magic.session import attach as attaching
     from burst_magic.ui import text
 
-    return text.status_text(DESK.find(call.id, settings).status())
+    session = DESK.find(call.id, settings)
+    idents = attaching.siblings(session)
+    others, older = _beside(session, idents[-_OTHERS:]), len(idents[:-_OTHERS])
+    try:
+        lines = [text.status_text(session.status())]  # one look at them all
+        lines += ["", "  other jobs of this session"] if others else []
+        lines += [f"  and {older} older"] if older else []
+        return "\n".join([*lines, *(f"  {text.other_job(job.facts())}" for job in others)])
+    finally:
+        for job in others:
+            if (job.id, job.job) not in DESK.open:
+                job.detach()
+
+
+def _beside(session: Session, idents: list[str]) -> list[Session]:
+    """Other jobs of a session, as far as they were committed; those that are open as they are."""
+    from burst_magic.session import attach as attaching
+
+    found = []
+    for ident in idents:
+        with contextlib.suppress(AttachError):  # announced, and never committed
+            held = DESK.open.get((session.id, ident.rpartition("/")[2]))
+            found.append(held or attaching.sibling(session, ident))
+    return found
 
 
 def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
@@ -87,11 +115,7 @@ def _with_siblings(session: Session, call: calls.AttachCall) -> list[Session]:
     """Expand a session's id or name to all its jobs, each with the name of its results; the requested job is last."""
     from burst_magic.session import attach as attaching
 
-    found = []
-    if "/" not in call.id:
-        for ident in attaching.siblings(session):
-            with contextlib.suppress(AttachError):  # announced but never committed
-                found.append(attaching.sibling(session, ident))
+    found = [] if "/" in call.id else _beside(session, attaching.siblings(session))
     return [DESK.keep(each) for each in [*found, session]]
 
 
@@ -139,14 +163,20 @@ def _belongs(sid: str, latest: Session) -> bool:
     return DESK.shell is not None and (not DESK.nowhere or sid == latest.id)
 
 
-def sessions(call: calls.SessionsCall, settings: Settings) -> str:  # noqa: ARG001 - takes nothing
-    """List all sessions of this store and this user."""
+def sessions(call: calls.SessionsCall, settings: Settings) -> str:
+    """List the newest sessions of this store and this user, or all of them; newest last."""
+    import time
+
     from burst_magic.session import attach as attaching
     from burst_magic.ui import text
 
-    rows = attaching.sessions(settings)
+    where = attaching.whereabouts(settings)
+    shown = where if call.all else where[-_NEWEST:]
+    rows = attaching.sessions(settings, where=shown)
     problems = [f"{row.id}: {row.problem}" for row in rows if row.problem]
-    return "\n".join([text.sessions_table(rows), *problems])
+    more = len(where) - len(shown)
+    rest = [f"{more} older sessions: {_typed('sessions')} --all"] if more else []
+    return "\n".join([text.sessions_table(rows, now=time.time()), *rest, *problems])
 
 
 def logs(call: calls.LogsCall, settings: Settings) -> str | None:
@@ -208,12 +238,17 @@ def _typed(verb: str) -> str:
 def cancel(call: calls.CancelCall, settings: Settings) -> str:
     """Cancel a session, or one job with ``session/job``; finished results are kept."""
     session = DESK.find(call.id, settings, sure=True)
-    only_job = "/" in call.id
-    session.cancel(only_job=only_job)
-    if only_job:
-        ident = f"{session.id}/{session.job}"
+    ident = f"{session.id}/{session.job}"
+    if _means_a_job(call.id) and session.cancel_job():
         return f"job {ident}: cancelled; its session continues. Finished results: {_typed('collect')} {ident} --nowait"
+    if not _means_a_job(call.id):
+        session.cancel()
     return f"session {session.id}: cancelled. Finished results: {_typed('collect')} {session.id} --nowait"
+
+
+def _means_a_job(ident: str) -> bool:
+    """A name, ``session/job`` and ``NAME/job`` do; a session's id, or none, means all its jobs."""
+    return bool(ident) and not is_session_id(ident)
 
 
 def cleanup(call: calls.CleanupCall, settings: Settings) -> str:

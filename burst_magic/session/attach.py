@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from burst_magic.session import keyring, roster
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
-from burst_magic.session.submit import FIRST_JOB, open_own_store
+from burst_magic.session.submit import open_own_store
 from burst_magic.stores.carry import believed, ours
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def attach(
     """Attach to a session.
 
     Args:
-        ident: a session's id (its latest job), ``session/job``, or a ``--name``.
+        ident: a session's id (its latest job), ``session/job``, a ``--name``, or ``NAME/job``.
         settings: the user's directories and default store.
         home: the notebook's namespace.
         key: the session's key, from ``burst key show``; kept for later.
@@ -85,12 +85,17 @@ def attach(
     return session
 
 
-def siblings(session: Session) -> list[str]:
-    """``session/job`` of all other jobs that were announced in a session, oldest first."""
+def announced(session: Session) -> list[str]:
+    """``session/job`` of all jobs that were announced in a session, oldest first."""
     folder = keys.SessionKeys(session.id).control_folder
-    announced = [(entry.modified, keys.parse_control(entry.key)) for entry in ours(session.store, folder)]
-    jobs = [(at, control.ident) for at, control in announced if control.kind is ControlKind.ADD_JOB]
-    return [f"{session.id}/{ident}" for _, ident in sorted(jobs) if ident != session.job]
+    found = [(entry.modified, keys.parse_control(entry.key)) for entry in ours(session.store, folder)]
+    jobs = [(at, control.ident) for at, control in found if control.kind is ControlKind.ADD_JOB]
+    return [f"{session.id}/{ident}" for _, ident in sorted(jobs)]
+
+
+def siblings(session: Session) -> list[str]:
+    """The same of all others."""
+    return [ident for ident in announced(session) if ident != f"{session.id}/{session.job}"]
 
 
 def sibling(session: Session, ident: str) -> Session:
@@ -113,13 +118,11 @@ def known(settings: Settings) -> list[roster.RosterLine]:
     return roster.read(settings.sessions_file)
 
 
-def named(name: str, settings: Settings) -> roster.RosterLine | None:
-    """Resolve a ``--name``: the newest that has it. A session's name refers to its latest job, a later job's name to
-    that job."""
-    lines = [line for line in known(settings) if line.name == name]
-    if not lines:
-        return None
-    return replace(lines[-1], job="") if lines[-1].job == FIRST_JOB else lines[-1]
+def named(ident: str, settings: Settings) -> roster.RosterLine | None:
+    """Resolve a ``--name`` to the newest job that has it, and ``NAME/job`` to that job of its session."""
+    name, _, jid = ident.partition("/")
+    lines = [line for line in known(settings) if name and line.name == name]
+    return replace(lines[-1], job=jid or lines[-1].job) if lines else None
 
 
 def in_store(settings: Settings, *, notebook: str) -> list[str]:
@@ -136,12 +139,19 @@ def in_store(settings: Settings, *, notebook: str) -> list[str]:
     return found
 
 
-def sessions(settings: Settings, *, home: dict[str, object] | None = None) -> list[SessionRow]:
-    """All sessions of the store and of the user's list, oldest first."""
-    urls = {settings.store: set(session_ids(open_own_store(settings.store, settings)))}
-    for line in roster.read(settings.sessions_file):
-        urls.setdefault(line.store, set()).add(line.id)
-    rows = [_row(sid, url, settings, home or {}) for url, sids in urls.items() for sid in sids]
+def whereabouts(settings: Settings) -> list[tuple[str, str]]:
+    """(id, store's URL) of all sessions of the store and of the user's list, oldest first."""
+    store = open_own_store(settings.store, settings)
+    found = {(sid, store.url) for sid in session_ids(store)}
+    return sorted(found | {(line.id, line.store) for line in roster.read(settings.sessions_file)})
+
+
+def sessions(
+    settings: Settings, *, home: dict[str, object] | None = None, where: Sequence[tuple[str, str]] | None = None
+) -> list[SessionRow]:
+    """Sessions with their counts, oldest first: all of them, or those that ``whereabouts`` told."""
+    places = whereabouts(settings) if where is None else where
+    rows = [_row(sid, url, settings, home or {}) for sid, url in places]
     return sorted((row for row in rows if row is not None), key=lambda row: (row.created, row.id))
 
 
@@ -266,4 +276,16 @@ def _read_job(store: Store, key: str, secret: bytes | None) -> Job:
     return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
 
 
-__all__ = ["SessionRow", "attach", "in_store", "known", "named", "session_ids", "sessions", "sibling", "siblings"]
+__all__ = [
+    "SessionRow",
+    "announced",
+    "attach",
+    "in_store",
+    "known",
+    "named",
+    "session_ids",
+    "sessions",
+    "sibling",
+    "siblings",
+    "whereabouts",
+]

@@ -24,6 +24,7 @@ from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
+from burst_magic.session.inherited import Inherited, inherited
 from burst_magic.stores import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.handed import HandedOn
@@ -62,6 +63,7 @@ class Fleet:
         self._awake: set[str] = set()
         self.environment: dict[str, str] | None = None
         self.coming: frozenset[str] = frozenset()
+        self._inherited: dict[str, Inherited] = {}  # by token, of the workers that this process has started
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
     # --- launchers -------------------------------------------------------------------------------------------
@@ -138,6 +140,7 @@ class Fleet:
         """Start a worker per token; report and record refusals."""
         changed_variables()  # what the workers are born with is remembered
         self.environment = self.environment or environment()
+        self._inherited.update(dict.fromkeys(numbers, inherited()))
         launcher = self._launcher(name)
         if launcher is None:
             problem = f"this installation has no launcher called {name}"
@@ -306,6 +309,14 @@ class Fleet:
     def living(self) -> list[str]:
         """Workers without a known end."""
         return [wid for wid, _ in self._known() if wid not in self._ended]
+
+    def is_as_new(self) -> bool:
+        """Whether this process has started every living worker, and would start each as it is now."""
+        tokens = {handle.token for wid, handle in self._known() if wid not in self._ended}
+        if not tokens or not tokens <= self._inherited.keys():
+            return False
+        now = inherited() if self.here else None  # workers elsewhere inherit nothing
+        return now is None or all(self._inherited[token] == now for token in tokens)
 
     def _known(self) -> list[tuple[str, Handle]]:
         """A copy, since the driver's thread adds workers at any time."""

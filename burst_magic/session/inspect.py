@@ -24,13 +24,13 @@ def tell(session: Session) -> Iterator[str]:
     """The log, one fact per line: the session, its requests and workers, the job's events, and one task's history."""
     now, log = time.time(), read(session)
     manifest, job = session.manifest, session.description
-    yield f"session {manifest.sid} {manifest.name}".rstrip()
+    yield f"session {manifest.sid}"
     yield f"  by {manifest.user} on {manifest.host}, {clock(manifest.created, now)}, in {session.store.url}"
     fleet = f"{manifest.workers} {manifest.launcher} workers of {manifest.slots} slots"
     yield f"  {fleet}, until {clock(manifest.deadline, now)}"
     yield from (f"  {line}" for line in _asked(session, now))
     yield from (f"  {line}" for line in _workers(log, now))
-    yield f"job {job.jid}: {job.tasks} tasks in {len(job.lanes)} lanes, seed {job.seed}"
+    yield f"job {f'{job.jid} {job.name}'.rstrip()}: {job.tasks} tasks in {len(job.lanes)} lanes, seed {job.seed}"
     story = Story(log, now)
     yield from (f"  {line}" for line in story.events())
     task = story.example()

@@ -14,7 +14,8 @@ from pathlib import Path
 class RosterLine:
     """One job that this user started from this machine.
 
-    ``id`` is the session's, ``out`` the name its results were bound to."""
+    ``id`` is the session's, ``name`` the job's label, ``out`` the name its results were bound to; ``cell`` tells its
+    cell from all others."""
 
     id: str
     job: str
@@ -23,6 +24,7 @@ class RosterLine:
     name: str = ""
     notebook: str = ""
     out: str = ""
+    cell: str = ""
 
 
 def append(path: Path, line: RosterLine) -> None:

@@ -80,7 +80,7 @@ class Session:
     @property
     def name(self) -> str:
         """The label that ``--name`` gave."""
-        return self.manifest.name
+        return self.description.name
 
     @property
     def secret(self) -> bytes | None:
@@ -215,6 +215,17 @@ class Session:
             only_job: cancel only this job; the workers continue with the others.
         """
         self._ask(ControlKind.CANCEL, job=self.job if only_job else "")
+
+    def cancel_job(self) -> bool:
+        """Stops this job and no other of its session; with its only job the session ends, so that no worker idles.
+
+        Returns:
+            Whether the session goes on.
+        """
+        found = [keys.parse_control(entry.key) for entry in ours(self.store, self._keys.control_folder)]
+        others = {key.ident for key in found if key.kind is ControlKind.ADD_JOB} - {self.job}
+        self.cancel(only_job=bool(others))
+        return bool(others)
 
     def close(self) -> None:
         """Let running tasks finish, then stop the workers."""

@@ -51,6 +51,8 @@ class Labels:
     """A job's labels and origin.
 
     Attributes:
+        name: the label given by ``--name``.
+        cell: identifies the cell with its ``--map``.
         notebook: path of the notebook, if known.
         out: name of the results.
         map: the text of ``--map``.
@@ -59,6 +61,7 @@ class Labels:
     """
 
     name: str = ""
+    cell: str = ""
     notebook: str = ""
     out: str = ""
     map: str = ""
@@ -97,7 +100,7 @@ def submit(
         return _add(capture, into, settings, home=home, labels=labels, progress=progress)
     store = open_own_store(settings.store, settings)
     sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
-    manifest = _manifest(sid, plan, settings, labels)
+    manifest = manifest_of(sid, plan, settings, labels)
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
@@ -186,8 +189,8 @@ def open_own_store(url: str, settings: Settings) -> Store:
         credentials = provider()
     store = open_store(url, credentials=credentials)
     if url.startswith("s3://"):
-        store = Patient(store)
         probe(store, remembered=settings.data_dir)
+        store = Patient(store)
     return store
 
 
@@ -202,7 +205,8 @@ def new_session_id(now: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{word}"
 
 
-def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manifest:
+def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manifest:
+    """The manifest that a new session would get now."""
     now = time.time()
     scheme = settings.store.partition("://")[0]
     return Manifest(
@@ -224,7 +228,6 @@ def _manifest(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manif
         rate=plan.rate,
         fargate_rate=plan.fargate_rate,
         budget=settings.budget,
-        name=labels.name,
         notebook=labels.notebook,
         user=getpass.getuser(),
         host=socket.gethostname(),
@@ -256,6 +259,7 @@ def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *,
         name=labels.name,
         notebook=labels.notebook,
         out=labels.out,
+        cell=labels.cell,
     )
     roster.append(settings.sessions_file, line)
 
@@ -317,6 +321,8 @@ class _Writer:
             threads_asked=settings.threads is not None,
             timeout=settings.timeout,
             retries=settings.retries,
+            name=labels.name,
+            cell=labels.cell,
             out=labels.out,
             map=labels.map,
             title=labels.title,

@@ -44,8 +44,8 @@ class SessionLike(Protocol):
     def status(self) -> Snapshot:
         """Return the newest Snapshot."""
 
-    def cancel(self) -> object:
-        """Cancel the job."""
+    def cancel_job(self) -> bool:
+        """Cancel the job, and the session if it has no other; return whether the session continues."""
 
 
 class Screen(Protocol):
@@ -137,7 +137,7 @@ class Panel:
     A widget dies with its kernel ("model not found" in a saved notebook); HTML does not.
 
     Args:
-        session: the button calls its ``cancel``.
+        session: the button calls its ``cancel_job``.
         metadata: saved with the output in the notebook file.
         buttons: "cancel" if the kernel is free to react.
     """
@@ -198,8 +198,9 @@ class Panel:
 
     def _cancel(self) -> None:
         try:
-            self._session.cancel()
-            notice = "Cancelling: running tasks are stopped, finished results are kept."
+            continues = self._session.cancel_job()
+            rest = "the session's other jobs continue" if continues else "the session ends with it"
+            notice = f"Cancelling this job: running tasks are stopped, finished results are kept; {rest}."
         except Exception as error:
             logger.exception("session %s was not cancelled", self._session.id)
             notice = f"Not cancelled: {error}"

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 GAP = " "  # a terminal font may lack the narrow space
+WIDTH = 100  # characters of the widest table that a notebook shows without wrapping
+_NAME = 1  # the column of names in the list of sessions
+_LEAST_NAME, _LONGEST_STATE = 6, 9  # characters
 
 
 def one_line(snapshot: Snapshot) -> str:
@@ -61,6 +64,12 @@ def status_text(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
+def other_job(snapshot: Snapshot) -> str:
+    """A job among others of its session: its id, its label or first line, how far it is."""
+    shown = panel_model(snapshot)
+    return "  ".join(part for part in (f"{shown.sid}/{shown.jid}", shown.title, one_line(snapshot)) if part)
+
+
 def errors_text(snapshot: Snapshot) -> str:
     """A job's distinct failures, most frequent first, or one line if there are none."""
     shown = panel_model(snapshot)
@@ -73,23 +82,35 @@ def errors_text(snapshot: Snapshot) -> str:
     return "\n".join(lines)
 
 
-def sessions_table(rows: Iterable[SessionLine]) -> str:
-    """Sessions, one per line, with aligned numbers."""
-    head = ("id", "name", "created", "last activity", "total", "pending", "running", "completed", "failed", "cost")
-    body = [session_cells(row, gap=GAP) for row in rows]
-    return table(head, body, right=range(4, 10)) if body else "no sessions"
+def sessions_table(rows: Sequence[SessionLine], *, now: float) -> str:
+    """Sessions, one a line of at most ``WIDTH`` characters: a long name is cut.
+
+    Args:
+        rows: in the order in which they are shown.
+        now: times of this day are shown by the clock, others by their date.
+    """
+    head = ("id", "name", "state", "since", "last", "total", "pend", "run", "done", "fail", "cost")
+    body = [_session_cells(row, now) for row in rows]
+    if not body:
+        return "no sessions"
+    others = sum(max(map(len, column)) for at, column in enumerate(zip(head, *body, strict=True)) if at != _NAME)
+    longest, gaps = max(len(row[_NAME]) for row in body), len(head) - 1
+    gap = 2 if others + longest + 2 * gaps <= WIDTH else 1
+    room = max(_LEAST_NAME, WIDTH - others - gap * gaps)
+    named = [(*row[:_NAME], model.clean(row[_NAME], limit=room), *row[_NAME + 1 :]) for row in body]
+    return table(head, named, right=range(5, 11), gap=gap)
 
 
-def session_cells(row: SessionLine, *, gap: str) -> tuple[str, ...]:
-    """The columns of one session, as text."""
+def _session_cells(row: SessionLine, now: float) -> tuple[str, ...]:
     counts = (row.total, row.pending, row.running, row.completed, row.failed)
     return (
         row.id,
-        model.clean(row.name, limit=40),
-        clock(row.created),
-        clock(row.last_activity),
-        *(model.count(number, gap=gap) for number in counts),
-        model.dollars(row.cost, gap=gap),
+        model.clean(row.name),
+        model.clean(row.state, limit=_LONGEST_STATE),
+        _short_time(row.created, now),
+        _short_time(row.last_activity, now),
+        *map(_short_count, counts),
+        model.dollars(row.cost, gap=GAP),
     )
 
 
@@ -121,15 +142,34 @@ def captured_cells(row: CapturedRow) -> tuple[str, ...]:
     )
 
 
-def table(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> str:
-    """Columns separated by two spaces; those in ``right`` are right-aligned."""
+def _short_count(number: int) -> str:
+    """A count in at most five characters: 99999, 123k, 1.2M, 12M."""
+    if number < 100_000:
+        return str(number)
+    if number < 1_000_000:
+        return f"{number // 1000}k"
+    return f"{number / 1e6:.1f}M" if number < 10_000_000 else f"{number // 1_000_000}M"
+
+
+def _short_time(at: float, now: float) -> str:
+    """A local time in at most seven characters: 10:14, Nov 27, 2025-11."""
+    then, today = datetime.fromtimestamp(at).astimezone(), datetime.fromtimestamp(now).astimezone()
+    if then.date() == today.date():
+        return then.strftime("%H:%M")
+    return then.strftime("%b %d" if then.year == today.year else "%Y-%m")
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Iterable[int] = (), gap: int = 2) -> str:
+    """Columns separated by ``gap`` spaces; those in ``right`` are right-aligned."""
     rights = set(right)
     widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
     lines = (
-        "  ".join(
+        (" " * gap)
+        .join(
             text.rjust(width) if column in rights else text.ljust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        )
+        .rstrip()
         for row in (head, *body)
     )
     return "\n".join(lines)

@@ -130,15 +130,15 @@ def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
     first = kernel.run(f"%%burst --workers 1 --name fit --out out\n{cell}".replace("item", "0"))
     assert "--name" not in first.stderr
     again = kernel.run("%%burst --workers 1 --name fit --out more\n1")
-    assert f"use the id for session {first.session}, which is still running" in again.stderr
+    assert f"the earlier one is {first.session}/0, which is still running" in again.stderr
     gate.touch()
     kernel.run("list(more)")
 
 
 def test_a_name_that_two_sessions_had_deletes_neither(kernel):
-    cell = "%%burst --workers 1 --name twice --out out --wait\n1"
+    cell = "%%burst --workers 1 --name twice --out out --wait --fresh\n1"
     first = kernel.run(cell).session
-    assert f"now refers to this session; use the id for session {first}" in kernel.run(cell).stderr
+    assert f"--name twice now refers to this job; the earlier one is {first}/0\n" in kernel.run(cell).stderr
     second = kernel.value("__import__('burst_magic').attach('twice').id")
     shown = kernel.fails("%burst_cleanup twice --force --yes").traceback
     assert "2 sessions are named twice. Give an id:" in shown
@@ -149,12 +149,12 @@ def test_a_name_that_two_sessions_had_deletes_neither(kernel):
     assert second in kernel.run("%burst_cleanup twice --force --yes").stdout
 
 
-def test_the_name_of_a_later_job_means_that_job(kernel):
+def test_the_name_of_a_job_means_that_job(kernel):
     session = kernel.run("%%burst --workers 1 --name fit --out one\n1").session
     kernel.run(f"%%burst --session {session} --name second --out two\n2")
     kernel.run(f"%%burst --session {session} --name third --out three\n3")
     kernel.run("one[0], two[0], three[0]")
-    assert [kernel.run(f"%burst_collect {name}").value for name in ("second", "third", "fit")] == [[2], [3], [3]]
+    assert [kernel.run(f"%burst_collect {name}").value for name in ("second", "third", "fit")] == [[2], [3], [1]]
     kernel.run("from burst_magic import config\nfrom burst_magic.magics.desk import DESK")
     assert kernel.value("DESK.find('second', config.load()).results() is two")  # and nobody attached a second time
     row = kernel.run("[(r.total, r.completed, r.state) for r in __import__('burst_magic').sessions()]")
@@ -233,7 +233,7 @@ def test_force_without_an_id_deletes_none_where_the_latest_to_be_looked_at_was_n
     """A kernel that was started again and has shown an older session: "the latest" may be said of two."""
     first = start_kernel()
     older = first.run("%%burst --workers 1 --out one --wait\n1").session
-    newer = first.run("%%burst --workers 1 --out two --wait\n2").session
+    newer = first.run("%%burst --workers 1 --out two --wait --fresh\n2").session
     first.kill()
     second = start_kernel()
     assert older in second.run(f"%burst_status {older}").stdout

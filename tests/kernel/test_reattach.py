@@ -258,7 +258,7 @@ def test_a_session_is_found_by_its_name_and_by_its_job(start_kernel):
     first.run("list(b)")
     first.kill()
     second = start_kernel()
-    assert second.run("%burst_collect study").value == [3]
+    assert second.run("%burst_collect study").value == [1, 2]
     assert second.run(f"%burst_collect {session}").value == [3]
     assert second.run(f"%burst_collect {session}/0").value == [1, 2]
 

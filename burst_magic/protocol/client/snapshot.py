@@ -40,7 +40,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         running=running,
         completed=done - failed,
         failed=failed,
-        name=manifest.name,
+        name=job.name,
         title=job.title,
         launcher=manifest.launcher,
         rate=max(manifest.rate, manifest.fallback_rate),

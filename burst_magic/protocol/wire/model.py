@@ -112,7 +112,6 @@ class Manifest:
     rate: int = 0  # micro-dollars an hour of one worker
     fargate_rate: int = 0  # what Fargate would charge for one like it
     budget: int | None = None
-    name: str = ""
     notebook: str = ""
     user: str = ""
     host: str = ""
@@ -141,6 +140,8 @@ class Job:
         payload: bytes of the sealed payload.
         threads: per slot, for BLAS, OpenMP and similar libraries; 0 leaves it to them.
         threads_asked: the user set the number; it overrides the workers' environment.
+        name: the label given by ``--name``.
+        cell: identifies the cell with its ``--map``.
     """
 
     jid: str
@@ -154,6 +155,8 @@ class Job:
     threads_asked: bool = False
     timeout: float | None = None
     retries: int = 0
+    name: str = ""
+    cell: str = ""
     out: str = ""
     map: str = ""
     title: str = ""

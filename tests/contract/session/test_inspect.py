@@ -50,7 +50,8 @@ def test_what_was_asked_and_how_tasks_failed_is_told(world, until):
     until(lambda: not world.workers(), "its workers to end")
     told = "\n".join(tell(session))
 
-    assert told.startswith(f"session {session.id} tour\n")
+    assert told.startswith(f"session {session.id}\n")
+    assert "\njob 0 tour: 2 tasks" in told
     for wish in (
         "asked: add-job job 0",
         "asked: extend until ",

@@ -66,6 +66,7 @@ class FakeSession:
     last: Snapshot = field(default_factory=snapshot)
     listeners: list[Callable[[Snapshot], None]] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
+    others: bool = False  # the session has other jobs
     refusal: Exception | None = None  # what cancel raises
     silence: Exception | None = None  # what status raises
     eager: bool = False  # calls back at once
@@ -86,10 +87,11 @@ class FakeSession:
             raise self.silence
         return self.last
 
-    def cancel(self):
+    def cancel_job(self):
         self.cancelled.set()
         if self.refusal:
             raise self.refusal
+        return self.others
 
 
 @pytest.fixture(name="snapshot")

@@ -259,14 +259,19 @@ def test_the_output_is_a_widget_that_carries_its_session(wire, browser, session,
     assert swapped["transient"] == shown["transient"]
 
 
-def test_cancel_runs_in_a_thread_of_its_own_and_is_answered(wire, browser, session, snapshot):
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.usefixtures("wire", "browser")
+def test_cancel_runs_in_a_thread_of_its_own_and_says_what_it_stops(session, snapshot, others):
+    session.others = others
     panel = Panel(session, metadata={}).open(snapshot())
 
     message(panel, {"kind": "cancel"})
 
     assert session.cancelled.wait(PATIENCE)
     wait_for_threads("burst-cancel")
-    assert "Cancelling" in json.loads(panel._widget.state)["notice"]
+    notice = json.loads(panel._widget.state)["notice"]
+    assert notice.startswith("Cancelling this job")
+    assert ("other jobs continue" if others else "the session ends with it") in notice
 
 
 def test_a_cancel_that_fails_says_why(wire, browser, session, snapshot, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -15,6 +16,7 @@ from burst_magic.ui.text import Bar, dry_run_text, errors_text, one_line, sessio
 class Row:
     id: str = "20261121-091500-abcd2345"
     name: str = "squares"
+    state: str = "finished"
     created: float = 1.0e9
     last_activity: float = 1.0e9 + 60
     total: int = 1_000_000
@@ -95,15 +97,29 @@ def test_without_failures_the_listing_says_so(finished):
     assert errors_text(finished()) == "  no failed tasks"
 
 
-def test_sessions_are_a_table_with_aligned_numbers():
-    head, first, second = sessions_table([Row(), Row(name="", total=3, completed=3, failed=0)]).splitlines()
+NOON = time.mktime((2026, 11, 28, 12, 0, 0, 0, 0, -1))  # here
 
-    assert head.split() == [
-        *("id", "name", "created", "last", "activity", "total", "pending", "running", "completed", "failed", "cost")
-    ]
-    assert first.endswith("999 000     988  $1.25")
-    assert second.index("3  ", 60) + 1 == first.index("1 000 000") + len("1 000 000")
-    assert sessions_table([]) == "no sessions"
+
+def test_sessions_are_a_table_with_aligned_numbers():
+    rows = [Row(), Row(name="", state="running", created=NOON - 60, last_activity=NOON, total=3, completed=3, failed=0)]
+    head, first, second = sessions_table(rows, now=NOON).splitlines()
+
+    assert head.split() == ["id", "name", "state", "since", "last", "total", "pend", "run", "done", "fail", "cost"]
+    assert first.split()[1:] == ["squares", "finished", "2001-09", "2001-09", "1.0M", "0", "12", "999k", "988", "$1.25"]
+    assert second.split()[1:5] == ["running", "11:59", "12:00", "3"]
+    assert second.index(" 3 ") + 2 == first.index("1.0M") + len("1.0M")
+    assert sessions_table([], now=NOON) == "no sessions"
+
+
+@pytest.mark.parametrize("name", ["", "squares", "a-name-that-is-longer-than-any-that-somebody-would-type-again"])
+@pytest.mark.parametrize("number", [0, 99_999, 12_345_678])
+@pytest.mark.parametrize("state", ["running", "cancelled", "the store is away"])
+def test_a_line_of_the_table_never_wraps(name, number, state):
+    numbers = dict.fromkeys(("total", "pending", "running", "completed", "failed"), number)
+    row = Row(name=name, state=state, created=NOON - 90 * 86400, last_activity=NOON, cost=1_234_500_000, **numbers)
+    lines = sessions_table([row, Row()], now=NOON).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert name[:6] in lines[1]
 
 
 def test_the_dry_run_names_what_travels_what_looks_secret_and_what_it_costs():

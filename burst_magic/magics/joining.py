@@ -1,0 +1,92 @@
+"""What a cell shares with those that ran before it: it may use their idle workers, or repeat their work."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from burst_magic import config
+from burst_magic.errors import BurstError
+from burst_magic.magics.desk import DESK, Known
+
+if TYPE_CHECKING:
+    from burst_magic.magics import calls
+    from burst_magic.plan.planner import Plan
+    from burst_magic.session.session import Session
+
+_LOOKED_AT = 3  # of the jobs that ran the same cell, the newest so many
+
+
+def fingerprint(cell: str, map_expr: str) -> str:
+    """Tells a cell and its ``--map`` from all others, whatever the blanks at its ends."""
+    return hashlib.sha256(f"{map_expr.strip()}\n{cell.strip()}".encode()).hexdigest()[:32]
+
+
+def warm(
+    call: calls.BurstCall, plan: Plan, settings: config.Settings, *, setenv: tuple[tuple[str, str], ...]
+) -> Session | None:
+    """The idle session of this kernel that has the very workers that the call would start, if there is one.
+
+    A call that names a deadline, or a budget, is about a session of its own.
+    """
+    if call.fresh or "deadline" in call.settings or settings.budget is not None or not DESK.open:
+        return None
+    from burst_magic.session.submit import Labels, manifest_of
+    from burst_magic.session.warm import find_warm
+
+    labels = Labels(notebook=str(DESK.notebook or ""), setenv=setenv)
+    wanted = manifest_of("", plan, settings, labels)
+    return find_warm(reversed(DESK.open.values()), wanted, settings, exactly="workers" in call.settings)
+
+
+def own_chance(settings: config.Settings) -> config.Settings:
+    """With a seed drawn for this job, where none was given: cells that share workers do not share their chance."""
+    return settings if settings.seed is not None else replace(settings, seed=secrets.randbits(63))
+
+
+def about_joining(session: Session) -> str:
+    """What the user is told."""
+    return f"runs on the idle workers of session {session.id}; --fresh starts new ones"
+
+
+def about_repeating(cell: str, settings: config.Settings) -> str:
+    """That the cell is running already, and how to follow that run instead; empty when it is not."""
+    running = _running(cell, settings)
+    if running is None:
+        return ""
+    from burst_magic.ui.text import one_line
+
+    ident = f"{running.id}/{running.job}"
+    return (
+        f"this cell is still running as {ident} ({one_line(running.snapshot())}), so the same work is being done twice;"
+        f" to follow the first run instead: %burst_attach {ident}   to stop it: %burst_cancel {ident}"
+    )
+
+
+def _running(cell: str, settings: config.Settings) -> Session | None:
+    """The newest job of this notebook, or of this kernel, that runs the cell and is not over."""
+    from burst_magic.session import roster
+
+    mine = str(DESK.notebook or "")
+    lines = [line for line in roster.read(settings.sessions_file) if line.cell == cell]
+    lines = [line for line in lines if (line.id, line.job) in DESK.open or (mine and line.notebook == mine)]
+    for line in reversed(lines[-_LOOKED_AT:]):
+        held = DESK.open.get((line.id, line.job))
+        try:
+            session = held or DESK.attach(
+                Known(session=line.id, job=line.job, out=""), settings, replaces_lost_workers=False
+            )
+            ended = session.status().ended
+        except BurstError:  # deleted, or out of reach
+            continue
+        if held is None:
+            session.detach()
+        if ended is None:
+            return session
+    return None
+
+
+def _looked_at(sid: str, jid: str, settings: config.Settings) -> Session:
+    return DESK.attach(Known(session=sid, job=jid, out=""), settings, replaces_lost_workers=False)

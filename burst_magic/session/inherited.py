@@ -1,0 +1,84 @@
+"""What a local worker inherits for life from the process that starts it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import site
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from burst_magic.config import environment
+
+_METADATA = (".dist-info", ".egg-info", ".egg-link", ".pth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inherited:
+    """What a local worker inherits from the process that starts it.
+
+    Attributes:
+        environment: variables and their values.
+        folder: the current one.
+        limits: soft and hard resource limits, in the order of their names.
+        rank: niceness, processors that may be used, and the mask of new files.
+        packages: what is installed: (name, when it was, in nanoseconds; 0 for what has no metadata).
+    """
+
+    environment: frozenset[tuple[str, str]]
+    folder: str
+    limits: tuple[tuple[int, int], ...]
+    rank: tuple[object, ...]
+    packages: frozenset[tuple[str, int]]
+
+
+def inherited() -> Inherited:
+    """What a worker would inherit that this process started now."""
+    return Inherited(
+        environment=frozenset(environment().items()),
+        folder=_folder(),
+        limits=tuple(resource.getrlimit(getattr(resource, name)) for name in sorted(_limits())),
+        rank=(os.nice(0), _processors(), _file_mask()),
+        packages=frozenset(_packages()),
+    )
+
+
+def _limits() -> list[str]:
+    return [name for name in vars(resource) if name.startswith("RLIMIT_")]
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was removed
+        return ""
+
+
+def _processors() -> frozenset[int]:
+    return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def _file_mask() -> str:
+    """Read where the system tells it: asking for it the usual way would change it for a moment, for all threads."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # macOS
+        return ""
+    return next((line for line in status.splitlines() if line.startswith("Umask:")), "")
+
+
+def _packages() -> Iterator[tuple[str, int]]:
+    """What lies where packages are installed, but for compiled files, which come and go."""
+    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
+    if site.ENABLE_USER_SITE:
+        folders.add(site.getusersitepackages())
+    for folder in sorted(folders):
+        if Path(folder).is_dir():
+            with os.scandir(folder) as found:
+                yield from (_package(each) for each in found if each.name != "__pycache__")
+
+
+def _package(entry: os.DirEntry[str]) -> tuple[str, int]:
+    return entry.path, entry.stat().st_mtime_ns if entry.name.endswith(_METADATA) else 0

@@ -1,0 +1,93 @@
+"""Which living session may take the next job: one whose fleet is the very fleet that a new session would start.
+
+Right numbers come first. A worker keeps for life what it inherits from the process that starts it, so a fleet is warm
+only while this process would start the same workers again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from burst_magic.errors import BurstError
+from burst_magic.protocol.wire import keys
+from burst_magic.session.attach import siblings
+from burst_magic.stores.carry import ours
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.protocol.wire.model import Manifest
+    from burst_magic.session.session import Session
+
+_LEFT = 0.9  # of the deadline that a new session would have: with less, the warm one's is moved
+
+
+def find_warm(jobs: Iterable[Session], manifest: Manifest, settings: Settings, *, exactly: bool) -> Session | None:
+    """The first session whose idle fleet can take a job as well as a new one could; its deadline is moved if need be.
+
+    Args:
+        jobs: those of this process, of the best candidate first.
+        manifest: of the session that would be started otherwise.
+        settings: of the call.
+        exactly: the number of workers was asked for; otherwise a larger fleet does too.
+    """
+    by_session: dict[str, list[Session]] = {}
+    for job in jobs:
+        by_session.setdefault(job.id, []).append(job)
+    for mine in by_session.values():
+        try:
+            if _is_warm(mine, manifest, settings, exactly=exactly):
+                return mine[0]
+        except BurstError:  # deleted, cancelled, closed, too old, out of reach: it is not to be had
+            continue
+    return None
+
+
+def _is_warm(jobs: list[Session], wanted: Manifest, settings: Settings, *, exactly: bool) -> bool:
+    """Whether a session is idle and its workers are those that would be started. What is asked of the store comes last.
+
+    Raises:
+        BurstError: it takes no more work, or cannot be asked.
+    """
+    session = jobs[0]
+    same_store = unquote(session.store.url) == unquote(settings.store)
+    if wanted.budget is not None or not same_store or not _alike(session.manifest, wanted):
+        return False
+    session.fleet.look()
+    if not session.fleet.is_as_new() or not all(map(_is_over, jobs)):
+        return False
+    alive, known = _alive(session), {f"{job.id}/{job.job}" for job in jobs}
+    if not alive or not alive <= set(session.fleet.living) or set(siblings(session)) - known:
+        return False
+    asked = session.check_open()
+    workers = session.manifest.workers if asked.wanted is None else asked.wanted
+    if workers < wanted.workers or (exactly and workers != wanted.workers):
+        return False
+    deadline = max(session.manifest.deadline, asked.deadline)
+    missing = settings.deadline - (deadline - time.time())
+    if missing > (1 - _LEFT) * settings.deadline:
+        session.extend(missing)
+    return True
+
+
+def _alive(session: Session) -> set[str]:
+    """Workers that have not said, and of which nobody has said, that they ended; by what their launcher calls them."""
+    entries = ours(session.store, keys.SessionKeys(session.id).workers_folder)
+    found = [keys.parse_worker(entry.key) for entry in entries]
+    gone = {key.ident for key in found if key.kind == "gone"}
+    return {keys.base_of(key.ident) for key in found if key.kind == "beat" and key.ident not in gone}
+
+
+def _is_over(job: Session) -> bool:
+    ended = job.snapshot().ended or job.status().ended
+    return ended is not None and ended.for_good
+
+
+def _alike(one: Manifest, other: Manifest) -> bool:
+    """Whether two sessions are the same but for who they are, when they began, and how many workers they have."""
+    return one == replace(
+        other, sid=one.sid, created=one.created, deadline=one.deadline, seed=one.seed, workers=one.workers
+    )
