@@ -9,6 +9,9 @@ from operator import attrgetter, itemgetter
 
 from burst_magic.protocol.wire.model import ClaimKey, Range, SegmentKey
 
+FINER = 4  # lanes for each slot
+MANY = 64  # tasks for each slot
+
 _by_start, _first = attrgetter("start"), itemgetter(0)
 
 
@@ -23,6 +26,18 @@ def cut_lanes(tasks: int, lanes: int) -> tuple[int, ...]:
     lanes = max(1, min(tasks, lanes))
     share, rest = divmod(tasks, lanes)
     return tuple(lane * share + min(lane, rest) for lane in range(lanes)) if tasks else ()
+
+
+def job_lanes(tasks: int, slots: int) -> tuple[int, ...]:
+    """The first task of each lane of a job: as many lanes as slots, or more where each slot has few tasks.
+
+    Long tasks lie side by side. With finer lanes the slots begin near each other, as from a queue, and share them.
+    Where there are many tasks for each slot that gains little, and each lane costs requests.
+
+    >>> len(job_lanes(100, 4)), len(job_lanes(10_000, 4))
+    (16, 4)
+    """
+    return cut_lanes(tasks, slots * (FINER if tasks < MANY * slots else 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

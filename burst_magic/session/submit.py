@@ -22,7 +22,7 @@ from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
 from burst_magic.plan.planner import threads
-from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
 from burst_magic.session import keyring, roster
@@ -313,7 +313,7 @@ class _Writer:
             jid=self._job.jid,
             created=time.time(),
             tasks=tasks,
-            lanes=cut_lanes(tasks, manifest.workers * manifest.slots),
+            lanes=job_lanes(tasks, manifest.workers * manifest.slots),
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
             fresh=seconds <= _FRESH,

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol.client.starts import STARTING
-from burst_magic.protocol.ranges import cut_lanes
+from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest, Next
 from burst_magic.testing import deeds
@@ -138,7 +138,7 @@ class World:
     def submit(self, tasks: int, *, first: int | None) -> None:
         """A job, a client that follows it, and as many workers as are missing; they are numbered from ``first`` on."""
         jid = str(len(self.jobs))
-        lanes = cut_lanes(tasks, self.plan.workers * self.plan.slots)
+        lanes = job_lanes(tasks, self.plan.workers * self.plan.slots)
         job = Job(jid=jid, created=EPOCH + self.clock.now, tasks=tasks, lanes=lanes, seed=0)
         self.jobs[jid] = job
         self.announce(jid)

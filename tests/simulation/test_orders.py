@@ -13,8 +13,6 @@ from burst_magic.testing.weather import Weather
 from burst_magic.testing.world import World
 
 FOLDER = {"interval": 1.0, "floor": 0.05, "task": 0.3, "weather": Weather(latency=0.001, grain=0.0)}
-# The other slots do their own quick tasks first, where a queue begins with the long ones.
-MOST = {"all long in one lane": 1.12}
 S3 = {"interval": 20.0, "floor": 2.0, "task": 10.0, "weather": Weather(latency=0.025)}
 
 
@@ -38,11 +36,17 @@ def stretch(world):
     return world.clock.now / queue(each, plan.workers * plan.slots)
 
 
+# A queue deals eighty alternating tasks out evenly to eight slots; one long task more for one of them is a sixth more.
+EVEN = ("alternating", 80)
+
+
 @pytest.mark.parametrize("rhythm", [FOLDER, S3], ids=["folder", "S3"])
-@pytest.mark.parametrize(("tasks", "workers", "slots"), [(40, 2, 1), (60, 4, 1), (60, 2, 2)])
+@pytest.mark.parametrize(("tasks", "workers", "slots"), [(40, 2, 1), (60, 4, 1), (60, 2, 2), (80, 8, 1), (200, 8, 1)])
 @pytest.mark.parametrize("work", ORDERS)
 def test_no_order_of_tasks_takes_much_longer_than_a_queue_does(work, tasks, workers, slots, rhythm):
-    assert stretch(lived(work, tasks=tasks, workers=workers, slots=slots, rhythm=rhythm)) <= MOST.get(work, 1.1)
+    assert stretch(lived(work, tasks=tasks, workers=workers, slots=slots, rhythm=rhythm)) <= (
+        1.2 if (work, tasks) == EVEN else 1.1
+    )
 
 
 @pytest.mark.parametrize("work", ORDERS)

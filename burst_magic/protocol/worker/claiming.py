@@ -1,6 +1,7 @@
 """What a worker claims: a free lane, a dead owner's range, the end of a busy owner's range; finally ``final``.
 
     free lane --> claim --> run
+                   later, where somebody may be in a long task: list results, claims --> cut behind it, or a free lane
     nothing free --> list results, claims, workers --> all covered? --> final
                                                    --> a dead owner? --> claim <start>.<n+1> --> run in pieces
                                                    --> a busy one?   --> cut it (stealing.py)
@@ -18,7 +19,7 @@ from burst_magic.protocol.worker import poison
 from burst_magic.protocol.worker.known import KnownJob
 from burst_magic.protocol.worker.publishing import Publishing
 from burst_magic.protocol.worker.state import Hold, State, Try, job_of
-from burst_magic.protocol.worker.stealing import cut, next_look
+from burst_magic.protocol.worker.stealing import Cut, cut, next_look, silence
 
 
 class Taking:
@@ -48,35 +49,52 @@ class Taking:
                     self._hunt(job, now)
 
     def _seek(self, slot: int, now: float) -> bool:
-        """Takes a free lane for a slot, if any job has one; says whether it is trying."""
+        """Takes a free lane for a slot, if a job has one and nothing may come before it; says whether it is trying."""
         if any(one.slot == slot for one in self._state.trying.values()):
             return True
         for jid, job in self._state.jobs.items():
             if job.closed or job.record is None:
                 continue
-            start = self._free_lane(slot, job)
+            start, in_time = self._first_lane(slot, job), not self._one_may_be_stuck(job, now)
+            if start is None and job.claims_known and in_time:
+                start = self._next_lane(slot, job)
             if start is not None:
                 self._try(slot, jid, ClaimKey(start=start, number=0), now)
                 return True
-            if not job.claims_known:
+            if not job.claims_known and in_time:
                 if "claims" not in job.asked:
                     job.asked.add("claims")
                     self._state.ask(fx.List(job.keys.claims_folder))
                 return True
         return False
 
-    def _free_lane(self, slot: int, job: KnownJob) -> int | None:
-        lanes = job.record.lanes if job.record else ()
-        trying = {one.claim.start for one in self._state.trying.values() if one.job == job.keys.jid}
-        if self._number is not None and slot not in job.own_tried:
-            job.own_tried.add(slot)
-            place = self._number * self._state.manifest.slots + slot
-            if place < len(lanes) and lanes[place] not in trying | {claim.start for claim in job.claims}:
-                return lanes[place]
-        if not job.claims_known:
+    def _first_lane(self, slot: int, job: KnownJob) -> int | None:
+        """The lane that a slot of a numbered worker begins with."""
+        if self._number is None or slot in job.own_tried:
             return None
-        free = [start for start in job.free() if start not in trying]
+        job.own_tried.add(slot)
+        own = job.lanes[self._place(slot) :][:1]
+        return own[0] if own and own[0] in self._free(job) else None
+
+    def _next_lane(self, slot: int, job: KnownJob) -> int | None:
+        """A lane that nobody has, as far as is known. Numbered workers leave each other's for the end."""
+        free = self._free(job)
+        if self._number is not None:
+            manifest = self._state.manifest
+            own = job.lanes[self._place(slot) :: manifest.workers * manifest.slots]
+            free = [start for start in own if start in free][:1] or free
         return self._state.chance.choice(free) if free else None
+
+    def _place(self, slot: int) -> int:
+        return (self._number or 0) * self._state.manifest.slots + slot
+
+    def _free(self, job: KnownJob) -> list[int]:
+        trying = {one.claim.start for one in self._state.trying.values() if one.job == job.keys.jid}
+        return [start for start in job.free() if start not in trying]
+
+    def _one_may_be_stuck(self, job: KnownJob, now: float) -> bool:
+        """Since the last look one may have become known to be in a long task, with others behind it."""
+        return now - job.looked >= silence(self._state.flush_every(job, now))
 
     def _try(
         self, slot: int, jid: str, claim: ClaimKey, now: float, *, heir_of: ClaimKey | None = None, slow: bool = False
@@ -268,28 +286,33 @@ class Taking:
         self._hunt_later(job, now)  # refused, and nothing to read there: not at once
 
     def _hunt(self, job: KnownJob, now: float) -> None:
-        if job.closed or job.record is None or job.asked or not job.claims_known:
+        if job.closed or job.record is None or job.asked:
             return
         if any(hold.done >= hold.stop for hold in self._state.of(job.keys.jid)):  # its own last segment comes first
             return
         if job.hunt_at > now:
             self._state.due(job.hunt_at)
             return
-        job.hunting, job.asked = True, {"results", "claims", "workers"}
+        job.hunting, job.asked = True, {"results", "claims"}
         self._state.ask(fx.List(job.keys.results_folder, job.ask_after(now)))
         self._state.ask(fx.List(job.keys.claims_folder))
-        self._state.ask(fx.List(self._state.keys.workers_folder))
+        job.fleet_asked = not self._free(job)
+        if job.fleet_asked:  # while there are lanes nobody's end is of interest
+            job.asked.add("workers")
+            self._state.ask(fx.List(self._state.keys.workers_folder))
 
     def _hunted(self, job: KnownJob, now: float) -> None:
         if not job.hunting or job.asked or job.closed:
             return
-        job.hunting = False
+        job.hunting, job.looked = False, now
         if job.cover.whole:
             job.asked = {"final"}
             final = make_final(job.keys.jid, job.cover, self._state.wall(now), by=self._state.wid)
             self._state.ask(fx.Create(job.keys.final, final))
             return
-        if self._state.ending or not (self._recover(job, now) or self._steal(job, now)):
+        if not self._state.ending and not job.fleet_asked and not self._free(job):
+            job.hunt_at = now  # others took the lanes meanwhile: now the fleet is of interest
+        elif self._state.ending or not ((job.fleet_asked and self._recover(job, now)) or self._take_next(job, now)):
             self._hunt_later(job, now)
             self._hunt_when_stuck(job, now)
 
@@ -334,13 +357,19 @@ class Taking:
         """No slot runs or is about to."""
         return not self._state.trying and all(hold.slot < 0 for hold in self._state.holds.values())
 
-    def _steal(self, job: KnownJob, now: float) -> bool:
-        """Takes the end of a busy owner's range; he looks for that before he publishes."""
+    def _take_next(self, job: KnownJob, now: float) -> bool:
+        """Takes what comes first in the order of tasks: what waits behind a long one, or a free lane.
+
+        With no lane left it takes the end of a busy owner's range; he looks for that before he publishes.
+        """
         slots = self._state.free_slots()
         if not slots:
             return False
-        flush = self._state.flush_every(job, now)
-        found = cut(job.preys(), now=self._state.wall(now), flush=flush, mean=job.mean(), dice=self._state.chance)
+        lane, flush = self._next_lane(slots[0], job), self._state.flush_every(job, now)
+        preys, wall, mean = job.preys(), self._state.wall(now), job.mean()
+        found = cut(preys, now=wall, flush=flush, mean=mean, dice=self._state.chance, before=lane)
+        if found is None and lane is not None:
+            found = Cut(start=lane, slow=False)
         if found is None or job.keys.claim(ClaimKey(start=found.start, number=0)) in self._state.trying:
             return False
         self._try(slots[0], job.keys.jid, ClaimKey(start=found.start, number=0), now, slow=found.slow)

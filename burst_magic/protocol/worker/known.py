@@ -58,6 +58,8 @@ class KnownJob:
         asked: answers that the worker waits for.
         hunting: results, claims and workers are among them, to decide what to take next.
         reading: answers about ``job.json`` that are still to come.
+        fleet_asked: workers are among them.
+        looked: when it was met, or the last hunt was answered.
         hunt_at, hunt_wait: when to hunt next; how long after that.
     """
 
@@ -80,10 +82,13 @@ class KnownJob:
     hunt_at: float = 0.0
     hunt_wait: float = 0.0
     flushed: bool = False
+    looked: float = 0.0
+    fleet_asked: bool = False
 
     def commit(self, record: Job, now: float) -> None:
         """``job.json`` was read."""
-        self.record, self.cover, self.since, self.hunt_at = record, Cover(record.tasks), now, now
+        self.record, self.cover = record, Cover(record.tasks)
+        self.since = self.hunt_at = self.looked = now
         self.quiet = (0, now)
 
     def learn_claims(self, names: Iterable[tuple[str, float]]) -> None:
@@ -123,9 +128,14 @@ class KnownJob:
         pace = self.paces.get(claim)
         return pace.published if pace else 0
 
+    @property
+    def lanes(self) -> tuple[int, ...]:
+        """The first task of each."""
+        return self.record.lanes if self.record else ()
+
     def free(self) -> list[int]:
         """Lanes that nobody has claimed, as far as is known."""
-        return free_lanes(self.record.lanes, self.claims) if self.record else []
+        return free_lanes(self.lanes, self.claims)
 
     def range_of(self, claim: ClaimKey) -> Range:
         """What a new claim holds: from the first task without an outcome to the next claim or lane."""

@@ -25,6 +25,11 @@ LATE = 0.5  # flushes that a segment may be late, and
 LATENCY = 0.05  # seconds, at least, before its absence tells anything
 
 
+def silence(flush: float) -> float:
+    """Seconds without a segment after which a worker counts as being in one long task."""
+    return flush + max(LATE * flush, LATENCY)
+
+
 class Dice(Protocol):
     """Randomness that spreads thieves over victims; passed in, so that a seed gives one trace (law 8)."""
 
@@ -64,7 +69,7 @@ class Prey:
 
     def stuck_at(self, flush: float) -> float:
         """When it counts as being in one long task, unless it publishes before."""
-        return self.heard + flush + max(LATE * flush, LATENCY)
+        return self.heard + silence(flush)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +136,24 @@ class Cut:
     slow: bool
 
 
-def cut(preys: Sequence[Prey], *, now: float, flush: float, mean: float | None, dice: Dice) -> Cut | None:
-    """Where to cut which victim, or None if nothing is worth it."""
+def cut(
+    preys: Sequence[Prey], *, now: float, flush: float, mean: float | None, dice: Dice, before: int | None = None
+) -> Cut | None:
+    """Where to cut which victim, or None if nothing is worth it.
+
+    Args:
+        preys: the ranges that others work on, ascending.
+        now: by the store's clock.
+        flush: the job's flush interval, seconds.
+        mean: seconds that a task takes on the whole, if anything is known.
+        dice: spreads thieves.
+        before: the lane that may be had instead: better is only what lies before it and behind a long task.
+    """
     options, weights = [], []
     for prey, local in _with_means(preys, now=now, flush=flush, mean=mean):
         seen = guess(prey, now=now, flush=flush, mean=local)
-        if seen.worth_it(prey, flush):
+        first = before is None or (seen.slow and prey.rest.start < before)
+        if first and seen.worth_it(prey, flush):
             options.append(Cut(start=prey.rest.stop - seen.take, slow=seen.slow))
             weights.append(seen.left)
     return options[dice.choices(range(len(options)), weights)[0]] if options else None

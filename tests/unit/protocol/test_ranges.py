@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,3 +142,8 @@ def test_a_stretch_is_told_as_the_whole_is_within_it(segments, stretch):
     cover.add_all(segments)
     whole = [(max(start, first), min(stop, end), each) for first, end, each in cover.parts]
     assert cover.within(start, stop) == [part for part in whole if part[0] < part[1]]
+
+
+@pytest.mark.parametrize(("tasks", "slots", "lanes"), [(0, 4, 0), (3, 4, 3), (16, 4, 16), (255, 4, 16), (256, 4, 4)])
+def test_slots_that_have_few_tasks_have_finer_lanes(tasks, slots, lanes):
+    assert len(ranges.job_lanes(tasks, slots)) == lanes

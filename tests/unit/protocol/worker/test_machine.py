@@ -32,6 +32,27 @@ def test_a_worker_without_a_number_looks_for_a_free_lane(worker):
     assert [effect.key for effect in talk.of(fx.Create)] == [JOB_KEYS.claim(ClaimKey(start=2, number=0))]
 
 
+NEXT_LANE = {0.1: [JOB_KEYS.claims_folder], 4.0: [JOB_KEYS.results_folder, JOB_KEYS.claims_folder]}
+
+
+@pytest.mark.parametrize("after", NEXT_LANE)
+def test_before_it_takes_its_next_lane_it_looks_whether_something_waits_behind_a_long_task(worker, after):
+    """For a flush interval and a half nobody can be known to be in one; nobody's end is of interest yet."""
+    talk = worker(number=0)
+    claim = talk.runs(Job(jid="0", created=0.0, tasks=9, lanes=(0, 3, 6), seed=0))
+    seen = talk.tell(fx.Progress(0, "0", claim, 3, (), 10), after=after)
+    seen += talk.looks(claim)
+    (publish,) = talk.of(fx.Publish)
+    seen += talk.tell(fx.Published("0", publish.segment, fx.Wrote.DONE))
+    asked = [one.folder for one in seen if isinstance(one, fx.List) and one.limit is None and "/jobs/" in one.folder]
+    assert asked == NEXT_LANE[after]
+    for folder in asked:
+        talk.listed(folder, *(["0000000000.000"] if folder == JOB_KEYS.claims_folder else []))
+    assert [effect.key for effect in talk.of(fx.Create)] == [
+        JOB_KEYS.claim(ClaimKey(start=6, number=0))
+    ]  # the other worker's comes last
+
+
 @pytest.mark.parametrize("wrote", NOT_DONE)
 def test_a_refused_claim_is_read_before_it_is_believed(worker, wrote):
     talk = worker()

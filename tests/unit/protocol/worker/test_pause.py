@@ -107,6 +107,7 @@ def test_a_range_of_a_job_whose_tasks_are_slow_pauses_from_its_first_task_on(wor
     talk.tell(fx.Progress(0, "0", claim, 1, (), 10), after=4.0)
     talk.looks(claim)
     published(talk)
+    talk.tell(fx.Listed(CLAIMS.results_folder, "", ()))
     talk.tell(fx.Listed(CLAIMS.claims_folder, "", (("0000000000.000", 1_800_000_000.0),)))
     (create,) = talk.of(fx.Create)
     talk.created(create.key, fx.Wrote.DONE)

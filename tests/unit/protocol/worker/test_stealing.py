@@ -119,3 +119,15 @@ def test_thieves_prefer_who_has_most_left_but_not_all_the_same():
     from_short = sum(1 for place in cuts if place >= 2000)
 
     assert 5 <= from_short <= 40
+
+
+def test_before_a_free_lane_comes_only_what_lies_before_it_and_behind_a_long_task():
+    quick, stuck = prey(stop=400, since=90.0, last=100.0, published=100), prey(start=400, stop=420)
+
+    def first(before):
+        found = cut((quick, stuck), now=100.0, flush=1.0, mean=1.0, dice=random.Random(1), before=before)
+        return None if found is None else found.start
+
+    assert first(420) == 401
+    assert first(400) is None  # the lane comes first
+    assert cut((quick,), now=100.0, flush=1.0, mean=1.0, dice=random.Random(1), before=420) is None
