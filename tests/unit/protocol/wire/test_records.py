@@ -38,7 +38,7 @@ texts = st.text(max_size=20)
 EVERY_RECORD = {
     "manifest": st.builds(
         Manifest,
-        **dict.fromkeys(("sid", "launcher", "arch", "name"), texts),
+        **dict.fromkeys(("sid", "launcher", "arch"), texts),
         **dict.fromkeys(("created", "cpu", "deadline", "idle", "interval", "floor"), times),
         **dict.fromkeys(("workers", "slots", "memory_mb", "seed", "rate"), numbers),
         budget=st.none() | numbers,
@@ -47,6 +47,7 @@ EVERY_RECORD = {
     "job": st.builds(
         Job,
         jid=texts,
+        name=texts,
         created=times,
         tasks=numbers,
         lanes=st.lists(numbers, max_size=4).map(tuple),
