@@ -282,7 +282,7 @@ class Results(Sequence[Any]):
         return (PENDING, self._errors[task]) if task in self._errors else None
 
     def _keep(self, task: int, record: memoryview, origin: Provenance, *, value: bool = True) -> Known:
-        """Opens an outcome and keeps its error, and where it is asked for its value.
+        """Open an outcome and keep its error, and, if requested, its value.
 
         The reason why a value cannot be unpickled is not kept: its dependencies may exist next time.
         """

@@ -49,7 +49,7 @@ class SegmentReader:
         return self._opened(segment).record(task)
 
     def outcomes(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[Outcome]:
-        """All outcomes of some parts, in order."""
+        """All outcomes of these parts, in order."""
         return (unpack_outcome(record, origin) for _, record, origin in self.records(segments, keep=keep))
 
     def records(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[tuple[int, memoryview, Provenance]]:

@@ -213,7 +213,7 @@ def _folder(key: str) -> str:
 
 
 def believed(read: Callable[[], T], pause: Callable[[float], bool] = slept) -> T:
-    """What ``read`` returns. What does not verify may have been cut on its way: it is read again, some times."""
+    """Result of ``read``. Bytes that do not verify may have been truncated in transit: they are reread a few times."""
     return persist(read, DOUBTFUL, SignatureError, RecordError, never=(VersionError,), wait=pause)
 
 

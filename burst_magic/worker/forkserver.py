@@ -53,10 +53,10 @@ class Template:
 
     @classmethod
     def start(cls, cwd: str | None = None, *, python: str = "") -> Template:
-        """Starts it; tasks run in ``cwd``.
+        """Start it; tasks run in ``cwd``.
 
-        It is a fork of this process where that is safe and cheap, else a fresh interpreter: on macOS, and when this
-        process hashes strings at random (sets of strings must have one order on all workers).
+        It is a fork of this process where that is safe and cheap, otherwise a fresh interpreter: on macOS, and if
+        string hashing is randomized (sets of strings must have the same order on all workers).
 
         Args:
             cwd: the folder, or None for this process's own.

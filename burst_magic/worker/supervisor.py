@@ -40,7 +40,7 @@ _COALESCE = 0.002  # seconds: outcomes of short tasks are read in batches, not w
 _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without waiting for a thread
 _UNBORN = Retry(within=120.0)  # without its session, a worker doesn't know its deadline
 _TICK = 0.25  # seconds between looks at a busy slot, at most
-_BROKEN = 1  # exit code of a worker that ends on what nobody foresaw
+_BROKEN = 1  # exit code after an unexpected failure
 REFUSED = 1  # of one that cannot read its session
 
 
@@ -54,7 +54,7 @@ class Supervisor:
     """One worker.
 
     Args:
-        birth: who it is.
+        birth: its identity.
         slots: the template that forks them, started before any of this was known; or what comes before it.
         store: the session's store.
         manifest: the session.
@@ -121,7 +121,7 @@ class Supervisor:
         finally:
             self._courier.close()
             if self._template is not None:
-                self._template.close()  # and with it the slots, also when it is the template that was lost
+                self._template.close()  # and with it the slots, even if the template was lost
             self._supply.close()
 
     def _work(self) -> EndCause:
@@ -167,7 +167,7 @@ class Supervisor:
             select.select([self._courier.fileno()], [], [], _COALESCE)
 
     def _events(self, news: fx.Event | Items | Opened | Staged) -> list[fx.Event]:
-        """What the machine is to hear of what a thread brought."""
+        """Convert a thread's result to events for the machine."""
         if isinstance(news, Staged):
             self._template, self._stage = news.template, None
             self._slots.open(news.template)

@@ -149,7 +149,7 @@ def find_block(blocks: Iterable[Block], task: int) -> Block:
 def write_blocks(
     secret: bytes, key: str, entries: Iterable[tuple[int, bytes]], *, lengths: bool, head: bytes = b""
 ) -> Iterator[bytes]:
-    """A whole object as pieces, for entries that are all at hand."""
+    """A whole object in pieces, for entries that are all available."""
     writer = BlockWriter(secret, key, lengths=lengths, head=head)
     for task, entry in entries:
         piece = writer.add(task, entry)

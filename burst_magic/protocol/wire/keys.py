@@ -32,7 +32,7 @@ SESSIONS = "sessions"
 _ID = r"[A-Za-z0-9][A-Za-z0-9_~-]*"
 _SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
 _KINDS = tuple(kind for kind in ControlKind if kind is not ControlKind.OTHER)  # a newer version's are passed over
-_NAMES = {  # what the objects of a folder are called
+_NAMES = {  # names of the objects in a folder
     "control": rf"{_ID}-(?:{'|'.join(kind.value for kind in _KINDS)})",
     "workers": rf"~watch|{_ID}\.(?:gone|next|\d+\.\d+)",
     "claims": r"\d+\.\d+",

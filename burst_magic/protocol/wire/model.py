@@ -29,8 +29,8 @@ class OutcomeKind(str, Enum):
     ERROR = "error"  # user code raised
     TIMEOUT = "timeout"  # longer than --timeout
     CRASHED = "crashed"  # ended its process: signal, exit, out of memory
-    UNPICKLABLE = "unpicklable"  # its result cannot travel
-    LOST = "lost"  # ended three workers
+    UNPICKLABLE = "unpicklable"  # its result cannot be pickled
+    LOST = "lost"  # killed three workers
     OTHER = "other"  # of a newer version; its texts say what
 
 

@@ -137,7 +137,7 @@ def _tuples(value: Any) -> Any:
 def pack_value(
     task: int, value: bytes, *, began: float, wall: float, cpu: float, peak_mb: float, attempts: int = 1
 ) -> bytes:
-    """The short road for a task that returned a value and printed nothing."""
+    """Fast path for a task that returned a value and printed nothing."""
     return _HEAD.pack(task, _VALUE, attempts, began, wall, cpu, peak_mb, 0, len(value)) + value
 
 
