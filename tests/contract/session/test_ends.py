@@ -144,13 +144,16 @@ def test_a_closed_session_finishes_what_runs_and_says_so_of_the_rest(world, gate
 # --- fewer and more ----------------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_is_terminated_finishes_its_tasks_and_the_rest_is_done_once(world, until, tmp_path):
+def test_a_worker_that_is_terminated_finishes_its_tasks_and_the_others_do_the_rest(world, until, tmp_path):
+    """A victim may run the task at the cut before it sees the cut; all else runs once."""
     log = tmp_path / "ran"
     session = world.burst(noting(log), range(120), workers=2, slots=2)
     until(lambda: len(claims(session)) >= 4 and len(supervisors(session)) == 2, "all to work")
     os.kill(supervisors(session)[0], signal.SIGTERM)
     assert list(session.results()) == list(range(120))
-    assert ran(log) == dict.fromkeys(range(120), 1)
+    runs, thefts = ran(log), len(claims(session)) - len(session.description.lanes)
+    assert sorted(runs) == list(range(120))
+    assert runs.total() - 120 <= thefts
     assert causes(session)["term"] == 1
 
 
