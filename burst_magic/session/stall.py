@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 
-from burst_magic.errors import Denied, StoreError
+from burst_magic.errors import Denied, StoreError, Throttled, Unknown
 from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Heartbeat, Manifest
@@ -63,6 +63,7 @@ class Stall:
         self._quiet *= 2  # a task may take its time
         self._ask_at, self._asked = now + self._quiet, True
         if self._store.path(keys.SessionKeys(self._manifest.sid).manifest) is not None:
-            with contextlib.suppress(Denied):  # another's folder: its workers write, we need not
+            # another's folder: its workers write, we need not; a store that only keeps us waiting is not full
+            with contextlib.suppress(Denied, Throttled, Unknown):
                 try_to_write(self._store)
         return True

@@ -32,6 +32,7 @@ from dataclasses import replace
 from pathlib import Path
 from burst_magic import config
 from burst_magic.capture.cell import capture_cell
+from burst_magic.launchers import traits
 from burst_magic.plan.planner import plan
 from burst_magic.launchers import traits
 from burst_magic.session import submit

@@ -87,7 +87,7 @@ def test_a_worker_that_cannot_read_the_session_says_so_and_whoever_waits_hears_i
     said = f"a worker of burst_magic 7.7.7 cannot join: its session was written as Manifest of schema {records.SCHEMA}"
     with pytest.raises(NotRun, match=said):
         list(session.results())
-    assert said in session.status().ended
+    assert said in session.status().end_detail
     names = [keys.parse_worker(key) for key in world.objects(keys.SessionKeys(session.id).workers_folder)]
     (ended,) = [name.ident for name in names if name.kind == "gone"]
     assert len([name for name in names if name.kind == "next"]) == 1, "one that would be refused too was started"
