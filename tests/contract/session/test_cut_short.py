@@ -34,7 +34,6 @@ from burst_magic import config
 from burst_magic.capture.cell import capture_cell
 from burst_magic.launchers import traits
 from burst_magic.plan.planner import plan
-from burst_magic.launchers import traits
 from burst_magic.session import submit
 from burst_magic.stores import TABLE, open_store
 
