@@ -52,7 +52,8 @@ class Start:
         secret: the session's key, hex. Never pass it in an argument or environment variable.
         token: names this start. Starts of one call share their first 12 characters and are numbered behind them.
         number: the worker's place in the fleet, for launchers that number workers.
-        cpu, memory_mb, arch: the size of the worker.
+        cpu, memory_mb, arch, gpus, instance_type: the size of the worker.
+        env: the environment that ``--env`` asks for.
         deadline: seconds since the epoch; a worker must not outlive it.
         rate: micro-dollars an hour.
         cwd: the folder that tasks begin in, where workers share the kernel's machine.
@@ -68,6 +69,9 @@ class Start:
     cpu: float = 1.0
     memory_mb: int = 2048
     arch: str = ""
+    gpus: int = 0
+    instance_type: str = ""
+    env: str = ""
     deadline: float = 0.0
     rate: int = 0
     cwd: str = ""
@@ -171,6 +175,8 @@ class Traits:
     Attributes:
         starting_within: seconds from start to first heartbeat after which silence counts as failure.
         here: workers share the kernel's machine: its cores, its folders, its interpreter.
+        inherits: workers get variables, installed packages and limits from the process that starts them, so that a
+            change there needs new workers.
         can_be_poked: ``poke`` reaches a worker.
         keeps_fleet: its engine replaces lost workers, so clients don't.
         rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
@@ -178,6 +184,7 @@ class Traits:
 
     starting_within: float
     here: bool = False
+    inherits: bool = True
     can_be_poked: bool = False
     keeps_fleet: bool = False
     rate: Callable[[Shape, str, str], int] = free

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,8 @@ def _burst_cell(line: str, cell: str) -> object:
         return None
     _warn(*prepared.warnings)
     if prepared.joins and prepared.into is not None:
+        prepared = replace(prepared, into=joining.with_time_left(prepared.into, prepared.settings))
+    if prepared.joins and prepared.into is not None:
         print(f"burst: {joining.about_joining(prepared.into)}")
     session = DESK.keep(_submit(prepared))
     if not session.description.tasks and NO_ITEMS not in prepared.warnings:
@@ -172,7 +174,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     return _Prepared(
         call=call,
         cell=cell,
-        settings=joining.own_chance(settings) if joins else settings,
+        settings=settings,
         capture=capture,
         plan=made,
         setenv=setenv,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic import config
@@ -41,13 +39,19 @@ def warm(
     return find_warm(reversed(DESK.open.values()), wanted, settings, exactly="workers" in call.settings)
 
 
-def own_chance(settings: config.Settings) -> config.Settings:
-    """With a seed drawn for this job, where none was given: cells that share workers do not share their chance."""
-    return settings if settings.seed is not None else replace(settings, seed=secrets.randbits(63))
+def with_time_left(session: Session, settings: config.Settings) -> Session | None:
+    """The session, whose deadline is moved if need be; None if it ended meanwhile."""
+    from burst_magic.session.warm import prolong
+
+    try:
+        prolong(session, settings)
+    except BurstError:
+        return None
+    return session
 
 
 def about_joining(session: Session) -> str:
-    """What the user is told."""
+    """The message for a joined cell."""
     return f"runs on the idle workers of session {session.id}; --fresh starts new ones"
 
 
@@ -86,7 +90,3 @@ def _running(cell: str, settings: config.Settings) -> Session | None:
         if ended is None:
             return session
     return None
-
-
-def _looked_at(sid: str, jid: str, settings: config.Settings) -> Session:
-    return DESK.attach(Known(session=sid, job=jid, out=""), settings, replaces_lost_workers=False)

@@ -85,6 +85,7 @@ class Plan:
         fargate_rate: micro-dollars an hour of one worker on Fargate.
         fargate: the estimate on Fargate.
         region: of these prices.
+        wishes: options that only a cloud can satisfy.
     """
 
     launcher: str
@@ -103,6 +104,7 @@ class Plan:
     fallback: str = ""
     fallback_rate: int = 0
     warnings: tuple[str, ...] = ()
+    wishes: Wishes = Wishes()
 
 
 def plan(
@@ -129,7 +131,9 @@ def plan(
         BudgetExceeded: the estimate is above the budget.
     """
     launcher, *others = terms
-    refuse(launcher, terms[launcher], wishes or Wishes())
+    wishes = wishes or Wishes()
+    for name, each in terms.items():
+        refuse(name, each, wishes)
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
     price = prices.fargate(asked.arch, region=region)
@@ -156,6 +160,7 @@ def plan(
         fallback="".join(others),
         fallback_rate=sum(more),
         warnings=_warnings(asked, shape, estimate) if dearest else (),
+        wishes=wishes,
     )
     check_budget(made.estimate, asked.budget)
     return made

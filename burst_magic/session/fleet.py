@@ -178,6 +178,9 @@ class Fleet:
             cpu=manifest.cpu,
             memory_mb=manifest.memory_mb,
             arch=manifest.arch,
+            gpus=manifest.gpus,
+            instance_type=manifest.instance_type,
+            env=manifest.environment,
             deadline=manifest.deadline,
             rate=manifest.fallback_rate if launcher.name == manifest.fallback else manifest.rate,
             cwd=str(Path.cwd()) if here else "",
@@ -312,11 +315,13 @@ class Fleet:
 
     def is_as_new(self) -> bool:
         """Whether this process has started every living worker, and would start each as it is now."""
-        tokens = {handle.token for wid, handle in self._known() if wid not in self._ended}
-        if not tokens or not tokens <= self._inherited.keys():
+        handles = [handle for wid, handle in self._known() if wid not in self._ended]
+        if not handles or any(handle.token not in self._inherited for handle in handles):
             return False
-        now = inherited() if self.here else None  # workers elsewhere inherit nothing
-        return now is None or all(self._inherited[token] == now for token in tokens)
+        launchers = dict(self._for_each_launcher(handles))
+        inheriting = [each.token for launcher, some in launchers.items() if launcher.traits.inherits for each in some]
+        now = inherited() if inheriting else None
+        return all(self._inherited[token] == now for token in inheriting)
 
     def _known(self) -> list[tuple[str, Handle]]:
         """A copy, since the driver's thread adds workers at any time."""

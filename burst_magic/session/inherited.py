@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import site
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def inherited() -> Inherited:
         folder=_folder(),
         limits=tuple(resource.getrlimit(getattr(resource, name)) for name in sorted(_limits())),
         rank=(os.nice(0), _processors(), _file_mask()),
-        packages=frozenset(_packages()),
+        packages=frozenset(installed(_folders())),
     )
 
 
@@ -69,16 +70,24 @@ def _file_mask() -> str:
     return next((line for line in status.splitlines() if line.startswith("Umask:")), "")
 
 
-def _packages() -> Iterator[tuple[str, int]]:
-    """What lies where packages are installed, but for compiled files, which come and go."""
+def _folders() -> list[str]:
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()}
     if site.ENABLE_USER_SITE:
         folders.add(site.getusersitepackages())
-    for folder in sorted(folders):
-        if Path(folder).is_dir():
-            with os.scandir(folder) as found:
-                yield from (_package(each) for each in found if each.name != "__pycache__")
+    return sorted(folders)
+
+
+def installed(folders: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """What these folders of packages contain, except for compiled files, which come and go."""
+    for folder in folders:
+        with contextlib.suppress(OSError), os.scandir(folder) as found:  # not every folder exists
+            yield from (_package(each) for each in found if each.name != "__pycache__")
 
 
 def _package(entry: os.DirEntry[str]) -> tuple[str, int]:
-    return entry.path, entry.stat().st_mtime_ns if entry.name.endswith(_METADATA) else 0
+    if not entry.name.endswith(_METADATA):
+        return entry.path, 0
+    try:
+        return entry.path, entry.stat().st_mtime_ns
+    except OSError:  # a link to nowhere, or an installer at work
+        return entry.path, 0

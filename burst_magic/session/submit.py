@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +136,11 @@ def _add(
     labels: Labels,
     progress: Any,
 ) -> Session:
-    """Add a job to a running session with warm workers."""
+    """Add a job to a running session with warm workers.
+
+    Without a seed of its own it draws one: jobs that share workers do not share their chance.
+    """
+    settings = settings if settings.seed is not None else replace(settings, seed=secrets.randbits(63))
     manifest, secret = into.manifest, bytes.fromhex(into.key)
     asked = into.check_open()
     capacity = manifest.workers if asked.wanted is None else asked.wanted
@@ -220,6 +224,9 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Man
         cpu=plan.shape.cpu,
         memory_mb=plan.shape.memory,
         arch=plan.arch,
+        gpus=plan.wishes.gpus,
+        instance_type=plan.wishes.instance_type,
+        environment=plan.wishes.env,
         seed=secrets.randbits(63) if settings.seed is None else settings.seed,
         deadline=now + settings.deadline,
         idle=settings.idle,

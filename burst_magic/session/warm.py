@@ -26,7 +26,7 @@ _LEFT = 0.9  # of the deadline that a new session would have: with less, the war
 
 
 def find_warm(jobs: Iterable[Session], manifest: Manifest, settings: Settings, *, exactly: bool) -> Session | None:
-    """The first session whose idle fleet can take a job as well as a new one could; its deadline is moved if need be.
+    """The first session whose idle fleet is equivalent to a new one. Nothing is written.
 
     Args:
         jobs: those of this process, of the best candidate first.
@@ -41,9 +41,21 @@ def find_warm(jobs: Iterable[Session], manifest: Manifest, settings: Settings, *
         try:
             if _is_warm(mine, manifest, settings, exactly=exactly):
                 return mine[0]
-        except BurstError:  # deleted, cancelled, closed, too old, out of reach: it is not to be had
+        except BurstError:  # deleted, cancelled, closed, too old, out of reach: unavailable
             continue
     return None
+
+
+def prolong(session: Session, settings: Settings) -> None:
+    """Move the deadline of a warm session to about where a new session's would be.
+
+    Raises:
+        BurstError: it takes no more work.
+    """
+    deadline = max(session.manifest.deadline, session.check_open().deadline)
+    missing = settings.deadline - (deadline - time.time())
+    if missing > (1 - _LEFT) * settings.deadline:
+        session.extend(missing)
 
 
 def _is_warm(jobs: list[Session], wanted: Manifest, settings: Settings, *, exactly: bool) -> bool:
@@ -64,13 +76,7 @@ def _is_warm(jobs: list[Session], wanted: Manifest, settings: Settings, *, exact
         return False
     asked = session.check_open()
     workers = session.manifest.workers if asked.wanted is None else asked.wanted
-    if workers < wanted.workers or (exactly and workers != wanted.workers):
-        return False
-    deadline = max(session.manifest.deadline, asked.deadline)
-    missing = settings.deadline - (deadline - time.time())
-    if missing > (1 - _LEFT) * settings.deadline:
-        session.extend(missing)
-    return True
+    return workers == wanted.workers if exactly else workers >= wanted.workers
 
 
 def _alive(session: Session) -> set[str]:

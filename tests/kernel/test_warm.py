@@ -118,6 +118,13 @@ def test_cells_that_share_workers_draw_different_numbers_unless_they_are_given_a
     assert c == d
 
 
+def test_a_job_of_a_named_session_draws_numbers_of_its_own(own):
+    first, _ = again(own)
+    for out in ("a", "b"):
+        own.run(f"%%burst --session {first} --map range(3) --out {out} --wait\nimport random\nrandom.random()")
+    assert len(set(own.value("[*a, *b]"))) == 6
+
+
 @pytest.mark.parametrize("verb", ["%burst_cancel", "%burst_cleanup", "%burst_cleanup --yes --force"])
 def test_a_session_that_was_told_to_end_is_not_joined(own, verb):
     first, _ = again(own)

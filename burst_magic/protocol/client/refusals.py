@@ -1,6 +1,7 @@
-"""Starts that their launcher refused: when each is made again, and by which launcher.
+"""Starts that came to nothing: when each is made again, and by which launcher.
 
-A refused start is in the log, as a ``.gone`` under its token. The start that makes up for it has a token derived from
+A start that its launcher refused is in the log as a ``.gone`` under its token, one that failed later under the worker's
+id. The start that makes up for it has a token derived from
 it, as for any lost worker: every client can tell from the log how often one place was refused. The wait doubles with
 that. Where the session has a launcher to fall back on, that one is asked first, at once.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 import hashlib
 
 from burst_magic.protocol.client.crew import Crew
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest
 
 LONGEST = 300.0  # seconds between two tries
+_NO_WORKER = {EndCause.REFUSED, EndCause.UNSTARTED}
 _DOUBLINGS = 12  # more than ``LONGEST`` needs, and no number that overflows
 
 
@@ -36,8 +39,8 @@ class RefusedStarts:
 
     @property
     def tokens(self) -> set[str]:
-        """All starts that were refused for a reason that may pass."""
-        return {gone.token for gone in self._crew.gone.values() if gone.cause is EndCause.REFUSED}
+        """The starts that no worker came of, as the log names them."""
+        return {keys.base_of(gone.worker) for gone in self._crew.gone.values() if gone.cause in _NO_WORKER}
 
     def launcher_of(self, token: str) -> str:
         """Who starts the worker of this token: the first launcher and its fallback by turns."""
@@ -65,11 +68,11 @@ class RefusedStarts:
         if not still:
             return ""
         newest = max(still, key=lambda gone: gone.at)
-        return f"{len(still)} of {wanted} workers were refused, to be tried again: {newest.detail}"
+        return f"{len(still)} of {wanted} workers could not start; retrying: {newest.detail}"
 
     def _is_open(self, gone: Gone, announced: dict[str, float]) -> bool:
-        token = replacement_token(self._manifest.sid, gone.token)
-        return gone.cause is EndCause.REFUSED and token not in announced
+        token = replacement_token(self._manifest.sid, keys.base_of(gone.worker))
+        return gone.cause in _NO_WORKER and token not in announced
 
     def _refused_before(self, token: str) -> int:
         """How often this place was refused before this start."""

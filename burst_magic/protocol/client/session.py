@@ -341,7 +341,7 @@ class SessionMachine:
         since = max(job.newest for job in missed)
         due = self.starts.due(now, wanted=self.wanted, running=living, since=since)
         if due is None:
-            return bool(self.starts.refusals.put_off(now))
+            return self.starts.postponed(now, running=living, since=since)
         if self._bare or self._ask_clock(now):
             return True
         if not self._there:  # nobody is started in a session that somebody has deleted

@@ -109,6 +109,11 @@ class Starts:
         fresh = self.replacements_due(now, nobody_left=not running, since=since)[: room - len(again)]
         return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
 
+    def postponed(self, now: float, *, running: int, since: float) -> bool:
+        """Whether some start is due but for the time that it waits after a failure; arguments as for ``due``."""
+        early = self.refusals.put_off(now)
+        return bool(early) and bool(self._owed(now, set(), nobody_left=not running, since=since, bound=None))
+
     def replacements_due(self, now: float, *, nobody_left: bool, since: float, bound: int | None = None) -> list[str]:
         """Tokens of the replacements that lost workers are still owed: one list for all clients who saw the same.
 
@@ -121,12 +126,15 @@ class Starts:
             since: see ``due``.
             bound: so many replacements at most, whoever started them.
         """
+        return self._owed(now, self.refusals.put_off(now), nobody_left=nobody_left, since=since, bound=bound)
+
+    def _owed(self, now: float, early: set[str], *, nobody_left: bool, since: float, bound: int | None) -> list[str]:
         if bound is None:
             bound = _REPLACED_AT_MOST * self._manifest.workers + poison.SILENT + poison.DEATHS
         announced, sid = self._crew.log.starting, self._manifest.sid
         kept = NOT_LOST - {EndCause.IDLE} if nobody_left else NOT_LOST
         failed = {token for token in self._late(now) if token in self.tried}
-        lost = (self._crew.lost(kept) | failed) - self.refusals.put_off(now)
+        lost = (self._crew.lost(kept) | failed) - early
         tokens = [replacement_token(sid, each) for each in sorted(lost)]
         since_then = failed | self._crew.lost(NOT_LOST - {EndCause.IDLE} | {EndCause.REFUSED}, since=since)
         replaced = sum(1 for lost in since_then if replacement_token(sid, lost) in announced)

@@ -122,7 +122,7 @@ class Manifest:
     fallback_rate: int = 0
     memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
     # The rest of what a stranger with the key needs to start a worker like the first ones.
-    environment: str = ""  # hash of what workers install; "": nothing
+    environment: str = ""  # what ``--env`` asked for: "sync", or ``image:URI``
     options: tuple[tuple[str, str], ...] = ()  # the launcher's own
     gpus: int = 0
     instance_type: str = ""

@@ -387,10 +387,10 @@ def refused(token, why="no capacity", cause=EndCause.REFUSED):
     return Gone(worker=token, cause=cause, at=WALL, token=token, detail=why)
 
 
-def tries(talk, token, *, rounds):
+def tries(talk, token, *, rounds, cause=EndCause.REFUSED):
     """Refuses whatever is started in place of ``token``; seconds until each next try, and by which launcher."""
     known, found = [f"{token}.next", f"{token}.gone"], []
-    begins(talk, workers=known, gone=(refused(token),))
+    begins(talk, workers=known, gone=(refused(token, cause=cause),))
     since = talk.now
     while len(found) < rounds:
         asked = answer(talk, *known)
@@ -405,7 +405,7 @@ def tries(talk, token, *, rounds):
         assert talk.of(fx.Replace) == [fx.Replace(token, create.record.launcher)]
         known += [f"{token}.next", f"{token}.gone"]
         talk.listed(SESSION.workers_folder, *known)
-        talk.got(SESSION.gone(token), refused(token))
+        talk.got(SESSION.gone(token), refused(token, cause=cause))
         since = talk.now
     return found
 
@@ -417,6 +417,11 @@ def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
     assert waits == sorted(waits)
     assert 9 <= waits[0] <= 21
     assert 300 <= waits[-1] <= 321
+
+
+def test_a_start_that_came_to_nothing_is_made_again_later_and_later(client):
+    found = tries(client(workers=1, deadline=WALL + 1e5), "abc", rounds=4, cause=EndCause.UNSTARTED)
+    assert [seconds // 5 for seconds, _ in found] == [2, 4, 8, 16]
 
 
 def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client):
@@ -433,7 +438,7 @@ def test_while_a_refused_start_waits_for_its_time_nobody_says_that_all_is_over(c
     answer(talk, "abc.next", "abc.gone")
     assert talk.job.end is None
     snapshot = talk.machine.snapshot(talk.job, talk.now)
-    assert snapshot.refused == snapshot.waiting == "1 of 2 workers were refused, to be tried again: no capacity"
+    assert snapshot.refused == snapshot.waiting == "1 of 2 workers could not start; retrying: no capacity"
 
 
 def test_what_could_not_be_brought_up_is_not_started_for_ever(client):
