@@ -47,7 +47,7 @@ def own_chance(settings: config.Settings) -> config.Settings:
 
 
 def about_joining(session: Session) -> str:
-    """What the user is told."""
+    """Message for a joined cell."""
     return f"runs on the idle workers of session {session.id}; --fresh starts new ones"
 
 
@@ -86,7 +86,3 @@ def _running(cell: str, settings: config.Settings) -> Session | None:
         if ended is None:
             return session
     return None
-
-
-def _looked_at(sid: str, jid: str, settings: config.Settings) -> Session:
-    return DESK.attach(Known(session=sid, job=jid, out=""), settings, replaces_lost_workers=False)
