@@ -26,7 +26,7 @@ _LEFT = 0.9  # of the deadline that a new session would have: with less, the war
 
 
 def find_warm(jobs: Iterable[Session], manifest: Manifest, settings: Settings, *, exactly: bool) -> Session | None:
-    """The first session whose idle fleet can take a job as well as a new one could; its deadline is moved if need be.
+    """The first session whose idle fleet is equivalent to a new one; its deadline is moved if need be.
 
     Args:
         jobs: those of this process, of the best candidate first.
@@ -41,7 +41,7 @@ def find_warm(jobs: Iterable[Session], manifest: Manifest, settings: Settings, *
         try:
             if _is_warm(mine, manifest, settings, exactly=exactly):
                 return mine[0]
-        except BurstError:  # deleted, cancelled, closed, too old, out of reach: it is not to be had
+        except BurstError:  # deleted, cancelled, closed, too old, out of reach: unavailable
             continue
     return None
 

@@ -65,7 +65,7 @@ class RefusedStarts:
         if not still:
             return ""
         newest = max(still, key=lambda gone: gone.at)
-        return f"{len(still)} of {wanted} workers were refused, to be tried again: {newest.detail}"
+        return f"{len(still)} of {wanted} workers could not start; retrying: {newest.detail}"
 
     def _is_open(self, gone: Gone, announced: dict[str, float]) -> bool:
         token = replacement_token(self._manifest.sid, gone.token)

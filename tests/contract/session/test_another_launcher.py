@@ -85,7 +85,7 @@ def test_where_the_first_launcher_has_no_room_its_fallback_starts_workers_at_its
 def test_while_all_are_refused_for_now_it_says_why_it_waits_and_goes_on_when_there_is_room(world, full, until):
     full.room_after = 3
     session = world.burst("item * 2", [1], launcher="full")
-    said = "1 of 1 workers were refused, to be tried again: no capacity"
+    said = "1 of 1 workers could not start; retrying: no capacity"
     until(lambda: session.status().refused == said, "the reason")
     assert list(session.results()) == [2]
     assert session.status().refused == ""

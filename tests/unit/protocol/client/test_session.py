@@ -433,7 +433,7 @@ def test_while_a_refused_start_waits_for_its_time_nobody_says_that_all_is_over(c
     answer(talk, "abc.next", "abc.gone")
     assert talk.job.end is None
     snapshot = talk.machine.snapshot(talk.job, talk.now)
-    assert snapshot.refused == snapshot.waiting == "1 of 2 workers were refused, to be tried again: no capacity"
+    assert snapshot.refused == snapshot.waiting == "1 of 2 workers could not start; retrying: no capacity"
 
 
 def test_what_could_not_be_brought_up_is_not_started_for_ever(client):
