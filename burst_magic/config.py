@@ -352,7 +352,7 @@ def _deadline(text: str) -> float:
 def _launcher(text: str) -> str:
     """A name, or a name and the one to fall back on; whether there are such launchers is known where they are."""
     if not re.fullmatch(r"[a-z][a-z0-9-]*(,[a-z][a-z0-9-]*)?", text):
-        raise ValueError(f"{text!r} is not a launcher's name, or two with a comma between them")
+        raise ValueError(f"{text!r}: expected NAME or NAME,FALLBACK")
     return text
 
 

@@ -19,6 +19,7 @@ from statistics import median
 from mutations import put
 
 from burst_magic.plan import prices
+from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import SegmentKey
 from burst_magic.testing.laws import Laws
@@ -148,8 +149,9 @@ def formula(cost: Cost) -> float:
     waiting = idle * (1 / (2 * FLOOR) - 1 / INTERVAL + 3 / (10 * FLOOR))
     hunts = 3 * workers * log2(1 + min(40, 4 * idle / workers / FLOOR))
     owners = cost.asked.get(("get", "claims"), 0)
+    finer = 1.5 * (len(job_lanes(cost.what.tasks, workers)) - min(workers, cost.what.tasks))
     reader = time / min(5.0, max(FLOOR / 4, 0.01 * time)) + 2 * time / INTERVAL + workers
-    return come_and_go + beats + segments + waiting + hunts + owners + reader
+    return come_and_go + beats + segments + waiting + hunts + owners + finer + reader
 
 
 TABLE = (

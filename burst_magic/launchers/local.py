@@ -24,7 +24,7 @@ class _Worker(subprocess.Popen[bytes]):
     """A process that outlives its parent on purpose, without the warning that it is still running."""
 
     def __del__(self) -> None:
-        """Nothing is left to be done."""
+        """Do nothing."""
 
 
 class _NotStarted(Exception):
@@ -51,7 +51,7 @@ class LocalLauncher:
         self._logs = logs
 
     def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
-        """One worker process each. Who interrupts it has none of them."""
+        """One worker process each. If interrupted, kills what it started."""
         answers: list[Handle | Refusal] = []
         try:
             for start in starts:

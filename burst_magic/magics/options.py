@@ -184,9 +184,7 @@ VERBS: tuple[Verb, ...] = (
         help="Cancel a session, or one job (a name or session/job). Finished results are kept.",
     ),
     Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers and keep the results."),
-    Verb(
-        name="cost", call=calls.CostCall, arguments=(ID,), help="Show what the session has cost and what it will cost."
-    ),
+    Verb(name="cost", call=calls.CostCall, arguments=(ID,), help="Show what the session has cost so far."),
     Verb(
         name="config",
         call=calls.ConfigCall,
@@ -221,7 +219,7 @@ OPTIONS: tuple[Option, ...] = (
         group=WHAT,
         rest=True,
         default="the cell runs once",
-        help="Run once per element, bound to `item`. To name it, write `x in xs` or `i, row in rows`..",
+        help="Run once per element, bound to `item`. To name it, write `x in xs` or `i, row in rows`.",
     ),
     Option(
         name="--out",
@@ -412,7 +410,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="--key", verbs=("attach",), metavar="KEY", help="The session's key, from `burst key show`."),
     Option(name="--task", verbs=("logs",), metavar="I", read=whole(0), help="Show this task only."),
     Option(name="--worker", verbs=("logs",), metavar="W", help="Show this worker only."),
-    Option(name="--follow", verbs=("logs",), help="Keep printing until the session ends or you interrupt."),
+    Option(name="--follow", verbs=("logs",), help="Keep printing until the job ends or you interrupt."),
     Option(
         name="-n",
         verbs=("logs",),

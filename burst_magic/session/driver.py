@@ -141,7 +141,7 @@ class Driver:
             life.thread.join(patience)
 
     def _cut(self) -> None:
-        """The thread ends in the midst of it: what was asked for may not have been done."""
+        """The thread is abandoned mid-round: what was asked for may not have been done."""
         self._look_asked |= self._under_way
         self._cut_short, self._under_way = True, False
         self.news.notify_all()

@@ -29,7 +29,7 @@ def map(  # noqa: A001 - the name users type
     Args:
         function: any callable with one argument; a coroutine function is awaited. Its dependencies are sent along.
         items: any iterable; a generator is consumed during the upload.
-        name: a label for the session.
+        name: a label for the job.
         session: run on this running session, or the one with this id or name.
         **options: ``workers``, ``launcher``, ``store``, ``cpu``, ``memory``, ``slots``, ``threads``, ``timeout``,
             ``retries``, ``deadline``, ``idle``, ``budget``, ``seed``: as for ``%%burst``.

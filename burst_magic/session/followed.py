@@ -1,4 +1,4 @@
-"""One job in the hands of results, logs and views: what is known of it, and how to wait for more."""
+"""One job as used by results, logs and views: what is known of it, and how to wait for more."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class Followed:
         return self._machine.end
 
     @property
-    def end_words(self) -> str:
-        """The same for people, "" while something may run."""
+    def end_words(self) -> str | None:
+        """The same for people."""
         with self._driver.news:
-            return self._machine.end.words(self._machine.detail) if self._machine.end else ""
+            return None if self._machine.end is None else self._machine.end.words(self._machine.detail)
 
     @property
     def covered(self) -> int:

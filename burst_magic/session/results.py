@@ -75,8 +75,8 @@ class Results(Sequence[Any]):
             parts.append(f"{seen.failed} failed")
         if seen.eta is not None:
             parts.append(f"\u2248 {format_duration(round(seen.eta))}")
-        if seen.ended not in {None, JobEnd.FINISHED}:
-            parts.append(self._job.end_words)
+        if seen.ended is not None and seen.ended is not JobEnd.FINISHED:
+            parts.append(seen.ended.words(seen.end_detail))
         return f"<Results: {', '.join(parts)}>"
 
     @overload
@@ -230,7 +230,7 @@ class Results(Sequence[Any]):
         for start, stop in _zeros(answered, 0, self._tasks):
             for task in range(start, stop):
                 ended = self._job.end_words
-                if not ended or self._job.find(task) is not None:
+                if ended is None or self._job.find(task) is not None:
                     return
                 yield task, not_run(task, ended)
 
@@ -274,7 +274,7 @@ class Results(Sequence[Any]):
         segment = self._job.find(task)
         if segment is not None:
             return self._keep(task, *self._reader.record(segment, task))
-        return (PENDING, not_run(task, ended)) if ended else None
+        return None if ended is None else (PENDING, not_run(task, ended))
 
     def _kept(self, task: int) -> Known | None:
         if task in self._values:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 
@@ -25,6 +25,9 @@ class RosterLine:
     notebook: str = ""
     out: str = ""
     cell: str = ""
+
+
+_FIELDS = frozenset(each.name for each in fields(RosterLine))
 
 
 def append(path: Path, line: RosterLine) -> None:
@@ -61,9 +64,11 @@ def _names(text: str, sid: str, job: str) -> bool:
 
 
 def _parsed(text: str) -> RosterLine | None:
+    """Ignores fields that a newer version has added."""
     try:
-        return RosterLine(**json.loads(text))
-    except (ValueError, TypeError):
+        said = json.loads(text)
+        return RosterLine(**{name: value for name, value in said.items() if name in _FIELDS})
+    except (ValueError, TypeError, AttributeError):
         return None
 
 

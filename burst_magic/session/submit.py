@@ -21,7 +21,7 @@ from burst_magic.errors import BurstError, CaptureError, OptionError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
-from burst_magic.plan.planner import threads
+from burst_magic.plan.planner import S3_FLOOR, S3_INTERVAL, threads
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 _UNSENT = "nothing was started; create it in the cell, from values that can be pickled"
 FIRST_JOB = "0"  # of a session; later ones are named by their time
 _FRESH = 0.001  # seconds: a stream that loads within this can be reloaded for each task, if tasks change it
-_INTERVAL = {"s3": 20.0, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
-_FLOOR = {"s3": 2.0, "file": 0.05, "memory": 0.05}  # minimum seconds between flushes
+_INTERVAL = {"s3": S3_INTERVAL, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
+_FLOOR = {"s3": S3_FLOOR, "file": 0.05, "memory": 0.05}  # minimum seconds between flushes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -250,9 +250,7 @@ def cost_line(snapshot: Snapshot) -> str:
     """What it costs: real money on AWS, and what Fargate would have charged for workers that nobody charges for."""
     if not snapshot.rate:
         return f"no charge; on Fargate this would be {dollars(snapshot.fargate_spend)}"
-    if snapshot.ended or snapshot.estimate is None:
-        return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"
-    return f"{dollars(snapshot.spend)} so far, ≈{THIN}{dollars(snapshot.estimate)} when done"
+    return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"
 
 
 def longest_line(longest: Longest | None) -> str:

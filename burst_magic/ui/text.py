@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GAP = " "  # a terminal font may lack the narrow space
 WIDTH = 100  # characters of the widest table that a notebook shows without wrapping
 _NAME = 1  # the column of names in the list of sessions
-_LEAST_NAME, _LONGEST_STATE = 6, 9  # characters
+_LEAST_NAME, _LONGEST_STATE = 6, 10  # characters
 
 
 def one_line(snapshot: Snapshot) -> str:

@@ -14,10 +14,10 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
+from burst_magic.worker import REFUSED
+
 if TYPE_CHECKING:
     from burst_magic.protocol.wire.model import EndCause
-
-_REFUSED = 1  # exit code of a worker that cannot work here
 
 
 def main() -> int:
@@ -35,9 +35,12 @@ def main() -> int:
         cause = _born(cwd or None) if _is_told() else _summoned(cwd or None)
     except BurstError as problem:
         sys.stderr.write(f"{problem}\n")
-        return _REFUSED
+        return REFUSED
     logging.getLogger(__name__).warning("ended: %s", cause.value)
-    return _REFUSED if cause.value == "version" else 0
+
+    from burst_magic.protocol.wire.model import EndCause
+
+    return REFUSED if cause is EndCause.VERSION else 0
 
 
 def _is_told() -> bool:

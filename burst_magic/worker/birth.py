@@ -135,7 +135,7 @@ class Summons:
         key = keys.session_key(self.sid, self.fingerprint)
         secret = fetch(key)
         if sign.fingerprint(secret) != self.fingerprint:
-            raise LaunchError("what lies in place of the session's key is not the key", context=key)
+            raise LaunchError("stored key doesn't match its fingerprint", context=key)
         wid, data = own_name(variables) or (f"{self.launcher}-{self.token}", {})
         handle = {"launcher": self.launcher, "wid": wid, "token": self.token, "data": data}
         return Birth(
@@ -162,6 +162,6 @@ def own_name(variables: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:
                 task = json.load(answer)
             arn = str(task["TaskARN"])
         except (OSError, ValueError, KeyError) as error:
-            raise LaunchError(f"the container agent does not say which task this is: {error}") from error
+            raise LaunchError(f"could not read the task ARN from ECS metadata: {error}") from error
         return arn.rpartition("/")[2], {"arn": arn, "cluster": str(task.get("Cluster", ""))}
     return None

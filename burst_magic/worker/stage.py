@@ -1,4 +1,4 @@
-"""What comes before the slots on a worker that installs: the environment of the tasks, then the template in its Python.
+"""Prepares the slots' environment on a worker that installs: installs what tasks need, then starts the template there.
 
 It takes minutes, so it runs in a thread while the worker beats and says that it installs. A worker that was started by
 a pipe has no stage: its slots run in the kernel's own Python, which is there.

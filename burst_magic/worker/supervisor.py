@@ -27,6 +27,7 @@ from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.carry import Carrier
 from burst_magic.stores.retry import Retry, slept
+from burst_magic.worker import REFUSED
 from burst_magic.worker.birth import Birth
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.pool import SlotPool
@@ -41,7 +42,6 @@ _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without wai
 _UNBORN = Retry(within=120.0)  # without its session, a worker doesn't know its deadline
 _TICK = 0.25  # seconds between looks at a busy slot, at most
 _BROKEN = 1  # exit code after an unexpected failure
-REFUSED = 1  # of one that cannot read its session
 
 
 def _rate(manifest: Manifest, birth: Birth) -> int:

@@ -49,7 +49,7 @@ class Crew:
 
     @property
     def named(self) -> set[str]:
-        """Tokens that a heartbeat or an end has named: somebody came of these starts."""
+        """Tokens that a heartbeat or an end has named: starts that produced a worker."""
         return {beat.token for beat in self.beats.values()} | {gone.token for gone in self.gone.values()}
 
     def lost(self, kept: set[EndCause], *, since: float = 0.0) -> set[str]:

@@ -66,7 +66,7 @@ class JobEnd(str, Enum):
     DELETED = "deleted"
     DEADLINE = "deadline"
     BUDGET = "budget"
-    NOBODY = "no worker lives"
+    NOBODY = "no workers"
 
     @property
     def for_good(self) -> bool:
@@ -332,8 +332,8 @@ class Snapshot:
         ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
         finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
         rate: micro-dollars an hour of one worker; 0: nobody charges for them.
-        spend: micro-dollars so far; estimate: micro-dollars when done, None while unknown. On AWS both are real;
-            sessions without a rate cost nothing and say in fargate_spend what Fargate would have charged.
+        spend: micro-dollars so far, real on AWS; sessions without a rate cost nothing and say in fargate_spend what
+            Fargate would have charged.
         eta: seconds to go, None while unknown.
         waiting: why nothing is running, in one line, or "".
         errors: distinct failures, most frequent first: (count, "KeyError: 'x' at line 4").
@@ -368,7 +368,6 @@ class Snapshot:
     deadline: float = 0.0
     eta: float | None = None
     spend: int = 0
-    estimate: int | None = None
     fargate_spend: int = 0
     waiting: str = ""
     errors: tuple[tuple[int, str], ...] = ()

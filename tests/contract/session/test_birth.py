@@ -65,5 +65,5 @@ def test_a_key_that_somebody_else_has_put_there_starts_nothing(world, alone):
     world.store.create(keys.session_key(session.id, sign.fingerprint(secret)), bytes(32))
     with start(world, session, secret) as worker:
         assert worker.wait(20) == 1
-        assert b"is not the key" in worker.stderr.read()
+        assert b"stored key doesn't match its fingerprint" in worker.stderr.read()
     assert not [key for key in world.objects() if "summoned" in key]

@@ -226,7 +226,7 @@ def test_after_the_deadline_an_extension_and_new_workers_go_on(world, gate):
     with pytest.raises(OptionError, match="deadline"):
         session.scale(1)
     session.extend("1h")
-    assert session.status().ended == "no worker lives"
+    assert session.status().ended == "no workers"
     session.scale(1)
     gate.touch()
     assert session.results().collect(errors="return", timeout=20) == [1]

@@ -1,4 +1,4 @@
-"""What comes before the slots: the worker beats while it installs, and slots run in the Python that was installed."""
+"""Preparing the slots' environment: the worker beats while it installs, and slots run in the Python that was installed."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_a_launcher_that_was_taken_back_is_none(kite):
 
 
 def test_a_name_that_no_option_could_hold_is_refused():
-    with pytest.raises(OptionError, match="is not a launcher's name"):
+    with pytest.raises(OptionError, match="expected NAME or NAME,FALLBACK"):
         launchers.register("My Kite", Kite)
 
 

@@ -55,7 +55,7 @@ class Hasty:
 
     @property
     def end_words(self):
-        return self.ended.words() if self.ended else ""
+        return None if self.ended is None else self.ended.words()
 
     def find(self, task):
         return self._cover.find(task)

@@ -48,7 +48,7 @@ def test_one_line_says_how_far_and_how_long(snapshot):
 
 
 def test_one_line_counts_failures_and_says_why_nothing_runs(snapshot):
-    assert one_line(snapshot(running=0, waiting="no worker lives")) == "42 of 100, 2 failed, waiting: no worker lives"
+    assert one_line(snapshot(running=0, waiting="no workers")) == "42 of 100, 2 failed, waiting: no workers"
 
 
 def test_one_line_of_a_job_that_is_over_forecasts_nothing(snapshot, finished):

@@ -60,7 +60,7 @@ def test_an_environment_that_says_too_little_is_refused_by_what_is_missing():
 def test_the_key_is_believed_only_if_it_has_the_fingerprint():
     birth = SUMMONS.answer({KEY: SECRET}.__getitem__, {})
     assert (birth.secret, birth.number, birth.wid) == (SECRET, 3, "fargate-t1")
-    with pytest.raises(LaunchError, match="is not the key") as refused:
+    with pytest.raises(LaunchError, match="stored key doesn't match its fingerprint") as refused:
         SUMMONS.answer({KEY: bytes(32)}.__getitem__, {})
     assert SECRET.hex() not in str(refused.value)
 
@@ -109,5 +109,5 @@ def test_an_agent_that_does_not_say_who_we_are_is_no_name(agent, trouble):
     url, answer = agent
     if trouble == "empty":
         answer.clear()
-    with pytest.raises(LaunchError, match="does not say which task"):
+    with pytest.raises(LaunchError, match="could not read the task ARN"):
         own_name({"ECS_CONTAINER_METADATA_URI_V4": url if trouble == "empty" else f"{url}/y"})
