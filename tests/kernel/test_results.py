@@ -37,7 +37,7 @@ def test_results_keep_the_order_of_items_when_the_last_comes_first(kernel, tmp_p
     kernel.run(
         f'%%burst --workers 2 --map "x in range(4)" --out out\n'
         f"folder = {str(tmp_path)!r}\n"
-        "value = behind(folder + '/2', x) if x < 2 else x\n"
+        "value = behind(folder + '/3', x) if x == 0 else x\n"
         "Path(folder, str(x)).touch()\n"
         "value"
     )
