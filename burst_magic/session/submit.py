@@ -313,7 +313,7 @@ class _Writer:
             jid=self._job.jid,
             created=time.time(),
             tasks=tasks,
-            lanes=job_lanes(tasks, manifest.workers * manifest.slots),
+            lanes=job_lanes(tasks, fleet.workers * manifest.slots),
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
             fresh=seconds <= _FRESH,

@@ -12,6 +12,7 @@ from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, La
 from burst_magic.launchers import register
 from burst_magic.launchers.base import Again, Refusal
 from burst_magic.launchers.local import LocalLauncher
+from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Gone
 from burst_magic.session import roster
@@ -201,6 +202,15 @@ def test_a_second_job_runs_on_the_warm_workers(world):
     assert (second.id, second.job != first.job) == (first.id, True)
     assert world.attach(first.id).job == second.job  # a session's id means its latest job
     assert len([key for key in world.objects() if key.endswith(".next")]) == 1
+
+
+def test_a_second_job_is_cut_for_the_workers_that_were_asked_for_since(world):
+    first = world.burst("item", range(100), slots=1)
+    first.scale(2)
+    second = world.burst("item", range(100), into=first)
+    assert first.description.lanes == job_lanes(100, 1)
+    assert second.description.lanes == job_lanes(100, 2) != first.description.lanes
+    assert list(second.results()) == list(range(100))
 
 
 def test_a_session_whose_workers_have_all_idled_out_gets_new_ones(world, until):
