@@ -198,6 +198,21 @@ def test_cancelling_one_job_by_name_leaves_the_others_of_its_session(own, tmp_pa
     assert again(own, "--workers 1") == (sid, True)
 
 
+def test_what_concerns_the_whole_session_names_its_other_jobs_and_a_job_s_name_deletes_none_of_them(own):
+    sid, _ = again(own, "--workers 2 --name first")
+    again(own, "--workers 2 --name second")
+    for ident in ("first", f"{sid}/0", "second"):
+        for answered in ("", "--yes"):
+            said = own.fails(f"%burst_cleanup {ident} --force {answered}").text
+            assert f"{ident} is one job of session {sid}" in said
+            assert f"give the session's id: {sid}" in said
+    asked = own.fails(f"%burst_cleanup {sid} --force").text
+    assert "; its other jobs: 0 first" in asked
+    for verb in (f"scale 2 {sid}", f"extend 1h {sid}", f"cleanup {sid}", f"cleanup {sid} --force --yes"):
+        assert "; its other jobs: 0 first" in own.run(f"%burst_{verb}").stdout
+    assert sid not in own.run("%burst_sessions").stdout
+
+
 def test_cancelling_a_session_s_only_job_ends_its_workers(own, tmp_path):
     own.run(BEHIND)
     own.run(f"%%burst --workers 1 --out slow --name alone\nbehind({str(tmp_path / 'gate')!r})")
