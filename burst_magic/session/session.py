@@ -254,10 +254,31 @@ class Session:
         snapshot = self._followed.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
-        gone = {worker.wid for worker in snapshot.workers if not worker.alive}
-        there = max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone))
-        self.fleet.start(max(0, workers - there))
+        self.fleet.start(self._missing(workers, snapshot))
         self._followed.refresh()  # who waits next is not told what was true before
+
+    def fill(
+        self, workers: int, *, begun: list[str] | None = None, instead_of: frozenset[str] | None = None
+    ) -> frozenset[str]:
+        """Start what is missing of so many workers. One that has said that it ends is missing, though it lives yet.
+
+        Args:
+            workers: number of workers.
+            begun: receives the tokens of the starts.
+            instead_of: start at most as many as have ended of these.
+
+        Returns:
+            The workers that lived before.
+        """
+        snapshot = self._followed.refresh()
+        alive = frozenset(worker.wid for worker in snapshot.workers if worker.alive)
+        missing = self._missing(workers, snapshot)
+        self.fleet.start(missing if instead_of is None else min(missing, len(instead_of - alive)), begun=begun)
+        return alive
+
+    def _missing(self, workers: int, snapshot: Snapshot) -> int:
+        gone = {worker.wid for worker in snapshot.workers if not worker.alive}
+        return max(0, workers - max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone)))
 
     def check_open(self, *, late: bool = False) -> Requested:
         """What was asked of the session, all of it; refuses when that was to end.

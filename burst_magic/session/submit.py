@@ -6,6 +6,7 @@ A failure before that leaves nothing behind: no objects and no workers.
 from __future__ import annotations
 
 import base64
+import contextlib
 import getpass
 import platform
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import __version__, cores
-from burst_magic.errors import BurstError, CaptureError, OptionError
+from burst_magic.errors import BurstError, CaptureError, LaunchError, OptionError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
@@ -149,7 +150,7 @@ def _add(
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
-        into.fleet.start(max(0, wanted - len(into.fleet.living)), begun=begun)
+        alive = into.fill(wanted, begun=begun)
         writer.commit(job)  # last: work that a worker has begun cannot be undone
     except BaseException as error:
         _take_back(
@@ -160,6 +161,8 @@ def _add(
         )
         raise
     into.fleet.poke()
+    with contextlib.suppress(LaunchError):  # some live: who went idle before the job was to be seen is made up for
+        into.fill(wanted, instead_of=alive)
     session = into.beside(job, home=home)
     session.follow()
     return session

@@ -14,7 +14,7 @@ from burst_magic.launchers.base import Again, Refusal
 from burst_magic.launchers.local import LocalLauncher
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import keys, records
-from burst_magic.protocol.wire.model import Gone
+from burst_magic.protocol.wire.model import EndCause, Gone
 from burst_magic.session import roster
 from burst_magic.stores import open_store
 
@@ -211,6 +211,25 @@ def test_a_second_job_is_cut_for_the_workers_that_were_asked_for_since(world):
     assert first.description.lanes == job_lanes(100, 1)
     assert second.description.lanes == job_lanes(100, 2) != first.description.lanes
     assert list(second.results()) == list(range(100))
+
+
+@pytest.mark.parametrize("when", ["/payload", "/job.json"], ids=lambda when: when[1:])
+def test_a_second_job_makes_up_for_a_worker_that_has_just_said_that_it_ends(world, flaky, until, when):
+    first = world.burst("item", range(4), workers=2, slots=1)
+    assert list(first.results()) == [0, 1, 2, 3]
+    until(lambda: first.status().alive == 2, "both workers")
+    leaving = first.status().workers[0].wid
+
+    def weather(verb, key):
+        if verb == "put" and key.endswith(when):
+            gone = keys.SessionKeys(first.id).gone(leaving)
+            record = Gone(worker=leaving, cause=EndCause.IDLE, at=time.time())
+            flaky.inner.put(gone, records.encode(record, secret=bytes.fromhex(first.key), key=gone))
+
+    flaky.weather = weather
+    second = world.burst("item", range(4), into=first)
+    assert len([key for key in world.objects() if key.endswith(".next")]) == 3
+    assert list(second.results()) == [0, 1, 2, 3]
 
 
 def test_a_session_whose_workers_have_all_idled_out_gets_new_ones(world, until):
