@@ -220,12 +220,17 @@ class Session:
         """Stops this job and no other of its session; with its only job the session ends, so that no worker idles.
 
         Returns:
-            Whether the session goes on.
+            Whether the session goes on: it has other jobs, or somebody is uploading one.
         """
-        found = [keys.parse_control(entry.key) for entry in ours(self.store, self._keys.control_folder)]
-        others = {key.ident for key in found if key.kind is ControlKind.ADD_JOB} - {self.job}
-        self.cancel(only_job=bool(others))
-        return bool(others)
+        others = self._may_have_others()
+        self.cancel(only_job=others)
+        return others
+
+    def _may_have_others(self) -> bool:
+        """Whether anything of another job was written, however little."""
+        folder, mine = self._keys.jobs_folder, self._keys.job(self.job).root
+        found = [*self.store.list(folder, limit=1), *self.store.list(folder, after=f"{mine}0", limit=1)]
+        return any(not entry.key.startswith(f"{mine}/") for entry in found)  # "0" is the character after "/"
 
     def close(self) -> None:
         """Let running tasks finish, then stop the workers."""

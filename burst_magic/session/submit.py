@@ -145,12 +145,14 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
+        writer.say_coming()
         size = _Size(workers=capacity, here=into.fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
         alive = into.fill(wanted, begun=begun)
+        into.check_open()  # it may have been told to end during the upload
         writer.commit(job)  # last: work that a worker has begun cannot be undone
     except BaseException as error:
         _take_back(
@@ -277,6 +279,10 @@ class _Writer:
         self._job = self._session.job(jid)
         self._written: list[str] = []
         self._values = Values(store)
+
+    def say_coming(self) -> None:
+        """Write that a job is being uploaded: who cancels another of the session leaves the workers to it."""
+        self._put(self._job.coming, b"")
 
     def put_record(self, key: str, record: Any) -> None:
         self._put(key, records.encode(record, secret=self._secret, key=key))

@@ -204,6 +204,35 @@ def test_a_second_job_runs_on_the_warm_workers(world):
     assert len([key for key in world.objects() if key.endswith(".next")]) == 1
 
 
+def test_cancelling_the_first_job_leaves_the_workers_to_one_that_is_being_uploaded(world):
+    first = world.burst("import time\ntime.sleep(60)", range(2))
+    goes_on = []
+
+    def items():
+        yield 1
+        goes_on.append(first.cancel_job())
+        yield 2
+
+    second = world.burst("item", items(), into=first)
+    assert goes_on == [True]
+    assert second.results().collect(timeout=30) == [1, 2]
+
+
+def test_a_session_that_is_cancelled_during_an_upload_refuses_the_job(world):
+    first = world.burst("item", [1])
+    assert list(first.results()) == [1]
+    before = [key for key in world.objects() if "/jobs/" in key]
+
+    def items():
+        yield 1
+        first.cancel()
+        yield 2
+
+    with pytest.raises(OptionError, match="accepts no more work: cancelled"):
+        world.burst("item", items(), into=first)
+    assert [key for key in world.objects() if "/jobs/" in key] == before
+
+
 def test_a_second_job_is_cut_for_the_workers_that_were_asked_for_since(world):
     first = world.burst("item", range(100), slots=1)
     first.scale(2)
@@ -338,7 +367,7 @@ def test_what_a_failed_second_job_wrote_is_deleted_in_reverse_and_its_record_fir
     deleted = [key.rpartition("/")[2] for verb, key in flaky.calls if verb == "delete"]
     assert deleted[0] == "job.json"
     assert deleted[1].endswith("-add-job")
-    assert deleted[2:] == ["payload", "items"]
+    assert deleted[2:] == ["payload", "items", "coming"]
 
 
 def test_without_the_key_no_work_can_be_added(world):
