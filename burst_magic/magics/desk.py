@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic import config
 from burst_magic.errors import AttachError, BurstError, OptionError
 from burst_magic.notebook import sessions_of, this_notebook
+from burst_magic.protocol.wire.keys import is_session_id
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
@@ -150,11 +151,17 @@ class Desk:
 
         Raises:
             AttachError: there is none.
-            OptionError: several sessions have the name, or, without an ID, more than one matches.
+            OptionError: several sessions have the name, it means one job of several, or, without an ID, more than one
+                matches.
         """
         if ident:
             self.sure_of(ident, settings)
-            return self.find(ident, settings, sure=True)
+            session = self.find(ident, settings, sure=True)
+            others = "" if is_session_id(ident) else other_jobs(session)
+            if others:
+                problem = f"{ident} is one job of session {session.id}, which is deleted as a whole{others}"
+                raise OptionError(problem, way_out=f"to delete all its jobs, give the session's id: {session.id}")
+            return session
         known = self.known(settings)
         seen = self._seen(known, settings)
         if not seen:
@@ -302,7 +309,15 @@ def described(session: Session) -> str:
             job.detach()
     state = seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running"
     done = f"{sum(each.done for each in seen)} of {sum(each.total for each in seen)} tasks done"
-    return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})")))
+    return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})"))) + other_jobs(session)
+
+
+def other_jobs(session: Session) -> str:
+    """Name the session's other jobs, which what is done to the session is done to as well; "" if it has none."""
+    jobs = _attaching().beside(session)
+    shown = ", ".join(f"{jid} {label}".rstrip() for jid, label in jobs[-_SHOWN:])
+    older = f" and {len(jobs) - _SHOWN} older" if len(jobs) > _SHOWN else ""
+    return f"; its other jobs: {shown}{older}" if jobs else ""
 
 
 def goes_on(session: Session) -> bool:

@@ -5,6 +5,7 @@ Options that this version lacks are not listed; like any unknown name, they get 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -126,9 +127,14 @@ def _variable(text: str) -> str:
     return text
 
 
+_SESSION_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
+
+
 def _label(text: str) -> str:
     if not text.strip() or "/" in text or text != text.strip():
         raise ValueError(f"{text!r} is not a valid label (no slashes, no leading or trailing spaces)")
+    if text.startswith("-") or _SESSION_ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not a valid label: it looks like an option or a session's id")
     return text
 
 

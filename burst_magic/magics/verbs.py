@@ -9,7 +9,7 @@ from burst_magic import config as configuration
 from burst_magic import launchers
 from burst_magic.errors import AttachError, BurstError
 from burst_magic.magics import calls
-from burst_magic.magics.desk import DESK, Known, pass_over
+from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over
 from burst_magic.protocol.wire.keys import is_session_id
 from burst_magic.units import format_money
 
@@ -195,7 +195,7 @@ def scale(call: calls.ScaleCall, settings: Settings) -> str:
     """Change the number of workers."""
     session = DESK.find(call.id, settings, sure=True)
     session.scale(call.workers)
-    return f"session {session.id}: {call.workers} workers wanted{_crowded(session, call.workers)}"
+    return f"session {session.id}: {call.workers} workers wanted{_crowded(session, call.workers)}{other_jobs(session)}"
 
 
 def _crowded(session: Session, workers: int) -> str:
@@ -223,7 +223,7 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     seen = session.status()
     stopped = "" if seen.alive or seen.starting or seen.finished else _start_some(session, seen.wanted)
-    return f"session {session.id}: {left} until the deadline{money}{stopped}"
+    return f"session {session.id}: {left} until the deadline{money}{other_jobs(session)}{stopped}"
 
 
 def _start_some(session: Session, wanted: int) -> str:
@@ -269,12 +269,13 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
         if not removed:
             raise
         return removed
+    others = other_jobs(session)
     deleted = session.cleanup(force=call.force)
     if not call.force:
-        return f"session {session.id}: stopping workers; results are kept (--force deletes them)"
+        return f"session {session.id}: stopping workers; results are kept (--force deletes them){others}"
     for key in [key for key in DESK.open if key[0] == session.id]:
         DESK.open.pop(key).detach()
-    return f"session {session.id}: deleted, {deleted} objects"
+    return f"session {session.id}: deleted, {deleted} objects{others}"
 
 
 def _remove_remains(ident: str, settings: Settings) -> str:

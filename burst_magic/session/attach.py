@@ -98,6 +98,21 @@ def siblings(session: Session) -> list[str]:
     return [ident for ident in announced(session) if ident != f"{session.id}/{session.job}"]
 
 
+def beside(session: Session) -> list[tuple[str, str]]:
+    """Id and label of the session's other jobs, as far as they were committed, oldest first; none is followed."""
+    found = []
+    for jid in (ident.rpartition("/")[2] for ident in siblings(session)):
+        try:
+            job = _job(session.store, session.id, jid, session.secret)
+        except AttachError:  # announced, and never committed
+            continue
+        except BurstError:  # damaged: it is there all the same
+            found.append((jid, ""))
+        else:
+            found.append((jid, job.name or job.title))
+    return found
+
+
 def sibling(session: Session, ident: str) -> Session:
     """Takes hold of another job of a session that is at hand: one driver follows both.
 
@@ -280,6 +295,7 @@ __all__ = [
     "SessionRow",
     "announced",
     "attach",
+    "beside",
     "in_store",
     "known",
     "named",

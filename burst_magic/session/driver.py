@@ -263,6 +263,7 @@ class Driver:
         if looking and self.fleet.look():  # whoever was met on the way may have ended long ago
             life.rounds.play(looking=True)
         with self.news:
+            self.fleet.deadline = self.machine.deadline
             if self._life is life:
                 self._under_way = False
                 self._rounds += 1
@@ -297,6 +298,8 @@ class Driver:
 
     def replace(self, start: fx.Replace) -> None:
         """Starts a worker. Where none can be started the others go on; when there are none the machine says so."""
+        with self.news:
+            self.fleet.deadline = self.machine.deadline
         self.fleet.start_announced(start.token, launcher=start.launcher)
 
     def answered(self, event: fx.Event) -> None:

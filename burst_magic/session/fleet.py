@@ -47,6 +47,7 @@ class Fleet:
 
     Attributes:
         environment: what this client's first workers were started with; None when it has started none.
+        deadline: the session's end as its driver knows it, extensions included; 0 before it has looked.
         coming: tokens of the starts whose workers are being brought up, as of the last look.
     """
 
@@ -62,6 +63,7 @@ class Fleet:
         self._ended: set[str] = set()
         self._awake: set[str] = set()
         self.environment: dict[str, str] | None = None
+        self.deadline = 0.0
         self.coming: frozenset[str] = frozenset()
         self._inherited: dict[str, Inherited] = {}  # by token, of the workers that this process has started
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
@@ -181,7 +183,7 @@ class Fleet:
             gpus=manifest.gpus,
             instance_type=manifest.instance_type,
             env=manifest.environment,
-            deadline=manifest.deadline,
+            deadline=max(manifest.deadline, self.deadline),
             rate=manifest.fallback_rate if launcher.name == manifest.fallback else manifest.rate,
             cwd=str(Path.cwd()) if here else "",
             credentials=_credentials(self._store.url) if here else (),

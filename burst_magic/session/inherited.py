@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import site
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ class Inherited:
         environment: variables and their values.
         folder: the current one.
         limits: soft and hard resource limits, in the order of their names.
-        rank: niceness, processors that may be used, and the mask of new files.
+        rank: niceness, processors that may be used, the mask of new files, and signals that are blocked or ignored.
         packages: what is installed: (name, when it was, in nanoseconds; 0 for what has no metadata).
     """
 
@@ -41,7 +42,7 @@ def inherited() -> Inherited:
         environment=frozenset(environment().items()),
         folder=_folder(),
         limits=tuple(resource.getrlimit(getattr(resource, name)) for name in sorted(_limits())),
-        rank=(os.nice(0), _processors(), _file_mask()),
+        rank=(os.nice(0), _processors(), _file_mask(), *_signals()),
         packages=frozenset(installed(_folders())),
     )
 
@@ -59,6 +60,11 @@ def _folder() -> str:
 
 def _processors() -> frozenset[int]:
     return frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset()
+
+
+def _signals() -> tuple[frozenset[int], frozenset[int]]:
+    ignored = (number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN)
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())), frozenset(ignored)
 
 
 def _file_mask() -> str:

@@ -220,12 +220,17 @@ class Session:
         """Stops this job and no other of its session; with its only job the session ends, so that no worker idles.
 
         Returns:
-            Whether the session goes on.
+            Whether the session goes on: it has other jobs, or somebody is uploading one.
         """
-        found = [keys.parse_control(entry.key) for entry in ours(self.store, self._keys.control_folder)]
-        others = {key.ident for key in found if key.kind is ControlKind.ADD_JOB} - {self.job}
-        self.cancel(only_job=bool(others))
-        return bool(others)
+        others = self._may_have_others()
+        self.cancel(only_job=others)
+        return others
+
+    def _may_have_others(self) -> bool:
+        """Whether anything of another job was written, however little."""
+        folder, mine = self._keys.jobs_folder, self._keys.job(self.job).root
+        found = [*self.store.list(folder, limit=1), *self.store.list(folder, after=f"{mine}0", limit=1)]
+        return any(not entry.key.startswith(f"{mine}/") for entry in found)  # "0" is the character after "/"
 
     def close(self) -> None:
         """Let running tasks finish, then stop the workers."""
@@ -254,10 +259,31 @@ class Session:
         snapshot = self._followed.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
-        gone = {worker.wid for worker in snapshot.workers if not worker.alive}
-        there = max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone))
-        self.fleet.start(max(0, workers - there))
+        self.fleet.start(self._missing(workers, snapshot))
         self._followed.refresh()  # who waits next is not told what was true before
+
+    def fill(
+        self, workers: int, *, begun: list[str] | None = None, instead_of: frozenset[str] | None = None
+    ) -> frozenset[str]:
+        """Start what is missing of so many workers. One that has said that it ends is missing, though it lives yet.
+
+        Args:
+            workers: number of workers.
+            begun: receives the tokens of the starts.
+            instead_of: start at most as many as have ended of these.
+
+        Returns:
+            The workers that lived before.
+        """
+        snapshot = self._followed.refresh()
+        alive = frozenset(worker.wid for worker in snapshot.workers if worker.alive)
+        missing = self._missing(workers, snapshot)
+        self.fleet.start(missing if instead_of is None else min(missing, len(instead_of - alive)), begun=begun)
+        return alive
+
+    def _missing(self, workers: int, snapshot: Snapshot) -> int:
+        gone = {worker.wid for worker in snapshot.workers if not worker.alive}
+        return max(0, workers - max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone)))
 
     def check_open(self, *, late: bool = False) -> Requested:
         """What was asked of the session, all of it; refuses when that was to end.

@@ -6,6 +6,7 @@ A failure before that leaves nothing behind: no objects and no workers.
 from __future__ import annotations
 
 import base64
+import contextlib
 import getpass
 import platform
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import __version__, cores
-from burst_magic.errors import BurstError, CaptureError, OptionError
+from burst_magic.errors import BurstError, CaptureError, LaunchError, OptionError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
@@ -148,12 +149,14 @@ def _add(
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
+        writer.say_coming()
         size = _Size(workers=capacity, here=into.fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
-        into.fleet.start(max(0, wanted - len(into.fleet.living)), begun=begun)
+        alive = into.fill(wanted, begun=begun)
+        into.check_open()  # it may have been told to end during the upload
         writer.commit(job)  # last: work that a worker has begun cannot be undone
     except BaseException as error:
         _take_back(
@@ -164,6 +167,8 @@ def _add(
         )
         raise
     into.fleet.poke()
+    with contextlib.suppress(LaunchError):  # some live: who went idle before the job was to be seen is made up for
+        into.fill(wanted, instead_of=alive)
     session = into.beside(job, home=home)
     session.follow()
     return session
@@ -282,6 +287,10 @@ class _Writer:
         self._written: list[str] = []
         self._values = Values(store)
 
+    def say_coming(self) -> None:
+        """Write that a job is being uploaded: who cancels another of the session leaves the workers to it."""
+        self._put(self._job.coming, b"")
+
     def put_record(self, key: str, record: Any) -> None:
         self._put(key, records.encode(record, secret=self._secret, key=key))
 
@@ -320,7 +329,7 @@ class _Writer:
             jid=self._job.jid,
             created=time.time(),
             tasks=tasks,
-            lanes=job_lanes(tasks, manifest.workers * manifest.slots),
+            lanes=job_lanes(tasks, fleet.workers * manifest.slots),
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
             fresh=seconds <= _FRESH,

@@ -13,6 +13,7 @@ from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
+from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
 
 CELLS = 400  # about two pixels each in a notebook's column
@@ -247,7 +248,15 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
 
 
 def cost_line(snapshot: Snapshot) -> str:
-    """What it costs: real money on AWS, and what Fargate would have charged for workers that nobody charges for."""
+    """What it costs: real money on AWS, and what Fargate would have charged for workers that nobody charges for.
+
+    Workers that are older than the job make it the session's cost: they cost something before it came.
+    """
+    joined = any(worker.started < snapshot.created - SKEW for worker in snapshot.workers)
+    return f"{_cost(snapshot)} (whole session)" if joined else _cost(snapshot)
+
+
+def _cost(snapshot: Snapshot) -> str:
     if not snapshot.rate:
         return f"no charge; on Fargate this would be {dollars(snapshot.fargate_spend)}"
     return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"

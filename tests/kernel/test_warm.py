@@ -118,6 +118,17 @@ def test_cells_that_share_workers_draw_different_numbers_unless_they_are_given_a
     assert c == d
 
 
+def test_what_a_task_did_to_a_library_is_gone_in_the_next_cell(own, tmp_path):
+    (tmp_path / "lines").write_text("old")
+    own.run(f"path = {str(tmp_path / 'lines')!r}")
+    cell = "%%burst --workers 1 --out {} --wait\nimport colorsys, linecache, json\n{}"
+    look = "(linecache.getline(path, 1).strip(), hasattr(json.JSONEncoder, 'mine'), hasattr(colorsys, 'mine'))"
+    own.run(cell.format("one", f"json.JSONEncoder.mine = colorsys.mine = 1\n{look}"))
+    (tmp_path / "lines").write_text("new")
+    assert "idle workers" in own.run(cell.format("two", look)).stdout
+    assert own.value("one[0], two[0]") == (("old", True, True), ("new", False, False))
+
+
 def test_a_job_of_a_named_session_draws_numbers_of_its_own(own):
     first, _ = again(own)
     for out in ("a", "b"):
@@ -203,6 +214,21 @@ def test_cancelling_one_job_by_name_leaves_the_others_of_its_session(own, tmp_pa
     assert own.value("list(other)") == [0, 1]
     assert "cancelled" in own.fails("slow[1]").text
     assert again(own, "--workers 1") == (sid, True)
+
+
+def test_what_concerns_the_whole_session_names_its_other_jobs_and_a_job_s_name_deletes_none_of_them(own):
+    sid, _ = again(own, "--workers 2 --name first")
+    again(own, "--workers 2 --name second")
+    for ident in ("first", f"{sid}/0", "second"):
+        for answered in ("", "--yes"):
+            said = own.fails(f"%burst_cleanup {ident} --force {answered}").text
+            assert f"{ident} is one job of session {sid}" in said
+            assert f"give the session's id: {sid}" in said
+    asked = own.fails(f"%burst_cleanup {sid} --force").text
+    assert "; its other jobs: 0 first" in asked
+    for verb in (f"scale 2 {sid}", f"extend 1h {sid}", f"cleanup {sid}", f"cleanup {sid} --force --yes"):
+        assert "; its other jobs: 0 first" in own.run(f"%burst_{verb}").stdout
+    assert sid not in own.run("%burst_sessions").stdout
 
 
 def test_cancelling_a_session_s_only_job_ends_its_workers(own, tmp_path):

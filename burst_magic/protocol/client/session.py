@@ -166,6 +166,11 @@ class SessionMachine:
         """The session's end, by the wall clock."""
         return max(self.manifest.deadline, self._requested.deadline)
 
+    def cancelled_at(self, jid: str) -> float | None:
+        """When this job by itself was cancelled, by the clock of whoever asked; None if it wasn't."""
+        controls = [control for control in self._controls.values() if control is not None]
+        return min((each.at for each in controls if each.kind is ControlKind.CANCEL and each.job == jid), default=None)
+
     def snapshot(self, job: JobMachine, now: float) -> Snapshot:
         """All facts of a job at this instant."""
         return snapshot(self, job, now)

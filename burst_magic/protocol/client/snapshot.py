@@ -27,7 +27,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     tasks = [] if machine.end else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
     done, total, failed = cover.covered, job.tasks, cover.failed
     running = min(len(tasks), total - done)  # when they were heard of last; by now each may be at another task
-    finished_at = _last_sign(workers, job) if machine.end and not machine.finished else machine.finished_at
+    finished_at = _stood_still(session, machine, workers) if machine.end else None
     lives = crew.log.lives(wall if finished_at is None else min(wall, finished_at))
     return Snapshot(
         sid=manifest.sid,
@@ -62,9 +62,13 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     )
 
 
-def _last_sign(workers: Sequence[WorkerView], job: Job) -> float:
-    """When anybody who could have worked on it was heard of last."""
-    return max([job.created, *(worker.seen for worker in workers)])
+def _stood_still(session: SessionMachine, machine: JobMachine, workers: Sequence[WorkerView]) -> float:
+    """When a job that ended did: its workers may go on with others after it was cancelled."""
+    if machine.finished_at is not None:
+        return machine.finished_at
+    last_sign = max([machine.job.created, *(worker.seen for worker in workers)])
+    cancelled = session.cancelled_at(machine.job.jid)
+    return last_sign if cancelled is None else max(machine.newest, min(last_sign, cancelled))
 
 
 def _views(crew: Crew, wall: float) -> list[WorkerView]:

@@ -141,6 +141,11 @@ class JobKeys:
         return f"{self.root}/job.json"
 
     @property
+    def coming(self) -> str:
+        """Written before anything else of a later job: somebody is uploading it."""
+        return f"{self.root}/coming"
+
+    @property
     def claims_folder(self) -> str:
         """The partition."""
         return f"{self.root}/claims"

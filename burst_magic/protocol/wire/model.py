@@ -330,7 +330,8 @@ class Snapshot:
         as_of: the instant that the store's answers are of; None: untold.
         trouble: what the store says instead of an answer, or "".
         ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
-        finished_at: when the last result was in; of what ended otherwise, when a worker was heard of last.
+        finished_at: when the last result was in; of a job that was cancelled by itself, when that was asked or its last
+            result came; of what ended otherwise, when a worker was heard of last.
         rate: micro-dollars an hour of one worker; 0: nobody charges for them.
         spend: micro-dollars so far, real on AWS; sessions without a rate cost nothing and say in fargate_spend what
             Fargate would have charged.

@@ -39,6 +39,7 @@ class _Occupant:
 
     slot: Slot
     loaded: set[str] = field(default_factory=set)
+    served: str = ""  # the only job whose tasks it runs
     heeded: bool = True  # what it says is read
     heard: tuple[str, bytes] = ("", b"")  # job and last outcome that came with output
 
@@ -164,6 +165,15 @@ class SlotPool:
         for number in self._processes:
             self._unload(number)
 
+    def _renew(self, number: int) -> None:
+        """A new process: what tasks of another job left in its modules and libraries is none of this job's business."""
+        process = self._processes[number]
+        self._heed(process, heeded=False)
+        process.slot.close()
+        if self._template is not None:
+            self._open(number, self._template)
+        self._processes[number].heard = process.heard
+
     def _unload(self, number: int) -> None:
         work, process = self._ledger.seats[number].work, self._processes[number]
         running = None if work is None else work.job
@@ -193,6 +203,8 @@ class SlotPool:
             work.problem = items.problem
         else:
             try:
+                if self._processes[number].served not in {"", work.job}:
+                    self._renew(number)
                 self._hand_over(self._processes[number], items, items.files)
             except OSError as error:
                 work.problem = no_room(error)
@@ -200,6 +212,7 @@ class SlotPool:
 
     def _hand_over(self, process: _Occupant, items: Items, files: JobFiles) -> None:
         work = items.work
+        process.served = work.job
         if work.job not in process.loaded:
             process.slot.load(self._supply.code(work.job, files, self._manifest.setenv))
             process.loaded.add(work.job)

@@ -57,6 +57,28 @@ class Full(LocalLauncher):
         return [Refusal(token=start.token, problem="no capacity", again=Again.LATER) for start in starts]
 
 
+class Noting(LocalLauncher):
+    """It remembers what it was asked to start."""
+
+    name = "noting"
+    asked = ()
+
+    def start(self, starts):
+        type(self).asked += tuple(starts)
+        return super().start(starts)
+
+
+def test_a_worker_that_is_started_after_an_extension_knows_the_later_deadline(world):
+    forget = launchers.register("noting", Noting)
+    try:
+        session = world.burst("item", range(4), launcher="noting", deadline=600)
+        later = session.extend("1h")
+        session.scale(2)
+        assert [start.deadline for start in Noting.asked] == [session.manifest.deadline, later]
+    finally:
+        forget()
+
+
 class Spare(LocalLauncher):
     """What to fall back on, at a price."""
 

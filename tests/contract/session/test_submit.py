@@ -12,8 +12,9 @@ from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, La
 from burst_magic.launchers import register
 from burst_magic.launchers.base import Again, Refusal
 from burst_magic.launchers.local import LocalLauncher
+from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import keys, records
-from burst_magic.protocol.wire.model import Gone
+from burst_magic.protocol.wire.model import EndCause, Gone
 from burst_magic.session import roster
 from burst_magic.stores import open_store
 
@@ -203,6 +204,63 @@ def test_a_second_job_runs_on_the_warm_workers(world):
     assert len([key for key in world.objects() if key.endswith(".next")]) == 1
 
 
+def test_cancelling_the_first_job_leaves_the_workers_to_one_that_is_being_uploaded(world):
+    first = world.burst("import time\ntime.sleep(60)", range(2))
+    goes_on = []
+
+    def items():
+        yield 1
+        goes_on.append(first.cancel_job())
+        yield 2
+
+    second = world.burst("item", items(), into=first)
+    assert goes_on == [True]
+    assert second.results().collect(timeout=30) == [1, 2]
+
+
+def test_a_session_that_is_cancelled_during_an_upload_refuses_the_job(world):
+    first = world.burst("item", [1])
+    assert list(first.results()) == [1]
+    before = [key for key in world.objects() if "/jobs/" in key]
+
+    def items():
+        yield 1
+        first.cancel()
+        yield 2
+
+    with pytest.raises(OptionError, match="accepts no more work: cancelled"):
+        world.burst("item", items(), into=first)
+    assert [key for key in world.objects() if "/jobs/" in key] == before
+
+
+def test_a_second_job_is_cut_for_the_workers_that_were_asked_for_since(world):
+    first = world.burst("item", range(100), slots=1)
+    first.scale(2)
+    second = world.burst("item", range(100), into=first)
+    assert first.description.lanes == job_lanes(100, 1)
+    assert second.description.lanes == job_lanes(100, 2) != first.description.lanes
+    assert list(second.results()) == list(range(100))
+
+
+@pytest.mark.parametrize("when", ["/payload", "/job.json"], ids=lambda when: when[1:])
+def test_a_second_job_makes_up_for_a_worker_that_has_just_said_that_it_ends(world, flaky, until, when):
+    first = world.burst("item", range(4), workers=2, slots=1)
+    assert list(first.results()) == [0, 1, 2, 3]
+    until(lambda: first.status().alive == 2, "both workers")
+    leaving = first.status().workers[0].wid
+
+    def weather(verb, key):
+        if verb == "put" and key.endswith(when):
+            gone = keys.SessionKeys(first.id).gone(leaving)
+            record = Gone(worker=leaving, cause=EndCause.IDLE, at=time.time())
+            flaky.inner.put(gone, records.encode(record, secret=bytes.fromhex(first.key), key=gone))
+
+    flaky.weather = weather
+    second = world.burst("item", range(4), into=first)
+    assert len([key for key in world.objects() if key.endswith(".next")]) == 3
+    assert list(second.results()) == [0, 1, 2, 3]
+
+
 def test_a_session_whose_workers_have_all_idled_out_gets_new_ones(world, until):
     first = world.burst("item", [1], idle=0.1)
     assert list(first.results()) == [1]
@@ -309,7 +367,7 @@ def test_what_a_failed_second_job_wrote_is_deleted_in_reverse_and_its_record_fir
     deleted = [key.rpartition("/")[2] for verb, key in flaky.calls if verb == "delete"]
     assert deleted[0] == "job.json"
     assert deleted[1].endswith("-add-job")
-    assert deleted[2:] == ["payload", "items"]
+    assert deleted[2:] == ["payload", "items", "coming"]
 
 
 def test_without_the_key_no_work_can_be_added(world):

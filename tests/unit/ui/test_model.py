@@ -147,6 +147,14 @@ def test_a_local_session_says_what_fargate_would_have_cost(snapshot):
     assert panel_model(snapshot()).cost == "no charge; on Fargate this would be $0.0042"
 
 
+def test_on_workers_that_are_older_than_the_job_the_cost_is_said_to_be_the_session_s(snapshot):
+    aws = {"launcher": "fargate", "rate": 49_370, "spend": 120_000}
+
+    assert panel_model(snapshot(**aws, workers=(ALIVE,))).cost == "$0.12 so far"
+    assert panel_model(snapshot(**aws, workers=(ALIVE,), created=1030.0)).cost == "$0.12 so far (whole session)"
+    assert panel_model(snapshot(workers=(ALIVE,), created=1030.0)).cost.endswith("be $0.0042 (whole session)")
+
+
 def test_on_aws_the_cost_is_what_was_spent(snapshot):
     assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000)).cost == "$0.12 so far"
     assert panel_model(snapshot(launcher="fargate", rate=49_370, spend=120_000, ended=JobEnd.CANCELLED)).cost == "$0.12"

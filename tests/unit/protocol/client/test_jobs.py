@@ -75,6 +75,25 @@ def test_one_job_is_cancelled_and_the_other_goes_on(client):
     assert other.end is None
 
 
+def test_the_clock_of_a_cancelled_job_stands_still_while_its_workers_go_on_with_another(client):
+    talk = client()
+    joined_by_another(talk)
+    talk.control(kind=ControlKind.CANCEL, job="0")
+    seen = []
+    for _ in range(60):
+        talk.ahead += 1
+        asked = talk.wait(1.0)
+        while asked:
+            folder = asked.pop().folder
+            found = {SESSION.workers_folder: ("w.0.0",), SESSION.control_folder: (*JOINED, "9x-cancel")}
+            asked += talk.listed(folder, *found.get(folder, ()))
+        if talk.job.end is JobEnd.CANCELLED:
+            seen.append(talk.machine.snapshot(talk.job, talk.now))
+    assert seen[-1].workers[0].seen > seen[0].workers[0].seen + 10
+    assert {each.finished_at for each in seen} == {talk.job.newest}
+    assert len({each.fargate_spend for each in seen}) == 1
+
+
 def test_of_a_finished_job_nothing_is_asked_while_another_is_followed(client):
     talk = client()
     other = joined_by_another(talk)
