@@ -171,12 +171,13 @@ def behind(gate):
 """
 
 
-def test_a_session_whose_job_goes_on_is_not_joined_and_a_cell_that_runs_already_says_so(own, tmp_path):
+def test_a_session_whose_job_goes_on_is_not_joined_and_a_cell_that_runs_already_says_so(own, tmp_path, until):
     gate = tmp_path / "gate"
     own.run(BEHIND)
     cell = f"%%burst --workers 1 --map range(2) --out slow\nbehind({str(gate)!r})\nitem"
     first = own.run(cell)
     assert "same work" not in first.stderr
+    until(lambda: "1 running" in own.run("%burst_status").stdout, "its worker to be at it")
     second = own.run(cell)
     assert f"this cell is still running as {first.session}/0 (0 of 2" in second.stderr
     assert f"to follow the first run instead: %burst_attach {first.session}/0" in second.stderr
