@@ -195,7 +195,7 @@ def scale(call: calls.ScaleCall, settings: Settings) -> str:
     """Change the number of workers."""
     session = DESK.find(call.id, settings, sure=True)
     session.scale(call.workers)
-    return f"session {session.id}: {call.workers} workers wanted{_crowded(session, call.workers)}{other_jobs(session)}"
+    return f"session {session.id}: {call.workers} workers wanted{_crowded(session, call.workers)}"
 
 
 def _crowded(session: Session, workers: int) -> str:
@@ -223,7 +223,7 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     seen = session.status()
     stopped = "" if seen.alive or seen.starting or seen.finished else _start_some(session, seen.wanted)
-    return f"session {session.id}: {left} until the deadline{money}{other_jobs(session)}{stopped}"
+    return f"session {session.id}: {left} until the deadline{money}{stopped}"
 
 
 def _start_some(session: Session, wanted: int) -> str:

@@ -227,7 +227,7 @@ def test_what_concerns_the_whole_session_names_its_other_jobs_and_a_job_s_name_d
             assert f"give the session's id: {sid}" in said
     asked = own.fails(f"%burst_cleanup {sid} --force").text
     assert "; its other jobs: 0 first" in asked
-    for verb in (f"scale 2 {sid}", f"extend 1h {sid}", f"cleanup {sid}", f"cleanup {sid} --force --yes"):
+    for verb in (f"cleanup {sid}", f"cleanup {sid} --force --yes"):
         assert "; its other jobs: 0 first" in own.run(f"%burst_{verb}").stdout
     assert sid not in own.run("%burst_sessions").stdout
 
