@@ -5,7 +5,6 @@ Options that this version lacks are not listed; like any unknown name, they get 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -13,6 +12,7 @@ from typing import Literal
 
 from burst_magic import config, launchers
 from burst_magic.magics import calls
+from burst_magic.protocol.wire.keys import is_label
 from burst_magic.units import parse_duration, parse_money, whole
 
 Reader = Callable[[str], object]
@@ -127,14 +127,9 @@ def _variable(text: str) -> str:
     return text
 
 
-_SESSION_ID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
-
-
 def _label(text: str) -> str:
-    if not text.strip() or "/" in text or text != text.strip():
-        raise ValueError(f"{text!r} is not a valid label (no slashes, no leading or trailing spaces)")
-    if text.startswith("-") or _SESSION_ID.fullmatch(text):
-        raise ValueError(f"{text!r} is not a valid label: it looks like an option or a session's id")
+    if not is_label(text):
+        raise ValueError(f"{text!r} is not a valid label (no slashes, no spaces at its ends, no session id, no option)")
     return text
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config, launchers
 from burst_magic.errors import OptionError
+from burst_magic.protocol.wire.keys import is_label
 from burst_magic.session import attach as attaching
 from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, count, submit
@@ -48,6 +49,8 @@ def map(  # noqa: A001 - the name users type
     from burst_magic.plan.planner import plan
 
     settings = config.load(options)
+    if name and not is_label(name):
+        raise OptionError(f"name: {name!r} is not a valid label", way_out="no slashes, no session id, no option")
     if session is not None:
         for key in {*config.OF_THE_SESSION, "store"} & options.keys():
             raise OptionError(f"{key}: is fixed when the session starts; it cannot be used with session=")

@@ -251,8 +251,8 @@ def test_what_would_be_deleted_is_named_before_it_is_agreed_to(gated):
     gate.touch()
     kernel.run(f"%%burst --session {session} --out more --wait\n3")
     kernel.run("list(slow)")
-    shown = kernel.fails("%burst_cleanup long --force").traceback
-    assert f"every object of session {session} long (finished, 3 of 3 tasks done)" in shown
+    shown = kernel.fails(f"%burst_cleanup {session} --force").traceback
+    assert f"every object of session {session} (finished, 3 of 3 tasks done); its other jobs: 0 long" in shown
     assert "Add --yes" in shown
 
 

@@ -46,6 +46,13 @@ def is_session_id(text: str) -> bool:
     return _SID.match(text) is not None
 
 
+def is_label(text: object) -> bool:
+    """Whether ``text`` can name a job: printable, and no other ID or option."""
+    if not isinstance(text, str) or not text.isprintable():
+        return False
+    return bool(text) and text == text.strip() and "/" not in text and text[0] != "-" and not is_session_id(text)
+
+
 def blob(sha256: str) -> str:
     """Content-addressed bytes, shared by all sessions of a store."""
     return f"blobs/{sha256}"

@@ -120,7 +120,14 @@ def test_what_was_typed_is_above_every_other_layer(tmp_path):
         ("--out 3x", "--out: '3x' is not a variable name"),
         ("--out class", "--out: 'class' is not a variable name"),
         ("--out a.b", "--out: 'a.b' is not a variable name"),
-        ("--name a/b", "--name: 'a/b' is not a valid label (no slashes, no leading or trailing spaces)"),
+        (
+            "--name a/b",
+            "--name: 'a/b' is not a valid label (no slashes, no spaces at its ends, no session id, no option)",
+        ),
+        (
+            "--name '-n'",
+            "--name: '-n' is not a valid label (no slashes, no spaces at its ends, no session id, no option)",
+        ),
         ("--setenv 1=2", "--setenv: '1=2' is not NAME or NAME=VALUE"),
         ("--workers 3 --workers 4", "--workers: given twice"),
         ("--map a --map b", "--map: given twice"),

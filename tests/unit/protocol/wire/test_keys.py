@@ -115,3 +115,13 @@ def test_session_ids_are_known_by_their_form():
     assert not any(
         map(keys.is_session_id, ["", "x", "20261121-093000-ABCDEFGH", "20261121-093000-abcdefgh/..", "1-2-3"])
     )
+
+
+@pytest.mark.parametrize("text", ["", " ", "a/b", "-n", "x\ny", " a", 5, None, "20260101-000000-aaaaaaaa"])
+def test_what_could_be_taken_for_another_id_names_no_job(text):
+    assert not keys.is_label(text)
+
+
+@pytest.mark.parametrize("text", ["squares", "run 3.1", "größe", "0", "20260101"])
+def test_a_word_names_a_job(text):
+    assert keys.is_label(text)
