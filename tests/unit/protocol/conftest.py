@@ -87,9 +87,9 @@ class Talk:
     def created(self, key: str, wrote: fx.Wrote) -> list[fx.Effect]:
         return self.tell(fx.Created(key, wrote))
 
-    def control(self, **wishes) -> list[fx.Effect]:
+    def control(self, *, at=WALL, **wishes) -> list[fx.Effect]:
         """Somebody asked for something, and the machine reads it."""
-        record = Control(at=WALL, **wishes)
+        record = Control(at=at, **wishes)
         name = SESSION.control("9x", record.kind).rpartition("/")[2]
         self.listed(SESSION.control_folder, "0-add-job", name)
         return self.got(f"{SESSION.control_folder}/{name}", record)

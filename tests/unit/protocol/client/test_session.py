@@ -538,6 +538,15 @@ def test_a_cancelled_job_ends_while_its_workers_go_on_with_another(client, cance
     assert talk.job.end is JobEnd.CANCELLED
 
 
+def test_who_looks_long_after_a_job_was_cancelled_hears_it_at_once(client, cancel_job):
+    talk = client()
+    begins(talk, workers=("w.0.0",))
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0))
+    talk.control(at=WALL - 60, **cancel_job)
+    answer(talk, "w.0.0", control=(JOINED, "9x-cancel"))
+    assert talk.job.end is JobEnd.CANCELLED
+
+
 def busy_with(talk, *jobs, results=()):
     """What it says it waits for, when its worker's newest heartbeat tells of these jobs."""
     slots = tuple(SlotView(job=job, task=3) for job in jobs)
