@@ -105,6 +105,10 @@ class WorkersLog:
                 if self.beats.get(key.ident, (None, 0.0))[0] != modified:
                     self.beats[key.ident] = (modified, self.watched)
 
+    def watch_anew(self) -> None:
+        """Forget how long heartbeats have been silent: the observer was cut off itself."""
+        self.beats = {wid: (modified, self.watched) for wid, (modified, _) in self.beats.items()}
+
     def hear_of(self, wid: str) -> None:
         """A worker has claimed something; from now on, expect its heartbeat."""
         self.heard_of.setdefault(wid, self.watched)

@@ -6,7 +6,6 @@ an abandoned thread is told late counts for nothing, and the next one asks again
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import threading
@@ -14,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from burst_magic.errors import Denied, Throttled, Unknown
+from burst_magic.errors import Denied, StoreError, Throttled, Unknown
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobMachine
@@ -74,6 +73,7 @@ class Driver:
         self._life: _Life | None = None
         self._cut_short = False  # answers were dropped
         self._viewers: list[tuple[JobMachine, Viewer]] = []
+        self._refused: StoreError | None = None  # why no start could be announced
         self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
         self._rounds, self._under_way, self._look_asked = 0, False, False  # the next is to look at everything
         self._framed = self._fleet_at = 0.0
@@ -161,8 +161,10 @@ class Driver:
             looked = self._ask_to_look(job)
             while not looked() and (left := end - time.monotonic()) > 0:
                 self.news.wait(left)
+                if looked():  # what is wrong is told to whoever waits for results
+                    break
                 self._raise_fault()
-                if self._life is None and not looked():  # somebody has stopped it
+                if self._life is None:  # somebody has stopped it
                     looked = self._ask_to_look(job)
             return self.snapshot(job)
 
@@ -178,6 +180,8 @@ class Driver:
         """Waits until ``ready`` (called with the state at rest) or until nothing of the job will change any more."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.news:
+            if not ready() and self._life is None and not (job.end and job.end.for_good):
+                self.start(job)  # whatever was told before: what is still wrong shows again
             while not ready():
                 self._raise_fault()
                 if job.end is not None:
@@ -268,6 +272,9 @@ class Driver:
                 self._under_way = False
                 self._rounds += 1
                 self.news.notify_all()
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            raise refused
 
     def _look_at_fleet(self) -> None:
         now = time.monotonic()
@@ -322,5 +329,9 @@ class Driver:
         with self.news:
             living = self.machine.crew.living()
         if not living:
-            with contextlib.suppress(Throttled, Unknown):
+            try:
                 try_to_write(self.store)
+            except (Throttled, Unknown):
+                return
+            except StoreError as fault:  # told when the round is over: its facts are good
+                self._refused = fault

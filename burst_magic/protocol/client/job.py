@@ -84,6 +84,8 @@ class JobMachine:
         self.wake = self._born = self._news_at = now
         self._results_at = self._listed_at = self._final_at = now
         self.looked_again = False
+        if self.end is not None and not self.end.for_good:
+            self.conclude(None)
         if self.state is JobState.ASKING:
             self._questions.read(self._keys.final, Final)
 

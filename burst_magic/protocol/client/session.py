@@ -116,6 +116,7 @@ class SessionMachine:
         """Begins, or goes on where answers were dropped: what was outstanding is asked again."""
         self._questions.drop()
         self.starts.resume()
+        self.crew.log.watch_anew()
         self._controls = {name: control for name, control in self._controls.items() if control is not None}
         self.clock.asked = self._there = False
         self.wake = self._workers_at = self._control_at = now

@@ -81,8 +81,9 @@ class Starts:
         return set(self._announcing)
 
     def resume(self) -> None:
-        """Answers were dropped: who announced what is read from the log."""
+        """Answers were dropped: who announced what is read from the log, and what failed is tried again."""
         self._announcing.clear()
+        self.failed_announcements.clear()
 
     # --- policy -------------------------------------------------------------------------------------------
 
