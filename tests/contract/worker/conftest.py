@@ -180,7 +180,7 @@ class ClientByHand:
             "interval": 0.1,
             "floor": 0.02,
         }
-        self.put(self.keys.manifest, self.describe(sid=SID, **facts, **more))
+        self.put(self.keys.manifest, self.describe(sid=SID, **{**facts, **more}))
 
     def add(self, source, items, *, captured=None, lanes=1, **more) -> None:
         writer = blocks.BlockWriter(SECRET, self.job.items, lengths=True)

@@ -352,7 +352,7 @@ def test_nothing_is_left_in_the_folder_for_temporary_files(session, tmp_path, mo
 
 
 def test_a_worker_that_comes_after_a_deadline_that_was_moved_works(session):
-    session.open(deadline=-100.0)
+    session.open(deadline=-100.0, interval=2.0)  # three of them to hear that it was moved
     session.add("item", range(4))
     session.ask("1x", ControlKind.EXTEND, deadline=time.time() + 60.0)
     assert session.work() is EndCause.IDLE
