@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from multiprocessing import get_context
 from pathlib import Path
 
-from burst_magic.testing import kept
+from burst_magic.testing import regressions
 from burst_magic.testing.scenario import draw
 from burst_magic.testing.simulator import Report, play
 
@@ -55,6 +55,6 @@ def tell(report: Report) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "keep":
-        kept.keep(REGRESSIONS, sys.argv[3], draw(int(sys.argv[2])))
+        regressions.keep(REGRESSIONS, sys.argv[3], draw(int(sys.argv[2])))
     else:
         sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config, launchers
 from burst_magic.errors import OptionError
-from burst_magic.magics import calls, complete, consent, failures, joining, later
+from burst_magic.magics import calls, complete, consent, failures, joining, unsupported
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
 from burst_magic.magics.options import VERBS
@@ -32,7 +32,7 @@ def load(shell: Any) -> None:
         elif spec.place == "line":
             shell.register_magic_function(_unexpanded(partial(_line, spec.name)), "line", f"burst_{spec.name}")
     failures.register(shell)
-    later.register(shell)
+    unsupported.register(shell)
     complete.register(shell)
 
 
@@ -40,7 +40,7 @@ def unload(shell: Any) -> None:
     """Remove the magics; sessions continue."""
     complete.unregister(shell)
     failures.unregister(shell)
-    later.unregister(shell)
+    unsupported.unregister(shell)
     magics = shell.magics_manager.magics
     for spec in VERBS:
         if spec.place == "cell":

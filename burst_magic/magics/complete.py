@@ -53,7 +53,7 @@ def _user_ids() -> list[str]:
 
 def session_ids(path: Path) -> list[str]:
     """Ids and names in the user's session list, newest first."""
-    from burst_magic.session import roster
+    from burst_magic.session import session_list
 
-    lines = reversed(roster.read(path))
+    lines = reversed(session_list.read(path))
     return list(dict.fromkeys(word for line in lines for word in (line.id, line.name) if word))

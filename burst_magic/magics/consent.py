@@ -30,7 +30,7 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
     DESK.agreed = None
     if not isinstance(call, calls.CleanupCall) or call.yes or not (call.force or call.blobs):
         return
-    what, session = ("stored values that no session uses", None) if call.blobs else _doomed(call.id)
+    what, session = ("stored values that no session uses", None) if call.blobs else _session_to_delete(call.id)
     answer = ask(f"Delete {what}? [y/N] ")
     if answer is None:
         raise BurstError(f"this deletes {what}. Add --yes to confirm.")
@@ -39,11 +39,11 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
     DESK.agreed = session
 
 
-def _doomed(ident: str) -> tuple[str, Session | None]:
+def _session_to_delete(ident: str) -> tuple[str, Session | None]:
     """Describe a deletion in words, with the session, or None if only its remains may exist."""
     settings = config.load()
     try:
-        session = DESK.doomed(ident, settings)
+        session = DESK.session_to_delete(ident, settings)
     except AttachError:
         if not ident:
             raise

@@ -146,7 +146,7 @@ class Desk:
                 return self.keep(self.attach(each, settings, replaces_lost_workers=waits or self.shell is not None))
         raise self.nothing_known()
 
-    def doomed(self, ident: str, settings: config.Settings) -> Session:
+    def session_to_delete(self, ident: str, settings: config.Settings) -> Session:
         """Find the session to delete; without an ID, only if it is unambiguous.
 
         Raises:

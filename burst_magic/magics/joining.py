@@ -71,10 +71,10 @@ def about_repeating(cell: str, settings: config.Settings) -> str:
 
 def _running(cell: str, settings: config.Settings) -> Session | None:
     """The newest job of this notebook, or of this kernel, that runs the cell and is not over."""
-    from burst_magic.session import roster
+    from burst_magic.session import session_list
 
     mine = str(DESK.notebook or "")
-    lines = [line for line in roster.read(settings.sessions_file) if line.cell == cell]
+    lines = [line for line in session_list.read(settings.sessions_file) if line.cell == cell]
     lines = [line for line in lines if (line.id, line.job) in DESK.open or (mine and line.notebook == mine)]
     for line in reversed(lines[-_LOOKED_AT:]):
         held = DESK.open.get((line.id, line.job))

@@ -261,7 +261,7 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
         return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
     try:
         if call.force:
-            session = DESK.agreed or DESK.doomed(call.id, settings)
+            session = DESK.agreed or DESK.session_to_delete(call.id, settings)
         else:
             session = DESK.find(call.id, settings, sure=True)
     except AttachError:

@@ -13,12 +13,12 @@ from burst_magic.config import nearest
 from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
-from burst_magic.session import keyring, roster
+from burst_magic.session import keyring, session_list
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
 from burst_magic.session.submit import open_own_store
-from burst_magic.stores.carry import believed, ours
+from burst_magic.stores.store_driver import believed, ours
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -128,12 +128,12 @@ def sibling(session: Session, ident: str) -> Session:
     return job
 
 
-def known(settings: Settings) -> list[roster.RosterLine]:
+def known(settings: Settings) -> list[session_list.ListedJob]:
     """The user's own jobs, oldest first."""
-    return roster.read(settings.sessions_file)
+    return session_list.read(settings.sessions_file)
 
 
-def named(ident: str, settings: Settings) -> roster.RosterLine | None:
+def named(ident: str, settings: Settings) -> session_list.ListedJob | None:
     """Resolve a ``--name`` to the newest job that has it, and ``NAME/job`` to that job of its session."""
     name, _, jid = ident.partition("/")
     lines = [line for line in known(settings) if name and line.name == name]
@@ -158,7 +158,7 @@ def whereabouts(settings: Settings) -> list[tuple[str, str]]:
     """(id, store's URL) of all sessions of the store and of the user's list, oldest first."""
     store = open_own_store(settings.store, settings)
     found = {(sid, store.url) for sid in session_ids(store)}
-    return sorted(found | {(line.id, line.store) for line in roster.read(settings.sessions_file)})
+    return sorted(found | {(line.id, line.store) for line in session_list.read(settings.sessions_file)})
 
 
 def sessions(
@@ -245,7 +245,7 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
             hint = f"; did you mean {guess}?" if guess else ""
             raise AttachError(f"no session {ident!r}{hint}", way_out="%burst_sessions lists them")
         return newest.id, newest.job, newest.store
-    urls = [line.store for line in roster.read(settings.sessions_file) if line.id == sid]
+    urls = [line.store for line in session_list.read(settings.sessions_file) if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
 
 

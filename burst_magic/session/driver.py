@@ -23,8 +23,8 @@ from burst_magic.session.fleet import Fleet
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.stall import Stall
 from burst_magic.stores import Store
-from burst_magic.stores.carry import Carrier
 from burst_magic.stores.probe import try_to_write
+from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
 _FRAME = 0.25  # seconds between two snapshots for a viewer, at least

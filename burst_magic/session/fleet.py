@@ -26,9 +26,9 @@ from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
 from burst_magic.session.inherited import Inherited, inherited
 from burst_magic.stores import Store
-from burst_magic.stores.carry import Carrier
 from burst_magic.stores.handed import HandedOn
 from burst_magic.stores.retry import PERSON, slept
+from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
 _DYING = 5.0  # seconds that a killed worker may take to end

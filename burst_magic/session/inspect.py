@@ -13,7 +13,7 @@ from burst_magic.errors import BurstError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimBody, Control, ControlKind, Final, Gone, Outcome
 from burst_magic.session.story import Log, Seen, Story, clock, ending
-from burst_magic.stores.carry import ours
+from burst_magic.stores.store_driver import ours
 from burst_magic.units import format_duration, format_money
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol.wire import keys
-from burst_magic.session import keyring, roster
+from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.submit import open_own_store
 
@@ -27,7 +27,7 @@ def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
     Raises:
         BurstError: somebody writes on.
     """
-    lines = [line for line in roster.read(settings.sessions_file) if ident in {line.id, line.name}]
+    lines = [line for line in session_list.read(settings.sessions_file) if ident in {line.id, line.name}]
     sid = lines[-1].id if lines else ident
     if not keys.is_session_id(sid):
         return None
@@ -40,5 +40,5 @@ def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
         return None
     deleted = delete_all(store, session)
     keyring.forget(settings.keys_dir, sid)
-    roster.remove(settings.sessions_file, sid)
+    session_list.remove(settings.sessions_file, sid)
     return sid, deleted

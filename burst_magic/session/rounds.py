@@ -11,7 +11,7 @@ from typing import Protocol
 from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 
 class Deeds(Protocol):

@@ -18,7 +18,7 @@ from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import UNKNOWN, places_of, read_origin, unpack_outcome
 from burst_magic.session.deletion import is_there
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 PARALLEL = 8  # segments fetched at a time
 _KEPT = 64 << 20  # bytes of opened segments kept at hand

@@ -14,15 +14,15 @@ from burst_magic.payload.exceptions import attributes
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Outcome, Snapshot
-from burst_magic.session import keyring, roster
+from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.followed import Followed
 from burst_magic.session.logs import LogLine, read_logs
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
-from burst_magic.stores.carry import Carrier, ours
 from burst_magic.stores.retry import PERSON, slept
+from burst_magic.stores.store_driver import Carrier, ours
 from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -329,7 +329,7 @@ class Session:
         self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
         deleted = delete_all(self.store, self._keys)
         keyring.forget(self._settings.keys_dir, self.id)
-        roster.remove(self._settings.sessions_file, self.id)
+        session_list.remove(self._settings.sessions_file, self.id)
         return deleted
 
     def _await_end(self, grace: float) -> None:

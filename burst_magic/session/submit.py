@@ -26,7 +26,7 @@ from burst_magic.plan.planner import S3_FLOOR, S3_INTERVAL, threads
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
-from burst_magic.session import keyring, roster
+from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
@@ -121,7 +121,7 @@ def submit(
             fleet.abandon,
             lambda: delete_all(store, keys.SessionKeys(sid)),
             lambda: keyring.forget(settings.keys_dir, sid),
-            lambda: roster.remove(settings.sessions_file, sid),
+            lambda: session_list.remove(settings.sessions_file, sid),
         )
         raise
     session.follow()
@@ -163,7 +163,7 @@ def _add(
             error,
             writer.undo,
             lambda: into.fleet.take_back(begun),
-            lambda: roster.remove(settings.sessions_file, manifest.sid, job=writer.jid),
+            lambda: session_list.remove(settings.sessions_file, manifest.sid, job=writer.jid),
         )
         raise
     into.fleet.poke()
@@ -263,7 +263,7 @@ def _threads(manifest: Manifest, fleet: _Size, tasks: int) -> int:
 
 
 def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *, job: str) -> None:
-    line = roster.RosterLine(
+    line = session_list.ListedJob(
         id=manifest.sid,
         job=job,
         store=url,
@@ -273,7 +273,7 @@ def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *,
         out=labels.out,
         cell=labels.cell,
     )
-    roster.append(settings.sessions_file, line)
+    session_list.append(settings.sessions_file, line)
 
 
 class _Writer:

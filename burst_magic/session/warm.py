@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from burst_magic.errors import BurstError
 from burst_magic.protocol.wire import keys
 from burst_magic.session.attach import siblings
-from burst_magic.stores.carry import ours
+from burst_magic.stores.store_driver import ours
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
 from burst_magic.errors import Exists, Missing, StoreError
-from burst_magic.stores import over
+from burst_magic.stores import obstore_io
 from burst_magic.stores.base import Bytes, Entry, checked, folder_of
 from burst_magic.stores.faults import fault, os_error
 from burst_magic.stores.stream import upload
@@ -93,7 +93,7 @@ class FolderStore:
     def _write(self, key: str, data: Bytes, *, create: bool) -> None:
         for attempt in range(_TRIES):
             try:
-                return over.write(self._backend, key, data, create=create)
+                return obstore_io.write(self._backend, key, data, create=create)
             except Exception as error:
                 told = fault(error, key)
                 if isinstance(told, Exists) or os_error(error) not in _FOLDER_RACE or attempt == _TRIES - 1:

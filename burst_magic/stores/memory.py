@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from burst_magic.stores import over
+from burst_magic.stores import obstore_io
 from burst_magic.stores.base import Bytes, Entry, checked
 from burst_magic.stores.faults import fault, outside
 
@@ -49,7 +49,7 @@ class MemoryStore:
         """Writes an object that must not exist yet; raises ``Exists`` if it does."""
         try:
             with self._lock:
-                over.write(self._backend, checked(key), _own(data), create=True)
+                obstore_io.write(self._backend, checked(key), _own(data), create=True)
         except Exception as error:
             raise fault(error, key) from error
 
@@ -59,7 +59,7 @@ class MemoryStore:
         whole = _own(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
         try:
             with self._lock:
-                over.write(self._backend, key, whole, create=False)
+                obstore_io.write(self._backend, key, whole, create=False)
         except Exception as error:
             raise fault(error, key) from error
 
@@ -67,7 +67,7 @@ class MemoryStore:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
         try:
             with self._lock:
-                return over.read(self._backend, checked(key), start, end)
+                return obstore_io.read(self._backend, checked(key), start, end)
         except Exception as error:
             if outside(error):
                 return b""
@@ -76,7 +76,7 @@ class MemoryStore:
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
         with self._lock:
-            return over.listed(self._backend, prefix, after, limit)
+            return obstore_io.listed(self._backend, prefix, after, limit)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""
@@ -91,4 +91,4 @@ class MemoryStore:
 
 def _own(data: Bytes) -> bytes:
     """An immutable copy: obstore keeps its argument without copying."""
-    return bytes(over.plain(data))
+    return bytes(obstore_io.plain(data))

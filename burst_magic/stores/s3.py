@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from burst_magic import config
 from burst_magic.errors import BurstError, Denied, StoreError
-from burst_magic.stores import over
+from burst_magic.stores import obstore_io
 from burst_magic.stores.base import Bytes, Entry, checked
 from burst_magic.stores.faults import fault, outside, stale
 from burst_magic.stores.retry import REQUEST, Retry
@@ -147,7 +147,7 @@ class S3Store:
     def create(self, key: str, data: Bytes) -> None:
         """Writes an object that must not exist yet; raises ``Exists`` if it does, or if S3 answers 409 to concurrent
         creates."""
-        self._told(checked(key), lambda: over.write(self._for(data), key, data, create=True))
+        self._told(checked(key), lambda: obstore_io.write(self._for(data), key, data, create=True))
 
     def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
         """Writes or replaces an object; an iterator is sent in parts, in constant memory."""
@@ -159,9 +159,9 @@ class S3Store:
 
     def _put(self, key: str, data: Bytes) -> None:
         if _size(data) >= _LARGE:
-            over.write_parts(self._patient, key, data)
+            obstore_io.write_parts(self._patient, key, data)
         else:
-            over.write(self._backend, key, data, create=False)
+            obstore_io.write(self._backend, key, data, create=False)
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
@@ -170,8 +170,8 @@ class S3Store:
     def _get(self, key: str, start: int, end: int | None) -> bytes:
         try:
             if end is None:
-                return over.read_large(self._backend, key, start, large=_LARGE)
-            return over.read(self._backend, key, start, end)
+                return obstore_io.read_large(self._backend, key, start, large=_LARGE)
+            return obstore_io.read(self._backend, key, start, end)
         except Exception as error:
             if outside(error):
                 return b""
@@ -179,7 +179,7 @@ class S3Store:
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
-        return self._told(prefix, lambda: over.listed(self._backend, prefix, after, limit))
+        return self._told(prefix, lambda: obstore_io.listed(self._backend, prefix, after, limit))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects, a thousand per request; missing ones are ignored."""

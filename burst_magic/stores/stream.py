@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from burst_magic.stores import over
+from burst_magic.stores import obstore_io
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -27,7 +27,7 @@ Fault = Callable[[BaseException, str], Exception]  # tells what an error of obst
 def upload(store: ObjectStore, key: str, chunks: Iterator[bytes], *, fault: Fault) -> None:
     """Write an object. Raises the store's fault, or the iterator's exception; then nothing is left behind."""
     source = iter(chunks)
-    head, ended = _joined(source, over.PART)
+    head, ended = _joined(source, obstore_io.PART)
     if ended:  # small: one request instead of the three of an upload in parts
         return _write(store, key, head, fault)
     parts = _StreamUpload(store, key, fault)
@@ -44,7 +44,7 @@ def upload(store: ObjectStore, key: str, chunks: Iterator[bytes], *, fault: Faul
 
 def _write(store: ObjectStore, key: str, data: bytes, fault: Fault) -> None:
     try:
-        over.write(store, key, data, create=False)
+        obstore_io.write(store, key, data, create=False)
     except Exception as error:
         raise fault(error, key) from error
 
@@ -97,9 +97,9 @@ class _StreamUpload:
         self._thread.join()
 
     def _run(self, store: ObjectStore, key: str, fault: Fault) -> None:
-        blocks, at_a_time = self._pulled(), over.PARTS_AT_A_TIME
+        blocks, at_a_time = self._pulled(), obstore_io.PARTS_AT_A_TIME
         try:
-            store.put(key, blocks, use_multipart=True, chunk_size=over.PART, max_concurrency=at_a_time)
+            store.put(key, blocks, use_multipart=True, chunk_size=obstore_io.PART, max_concurrency=at_a_time)
         except Exception as error:  # noqa: BLE001  raised in the caller's thread
             self._failure = fault(error, key)
             self._failure.__cause__ = error

@@ -126,7 +126,7 @@ class SimulatedStore:
     # --- as requests -----------------------------------------------------------------------------------------
 
     def carry(self, effect: fx.List | fx.Read | fx.Create, line: Line) -> Waiting[fx.Event]:
-        """One effect, one event; as ``stores.carry`` does it."""
+        """One effect, one event; as ``stores.store_driver`` does it."""
         if isinstance(effect, fx.List):
             names = yield from self._look(line, "list", _kind_of(f"{effect.folder}/"), lambda: self._list(effect))
             return fx.Listed(effect.folder, effect.after, names, effect.limit)

@@ -25,8 +25,8 @@ from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat, Manifest,
 from burst_magic.protocol.worker.conduct import Conductor, Hand
 from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.stores.base import Store
-from burst_magic.stores.carry import Carrier
 from burst_magic.stores.retry import Retry, slept
+from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker import REFUSED
 from burst_magic.worker.birth import Birth
 from burst_magic.worker.forkserver import Template

@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 
-ALLOWED: set[str] = set()  # two things still
-
 
 def test_a_class_name_means_one_thing_in_the_whole_package(project_files, root):
     package = root / "burst_magic"
@@ -18,5 +16,4 @@ def test_a_class_name_means_one_thing_in_the_whole_package(project_files, root):
                     places[node.name].append(f"{path.relative_to(package)}:{node.lineno}")
     doubles = {name: where for name, where in places.items() if len(where) > 1}
 
-    assert {name: where for name, where in doubles.items() if name not in ALLOWED} == {}
-    assert set(doubles) >= ALLOWED, "take out of ALLOWED what is one thing now"
+    assert doubles == {}

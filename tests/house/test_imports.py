@@ -64,7 +64,7 @@ from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, Segm
 from burst_magic.protocol.wire.records import pack_origin, pack_outcome
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 store, secret = open_store("file://" + tempfile.mkdtemp()), bytes(32)
 job = keys.SessionKeys("20261121-093000-abcdefgh").job("0")

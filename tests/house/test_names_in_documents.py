@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic import config, errors
-from burst_magic.magics import later
+from burst_magic.magics import unsupported
 from burst_magic.magics.options import OPTIONS, VERBS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,7 @@ def page(request) -> Path:
 
 def test_a_magic_that_a_document_names_exists(page):
     have = {f"burst_{verb.name}" for verb in VERBS if verb.place == "line"}
-    coming = {f"burst_{name}" for name in later._NAMES} if page.name in {"README.md", "CHANGELOG.md"} else set()
+    coming = {f"burst_{name}" for name in unsupported._NAMES} if page.name in {"README.md", "CHANGELOG.md"} else set()
 
     assert found(r"(?<!%)%(burst_\w+)", page) <= have | coming
 

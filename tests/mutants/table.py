@@ -129,13 +129,13 @@ MUTANTS = (
         "another's object is taken for the one that was written",
         "return self.fetch(key) == data",
         'return self.fetch(key) != b""',
-        "unit/stores/test_carry.py",
+        "unit/stores/test_store_driver.py",
     ),
     Mutant(
         "strangers' files end a listing",
         "if found or limit is None or len(listed) < limit:",
         "if True:",
-        "unit/stores/test_carry.py",
+        "unit/stores/test_store_driver.py",
     ),
     Mutant(
         "a refused claim counts as won",

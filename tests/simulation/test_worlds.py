@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from burst_magic.testing import kept
+from burst_magic.testing import regressions
 from burst_magic.testing.scenario import Deed, draw
 from burst_magic.testing.simulator import play, play_world
 
-REGRESSIONS = kept.load(Path(__file__).parent / "regressions.json")
+REGRESSIONS = regressions.load(Path(__file__).parent / "regressions.json")
 QUICK = 160  # worlds, in eight tests so that they can run side by side
 
 
@@ -38,8 +38,8 @@ def test_a_world_that_once_broke_a_law_keeps_them(found, plan):
 def test_a_world_that_is_kept_stays_what_it_was(tmp_path):
     plans = [draw(seed) for seed in range(200)]
     for plan in plans:
-        kept.keep(tmp_path / "kept.json", "nothing", plan)
-    assert [plan for _, plan in kept.load(tmp_path / "kept.json")] == plans
+        regressions.keep(tmp_path / "regressions.json", "nothing", plan)
+    assert [plan for _, plan in regressions.load(tmp_path / "regressions.json")] == plans
 
 
 def test_the_same_seed_gives_the_same_trace():

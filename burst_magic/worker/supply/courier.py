@@ -20,7 +20,7 @@ from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Heartbeat, Provenance
 from burst_magic.protocol.wire.records import pack_origin
 from burst_magic.protocol.worker.conduct import asks_for_time, clock_offset
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
 

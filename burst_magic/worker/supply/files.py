@@ -10,7 +10,7 @@ from burst_magic.errors import SignatureError
 from burst_magic.payload import Envelope
 from burst_magic.protocol.wire import blocks, keys, sign
 from burst_magic.protocol.wire.model import Job
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker.supply import blobs
 from burst_magic.worker.supply.scratch import Scratch
 

@@ -14,7 +14,7 @@ from burst_magic.errors import BurstError, StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import Job
 from burst_magic.protocol.worker.ledger import Work
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.child.threads import variables
 from burst_magic.worker.supply.courier import Courier, Errand

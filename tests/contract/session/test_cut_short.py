@@ -22,7 +22,7 @@ from burst_magic.launchers.local import process_birth
 from burst_magic.magics import verbs
 from burst_magic.plan.planner import plan
 from burst_magic.protocol.wire import keys
-from burst_magic.session import attach, roster
+from burst_magic.session import attach, session_list
 from burst_magic.session.submit import submit
 from burst_magic.stores import open_store
 
@@ -132,7 +132,7 @@ def traces(settings):
     store = open_store(settings.store)
     return {
         *attach.session_ids(store),
-        *(line.id for line in roster.read(settings.sessions_file)),
+        *(line.id for line in session_list.read(settings.sessions_file)),
         *(f.name for f in kept),
     }
 

@@ -12,7 +12,7 @@ from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.session.attach import sibling
 from burst_magic.session.rounds import Rounds
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
 

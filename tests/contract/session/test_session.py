@@ -15,7 +15,7 @@ from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, No
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, Heartbeat, Next
-from burst_magic.session import roster
+from burst_magic.session import session_list
 
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
 
@@ -520,9 +520,9 @@ def test_a_session_that_was_deleted_is_in_no_list(world):
     from burst_magic.session.attach import sessions
 
     session = world.burst("item", [1])
-    line = roster.read(world.settings().sessions_file)[0]
+    line = session_list.read(world.settings().sessions_file)[0]
     session.cleanup(force=True)
-    roster.append(world.settings().sessions_file, line)
+    session_list.append(world.settings().sessions_file, line)
     assert sessions(world.settings()) == []
 
 

@@ -15,7 +15,7 @@ from burst_magic.launchers.local import LocalLauncher
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone
-from burst_magic.session import roster
+from burst_magic.session import session_list
 from burst_magic.stores import open_store
 
 
@@ -23,7 +23,7 @@ def test_a_submission_leaves_a_key_a_line_and_a_committed_job(world):
     session = world.burst("item + 1", [1, 2])
     assert list(session.results()) == [2, 3]
     assert world.keys_kept() == [session.id]
-    (line,) = roster.read(world.settings().sessions_file)
+    (line,) = session_list.read(world.settings().sessions_file)
     assert (line.id, line.job, line.store, line.out) == (session.id, session.job, world.store.url, "out")
     assert {key.rpartition("/")[2] for key in world.objects(f"sessions/{session.id}/jobs/0")} >= {
         "items",
@@ -164,7 +164,7 @@ def test_what_cannot_be_taken_back_is_said_beside_the_reason_and_the_rest_is(wor
     assert "undoing it failed" in caught.value.__notes__[0]
     assert "undoing it failed" in str(caught.value)
     assert world.keys_kept() == []
-    assert roster.read(world.settings().sessions_file) == []
+    assert session_list.read(world.settings().sessions_file) == []
 
 
 def test_a_throttled_start_is_made_a_little_later(world, flaky):
@@ -287,7 +287,7 @@ def test_a_session_that_was_told_to_end_takes_no_more_work_even_when_its_job_is_
     with pytest.raises(OptionError, match="accepts no more work"):
         world.burst("item", [2], into=first)
     assert not [key for key in world.objects() if key not in before and "/jobs/" in key]
-    assert len(roster.read(world.settings().sessions_file)) == 1
+    assert len(session_list.read(world.settings().sessions_file)) == 1
 
 
 @pytest.mark.parametrize("step", ["/items", "/payload", "-add-job", "/job.json"], ids=lambda step: step[1:])
@@ -305,7 +305,7 @@ def test_a_second_job_that_fails_on_the_way_leaves_the_first_as_it_was(world, fl
         world.burst("item", [2], into=first)
     flaky.weather = lambda verb, key: None
     assert [key for key in world.objects() if "/workers/" not in key] == before
-    assert [line.job for line in roster.read(world.settings().sessions_file)] == [first.job]
+    assert [line.job for line in session_list.read(world.settings().sessions_file)] == [first.job]
     assert world.keys_kept() == [first.id]
     assert list(world.burst("item", [3], into=first).results()) == [3]
 

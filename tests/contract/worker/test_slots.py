@@ -20,7 +20,7 @@ from burst_magic.protocol.wire import blocks, keys, sign
 from burst_magic.protocol.wire.model import ClaimKey, Job, OutcomeKind, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker.slots.pool import SlotPool
 from burst_magic.worker.supply.courier import Courier
 from burst_magic.worker.supply.supply import Items, Opened, Supply

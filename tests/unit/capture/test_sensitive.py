@@ -4,7 +4,7 @@ import pytest
 
 from burst_magic.capture.sensitive import find_secret
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
 

@@ -9,8 +9,8 @@ from traitlets.config import Config
 
 from burst_magic.magics.complete import register, session_ids, unregister
 from burst_magic.magics.offer import offer
-from burst_magic.session import roster
-from burst_magic.session.roster import RosterLine
+from burst_magic.session import session_list
+from burst_magic.session.session_list import ListedJob
 
 IDS = ["20260102-000000-abcdefgh", "fit"]
 
@@ -95,7 +95,7 @@ def test_ids_and_names_are_read_from_the_session_list_newest_first_and_once(tmp_
     path = tmp_path / "sessions.jsonl"
     assert session_ids(path) == []
     for sid, job, name in [("a", "0", "fit"), ("b", "0", ""), ("b", "1", ""), ("c", "0", "fit")]:
-        roster.append(path, RosterLine(id=sid, job=job, store="memory://x", created=0.0, name=name))
+        session_list.append(path, ListedJob(id=sid, job=job, store="memory://x", created=0.0, name=name))
     assert session_ids(path) == ["c", "fit", "b", "a"]
 
 
@@ -155,8 +155,8 @@ def test_a_real_shell_completes_the_users_sessions_and_names_that_no_python_toke
     monkeypatch.setenv("BURST_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("BURST_CONFIG_DIR", str(tmp_path))
     sid = "20260102-000000-abcdefgh"
-    roster.append(
-        tmp_path / "sessions.jsonl", RosterLine(id=sid, job="0", store="memory://x", created=0.0, name="fit:one")
+    session_list.append(
+        tmp_path / "sessions.jsonl", ListedJob(id=sid, job="0", store="memory://x", created=0.0, name="fit:one")
     )
     assert completions(shell, "%burst_status 20260102-0") == [(14, sid)]
     assert completions(shell, "%burst_status fit:o") == [(14, "fit:one")]

@@ -14,7 +14,7 @@ from burst_magic.protocol.wire.records import pack_origin, pack_outcome
 from burst_magic.session.logs import read_logs
 from burst_magic.session.segments import SegmentReader
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 SECRET = bytes(32)
 JOB = keys.SessionKeys("20261121-093000-abcdefgh").job("0")

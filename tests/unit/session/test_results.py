@@ -17,7 +17,7 @@ from burst_magic.protocol.wire.records import pack_value as pack_outcome
 from burst_magic.session.results import PENDING, Results
 from burst_magic.session.segments import Failures, SegmentReader
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 SECRET = bytes(32)
 TASKS = 4

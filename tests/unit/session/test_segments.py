@@ -12,7 +12,7 @@ from burst_magic.protocol.wire.model import ClaimKey, Outcome, OutcomeKind, Segm
 from burst_magic.protocol.wire.records import pack_origin, pack_outcome, pack_value
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 
 SECRET = bytes(32)
 JOB = keys.SessionKeys("20261121-093000-abcdefgh").job("0")

@@ -13,7 +13,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import blocks, keys, records
 from burst_magic.protocol.wire.model import ClaimKey, Heartbeat, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 from burst_magic.testing.careless import careless
 from burst_magic.testing.servers import Keys, StaticCredentials
 from burst_magic.worker.supply.courier import Broken, Courier, Errand

@@ -19,7 +19,7 @@ from burst_magic.payload import Envelope
 from burst_magic.protocol.wire import blocks, keys, sign
 from burst_magic.protocol.wire.model import Job
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier
+from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker.supply.blobs import verified
 from burst_magic.worker.supply.files import JobFiles
 from burst_magic.worker.supply.scratch import Scratch, _remove_if_alone

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RosterLine:
+class ListedJob:
     """One job that this user started from this machine.
 
     ``id`` is the session's, ``name`` the job's label, ``out`` the name its results were bound to; ``cell`` tells its
@@ -27,16 +27,16 @@ class RosterLine:
     cell: str = ""
 
 
-_FIELDS = frozenset(each.name for each in fields(RosterLine))
+_FIELDS = frozenset(each.name for each in fields(ListedJob))
 
 
-def append(path: Path, line: RosterLine) -> None:
+def append(path: Path, line: ListedJob) -> None:
     """Append a line in a single write, so that lines of two kernels don't mix."""
     with _alone(path), path.open("ab") as file:
         file.write(json.dumps(asdict(line)).encode() + b"\n")
 
 
-def read(path: Path) -> list[RosterLine]:
+def read(path: Path) -> list[ListedJob]:
     """All lines, oldest first; damaged or foreign lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -63,11 +63,11 @@ def _names(text: str, sid: str, job: str) -> bool:
     return line is not None and line.id == sid and (not job or line.job == job)
 
 
-def _parsed(text: str) -> RosterLine | None:
+def _parsed(text: str) -> ListedJob | None:
     """Ignores fields that a newer version has added."""
     try:
         said = json.loads(text)
-        return RosterLine(**{name: value for name, value in said.items() if name in _FIELDS})
+        return ListedJob(**{name: value for name, value in said.items() if name in _FIELDS})
     except (ValueError, TypeError, AttributeError):
         return None
 

@@ -13,12 +13,12 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import ClaimBody
 from burst_magic.stores import open_store
-from burst_magic.stores.carry import Carrier, ours
 from burst_magic.stores.command import from_command
 from burst_magic.stores.patient import Patient
 from burst_magic.stores.probe import probe
 from burst_magic.stores.retry import PERSON, Retry
 from burst_magic.stores.s3 import S3Store
+from burst_magic.stores.store_driver import Carrier, ours
 from burst_magic.testing.careless import careless
 
 SECRET = bytes(32)
