@@ -22,7 +22,8 @@ TASKS, WORKERS, READERS = 1000, 2, 2
 FLOOR, INTERVAL = 0.15, 0.4  # seconds
 SOON = 30.0  # seconds; a calm job takes one or two
 REFUSALS = {Trouble.EXPIRED, Trouble.DENIED}
-ALONE = [{trouble: 0.15} for trouble in Trouble if trouble not in REFUSALS]
+# What does not verify is read four times; with more of it one of some thousand reads would be given up.
+ALONE = [{trouble: 0.08 if trouble is Trouble.CUT else 0.15} for trouble in Trouble if trouble not in REFUSALS]
 TOGETHER = {trouble: 0.02 for trouble in Trouble if trouble not in REFUSALS} | {Trouble.CONFLICT: 0.3}
 
 
