@@ -282,7 +282,7 @@ def test_a_command_that_is_not_there_is_refused(tmp_path, monkeypatch):
 
 def test_a_command_that_ends_at_once_is_refused_with_what_it_said(tmp_path, monkeypatch):
     broken = tmp_path / "python"
-    broken.write_text("#!/bin/sh\nexec <&-\necho no licence for this >&2\nexec sleep 600\n")
+    broken.write_text("#!/bin/sh\necho no licence for this >&2\nexec <&-\nexec sleep 600\n")
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
     words = World(tmp_path).words(secret="0" * 1_000_000)  # more than a pipe holds: it must notice
