@@ -17,10 +17,10 @@ BurstError                      an error for the user: problem, context, way out
 ├── LaunchError                 workers could not be started
 ├── AttachError                 no such session, expired, or no key
 └── TaskError                   a task has no value
-        ├── TaskFailed              user code raised, and its exception cannot be rebuilt here
+    ├── TaskFailed              user code raised, and its exception cannot be rebuilt here
     ├── TaskTimeout             it ran longer than --timeout
-        ├── WorkerLost              its process died (signal, exit, out of memory)
-        ├── UnpicklableResult       its result cannot be pickled
+    ├── WorkerLost              its process died (signal, exit, out of memory)
+    ├── UnpicklableResult       its result cannot be pickled
     └── NotRun                  the session ended before it ran
 """
 

@@ -93,7 +93,7 @@ def _functions(module: ModuleType) -> Iterator[FunctionType]:
 
 def _changed(module: ModuleType, text: FileText, own: _Own) -> Iterator[str]:
     for name, here in list(vars(module).items()):
-        if _is_known(name, text) and _of_notebook(here):
+        if _is_known(name, text) and of_notebook(here):
             yield name
         elif name in text.values:
             if _is_set(name, here, text.values[name], own) and not (text.values[name] is None and name in text.outside):
@@ -137,7 +137,7 @@ def _differs(here: object, there: object) -> bool:
     return not lazy and not same(here, there)
 
 
-def _of_notebook(value: object) -> bool:
+def of_notebook(value: object) -> bool:
     """Whether only the notebook can have put it there."""
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
@@ -191,7 +191,7 @@ def _in_class(name: str, here: object, said: ClassText, own: _Own, module: Modul
         part = attributes.get(method)
         calm = method not in own.stored and not _is_remade(here)
         plain_name = method[method.index("__") :] if method.startswith(f"_{name.lstrip('_')}__") else method
-        if _of_notebook(part) or (calm and not _is_written(part, plain_name, line, module)):
+        if of_notebook(part) or (calm and not _is_written(part, plain_name, line, module)):
             yield f"{name}.{method}"
     for key, there in said.values.items():
         value = attributes.get(key, _MISSING)
@@ -206,7 +206,7 @@ def _more_in_class(name: str, here: type, said: ClassText, own: _Own) -> Iterato
         return
     for key, part in vars(here).items():
         foreign = not key.startswith("_") and key not in said.names and key not in own.stored
-        if foreign and (_of_notebook(part) or isinstance(part, _COMPARED)):
+        if foreign and (of_notebook(part) or isinstance(part, _COMPARED)):
             yield f"{name}.{key}"
 
 

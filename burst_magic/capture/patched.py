@@ -11,7 +11,9 @@ import ast
 import functools
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from types import FunctionType, ModuleType
+from types import ModuleType
+
+from burst_magic.capture.drift import of_notebook
 
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
@@ -90,6 +92,5 @@ def _of_the_notebook(modules: Iterable[str], words: Collection[str]) -> Iterator
     for name in sorted(set(modules)):
         module = sys.modules.get(name)
         for word in sorted(vars(module).keys() & words) if isinstance(module, ModuleType) else ():
-            value = vars(module)[word]
-            if isinstance(value, (FunctionType, type)) and value.__module__ == "__main__":
+            if of_notebook(vars(module)[word]):
                 yield f"{name}.{word}", ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,10 +210,20 @@ class Desk:
         return {sid: found[sid] for sid in sorted(found, key=_started)}
 
     def _look(self, sid: str, jid: str, settings: config.Settings) -> Candidate:
+        with self.looking_at(sid, jid, settings) as session:
+            return Candidate(ident=f"{sid}/{session.job}", name=session.name, lives=goes_on(session))
+
+    @contextlib.contextmanager
+    def looking_at(self, sid: str, jid: str, settings: config.Settings) -> Iterator[Session]:
+        """The open session, or one that is attached meanwhile and starts no workers.
+
+        Raises:
+            BurstError: it was deleted, or cannot be read.
+        """
         held = self.open.get((sid, jid))
         session = held or self.attach(Known(session=sid, job=jid, out=""), settings, replaces_lost_workers=False)
         try:
-            return Candidate(ident=f"{sid}/{session.job}", name=session.name, lives=goes_on(session))
+            yield session
         finally:
             if held is None:
                 session.detach()
@@ -230,16 +241,11 @@ class Desk:
         line = _attaching().named(name, settings) if name else None
         if line is None:
             return "", False
-        ident = f"{line.id}/{line.job}"
-        held = self.open.get((line.id, line.job))
         try:
-            session = held or _attaching().attach(ident, settings=settings, home={}, replaces_lost_workers=False)
-            lives = goes_on(session)
-        except BurstError:  # deleted, or damaged: nobody means it any more
+            with self.looking_at(line.id, line.job, settings) as session:
+                return f"{line.id}/{line.job}", goes_on(session)
+        except BurstError:  # deleted or damaged: no longer meant
             return "", False
-        if held is None:
-            session.detach()
-        return ident, lives
 
     def sure_of(self, name: str, settings: config.Settings) -> None:
         """Check that a name is unique before an irreversible action.

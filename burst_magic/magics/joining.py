@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
 from burst_magic import config
 from burst_magic.errors import BurstError
-from burst_magic.magics.desk import DESK, Known
+from burst_magic.magics.desk import DESK
 
 if TYPE_CHECKING:
     from burst_magic.magics import calls
@@ -77,16 +78,8 @@ def _running(cell: str, settings: config.Settings) -> Session | None:
     lines = [line for line in session_list.read(settings.sessions_file) if line.cell == cell]
     lines = [line for line in lines if (line.id, line.job) in DESK.open or (mine and line.notebook == mine)]
     for line in reversed(lines[-_LOOKED_AT:]):
-        held = DESK.open.get((line.id, line.job))
-        try:
-            session = held or DESK.attach(
-                Known(session=line.id, job=line.job, out=""), settings, replaces_lost_workers=False
-            )
-            ended = session.status().ended
-        except BurstError:  # deleted, or out of reach
-            continue
-        if held is None:
-            session.detach()
-        if ended is None:
-            return session
+        # Deleted or out of reach: not seen to run.
+        with contextlib.suppress(BurstError), DESK.looking_at(line.id, line.job, settings) as session:
+            if session.ended() is None:
+                return session
     return None

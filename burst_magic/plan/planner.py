@@ -113,7 +113,7 @@ def plan(
     *,
     tasks: int | None,
     sample: float | None = None,
-    wishes: Wishes | None = None,
+    wishes: Wishes = Wishes(),
     region: str = "",
 ) -> Plan:
     """Make a plan, or refuse before anything starts.
@@ -131,7 +131,6 @@ def plan(
         BudgetExceeded: the estimate is above the budget.
     """
     launcher, *others = terms
-    wishes = wishes or Wishes()
     for name, each in terms.items():
         refuse(name, each, wishes)
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)

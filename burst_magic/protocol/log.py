@@ -51,7 +51,7 @@ def make_final(jid: str, cover: Cover, at: float, *, by: str) -> Final:
 
 
 def unended(base: str, names: Iterable[str]) -> list[str]:
-    """What a process goes by, after a rejoin too, of which no end is written.
+    """The ids of a process, later ones after a rejoin included, that have no ``.gone``.
 
     Args:
         base: what its launcher calls it.

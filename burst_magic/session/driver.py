@@ -164,7 +164,7 @@ class Driver:
                 if looked():  # what is wrong is told to whoever waits for results
                     break
                 self._raise_fault()
-                if self._life is None:  # somebody has stopped it
+                if self._life is None:  # stopped meanwhile
                     looked = self._ask_to_look(job)
             return self.snapshot(job)
 

@@ -13,7 +13,7 @@ from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.payload.exceptions import attributes
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys, records
-from burst_magic.protocol.wire.model import Control, ControlKind, Job, Outcome, Snapshot
+from burst_magic.protocol.wire.model import Control, ControlKind, Job, JobEnd, Outcome, Snapshot
 from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
@@ -157,6 +157,10 @@ class Session:
     def facts(self) -> Snapshot:
         """All facts as the last look told them, failures counted; looks at nothing else."""
         return self._told(self._followed.snapshot())
+
+    def ended(self) -> JobEnd | None:
+        """How the job ended, or None. Asks the store only if no end is known yet."""
+        return self.snapshot().ended or self.status().ended
 
     def snapshot(self) -> Snapshot:
         """All facts as far as they are known; asks nobody."""

@@ -105,9 +105,8 @@ def submit(
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
-        _enlist(
-            settings, store.url, manifest, labels, job=FIRST_JOB
-        )  # first, so that an interrupted submission can be found
+        # First, so that an interrupted submission can be found.
+        _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)
         keyring.keep(settings.keys_dir, sid, secret)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)

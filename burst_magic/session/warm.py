@@ -15,7 +15,6 @@ from urllib.parse import unquote
 from burst_magic.errors import BurstError
 from burst_magic.protocol.wire import keys
 from burst_magic.session.attach import siblings
-from burst_magic.stores.store_driver import ours
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -71,7 +70,8 @@ def _is_warm(jobs: list[Session], wanted: Manifest, settings: Settings, *, exact
     session.fleet.look()
     if not session.fleet.is_as_new() or not all(map(_is_over, jobs)):
         return False
-    alive, known = _alive(session), {f"{job.id}/{job.job}" for job in jobs}
+    alive = {keys.base_of(worker.wid) for worker in session.status().workers if worker.alive}
+    known = {f"{job.id}/{job.job}" for job in jobs}
     if not alive or not alive <= set(session.fleet.living) or set(siblings(session)) - known:
         return False
     asked = session.check_open()
@@ -79,16 +79,8 @@ def _is_warm(jobs: list[Session], wanted: Manifest, settings: Settings, *, exact
     return workers == wanted.workers if exactly else workers >= wanted.workers
 
 
-def _alive(session: Session) -> set[str]:
-    """Workers that have not said, and of which nobody has said, that they ended; by what their launcher calls them."""
-    entries = ours(session.store, keys.SessionKeys(session.id).workers_folder)
-    found = [keys.parse_worker(entry.key) for entry in entries]
-    gone = {key.ident for key in found if key.kind == "gone"}
-    return {keys.base_of(key.ident) for key in found if key.kind == "beat" and key.ident not in gone}
-
-
 def _is_over(job: Session) -> bool:
-    ended = job.snapshot().ended or job.status().ended
+    ended = job.ended()
     return ended is not None and ended.for_good
 
 

@@ -1,9 +1,9 @@
 """Starts that came to nothing: when each is made again, and by which launcher.
 
-A start that its launcher refused is in the log as a ``.gone`` under its token, one that failed later under the worker's
-id. The start that makes up for it has a token derived from
-it, as for any lost worker: every client can tell from the log how often one place was refused. The wait doubles with
-that. Where the session has a launcher to fall back on, that one is asked first, at once.
+A start that its launcher refused has a ``.gone`` under its token, one that failed later under the worker's id. The
+start that makes up for it has a token derived from that, as for any lost worker: every client can tell from the log how
+often one place failed. The wait doubles each time. If the session has a fallback launcher, that one is asked first, at
+once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def replacement_token(sid: str, lost: str) -> str:
 
 
 class RefusedStarts:
-    """The refused starts of one session.
+    """The starts of one session that came to nothing.
 
     Args:
         manifest: the session.
@@ -39,7 +39,7 @@ class RefusedStarts:
 
     @property
     def tokens(self) -> set[str]:
-        """The starts that no worker came of, as the log names them."""
+        """Starts that produced no worker, as the log names them."""
         return {keys.base_of(gone.worker) for gone in self._crew.gone.values() if gone.cause in _NO_WORKER}
 
     def launcher_of(self, token: str) -> str:
@@ -58,7 +58,7 @@ class RefusedStarts:
         return heard + min(LONGEST, self._manifest.interval * 2.0 ** min(tries - 1, _DOUBLINGS))
 
     def put_off(self, now: float) -> set[str]:
-        """Those that are not made up for yet, for it is too early."""
+        """Those that it is too early to make up for."""
         return {token for token in self.tokens if self.again_at(token, now) > now}
 
     def words(self, wanted: int) -> str:

@@ -186,7 +186,7 @@ class SessionMachine:
     # --- what is told -----------------------------------------------------------------------------------
 
     def _on_workers(self, event: fx.Listed, now: float) -> None:
-        """Ends are read; a heartbeat is read once for its token, and again when somebody looks."""
+        """Reads each end once; each heartbeat once for its token, and again when a look was asked for."""
         self.clock.heard(next((modified for name, modified in event.names if name == _WATCH), None), now)
         self.crew.log.listed(event.names, now)
         looking = self._looking or self._watch_at is not None
@@ -353,7 +353,7 @@ class SessionMachine:
             return self.starts.postponed(now, running=living, since=since)
         if self._bare or self._ask_clock(now):
             return True
-        if not self._there:  # nobody is started in a session that somebody has deleted
+        if not self._there:  # no worker is started in a deleted session
             self._questions.read(self._keys.manifest, Manifest)
             return True
         self._there = False

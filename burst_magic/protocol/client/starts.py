@@ -107,31 +107,28 @@ class Starts:
         room = max(0, wanted - running)
         late = self._late(now)
         again = sorted(token for token in late if token not in self.tried)[:room]
-        fresh = self.replacements_due(now, nobody_left=not running, since=since)[: room - len(again)]
+        early = self.refusals.put_off(now)
+        fresh = self.replacements_due(now, early, nobody_left=not running, since=since)[: room - len(again)]
         return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
 
     def postponed(self, now: float, *, running: int, since: float) -> bool:
         """Whether some start is due but for the time that it waits after a failure; arguments as for ``due``."""
-        early = self.refusals.put_off(now)
-        return bool(early) and bool(self._owed(now, set(), nobody_left=not running, since=since, bound=None))
+        waits = bool(self.refusals.put_off(now))
+        return waits and bool(self.replacements_due(now, set(), nobody_left=not running, since=since))
 
-    def replacements_due(self, now: float, *, nobody_left: bool, since: float, bound: int | None = None) -> list[str]:
+    def replacements_due(self, now: float, early: set[str], *, nobody_left: bool, since: float) -> list[str]:
         """Tokens of the replacements that lost workers are still owed: one list for all clients who saw the same.
 
         A start that this client has made, or made again, and that nobody answered is lost too. One that was refused
-        waits for its time, and does not count towards the bound: it cost nothing.
+        does not count towards the bound: it cost nothing.
 
         Args:
             now: the observer's clock.
+            early: what is not made up for yet.
             nobody_left: then one that went for want of work is missed too: there is work after all.
-            since: see ``due``.
-            bound: so many replacements at most, whoever started them.
+            since: the last result, or the job's beginning; what was lost before does not count towards the bound.
         """
-        return self._owed(now, self.refusals.put_off(now), nobody_left=nobody_left, since=since, bound=bound)
-
-    def _owed(self, now: float, early: set[str], *, nobody_left: bool, since: float, bound: int | None) -> list[str]:
-        if bound is None:
-            bound = _REPLACED_AT_MOST * self._manifest.workers + poison.SILENT + poison.DEATHS
+        bound = _REPLACED_AT_MOST * self._manifest.workers + poison.SILENT + poison.DEATHS
         announced, sid = self._crew.log.starting, self._manifest.sid
         kept = NOT_LOST - {EndCause.IDLE} if nobody_left else NOT_LOST
         failed = {token for token in self._late(now) if token in self.tried}

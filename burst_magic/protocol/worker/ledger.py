@@ -128,7 +128,7 @@ class Ledger(Generic[R, F]):
 
     @property
     def works(self) -> Iterable[Work[R, F]]:
-        """All of which something is still to be told or published."""
+        """Work with outcomes that are still to be reported or published."""
         return self._works.values()
 
     @property

@@ -336,13 +336,13 @@ def silent(talk, lost, *, beat):
         talk.machine.crew.gone[f"{wid}x"] = Gone(worker=f"{wid}x", cause=EndCause.IDLE, at=0.0, token=token)
     for _ in range(5):
         talk.tell(fx.Listed(SESSION.workers_folder, "", tuple(names)), after=10.0)
-    return talk.machine.starts.replacements_due(talk.now, nobody_left=False, since=WALL, bound=3)
+    return talk.machine.starts.replacements_due(talk.now, set(), nobody_left=False, since=WALL)
 
 
 def test_what_fell_silent_before_the_last_result_does_not_count(client):
-    lost = [f"w{number}" for number in range(9)]
-    assert silent(client(), lost, beat=WALL - 9) == [TOKEN]
-    assert silent(client(), lost, beat=WALL + 1) == []
+    lost = [f"w{number}" for number in range(20)]  # more than are replaced without a result in between
+    assert silent(client(workers=1), lost, beat=WALL - 9) == [TOKEN]
+    assert silent(client(workers=1), lost, beat=WALL + 1) == []
 
 
 def test_a_start_that_nobody_answered_is_made_again_once_with_its_token(client):
