@@ -118,15 +118,33 @@ def test_cells_that_share_workers_draw_different_numbers_unless_they_are_given_a
     assert c == d
 
 
-def test_what_a_task_did_to_a_library_is_gone_in_the_next_cell(own, tmp_path):
-    (tmp_path / "lines").write_text("old")
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("import linecache\nlinecache.getline(path, 1)", "import linecache\nlinecache.getline(path, 1)"),
+        ("import fractions\nfractions.Fraction.mine = 1", "import fractions\nhasattr(fractions.Fraction, 'mine')"),
+        ("import numbers\nnumbers.Number.register(dict)", "import numbers\nisinstance({}, numbers.Number)"),
+        ("import decimal\ndecimal.DefaultContext.prec = 5", "import decimal\ndecimal.Context().prec"),
+        (
+            "import os, sys\nsys.path.insert(0, os.path.dirname(path))\nimport found_there\nfound_there.A",
+            "import os, sys\nsys.path.insert(0, os.path.dirname(path))\nimport found_there\nfound_there.A",
+        ),
+    ],
+    ids=["a cache", "a class", "a registration", "a default", "a module that the cell finds"],
+)
+def test_what_a_task_left_in_its_process_is_gone_in_the_next_cell(own, tmp_path, first, then):
+    def edit(word):
+        (tmp_path / "lines").write_text(word)
+        (tmp_path / "found_there.py").write_text(f"A = {word!r}")
+
     own.run(f"path = {str(tmp_path / 'lines')!r}")
-    cell = "%%burst --workers 1 --out {} --wait\nimport colorsys, linecache, json\n{}"
-    look = "(linecache.getline(path, 1).strip(), hasattr(json.JSONEncoder, 'mine'), hasattr(colorsys, 'mine'))"
-    own.run(cell.format("one", f"json.JSONEncoder.mine = colorsys.mine = 1\n{look}"))
-    (tmp_path / "lines").write_text("new")
-    assert "idle workers" in own.run(cell.format("two", look)).stdout
-    assert own.value("one[0], two[0]") == (("old", True, True), ("new", False, False))
+    edit("old")
+    own.run(f"%%burst --workers 1 --out one --wait\n{first}\n1")
+    edit("newer")
+    shown = own.run(f"%%burst --workers 1 --out joined --wait\n{then}")
+    own.run(f"%%burst --workers 1 --fresh --out anew --wait\n{then}")
+    assert "idle workers" in shown.stdout
+    assert own.value("joined[0] == anew[0]")
 
 
 def test_a_job_of_a_named_session_draws_numbers_of_its_own(own):
