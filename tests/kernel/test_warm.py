@@ -147,6 +147,27 @@ def test_what_a_task_left_in_its_process_is_gone_in_the_next_cell(own, tmp_path,
     assert own.value("joined[0] == anew[0]")
 
 
+def test_only_a_cell_that_runs_moves_the_deadline_of_the_session_it_joins(own):
+    def moved():
+        return [key for key in own.home.objects(first) if key.endswith("-extend")]
+
+    own.run("%burst_config deadline=1h")
+    first, _ = again(own)
+    own.run("%burst_config deadline=3h")
+    assert first in own.run("%%burst --workers 2 --dry-run\n1").text
+    assert moved() == []
+    assert again(own) == (first, True)
+    assert len(moved()) == 1
+
+
+def test_a_session_that_ended_meanwhile_is_not_joined(own):
+    again(own)
+    kept = "__import__('burst_magic.magics.desk').magics.desk.DESK.open"
+    own.run(f"held = list({kept}.values())[0]\nheld.close()")
+    own.run("from burst_magic import config\nfrom burst_magic.magics.joining import with_time_left")
+    assert own.value("with_time_left(held, config.load({})) is None")
+
+
 def test_a_job_of_a_named_session_draws_numbers_of_its_own(own):
     first, _ = again(own)
     for out in ("a", "b"):

@@ -588,3 +588,22 @@ def test_a_watcher_is_announced_and_heartbeats_are_read_while_he_looks(client):
     begins(talk, workers=("w.0.0",))
     talk.machine.watch(talk.now, on=True)
     assert fx.Watch(SESSION.watch) in talk.wait(1.0)
+
+
+def test_a_client_that_was_cut_off_watches_anew_and_takes_back_what_it_concluded(client):
+    talk = client(workers=1)
+    begins(talk, workers=("w.0.0",))
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0))
+    talk.machine.replaces_lost_workers = False
+    for _ in range(8):
+        talk.asked += talk.wait(10.0)
+        talk.ahead = -talk.now  # the same heartbeat each time
+        answer(talk, "w.0.0")
+    assert talk.job.end is JobEnd.NOBODY
+    talk.machine.starts.failed_announcements[TOKEN] = 3
+    talk.machine.resume(talk.now)
+    assert talk.job.end is None
+    assert talk.machine.starts.failed_announcements.total() == 0
+    answer(talk, "w.0.0")
+    assert talk.machine.crew.living() == ["w"]
+    assert talk.job.end is None
