@@ -108,6 +108,7 @@ def shell(tmp_path):
     register(made)
     made.user_ns["itemlist"] = [1]
     yield made
+    made.restore_sys_module_state()  # __main__ is pytest's again
     made.atexit_operations()
 
 
