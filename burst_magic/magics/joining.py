@@ -1,4 +1,4 @@
-"""What a cell shares with those that ran before it: it may use their idle workers, or repeat their work."""
+"""What a cell has in common with earlier ones: idle workers that it can use, or the same work."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def fingerprint(cell: str, map_expr: str) -> str:
 def warm(
     call: calls.BurstCall, plan: Plan, settings: config.Settings, *, setenv: tuple[tuple[str, str], ...]
 ) -> Session | None:
-    """The idle session of this kernel that has the very workers that the call would start, if there is one.
+    """The idle session of this kernel whose workers equal those that the call would start, if there is one.
 
-    A call that names a deadline, or a budget, is about a session of its own.
+    A call with a deadline or a budget gets its own session.
     """
     if call.fresh or "deadline" in call.settings or settings.budget is not None or not DESK.open:
         return None
@@ -57,7 +57,7 @@ def about_joining(session: Session) -> str:
 
 
 def about_repeating(cell: str, settings: config.Settings) -> str:
-    """That the cell is running already, and how to follow that run instead; empty when it is not."""
+    """Warning that the cell is already running, and how to follow that run; "" if it isn't."""
     running = _running(cell, settings)
     if running is None:
         return ""

@@ -1,7 +1,7 @@
-"""Which living session may take the next job: one whose fleet is the very fleet that a new session would start.
+"""Find a running session for the next job: one whose fleet equals the one that a new session would start.
 
-Right numbers come first. A worker keeps for life what it inherits from the process that starts it, so a fleet is warm
-only while this process would start the same workers again.
+Correct results come first. A worker never changes what it inherited from the process that started it, so a fleet is
+reused only while this process would start the same workers again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def prolong(session: Session, settings: Settings) -> None:
 
 
 def _is_warm(jobs: list[Session], wanted: Manifest, settings: Settings, *, exactly: bool) -> bool:
-    """Whether a session is idle and its workers are those that would be started. What is asked of the store comes last.
+    """Whether a session is idle and its workers are those that would be started. Asks the store last.
 
     Raises:
         BurstError: it takes no more work, or cannot be asked.
@@ -85,7 +85,7 @@ def _is_over(job: Session) -> bool:
 
 
 def _alike(one: Manifest, other: Manifest) -> bool:
-    """Whether two sessions are the same but for who they are, when they began, and how many workers they have."""
+    """Whether two manifests differ only in id, times, seed and number of workers."""
     return one == replace(
         other, sid=one.sid, created=one.created, deadline=one.deadline, seed=one.seed, workers=one.workers
     )

@@ -1,4 +1,4 @@
-"""A store for people, who wait: short troubles are waited out, long ones are told."""
+"""A store for interactive use: short faults are retried, long ones are raised."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ class Patient:
 
 
 def bare(store: Store) -> Store:
-    """The store without anybody's patience."""
+    """The store itself, without retries."""
     return store.bare if isinstance(store, Patient) else store

@@ -46,13 +46,13 @@ class Retry:
 
 
 REQUEST = Retry(first=0.1, tries=6, within=25.0)  # the protocol gives a write up after 30 s
-PERSON = Retry(within=20.0)  # somebody waits for the answer
-DRIVER = Retry()  # until whoever drives ends
+PERSON = Retry(within=20.0)  # a user waits for the answer
+DRIVER = Retry()  # as long as the driver runs
 DOUBTFUL = Retry(factor=4.0, tries=3)  # what a second look may settle: bytes that do not verify, a 409 with no winner
 
 
 def slept(seconds: float) -> bool:
-    """Waits, and goes on."""
+    """Sleep; always continue."""
     time.sleep(seconds)
     return True
 
@@ -66,14 +66,14 @@ def persist(
     clock: Callable[[], float] = time.monotonic,
     tell: Callable[[BurstError, float], None] | None = None,
 ) -> T:
-    """What ``call`` returns; some faults are waited out.
+    """Return the result of ``call``, retrying after some faults.
 
     Args:
         call: may be called any number of times.
         retry: how often, and for how long.
-        faults: what is waited out; the last one is raised when it is time to give up.
-        never: those among them that are raised at once.
-        wait: waits so many seconds and says whether to go on.
+        faults: retried; the last one is raised on giving up.
+        never: exceptions to these, raised at once.
+        wait: sleeps that many seconds and returns whether to continue.
         clock: seconds.
         tell: hears each fault and the pause that follows.
     """

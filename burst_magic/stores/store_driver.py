@@ -66,9 +66,9 @@ class Carrier:
     """Store effects in, events out.
 
     Args:
-        store: where; of a patient one the store itself: two who wait would wait for each other's time too.
+        store: where; a patient store is unwrapped, so that the two don't multiply their waits.
         secret: the session's key; None reads records unverified (status only).
-        pause: waits so many seconds and says whether to go on; a driver that ends says no.
+        pause: sleeps that many seconds and returns whether to continue; False once the driver ends.
         retry: how long a call is repeated; clock: seconds.
         give_up: faults to raise at once: a waiting user should rather see them.
 
@@ -96,11 +96,11 @@ class Carrier:
         self.trouble = ""
 
     def until(self, over: Event) -> Carrier:
-        """The same, as long as that is not set: who waits for an answer then gets the fault."""
+        """A copy that stops retrying once ``over`` is set, and raises the fault."""
         return self._with(lambda seconds: not over.wait(seconds))
 
     def once(self) -> Carrier:
-        """The same for who cannot wait: nothing is tried again."""
+        """A copy that never retries."""
         return self._with(lambda _: False)
 
     def _with(self, pause: Callable[[float], bool]) -> Carrier:

@@ -123,10 +123,8 @@ class Manifest:
     memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
     # The rest of what a stranger with the key needs to start a worker like the first ones.
     environment: str = ""  # what ``--env`` asked for: "sync", or ``image:URI``
-    options: tuple[tuple[str, str], ...] = ()  # the launcher's own
     gpus: int = 0
     instance_type: str = ""
-    disk_gb: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
