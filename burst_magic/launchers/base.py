@@ -132,7 +132,7 @@ class Cause(str, Enum):
     STOPPED = "stopped"  # someone stopped it
     HOST = "host"  # its machine failed or was retired
     NEVER_STARTED = "never started"  # image, role, network: the reason says it
-    UNKNOWN = "unknown"  # it is gone and nobody can say why
+    UNKNOWN = "unknown"  # gone, reason unknown
     OTHER = "other"  # its engine gave a reason that has no name here
 
 
@@ -199,7 +199,7 @@ class Launcher(Protocol):
     def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
         """Start workers that outlive this process; return one answer per start, in order.
 
-        The same token twice gives one worker, whoever the caller: a caller that lost the answer retries.
+        The same token twice gives one worker, for any caller: one that lost the answer retries.
         """
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:

@@ -36,9 +36,9 @@ class Candidate:
     """A session that a verb without an ID may refer to.
 
     Attributes:
-        ident: the job by which it is taken up: one that goes on, where there is one.
+        ident: the job to attach to: a running one, if there is one.
         name: its ``--name``.
-        lives: it goes on. Of one that cannot be read nobody knows, and no verb takes it for alive.
+        lives: it is running. An unreadable session counts as not running.
     """
 
     ident: str
@@ -54,7 +54,7 @@ class Desk:
         shell: IPython's, or None in a terminal.
         open: (session, job) -> Session, newest last.
         agreed: the session that a question has named and whose deletion was agreed to. It is what goes, whatever was
-            started while somebody thought about the answer.
+            started before the answer.
     """
 
     shell: Any = None
@@ -112,7 +112,7 @@ class Desk:
         )
 
     def _latest_job(self, sid: str) -> Session | None:
-        """The latest job of a session of which another is open; None where none is, or it is no such id."""
+        """The latest job of a session that has an open job; None for any other id."""
         held = next((session for session in reversed(self.open.values()) if session.id == sid), None)
         if held is None:
             return None

@@ -62,7 +62,7 @@ def attach(
         settings: the user's directories and default store.
         home: the notebook's namespace.
         key: the session's key, from ``burst key show``; kept for later.
-        replaces_lost_workers: replace lost workers; who only looks starts nobody.
+        replaces_lost_workers: replace lost workers; a client that only looks starts none.
 
     Raises:
         AttachError: the session doesn't exist or has expired, or the key is wrong.

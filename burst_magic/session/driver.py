@@ -1,7 +1,7 @@
-"""The client's driver: a thread that follows a session for all its jobs in this kernel, and wakes whoever waits.
+"""The client's driver: one thread that follows a session and all its jobs in this kernel, and wakes waiting callers.
 
-The thread never holds the lock while it asks the store, and nobody waits for the thread: to stop is to abandon it. What
-an abandoned thread is told late counts for nothing, and the next one asks again.
+The thread never holds the lock during a store call, and callers never join it: stopping abandons it. Late answers to an
+abandoned thread are dropped, and the next thread asks again.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Driver:
     def _start(self) -> None:
         self._fault = None  # what is still wrong shows again
         self._stall.begin()
-        if self._cut_short:  # its machine waits for answers that nobody carries any more
+        if self._cut_short:  # its machine waits for answers that will not come
             self._cut_short = False
             self.machine.resume(time.monotonic())
         life = self._new_life()
@@ -118,7 +118,7 @@ class Driver:
         return _Life(Rounds(self.machine, carrier, self, lock=self.news), carrier, stopping)
 
     def leave(self, job: JobMachine) -> None:
-        """No longer follows a job, until somebody waits for it again; the session goes on without."""
+        """Stop following a job until a caller waits for it again; the session continues."""
         with self.news:
             self.machine.leave(job.job.jid)
             if not self.machine.jobs:
@@ -149,7 +149,7 @@ class Driver:
     # --- who waits ----------------------------------------------------------------------------------------
 
     def snapshot(self, job: JobMachine) -> Snapshot:
-        """What is known of a job now; asks nobody."""
+        """What is known about a job now, without asking the store."""
         with self.news:
             trouble = self._life.carrier.trouble if self._life is not None else ""
             return replace(self.machine.snapshot(job, time.monotonic()), trouble=trouble)
@@ -161,7 +161,7 @@ class Driver:
             looked = self._ask_to_look(job)
             while not looked() and (left := end - time.monotonic()) > 0:
                 self.news.wait(left)
-                if looked():  # what is wrong is told to whoever waits for results
+                if looked():  # faults are raised to callers that wait for results
                     break
                 self._raise_fault()
                 if self._life is None:  # stopped meanwhile
@@ -228,7 +228,7 @@ class Driver:
                 self._look_at_fleet()
                 self._round(life)
                 self._frame(life)
-        except Exception as fault:  # noqa: BLE001 - told to whoever waits
+        except Exception as fault:  # noqa: BLE001 - raised to waiting callers
             with self.news:
                 if self._life is life:
                     _LOG.warning("burst stopped following %s: %s", self.manifest.sid, fault)
@@ -264,7 +264,7 @@ class Driver:
             self._under_way = True
             looking, self._look_asked = self._look_asked, False
         life.rounds.play(looking=looking, coming=self.fleet.coming)
-        if looking and self.fleet.look():  # whoever was met on the way may have ended long ago
+        if looking and self.fleet.look():  # a worker met on the way may have ended long ago
             life.rounds.play(looking=True)
         with self.news:
             self.fleet.deadline = self.machine.deadline
@@ -325,7 +325,7 @@ class Driver:
             self._ask_why()
 
     def _ask_why(self) -> None:
-        """A start could not be announced: where nobody is left, whoever waits is told what the store refuses."""
+        """A start could not be announced: if no worker is left, waiting callers need to know what the store refuses."""
         with self.news:
             living = self.machine.crew.living()
         if not living:

@@ -40,10 +40,10 @@ class Fleet:
 
     Args:
         manifest: the session.
-        secret: its key; None for somebody who may only look.
+        secret: its key; None for a client that may only look.
         store: where it lies.
         logs: folder for what launchers keep of their workers on this machine.
-        replaces_lost_workers: lost workers are replaced; who only looks starts nobody.
+        replaces_lost_workers: replace lost workers; a client that only looks starts none.
 
     Attributes:
         environment: what this client's first workers were started with; None when it has started none.

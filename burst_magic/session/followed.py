@@ -33,11 +33,11 @@ class Followed:
         self._driver.start(self._machine)
 
     def stop(self) -> None:
-        """No longer follows, until somebody waits again; returns at once, whatever the store does."""
+        """Stop following until a caller waits again; returns at once, whatever the store does."""
         self._driver.leave(self._machine)
 
     def snapshot(self) -> Snapshot:
-        """What is known now; asks nobody."""
+        """What is known now, without asking the store."""
         return self._driver.snapshot(self._machine)
 
     def refresh(self, timeout: float = _REFRESH) -> Snapshot:

@@ -54,7 +54,7 @@ def read_logs(
 
 
 def _following(job: Followed, reading: _Reading) -> Iterator[LogLine]:
-    """What comes, as it comes: workers beat more often while somebody watches."""
+    """Lines as they arrive: workers beat more often while a viewer watches."""
     unwatch = job.watch(lambda _: None)
     try:
         while job.ended is None and not reading.over:

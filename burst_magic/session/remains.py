@@ -25,7 +25,7 @@ def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
         whole.
 
     Raises:
-        BurstError: somebody writes on.
+        BurstError: something still writes.
     """
     lines = [line for line in session_list.read(settings.sessions_file) if ident in {line.id, line.name}]
     sid = lines[-1].id if lines else ident

@@ -42,7 +42,7 @@ _GO_ON = "stopped waiting; session {id} is still running. Wait again: %burst_col
 
 
 def stopped(sid: str) -> KeyboardInterrupt:
-    """What Stop raises while somebody waits; IPython shows it without a traceback of ours."""
+    """Raised by Stop during a wait; IPython shows it without our traceback."""
     said = _GO_ON.format(id=sid)
     error = KeyboardInterrupt(said)
     error._render_traceback_ = lambda: [f"KeyboardInterrupt: {said}"]  # type: ignore[attr-defined]

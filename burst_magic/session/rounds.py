@@ -21,14 +21,14 @@ class Deeds(Protocol):
         """Starts the worker that its token announces."""
 
     def answered(self, event: fx.Event) -> None:
-        """The store's answer, before the machine hears it. May raise what whoever waits has to know."""
+        """The store's answer, before the machine gets it. May raise what waiting callers need to know."""
 
 
 class OnlyLooks:
-    """The deeds of a client that starts nobody."""
+    """The deeds of a client that starts no workers."""
 
     def replace(self, start: fx.Replace) -> None:
-        """Its machine replaces nobody."""
+        """Its machine replaces no workers."""
         raise AssertionError(start)
 
     def answered(self, event: fx.Event) -> None:
@@ -38,14 +38,14 @@ class OnlyLooks:
 class Rounds:
     """Carries out what a machine asks for, and tells it the answers.
 
-    A round is synchronous: ``play`` returns when nothing is outstanding that was due. Whoever wants to look once,
-    without a thread, plays one round with ``looking`` and takes a snapshot.
+    A round is synchronous: ``play`` returns when nothing is outstanding that was due. To look once
+    without a thread, play one round with ``looking`` and take a snapshot.
 
     Args:
         machine: the session's.
         carrier: its store.
         deeds: what the client does beside that.
-        lock: guards the machine; it is never held while the store is asked.
+        lock: guards the machine; never held during a store call.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Rounds:
         self._over = False
 
     def abandon(self) -> None:
-        """From now on nothing is asked, and answers that come late are dropped. Called with the lock held."""
+        """Ask nothing more and drop late answers. Call with the lock held."""
         self._over = True
 
     def play(self, *, looking: bool = False, coming: Collection[str] = ()) -> None:

@@ -163,7 +163,7 @@ class Session:
         return self.snapshot().ended or self.status().ended
 
     def snapshot(self) -> Snapshot:
-        """All facts as far as they are known; asks nobody."""
+        """All facts that are known, without asking the store."""
         return self._followed.snapshot()
 
     def subscribe(self, viewer: Viewer) -> Callable[[], None]:
@@ -194,7 +194,7 @@ class Session:
         raise TypeError("a session holds its key and cannot be pickled; its results() can")
 
     def detach(self) -> None:
-        """Follows this job no longer; returns at once. The session goes on."""
+        """Stop following this job; returns at once. The session continues."""
         self._followed.stop()
 
     def logs(
@@ -224,7 +224,7 @@ class Session:
         """Stops this job and no other of its session; with its only job the session ends, so that no worker idles.
 
         Returns:
-            Whether the session goes on: it has other jobs, or somebody is uploading one.
+            Whether the session continues: it has other jobs, or one is being uploaded.
         """
         others = self._may_have_others()
         self.cancel(only_job=others)

@@ -1,4 +1,4 @@
-"""Finds out why results stay away, for whoever waits for them."""
+"""Find out why no results arrive while a caller waits for them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Stall:
         self._store, self._manifest = store, manifest
         self._covered, self._asked = -1, False  # whether workers were asked why nothing new is covered
         self._ask_at, self._quiet = math.inf, 0.0
-        self._heard: dict[str, list[Heartbeat]] = {}  # the first two of each worker since somebody waits
+        self._heard: dict[str, list[Heartbeat]] = {}  # the first two of each worker since the wait began
 
     def begin(self) -> None:
-        """Somebody waits: what is still wrong shows again."""
+        """A wait begins: persistent faults are to be raised again."""
         self._heard.clear()
         self._covered = -1
 
@@ -35,7 +35,7 @@ class Stall:
         """A heartbeat was read.
 
         Raises:
-            StoreError: results have stayed away since somebody waits, and of this worker's some were refused since.
+            StoreError: no results arrived since the wait began, and the store refused some of this worker's.
         """
         heard = self._heard.setdefault(beat.worker, [])
         if len(heard) < 2:  # the first may be old, and the second tell what was refused before it

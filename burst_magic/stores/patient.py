@@ -26,7 +26,7 @@ class Patient:
         wait, clock: as ``persist`` has them.
 
     Attributes:
-        bare: the store itself, for whoever has patience of their own.
+        bare: the store itself, for callers with their own retries.
     """
 
     def __init__(

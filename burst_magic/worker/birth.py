@@ -1,4 +1,4 @@
-"""What a worker is told when it starts: by a pipe where its launcher runs on this machine, else by its environment.
+"""A worker's birth: through a pipe if its launcher runs on this machine, otherwise through its environment.
 
 The environment names the store, the session, the start's token and the fingerprint of the session's key. The key is
 an object in the store that the worker may read and not list. It is believed only if it has that fingerprint, so whoever

@@ -148,7 +148,7 @@ class Supervisor:
         """Wait for events, then step the machine."""
         wait = max(0.0, self._machine.wake - time.monotonic())
         if self._slots.busy:
-            # Outcomes of tiny tasks lie in shared memory and wake nobody.
+            # Outcomes of tiny tasks wait in shared memory and wake no one.
             wait = min(wait, NUDGE_AFTER if self._slots.holding else self._tick)
         ready = {key.fd for key, _ in self._selector.select(wait)}
         if self._courier.fileno() in ready:
@@ -235,7 +235,7 @@ def join(birth: Birth, store: Store, slots: Template | Staging) -> EndCause:
 
 
 def _refuse(birth: Birth, store: Store, problem: VersionError) -> None:
-    """Whoever waits for this worker hears why it does not come."""
+    """Record why this worker does not join."""
     said = f"a worker of burst_magic {__version__} cannot join: its session was {problem.problem}"
     end = Gone(
         worker=birth.wid,

@@ -36,7 +36,7 @@ _SOONEST = 0.1  # seconds between the first looks, where the floor is longer: th
 
 
 class JobState(Enum):
-    """What is asked of the store for a job."""
+    """What the machine asks the store for."""
 
     ASKING = "asking"  # whether it is finished
     FOLLOWING = "following"  # its results; once all are in, final
@@ -79,7 +79,7 @@ class JobMachine:
         self.resume(now)
 
     def resume(self, now: float) -> None:
-        """Begins, or goes on where answers were dropped: what was outstanding is asked again."""
+        """Start, or continue after answers were dropped: outstanding questions are asked again."""
         self._questions.drop()
         self.wake = self._born = self._news_at = now
         self._results_at = self._listed_at = self._final_at = now
@@ -106,7 +106,7 @@ class JobMachine:
         return self._questions.take()
 
     def look_now(self, now: float) -> None:
-        """Somebody waits: look at the results at the next step."""
+        """List the results at the next step, because a caller waits."""
         self._results_at = self.wake = now
 
     def look_again(self) -> list[fx.Effect]:
@@ -185,7 +185,7 @@ class JobMachine:
     # --- what is due --------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> None:
-        """All is covered: ``final`` is written, or read when somebody else has to write it."""
+        """All tasks are covered: write ``final``, or read it if another must write it."""
         if not self.cover.whole or self._keys.final in self._questions.outstanding:
             return
         if now >= self._final_at:

@@ -5,10 +5,10 @@ replacements. Each job has a machine of its own (``client.job``), which this one
 whether anything will still run, by these rules:
 
 * (3) Nothing is concluded while an answer is outstanding, nor before all results and requests were listed once more.
-* (3) Nobody is missing as long as a worker beats, or a start is young enough to come.
-* (5) Nobody is started in a session that was deleted, ended or ran into a limit; near the deadline the store is asked
+* (3) No worker is missing as long as one beats, or a start is young enough to come up.
+* (5) No worker is started in a session that was deleted, ended or hit a limit; near the deadline the store is asked
   for the time first.
-* (6) Workers and requests are listed only while some job is known to be unfinished, or when somebody asks.
+* (6) Workers and requests are listed only while some job is known to be unfinished, or on request.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from burst_magic.protocol.wire.model import (
 )
 
 _WATCH, _WATCH_EVERY = "~watch", 30.0
-_LIVE = 2.0  # seconds between two looks at heartbeats while somebody watches, at most
+_LIVE = 2.0  # seconds between two looks at heartbeats while a viewer watches, at most
 
 
 class SessionMachine:
@@ -48,7 +48,7 @@ class SessionMachine:
         signed: the client has the key and may write; without it the machine only looks.
         now: a monotonic clock; wall: the wall clock at that instant.
         me: tells this client's starts from another's.
-        replaces_lost_workers: without it, or the key, nobody is started.
+        replaces_lost_workers: without it, or the key, no worker is started.
         patience: see ``Starts``.
 
     Attributes:
@@ -88,7 +88,7 @@ class SessionMachine:
         self._requested = Requested()
         self._cancelled_at: dict[str, float] = {}  # when the cancel of a job was first heard of
         self._watch_at: float | None = None
-        self._looking = False  # somebody asked for a look, and workers have not been listed since
+        self._looking = False  # a look was requested, and workers have not been listed since
         self._bare = self._there = False  # nothing was found in ``control``; its manifest was, just now
         self._asked_since: float | None = None
         self.resume(now)
@@ -113,7 +113,7 @@ class SessionMachine:
         self.jobs.pop(jid, None)
 
     def resume(self, now: float) -> None:
-        """Begins, or goes on where answers were dropped: what was outstanding is asked again."""
+        """Start, or continue after answers were dropped: outstanding questions are asked again."""
         self._questions.drop()
         self.starts.resume()
         self.crew.log.watch_anew()
@@ -144,14 +144,14 @@ class SessionMachine:
         return asked
 
     def watch(self, now: float, *, on: bool) -> None:
-        """Somebody looks at live output (or no longer does)."""
+        """A viewer shows live output (or no longer does)."""
         self._watch_at = now if on else None
         if on:
             self._workers_at = min(self._workers_at, now + _LIVE)
             self.wake = now
 
     def look_now(self, now: float) -> None:
-        """Somebody waits: look at everything at the next step."""
+        """List everything at the next step, because a caller waits."""
         self.wake = self._workers_at = self._control_at = now
         self._looking = True
         for job in self.jobs.values():
@@ -168,7 +168,7 @@ class SessionMachine:
         return max(self.manifest.deadline, self._requested.deadline)
 
     def cancelled_at(self, jid: str) -> float | None:
-        """When this job by itself was cancelled, by the clock of whoever asked; None if it wasn't."""
+        """When this job alone was cancelled, by the clock of the client that asked; None if it wasn't."""
         controls = [control for control in self._controls.values() if control is not None]
         return min((each.at for each in controls if each.kind is ControlKind.CANCEL and each.job == jid), default=None)
 
@@ -337,7 +337,7 @@ class SessionMachine:
         return JobEnd.BUDGET if last is EndCause.BUDGET and not raised else None
 
     def _ask_clock(self, now: float) -> bool:
-        """Near the deadline the store is asked for the time, once, before that is said or anybody started."""
+        """Near the deadline, ask the store for the time once before concluding or starting anything."""
         if self.clock.asked or not self.clock.near(self.deadline, now):
             return False
         self.clock.asked = True

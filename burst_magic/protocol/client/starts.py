@@ -31,8 +31,8 @@ class Due:
     """Starts to be made now.
 
     Attributes:
-        again: tokens of starts that another client announced and nobody answered; each is made again once.
-        fresh: tokens of replacements that nobody has announced.
+        again: tokens of starts that another client announced and no worker answered; each is repeated once.
+        fresh: tokens of replacements that no client has announced.
     """
 
     again: tuple[str, ...]
@@ -52,7 +52,7 @@ class Starts:
 
     Attributes:
         refusals: starts that were refused.
-        tried: token -> when this client started it, or started it again because nobody had answered.
+        tried: token -> when this client started it, or repeated it because no worker had answered.
         failed_announcements: token -> how often it was announced and then was not there.
     """
 
@@ -96,7 +96,7 @@ class Starts:
         self._coming.update(dict.fromkeys(tokens, now))
 
     def due(self, now: float, *, wanted: int, running: int, since: float) -> Due | None:
-        """What is missing while some range waits, whoever lost it; None when nothing is.
+        """The starts that are due while some range waits; None if there are none.
 
         Args:
             now: the observer's clock.
@@ -119,13 +119,13 @@ class Starts:
     def replacements_due(self, now: float, early: set[str], *, nobody_left: bool, since: float) -> list[str]:
         """Tokens of the replacements that lost workers are still owed: one list for all clients who saw the same.
 
-        A start that this client has made, or made again, and that nobody answered is lost too. One that was refused
-        does not count towards the bound: it cost nothing.
+        A start of this client that no worker answered counts as lost, too. A refused one does not count towards the
+        bound: it cost nothing.
 
         Args:
             now: the observer's clock.
             early: what is not made up for yet.
-            nobody_left: then one that went for want of work is missed too: there is work after all.
+            nobody_left: no worker is left; then idle ends count as lost, too, since there is work after all.
             since: the last result, or the job's beginning; what was lost before does not count towards the bound.
         """
         bound = _REPLACED_AT_MOST * self._manifest.workers + poison.SILENT + poison.DEATHS

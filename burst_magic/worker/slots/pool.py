@@ -122,7 +122,7 @@ class SlotPool:
         self._fetch_more(effect.slot, work)
 
     def adopt(self, effect: fx.Adopt) -> None:
-        """A claim goes on as its heir, with all that is not yet published."""
+        """Continue a claim as its heir, with everything unpublished."""
         self._ledger.adopt(effect)
 
     def truncate(self, effect: fx.Truncate) -> None:
@@ -138,7 +138,7 @@ class SlotPool:
             process.slot.pause_at(work.job, effect.before)
 
     def forget(self, effect: fx.Forget) -> None:
-        """Outcomes that nobody needs here any more."""
+        """Drop outcomes that are no longer needed here."""
         self._ledger.forget(effect)
 
     def drain(self, effect: fx.Drain) -> list[fx.Event]:
@@ -166,7 +166,7 @@ class SlotPool:
             self._unload(number)
 
     def _renew(self, number: int) -> None:
-        """A new process: what tasks of another job left in its modules and libraries is none of this job's business."""
+        """Replace the process: this job must not see what another job's tasks left in modules and libraries."""
         process = self._processes[number]
         self._heed(process, heeded=False)
         process.slot.close()
@@ -321,7 +321,7 @@ class SlotPool:
         return self._ledger.ready(number)
 
     def _died(self, number: int, died: Died) -> list[fx.Event]:
-        """The task that ran has an outcome; the rest of the range goes on in a new child."""
+        """The running task gets an outcome; a new child continues the range."""
         self._stillborn += 1
         if self._stillborn > _STILLBORN:
             raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # what it printed is no cause
