@@ -73,9 +73,10 @@ def _born(cwd: str | None) -> EndCause:
 def _summoned(cwd: str | None) -> EndCause:
     """By its environment."""
     from burst_magic import config
-    from burst_magic.worker import BIRTH_PREFIX, birth
+    from burst_magic.protocol.wire.summons import PREFIX, Summons
+    from burst_magic.worker import birth
 
-    summons = birth.Summons.found(config.take_variables(BIRTH_PREFIX))  # no task sees them
+    summons = Summons.found(config.take_variables(PREFIX))  # no task sees them
     _log()
 
     from burst_magic.stores import open_store
@@ -83,7 +84,7 @@ def _summoned(cwd: str | None) -> EndCause:
     from burst_magic.worker.supervisor import fetch_patiently, join
 
     store = open_store(summons.store)
-    born = summons.answer(lambda key: fetch_patiently(store, key), config.environment())
+    born = birth.answer(summons, lambda key: fetch_patiently(store, key), config.environment())
     return join(born, store, Staging(cwd=cwd))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from burst_magic.errors import LaunchError
 from burst_magic.protocol.wire import keys, sign
-from burst_magic.worker import BIRTH_PREFIX
+from burst_magic.protocol.wire.summons import Summons
 
 _BYTES = 1 << 16  # received at a time
 _METADATA = "ECS_CONTAINER_METADATA_URI_V4"
@@ -81,72 +81,32 @@ def _understood(words: dict[str, Any], handed: int | None) -> tuple[Birth, Crede
     return birth, Credentials(command=tuple(words.get("credentials", ())), handed=handed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summons:
-    """What the environment says to a worker that no pipe reaches: ``BURST_BIRTH_STORE``, ``…_SESSION`` and so on."""
+def answer(summons: Summons, fetch: Callable[[str], bytes], variables: Mapping[str, str]) -> Birth:
+    """Reads the key that the environment names, and asks the engine for a name.
 
-    store: str
-    sid: str
-    token: str
-    fingerprint: str
-    launcher: str
-    number: int | None = None
+    Args:
+        summons: what the environment says.
+        fetch: the bytes of an object of the store.
+        variables: of the process.
 
-    @classmethod
-    def found(cls, variables: Mapping[str, str]) -> Summons:
-        """From the variables of the process; raises ``LaunchError`` where one is missing."""
-        said = {
-            name.removeprefix(BIRTH_PREFIX): value for name, value in variables.items() if name.startswith(BIRTH_PREFIX)
-        }
-        try:
-            return cls(
-                store=said["STORE"],
-                sid=said["SESSION"],
-                token=said["TOKEN"],
-                fingerprint=said["FINGERPRINT"],
-                launcher=said["LAUNCHER"],
-                number=int(said["NUMBER"]) if said.get("NUMBER") else None,
-            )
-        except (KeyError, ValueError) as error:
-            raise LaunchError(f"the environment of this worker is incomplete: {BIRTH_PREFIX}… {error}") from None
-
-    def variables(self) -> dict[str, str]:
-        """The inverse of ``found``: what a launcher puts into the environment."""
-        said = {
-            "STORE": self.store,
-            "SESSION": self.sid,
-            "TOKEN": self.token,
-            "FINGERPRINT": self.fingerprint,
-            "LAUNCHER": self.launcher,
-            "NUMBER": "" if self.number is None else str(self.number),
-        }
-        return {f"{BIRTH_PREFIX}{name}": value for name, value in said.items() if value}
-
-    def answer(self, fetch: Callable[[str], bytes], variables: Mapping[str, str]) -> Birth:
-        """Reads the key and asks the engine for a name.
-
-        Args:
-            fetch: the bytes of an object of the store.
-            variables: of the process.
-
-        Raises:
-            LaunchError: the object is not the session's key, or the engine does not answer.
-        """
-        key = keys.session_key(self.sid, self.fingerprint)
-        secret = fetch(key)
-        if sign.fingerprint(secret) != self.fingerprint:
-            raise LaunchError("stored key doesn't match its fingerprint", context=key)
-        wid, data = own_name(variables) or (f"{self.launcher}-{self.token}", {})
-        handle = {"launcher": self.launcher, "wid": wid, "token": self.token, "data": data}
-        return Birth(
-            store=self.store,
-            sid=self.sid,
-            secret=secret,
-            token=self.token,
-            wid=wid,
-            number=self.number,
-            handle=json.dumps(handle, separators=(",", ":")),
-        )
+    Raises:
+        LaunchError: the object is not the session's key, or the engine does not answer.
+    """
+    key = keys.session_key(summons.sid, summons.fingerprint)
+    secret = fetch(key)
+    if sign.fingerprint(secret) != summons.fingerprint:
+        raise LaunchError("stored key doesn't match its fingerprint", context=key)
+    wid, data = own_name(variables) or (f"{summons.launcher}-{summons.token}", {})
+    handle = {"launcher": summons.launcher, "wid": wid, "token": summons.token, "data": data}
+    return Birth(
+        store=summons.store,
+        sid=summons.sid,
+        secret=secret,
+        token=summons.token,
+        wid=wid,
+        number=summons.number,
+        handle=json.dumps(handle, separators=(",", ":")),
+    )
 
 
 def own_name(variables: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:

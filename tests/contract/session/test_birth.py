@@ -11,7 +11,7 @@ import pytest
 
 from burst_magic.protocol.wire import keys, records, sign
 from burst_magic.protocol.wire.model import Heartbeat
-from burst_magic.worker.birth import Summons
+from burst_magic.protocol.wire.summons import Summons
 
 LOOK = "import os\n[name for name in os.environ if name.startswith('BURST_BIRTH_')] or item * 10"
 

@@ -12,7 +12,8 @@ import threading
 import pytest
 
 from burst_magic.errors import LaunchError, Missing
-from burst_magic.worker.birth import Birth, Credentials, Summons, hear, own_name
+from burst_magic.protocol.wire.summons import Summons
+from burst_magic.worker.birth import Birth, Credentials, answer, hear, own_name
 
 SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
 FINGERPRINT = hashlib.sha256(SECRET).hexdigest()[:32]
@@ -43,32 +44,18 @@ def test_a_pipe_says_it_all_and_a_newer_launcher_may_say_more():
         os.close(descriptor)
 
 
-@pytest.mark.parametrize("number", [None, 0, 3])
-def test_the_environment_that_a_launcher_makes_is_the_one_that_a_worker_reads(number):
-    summons = Summons(**{**{n: getattr(SUMMONS, n) for n in Summons.__slots__}, "number": number})
-    assert Summons.found({**summons.variables(), "PATH": "/bin"}) == summons
-    assert all(name.startswith("BURST_BIRTH_") for name in summons.variables())
-
-
-def test_an_environment_that_says_too_little_is_refused_by_what_is_missing():
-    variables = SUMMONS.variables()
-    del variables["BURST_BIRTH_TOKEN"]
-    with pytest.raises(LaunchError, match="TOKEN"):
-        Summons.found(variables)
-
-
 def test_the_key_is_believed_only_if_it_has_the_fingerprint():
-    birth = SUMMONS.answer({KEY: SECRET}.__getitem__, {})
+    birth = answer(SUMMONS, {KEY: SECRET}.__getitem__, {})
     assert (birth.secret, birth.number, birth.wid) == (SECRET, 3, "fargate-t1")
     with pytest.raises(LaunchError, match="stored key doesn't match its fingerprint") as refused:
-        SUMMONS.answer({KEY: bytes(32)}.__getitem__, {})
+        answer(SUMMONS, {KEY: bytes(32)}.__getitem__, {})
     assert SECRET.hex() not in str(refused.value)
 
     def nothing(key):
         raise Missing("nothing there", context=key)
 
     with pytest.raises(Missing, match=FINGERPRINT):
-        SUMMONS.answer(nothing, {})
+        answer(SUMMONS, nothing, {})
 
 
 @pytest.fixture
@@ -94,7 +81,7 @@ def agent():
 
 def test_a_task_of_ecs_is_called_what_its_launcher_calls_it(agent):
     url, _ = agent
-    birth = SUMMONS.answer(lambda _: SECRET, {"ECS_CONTAINER_METADATA_URI_V4": url})
+    birth = answer(SUMMONS, lambda _: SECRET, {"ECS_CONTAINER_METADATA_URI_V4": url})
     assert birth.wid == "0123abcd"
     assert json.loads(birth.handle) == {
         "launcher": "fargate",

@@ -1,0 +1,60 @@
+"""The birth of a worker that no pipe reaches: variables of its environment, which name the key and don't contain it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from burst_magic.errors import LaunchError
+
+PREFIX = "BURST_BIRTH_"  # of the variables; no task sees them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summons:
+    """What a launcher puts into the environment of its worker: ``BURST_BIRTH_STORE``, ``…_SESSION`` and so on.
+
+    Attributes:
+        fingerprint: of the session's key (``sign.fingerprint``), which is an object in the store.
+        launcher: name of the launcher.
+        number: the worker's place in the fleet, where the launcher knows it.
+        deadline: seconds since the epoch; 0: none.
+    """
+
+    store: str
+    sid: str
+    token: str
+    fingerprint: str
+    launcher: str
+    number: int | None = None
+    deadline: float = 0.0
+
+    @classmethod
+    def found(cls, variables: Mapping[str, str]) -> Summons:
+        """From the variables of a process; raises ``LaunchError`` where one is missing."""
+        said = {name.removeprefix(PREFIX): value for name, value in variables.items() if name.startswith(PREFIX)}
+        try:
+            return cls(
+                store=said["STORE"],
+                sid=said["SESSION"],
+                token=said["TOKEN"],
+                fingerprint=said["FINGERPRINT"],
+                launcher=said["LAUNCHER"],
+                number=int(said["NUMBER"]) if said.get("NUMBER") else None,
+                deadline=float(said.get("DEADLINE") or 0),
+            )
+        except (KeyError, ValueError) as error:
+            raise LaunchError(f"the environment of this worker is incomplete: {PREFIX}… {error}") from None
+
+    def variables(self) -> dict[str, str]:
+        """The inverse of ``found``."""
+        said = {
+            "STORE": self.store,
+            "SESSION": self.sid,
+            "TOKEN": self.token,
+            "FINGERPRINT": self.fingerprint,
+            "LAUNCHER": self.launcher,
+            "NUMBER": "" if self.number is None else str(self.number),
+            "DEADLINE": f"{self.deadline:.3f}" if self.deadline else "",
+        }
+        return {f"{PREFIX}{name}": value for name, value in said.items() if value}
