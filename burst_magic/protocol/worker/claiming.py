@@ -1,12 +1,12 @@
 """What a worker claims: a free lane, a dead owner's range, the end of a busy owner's range; finally ``final``.
 
     free lane --> claim --> run
-                   later, where somebody may be in a long task: list results, claims --> cut behind it, or a free lane
+                   later, if a worker may be in a long task: list results, claims --> cut behind it, or a free lane
     nothing free --> list results, claims, workers --> all covered? --> final
                                                    --> a dead owner? --> claim <start>.<n+1> --> run in pieces
                                                    --> a busy one?   --> cut it (stealing.py)
 
-After a refused or unanswered write, the object is read before the result is believed (laws 1, 7).
+After a refused or unanswered write, the worker reads the object before it believes either result (laws 1, 7).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Taking:
 
     Args:
         state: the worker's.
-        publishing: what becomes of its ranges.
-        number: its place in the fleet where the launcher knows it; its slots begin with these lanes.
+        publishing: publishes its ranges.
+        number: its place in the fleet, if the launcher knows it; its slots begin with the lanes of that number.
     """
 
     def __init__(self, state: State, publishing: Publishing, number: int | None) -> None:
         self._state, self._publishing, self._number = state, publishing, number
-        self._ends: dict[str, Gone | None] = {}  # of owners before, where a task is suspected
+        self._ends: dict[str, Gone | None] = {}  # earlier owners of a suspected task
 
     # --- claiming ------------------------------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ class Taking:
                     self._hunt(job, now)
 
     def _seek(self, slot: int, now: float) -> bool:
-        """Takes a free lane for a slot, if a job has one and nothing may come before it; says whether it is trying."""
+        """Claim a free lane for a slot, unless earlier tasks may be waiting; returns whether a claim is under way."""
         if any(one.slot == slot for one in self._state.trying.values()):
             return True
         for jid, job in self._state.jobs.items():
@@ -69,7 +69,7 @@ class Taking:
         return False
 
     def _first_lane(self, slot: int, job: KnownJob) -> int | None:
-        """The lane that a slot of a numbered worker begins with."""
+        """The first lane for a slot of a numbered worker."""
         if self._number is None or slot in job.own_tried:
             return None
         job.own_tried.add(slot)
@@ -77,7 +77,7 @@ class Taking:
         return own[0] if own and own[0] in self._free(job) else None
 
     def _next_lane(self, slot: int, job: KnownJob) -> int | None:
-        """A lane that nobody has, as far as is known. Numbered workers leave each other's for the end."""
+        """A lane without a known claim. Numbered workers leave each other's lanes for the end."""
         free = self._free(job)
         if self._number is not None:
             manifest = self._state.manifest
@@ -93,7 +93,7 @@ class Taking:
         return [start for start in job.free() if start not in trying]
 
     def _one_may_be_stuck(self, job: KnownJob, now: float) -> bool:
-        """Since the last look one may have become known to be in a long task, with others behind it."""
+        """A worker may have got stuck in a long task since the last look, with tasks waiting behind it."""
         return now - job.looked >= silence(self._state.flush_every(job, now))
 
     def _try(
@@ -109,14 +109,14 @@ class Taking:
         self._state.ask(fx.Create(key, body))
 
     def created(self, event: fx.Created, now: float) -> None:
-        """What the store said of a claim."""
+        """Handle the store's answer for a claim."""
         if event.wrote is fx.Wrote.DONE:
             self._won(event.key, now)
         else:
             self._state.ask(fx.Read(event.key, ClaimBody))
 
     def claim_read(self, key: str, body: ClaimBody | None, now: float) -> None:
-        """The read that decides a refused claim: ours, another worker's, or none."""
+        """Settle a refused claim by its content: ours, another worker's, or none."""
         one = self._state.trying[key]
         if body is None:
             self._create(key, now)
@@ -125,7 +125,7 @@ class Taking:
         else:
             del self._state.trying[key]
             job = self._state.jobs[one.job]
-            job.asked.discard("owner")  # if it was being read for that too, this was the answer
+            job.asked.discard("owner")  # this read answers that question too
             job.claims.setdefault(one.claim, body.at)
             job.owners[one.claim] = body.worker
             self._state.fleet.hear_of(body.worker)
@@ -158,7 +158,7 @@ class Taking:
     # --- its own ranges under a new name -------------------------------------------------------------------
 
     def inherit(self, now: float) -> None:
-        """Claims again what it holds under a name whose end was written: the first to do so has it."""
+        """Claim its ranges again whose old name has a ``.gone``: the first worker to do so owns them."""
         trying = {(one.job, one.heir_of) for one in self._state.trying.values()}
         for hold in list(self._state.holds.values()):
             if hold.orphan and not hold.busy and (hold.job, hold.claim) not in trying:
@@ -166,10 +166,10 @@ class Taking:
                 self._try(hold.slot, hold.job, heir, now, heir_of=hold.claim)
 
     def _adopt(self, hold: Hold, one: Try) -> None:
-        """The running task goes on; after it the range is run in pieces, as every successor does."""
+        """Continue the running task, then run the range in pieces, as every successor does."""
         self._state.ask(fx.Adopt(hold.job, hold.claim, one.claim))
         hold.claim, hold.orphan = one.claim, one.worker != self._state.wid
-        hold.busy = False  # a look that is under way was asked for under the old name, and finds nobody
+        hold.busy = False  # a pending look carries the old name, so its answer will match no hold
         self._state.holds[hold.job, hold.claim] = hold
         if hold.running and not hold.stopping and hold.done + 1 < hold.fed:
             hold.fed = hold.done + 1
@@ -182,14 +182,14 @@ class Taking:
         return list(poison.suspects(claim, self._state.jobs[jid].published))
 
     def _suspected(self, jid: str, claim: ClaimKey) -> bool:
-        """Its first task may have ended a worker: it runs alone."""
+        """Its first task may have killed a worker, so it runs alone."""
         passed = self._state.jobs[jid].published(claim)
         return claim.number >= poison.ALONE_FROM and not passed and bool(self._suspects(jid, claim))
 
     def _inquire(self, hold: Hold) -> None:
-        """Reads who the owners before were and how they ended, then decides."""
+        """Read who the earlier owners were and how they ended, then decide."""
         job = self._state.jobs[hold.job]
-        if job.keys.results_folder not in hold.read:  # the owner before may have come further than was known
+        if job.keys.results_folder not in hold.read:  # the previous owner may have published more
             hold.asked = {job.keys.results_folder}
             self._state.ask(fx.List(job.keys.results_folder, job.after))
             return
@@ -208,7 +208,7 @@ class Taking:
             self._ask_for(hold, unknown, Gone)
             return
         heirs = [keys.base_of(job.owners.get(_next(claim), "")) for claim in suspects]
-        ends = [  # who took over from himself did not end
+        ends = [  # a worker that succeeded itself did not end
             self._ends.get(one) for one, heir in zip(owners, heirs, strict=True) if keys.base_of(one) != heir
         ]
         if poison.guilty(ends):
@@ -222,7 +222,7 @@ class Taking:
             self._state.ask(fx.Read(key, kind))
 
     def end_read(self, key: str, end: Gone | None) -> None:
-        """How an owner ended; None if unobserved."""
+        """Record how an owner ended; None if unobserved."""
         self._ends[keys.parse_worker(key.rpartition("/")[2]).ident] = end
         self._answered(key)
 
@@ -237,7 +237,7 @@ class Taking:
                     self._inquire(hold)
 
     def _begin_anew(self, hold: Hold) -> None:
-        """It begins at the first task that has no outcome by now."""
+        """Start at the first task that still has no outcome."""
         gaps = self._state.jobs[hold.job].cover.gaps(hold.published, hold.stop)
         hold.done = hold.published = gaps[0].start if gaps else hold.stop
         hold.fed = min(hold.stop, hold.done + poison.piece(0))
@@ -247,20 +247,20 @@ class Taking:
     # --- nothing left to take: is the job done, is an owner dead? ---------------------------------------------
 
     def claims_listed(self, event: fx.Listed, now: float) -> None:
-        """All claims of a job."""
+        """Handle a listing of all claims of a job."""
         job = self._state.jobs[job_of(event.folder)]
         job.learn_claims(event.names)
         job.asked.discard("claims")
         self._hunted(job, now)
 
     def workers_listed(self, now: float) -> None:
-        """The workers' folder was listed."""
+        """Handle a listing of the workers' folder."""
         for job in self._state.jobs.values():
             job.asked.discard("workers")
             self._hunted(job, now)
 
     def results_listed(self, event: fx.Listed, now: float) -> None:
-        """New segments of a job."""
+        """Handle a listing of a job's new segments."""
         job = self._state.jobs[job_of(event.folder)]
         job.learn_listed(event.names)
         job.asked.discard("results")
@@ -268,9 +268,9 @@ class Taking:
         self._hunted(job, now)
 
     def owner_read(self, key: str, body: ClaimBody | None, now: float) -> None:
-        """Whose a claim is; None: nobody of this session wrote it."""
+        """Record who owns a claim; None if no worker of this session wrote it."""
         job, claim = self._state.jobs[job_of(key)], keys.parse_claim(key)
-        if body is not None or claim in job.claims:  # listed and not there: nobody's, and not asked for again
+        if body is not None or claim in job.claims:  # listed but missing: record no owner, and don't read it again
             job.owners[claim] = body.worker if body is not None else ""
             self._state.fleet.hear_of(job.owners[claim])
         self._answered(key)
@@ -278,12 +278,12 @@ class Taking:
         self._hunted(job, now)
 
     def final_read(self, key: str, now: float, *, exists: bool) -> None:
-        """``final`` was written, or read."""
+        """Handle ``final`` after a write or a read."""
         job = self._state.jobs[job_of(key)]
         job.asked.discard("final")
         if exists:
             self._state.close(job)
-        self._hunt_later(job, now)  # refused, and nothing to read there: not at once
+        self._hunt_later(job, now)  # refused, yet nothing to read: wait before trying again
 
     def _hunt(self, job: KnownJob, now: float) -> None:
         if job.closed or job.record is None or job.asked:
@@ -297,7 +297,7 @@ class Taking:
         self._state.ask(fx.List(job.keys.results_folder, job.ask_after(now)))
         self._state.ask(fx.List(job.keys.claims_folder))
         job.fleet_asked = not self._free(job)
-        if job.fleet_asked:  # while there are lanes nobody's end is of interest
+        if job.fleet_asked:  # while lanes are free, dead owners don't matter
             job.asked.add("workers")
             self._state.ask(fx.List(self._state.keys.workers_folder))
 
@@ -311,7 +311,7 @@ class Taking:
             self._state.ask(fx.Create(job.keys.final, final))
             return
         if not self._state.ending and not job.fleet_asked and not self._free(job):
-            job.hunt_at = now  # others took the lanes meanwhile: now the fleet is of interest
+            job.hunt_at = now  # others took the lanes meanwhile: look for dead owners
         elif self._state.ending or not ((job.fleet_asked and self._recover(job, now)) or self._take_next(job, now)):
             self._hunt_later(job, now)
             self._hunt_when_stuck(job, now)
@@ -321,26 +321,26 @@ class Taking:
         job.hunt_wait = min(2 * job.hunt_wait, 10 * self._state.manifest.floor)
 
     def _hunt_when_stuck(self, job: KnownJob, now: float) -> None:
-        """Something may wait behind a long task before that."""
+        """Hunt earlier if tasks may be waiting behind a long one by then."""
         wall = self._state.wall(now)
         at = next_look(job.preys(), now=wall, flush=self._state.flush_every(job, now))
         if at is not None:
             job.hunt_at = min(job.hunt_at, now + at - wall)
 
     def _recover(self, job: KnownJob, now: float) -> bool:
-        """Takes the range of a dead owner for a slot that has nothing to do."""
+        """Claim the range of a dead owner for an idle slot."""
         state, slots = self._state, self._state.free_slots()
         newest_end = max(state.fleet.gone.values(), default=0.0) + SKEW
         for _, claim in job.unfinished():
             successor = _next(claim)
             if {job.keys.claim(claim), job.keys.claim(successor)} & set(state.trying):
-                continue  # another slot of this worker is at it
+                continue  # another slot of this worker is claiming it
             owner = job.owners.get(claim)
             patience = DEAD_AFTER * 2 ** min(claim.number, 4) * state.manifest.interval
             if owner is None:
                 if newest_end >= job.claims[claim] or state.wall(now) - job.last_sign(claim) >= patience:
                     job.hunting = True
-                    job.asked.add("owner")  # else nobody is suspected, and it need not be read (law 6)
+                    job.asked.add("owner")  # no owner is suspected otherwise, and the read is saved (law 6)
                     state.ask(fx.Read(job.keys.claim(claim), ClaimBody))
                     return True
                 continue
@@ -354,13 +354,13 @@ class Taking:
         return False
 
     def _at_rest(self) -> bool:
-        """No slot runs or is about to."""
+        """No slot is running or about to run."""
         return not self._state.trying and all(hold.slot < 0 for hold in self._state.holds.values())
 
     def _take_next(self, job: KnownJob, now: float) -> bool:
-        """Takes what comes first in the order of tasks: what waits behind a long one, or a free lane.
+        """Claim whichever starts first: tasks waiting behind a long one, or a free lane.
 
-        With no lane left it takes the end of a busy owner's range; he looks for that before he publishes.
+        With no lane left, take the end of a busy owner's range; the owner checks for that before it publishes.
         """
         slots = self._state.free_slots()
         if not slots:
@@ -377,7 +377,7 @@ class Taking:
 
 
 def _begun(one: Try, mine: Range, now: float, *, slow: bool) -> Hold:
-    """A range that a slot begins; one that had an owner before is run in pieces (``poison.py``)."""
+    """A range that a slot begins; a recovered range runs in pieces (``poison.py``)."""
     fed = min(mine.stop, mine.start + poison.piece(0)) if one.claim.number else mine.stop
     return Hold(
         slot=one.slot,

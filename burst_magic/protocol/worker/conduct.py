@@ -1,9 +1,9 @@
 """The behaviour of a worker's driver, shared by real and simulated workers.
 
-    events --> the machine's step --> effects --> whoever carries them out --> events ...
+    events --> the machine's step --> effects --> the driver's hands --> events ...
 
-Nothing here waits, reads a clock or does I/O. A function that carries out an effect returns the events that it can
-answer at once; others arrive later, with the next ``tell``.
+Nothing here waits, reads a clock or does I/O. A hand carries out one kind of effect and returns the events that it
+produces immediately; others arrive later, with the next ``tell``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.worker.machine import WorkerMachine
 
-CLOCK_EVERY = 20  # heartbeats between two looks at the store's clock
-PROMPT = 1.0  # seconds: of a heartbeat that took longer nobody knows when it was written
+CLOCK_EVERY = 20  # heartbeats between two readings of the store's clock
+PROMPT = 1.0  # seconds; a slower heartbeat doesn't show when the store wrote it
 
 Hand = Callable[[Any], Iterable[fx.Event] | None]
 
@@ -26,11 +26,11 @@ class Conductor:
 
     Args:
         machine: the worker's.
-        hands: by kind of effect; what they return is told next.
+        hands: by kind of effect; the events they return go to the machine next.
         now: the monotonic clock.
 
     Attributes:
-        exit: what the machine ended with; None while it goes on.
+        exit: the machine's last effect; None while it runs.
     """
 
     def __init__(self, machine: WorkerMachine, hands: Mapping[type, Hand], now: Callable[[], float]) -> None:
@@ -38,7 +38,7 @@ class Conductor:
         self.exit: fx.Exit | None = None
 
     def tell(self, events: Iterable[fx.Event]) -> None:
-        """Steps until nothing is left to be told, or the worker has ended."""
+        """Step until no event is left, or the worker has ended."""
         waiting = deque(events)
         while waiting and self.exit is None:
             for effect in self._machine.step(waiting.popleft(), self._now()):
@@ -49,16 +49,16 @@ class Conductor:
 
 
 def asks_for_time(beats: int) -> bool:
-    """Whether the store is to be asked for its clock beside this heartbeat; ``beats``: this one counted."""
+    """Whether to read the store's clock with this heartbeat, the ``beats``-th one."""
     return beats % CLOCK_EVERY == 1
 
 
 def clock_offset(began: float, ended: float, modified: float | None) -> float | None:
-    """The store's wall clock minus our monotonic one, seconds, or None where a heartbeat does not tell.
+    """The store's wall clock minus our monotonic one, in seconds; None if this heartbeat doesn't show it.
 
     Args:
-        began: when it was put, by the monotonic clock.
-        ended: when that was answered.
-        modified: its last-modified; None when it is not there.
+        began: when the heartbeat was put, by the monotonic clock.
+        ended: when the store answered.
+        modified: its last-modified time; None if the object is missing.
     """
     return None if modified is None or ended - began >= PROMPT else modified - began

@@ -15,18 +15,18 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimKey, Job, Range, SegmentKey
 from burst_magic.protocol.worker.stealing import Prey
 
-WINDOW = 60.0  # seconds that a reader goes back: a segment may land that long after its key was named
+WINDOW = 60.0  # seconds that a reader goes back; a segment may land this long after its key was named
 _parse = lru_cache(maxsize=8192)(keys.parse_segment)  # a worker lists the last minute again and again
 
 
 def newest_ms(listed: Sequence[tuple[str, float]]) -> int:
-    """When the newest of these segments was written, milliseconds.
+    """When the newest of these segments was written, in milliseconds.
 
-    A name may be far ahead of the store's clock, where its worker's was and it had not yet been told: what others
-    write meanwhile would be passed over.
+    A worker whose clock was still uncorrected may have named its segment far ahead of the store's clock. A reader that
+    trusted the name would skip what others write until then.
 
     Args:
-        listed: names in their order, which is that of their times; each with its last-modified.
+        listed: names in ascending order, which is the order of their times; each with its last-modified time.
     """
     newest = 0
     for name, modified in reversed(listed):
@@ -39,7 +39,7 @@ def newest_ms(listed: Sequence[tuple[str, float]]) -> int:
 
 @dataclass(slots=True)
 class Pace:
-    """What a claim's segments tell: tasks published under it, and when last (the store's clock, seconds)."""
+    """Progress of a claim by its segments: tasks published, and the time of the last one (store's clock, seconds)."""
 
     published: int = 0
     last: float = 0.0
@@ -50,17 +50,18 @@ class KnownJob:
     """One worker's knowledge of a job.
 
     Attributes:
-        since: when it was met, by the worker's monotonic clock.
-        closed: finished or cancelled: nothing more to do for it.
-        own_tried: slots that have tried the lane they were numbered for.
-        owners: whose a claim is, where its body was read.
-        after: results are known up to here; quiet: so many segments were known then, and no other came since.
-        asked: answers that the worker waits for.
-        hunting: results, claims and workers are among them, to decide what to take next.
-        reading: answers about ``job.json`` that are still to come.
-        fleet_asked: workers are among them.
-        looked: when it was met, or the last hunt was answered.
-        hunt_at, hunt_wait: when to hunt next; how long after that.
+        since: when the worker learned of it, by the worker's monotonic clock.
+        closed: finished or cancelled, so no work is left.
+        own_tried: slots that have tried the lane of their number.
+        owners: owner of each claim whose body was read.
+        after: key where the next listing of results begins.
+        quiet: number of known segments, and since when it has not changed.
+        asked: listings and reads whose answers are pending.
+        hunting: a hunt is pending: the answers decide what to take next.
+        reading: pending reads of ``job.json``.
+        fleet_asked: the pending hunt includes the workers' folder.
+        looked: when the worker learned of the job, or the last hunt ended.
+        hunt_at, hunt_wait: when to hunt next, and how long to wait after that.
     """
 
     keys: keys.JobKeys
@@ -86,26 +87,26 @@ class KnownJob:
     fleet_asked: bool = False
 
     def commit(self, record: Job, now: float) -> None:
-        """``job.json`` was read."""
+        """Record the content of ``job.json``."""
         self.record, self.cover = record, Cover(record.tasks)
         self.since = self.hunt_at = self.looked = now
         self.quiet = (0, now)
 
     def learn_claims(self, names: Iterable[tuple[str, float]]) -> None:
-        """Takes a listing of all claims."""
+        """Record a listing of all claims."""
         self.claims.update((keys.parse_claim(name), made) for name, made in names)
         self.claims_known = True
 
     def learn_listed(self, names: Sequence[tuple[str, float]]) -> None:
-        """Takes a listing of the results after ``after``; the next one may begin later."""
+        """Record a listing of the results after ``after``, and advance ``after``."""
         self.learn_segments(_parse(name) for name, _ in names)
         if names:
             self.after = max(self.after, keys.results_after(newest_ms(names) - int(WINDOW * 1000)))
 
     def ask_after(self, now: float) -> str:
-        """Where the next listing of results begins: at the very first when for long nothing new came.
+        """Where the next listing of results begins: at the very start if nothing new has come for long.
 
-        A large segment may have been on its way for longer than a reader goes back.
+        A large upload may take longer than a reader goes back.
         """
         count, since = self.quiet
         long = count == len(self.seen) and now - since >= WINDOW
@@ -114,7 +115,7 @@ class KnownJob:
         return "" if long else self.after
 
     def learn_segments(self, segments: Iterable[SegmentKey]) -> None:
-        """Takes published segments, its own too; repeats change nothing."""
+        """Record published segments, its own included; repeats change nothing."""
         fresh = [segment for segment in segments if segment not in self.seen]
         self.seen.update(fresh)
         self.cover.add_all(fresh)
@@ -124,21 +125,21 @@ class KnownJob:
             pace.last = max(pace.last, segment.at_ms / 1000)
 
     def published(self, claim: ClaimKey) -> int:
-        """How many tasks were published under a claim."""
+        """Number of tasks published under a claim."""
         pace = self.paces.get(claim)
         return pace.published if pace else 0
 
     @property
     def lanes(self) -> tuple[int, ...]:
-        """The first task of each."""
+        """The first task of each lane."""
         return self.record.lanes if self.record else ()
 
     def free(self) -> list[int]:
-        """Lanes that nobody has claimed, as far as is known."""
+        """Lanes without a known claim."""
         return free_lanes(self.lanes, self.claims)
 
     def range_of(self, claim: ClaimKey) -> Range:
-        """What a new claim holds: from the first task without an outcome to the next claim or lane."""
+        """The range of a new claim: from its first task without an outcome to the next claim or lane."""
         if self.record is None:
             return Range(claim.start, claim.start)
         later = (other.start for other in self.claims if other.start > claim.start)
@@ -147,14 +148,14 @@ class KnownJob:
         return Range(gaps[0].start if gaps else stop, stop)
 
     def unfinished(self) -> Iterator[tuple[Piece, ClaimKey]]:
-        """Pieces that are claimed and not wholly published."""
+        """Pieces that are claimed but not fully published."""
         if self.record is not None:
             for piece in partition(self.record.tasks, self.record.lanes, self.claims):
                 if piece.claim is not None and self.cover.gaps(piece.range.start, piece.range.stop):
                     yield piece, piece.claim
 
     def preys(self) -> list[Prey]:
-        """The unfinished ranges, with what is known of their pace."""
+        """The unfinished ranges, with their pace as far as it is known."""
         found = []
         for piece, claim in self.unfinished():
             gap = self.cover.gaps(piece.range.start, piece.range.stop)[0]
@@ -171,13 +172,13 @@ class KnownJob:
         return found
 
     def mean(self) -> float | None:
-        """Seconds that a task of this job takes on the whole, where anything was published."""
+        """Mean seconds per task of this job; None before anything was published."""
         paces = [(claim, pace) for claim, pace in self.paces.items() if claim in self.claims]
         tasks = sum(pace.published for _, pace in paces)
         worked = sum(max(0.0, pace.last - self.claims[claim]) for claim, pace in paces)
         return worked / tasks if tasks else None
 
     def last_sign(self, claim: ClaimKey) -> float:
-        """When a claim's owner was heard of last, by the store's clock: claimed, or published."""
+        """When a claim's owner last claimed or published, by the store's clock."""
         pace = self.paces.get(claim)
         return max(self.claims[claim], pace.last if pace else 0.0)

@@ -13,10 +13,10 @@ from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire.model import EndCause, Gone
 from burst_magic.protocol.worker.state import State
 
-GRACE = 120.0  # seconds to finish and publish in; after that it kills, after as long again it goes without a word
+GRACE = 120.0  # seconds to finish and publish; then it kills its slots, and after as long again it exits silently
 KEPT = 2  # idle workers that an unfinished job keeps
-FAREWELL = 10.0  # seconds for its last words, at least
-AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # what runs is killed; else it is finished
+FAREWELL = 10.0  # seconds, at least, to write its ``.gone``
+AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # running tasks are killed; otherwise they finish
 
 
 class Leaving:
@@ -24,7 +24,7 @@ class Leaving:
 
     Args:
         state: the worker's.
-        token: names the start that it answers.
+        token: token of the start that created it.
         now: the monotonic clock.
     """
 
@@ -34,12 +34,12 @@ class Leaving:
         self._stale_look = False
         self._over, self._reckoned, self._reckon_at = False, (-1, -1), now  # a step is frequent, a fleet large
         self._place, self._placed = -1, (-1, "")
-        self.told = False  # it has read all that was asked of the session: limits may have been raised before it came
+        self.told = False  # all control objects are read; they may have raised limits before it came
         self.terminated = False
         self.stage = ""  # "", "gone", "look", "left"
 
     def limits(self, now: float) -> None:
-        """What ends a worker. It is looked at again each time: a cancel or the deadline outdoes a drain."""
+        """Check all limits, also while it drains: a cancel or the deadline overrides a drain."""
         state, asked = self._state, self._state.asked
         deadline = self._deadline
         idle_at = state.idle_since + state.manifest.idle
@@ -80,14 +80,14 @@ class Leaving:
 
     @property
     def last_moment(self) -> float:
-        """When it goes although the store hears neither its results nor its farewell."""
+        """When it exits even if the store accepts neither its results nor its ``.gone``."""
         patience = DEAD_AFTER * self._state.manifest.interval
-        over = max(self._deadline, self._born)  # one that comes late asks first whether it was moved
+        over = max(self._deadline, self._born)  # a worker that starts late first checks whether the deadline moved
         farewell = self._gone_at if self.stage else math.inf
         return min(farewell + max(patience, FAREWELL), over + patience)
 
     def part(self, now: float) -> None:
-        """Its last moment ends it, whatever is on its way."""
+        """Exit at its last moment, whatever requests are pending."""
         if self.stage == "left":
             return
         at = self.last_moment
@@ -97,7 +97,7 @@ class Leaving:
             self._state.due(at)
 
     def leave(self, cause: EndCause, *, unheard: bool = False) -> None:
-        """It ends now."""
+        """Exit now."""
         self.stage = "left"
         self._state.ask(fx.Exit(cause, unheard=unheard))
 
@@ -108,12 +108,12 @@ class Leaving:
 
     @property
     def done(self) -> bool:
-        """It ends, and nothing is left that it would have to publish."""
+        """It is ending, and has nothing left to publish."""
         state = self._state
         return state.ending is not None and not state.holds and not state.trying
 
     def say_gone(self, now: float) -> None:
-        """Its end is written when all that it had is published, and is its last write: who cleans up counts on that."""
+        """Write ``.gone`` once everything is published. It is the last write; clean-up relies on that."""
         state = self._state
         if not self.done or state.writing or self.stage:
             return
@@ -123,10 +123,10 @@ class Leaving:
         state.ask(fx.Create(state.keys.gone(state.wid), gone))
 
     def gone_written(self, *, looking: bool) -> None:
-        """Its end stands. Somebody may have added work in between: it looks once more (law 3).
+        """Look once more after ``.gone`` is written, since work may have been added in between (law 3).
 
         Args:
-            looking: a look is under way that may not know of work that came since.
+            looking: a look is already under way; it may miss work added since.
         """
         if self.stage != "gone":
             return
@@ -137,14 +137,14 @@ class Leaving:
             self.leave(self._state.ending or EndCause.IDLE)
 
     def looked(self, now: float) -> None:
-        """All that was asked of the session was listed."""
+        """Handle a listing of the control folder."""
         if self.stage == "look" and self._stale_look:
             self._stale_look = False
         elif self.stage == "look":
             self.leave_or_rejoin(now)
 
     def leave_or_rejoin(self, now: float) -> None:
-        """Only a committed job that it did not know is new work: one that was announced may never come."""
+        """Rejoin for a committed job that is new to it; an announced job may never come."""
         state = self._state
         if self.stage != "look" or any(job.reading for job in state.jobs.values()):
             return
@@ -163,17 +163,17 @@ class Leaving:
             self._state.stop(hold, kill=kill)
 
     def _cut_off_at(self) -> float:
-        """When the store will have been silent for as long as a worker may be idle."""
+        """When the store's silence counts as being cut off: as long as a worker may be idle."""
         manifest = self._state.manifest
         return self._state.heard + max(manifest.idle, DEAD_AFTER * manifest.interval)
 
     def _spent(self, now: float) -> bool:
-        """What the fleet costs until the next heartbeat would be more than the session may."""
+        """The fleet would exceed the budget before the next heartbeat."""
         state = self._state
         budget, listed_at = state.budget, state.fleet.listed_at
         if budget is None or listed_at is None:
             return False
-        state.due(now + state.manifest.interval)  # also when nobody answers
+        state.due(now + state.manifest.interval)  # even without an answer
         known = (state.fleet.looks, budget)
         if self._reckoned != known or now >= self._reckon_at:
             spent = state.fleet.spend(state.wall(now), ahead=state.manifest.interval, unheard=now - listed_at)
@@ -185,13 +185,13 @@ class Leaving:
         return wanted is not None and not self._blind() and self._rank() >= wanted
 
     def _kept(self, now: float) -> bool:
-        """Two stay while a job is unfinished: who else would take over from its last owner?"""
+        """Two workers stay while a job is unfinished, to take over if its last owner dies."""
         if now >= self._cut_off_at():
             return False
         return any(True for _ in self._state.open_jobs()) and (self._blind() or self._rank() < KEPT)
 
     def _blind(self) -> bool:
-        """It has not watched for long enough to tell the living from the silent, and knows no rank."""
+        """It has not watched long enough to tell live workers from silent ones, so it knows no rank."""
         return self._state.fleet.watched < (DEAD_AFTER + 1) * self._state.manifest.interval
 
     def _rank(self) -> int:

@@ -27,14 +27,14 @@ class Work(Generic[R, F]):
         first: the task of ``records[0]``.
         done: tasks below it have outcomes.
         fed: tasks below it were given to the slot.
-        stop: where it ends.
-        unborn: slots in a row that ended with it before a task ran.
-        verdict: what is said of its one task, which is not run again; "" of tasks that are.
-        problem: why nothing from ``fed`` on can be run.
-        files: its job's, from when they were needed to its last task, also of a job that is over.
-        alone: its tasks are run each in a process of its own: one that ended its process took outcomes with it.
-        pause: its slot starts none from that task on for now; None: it does not pause.
-        stopped: its slot runs nothing of it any more, and what it has may be nobody's.
+        stop: the end of its tasks, exclusive.
+        unborn: consecutive slot processes that ended with it before a task ran.
+        verdict: message for its only task, which is not run again; "" if its tasks run.
+        problem: why tasks from ``fed`` on cannot run.
+        files: its job's files, from the first use to its last task, even if the job is over.
+        alone: each task runs in its own process, since one that died took outcomes with it.
+        pause: its slot starts no task from this one on for now; None if it does not pause.
+        stopped: its slot no longer runs it, and another worker may own its outcomes' range.
     """
 
     slot: int
@@ -62,21 +62,21 @@ class Work(Generic[R, F]):
 
     @property
     def paused(self) -> bool:
-        """It has come to where its slot pauses, and the slot was not told to go on."""
+        """It has reached the task where its slot pauses."""
         return self.pause is not None and self.done >= self.pause
 
     @property
     def due(self) -> bool:
-        """What it holds is published as soon as the store takes it, and not only when it is time."""
+        """Its outcomes are published as soon as the store accepts them, not at the next flush."""
         return self.held >= MAX_HELD or (self.finished and self.held > 0)
 
     @property
     def hungry(self) -> bool:
-        """There is more to fetch, and nobody fetches it."""
+        """It has more to fetch, and no fetch is under way."""
         return not self.fetching and self.problem is None and self.fed < self.stop
 
     def take(self, record: R) -> None:
-        """The outcome of the next task."""
+        """Add the outcome of the next task."""
         self.unborn = 0
         self.records.append(record)
         self.held += len(record)
@@ -89,14 +89,14 @@ class Work(Generic[R, F]):
         return self.records[start - self.first : stop - self.first]
 
     def forget(self, upto: int) -> None:
-        """Nobody needs the outcomes below that task any more."""
+        """Drop the outcomes below that task."""
         cut = max(0, upto - self.first)
         self.held -= sum(map(len, self.records[:cut]))
         del self.records[:cut]
         self.first += cut
 
     def lose_slot(self) -> None:
-        """What its slot was given is gone with it."""
+        """Its slot's process is gone, with all tasks that it was given."""
         self.fed, self.problem = self.done, None
 
 
@@ -112,7 +112,7 @@ class Ledger(Generic[R, F]):
     """All slots of a worker.
 
     Args:
-        slots: how many.
+        slots: number of slots.
     """
 
     def __init__(self, slots: int) -> None:
@@ -123,7 +123,7 @@ class Ledger(Generic[R, F]):
 
     @property
     def busy(self) -> bool:
-        """Some slot has something to do, or is ending."""
+        """Some slot has work, or is ending."""
         return any(seat.work is not None or seat.ending for seat in self.seats)
 
     @property
@@ -133,25 +133,25 @@ class Ledger(Generic[R, F]):
 
     @property
     def waiting(self) -> int:
-        """Bytes of outcomes that wait for the store and for nothing else.
+        """Bytes of outcomes that wait only for the store.
 
-        Ranges that wait for more to come must be heard. What was stopped does not count: its range may be another's
-        by now, and then nobody ever publishes it.
+        Ranges that still collect outcomes do not count: their slots must be read. Nor does stopped work: its range may
+        belong to another worker by now, and then it is never published here.
         """
         return sum(work.held for work in self._works.values() if work.due and not work.stopped)
 
     def outcomes(self, job: str, segment: SegmentKey) -> list[R]:
-        """What a segment is to hold."""
+        """The outcomes of a segment."""
         return self._works[job, segment.claim].chosen(segment.start, segment.stop)
 
     def slot_of(self, job: str, segment: SegmentKey) -> int:
-        """What made them: one claim is one slot's from its first task to its last."""
+        """The slot that ran a segment's tasks: one slot runs a claim from its first task to its last."""
         return self._works[job, segment.claim].slot
 
     # --- what the machine asks for -----------------------------------------------------------------------------
 
     def begin(self, slot: int, job: str, claim: ClaimKey, tasks: range, *, verdict: str = "") -> Work[R, F]:
-        """A range, or the next piece of one; with a verdict, a task that is not run."""
+        """Give a slot a range, or the next piece of one; with a verdict, a task that is not run."""
         start = tasks.start
         work = Work[R, F](
             slot=slot, job=job, claim=claim, first=start, done=start, fed=start, stop=tasks.stop, verdict=verdict
@@ -160,14 +160,14 @@ class Ledger(Generic[R, F]):
         return work
 
     def adopt(self, effect: fx.Adopt) -> None:
-        """A claim goes on as its heir, with all that is not yet published."""
+        """Move a claim's unpublished outcomes to its heir."""
         work = self._works.pop((effect.job, effect.claim), None)
         if work is not None:
             work.claim = effect.heir
             self._works[effect.job, effect.heir] = work
 
     def truncate(self, effect: fx.Truncate) -> Work[R, F] | None:
-        """No task from there on; returns what now ends there."""
+        """Start no task from there on; returns the truncated work."""
         work = self.seats[effect.slot].work
         if work is not None:
             work.stop = min(work.stop, effect.stop)
@@ -176,7 +176,7 @@ class Ledger(Generic[R, F]):
         return work
 
     def pause(self, effect: fx.Pause) -> Work[R, F] | None:
-        """No task from there on for now, or go on; returns the work, if its slot is to be told."""
+        """Start no task from there on for now, or resume; returns the work if its slot needs the order."""
         seat, work = self.seats[effect.slot], self._works.get((effect.job, effect.claim))
         if work is None or work is not seat.work or work.finished or seat.ending:
             return None
@@ -184,7 +184,7 @@ class Ledger(Generic[R, F]):
         return work
 
     def forget(self, effect: fx.Forget) -> None:
-        """Outcomes that nobody needs here any more."""
+        """Drop outcomes that are no longer needed here."""
         work = self._works.get((effect.job, effect.claim))
         if work is not None:
             work.forget(effect.upto)
@@ -192,11 +192,11 @@ class Ledger(Generic[R, F]):
                 del self._works[effect.job, effect.claim]
 
     def drain(self, slot: int, *, runs: bool) -> list[fx.Event] | None:
-        """The running task and no other. None: its process is to finish that first.
+        """Finish the running task and no other. None: wait for the process to finish it.
 
         Args:
-            slot: which.
-            runs: its process was given something of its work.
+            slot: index of the slot.
+            runs: its process was given part of its work.
         """
         seat = self.seats[slot]
         if seat.ending:
@@ -205,11 +205,11 @@ class Ledger(Generic[R, F]):
         return None if runs and seat.work is not None else self.stopped(slot)
 
     def kill(self, slot: int, *, rests: bool) -> list[fx.Event] | None:
-        """Not even the running task. None: its process is to be ended.
+        """Abort even the running task. None: end the process.
 
         Args:
-            slot: which.
-            rests: its process waits where it was told to pause, and so runs nothing: it goes on.
+            slot: index of the slot.
+            rests: its process is paused and runs nothing, so it need not be ended.
         """
         seat = self.seats[slot]
         if rests and not seat.ending and seat.work is not None and seat.work.paused:
@@ -222,7 +222,7 @@ class Ledger(Generic[R, F]):
     # --- what slots say ------------------------------------------------------------------------------------------
 
     def take(self, slot: int, task: int, record: R) -> bool:
-        """An outcome; anything but the next task of the range is not its business."""
+        """Add an outcome; returns False, and ignores it, unless it is the next task's."""
         work = self.seats[slot].work
         if work is None or task != work.done or work.finished:
             return False
@@ -230,7 +230,7 @@ class Ledger(Generic[R, F]):
         return True
 
     def progress(self, slot: int, failed: tuple[int, ...]) -> list[fx.Event]:
-        """Tells how far its range is; a slot whose range is finished has none."""
+        """Report the progress of its range; a slot whose range is finished gives it up."""
         seat = self.seats[slot]
         work = seat.work
         if work is None:
@@ -240,20 +240,20 @@ class Ledger(Generic[R, F]):
         return [fx.Progress(slot, work.job, work.claim, work.done, failed, work.held)]
 
     def stopped(self, slot: int) -> list[fx.Event]:
-        """It runs nothing any more, and ends no longer."""
+        """It runs nothing any more, and is no longer ending."""
         seat = self.seats[slot]
         work, seat.work, seat.ending = seat.work, None, ""
         if work is None:
             return []
         work.stop, work.stopped, work.files = work.done, True, None
-        if not work.records:  # nobody will ask for it, nor say that it may go
+        if not work.records:  # the machine will neither publish nor forget it
             self._works.pop((work.job, work.claim), None)
         return [fx.Stopped(slot, work.job, work.claim, work.done)]
 
     def ready(self, slot: int) -> list[fx.Event]:
-        """Its process has done all that it was asked."""
+        """Its process has finished its orders."""
         seat = self.seats[slot]
-        if seat.ending == "kill":  # said before it heard of that: what it took now would die with it
+        if seat.ending == "kill":  # sent before the kill reached it: new work would die with it
             return []
         if seat.ending == "drain":
             return self.stopped(slot)

@@ -1,12 +1,12 @@
 """One worker as a pure machine: ``step(event, now) -> effects``.
 
 It joins, claims ranges, publishes its slots' outcomes, writes ``final``, and exits by itself. ``now`` is a monotonic
-clock in seconds; the wall clock is that plus an offset, corrected by the store's own clock.
+clock in seconds; the wall clock is that plus an offset, which the store's own clock corrects.
 
     control/ --> jobs --> claiming.py --> publishing.py --> claiming.py --> ... --> leaving.py
 
-All parts share one ``State``. What is here: the one door, what is asked of the session, the heartbeat, and the look
-after a time in which nobody could hear of it.
+All parts share one ``State``. This module has the entry point ``step``, reads control objects, sends heartbeats, and
+checks for a ``.gone`` of its own after a time without any.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from burst_magic.protocol.worker.leaving import Leaving
 from burst_magic.protocol.worker.publishing import Publishing
 from burst_magic.protocol.worker.state import Chance, State, job_of
 
-LIVE = 2.0  # seconds between two heartbeats while somebody looks, at most
+LIVE = 2.0  # seconds between two heartbeats, at most, while a viewer watches
 VIEWED = 60.0  # seconds that a viewer's ``~watch`` holds
 
 
@@ -34,13 +34,13 @@ class WorkerMachine:
     Args:
         manifest: the session.
         wid: the worker's id.
-        number: its place in the fleet where the launcher knows it; its slots begin with these lanes.
-        token: names the start that it answers.
+        number: its place in the fleet, if the launcher knows it; its slots begin with the lanes of that number.
+        token: token of the start that created it.
         now: the monotonic clock at birth.
         wall: the wall clock at that instant, seconds since the epoch.
-        nonce: a new word for each claim attempt.
-        chance: picks among free lanes, and whom to steal from.
-        installs: its slots come when what tasks need is installed; until the first does, it is not idle.
+        nonce: makes a new nonce for each claim attempt.
+        chance: picks free lanes and victims.
+        installs: its slots start once packages are installed; until the first does, it is not idle.
     """
 
     def __init__(
@@ -67,17 +67,17 @@ class WorkerMachine:
         self._beat_at = self._list_at = self._control_at = now
         self._beating = self._listing_control = False
         self._beat_as = wid
-        self._began_beat = self._beaten = now  # when the last heartbeat was begun, and the last that landed
-        self._doubting = False  # it was unheard of for so long that somebody may have written its end
+        self._began_beat = self._beaten = now  # when the last heartbeat began, and the last that was written
+        self._doubting = False  # silent for so long that its ``.gone`` may have been written
 
-    # --- the one door ----------------------------------------------------------------------------------
+    # --- the entry point -------------------------------------------------------------------------------
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
         """Take one event and return effects. ``wake`` is then the time of the next ``Tick``."""
         state = self._state
         state.out = []
         slept = now - state.wake
-        if slept > self.manifest.interval:  # in that time it was not idle, nor the store silent
+        if slept > self.manifest.interval:  # time asleep is neither idleness nor the store's silence
             state.idle_since, state.heard = state.idle_since + slept, state.heard + slept
         if isinstance(event, fx.Listed | fx.Got | fx.Created):
             state.heard = now
@@ -88,7 +88,7 @@ class WorkerMachine:
 
     @property
     def wid(self) -> str:
-        """The name that it goes by now."""
+        """Its current name."""
         return self._state.wid
 
     @property
@@ -97,28 +97,28 @@ class WorkerMachine:
         return self._state.wake
 
     def wall(self, now: float) -> float:
-        """The store's clock at an instant of our monotonic one, as far as it is known."""
+        """The store's clock at a time of our monotonic one, as far as it is known."""
         return self._state.wall(now)
 
     @property
     def last_moment(self) -> float:
-        """When it goes whatever the store says, by the monotonic clock."""
+        """When it exits whatever the store answers, by the monotonic clock."""
         return self._leaving.last_moment
 
     @property
     def left(self) -> bool:
-        """It has ended and asks for nothing more."""
+        """It has ended and requests nothing more."""
         return self._leaving.stage == "left"
 
     @property
     def holds(self) -> tuple[tuple[int, str, int, int, int], ...]:
-        """(slot, job, published, done, stop) of each range it owns; for the story of a failed run."""
+        """(slot, job, published, done, stop) of each range it owns; for the trace of a failed run."""
         return tuple((h.slot, h.job, h.published, h.done, h.stop) for h in self._state.holds.values())
 
-    # --- what happens ------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------
 
     def _on_tick(self, event: fx.Tick, now: float) -> None:
-        """Only time: ``_think`` does the rest."""
+        """Nothing but time has passed; ``_think`` does the rest."""
 
     def _on_slot_ready(self, event: fx.SlotReady, now: float) -> None:
         if self._state.installing:
@@ -202,11 +202,11 @@ class WorkerMachine:
         else:
             self._taking.owner_read(key, cast("ClaimBody | None", record), now)
 
-    # --- what is asked of the session --------------------------------------------------------------------------
+    # --- control objects ---------------------------------------------------------------------------------------
 
     def _control_listed(self, event: fx.Listed, now: float) -> None:
         self._listing_control = False
-        if not event.names:  # cleaned up under us? is the session still there?
+        if not event.names:  # the session may have been cleaned up
             self._state.ask(fx.Read(self._state.keys.manifest, Manifest))
         for name, _ in event.names:
             control = keys.parse_control(name)
@@ -219,7 +219,7 @@ class WorkerMachine:
         self._leaving.looked(now)
 
     def _meet(self, jid: str, now: float) -> None:
-        """A job was announced; ``job.json`` commits it and may come a little later, or never."""
+        """Handle an announced job; ``job.json`` commits it, and may come a little later or never."""
         jobs = self._state.jobs
         job = jobs.get(jid)
         if job is None:
@@ -241,7 +241,7 @@ class WorkerMachine:
         self._leaving.leave_or_rejoin(now)
 
     def _control_read(self, key: str, record: Control | None) -> None:
-        if record is None:  # not signed by this session: it asks for nothing
+        if record is None:  # not signed by this session: ignored
             return
         state = self._state
         self._controls[key.rpartition("/")[2]] = record
@@ -255,7 +255,7 @@ class WorkerMachine:
     # --- time ------------------------------------------------------------------------------------------------
 
     def _think(self, now: float) -> None:
-        """Whatever is due at ``now``; sets ``wake`` to the next instant at which something will be."""
+        """Do everything due at ``now``; sets ``wake`` to the next due time."""
         state, leaving = self._state, self._leaving
         state.wake = now + 3600.0
         if not leaving.stage:
@@ -276,19 +276,19 @@ class WorkerMachine:
             self._taking.take(now)
 
     def _doubt(self, now: float) -> None:
-        """It slept, or could not write: it looks at its own ``.gone`` and behind its claims before it goes on."""
-        if self._beat_as != self.wid:  # nobody can have written the end of a new name
+        """After a sleep or failed writes, check for its own ``.gone`` and successors of its claims before going on."""
+        if self._beat_as != self.wid:  # a new name cannot have a ``.gone`` yet
             self._beat_as, self._beat_at, self._beaten, self._doubting = self.wid, now, now, False
         if self._doubting or now - self._beaten <= 2 * self.manifest.interval:
             return
         self._doubting = True
         self._state.ask(fx.Read(self._state.keys.gone(self.wid), Gone))
         for hold in list(self._state.holds.values()):
-            if not hold.busy and not hold.orphan:  # what follows an orphan may be its own heir
+            if not hold.busy and not hold.orphan:  # the successor of an orphan may be its own heir
                 self._publishing.look(hold, now)
 
     def _rejoin(self, now: float) -> None:
-        """Somebody wrote its end, and it lives: under a new name it keeps what nobody has taken meanwhile."""
+        """Its ``.gone`` exists although it lives: continue under a new name with the ranges not yet taken over."""
         self._state.rename(now)
         for hold in self._state.holds.values():
             hold.orphan = True
@@ -306,10 +306,10 @@ class WorkerMachine:
             key = state.keys.heartbeat(state.wid, state.billed_from, self.manifest.rate)
             state.ask(fx.Beat(key, state.wid, self._beats, state.wall(now)))
             looks = interval > LIVE or state.asked.wanted is not None or state.budget is not None
-            if looks and now >= self._list_at:  # for viewers, for its rank, for what the fleet costs
+            if looks and now >= self._list_at:  # for viewers, for its rank, for the fleet's cost
                 self._list_at = now + interval
                 state.ask(fx.List(state.keys.workers_folder))
-        if not self._beating:  # the answer wakes it
+        if not self._beating:  # otherwise the answer wakes it
             state.due(self._beat_at)
 
     def _look_at_control(self, now: float) -> None:
@@ -318,7 +318,7 @@ class WorkerMachine:
             self._control_at = now + (2 * self.manifest.floor if idle else self.manifest.interval)
             self._listing_control = True
             self._state.ask(fx.List(self._state.keys.control_folder))
-        if not self._listing_control:  # the answer wakes it
+        if not self._listing_control:  # otherwise the answer wakes it
             self._state.due(self._control_at)
 
 

@@ -1,9 +1,9 @@
 """Identify the task that kills its workers, exactly, from claims, segments and ends alone (law 4).
 
 The successor of a dead owner runs the range in pieces, and publishes each before it starts the next: single tasks at
-first, then more and more. An owner that died in a piece of one task died while exactly that task ran, and every process
-can tell: it published fewer than ``SINGLES`` tasks, and the first one without an outcome is to blame. Longer pieces
-blame no task; they only let the next owner start closer.
+first, then longer pieces. An owner that died in a piece of one task died while exactly that task ran, and every process
+can see it: the owner published fewer than ``SINGLES`` tasks, and the first one without an outcome is to blame. Longer
+pieces blame no task; they only let the next owner start closer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SINGLES = 16  # tasks that a successor runs one by one
 DEATHS = 3  # deaths that blame a task
 SILENT = 2  # unobserved ends that don't count
 ALONE_FROM = 2  # from this successor on, nothing else runs on its worker
-# Cause decides blame, not the exit code: one that Spot took back, or somebody stopped, exits with 137 as well.
+# The cause decides blame, not the exit code: a worker that Spot reclaimed or a user stopped also exits with 137.
 BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})
 _KILLED = 137  # exit code of a container that ran out of memory
 
@@ -50,16 +50,16 @@ def guilty(ends: Sequence[Gone | None]) -> bool:
     """Whether a task killed its workers.
 
     Args:
-        ends: of the owners that died while it ran; None for unobserved ends.
+        ends: ends of the owners that died while it ran; None if unobserved.
     """
     codes = [_exit_code(end) for end in ends if end is not None and end.cause in BLAMED]
     unseen = codes.count(None) + sum(end is None for end in ends)
-    seen = [code for code in codes if code]  # 0: it exited in good order, and only failed to say so
+    seen = [code for code in codes if code]  # 0: a clean exit whose ``.gone`` failed
     return len(seen) + max(0, unseen - SILENT) >= DEATHS
 
 
 def verdict(ends: Sequence[Gone | None]) -> str:
-    """The message for such a task."""
+    """The message for a guilty task."""
     ends = [end for end in ends if end is None or end.cause in BLAMED]
     seen = [end for end in ends if end is not None]
     codes = sorted({f"exit code {end.exit_code}" for end in seen if end.exit_code is not None})
@@ -69,5 +69,5 @@ def verdict(ends: Sequence[Gone | None]) -> str:
 
 
 def _exit_code(end: Gone) -> int | None:
-    """Of one that ran out of memory that is known, whether its launcher told a code or not."""
+    """Its exit code; one that ran out of memory has one even if its launcher gave none."""
     return end.exit_code or _KILLED if end.cause is EndCause.MEMORY else end.exit_code

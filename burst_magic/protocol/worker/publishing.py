@@ -60,7 +60,7 @@ class Publishing:
             self._drop_if_published(hold, now)
 
     def pause(self, hold: Hold, now: float) -> None:
-        """Pause a slot behind a task that is long, or may be since the previous one was, and resume it in time."""
+        """Pause a slot behind a long task, or one that may be long since the previous one was; resume it in time."""
         if hold.stopping or not hold.running:
             return
         if hold.paused:
@@ -183,7 +183,7 @@ class Publishing:
     def _drop_if_published(self, hold: Hold, now: float) -> None:
         if hold.published >= hold.stop and not hold.busy:
             self._state.holds.pop((hold.job, hold.claim), None)
-            upto = max(hold.published, hold.told)  # what it has beyond a cut is nobody's
+            upto = max(hold.published, hold.told)  # outcomes beyond a cut belong to another worker
             self._state.ask(fx.Forget(hold.job, hold.claim, upto))
             self._state.idle_since = now
             job = self._state.jobs[hold.job]

@@ -32,10 +32,10 @@ class Chance(Protocol):
 class Hold:
     """A range that this worker owns: tasks below ``published`` are in the store, below ``done`` have outcomes.
 
-    ``slot`` is −1 once no slot runs it any more: its outcomes may still be on their way, the slot has moved on. The
-    slot was asked for the tasks below ``fed``: all of the range, or a piece of one whose owner before ended. ``since``
-    is when it began the task that it runs, as far as is known; ``slow``: those before took longer than a flush. It
-    starts none from ``pause`` on for now.
+    ``slot`` is −1 once no slot runs it: the slot has moved on, though outcomes may still be on their way to the store.
+    The slot was given the tasks below ``fed``: all of the range, or a piece of a recovered one. ``since`` is when it
+    began its running task, as far as is known; ``slow`` means that earlier tasks took longer than a flush. It starts no
+    task from ``pause`` on for now.
     """
 
     slot: int
@@ -49,7 +49,7 @@ class Hold:
     since: float
     slow: bool
     pause: int | None = None
-    told: int = 0  # tasks below it have outcomes at the driver, also those that a cut took away
+    told: int = 0  # the driver has outcomes of tasks below it, even of those that a cut took away
     failed: list[int] = field(default_factory=list)
     held: int = 0
     busy: bool = False  # a look or a publish is under way
@@ -57,8 +57,8 @@ class Hold:
     stopping: str = ""  # "", "drain", "kill"
     retry_at: float = 0.0
     orphan: bool = False  # claimed under a name that is gone: it needs an heir before it is published
-    asked: set[str] = field(default_factory=set)  # what is to be read before its first task may run
-    read: set[str] = field(default_factory=set)  # what was
+    asked: set[str] = field(default_factory=set)  # to be read before its first task may run
+    read: set[str] = field(default_factory=set)  # already read
 
     @property
     def running(self) -> bool:
@@ -67,7 +67,7 @@ class Hold:
 
     @property
     def paused(self) -> bool:
-        """Its slot has come to where it pauses."""
+        """Its slot has reached the task where it pauses."""
         return self.running and self.pause is not None and self.done >= self.pause
 
 
@@ -146,11 +146,11 @@ class State:
         self.billed_from = int(self.wall(now) * 1000)
 
     def mine(self, owner: str) -> bool:
-        """Its own, under this or an earlier name."""
+        """Whether an owner is this worker, under its current or an earlier name."""
         return keys.base_of(owner) == self._base
 
     def of(self, jid: str) -> Iterator[Hold]:
-        """What it holds of a job."""
+        """Its ranges of a job."""
         return (hold for hold in list(self.holds.values()) if hold.job == jid)
 
     def open_jobs(self) -> Iterator[KnownJob]:
@@ -183,7 +183,7 @@ class State:
         """Stop its slot, once; a draining slot may still be killed."""
         if hold.slot < 0:
             return
-        if not hold.running:  # between two pieces, or before the first: there is nothing to stop
+        if not hold.running:  # between two pieces, or before the first
             hold.slot, hold.stop = -1, hold.done
             if hold.published >= hold.done and not hold.busy:
                 self.holds.pop((hold.job, hold.claim), None)

@@ -4,11 +4,12 @@ The thief sees claims with their times, and published segments. From these it es
 progress at its next check. The victim checks for a cut before each publish, and before it continues after a long task
 (``publishing.py``).
 
-* Of quick tasks the thief takes the half of what the victim will not have reached.
-* What is done is published at each flush, so a victim that has been silent for longer is in one long task and has begun
-  nothing behind it. Where each task takes longer than a flush, each is published when it ends, and the next is begun
-  after a look. The thief takes all behind the one that runs, a single task too. The next thief takes what lies behind
-  the first one's: tasks are begun in their order, by whoever is free, as from a queue.
+* Quick tasks: the thief takes half of those that the victim will not have reached.
+* Long tasks: outcomes are published at each flush, so a victim that has been silent for longer is in one long task and
+  has begun nothing behind it. If each task takes longer than a flush, the victim publishes each when it ends, and
+  checks for a cut before it begins the next. The thief takes everything behind the running task, even a single task.
+  The next thief takes everything behind the first one's running task. So tasks begin in order on whichever slot is
+  free, as from a queue.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Protocol
 
 from burst_magic.protocol.wire.model import ClaimKey, Range
 
-LEAST_TASKS = 2  # quick ones, not yet started
+LEAST_TASKS = 2  # quick tasks, not yet started
 LEAST_FLUSHES = 2.0  # a range of quick tasks with less time left than this is not worth the requests
-LATE = 0.5  # flushes that a segment may be late, and
-LATENCY = 0.05  # seconds, at least, before its absence tells anything
+LATE = 0.5  # flushes that a segment may be late
+LATENCY = 0.05  # seconds that a segment may be late, at least
 
 
 def silence(flush: float) -> float:
@@ -42,11 +43,11 @@ class Prey:
     """A range that another worker is working on.
 
     Attributes:
-        claim: under which it is held.
+        claim: its claim.
         rest: its unpublished tasks.
         since: when the claim was made, by the store's clock.
-        last: when it published last, or None.
-        published: tasks it has published so far.
+        last: when it last published, or None.
+        published: number of tasks published so far.
     """
 
     claim: ClaimKey
@@ -57,18 +58,18 @@ class Prey:
 
     @property
     def heard(self) -> float:
-        """The last sign of its owner."""
+        """When its owner last claimed or published."""
         return self.since if self.last is None else self.last
 
     @property
     def pace(self) -> float | None:
-        """Seconds that its tasks have taken so far, where one was published."""
+        """Mean seconds per published task; None before the first."""
         if self.last is None or not self.published:
             return None
         return max(1e-6, (self.last - self.since) / self.published)
 
     def stuck_at(self, flush: float) -> float:
-        """When it counts as being in one long task, unless it publishes before."""
+        """When it counts as being in one long task, unless it publishes first."""
         return self.heard + silence(flush)
 
 
@@ -76,13 +77,12 @@ class Prey:
 class Guess:
     """An estimate of a victim's progress.
 
-
     Attributes:
-        each: seconds that one of its tasks takes.
-        reach: the first task that it will not have begun when it looks next.
+        each: seconds per task.
+        reach: the first task that it will not have begun at its next check.
         left: seconds of work left.
-        slow: it looks before it begins the next task.
-        take: how many tasks a thief takes from the end, if it takes any.
+        slow: it checks before it begins the next task.
+        take: number of tasks that a thief takes from the end.
     """
 
     each: float
@@ -98,39 +98,38 @@ class Guess:
 
 
 def guess(prey: Prey, *, now: float, flush: float, mean: float | None) -> Guess:
-    """An estimate of a victim's progress.
-
+    """Estimate a victim's progress.
 
     Args:
         prey: the victim's range.
-        now: by the store's clock.
+        now: the store's clock.
         flush: the job's flush interval, seconds.
-        mean: seconds a task takes where the range itself has published none, if anything is known.
+        mean: seconds per task, if known; used if the range itself has published none.
     """
     silent = max(0.0, now - prey.heard)
     each = prey.pace or mean or max(silent, flush)
     if now >= prey.stuck_at(flush):
         return _slow(prey, each=max(each, silent), silent=silent, begun=1)
     if each >= flush:
-        begun = 1 if silent < each / 2 else 2  # it may be past its next look before the claim is there
+        begun = 1 if silent < each / 2 else 2  # it may be past its next check before the claim is written
         return _slow(prey, each=each, silent=silent, begun=begun)
     done = silent / each
-    ahead = int(min(len(prey.rest), done + flush / each)) + 1  # the one that runs then is started too
+    ahead = int(min(len(prey.rest), done + flush / each)) + 1  # includes the task running at that time
     reach = min(prey.rest.stop, prey.rest.start + ahead)
     left = max(0.0, len(prey.rest) - done) * each
     return Guess(each=each, reach=reach, left=left, slow=False, take=(prey.rest.stop - reach) // 2)
 
 
 def _slow(prey: Prey, *, each: float, silent: float, begun: int) -> Guess:
-    """Of a victim of which it is known what it has begun."""
-    wait = max(0.0, each - silent) or silent  # who is longer at it than others were may be as long again
+    """The estimate for a victim whose started tasks are known."""
+    wait = max(0.0, each - silent) or silent  # a task that is overdue may take as long again
     behind = max(0, len(prey.rest) - begun)
     return Guess(each=each, reach=prey.rest.stop - behind, left=wait + behind * each, slow=True, take=behind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """The first task to take; ``slow``: it lies behind a long one, and may be long too."""
+    """The first task to take. ``slow``: it follows a long task, and may be long too."""
 
     start: int
     slow: bool
@@ -139,15 +138,15 @@ class Cut:
 def cut(
     preys: Sequence[Prey], *, now: float, flush: float, mean: float | None, dice: Dice, before: int | None = None
 ) -> Cut | None:
-    """Where to cut which victim, or None if nothing is worth it.
+    """Choose a victim and where to cut its range; None if nothing is worth it.
 
     Args:
         preys: the ranges that others work on, ascending.
-        now: by the store's clock.
+        now: the store's clock.
         flush: the job's flush interval, seconds.
-        mean: seconds that a task takes on the whole, if anything is known.
+        mean: mean seconds per task of the job, if known.
         dice: spreads thieves.
-        before: the lane that may be had instead: better is only what lies before it and behind a long task.
+        before: a free lane, if there is one; only tasks before it that wait behind a long task are preferred to it.
     """
     options, weights = [], []
     for prey, local in _with_means(preys, now=now, flush=flush, mean=mean):
@@ -162,7 +161,7 @@ def cut(
 def _with_means(
     preys: Sequence[Prey], *, now: float, flush: float, mean: float | None
 ) -> Iterator[tuple[Prey, float | None]]:
-    """Each with what its tasks may take, judged by all and by those right before: long ones lie side by side."""
+    """Each with the likely seconds per task, from the job's mean and its neighbour's: long tasks are often adjacent."""
     near, end = 0.0, -1
     for prey in preys:
         if prey.claim.start != end:
@@ -175,6 +174,6 @@ def _with_means(
 
 
 def next_look(preys: Sequence[Prey], *, now: float, flush: float) -> float | None:
-    """When something may be worth taking that is not yet; None: nothing that is known will be."""
+    """When more may become worth taking; None if nothing known will."""
     times = [prey.stuck_at(flush) for prey in preys if len(prey.rest) > 1]
     return min((at for at in times if at > now), default=None)
