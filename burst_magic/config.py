@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,14 @@ SESSIONS = "sessions.jsonl"
 PREFIX = "BURST_"
 DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
+TABLE = "aws"  # of config.toml; its keys are written aws.cluster, and BURST_AWS_CLUSTER in the environment
+IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "log_group", "public_ip")
 ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
 # Fixed when a session starts; a later job of the session cannot change these.
 OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
+# Fixed for an account, so no option of a call sets them.
+OF_THE_ACCOUNT = ("spot_fallback", *(f"{TABLE}.{key}" for key in IN_TABLE))
 _AT_IMPORT = dict(os.environ)
 _CHANGED: set[str] = set()
 DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects soon after
@@ -44,7 +48,7 @@ class Settings:
 
     Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means unset: ``plan`` then chooses (cpu,
     memory, threads), the session draws (seed), the store decides (interval, floor), or there is no limit (timeout,
-    budget).
+    budget). ``aws`` is the table of that name: where in the user's account workers start, as ``burst setup`` wrote it.
     """
 
     store: str
@@ -63,6 +67,8 @@ class Settings:
     idle: float = 300.0
     budget: int | None = None
     seed: int | None = None
+    spot_fallback: bool = True
+    aws: Mapping[str, str] = field(default_factory=dict)
     interval: float | None = None
     floor: float | None = None
 
@@ -118,7 +124,9 @@ def load(
     check_platform()
     environ = environment() if environ is None else environ
     config, data = directories(environ, config_dir=config_dir, data_dir=data_dir)
-    values: dict[str, Any] = {key: value for key, (value, _) in _said(overrides or {}, environ, config).items()}
+    said = {key: value for key, (value, _) in _said(overrides or {}, environ, config).items()}
+    values: dict[str, Any] = {key: value for key, value in said.items() if not _in_table(key)}
+    values[TABLE] = {key.partition(".")[2]: value for key, value in said.items() if _in_table(key)}
     values.setdefault("store", (data / "store").as_uri())
     values.setdefault("workers", cores())
     return Settings(config_dir=config, data_dir=data, **values)
@@ -130,7 +138,7 @@ def explain(*, environ: Mapping[str, str] | None = None, config_dir: str | Path 
     settings = load(environ=environ, config_dir=config_dir)
     said = _said({}, environ, settings.config_dir)
     return tuple(
-        Origin(key=key, text=show(key, getattr(settings, key)), source=said[key][1] if key in said else "default")
+        Origin(key=key, text=show(key, _get(settings, key)), source=said[key][1] if key in said else "default")
         for key in keys()
     )
 
@@ -152,10 +160,11 @@ def save(changes: Mapping[str, str], *, config_dir: Path) -> Path:
     path = config_dir / FILE
     document = _document(path)
     for key, text in changes.items():
+        table, name = (document.setdefault(TABLE, {}), key[len(TABLE) + 1 :]) if _in_table(key) else (document, key)
         if text:
-            document[key] = _plain(text)
+            table[name] = _plain(text)
         else:
-            document.pop(key, None)
+            table.pop(name, None)
     config_dir.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{FILE}.{os.getpid()}")
     draft.write_text(tomlkit.dumps(document), encoding="utf-8")
@@ -165,7 +174,13 @@ def save(changes: Mapping[str, str], *, config_dir: Path) -> Path:
 
 def keys() -> tuple[str, ...]:
     """The settings that users may write."""
-    return tuple(field.name for field in fields(Settings) if field.name not in (*DIRECTORIES, *HIDDEN))
+    plain = (each.name for each in fields(Settings) if each.name not in (*DIRECTORIES, *HIDDEN, TABLE))
+    return (*plain, *(key for key in OF_THE_ACCOUNT if _in_table(key)))
+
+
+def variable(key: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + key.upper().replace(".", "_")
 
 
 def parse(key: str, raw: object, *, where: str) -> object:
@@ -186,6 +201,8 @@ def show(key: str, value: object) -> str:
     """Format a value as the user would type it; ``none`` if unset."""
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return _SHOWN[key](value) if key in _SHOWN else str(value)
 
 
@@ -284,13 +301,13 @@ def _said(
     """Explicitly set values, the last layer winning: key -> (value, source)."""
     said: dict[str, tuple[object, str]] = {}
     path = config_dir / FILE
-    for key, raw in _document(path).items() if path.exists() else ():
+    for key, raw in _flat(_document(path)) if path.exists() else ():
         _known(key, keys(), where=f"{key} in {path}")
         said[key] = parse(key, raw, where=f"{key} in {path}"), FILE
-    names = tuple(PREFIX + key.upper() for key in (*keys(), *HIDDEN, *DIRECTORIES))
+    keyed = {variable(key): key for key in (*keys(), *HIDDEN, *DIRECTORIES)}
     for name in sorted(name for name in environ if name.startswith(PREFIX)):
-        _known(name, names, where=f"the environment variable {name}")
-        key = name[len(PREFIX) :].lower()
+        _known(name, tuple(keyed), where=f"the environment variable {name}")
+        key = keyed[name]
         if key not in DIRECTORIES:
             said[key] = parse(key, environ[name], where=name), name
     for key, raw in overrides.items():
@@ -298,6 +315,25 @@ def _said(
         if raw is not None:
             said[key] = parse(key, raw, where=key), "the call"
     return said
+
+
+def _flat(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The settings of a file, those of its table by their dotted names."""
+    for key, raw in document.items():
+        if isinstance(raw, Mapping):
+            yield from (
+                (f"{key}.{name}", ",".join(value) if isinstance(value, list) else value) for name, value in raw.items()
+            )
+        else:
+            yield key, raw
+
+
+def _in_table(key: str) -> bool:
+    return key.startswith(f"{TABLE}.")
+
+
+def _get(settings: Settings, key: str) -> object:
+    return settings.aws.get(key[len(TABLE) + 1 :]) if _in_table(key) else getattr(settings, key)
 
 
 def _known(word: str, choices: tuple[str, ...], *, where: str) -> None:
@@ -365,6 +401,18 @@ def _store(text: str) -> str:
     return text if scheme == "memory" else text.rstrip("/")
 
 
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _text(text: str) -> str:
+    if not text.strip() or re.search(r"\s", text.strip()):
+        raise ValueError(f"{text!r} is not one word (several are separated by commas)")
+    return text.strip()
+
+
 def _or_none(read: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: None if text.strip().lower() == "none" else read(text)
 
@@ -384,6 +432,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "idle": parse_duration,
     "budget": _or_none(parse_money),
     "seed": _or_none(whole(0)),
+    "spot_fallback": _yes_or_no,
+    **{key: _text for key in OF_THE_ACCOUNT if key.startswith(TABLE)},
     "interval": _number,
     "floor": _number,
 }

@@ -71,10 +71,23 @@ def open_launcher(name: str, *, logs: Path) -> Launcher:
     return _find(name)(logs)
 
 
-def traits(text: str) -> dict[str, Traits]:
-    """Name -> traits of the launchers in ``--launcher``, in order; raises ``OptionError``."""
+def traits(text: str, *, fallback: bool = False) -> dict[str, Traits]:
+    """Name -> traits of the launchers in ``--launcher``, in order; raises ``OptionError``.
+
+    Args:
+        text: the option's.
+        fallback: add the launcher that a single one falls back on by itself.
+    """
     check(text, where="launcher")
-    return {name: cast("Traits", _find(name).traits) for name in parse(text)}  # type: ignore[attr-defined]
+    found = {name: _traits_of(name) for name in parse(text)}
+    (first, *others) = found.values()
+    if fallback and first.fallback and not others:
+        found[first.fallback] = _traits_of(first.fallback)
+    return found
+
+
+def _traits_of(name: str) -> Traits:
+    return cast("Traits", _find(name).traits)  # type: ignore[attr-defined]
 
 
 def _find(name: str) -> Callable[[Path], Launcher]:

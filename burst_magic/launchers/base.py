@@ -59,6 +59,9 @@ class Start:
         cwd: the folder that tasks begin in, where workers share the kernel's machine.
         credentials: a command that prints credentials for the store, or empty.
         handed: descriptor of the memory that holds what was looked up already (``stores.handed``).
+        owner: the user whose session it is, for tags.
+        options: what its launcher was configured with when the session started (account, network): whoever replaces
+            a worker starts one like it.
     """
 
     store: str
@@ -77,11 +80,13 @@ class Start:
     cwd: str = ""
     credentials: tuple[str, ...] = ()
     handed: int | None = None
+    owner: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def birth(start: Start, handle: Handle) -> bytes:
     """The birth record that ``python -m burst_magic.worker`` reads from stdin, which is then closed."""
-    said = {name: value for name, value in asdict(start).items() if name != "handed"}
+    said = {name: value for name, value in asdict(start).items() if name not in {"handed", "options", "owner"}}
     return json.dumps({**said, "wid": handle.wid, "handle": handle.to_json()}).encode()
 
 
@@ -179,6 +184,10 @@ class Traits:
             change there needs new workers.
         can_be_poked: ``poke`` reaches a worker.
         keeps_fleet: its engine replaces lost workers, so clients don't.
+        stores: kinds of stores that its workers can reach, by scheme; empty: all.
+        needs: settings of the ``[aws]`` table without which it cannot start a worker; the whole table then becomes
+            ``Start.options``.
+        fallback: the launcher that starts workers when this one has no room, unless ``spot_fallback`` is false.
         rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
     """
 
@@ -187,6 +196,9 @@ class Traits:
     inherits: bool = True
     can_be_poked: bool = False
     keeps_fleet: bool = False
+    stores: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    fallback: str = ""
     rate: Callable[[Shape, str, str], int] = free
 
 

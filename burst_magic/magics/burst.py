@@ -159,7 +159,8 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         include=call.include,
     )
     tasks = 1 if capture.items is None else count(capture.items)
-    made = plan(settings, launchers.traits(settings.launcher), tasks=tasks, wishes=call.wishes)
+    terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
+    made = plan(settings, terms, tasks=tasks, wishes=call.wishes)
     into = DESK.find(call.session, settings) if call.session else joining.warm(call, made, settings, setenv=setenv)
     if call.session and into is not None:
         into.check_open()

@@ -47,6 +47,14 @@ class FleetRequest(Protocol):
     def budget(self) -> int | None:
         """Micro-dollars, or None for no limit."""
 
+    @property
+    def store(self) -> str:
+        """The store's URL."""
+
+    @property
+    def aws(self) -> Mapping[str, str]:
+        """Where in the user's account workers start."""
+
 
 class Terms(Protocol):
     """What ``launchers.Traits`` say about place and price."""
@@ -54,6 +62,14 @@ class Terms(Protocol):
     @property
     def here(self) -> bool:
         """Workers share the kernel's machine."""
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """Kinds of stores that its workers can reach, by scheme; empty: all."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Settings of ``[aws]`` without which no worker starts."""
 
     @property
     def rate(self) -> Callable[[Shape, str, str], int]:
@@ -86,6 +102,7 @@ class Plan:
         fargate: the estimate on Fargate.
         region: of these prices.
         wishes: options that only a cloud can satisfy.
+        options: the settings that its launchers start workers with.
     """
 
     launcher: str
@@ -105,6 +122,7 @@ class Plan:
     fallback_rate: int = 0
     warnings: tuple[str, ...] = ()
     wishes: Wishes = Wishes()
+    options: tuple[tuple[str, str], ...] = ()
 
 
 def plan(
@@ -114,7 +132,6 @@ def plan(
     tasks: int | None,
     sample: float | None = None,
     wishes: Wishes = Wishes(),
-    region: str = "",
 ) -> Plan:
     """Make a plan, or refuse before anything starts.
 
@@ -124,15 +141,16 @@ def plan(
         tasks: number of tasks, None if unknown (a generator).
         sample: measured seconds per task, if known.
         wishes: options that only a cloud can satisfy.
-        region: whose prices to use.
 
     Raises:
-        PlanError: no such worker size, or an option that this launcher cannot satisfy.
+        PlanError: no such worker size, an option that this launcher cannot satisfy, a setting that it lacks.
         BudgetExceeded: the estimate is above the budget.
     """
     launcher, *others = terms
     for name, each in terms.items():
         refuse(name, each, wishes)
+        check_reach(name, each, store=asked.store, configured=asked.aws)
+    region = asked.aws.get("region", "")
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
     price = prices.fargate(asked.arch, region=region)
@@ -160,6 +178,7 @@ def plan(
         fallback_rate=sum(more),
         warnings=_warnings(asked, shape, estimate) if dearest else (),
         wishes=wishes,
+        options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
     )
     check_budget(made.estimate, asked.budget)
     return made
@@ -190,6 +209,24 @@ def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
         raise PlanError(f"--instance-type: {here}; you cannot choose an instance type")
     if wishes.env.startswith("image:"):
         raise PlanError(f"--env {wishes.env}: {here} and run the kernel's interpreter, not an image")
+
+
+def check_reach(launcher: str, terms: Terms, *, store: str, configured: Mapping[str, str]) -> None:
+    """Raise ``PlanError`` if this launcher lacks a setting, or its workers could not reach the store."""
+    missing = [f"aws.{name}" for name in terms.needs if not configured.get(name)]
+    if missing:
+        raise PlanError(
+            f"{launcher} is not set up: no {', '.join(missing)}",
+            context="nothing was started",
+            way_out="burst sandbox starts a stand-in for AWS and prints what to export",
+        )
+    scheme = store.partition("://")[0]
+    if terms.stores and scheme not in terms.stores:
+        raise PlanError(
+            f"{launcher} workers cannot reach {store}",
+            context="nothing was started",
+            way_out=" or ".join(f"--store {each}://…" for each in terms.stores),
+        )
 
 
 def check_budget(estimate: Estimate, budget: int | None) -> None:

@@ -69,7 +69,8 @@ def attach(
     """
     sid, jid, url = _resolve(ident, settings)
     store = open_own_store(url, settings)
-    secret = keyring.parse(key, where="--key") if key else keyring.find(settings.keys_dir, sid)
+    mine = keyring.find(settings.keys_dir, sid)
+    secret = keyring.parse(key, where="--key") if key else mine or keyring.fetch(store, sid)
     try:
         manifest = _manifest(store, sid, secret, url)
     except SignatureError:
@@ -77,8 +78,8 @@ def attach(
             raise
         raise AttachError(f"this is not the key of session {sid}", way_out="burst key show ID prints it") from None
     job = _job(store, sid, jid, secret)
-    if key and secret:
-        keyring.keep(settings.keys_dir, sid, secret)
+    if secret is not None and secret != mine:
+        keyring.keep(settings.keys_dir, sid, secret)  # it has verified the manifest
     fleet = Fleet(manifest, secret, store, settings.logs_dir, replaces_lost_workers=replaces_lost_workers)
     session = Session(Driver(store, secret, manifest, fleet), job, settings=settings, home=home)
     session.follow()

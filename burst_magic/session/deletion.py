@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, Missing
+from burst_magic.session.keyring import published
 
 if TYPE_CHECKING:
     from burst_magic.protocol.wire import keys
@@ -29,7 +30,7 @@ def delete_all(store: Store, session: keys.SessionKeys) -> int:
     Raises:
         BurstError: another process keeps writing.
     """
-    found = [entry.key for entry in store.list(session.root)]
+    found = [entry.key for entry in store.list(session.root)] + published(store, session.sid)
     count = len(found)
     store.delete([session.manifest])
     for _ in range(_PASSES):

@@ -59,7 +59,7 @@ def map(  # noqa: A001 - the name users type
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
     _tell(capture, session)
-    made = plan(settings, launchers.traits(settings.launcher), tasks=count(items))
+    made = plan(settings, launchers.traits(settings.launcher, fallback=settings.spot_fallback), tasks=count(items))
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 

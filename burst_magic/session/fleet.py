@@ -18,7 +18,7 @@ from pathlib import Path
 from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
-from burst_magic.launchers.base import Again, Handle, Launcher, Refusal, Start, Status, WorkerState
+from burst_magic.launchers.base import Again, Handle, Launcher, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys, records
@@ -85,6 +85,12 @@ class Fleet:
         """Whether its workers share this machine."""
         launcher = self._launcher(self._manifest.launcher)
         return launcher is not None and launcher.traits.here
+
+    @property
+    def traits(self) -> list[Traits]:
+        """Of its launcher, and of the one that it falls back on."""
+        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
+        return [launcher.traits for name in names if (launcher := self._launcher(name)) is not None]
 
     @property
     def patience(self) -> dict[str, float]:
@@ -188,6 +194,8 @@ class Fleet:
             cwd=str(Path.cwd()) if here else "",
             credentials=_credentials(self._store.url) if here else (),
             handed=self._hand_on() if here else None,
+            owner=manifest.user,
+            options=dict(manifest.options),
         )
 
     def _say_refused(self, name: str, refused: list[Refusal], count: int) -> None:

@@ -1,13 +1,22 @@
-"""Session keys: one 0600 file each in the user's config directory. Printed only on request."""
+"""The sessions' keys: 0600 files in the user's config directory, printed only on request.
+
+Where workers are not of this machine the key is an object of the store, too: they may read it if they were told its
+name, and only the user may list the names. So the user's other computers need no copy.
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from burst_magic.errors import AttachError
+from burst_magic.errors import AttachError, Denied
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.keys import is_session_id
-from burst_magic.protocol.wire.sign import SECRET_BYTES
+from burst_magic.protocol.wire.sign import SECRET_BYTES, fingerprint
+
+if TYPE_CHECKING:
+    from burst_magic.stores import Store
 
 
 def keep(folder: Path, sid: str, secret: bytes) -> None:
@@ -36,6 +45,44 @@ def parse(text: str, *, where: str) -> bytes:
         secret = b""
     if len(secret) != SECRET_BYTES:
         raise AttachError("this is not a session key", context=where, way_out="copy it from: burst key show ID")
+    return secret
+
+
+def publish(store: Store, sid: str, secret: bytes) -> None:
+    """Write a session's key to the store, for workers of other machines."""
+    store.create(keys.session_key(sid, fingerprint(secret)), secret)
+
+
+def published(store: Store, sid: str) -> list[str]:
+    """Names of the objects that hold a session's key: one, or none; none if this user may not list them."""
+    try:
+        found = store.list(keys.SESSION_KEYS, after=keys.before_session_key(sid), limit=2)
+    except Denied:
+        return []
+    return [entry.key for entry in found if keys.fingerprint_in(entry.key, sid)]
+
+
+def fetch(store: Store, sid: str) -> bytes | None:
+    """A session's key from the store, or None if it isn't there or this user may not read it.
+
+    Raises:
+        AttachError: there are several, or its content does not match its name.
+    """
+    if store.url.startswith("file:"):
+        return None  # whoever can write a session into a folder can write its key there, too
+    names = published(store, sid)
+    if len(names) > 1:
+        problem, way_out = (
+            f"session {sid} has several keys",
+            "--key KEY; burst key show ID prints it where it was started",
+        )
+        raise AttachError(problem, context=", ".join(names), way_out=way_out)
+    try:
+        secret = store.get(names[0]) if names else None
+    except Denied:
+        return None
+    if secret is not None and fingerprint(secret) != keys.fingerprint_in(names[0], sid):
+        raise AttachError("the stored key does not match its name", context=names[0])
     return secret
 
 

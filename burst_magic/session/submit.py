@@ -108,6 +108,8 @@ def submit(
         # First, so that an interrupted submission can be found.
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)
         keyring.keep(settings.keys_dir, sid, secret)
+        if not all(traits.here for traits in fleet.traits):
+            keyring.publish(store, sid, secret)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
@@ -230,6 +232,7 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Man
         arch=plan.arch,
         gpus=plan.wishes.gpus,
         instance_type=plan.wishes.instance_type,
+        options=plan.options,
         environment=plan.wishes.env,
         seed=secrets.randbits(63) if settings.seed is None else settings.seed,
         deadline=now + settings.deadline,

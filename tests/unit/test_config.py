@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -209,12 +210,17 @@ def test_explain_says_for_each_key_what_holds_and_who_said_it(home):
     assert rows["budget"] == ("none", "default")
 
 
+def variable(key):
+    return config.PREFIX + key.upper().replace(".", "_")
+
+
 @pytest.mark.parametrize("key", config.keys())
 def test_what_is_shown_of_a_setting_can_be_typed_again(home, key):
     values = {"store": "s3://b/p", "launcher": "local", "cpu": 0.5, "memory": "1.5GB", "arch": "arm64", "budget": 2.5}
+    values["spot_fallback"] = "false"
     once = load({key: values.get(key, 90)}, environ={}, **home)
-    again = load({key: config.show(key, getattr(once, key))}, environ={}, **home)
-    assert getattr(again, key) == getattr(once, key)
+    shown = next(row.text for row in explain(environ={variable(key): str(values.get(key, 90))}) if row.key == key)
+    assert load({key: shown}, environ={}, **home) == once
 
 
 def test_windows_is_refused_in_one_line():
@@ -252,3 +258,51 @@ def test_a_containers_quota_counts_as_cores(tmp_path, files, most):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert cores(control_groups=tmp_path) == min(most, cores(control_groups=tmp_path / "none"))
+
+
+ACCOUNT = """
+launcher = "fargate"
+spot_fallback = false
+
+[aws]
+region = "eu-central-1"
+cluster = "burst"
+subnets = ["subnet-1", "subnet-2"]
+"""
+
+
+def test_where_workers_start_in_the_account_is_a_table_of_its_own(home):
+    write(home, ACCOUNT)
+    settings = load(environ={"BURST_AWS_CLUSTER": "another"}, **home)
+    assert settings.aws == {"region": "eu-central-1", "cluster": "another", "subnets": "subnet-1,subnet-2"}
+    assert (settings.launcher, settings.spot_fallback) == ("fargate", False)
+
+
+def test_a_key_of_the_table_is_written_where_it_is_read(home):
+    write(home, ACCOUNT)
+    save(
+        {"aws.cluster": "mine", "aws.subnets": "", "aws.log_group": "/logs", "workers": "3"},
+        config_dir=home["config_dir"],
+    )
+    settings = load(environ={}, **home)
+    assert settings.aws == {"region": "eu-central-1", "cluster": "mine", "log_group": "/logs"}
+    shown = {origin.key: origin for origin in explain(environ={}, config_dir=home["config_dir"])}
+    assert (shown["aws.cluster"].text, shown["aws.cluster"].source) == ("mine", "config.toml")
+    assert (shown["aws.subnets"].text, shown["aws.subnets"].source) == ("none", "default")
+    assert shown["spot_fallback"].text == "false"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[aws]\nclustre = 'x'\n", "aws.clustre: unknown setting; did you mean aws.cluster?"),
+        ("[ecs]\ncluster = 'x'\n", "ecs.cluster: unknown setting; did you mean aws.cluster?"),
+        ("[aws]\ncluster = 'two words'\n", "aws.cluster in"),
+        ("spot_fallback = 'maybe'\n", "'maybe' is neither true nor false"),
+    ],
+)
+def test_a_mistake_in_the_table_is_named_with_its_place(home, text, says):
+    write(home, text)
+    with pytest.raises(OptionError, match=re.escape(says)) as caught:
+        load(environ={}, **home)
+    assert "config.toml" in str(caught.value)

@@ -29,6 +29,7 @@ from burst_magic.errors import RecordError
 from burst_magic.protocol.wire.model import ClaimKey, ControlKind, SegmentKey
 
 SESSIONS = "sessions"
+SESSION_KEYS = "keys"
 _ID = r"[A-Za-z0-9][A-Za-z0-9_~-]*"
 _SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
 _KINDS = tuple(kind for kind in ControlKind if kind is not ControlKind.OTHER)  # a newer version's are passed over
@@ -60,7 +61,17 @@ def blob(sha256: str) -> str:
 
 def session_key(sid: str, fingerprint: str) -> str:
     """Where workers find the key of a session whose fingerprint they were told."""
-    return f"keys/{_checked(sid)}.{_checked(fingerprint)}"
+    return f"{SESSION_KEYS}/{_checked(sid)}.{_checked(fingerprint)}"
+
+
+def before_session_key(sid: str) -> str:
+    """A key after which a listing begins with those of one session."""
+    return f"{SESSION_KEYS}/{_checked(sid)}."
+
+
+def fingerprint_in(key: str, sid: str) -> str:
+    """The fingerprint that the name of a session's key ends in; "" if it is another object."""
+    return key.removeprefix(f"{SESSION_KEYS}/{sid}.") if key.startswith(f"{SESSION_KEYS}/{sid}.") else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ class Manifest:
     environment: str = ""  # what ``--env`` asked for: "sync", or ``image:URI``
     gpus: int = 0
     instance_type: str = ""
+    options: tuple[tuple[str, str], ...] = ()  # the settings that its launchers were configured with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,3 +76,19 @@ def test_a_handle_of_a_newer_version_is_read():
     handle = Handle(launcher="kite", wid="k-1", token="t", data={"line": [1, {"a": None}]})
     newer = handle.to_json()[:-1] + ',"colour":"red"}'
     assert Handle.from_json(newer) == handle
+
+
+class Glider(Kite):
+    """Falls back on kites."""
+
+    name = "glider"
+    traits = Traits(starting_within=7, fallback="kite")
+
+
+@pytest.mark.usefixtures("kite")
+def test_a_launcher_may_fall_back_on_another_by_itself():
+    forget = launchers.register("glider", Glider)
+    assert list(launchers.traits("glider", fallback=True)) == ["glider", "kite"]
+    assert list(launchers.traits("glider")) == ["glider"]
+    assert list(launchers.traits("glider,local", fallback=True)) == ["glider", "local"]
+    forget()

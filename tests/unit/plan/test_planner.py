@@ -24,6 +24,8 @@ def asked(**changes):
         "memory": None,
         "arch": "x86_64",
         "budget": None,
+        "store": "file:///store",
+        "aws": {},
     }
     return SimpleNamespace(**(base | changes))
 
@@ -140,9 +142,8 @@ def test_the_summary_is_one_line(terms, changes, text):
 
 
 def test_the_same_question_has_the_same_answer():
-    assert plan(asked(), LOCAL, tasks=7, sample=0.3, region="sa-east-1") == plan(
-        asked(), LOCAL, tasks=7, sample=0.3, region="sa-east-1"
-    )
+    request = asked(aws={"region": "sa-east-1"})
+    assert plan(request, LOCAL, tasks=7, sample=0.3) == plan(request, LOCAL, tasks=7, sample=0.3)
 
 
 @pytest.mark.parametrize(
@@ -155,3 +156,24 @@ def test_local_tasks_share_the_cores_of_the_machine(lanes, cores, each):
 @pytest.mark.parametrize(("cpu", "slots", "each"), [(4, 1, 4), (4, 2, 2), (4, 3, 1), (0.25, 1, 1), (1, 4, 1)])
 def test_tasks_elsewhere_share_the_vcpu_of_their_worker(cpu, slots, each):
     assert threads(100, here=False, slots=slots, cores=64, cpu=cpu) == each
+
+
+CLOUD = Traits(starting_within=600, rate=on_fargate, stores=("s3",), needs=("cluster", "subnets"))
+ACCOUNT = {"cluster": "burst", "subnets": "subnet-1", "region": "eu-central-1"}
+
+
+def test_a_launcher_that_is_not_set_up_says_what_is_missing():
+    with pytest.raises(PlanError, match=r"ecs is not set up: no aws\.subnets"):
+        plan(asked(store="s3://bucket", aws={"cluster": "burst"}), {"ecs": CLOUD}, tasks=1)
+
+
+def test_workers_that_cannot_reach_the_store_are_refused():
+    with pytest.raises(PlanError, match="ecs workers cannot reach file:///store"):
+        plan(asked(aws=ACCOUNT), {"ecs": CLOUD}, tasks=1)
+
+
+def test_a_plan_carries_what_its_launcher_is_set_up_with_and_its_region_s_prices():
+    made = plan(asked(store="s3://bucket", aws=ACCOUNT), {"ecs": CLOUD}, tasks=1)
+    assert dict(made.options) == ACCOUNT
+    assert made.region == "eu-central-1"
+    assert plan(asked(aws=ACCOUNT), LOCAL, tasks=1).options == ()
