@@ -31,9 +31,7 @@ default store and the list of sessions are.
 
 def page() -> str:
     """The whole reference."""
-    settings = "".join(
-        f"| `{key}` | `{config.PREFIX}{key.upper().replace('.', '_')}` |\n" for key in sorted(config.keys())
-    )
+    settings = "".join(f"| `{key}` | `{config.variable(key)}` |\n" for key in sorted(config.keys()))
     return "\n".join([HEAD, helptext.reference(), SETTINGS + settings])
 
 

@@ -35,7 +35,7 @@ def test_the_reference_covers_every_option_and_setting(generator):
         option.name for option in OPTIONS if option.shown and option.name not in page and option.name != "--help"
     ] == []
     assert [verb.name for verb in VERBS if (verb.magic or verb.command) not in page] == []
-    assert [key for key in map(str.upper, config.keys()) if f"BURST_{key}" not in page] == []
+    assert [key for key in config.keys() if config.variable(key) not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

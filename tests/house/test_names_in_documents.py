@@ -54,7 +54,7 @@ def test_an_option_that_a_document_names_exists(page):
 
 
 def test_a_variable_that_a_document_names_is_a_setting(page):
-    have = {f"BURST_{key.upper()}" for key in (*config.keys(), *config.DIRECTORIES)} | MISSPELT
+    have = {config.variable(key) for key in (*config.keys(), *config.DIRECTORIES)} | MISSPELT
 
     assert found(r"\b(BURST_[A-Z_]+)\b", page) <= have
 
