@@ -1,7 +1,7 @@
 """A small single-threaded process that forks slots for the supervisor.
 
 It starts before the supervisor reads the session's key or imports obstore: forking the threads of a store client is
-unsafe, and tasks cannot find in their memory what was never in the template's. It receives requests through a socket,
+unsafe, and a key that was never in the template's memory is not in a task's. It receives requests through a socket,
 records deaths of slots on their boards, and outlives the supervisor just long enough to end them.
 """
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _HOLD_TRIES, _HOLD_EVERY = (400, 0.0005) if sys.platform == "linux" else (1, 0.02)  # seconds
 _STOPPED = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT if sys.platform == "linux" else 0
-# Another Python has packages of its own. Of the supervisor's it gets this one, so that both ends of a slot's pipe are
-# of one version, whatever is installed there.
+# Another Python has its own packages. It imports only burst_magic from the supervisor's, so that both ends of a slot's
+# pipe have the same version, whatever is installed there.
 _OTHER_PYTHON = """\
 import importlib.util, sys
 sys.path[:] = [place for place in sys.path if place]
@@ -60,8 +60,8 @@ class Template:
 
         Args:
             cwd: the folder, or None for this process's own.
-            python: the interpreter that tasks run in, with its own packages; "": this one. A process that has threads
-                must name one: it is not forked then.
+            python: the interpreter that tasks run in, with its own packages; "" for this one. A process with threads
+                must name an interpreter, since it cannot be forked.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         if not python and sys.platform == "linux" and not sys.flags.hash_randomization:
@@ -156,7 +156,7 @@ def _main(control: socket.socket, cwd: str | None) -> None:
     try:
         _Nursery(control, cwd).run()
         status = 0
-    except BaseException:  # noqa: BLE001 - told on stderr, and the supervisor sees the end of the socket
+    except BaseException:  # noqa: BLE001 - printed on stderr; the supervisor sees the socket close
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -183,7 +183,7 @@ class _Nursery:
         if cwd:
             os.chdir(cwd)
         null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)  # the supervisor's key comes through stdin
+        os.dup2(null, 0)  # the supervisor receives its key on stdin
         os.close(null)
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
@@ -194,7 +194,7 @@ class _Nursery:
             signal.signal(number, signal.SIG_IGN)
 
     def run(self) -> None:
-        """Serves requests until the supervisor is gone."""
+        """Serve requests until the supervisor is gone."""
         gc.disable()
         from burst_magic.worker.child import keeper  # loaded once, here, for all slots
 
@@ -216,7 +216,7 @@ class _Nursery:
         if len(request) < REQUEST.size:
             return False
         for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)  # noqa: FBT003 - what came by a socket is, other than the rest
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - received descriptors are inheritable
         verb, key, turn = REQUEST.unpack(request)
         if verb == FORK:
             self._fork(key, descriptors)
@@ -315,11 +315,11 @@ def _stop(pid: int) -> None:
     for _ in range(_HOLD_TRIES):
         if sys.platform == "linux" and os.waitid(os.P_PID, pid, _STOPPED) is not None:
             break
-        time.sleep(_HOLD_EVERY)  # one that sleeps in the kernel stops when it wakes, before it does anything else
+        time.sleep(_HOLD_EVERY)  # a process asleep in the kernel stops on waking, before it runs any code
 
 
 def _stop_runner(pid: int) -> None:
-    """Stops the child of a slot that is stopped, and so does not reap it."""
+    """Stop the runner of a slot that is itself stopped, and so cannot reap it."""
     os.kill(pid, signal.SIGSTOP)
     for _ in range(_HOLD_TRIES):
         if sys.platform == "linux" and memory.state_of(pid) in "TtZX":
@@ -335,7 +335,7 @@ def _kill(pid: int, shared: Shared) -> None:
 
 
 def _kill_group(pid: int, shared: Shared) -> None:
-    """Its runner may have left the group."""
+    """Kill a slot's process group, and its runner, which may have left the group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     runner = shared.words[Word.RUNNER]

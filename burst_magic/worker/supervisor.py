@@ -45,7 +45,7 @@ _BROKEN = 1  # exit code after an unexpected failure
 
 
 def _rate(manifest: Manifest, birth: Birth) -> int:
-    """Micro-dollars an hour: its launcher's, of the two that a session may have."""
+    """Micro-dollars per hour of its launcher; a session may have two."""
     launcher = json.loads(birth.handle)["launcher"] if birth.handle else manifest.launcher
     return manifest.fallback_rate if launcher == manifest.fallback else manifest.rate
 
@@ -55,7 +55,7 @@ class Supervisor:
 
     Args:
         birth: its identity.
-        slots: the template that forks them, started before any of this was known; or what comes before it.
+        slots: the template that forks its slots, or the stage that prepares one.
         store: the session's store.
         manifest: the session.
     """
@@ -109,7 +109,7 @@ class Supervisor:
     # --- the loop ----------------------------------------------------------------------------------------
 
     def run(self) -> EndCause:
-        """Work until the machine says that it is over."""
+        """Work until the machine exits."""
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: self._courier.post(fx.Terminate()))
         signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))
@@ -138,7 +138,7 @@ class Supervisor:
         return end.cause
 
     def _say_broken(self, fault: Exception) -> None:
-        """Try once to record why it failed: otherwise others wait until it has been silent long enough."""
+        """Try once to record why it failed; otherwise others wait until its silence counts as death."""
         wid, now = self._machine.wid, self._machine.wall(time.monotonic())
         said = f"{type(fault).__name__}: {fault}"
         end = Gone(worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=_BROKEN, detail=said)
@@ -178,7 +178,7 @@ class Supervisor:
             return [event for items in self._supply.opened(news) for event in self._slots.feed(items)]
         return [news]
 
-    # --- effects that are the store's ----------------------------------------------------------------------
+    # --- effects on the store ------------------------------------------------------------------------------
 
     def _look(self, effect: fx.List | fx.Read) -> list[fx.Event]:
         """Read directly: a local folder answers faster than a thread. If it fails, use a thread, which retries."""
@@ -217,7 +217,7 @@ class Supervisor:
 
 
 def join(birth: Birth, store: Store, slots: Template | Staging) -> EndCause:
-    """Joins the session and works until it is over; a session that is gone, or that it cannot read, is no error."""
+    """Join the session and work until the worker ends; a missing or unreadable session is not an error."""
     try:
         return Supervisor(birth, slots, store, _manifest(birth, store)).run()
     except Missing:
@@ -256,5 +256,5 @@ def _manifest(birth: Birth, store: Store) -> Manifest:
 
 
 def fetch_patiently(store: Store, key: str) -> bytes:
-    """An object's bytes, of a store that may be slow to answer."""
+    """Fetch an object's bytes, with retries."""
     return Carrier(store, None, slept, retry=_UNBORN).fetch(key)

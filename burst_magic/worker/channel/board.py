@@ -33,11 +33,11 @@ NOTE = struct.Struct("<BBxxIQQ")  # kind of note, failed, number of the job, rin
 WAKE, RECORD, READY = range(3)
 
 ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record; the record follows
-SKIP = 0xFFFFFFFF  # instead of a job's number: the ring goes on at its beginning
+SKIP = 0xFFFFFFFF  # instead of a job's number: the ring continues at its beginning
 
-NUDGE = signal.SIGURG  # to a runner; whoever does not listen for it is not disturbed
+NUDGE = signal.SIGURG  # to a runner; ignored by processes without a handler
 
-REQUEST = struct.Struct("<IIQ")  # supervisor to template: verb, key of the slot, the TURN to end (0: whatever runs)
+REQUEST = struct.Struct("<IIQ")  # supervisor to template: verb, key of the slot, the TURN to end (0: any)
 FORK, KILL = range(2)
 
 
@@ -53,21 +53,21 @@ class Word(IntEnum):
     CONSUMED = 6  # supervisor: bytes taken from the ring, ever
     PEAK = 7  # slot: MiB, a float
     PID = 8  # template: the slot's process
-    DEAD = 9  # template: 1 when the process was reaped
+    DEAD = 9  # template: 1 once the process is reaped
     STATUS = 10  # template: its wait status
     FINAL_PEAK = 11  # template: MiB, a float
-    CUT = 12  # supervisor: bytes of output it took away
-    CUT_TURN = 13  # supervisor: the TURN that this was for
-    ENDED = 14  # slot: when the last task ended, a float; later than SINCE: the running one has, and is being told
+    CUT = 12  # supervisor: bytes of output it removed
+    CUT_TURN = 13  # supervisor: the TURN of that output
+    ENDED = 14  # slot: when the last task ended, a float; later than SINCE: the current task ended, its outcome is due
     LIMIT = 15  # supervisor: MiB that the slot may occupy, a float; 0: no limit
-    SYSTEM = 16  # template: 1 the system had memory when the process died, 2 it ended processes for want of it
+    SYSTEM = 16  # template: 1 the system had memory when the process died, 2 it was killing processes for lack of it
     RUNNER = 17  # slot: the process that runs its tasks, a fork of the slot's own; 0: none
-    HANDED = 18  # runner: 1 when it ends because it has said all, and the slot may go on
-    SERIAL = 19  # runner: of the run that it is at
-    NEXT = 20  # runner: when it ends or holds outcomes, the first task of that run whose outcome has not been told
-    HELD = 21  # runner: outcomes that wait until it is sure that they are right
-    LOG = 22  # runner: which of two files says what it has heard
-    PAUSED = 23  # slot: 1 while it waits where it was told to pause
+    HANDED = 18  # runner: 1 when it has handed over everything before it exits, and the slot may continue
+    SERIAL = 19  # runner: serial of its current run
+    NEXT = 20  # runner: when it exits or holds outcomes, the first task of that run whose outcome was not sent
+    HELD = 21  # runner: 1 while outcomes wait until they are known to be right
+    LOG = 22  # runner: which of two files has its messages
+    PAUSED = 23  # slot: 1 while it is paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ class Shared:
         self.ring = self.view[RING_AT:]
 
     def close(self) -> None:
-        """Unmaps it."""
+        """Unmap the memory."""
         for part in (self.words, self.reals, self.kept, self.ring, self.view):
             part.release()
         self._map.close()

@@ -32,8 +32,8 @@ class SlotChannel:
         """Send outcomes.
 
         Args:
-            job: its number.
-            outcomes: packed, and whether the task failed.
+            job: the job's number.
+            outcomes: packed outcomes, each with whether the task failed.
             ended: when the last task ended, by ``time.monotonic()``.
         """
         words, ring, written = self._words, self._ring, self._words[_WRITTEN]

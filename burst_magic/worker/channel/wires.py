@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from burst_magic.worker.channel.board import SHARED_BYTES, Shared, anonymous_file, nameless_file
 
-F_SETPIPE_SZ = 1031  # Linux; in fcntl since Python 3.10 only where it was built with new headers
+F_SETPIPE_SZ = 1031  # Linux; missing in fcntl if Python was built with old headers
 PIPE_BYTES = 1 << 20
 
 
@@ -31,7 +31,7 @@ def connect() -> tuple[Wires, tuple[int, int, int, int]]:
     notes_r, notes_w = os.pipe()
     os.set_blocking(notes_r, False)
     if sys.platform == "linux":
-        with contextlib.suppress(PermissionError):  # above the user's quota for pipes; the system's default does
+        with contextlib.suppress(PermissionError):  # the user's quota for pipes is exceeded; the default size suffices
             fcntl.fcntl(notes_w, F_SETPIPE_SZ, PIPE_BYTES)
     memory, printed = anonymous_file(SHARED_BYTES), nameless_file()
     wires = Wires(ours, notes_r, Shared(memory), printed)

@@ -37,9 +37,9 @@ from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.threads import LoadedLibraries, settled
 from burst_magic.worker.slots.memory import Footprint
 
-_close = os.close  # of a task's descriptors others are looked at afterwards (`Surroundings`)
-PEAK_EVERY = 64  # tasks too short to be worth a look at the memory
-_BRIEF = 0.0005  # seconds: a task of less was on the processor; asking the system for how long may take longer than it
+_close = os.close  # before `Surroundings` wraps it
+PEAK_EVERY = 64  # very short tasks between two looks at the memory
+_BRIEF = 0.0005  # seconds; a shorter task counts as all CPU time, since measuring may take longer than the task
 
 
 class Stage:
@@ -73,8 +73,8 @@ class Stage:
         self._limit_mb = reals[Word.LIMIT]
         self._peak = 0.0
         self._looked = 0
-        self._cpu = self._cpu_at = 0.0  # time.process_time(), and when it was asked by time.monotonic(); 0: ask anew
-        self.spoiled = False  # tasks left something behind that only a new process is rid of
+        self._cpu = self._cpu_at = 0.0  # time.process_time(), and time.monotonic() of that reading; 0: read again
+        self.spoiled = False  # tasks left something behind that only a new process removes
         self.ended = 0.0  # time.monotonic() at the end of the last task
 
     # --- in the slot's own process ------------------------------------------------------------------------
@@ -104,12 +104,12 @@ class Stage:
         if not modules and (program.anew or program.loaded is not None):
             return
         self._seeder.seed_loading(program.job.seed)
-        with contextlib.suppress(BaseException):  # where it fails it fails again in each task, which tells it
+        with contextlib.suppress(BaseException):  # a failure repeats in each task, which reports it
             copy_context().run(self._load, program, modules)
         self.home.clear()
         with contextlib.suppress(BaseException):
             self._surroundings.restore()
-        self._capture.collect()  # the runner has told it
+        self._capture.collect()  # the runner has reported this output
 
     def _load(self, program: Program, modules: tuple[str, ...]) -> None:
         for name in modules:
@@ -145,14 +145,14 @@ class Stage:
                 bundle=job.bundle,
                 imports=program.cell.imports,
             )
-        except BaseException:  # noqa: BLE001 - if it is the loading, each task meets it again, and tells it
-            program.alone = program.alone or loaded  # what is here cannot be looked at
+        except BaseException:  # noqa: BLE001 - a failure to load repeats in each task, which reports it
+            program.alone = program.alone or loaded  # the values cannot be compared
             return None
         finally:
             home.clear()
             self._cpu_at = 0.0
             if program.anew:
-                self._capture.collect()  # each task tells it
+                self._capture.collect()  # each task reports it
         self._detector = None if found.empty else found
         return self._detector
 
@@ -189,15 +189,15 @@ class Stage:
                     )
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
-                program.forget()  # the next try begins as the first did
-                self.spoiled = True  # and what it loads nobody looks at afterwards
+                program.forget()  # the next attempt starts like the first
+                self.spoiled = True  # and its values are never compared
                 continue
             failure |= {"began": time() - wall, "wall": wall, "cpu": cpu, "peak_mb": self._look(wall)}
             outcome = Outcome(**failure, attempts=attempt, output=printed)
             return outcome.failed, records.pack_outcome(outcome)
 
     def _cpu_since(self, began: float) -> float:
-        """Seconds of this process since then; what it did before, since it was asked last, was brief."""
+        """CPU seconds of this process since ``began``; the time between the last reading and ``began`` is brief."""
         before, self._cpu = self._cpu + began - self._cpu_at, process_time()
         self._cpu_at = self.ended
         return max(0.0, self._cpu - before)
@@ -225,14 +225,14 @@ class Stage:
         try:
             home = self.home
             for _ in range(len(home) - len(self._empty)):
-                home.popitem()  # the last first: a __del__ finds the modules that the cell imported before
+                home.popitem()  # last in, first out: a __del__ still finds the modules that the cell imported
             if home != self._empty:
                 home.clear()
             for look in self._libraries.looks:
                 look()
             if self._surroundings.restore() and not self._threads.left():
                 return
-        except BaseException:  # noqa: BLE001, S110 - of a signal handler or a timer that the task set
+        except BaseException:  # noqa: BLE001, S110 - raised by a signal handler or timer of the task
             pass
         self.spoiled = True
 
@@ -240,7 +240,7 @@ class Stage:
         self._forked = True
 
     def _look_at(self, module: types.ModuleType) -> None:
-        """A module that a task has loaded, before the task can change it."""
+        """Record a module that a task has just loaded, before the task can change it."""
         if self._detector is not None:
             self._detector.arrived(module)
 
@@ -248,7 +248,7 @@ class Stage:
         self.spoiled = True
 
     def _run(self, program: Program, task: int, entry: memoryview | None) -> object:
-        """Run as if this task were the first; in its own context."""
+        """Run the task in its own context, as if it were the first."""
         settings, home = self._settings, self.home
         if settings.wanted:
             with self._import_hook.aside():
@@ -266,7 +266,7 @@ class Stage:
         return program.cell.run(home)
 
     def _look(self, wall: float) -> float:
-        """Peak memory in MiB; for very short tasks now and then only."""
+        """Peak memory in MiB; measured only now and then for very short tasks."""
         self._looked += 1
         if wall > _BRIEF or self._looked % PEAK_EVERY == 1:
             self._reals[Word.PEAK] = self._peak = self._footprint.peak_mb()
@@ -310,7 +310,7 @@ class Stage:
 
 def _unpicklable(task: int, value: object, error: BaseException, home: dict[str, Any]) -> dict[str, Any]:
     path, reason = "", text_of(error) or name_of(error)
-    with contextlib.suppress(BaseException):  # user code is asked once more
+    with contextlib.suppress(BaseException):  # pickles again, which runs user code
         path, reason = culprit_of(value, error, home=home, mode=Mode.RESULT)
     kind = type_name(type(value))
     return {

@@ -45,7 +45,7 @@ def main(control: socket.socket, notes: int, shared: Shared, output: int) -> Non
         _become_slot()
         _Keeper(control, notes, shared, OutputCapture(output, shared)).run()
         status = 0
-    except BaseException:  # noqa: BLE001 - told in the output, which the death carries
+    except BaseException:  # noqa: BLE001 - printed in the output, which is part of the death
         traceback.print_exc()
     finally:
         _leave(status)
@@ -59,7 +59,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _become_slot() -> None:
-    os.setsid()  # a group of its own, so that all that a task starts can be ended with it
+    os.setsid()  # its own process group, so that everything a task starts can be killed with it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
@@ -70,7 +70,7 @@ def _become_slot() -> None:
 
 class _Keeper:
     def __init__(self, control: socket.socket, notes: int, shared: Shared, capture: OutputCapture) -> None:
-        faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault tells its line in the output
+        faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault shows its line in the output
         self._queue, self._shared, self._words, self._capture = SlotQueue(control), shared, shared.words, capture
         self._channel = SlotChannel(notes, shared)
         self._stage = Stage(capture, shared.reals)
@@ -97,12 +97,12 @@ class _Keeper:
         _, program = self._queue.jobs[run.jid]
         self._stage.enter(program)
         if self._on is not None and self._on is not program:
-            gc.unfreeze()  # what the last job left behind in circles goes
+            gc.unfreeze()  # free the last job's reference cycles
             gc.collect()
         self._on = program
         if program.learnt is not None:
             self._stage.load(program)
-        gc.freeze()  # the runner's collector never walks, and so never copies, what is here
+        gc.freeze()  # the runner's collector must not visit, and so copy, these objects
         words = self._words
         words[Word.HANDED] = 0
         words[Word.SERIAL], words[Word.NEXT], words[Word.HELD] = run.serial, run.task, 0
@@ -112,21 +112,21 @@ class _Keeper:
         words[Word.RUNNER] = pid
         if sys.platform == "linux":
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            words[Word.RUNNER] = 0  # before its number may be another's
+            words[Word.RUNNER] = 0  # before its pid can be reused
         _, status, usage = os.wait4(pid, 0)
         words[Word.RUNNER] = 0
         closed = self._catch_up()
         if words[Word.HANDED]:
-            self._capture.collect()  # what its threads have said since its last task is nobody's
+            self._capture.collect()  # output of its threads after its last task belongs to no task
             return not closed
         if not self._lost_untold():
             peak = usage.ru_maxrss * _MIB_RSS
             self._shared.reals[Word.PEAK] = max(self._shared.reals[Word.PEAK], peak)
             _end_like(status)
         self._queue.jobs[self._queue.runs[0].jid][1].alone = True
-        words[Word.TURN] += words[Word.TURN] % 2  # it may have ended while it wrote
+        words[Word.TURN] += words[Word.TURN] % 2  # it may have died while writing
         words[Word.TASK] = 0
-        self._capture.collect()  # of the task that ended its process: it runs again
+        self._capture.collect()  # output of the task that killed its process; it runs again
         return not closed
 
     def _become_runner(self) -> NoReturn:
@@ -135,7 +135,7 @@ class _Keeper:
             Runner(self._queue, self._stage, self._channel, self._log).run()
             self._words[Word.HANDED] = 1
             status = 0
-        except BaseException:  # noqa: BLE001 - told in the output, which the death carries
+        except BaseException:  # noqa: BLE001 - printed in the output, which is part of the death
             traceback.print_exc()
         finally:
             _leave(status)
@@ -167,7 +167,7 @@ class _Keeper:
         self._queue.take(code, None if data is None else memoryview(data))
 
     def _lost_untold(self) -> bool:
-        """Whether outcomes of earlier tasks were lost with the runner: those run again, each alone, then this one."""
+        """Whether unsent outcomes died with the runner; their tasks run again, each alone, and then this one."""
         words, reals = self._words, self._shared.reals
         if not self._queue.runs or not words[Word.HELD]:
             return False
@@ -179,7 +179,7 @@ def _end_like(status: int) -> NoReturn:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         faulthandler.disable()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core of it is enough
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the runner has dumped one already
         with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})

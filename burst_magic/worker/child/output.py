@@ -73,7 +73,7 @@ class OutputCapture:
         self._open()
 
     def _size(self) -> int:
-        """Bytes in the file. A seek costs a fifth of an ``fstat``, and sees that a descriptor is closed."""
+        """Bytes in the file. A seek costs a fifth of an ``fstat``, and fails if a descriptor is closed."""
         size = os.lseek(self._file, 0, os.SEEK_END)
         try:
             if os.lseek(1, 0, os.SEEK_END) == size == os.lseek(2, 0, os.SEEK_END):
@@ -84,7 +84,7 @@ class OutputCapture:
         return os.lseek(self._file, 0, os.SEEK_END)
 
     def _look_for_c(self) -> None:
-        """C code buffers its own stdout. It is flushed from the moment on that somebody loaded ctypes (numpy does)."""
+        """C code buffers its own stdout. Flush it once ctypes is loaded (numpy loads it)."""
         self._modules = len(sys.modules)
         if self._flush_c is None and "ctypes" in sys.modules:
             import ctypes
@@ -143,7 +143,7 @@ def cut_runaway(descriptor: int, shared: Shared) -> bool:
 
 
 def tail(descriptor: int, limit: int) -> str:
-    """The last ``limit`` bytes, as they are seen."""
+    """The last ``limit`` bytes, as a terminal would show them."""
     size = os.fstat(descriptor).st_size
     return as_seen(_text(os.pread(descriptor, min(size, limit), max(0, size - limit))))
 

@@ -31,7 +31,7 @@ class Cell:
     """The compiled source.
 
     Args:
-        envelope: source, file name and what ``--map`` binds.
+        envelope: source, file name and the target of ``--map``.
     """
 
     def __init__(self, envelope: Envelope) -> None:
@@ -39,7 +39,7 @@ class Cell:
         for file, text in (*envelope.sources, (name, source)):
             linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         tree = ast.parse(source, name)
-        self.imports = frozenset(_imports(tree))  # modules that it imports, builtins under their other name too
+        self.imports = frozenset(_imports(tree))  # modules that it imports, ``__builtins__`` as "builtins"
         last = tree.body[-1] if tree.body else None
         value = tree.body.pop() if envelope.has_value and isinstance(last, ast.Expr) else None
         body = _compiled(tree, name, "exec", 0)
@@ -106,23 +106,23 @@ class Program:
     """
 
     def __init__(self, job: JobCode) -> None:
-        self.job = replace(job, envelope=b"")  # it is in the envelope
+        self.job = replace(job, envelope=b"")  # kept in ``envelope``
         self.problem: tuple[str, str] | None = None
         self.files: list[tuple[int, int]] = []
         self.loaded: Namespace | None = None  # captured values that all tasks share
-        self.generators: list[tuple[str, Any]] = []  # those among the values that were loaded last
-        self.parts: list[object] = []  # of these values, what items refer to
+        self.generators: list[tuple[str, Any]] = []  # random generators among the values loaded last
+        self.parts: list[object] = []  # parts of these values that items refer to
         self.shared_maps: list[mmap.mmap] = []
-        self.anew = False  # captured values are loaded for each task: a task has changed them
+        self.anew = False  # captured values are loaded for each task, since a task has changed them
         self.alone = False  # each task needs a process of its own
-        self.learnt: tuple[str, ...] | None = None  # modules that its tasks load; None: there was no runner yet
+        self.learnt: tuple[str, ...] | None = None  # modules that its tasks load; None before the first runner
         self.envelope = Envelope(source="", stream=b"")
         try:
             self.envelope = Envelope.from_bytes(job.envelope)
             _check_python(self.envelope)
             self.cell = Cell(self.envelope)
             self.files.extend(blob.open() for blob in job.blobs)
-        except Exception as error:  # noqa: BLE001 - becomes the outcome of each of its tasks
+        except Exception as error:  # noqa: BLE001 - becomes the outcome of each task
             self.problem = name_of(error), str(error)
 
     @property

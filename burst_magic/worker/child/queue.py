@@ -1,7 +1,7 @@
 """A slot's work: known jobs, waiting runs, and the progress of the first run.
 
 The slot's own process (`keeper`) and its fork that runs tasks (`runner`) have one each. The runner receives messages
-and appends them to a log; after the runner has exited, the keeper reads the log and has then caught up.
+and appends them to a log; after the runner has exited, the keeper reads the log to catch up.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from burst_magic.worker.channel.board import JobCode, PauseCode, RunCode, StopCo
 from burst_magic.worker.channel.mail import Code, Inbox
 from burst_magic.worker.child.program import Program
 
-_LEAST = 4 << 20  # bytes of a log that need not be looked through
+_LEAST = 4 << 20  # bytes that a log may have before it is compacted
 
 
 class TaskRun:
-    """Consecutive tasks to run: those below ``end``; for now those below ``stop``.
+    """Consecutive tasks to run: those below ``end``, and for now only those below ``stop``.
 
     Args:
-        code: which.
-        body: their items as in an items block's body; None when the cell runs once.
-        serial: how many were asked for before.
+        code: the supervisor's order.
+        body: their items as in an items block's body; None if the cell runs once.
+        serial: number of runs ordered before.
     """
 
     __slots__ = ("alone", "at", "body", "end", "jid", "lengths", "serial", "stop", "task")
@@ -43,16 +43,16 @@ class TaskRun:
             self.at = 4 * code.count
 
     def pause(self, task: int | None) -> None:
-        """Nothing from that task on for now; None: go on."""
+        """Start no task from that one on for now; None: continue."""
         self.stop = self.end if task is None else min(self.end, task)
 
     @property
     def pauses(self) -> bool:
-        """There is more to do, and not now."""
+        """It has tasks left, but is paused."""
         return self.stop <= self.task < self.end
 
     def next(self) -> memoryview | None:
-        """The item's bytes of the next task."""
+        """The bytes of the next task's item."""
         if self.body is None:
             return None
         begin = self.at
@@ -60,13 +60,13 @@ class TaskRun:
         return self.body[begin : self.at]
 
     def skip_to(self, task: int) -> None:
-        """Tasks before that one are done."""
+        """Skip the tasks before that one."""
         while self.task < task:
             self.next()
             self.task += 1
 
     def rest(self) -> Rest:
-        """What is left, for whoever goes on."""
+        """What is left of the run, for the process that continues it."""
         left = len(self.lengths) if self.body is not None else self.end - self.task
         code = RunCode(jid=self.jid, first=self.task, count=left, items=self.body is not None, alone=self.alone)
         body = None if self.body is None else bytes(self.lengths[::-1]) + bytes(self.body[self.at :])
@@ -75,7 +75,7 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Of a run: what to do, and where it ends and stops by now."""
+    """What is left of a run: its tasks, and its current ``end`` and ``stop``."""
 
     code: RunCode
     body: bytes | None
@@ -84,7 +84,7 @@ class Rest:
     stop: int
 
     def run(self) -> TaskRun:
-        """To go on with."""
+        """The run to continue."""
         made = TaskRun(self.code, None if self.body is None else memoryview(self.body), self.serial)
         made.end, made.stop = self.end, self.stop
         return made
@@ -92,11 +92,14 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue, but for the jobs that the reader knows.
+    """A queue, without the code of jobs that the reader knows.
 
     Attributes:
-        jobs: job -> number, and its code where the reader does not know it.
-        runs: what each has left.
+        handled: number of messages received.
+        met: number of jobs received.
+        asked: number of runs received.
+        jobs: number of each job, and its code unless the reader knows it.
+        runs: what is left of each run.
     """
 
     handled: int
@@ -110,7 +113,7 @@ class MessageLog:
     """A runner's messages, in anonymous files shared with its keeper: the current one, and one for the next state.
 
     Args:
-        words: the board's, which say what file counts.
+        words: the board's words; ``LOG`` is the current file.
     """
 
     def __init__(self, words: memoryview[int]) -> None:
@@ -119,15 +122,15 @@ class MessageLog:
 
     @property
     def full(self) -> bool:
-        """Most of what it holds is over: time for a state."""
+        """Most of its entries are obsolete: time to replace them by a state."""
         return self.size > self._least
 
     def add(self, entry: object) -> None:
-        """Adds one; it is there although the runner may end at the next instant."""
+        """Append an entry; it survives the runner's death."""
         self.size += _write(self._files[self._words[Word.LOG]], entry)
 
     def begin_with(self, state: QueueState) -> None:
-        """Forgets what is in it."""
+        """Replace all entries by a state."""
         other = 1 - self._words[Word.LOG]
         _empty(self._files[other])
         self.size = _write(self._files[other], state)
@@ -135,14 +138,14 @@ class MessageLog:
         self._words[Word.LOG] = other
 
     def take(self) -> Iterator[object]:
-        """All that counts; then it is empty."""
+        """Return the entries of the current file, and empty the log."""
         file = self._files[self._words[Word.LOG]]
         data, at = os.pread(file, os.lseek(file, 0, os.SEEK_END), 0), 0
         for each in self._files:
             _empty(each)
         while at + 8 <= len(data):
             end = at + 8 + int.from_bytes(data[at : at + 8], "little")
-            if end > len(data):  # it ended while it wrote
+            if end > len(data):  # the runner died while writing
                 return
             yield pickle.loads(memoryview(data)[at + 8 : end])
             at = end
@@ -162,7 +165,7 @@ def _empty(file: int) -> None:
 
 
 class SlotQueue:
-    """Jobs and runs.
+    """The jobs and runs of a slot.
 
     Args:
         control: the supervisor's socket.
@@ -178,7 +181,7 @@ class SlotQueue:
         self._shared: frozenset[str] = frozenset()  # jobs that the keeper knows
 
     def receive(self, log: MessageLog | None = None) -> bool:
-        """Waits for messages and takes them whole; False when the supervisor closed the socket."""
+        """Wait for complete messages and handle them; False if the supervisor closed the socket."""
         if log is not None and log.full:
             log.begin_with(self.state())
         while True:
@@ -193,7 +196,7 @@ class SlotQueue:
                 return True
 
     def take(self, code: Code, data: memoryview | None) -> None:
-        """One message."""
+        """Handle one message."""
         self.handled += 1
         if isinstance(code, RunCode):
             self.runs.append(TaskRun(code, data if code.items else None, self._asked))
@@ -215,18 +218,18 @@ class SlotQueue:
             self._met += 1
 
     def become_runners(self) -> None:
-        """What is known by now the keeper knows, too."""
+        """Note that the keeper knows all jobs received so far."""
         self._shared = frozenset(self.jobs)
 
     def state(self) -> QueueState:
-        """All that the keeper does not know."""
+        """The queue's state, with the code of jobs that the keeper doesn't know."""
         codes = {
             jid: (number, None if jid in self._shared else program.code) for jid, (number, program) in self.jobs.items()
         }
         return QueueState(self.handled, self._met, self._asked, codes, tuple(run.rest() for run in self.runs))
 
     def restore(self, state: QueueState) -> None:
-        """Takes the place of a runner."""
+        """Adopt the state of a runner's queue."""
         self.handled, self._met, self._asked = state.handled, state.met, state.asked
         for jid in self.jobs.keys() - state.jobs.keys():
             self.jobs[jid][1].close()
@@ -238,16 +241,16 @@ class SlotQueue:
 
     @property
     def pauses(self) -> bool:
-        """The first run is not to go on now."""
+        """The first run is paused."""
         return bool(self.runs) and self.runs[0].pauses
 
     @property
     def serial(self) -> int:
-        """Of the first run that waits, or of the next one to come."""
+        """Serial of the first waiting run, or of the next one to come."""
         return self.runs[0].serial if self.runs else self._asked
 
     def skip_to(self, serial: int, task: int) -> None:
-        """Runs before that one are done, and of it the tasks before that one."""
+        """Skip the runs before that serial, and that run's tasks before ``task``."""
         while self.runs and self.runs[0].serial < serial:
             self.runs.popleft()
         if self.runs and self.runs[0].serial == serial:
@@ -255,6 +258,6 @@ class SlotQueue:
         self.drop_done()
 
     def drop_done(self) -> None:
-        """Forgets runs that have nothing left."""
+        """Drop runs without tasks left."""
         while self.runs and self.runs[0].task >= self.runs[0].end:
             self.runs.popleft()

@@ -1,4 +1,4 @@
-"""A fork of a slot's process that runs task after task, until some state is left that the next must not see.
+"""A fork of a slot's process that runs task after task, until one leaves state behind that the next must not see.
 
 Outcomes are released once it is certain that no task saw another one's changes: at once if nothing can change,
 otherwise after a comparison of captured values and modules (`changes`). Comparisons take at most a twentieth of the
@@ -21,11 +21,11 @@ from burst_magic.worker.child.isolation.changes import ChangeDetector
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.queue import MessageLog, SlotQueue, TaskRun
 
-_SHARE = 20  # a look may cost that fraction of the time between two of them
-_LONGEST_HELD = 0.5  # seconds that outcomes may wait for one
-_LONGEST = 0.1  # seconds that a look may take; where it takes longer a fork for each task is the better way
+_SHARE = 20  # a comparison may take one part in so many of the time between two
+_LONGEST_HELD = 0.5  # seconds that outcomes may wait for a comparison
+_LONGEST = 0.1  # seconds that a comparison may take; above it, a fork per task is better
 
-# Plain numbers: between two short tasks the look-up of an enum's member counts.
+# Plain numbers: between two short tasks, looking up an enum member costs too much.
 _SENT, _TURN, _TASK, _SINCE, _ENDED, _JOB = map(
     int, (Word.SENT, Word.TURN, Word.TASK, Word.SINCE, Word.ENDED, Word.JOB)
 )
@@ -37,9 +37,9 @@ class RunnerReport:
     """A runner's report to its keeper when it exits.
 
     Attributes:
-        jid: the job that was on.
-        modules: what its tasks loaded; None: the keeper had better not load it, nor the captured values.
-        anew: captured values are to be loaded for each task.
+        jid: the active job.
+        modules: modules that its tasks loaded; None if the keeper should not load them, nor the captured values.
+        anew: captured values must be loaded for each task.
         alone: each task needs a process of its own.
     """
 
@@ -53,10 +53,10 @@ class Runner:
     """Runs tasks.
 
     Args:
-        queue: what there is to do.
-        stage: where it is done.
-        notes: where outcomes go.
-        log: what the keeper has to know afterwards.
+        queue: the runs to do.
+        stage: where tasks run.
+        notes: takes the outcomes.
+        log: messages and reports for the keeper.
     """
 
     def __init__(self, queue: SlotQueue, stage: Stage, notes: SlotChannel, log: MessageLog) -> None:
@@ -67,12 +67,12 @@ class Runner:
         self._jid, self._number, self._pid = "", 0, 0
         self._program: Program | None = None
         self._detector: ChangeDetector | None = None
-        self._held: list[tuple[bytes, bool]] = []  # outcomes, and whether they are failures
+        self._held: list[tuple[bytes, bool]] = []  # outcomes, each with whether it is a failure
         self._in_task = False
-        self._looked = self._patience = 0.0  # when values were seen to be unchanged, and for how long that is enough
+        self._looked = self._patience = 0.0  # time of the last comparison, and seconds until the next
 
     def run(self) -> None:
-        """Works until its keeper has to go on."""
+        """Work until the keeper must continue."""
         self._stage.become_runner(self._nudged)
         self._queue.become_runners()
         words, queue = self._words, self._queue
@@ -93,7 +93,7 @@ class Runner:
             words[_PAUSED] = 0
 
     def _enter(self, run: TaskRun) -> Program:
-        """Puts the job of a run on; what that takes, or ends, is its first task's."""
+        """Activate a run's job; its first task accounts for the time that takes, and for a death."""
         self._number, program = self._queue.jobs[run.jid]
         if program is not self._program and run.task < run.stop:
             self._begin(run.task)
@@ -106,7 +106,7 @@ class Runner:
         return program
 
     def _begin(self, task: int) -> None:
-        """Its time runs from now on."""
+        """Start a task's time."""
         words, turn = self._words, self._words[_TURN]
         words[_TURN] = turn + 1
         self._reals[_SINCE] = monotonic()
@@ -114,7 +114,7 @@ class Runner:
         words[_TURN] = turn + 2
 
     def _do(self, run: TaskRun) -> bool:
-        """The tasks of a run, until it ends or a message comes; True when this process must not run any other."""
+        """Run tasks until the run ends or a message comes; True if this process must not run another task."""
         words, reals, stage, handled = self._words, self._reals, self._stage, self._queue.handled
         program = self._enter(run)
         words[_SERIAL] = run.serial
@@ -153,11 +153,11 @@ class Runner:
         return False
 
     def _release(self, program: Program, run: TaskRun) -> bool:
-        """Hands out what is held, or of it what is sure; False when values have changed."""
+        """Send the held outcomes; if values have changed, only the first, and return False."""
         held, detector, words = self._held, self._detector, self._words
         changed = detector is not None and detector.changed()
         self._stage.pause()
-        words[_HELD] = 0  # before: who ends in the midst of it has said half of something, and no other may go on there
+        words[_HELD] = 0  # first: if this process dies within a message, no other may write after it
         self._channel.publish(self._number, held[:1] if changed else held, ended=self._stage.ended)
         held.clear()
         if changed:
@@ -169,10 +169,10 @@ class Runner:
         return not changed
 
     def _nudged(self, *_: object) -> None:
-        """A task takes long, and outcomes of those before it wait. If nothing has changed by now, they are right."""
+        """Send the outcomes that wait behind a long task, if nothing has changed so far."""
         if not self._in_task or not self._held or os.getpid() != self._pid or self._detector is None:
             return
-        self._in_task = False  # another nudge comes too late
+        self._in_task = False  # ignore another nudge meanwhile
         try:
             if not self._detector.changed():
                 self._words[_HELD] = 0
@@ -182,7 +182,7 @@ class Runner:
             self._in_task = True
 
     def _leave(self) -> None:
-        """The keeper goes on from here."""
+        """Hand over to the keeper."""
         words, queue, program = self._words, self._queue, self._program
         words[_TASK] = 0
         words[_SERIAL], words[_NEXT] = queue.serial, queue.runs[0].task if queue.runs else 0
@@ -193,7 +193,7 @@ class Runner:
 
 
 def _give_up(program: Program) -> None:
-    """Tasks cannot share what they share now."""
+    """Tasks can no longer share values: load them for each task, or fork for each task."""
     if program.job.fresh and not program.anew:
         program.anew = True
     else:
@@ -203,7 +203,7 @@ def _give_up(program: Program) -> None:
 def _may_be_forked() -> bool:
     """Whether this process has no library threads that a fork would lose.
 
-    Those that have the process's own name are of linear algebra, which knows about forks.
+    Threads with the process's own name belong to linear algebra libraries, which handle forks.
     """
     import threading
 

@@ -20,38 +20,38 @@ from burst_magic.payload.chance import is_generator, is_global
 from burst_magic.payload.fingerprint import generators_of
 from burst_magic.worker.child.isolation.import_hook import ImportHook
 
-Named = tuple[str, Any]  # a generator, and what its stream is called
+Named = tuple[str, Any]  # the name of a stream, and its generator
 
-_SPAWNS = 0x6275_7273  # in the key of a seed sequence: what follows is the task's
+_SPAWNS = 0x6275_7273  # marks the task's part in the key of a seed sequence
 _HARMLESS = frozenset({"Random", "SystemRandom", "__class__", "__file__", "__loader__", "__name__", "__path__",
                        "__spec__"})  # fmt: skip # names of ``random`` that lead to no generator of the process
-_LOADING = -1  # the task that what is loaded for all tasks draws as
+_LOADING = -1  # stands for a task's number while values for all tasks are loaded
 
 
 class Seeder:
-    """Seeds whatever generators the process has."""
+    """Seeds all generators of the process."""
 
     def __init__(self, import_hook: ImportHook) -> None:
-        self._origin: tuple[int, object] = (0, _LOADING)  # seed, and the task or what else draws
+        self._origin: tuple[int, object] = (0, _LOADING)  # seed, and the task or the import that draws
         self._known = b""
         self._drawn = 0
         self._local = ""
-        self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # what modules hold, by module
-        self._global: list[_Global] = []  # the generators of libraries that are loaded
-        self._depth = 0  # modules that are being loaded, one for the other, with a stream of their own
-        self._new: list[list[Named]] = []  # what modules hold that are being loaded
+        self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # generators of modules, by module
+        self._global: list[_Global] = []  # global generators of loaded libraries
+        self._depth = 0  # nested imports with their own stream
+        self._new: list[list[Named]] = []  # generators of modules that are being loaded
         for name, seeder in (("random", _random), ("numpy.random", _numpy), ("torch", _torch)):
             import_hook.of(name, functools.partial(self._meet, seeder))
         import_hook.of_any(self._look_into)
         import_hook.loading = self._loading
 
     def enter(self, bundle: str) -> None:
-        """Another job's local modules are in this folder."""
+        """Set the folder of the active job's local modules."""
         self._local = bundle
         self._kept = {name: kept for name, kept in self._kept.items() if sys.modules.get(name) is kept[0]}
 
     def seed(self, seed: int, task: int) -> None:
-        """Sets the generators that are loaded by now; later ones as they come."""
+        """Seed all generators for a task; those loaded later are seeded then."""
         self._origin, self._known, self._drawn = (seed, task), b"", 0
         for generator in self._global:
             generator.again()
@@ -60,16 +60,16 @@ class Seeder:
                 self.seed_all(named)
 
     def seed_loading(self, seed: int) -> None:
-        """The same, for what is loaded once for all tasks."""
+        """Seed all generators before values for all tasks are loaded."""
         self.seed(seed, _LOADING)
 
     def seed_all(self, named: Iterable[Named]) -> None:
-        """Sets generators, each by its name to a stream of its own."""
+        """Seed generators, each with its own stream according to its name."""
         for name, generator in named:
             reseed(generator, blake2b(self.digest + name.encode(), digest_size=16).digest())
 
     def _look_into(self, module: ModuleType) -> None:
-        """What a module has made for itself when it was loaded."""
+        """Find the generators that a module created when it was loaded."""
         name = module.__name__
         if name.partition(".")[0] in sys.stdlib_module_names:
             return
@@ -84,7 +84,7 @@ class Seeder:
             self._new.append(named)
 
     def _within(self, module: ModuleType) -> Iterator[Named]:
-        """Anywhere in a local module's values; each once, however many ways lead to it."""
+        """All generators in a local module's values, each once, however many paths lead to it."""
         names = ((name, value) for name, value in list(vars(module).items()) if not isinstance(value, ModuleType))
         seen: set[int] = set()
         for path, generator in generators_of(names, local=frozenset({module.__name__.partition(".")[0]})):
@@ -98,22 +98,22 @@ class Seeder:
 
     @property
     def digest(self) -> bytes:
-        """What is the task's own: drawn when it is first needed."""
+        """The task's digest; computed when first needed."""
         if not self._known:
             self._known = blake2b("{}:{}".format(*self._origin).encode()).digest()
         return self._known
 
     def entropy(self, bits: int) -> int:
-        """What is taken for a generator without a seed, instead of the system's entropy."""
+        """Entropy for a generator created without a seed, instead of the system's."""
         self._drawn += 1
         data = blake2b(self.digest + b"entropy %d" % self._drawn, digest_size=64).digest()
         return int.from_bytes(data, "little") % (1 << bits)
 
     @contextlib.contextmanager
     def _loading(self, name: str, module: ModuleType) -> Iterator[None]:
-        """What a module draws when it is loaded depends on the seed alone, and moves no task's stream.
+        """Give a module a stream that depends only on the seed while it is loaded, without moving a task's stream.
 
-        An installed package is one: its modules draw from what the import that brought it began.
+        An installed package is one unit: its modules share the stream of the import that loaded it.
         """
         if self._depth and not self._is_local(module):
             yield
@@ -127,7 +127,7 @@ class Seeder:
             yield
         finally:
             self._origin, self._known, self._drawn = before
-            for generator, state in zip(self._global, states, strict=False):  # others have come
+            for generator, state in zip(self._global, states, strict=False):  # the import may have added some
                 generator.restore(state)
             for generator in self._global[len(states) :]:
                 generator.again()
@@ -138,7 +138,7 @@ class Seeder:
                 self._new.clear()
 
     def _meet(self, met: Callable[[Seeder, Any], _Global | None], module: ModuleType) -> None:
-        """A library with a generator of its own is loaded."""
+        """Handle a loaded library that has a global generator."""
         found = met(self, module)
         if found is not None:
             self._global.append(found)
@@ -147,7 +147,7 @@ class Seeder:
 
 @dataclass(frozen=True, slots=True)
 class _Global:
-    """A generator of the whole process: starts it for the task, tells its state, sets that again."""
+    """A process-wide generator: functions to start it for the task, save its state and restore it."""
 
     again: Callable[[], None]
     save: Callable[[], Any]
@@ -155,7 +155,7 @@ class _Global:
 
 
 def _random(seeder: Seeder, module: Any) -> _Global | None:
-    """``Random()`` and ``seed()`` without a seed take what is the task's own."""
+    """Let ``Random()`` and ``seed()`` without a seed use the task's entropy."""
     if not hasattr(module, "Random"):
         return None  # a local module of that name
     original = module.Random.seed
@@ -164,7 +164,7 @@ def _random(seeder: Seeder, module: Any) -> _Global | None:
         original(generator, seeder.entropy(128) if a is None else a, version)
 
     module.Random.seed = seed
-    instance = module._inst  # noqa: SLF001 - whose methods are the functions of the module
+    instance = module._inst  # noqa: SLF001 - its methods are the module's functions
     module.seed = instance.seed
     plain: Any = sys.modules["_random"].Random.seed  # type: ignore[attr-defined, unused-ignore]
 
@@ -176,10 +176,10 @@ def _random(seeder: Seeder, module: Any) -> _Global | None:
 
 
 def _once_touched(module: ModuleType, generator: _Global) -> _Global:
-    """The same, but started only once something was taken of a module: a start costs as much as a short task.
+    """The same generator, started only once the module is used: a start costs as much as a short task.
 
-    Many libraries import ``random`` and few draw from it. Whoever takes more of it than its classes finds the generator
-    started for the task that runs; from then on it is started for each.
+    Many libraries import ``random``, but few draw from it. The first access to anything but its classes starts the
+    generator for the running task; from then on it is started for each task.
     """
 
     class Untouched(ModuleType):
@@ -208,9 +208,9 @@ def _once_touched(module: ModuleType, generator: _Global) -> _Global:
 
 
 def _numpy(seeder: Seeder, module: Any) -> _Global | None:
-    """The legacy generator, and what ``default_rng()`` takes for entropy."""
+    """The legacy generator; also replaces the entropy source of ``default_rng()``."""
     if not hasattr(module, "seed"):
-        return None  # another module of that name, or one that is half loaded
+        return None  # another module of that name, or a partly loaded one
     source = sys.modules.get("numpy.random.bit_generator")
     if source is not None and hasattr(source, "randbits"):
         vars(source)["randbits"] = seeder.entropy
@@ -228,7 +228,7 @@ def _torch(seeder: Seeder, module: Any) -> _Global | None:
 
 
 def reseed(generator: Any, digest: bytes) -> None:
-    """Starts a generator's stream anew."""
+    """Restart a generator's stream from a digest."""
     base = sys.modules.get("_random")
     if base is not None and isinstance(generator, base.Random):
         generator.seed(int.from_bytes(digest, "little"))
@@ -243,10 +243,10 @@ def reseed(generator: Any, digest: bytes) -> None:
     legacy = isinstance(generator, module.RandomState)
     bits = generator
     if not isinstance(generator, module.BitGenerator):
-        bits = generator._bit_generator if legacy else generator.bit_generator  # noqa: SLF001 - the one way for all of them
+        bits = generator._bit_generator if legacy else generator.bit_generator  # noqa: SLF001 - works for all of them
     source = module.SeedSequence(_words(digest))
     bits.state = type(bits)(source).state
-    parent = getattr(bits, "seed_seq", None)  # of those that the generator spawns
+    parent = getattr(bits, "seed_seq", None)  # seeds the generators that it spawns
     if isinstance(parent, module.SeedSequence):
         parent.__setstate__(_state_of(source))
     if legacy:  # it keeps half of a pair of normal draws
@@ -255,15 +255,15 @@ def reseed(generator: Any, digest: bytes) -> None:
 
 
 def _set_children(sequence: Any, digest: bytes) -> None:
-    """What a seed sequence spawns is the task's own; what it is made of and the state it generates stay."""
+    """Make a seed sequence's children depend on the task; its entropy and the state it generates stay."""
     entropy, _, *others, key = _state_of(sequence)
-    if key[-len(digest) // 4 - 1 :][:1] == (_SPAWNS,):  # of the task before
+    if key[-len(digest) // 4 - 1 :][:1] == (_SPAWNS,):  # of the previous task
         key = key[: -len(digest) // 4 - 1]
     sequence.__setstate__((entropy, 0, *others, (*key, _SPAWNS, *_words(digest))))
 
 
 def _state_of(sequence: Any) -> Any:
-    """Entropy, number of children, pool, its size and key, as pickle gets them."""
+    """Entropy, number of children, pool, its size and key, as in a pickle."""
     _, arguments, *state = sequence.__reduce__()
     return state[0] if state else arguments[2]
 

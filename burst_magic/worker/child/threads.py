@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _ALL = "OMP_NUM_THREADS"
-_AS_OPENMP = {  # where it is not set, these take what OMP_NUM_THREADS says
+_AS_OPENMP = {  # these libraries fall back to OMP_NUM_THREADS
     "openblas": "OPENBLAS_NUM_THREADS",
     "mkl": "MKL_NUM_THREADS",
     "blis": "BLIS_NUM_THREADS",
@@ -31,9 +31,9 @@ def variables(threads: int, environment: Mapping[str, str], *, asked: bool) -> V
     """Environment variables that set the number of threads.
 
     Args:
-        threads: for each slot; 0 leaves the choice to them.
-        environment: of the worker; what it says already is kept.
-        asked: the user named the number for this job, which overrides the environment.
+        threads: number per slot; 0 leaves the choice to the libraries.
+        environment: the worker's; variables set there are kept.
+        asked: the user chose the number for this job, which overrides the environment.
     """
     if not threads:
         return ()
@@ -46,7 +46,7 @@ def variables(threads: int, environment: Mapping[str, str], *, asked: bool) -> V
 
 
 def settled(setenv: Variables) -> Variables:
-    """The same variables, less what Numba refuses to hear again once it is loaded."""
+    """The same variables, except that Numba's keeps its value: Numba rejects a change once it is loaded."""
     numba: Any = sys.modules.get("numba")
     if numba is None or not hasattr(numba, "config"):
         return setenv
@@ -60,11 +60,11 @@ class LoadedLibraries:
         self._said: dict[str, str | None] | None = None
 
     def follow(self, environment: Mapping[str, str], setenv: Iterable[tuple[str, str]]) -> None:
-        """Tells them what the environment of the job that has been put on says.
+        """Apply the active job's environment to the loaded libraries.
 
         Args:
-            environment: of this process.
-            setenv: what the job asked for; libraries that cannot take it from the environment any more get it here.
+            environment: this process's variables.
+            setenv: the job's variables; they include values that Numba no longer accepts in its environment.
         """
         said = {name: environment.get(name) for name in VARIABLES} | {f"={_NUMBA}": dict(setenv).get(_NUMBA)}
         if said != self._said and _any_loaded():
@@ -98,7 +98,7 @@ def _tell(said: Mapping[str, str | None]) -> None:
 def _tell_native(said: Mapping[str, str | None]) -> None:
     try:
         from threadpoolctl import ThreadpoolController
-    except ImportError:  # an environment that was put together without it: libraries loaded from now on still follow
+    except ImportError:  # not installed here: only libraries loaded from now on follow
         return
     from burst_magic.config import cores  # 3 ms, and few need it
 
@@ -109,7 +109,7 @@ def _tell_native(said: Mapping[str, str | None]) -> None:
 
 
 def _number(said: Mapping[str, str | None], *names: str) -> int:
-    """What the first of these variables that is set says; 0: none is, or it says something else."""
+    """The number in the first of these variables that is set; 0 if none is, or its value is no number."""
     for name in names:
         text = (said[name] or "").partition(",")[0].strip()  # OpenMP takes one number for each level
         if text:
