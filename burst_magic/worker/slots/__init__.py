@@ -1,1 +1,1 @@
-"""The slots of a worker as its supervisor sees them."""
+"""A worker's slots, on the supervisor's side."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 
-BROKEN = 70  # EX_SOFTWARE: a slot's exit code when what is ours in it can no longer work
+BROKEN = 70  # EX_SOFTWARE: a slot's exit code when our own code in it can no longer work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +16,11 @@ class Died:
 
     Attributes:
         exit_code: if it exited by itself.
-        signal: that killed it. Both None: unobserved.
-        jid: the job of the task that ran, or None.
+        signal: the signal that killed it. Both None: unobserved.
+        jid: the running task's job, or None.
         task: the running task, or None.
-        wall: seconds that it had run.
-        began: when it did, seconds since the epoch; 0: nothing ran.
+        wall: seconds that the task ran.
+        began: when the task began, seconds since the epoch; 0 if none ran.
         peak_mb: MiB.
         output: its output, truncated.
         killed: the supervisor killed it.

@@ -1,7 +1,7 @@
 """Requested tasks of a slot, kept until they are done, to report the item of a task that killed its process.
 
-No user code runs here: only plain items are read (numbers, strings, containers of them), nothing that names a class or
-function.
+No user code runs here: only plain items are loaded (numbers, strings, containers of them), none that refer to a class
+or function.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, NoReturn
 
 from burst_magic.worker.child.failures import short_repr
 
-_LARGEST = 64 * 1024  # bytes of an item worth a look
-_KEPT = 4 << 20  # bytes of entries worth being kept
+_LARGEST = 64 * 1024  # bytes; larger items are not shown
+_KEPT = 4 << 20  # bytes; larger entries are not kept
 
 
 class AskedTasks:
-    """Consecutive tasks that a slot was asked for.
+    """Consecutive tasks requested from a slot.
 
     Args:
         jid: their job.
         first: the first task.
-        count: how many.
-        entries: their items as in an items block's body; None when the cell runs once.
+        count: number of tasks.
+        entries: their items as in an items block's body; None if the cell runs once.
     """
 
     __slots__ = ("_entries", "_first", "_jid", "_stop")
@@ -38,7 +38,7 @@ class AskedTasks:
         return jid == self._jid and self._first <= task < self._stop
 
     def text(self, jid: str, task: int) -> str:
-        """The repr of that task's item, or "" where it is not here or not plain."""
+        """The repr of that task's item, or "" if it is not kept or not plain."""
         if self._entries is None or not self.holds(jid, task):
             return ""
         head = 4 * (self._stop - self._first)
@@ -56,7 +56,7 @@ def _text(data: bytes) -> str:
 
 
 class _Plain(pickle.Unpickler):
-    """Refuses all that could run code."""
+    """Refuses everything that could run code."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"{module}.{name} is not plain")
@@ -66,7 +66,7 @@ class _Plain(pickle.Unpickler):
 
 
 class _Part:
-    """A part of a captured value, which nobody has here."""
+    """Placeholder for a part of a captured value, which is not loaded here."""
 
     def __repr__(self) -> str:
         return "…"

@@ -1,8 +1,8 @@
-"""Values of ``--setenv`` are taken out of everything that tasks print or raise, before it leaves this machine.
+"""Redact values of ``--setenv`` in everything that tasks print or raise, before it leaves this machine.
 
-Texts are cut before they come here: output to its head and tail, a heartbeat to its last lines, a repr to its two
-ends. A cut can go through a value, and what it left of one is no longer the value. So a place where something was cut
-is looked at too: what touches it there and is the end or the beginning of a value goes, down to ``_LEAST`` characters.
+Texts arrive truncated: output to its head and tail, a heartbeat to its last lines, a repr to its two ends. A cut may
+split a value, and the rest no longer matches it. So texts are also searched at each cut: the beginning or end of a
+value that touches the cut is redacted, down to ``_LEAST`` characters.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from burst_magic.worker.child.output import as_seen
 _LEAST = 4  # characters: masking "1" or "yes" would hide more than it protects
 _STARS = "****"
 
-# What stands where something was left out: by output.bounded and failures.traceback_of, and in an item by reprlib.
-# Of four dots one is the item's own, the first or the last: hence the lookahead.
+# Marks of omitted text: from output.bounded and failures.traceback_of, and from reprlib in an item. In a run of four
+# dots, the first or the last is the item's own: hence the lookahead.
 _GAP = re.compile(r"(\n… [\d.]+ \w+ left out …\n|\n  …\n)")
 _DOTS = re.compile(r"(?=(\.{3}))")
 
-_BROKEN = "\ufffd"  # what decoding makes of a character that was cut itself, up to three in a row
+_BROKEN = "\ufffd"  # decoding turns a character that was cut into up to three of these
 _MOST_BROKEN = 3
 
 
 class Mask:
-    """Redacts the values.
+    """Redacts values in texts.
 
     Args:
         setenv: names and values of the session's environment variables.
@@ -43,24 +43,24 @@ class Mask:
         """Redact the values in a text, and partial values at its cuts.
 
         Args:
-            text: may be a part of a longer one.
-            cut: at its two ends something may have been cut.
-            gap: where within it something was left out.
+            text: possibly a part of a longer one.
+            cut: its two ends may be cuts.
+            gap: matches marks of omitted text within it.
         """
         shown: list[str] = []
         end = 0
         for start, stop in sorted(self._found(text, cut=cut, gap=gap)):
             if start >= end:
                 shown += text[end:start], _STARS
-            end = max(end, stop)  # values that overlap are one
+            end = max(end, stop)  # overlapping values are redacted as one
         return "".join(shown) + text[end:]
 
     def tail(self, read: Callable[[int], str], limit: int) -> str:
         """The masked tail of a growing text.
 
         Args:
-            read: gives as many last bytes of it as it is asked for.
-            limit: characters that are wanted. More is read: a value in which they begin is known as a whole.
+            read: returns that many of its last bytes.
+            limit: characters to return. More are read, so that a value at their beginning is seen whole.
         """
         return self.text(read(limit + self._reach), cut=True)[-limit:]
 
@@ -74,7 +74,7 @@ class Mask:
             message=self.text(outcome.message, cut=len(outcome.message) >= MESSAGE_CHARS),
             traceback=self.text(outcome.traceback),
             item=self.text(outcome.item, cut=len(outcome.item) >= REPR_CHARS, gap=_DOTS),
-            output=self.text(outcome.output, cut=True),  # what wrote it may have been ended, or go on, in mid-word
+            output=self.text(outcome.output, cut=True),  # it may begin or end within a word
         )
         if masked == outcome:
             return record

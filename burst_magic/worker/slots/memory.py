@@ -10,8 +10,8 @@ from collections.abc import Iterator
 _MIB = 1 << 20
 _MAXRSS_MB = 1 / _MIB if sys.platform == "darwin" else 1 / 1024
 _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / _MIB
-_CALM_MB = 32  # a peak that lies less above what is occupied now is nobody's in particular
-_LEAK_MB = 512  # what tasks may leave behind beside as much again as the first one left
+_CALM_MB = 32  # a peak less than this above current usage is not attributed to a task
+_LEAK_MB = 512  # growth allowed, in addition to as much as the first task left in use
 
 
 def resident_mb(pid: int | str = "self") -> float:
@@ -62,12 +62,12 @@ class Footprint:
         self.start()
 
     def start(self) -> None:
-        """Other work begins: what it needs is seen after its first task."""
+        """Start over for other work; its first task sets the new baseline."""
         self._first = 0.0
         self._calm = 0.0
 
     def peak_mb(self) -> float:
-        """The most that was occupied since the last call that found much (of a process that only grew: ever)."""
+        """Peak usage in MiB since the last reset; without resets (see ``_settle``), ever."""
         peak: float = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_MB
         if peak > self._calm:
             self._settle(peak)
@@ -81,7 +81,7 @@ class Footprint:
         return bool(self._first) and self._now > self._first + room
 
     def _settle(self, peak: float) -> None:
-        """The next task's peak begins with what is occupied now."""
+        """Reset the peak to current usage for the next task."""
         self._now = resident_mb() or peak
         self._first = self._first or self._now
         try:

@@ -26,11 +26,11 @@ from burst_magic.worker.supply.courier import Broken
 from burst_magic.worker.supply.files import JobFiles
 from burst_magic.worker.supply.supply import Items, JobWork, Supply, no_room
 
-_LIVE = 4096  # characters of output that a heartbeat carries for each slot
+_LIVE = 4096  # characters of each slot's output in a heartbeat
 _AHEAD = 2  # items blocks kept ready for a slot
-_MOST_HELD = 4 * MAX_HELD  # bytes of outcomes that wait for the store; above it slots wait too
-_UNBORN = 3  # slots that may end while they load one job
-_STILLBORN = 20  # deaths in a row without a word; tasks that end their process are told apart by what they did
+_MOST_HELD = 4 * MAX_HELD  # bytes of outcomes waiting for the store; above it slots wait too
+_UNBORN = 3  # slot processes that may die while they load one job
+_STILLBORN = 20  # consecutive deaths before a slot was ready
 
 
 @dataclass(slots=True)
@@ -40,8 +40,8 @@ class _Occupant:
     slot: Slot
     loaded: set[str] = field(default_factory=set)
     served: str = ""  # the only job whose tasks it runs
-    heeded: bool = True  # what it says is read
-    heard: tuple[str, bytes] = ("", b"")  # job and last outcome that came with output
+    heeded: bool = True  # its messages are read
+    heard: tuple[str, bytes] = ("", b"")  # job and record of its last outcome with output
 
 
 class SlotPool:
@@ -49,8 +49,8 @@ class SlotPool:
 
     Args:
         manifest: the session.
-        supply: what they need of the store.
-        selector: waits for them, too.
+        supply: fetches what they need from the store.
+        selector: the supervisor's; waits for them too.
     """
 
     def __init__(self, manifest: Manifest, *, supply: Supply, selector: selectors.BaseSelector) -> None:
@@ -62,7 +62,7 @@ class SlotPool:
         self._stillborn = 0
 
     def open(self, template: Template) -> None:
-        """Starts them all; ``template`` forks them."""
+        """Start all slots; ``template`` forks them."""
         self._template = template
         for number in range(self._manifest.slots):
             self._open(number, template)
@@ -76,19 +76,19 @@ class SlotPool:
 
     @property
     def busy(self) -> bool:
-        """Some slot has something to do, or waits to be heard."""
+        """Some slot has work, or unread messages."""
         return self._ledger.busy or not all(process.heeded for process in self._processes.values())
 
     def outcomes(self, job: str, segment: SegmentKey) -> list[bytes]:
-        """What a segment is to hold."""
+        """The outcomes of a segment."""
         return self._ledger.outcomes(job, segment)
 
     def slot_of(self, job: str, segment: SegmentKey) -> int:
-        """Which slot made them."""
+        """The slot that ran a segment's tasks."""
         return self._ledger.slot_of(job, segment)
 
     def views(self, wall: Callable[[float], float]) -> tuple[SlotView, ...]:
-        """What each slot does, for the heartbeat; ``wall`` makes the store's time of our monotonic one."""
+        """The state of each slot, for the heartbeat; ``wall`` converts our monotonic time to the store's."""
         return tuple(self._view(process, wall) for process in self._processes.values())
 
     def _view(self, process: _Occupant, wall: Callable[[float], float]) -> SlotView:
@@ -100,7 +100,7 @@ class SlotPool:
         return SlotView(task=task, since=wall(since), memory_mb=memory, **self._said(process, job, task))
 
     def _said(self, process: _Occupant, job: str, task: int | None) -> dict[str, Any]:
-        """The live output of a slot: the running task's, or while it is silent the last that was heard of its job."""
+        """Live output of a slot: the running task's, or if it has none, the latest of its job."""
         output = self._mask.tail(process.slot.tail, _LIVE) if task is not None else ""
         heard_of, record = process.heard
         if not output and record and job in {"", heard_of}:
@@ -111,12 +111,12 @@ class SlotPool:
     # --- what the machine asks for ---------------------------------------------------------------------------
 
     def run(self, effect: fx.Run) -> None:
-        """A range, or the next piece of one."""
+        """Run a range, or the next piece of one."""
         tasks = range(effect.start, effect.stop)
         self._fetch_more(effect.slot, self._ledger.begin(effect.slot, effect.job, effect.claim, tasks))
 
     def lose(self, effect: fx.Lose) -> None:
-        """An outcome for a task that ended its workers, and is not run again."""
+        """Report a task that killed its workers as lost; it is not run again."""
         only = range(effect.task, effect.task + 1)
         work = self._ledger.begin(effect.slot, effect.job, effect.claim, only, verdict=effect.message)
         self._fetch_more(effect.slot, work)
@@ -126,13 +126,13 @@ class SlotPool:
         self._ledger.adopt(effect)
 
     def truncate(self, effect: fx.Truncate) -> None:
-        """No task from there on."""
+        """Start no task from there on."""
         work = self._ledger.truncate(effect)
         if work is not None:
             self._processes[effect.slot].slot.stop_at(work.job, work.stop)
 
     def pause(self, effect: fx.Pause) -> None:
-        """No task from there on for now, or go on."""
+        """Start no task from there on for now, or resume."""
         work, process = self._ledger.pause(effect), self._processes[effect.slot]
         if work is not None and work.job in process.loaded:
             process.slot.pause_at(work.job, effect.before)
@@ -142,7 +142,7 @@ class SlotPool:
         self._ledger.forget(effect)
 
     def drain(self, effect: fx.Drain) -> list[fx.Event]:
-        """The running task and no other."""
+        """Finish the running task and start no other."""
         work, process = self._ledger.seats[effect.slot].work, self._processes[effect.slot]
         told = self._ledger.drain(effect.slot, runs=work is not None and work.job in process.loaded)
         if told is None and work is not None:
@@ -150,7 +150,7 @@ class SlotPool:
         return told or []
 
     def kill(self, effect: fx.Kill) -> list[fx.Event]:
-        """Not even the running task; a new process takes the slot, unless it pauses and so runs nothing."""
+        """Abort even the running task and replace the process, unless it is paused and runs nothing."""
         work, slot = self._ledger.seats[effect.slot].work, self._processes[effect.slot].slot
         told = self._ledger.kill(effect.slot, rests=slot.pauses)
         if told is None:
@@ -160,7 +160,7 @@ class SlotPool:
         return told or []
 
     def let_go(self, effect: fx.LetGo) -> None:
-        """A job is over: nothing of it stays. Who runs it all the same is not disturbed, and lets go when ready."""
+        """Unload a job that is over; a slot that still runs it unloads it later."""
         self._supply.let_go(effect.job)
         for number in self._processes:
             self._unload(number)
@@ -188,7 +188,7 @@ class SlotPool:
             self._supply.order(number, work)
 
     def feed(self, items: Items) -> list[fx.Event]:
-        """What was ordered for a slot is here, or cannot be had."""
+        """Handle fetched items for a slot, or the failure to fetch them."""
         number, work, seat = items.slot, items.work, self._ledger.seats[items.slot]
         work.fetching = False
         if seat.work is not work or seat.ending or work.fed >= work.stop:
@@ -234,7 +234,7 @@ class SlotPool:
         return []
 
     def _refuse(self, number: int, work: JobWork, problem: BurstError) -> list[fx.Event]:
-        """The job's bytes cannot be believed or had: every task that is left says why, none is run."""
+        """Fail all remaining tasks, because the job's bytes are missing or failed verification."""
         refused = tuple(range(work.done, work.stop))
         for task in refused:
             kind, error = OutcomeKind.ERROR, type(problem).__name__
@@ -242,7 +242,7 @@ class SlotPool:
         return self._ledger.progress(number, refused)
 
     def _give_up(self, items: Items) -> list[fx.Event]:
-        """The one task of this work ended its workers: it is not run, only told, by its item where that is plain."""
+        """Report the only task of this work as lost, with its item if that is plain."""
         work, task, text = items.work, items.work.done, ""
         if items.entries is not None:
             entry = blocks.join_entries(items.entries[task - items.first :][:1])
@@ -255,17 +255,17 @@ class SlotPool:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The slots, to be read one by one: what one says is told before the next is heard. None before they open."""
+        """Numbers of the slots; empty before ``open``. Pass on each slot's events before reading the next."""
         return tuple(self._processes)
 
     def read(self, number: int) -> list[fx.Event]:
-        """What a slot has said. While the store does not take what is here, those that go on wait in their pipes."""
+        """Read a slot's messages. While too many outcomes wait for the store, only ending slots are read."""
         process, full = self._processes[number], self._ledger.waiting > _MOST_HELD
         self._heed(process, not full or bool(self._ledger.seats[number].ending) or process.slot.ended)
         return self._read(number) if process.heeded else []
 
     def _heed(self, process: _Occupant, heeded: bool) -> None:  # noqa: FBT001 - a new value, not a mode
-        """Who is not read must not wake the loop; its task's time does not run while it waits (``Slot.enforce``)."""
+        """A slot that is not read must not wake the loop; the time that its task waits doesn't count against it."""
         if heeded and not process.heeded:
             self._selector.register(process.slot.fileno(), selectors.EVENT_READ)
         elif process.heeded and not heeded:
@@ -284,7 +284,7 @@ class SlotPool:
                     if message.failed:
                         failed.append(message.task)
                 continue
-            if took:  # a drained slot forgets its range when it is ready: its failures are told first
+            if took:  # a drained slot gives up its range when ready: report failures first
                 events += self._progress(number, tuple(failed))
                 took, failed = False, []
             events += self._ready(number) if isinstance(message, Ready) else self._died(number, message)
@@ -293,7 +293,7 @@ class SlotPool:
         return events
 
     def _take(self, number: int, task: int, record: bytes) -> bool:
-        """An outcome; anything but the next task of the range is not its business."""
+        """Add an outcome; returns False, and ignores it, unless it is the next task's."""
         work = self._ledger.seats[number].work
         if work is None:
             return False
@@ -311,7 +311,7 @@ class SlotPool:
         return events
 
     def _ready(self, number: int) -> list[fx.Event]:
-        """It has done all that it was asked."""
+        """Handle a slot that has finished its orders."""
         self._stillborn = 0
         work, ending = self._ledger.seats[number].work, self._ledger.seats[number].ending
         if not ending and work is None:
@@ -321,10 +321,10 @@ class SlotPool:
         return self._ledger.ready(number)
 
     def _died(self, number: int, died: Died) -> list[fx.Event]:
-        """The running task gets an outcome; a new child continues the range."""
+        """Give the running task an outcome, and continue the range in a new child."""
         self._stillborn += 1
         if self._stillborn > _STILLBORN:
-            raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # what it printed is no cause
+            raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # not its output
         seat, slot, events = self._ledger.seats[number], self._processes[number].slot, list[fx.Event]()
         self._selector.unregister(slot.fileno())
         slot.close()
@@ -333,7 +333,7 @@ class SlotPool:
             if died.culprit == (work.job, work.done):
                 self._take(number, work.done, pack_outcome(death_outcome(died)))
                 events += self._progress(number, (work.done - 1,))
-            else:  # outcomes of tasks before it were held back, and went with it
+            else:  # held outcomes of earlier tasks died with it
                 work.alone = True
         if seat.ending:
             events += self._ledger.stopped(number)
@@ -348,8 +348,8 @@ class SlotPool:
         return events
 
     def _count_unborn(self, work: JobWork, died: Died) -> None:
-        """A job that ends every process that loads it is no task's fault, and would keep the slot busy for ever."""
-        if died.culprit is not None or died.killed or died.exit_code == 0:  # 0: it made room for a clean one
+        """Give up a job that kills every process that loads it: no task is to blame, and it would never end."""
+        if died.culprit is not None or died.killed or died.exit_code == 0:  # 0: it exited for a clean process
             return
         work.unborn += 1
         if work.unborn >= _UNBORN:
@@ -357,16 +357,16 @@ class SlotPool:
 
     @property
     def holding(self) -> bool:
-        """Some slot holds outcomes back."""
+        """Some slot is holding outcomes."""
         return any(process.slot.holds for process in self._processes.values())
 
     def nudge(self, now: float) -> None:
-        """Asks slots whose task takes long for outcomes that they hold back; ``now`` by ``time.monotonic()``."""
+        """Ask slots in a long task for the outcomes that they hold; ``now`` by ``time.monotonic()``."""
         for process in self._processes.values():
             process.slot.nudge(now)
 
     def watch(self, now: float) -> None:
-        """Limits are enforced; ``now`` by ``time.monotonic()``."""
+        """Enforce limits; ``now`` by ``time.monotonic()``."""
         if self._template is not None and self._template.lost():
             raise Broken("the fork server has died")
         for process in self._processes.values():

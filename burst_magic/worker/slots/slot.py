@@ -41,7 +41,7 @@ from burst_magic.worker.slots.items import AskedTasks
 __all__ = ["Died", "JobCode", "Message", "PackedOutcome", "Ready", "Slot", "death_outcome"]
 
 READ_BYTES = 1 << 20
-NUDGE_AFTER = 0.005  # seconds that outcomes of other tasks wait for the running one; else their range seems to be stuck
+NUDGE_AFTER = 0.005  # seconds that earlier outcomes may wait for the running task; later their range would seem stuck
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
 
 
@@ -62,7 +62,7 @@ Message = Ready | PackedOutcome | Died
 
 
 class _Excess(NamedTuple):
-    """Why the template was asked to end a task: it is still the running one, or nothing is done."""
+    """Why the template was asked to kill a task; it does so only if that task still runs."""
 
     turn: int
     seconds: float | None = None
@@ -74,9 +74,9 @@ class Slot:
     """One child process. Created by ``Template.slot``.
 
     Args:
-        number: which of the worker's slots.
-        kill: asks the template to end it: only while this TURN lasts, or (0) in any case.
-        wires: what connects us.
+        number: the slot's number in its worker.
+        kill: asks the template to kill it: only during this TURN, or (0) in any case.
+        wires: the connections to the child.
         limit_mb: MiB that it may occupy, or None.
     """
 
@@ -96,26 +96,26 @@ class Slot:
         self._killed = self._dead = False
         self._excess = _Excess(0)
         self._asked: deque[AskedTasks] = deque()
-        self._nudged = 0  # the last TURN that was
+        self._nudged = 0  # the last nudged TURN
         self._limit_mb = limit_mb
         self._shared.reals[Word.LIMIT] = limit_mb or 0.0
 
     def fileno(self) -> int:
-        """Readable when messages wait. Outcomes of very short tasks may be there before: ``read`` on every tick."""
+        """Readable when messages wait. Outcomes of very short tasks don't signal it: ``read`` on every tick."""
         return self._notes
 
     @property
     def ended(self) -> bool:
-        """The child is gone, and what can be read by now is all that it said."""
+        """The child is gone, and all its messages are readable."""
         return self._dead or self.closed or bool(self._shared.words[Word.DEAD])
 
     @property
     def pid(self) -> int:
-        """The child's process id; 0 until it was forked."""
+        """The child's process id; 0 until it is forked."""
         return self._shared.words[Word.PID]
 
     def load(self, job: JobCode) -> None:
-        """Makes a job known, if it is not."""
+        """Send a job, unless the child has it."""
         if job.jid in self._numbers:
             return
         self._send(job)
@@ -132,50 +132,50 @@ class Slot:
         alone: bool = False,
         pause: int | None = None,
     ) -> None:
-        """Asks for the tasks ``first`` … ``first + count`` − 1, after all that was asked before.
+        """Request the tasks ``first`` … ``first + count`` − 1, after all earlier requests.
 
         Args:
-            jid: a job that was loaded.
+            jid: a loaded job.
             first: the first task.
-            entries: their items as in an items block's body (``blocks.join_entries``); None when the cell runs once.
-            count: how many.
-            alone: each in a process of its own: what ends one takes no other's outcome with it.
-            pause: none from that task on is started until told to go on.
+            entries: their items as in an items block's body (``blocks.join_entries``); None if the cell runs once.
+            count: number of tasks.
+            alone: run each task in its own process, so that the death of one loses no other outcome.
+            pause: start no task from that one on until ``pause_at`` resumes them.
         """
         if self._last is not None and self._last[0] == jid and first <= self._last[1] < first + count:
-            self._last = None  # once more
+            self._last = None  # it runs again
         code = RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone, pause=pause)
         self._send(code, entries)
         self._asked.append(AskedTasks(jid, first, count, entries))
 
     def stop_at(self, jid: str, task: int) -> None:
-        """Of what was asked so far, tasks from ``task`` on are not started. A running task goes on."""
+        """Start no task of the requests so far from ``task`` on. A running task continues."""
         self._send(StopCode(jid=jid, task=task))
 
     def pause_at(self, jid: str, task: int | None) -> None:
-        """Of what was asked so far, tasks from ``task`` on are not started for now; None: they are."""
+        """Start no task of the requests so far from ``task`` on for now; None: resume."""
         self._send(PauseCode(jid=jid, task=task))
 
     @property
     def pauses(self) -> bool:
-        """It waits where it was told to pause, and runs nothing."""
+        """It is paused, and runs nothing."""
         return not self.closed and bool(self._shared.words[Word.PAUSED])
 
     def unload(self, jid: str) -> None:
-        """What the child keeps of a job goes, and what was asked of it and not begun; it may be loaded again."""
+        """Drop a job from the child, with its requests not yet begun; it may be loaded again."""
         if self._numbers.pop(jid, None) is not None:
             self._send(StopCode(jid=jid, task=0, over=True))
 
     def kill(self) -> None:
-        """Ends the child and what it started."""
+        """Kill the child and all processes that it started."""
         self._killed = True
         self._ask_kill(0)
 
     def enforce(self, now: float) -> None:
-        """End the running task, and no other, if it exceeds a limit; ``now`` by ``time.monotonic()``.
+        """Kill the running task, and no other, if it exceeds a limit; ``now`` by ``time.monotonic()``.
 
-        Whether it still runs is looked at once more while the process is held (``forkserver.py``): what has ended by
-        then has its outcome, and the next task never suffers.
+        The template stops the process and checks once more that this task is running (``forkserver.py``): a task that
+        has ended keeps its outcome, and the next task is never killed in its place.
         """
         running = self._running()
         if running is None or running[0] == self._excess.turn:
@@ -194,11 +194,11 @@ class Slot:
 
     @property
     def holds(self) -> bool:
-        """Outcomes wait in it until it is sure that they are right."""
+        """It holds outcomes until they are known to be right."""
         return not self.closed and bool(self._shared.words[Word.HELD])
 
     def nudge(self, now: float) -> None:
-        """Asks a slot whose task takes long for the outcomes that it holds back, once for each task."""
+        """Ask a slot in a long task for the outcomes that it holds, once per task."""
         words = self._shared.words
         if (
             not words[Word.HELD]
@@ -212,7 +212,7 @@ class Slot:
                 os.kill(runner, NUDGE)
 
     def kill_orphan(self) -> None:
-        """Ends the child when there is no template any more to do it."""
+        """Kill the child after the template has died."""
         if not self.closed and self.pid and not self._shared.words[Word.DEAD]:
             for end, pid in ((os.killpg, self.pid), (os.kill, self._shared.words[Word.RUNNER])):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -220,13 +220,13 @@ class Slot:
                         end(pid, signal.SIGKILL)
 
     def read(self) -> list[Message]:
-        """Events in order. Empty if there are none, and after the death was returned."""
+        """Messages in order. Empty if there are none, and after the death was returned."""
         if self._dead or self.closed:
             return []
         self._send_waiting()
         dead = bool(self._shared.words[Word.DEAD])
         written = self._shared.words[Word.WRITTEN]
-        end = self._fill(everything=dead)  # a system call between counter and bytes: by then the bytes are there
+        end = self._fill(everything=dead)  # the system call after reading the counter makes the bytes visible
         messages: list[Message] = []
         self._take_notes(messages)
         self._take_ring(messages, written)
@@ -242,7 +242,7 @@ class Slot:
         return None if running is None else (self._jobs[running[1]].jid, running[2], running[3])
 
     def _running(self) -> tuple[int, int, int, float, float | None] | None:
-        """(turn, number of the job, task, since, when it ended if it has and is being told)."""
+        """(turn, number of the job, task, since, when it ended if only its outcome is due)."""
         if self.closed:
             return None
         words, reals = self._shared.words, self._shared.reals
@@ -254,15 +254,15 @@ class Slot:
         return None  # it died, or was suspended, between two words
 
     def tail(self, limit: int = 4096) -> str:
-        """The end of what the running task printed so far."""
+        """The end of the running task's output so far."""
         return output.tail(self._output, limit)
 
     def bound_output(self) -> bool:
-        """Cuts runaway output; to be called on ticks."""
+        """Truncate runaway output; call it on ticks."""
         return output.cut_runaway(self._output, self._shared)
 
     def memory_mb(self) -> float:
-        """MiB that the child occupies now (on macOS: at most so far)."""
+        """MiB that the child occupies now (on macOS: its peak so far)."""
         runner = self._shared.words[Word.RUNNER]
         return memory.resident_mb(runner or self.pid) or self._shared.reals[Word.PEAK]
 
@@ -271,7 +271,7 @@ class Slot:
         if self.closed:
             return
         if not self._dead:
-            with contextlib.suppress(LaunchError):  # without a template nothing lives
+            with contextlib.suppress(LaunchError):  # without a template no child is left
                 self.kill()
         self.closed = True
         self._outbox.close()
@@ -280,7 +280,7 @@ class Slot:
         self._shared.close()
 
     def _send(self, code: Code, data: bytes | memoryview | None = None) -> None:
-        if self.closed:  # its successor will be told
+        if self.closed:  # its successor gets the message
             return
         self._outbox.put(code, data)
         self._send_waiting()
@@ -292,7 +292,7 @@ class Slot:
     # -- from the slot
 
     def _fill(self, *, everything: bool) -> bool:
-        """Reads the pipe into the buffer; True at its end."""
+        """Read the pipe into the buffer; True at its end."""
         taken = 0
         while everything or taken < MOST_AT_ONCE:
             try:
@@ -349,7 +349,7 @@ class Slot:
         messages.append(PackedOutcome(jid, task, failed == 1, record))
 
     def _forget_asked(self, jid: str, task: int) -> None:
-        """All before that task is done, or was stopped."""
+        """Forget the requests before that task; they are done or stopped."""
         if any(one.holds(jid, task) for one in self._asked):
             while not self._asked[0].holds(jid, task):
                 self._asked.popleft()

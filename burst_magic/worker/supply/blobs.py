@@ -14,7 +14,7 @@ class BlobFile(NamedTuple):
     """A file that contained these bytes when it was verified.
 
     Attributes:
-        stamp: tells whether it may have been changed or replaced since.
+        stamp: shows whether it may have been changed or replaced since.
     """
 
     path: str
@@ -22,7 +22,7 @@ class BlobFile(NamedTuple):
     stamp: tuple[int, ...]
 
     def open(self) -> tuple[int, int]:
-        """(descriptor, bytes). Raises ``SignatureError`` when it is not what it was any more."""
+        """(descriptor, bytes). Raises ``SignatureError`` if it has changed since."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         found = os.fstat(descriptor)
         if _stamp(found) != self.stamp and digest(descriptor) != self.sha256:
@@ -32,17 +32,17 @@ class BlobFile(NamedTuple):
 
 
 def verified(path: str, sha256: str) -> BlobFile | None:
-    """The file, if its bytes are what their name says."""
+    """The file, if its bytes match their hash."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        stamp = _stamp(os.fstat(descriptor))  # before it is read: later changes are seen
+        stamp = _stamp(os.fstat(descriptor))  # before reading, so that later changes show
         return BlobFile(path, sha256, stamp) if digest(descriptor) == sha256 else None
     finally:
         os.close(descriptor)
 
 
 def digest(descriptor: int) -> str:
-    """sha256 of a file's bytes."""
+    """SHA-256 of a file's bytes."""
     size = os.fstat(descriptor).st_size
     if not size:
         return hashlib.sha256().hexdigest()

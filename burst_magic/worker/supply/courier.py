@@ -47,7 +47,7 @@ class Courier(Generic[T]):
 
     Args:
         carrier: the store, with the session's key.
-        stopping: set when the worker ends; calls that wait to be repeated give up then.
+        stopping: set when the worker ends; calls waiting to be retried then give up.
     """
 
     def __init__(self, carrier: Carrier, stopping: threading.Event) -> None:
@@ -68,11 +68,11 @@ class Courier(Generic[T]):
         return self._wake_out
 
     def call(self, call: Callable[[], T | None], *, errand: Errand = Errand.CALLS) -> None:
-        """Does something in a thread; what it returns becomes an event."""
+        """Run a call in a thread; its result becomes an event."""
         self._calls[errand].put(call)
 
     def post(self, event: T | Broken) -> None:
-        """Adds an event; safe in threads and signal handlers."""
+        """Add an event; safe in threads and signal handlers."""
         self._events.put(event)
         try:
             os.write(self._wake_in, b"!")
@@ -80,7 +80,7 @@ class Courier(Generic[T]):
             return
 
     def events(self) -> Iterator[T]:
-        """All events that wait. Raises what broke a call."""
+        """All waiting events. Raises ``Broken`` if a call failed unexpectedly."""
         self._forget_wakes()
         while not self._events.empty():
             event = self._events.get()
@@ -89,7 +89,7 @@ class Courier(Generic[T]):
             yield event
 
     def close(self) -> None:
-        """The threads end when they have done what they do."""
+        """Let each thread end after its current call."""
         self._stopping.set()
         for errand, threads in _THREADS.items():
             for _ in range(threads):
@@ -98,14 +98,14 @@ class Courier(Generic[T]):
     def publish(
         self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, by: Provenance, carrier: Carrier | None = None
     ) -> fx.Published:
-        """Writes a segment of packed outcomes; tried once, and told as the store said.
+        """Write a segment of packed outcomes, once; returns the store's answer.
 
         Args:
             sid: the session.
-            effect: which segment.
+            effect: names the segment.
             chosen: its outcomes.
-            by: what ran them.
-            carrier: by another one than its own.
+            by: worker and slot that ran them.
+            carrier: used instead of the courier's own.
         """
         carrier = carrier or self._carrier
         key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
@@ -114,7 +114,7 @@ class Courier(Generic[T]):
         return fx.Published(effect.job, effect.segment, carrier.create(key, data))
 
     def beat(self, key: str, body: Heartbeat) -> fx.Beaten:
-        """Puts the heartbeat; now and then asks what time the store has it."""
+        """Put the heartbeat; now and then, read the store's clock from it."""
         before = time.monotonic()
         try:
             self._carrier.store.put(key, self._carrier.encode(body, key))
@@ -132,12 +132,12 @@ class Courier(Generic[T]):
     def _serve(self, calls: queue.SimpleQueue[Callable[[], T | None] | None]) -> None:
         while (call := calls.get()) is not None:
             self._perform(call)
-            del call  # what it held, a job's files, is not kept for as long as nothing else is to be done
+            del call  # frees what it holds, such as a job's files, while the thread waits
 
     def _perform(self, call: Callable[[], T | None]) -> None:
         try:
             event = call()
-        except Exception as error:  # noqa: BLE001 - told to the loop, which ends on it
+        except Exception as error:  # noqa: BLE001 - passed to the loop, which stops on it
             if not self._stopping.is_set():
                 _LOG.exception("a call failed")
                 self.post(Broken(f"{type(error).__name__}: {error}"))

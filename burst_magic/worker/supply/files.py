@@ -19,7 +19,7 @@ _WRONG_BLOB = "a blob in the store does not match its name; it was not read"
 
 
 class JobFiles:
-    """One job on this machine. Everything is verified before it is handed on.
+    """One job on this machine. Everything is verified before it is passed on.
 
     Args:
         carrier: the store, with the session's key.
@@ -42,7 +42,7 @@ class JobFiles:
             self._index = carrier.believed(lambda: self._read_index(offset, length))
 
     def entries(self, task: int) -> tuple[int, list[memoryview]]:
-        """The items of the block that holds ``task``: (first task, entries)."""
+        """The items of the block that contains ``task``: (first task, entries)."""
         block = blocks.find_block(self._index, task)
         return block.first, self._carrier.believed(lambda: self._read_block(block))
 
@@ -68,7 +68,7 @@ class JobFiles:
         return self._scratch.keep(f"{sha256}.sources", unpack)
 
     def _verified(self, sha256: str) -> bytes:
-        """A blob that is to be executed: the very bytes that were checked."""
+        """The bytes of a blob with code; exactly those that were verified."""
 
         def read() -> bytes:
             data = self._carrier.fetch(keys.blob(sha256))
@@ -79,7 +79,7 @@ class JobFiles:
         return self._carrier.believed(read)
 
     def _blob(self, sha256: str, size: int) -> blobs.BlobFile:
-        """A blob as a file: the store's own where it is a folder here, else fetched once for all workers here."""
+        """A blob as a file: the store's own in a local folder, otherwise fetched once for all workers here."""
         key = keys.blob(sha256)
         path = self._carrier.store.path(key)
         if path is None or not path.exists():

@@ -1,7 +1,7 @@
 """Files shared by a session's workers on one machine: one fetches, the others open.
 
-The folder is private to the user. Each worker holds a shared lock on it while it lives, and the last one removes it:
-locks end with their processes, however these end. The next worker removes what a killed one left.
+The folder is private to the user. Each worker holds a shared lock on it while it lives, and the last one removes the
+folder: locks end with their processes, however those end. The next worker removes what killed ones left.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Scratch:
-    """A session's folder on this machine, made when something has to lie there.
+    """A session's folder on this machine, created when first needed.
 
     Args:
         session: the session's id.
@@ -35,11 +35,11 @@ class Scratch:
         self._making: dict[str, threading.Lock] = {}
 
     def keep(self, name: str, make: Callable[[Path], None]) -> Path:
-        """A file or folder that is made once; of what could not be made whole nothing is left.
+        """Return a file or folder that is created once; a failed attempt leaves nothing.
 
         Args:
             name: the same for the same content.
-            make: makes it at the path that it is given.
+            make: creates it at the given path.
         """
         with self._lock:
             if self._closed:
@@ -52,47 +52,47 @@ class Scratch:
         with alone, _locked(place.with_name(f"{name}.lock")):
             if not place.exists():
                 draft = place.with_name(f"{name}.part")
-                _remove(draft)  # of a worker that ended in the middle
+                _remove(draft)  # left by a worker that died while creating it
                 try:
                     make(draft)
                     draft.rename(place)
                 except OSError as error:
-                    error.filename = error.filename or str(draft)  # a write does not say where
+                    error.filename = error.filename or str(draft)  # errors of a write don't name the file
                     raise
                 finally:
                     _remove(draft)
         return place
 
     def remove(self) -> None:
-        """Leaves the folder; nothing is left of it when nobody else holds it."""
+        """Release the folder, and remove it if no other worker holds it."""
         with self._lock:
             self._closed = True
             held, self._held = self._held, None
         if held is not None:
-            fcntl.flock(held, fcntl.LOCK_UN)  # first, so that of two that leave at once one finds itself alone
+            fcntl.flock(held, fcntl.LOCK_UN)  # first, so that if two leave at once, one finds itself alone
             _remove_if_alone(self._path, held)
 
     def _sweep(self) -> None:
-        """Removes what sessions left whose last worker here was killed."""
+        """Remove folders of sessions whose last worker here was killed."""
         for other in self._path.parent.glob(f"burst-{os.getuid()}-*"):
             if other != self._path:
-                with contextlib.suppress(OSError):  # it has just gone, or is none of ours
+                with contextlib.suppress(OSError):  # it is already gone, or another user's
                     _remove_if_alone(other, os.open(other, _FOLDER))
 
     def _join(self) -> int:
-        """A descriptor that holds the folder."""
+        """Create or open the folder; returns a descriptor that holds its lock."""
         self._path = Path(tempfile.gettempdir(), f"burst-{os.getuid()}-{self._session}")
         while True:
             self._path.mkdir(mode=0o700, exist_ok=True)
             try:
                 held = os.open(self._path, _FOLDER)
-            except FileNotFoundError:  # the last of others has just left
+            except FileNotFoundError:  # the last other worker has just removed it
                 continue
             fcntl.flock(held, fcntl.LOCK_SH)
             found = os.fstat(held)
             if found.st_uid != os.getuid() or found.st_mode & 0o077:
                 os.close(held)
-                self._path = Path(tempfile.mkdtemp(prefix="burst-"))  # somebody else has made it: one of its own
+                self._path = Path(tempfile.mkdtemp(prefix="burst-"))  # created by another user: use our own
             elif _is_at(self._path, found):
                 return held
             else:
@@ -100,10 +100,10 @@ class Scratch:
 
 
 def _remove_if_alone(path: Path, held: int) -> None:
-    """Removes a folder that nobody else holds; lets go of it in any case."""
+    """Remove a folder that no other process holds; releases it in any case."""
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_at(path, os.fstat(held)):  # not another that was made there after this one was removed
+        if _is_at(path, os.fstat(held)):  # not a new one, created there after this one was removed
             shutil.rmtree(path, ignore_errors=True)
     except BlockingIOError:
         pass
@@ -121,7 +121,7 @@ def _is_at(path: Path, found: os.stat_result) -> bool:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone among the processes of this machine."""
+    """Hold a file's lock, exclusive among the processes of this machine."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -26,7 +26,7 @@ JobWork = Work[bytes, JobFiles]
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Items for a slot's work are here (entries None: the cell runs once), or cannot be had."""
+    """Fetched items for a slot's work (entries None: the cell runs once), or the problem."""
 
     slot: int
     work: JobWork
@@ -38,7 +38,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A job's files are here, or cannot be had."""
+    """A job's fetched files, or the problem."""
 
     jid: str
     files: JobFiles | None
@@ -51,7 +51,7 @@ class Supply:
     Args:
         carrier: the store, with the session's key.
         sid: the session.
-        courier: its threads; what they bring comes back as ``Items`` and ``Opened``.
+        courier: its threads; results come back as ``Items`` and ``Opened``.
     """
 
     def __init__(self, carrier: Carrier, sid: str, courier: Courier[Any]) -> None:
@@ -59,15 +59,15 @@ class Supply:
         self._scratch = Scratch(sid)
         self._jobs: dict[str, Job] = {}
         self._files: dict[str, JobFiles] = {}
-        self._waiting: dict[str, list[tuple[int, JobWork]]] = {}  # by the job whose files are on their way
+        self._waiting: dict[str, list[tuple[int, JobWork]]] = {}  # by job whose files are being fetched
         self._over: set[str] = set()
 
     def meet(self, effect: fx.Open) -> None:
-        """A job is known, and may be worked at."""
+        """Record a job that may be worked on."""
         self._jobs[effect.job.jid] = effect.job
 
     def order(self, slot: int, work: JobWork) -> None:
-        """Fetches the next items of a work; answered by ``Items``."""
+        """Fetch the next items of a slot's work; answered by ``Items``."""
         work.fetching = True
         files = work.files or self._files.get(work.job)
         if files is not None:
@@ -80,7 +80,7 @@ class Supply:
             self._courier.call(lambda: self._open(job), errand=Errand.FILES)
 
     def opened(self, event: Opened) -> list[Items]:
-        """Goes on for all who waited; returns the answers to those for whom there is nothing."""
+        """Order items for all waiting slots; if the files could not be fetched, return their answers."""
         if event.files is not None and event.jid not in self._over:
             self._files[event.jid] = event.files
         waiting = self._waiting.pop(event.jid)
@@ -91,16 +91,16 @@ class Supply:
         return []
 
     def let_go(self, jid: str) -> None:
-        """A job is over: only who works at it keeps its files. Who begins to all the same has them fetched again."""
+        """Drop the files of a job that is over; work under way keeps them, and later work fetches them again."""
         self._over.add(jid)
         self._files.pop(jid, None)
 
     def is_over(self, jid: str) -> bool:
-        """Nothing of that job need be kept."""
+        """Whether the job is over, so that nothing of it need be kept."""
         return jid in self._over
 
     def code(self, jid: str, files: JobFiles, setenv: tuple[tuple[str, str], ...]) -> JobCode:
-        """A job as slots need it."""
+        """A job as sent to slots."""
         job, said = self._jobs[jid], {**environment(), **dict(setenv)}
         return JobCode(
             jid=jid,
@@ -115,7 +115,7 @@ class Supply:
         )
 
     def close(self) -> None:
-        """Nothing is left on the disk."""
+        """Remove all files from the disk."""
         self._scratch.remove()
 
     def _open(self, job: Job) -> Opened:
@@ -141,7 +141,7 @@ class Supply:
 
 
 def no_room(error: OSError) -> StoreError:
-    """What a job's tasks say when this machine cannot keep what they need."""
+    """The error of a job's tasks when this machine cannot store what they need."""
     return StoreError(
         f"the worker cannot store what this job needs: {error.strerror or error}",
         context=str(error.filename or "its memory"),

@@ -1,1 +1,1 @@
-"""Changes of a task to its process that the next task must not see."""
+"""Keep a task's changes to its process from the next task."""

@@ -20,26 +20,26 @@ from burst_magic.payload.mentions import of_code
 from burst_magic.payload.walk import functions_of
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_ENTRY = 8  # bytes that /proc/self/pagemap says of a page
-_PRESENT, _SWAPPED, _OF_FILE = 63, 62, 61  # its bits
+_ENTRY = 8  # bytes per page in /proc/self/pagemap
+_PRESENT, _SWAPPED, _OF_FILE = 63, 62, 61  # bits of an entry
 _DEFINITIONS = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 
 _OF_EACH_MODULE = frozenset({"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__file__", "__cached__",
                              "__builtins__", "__path__"})  # fmt: skip
 _names_of: Callable[[types.ModuleType], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
-_SETTLES = {"tempfile": "gettempdir", "mimetypes": "init"}  # modules that set names of their own at their first use
+_SETTLES = {"tempfile": "gettempdir", "mimetypes": "init"}  # modules that set names of their own on first use
 
 Names = Mapping[str, Any]
 
 
 class ChangeDetector:
-    """Taken before the first task.
+    """Compares values and modules with their state before the first task.
 
     Args:
-        home: names of the notebook with their values; kept, since the globals themselves are emptied after each task.
+        home: the notebook's names and values; copied, since the globals themselves are emptied after each task.
         values: the captured values.
-        shared: all tasks get these very ones.
-        maps: the mappings that their big buffers lie in.
+        shared: all tasks share these objects.
+        maps: the mappings of their large buffers.
         bundle: the folder of local modules, or "".
         imports: modules that the cell imports.
     """
@@ -62,7 +62,7 @@ class ChangeDetector:
         self._imports = imports | _imports_of(values.values(), home)
         self._seen: set[str] = set()
         self._local = frozenset(_packages(bundle))
-        self.seconds = float("inf")  # that a comparison takes
+        self.seconds = float("inf")  # duration of a comparison
         for module in list(sys.modules.values()):
             self._note_local(module)
         for module in _mentioned(values.values(), (shelf.owner for shelf, _ in self._own)):
@@ -79,7 +79,7 @@ class ChangeDetector:
         return not (self._values or self._own or self._others or self._bundle or self._imports)
 
     def arrived(self, module: types.ModuleType) -> None:
-        """A task has loaded it this moment."""
+        """Record a module that a task has just loaded."""
         self._note_local(module)
         if module.__name__ in self._imports:
             self._note_other(module)
@@ -89,7 +89,7 @@ class ChangeDetector:
         begun = perf_counter()
         try:
             found = self._differs()
-        except BaseException:  # noqa: BLE001 - what cannot be told has changed
+        except BaseException:  # noqa: BLE001 - unknown counts as changed
             found = True
         self.seconds = min(self.seconds, perf_counter() - begun)
         return found
@@ -105,8 +105,8 @@ class ChangeDetector:
 
     def _note_local(self, module: types.ModuleType) -> None:
         try:
-            file = _names_of(module).get("__file__")  # without asking the module: a lazy one would load itself
-        except TypeError:  # None, or what else may be among the modules
+            file = _names_of(module).get("__file__")  # not through the module: a lazy one would load itself
+        except TypeError:  # sys.modules may contain None and other objects
             return
         if self._bundle and isinstance(file, str) and file.startswith(self._bundle):
             self._seen.add(module.__name__)
@@ -124,7 +124,7 @@ class ChangeDetector:
     def _look(self) -> bytes:
         try:
             return fingerprint(self._values, home=self._home, elsewhere=self._in_maps)
-        except Exception:  # noqa: BLE001 - a __reduce__ is user code, and may be made for one way only
+        except Exception:  # noqa: BLE001 - a __reduce__ is user code, and may not work here
             return b""
 
     def _look_into(self, shelf: _Shelf) -> bytes:
@@ -133,17 +133,17 @@ class ChangeDetector:
     def _in_maps(self, view: memoryview) -> bool:
         try:
             begin = _address(view)
-        except TypeError:  # it is read-only
+        except TypeError:  # read-only
             return False
         return any(start <= begin and begin + view.nbytes <= start + length for start, length in self._spans)
 
 
 class _Shelf:
-    """The names of a module, and what they stood for.
+    """The names of a module, and the objects that they referred to.
 
     Args:
         owner: the module.
-        own: it is the notebook's; of a library only what it shows counts.
+        own: whether it is the notebook's; only public names of a library count.
     """
 
     def __init__(self, owner: types.ModuleType, *, own: bool) -> None:
@@ -151,10 +151,10 @@ class _Shelf:
         self._before = dict(vars(owner))
 
     def changed(self) -> bool:
-        """Whether a name stands for something else; what is imported on the way is no change."""
+        """Whether a name refers to another object; newly imported modules don't count."""
         now = vars(self.owner)
         if not self._own:
-            with contextlib.suppress(Exception):  # an __eq__ is user code, or gives an array
+            with contextlib.suppress(Exception):  # an __eq__ may be user code, or return an array
                 if now == self._before:
                     return False
         passing = types.ModuleType if self._own else _DEFINITIONS
@@ -168,7 +168,7 @@ class _Shelf:
         return False
 
     def data(self) -> Iterator[tuple[str, Any]]:
-        """What can be changed in place."""
+        """Names and values that can be changed in place."""
         for name, value in self._before.items():
             if name not in _OF_EACH_MODULE and not isinstance(value, types.ModuleType):
                 yield name, value
@@ -180,7 +180,7 @@ def _packages(bundle: str) -> Iterator[str]:
 
 
 def _mentioned(values: Iterable[Any], local: Iterable[types.ModuleType]) -> list[types.ModuleType]:
-    """Modules that the notebook's code, or a local module's, has at hand by a name of its own."""
+    """Modules that the notebook's code or a local module refers to by a name."""
     found = [value for value in values if isinstance(value, types.ModuleType)]
     for module in local:
         found.extend(value for value in vars(module).values() if isinstance(value, types.ModuleType))
@@ -188,7 +188,7 @@ def _mentioned(values: Iterable[Any], local: Iterable[types.ModuleType]) -> list
 
 
 def _imports_of(values: Iterable[Any], home: Names) -> frozenset[str]:
-    """What the notebook's functions import when they are called."""
+    """Modules that the notebook's functions import when called."""
     functions = (function for value in values for function in functions_of(value, home))
     return frozenset[str]().union(*(of_code(function.__code__).imports for function in functions))
 
@@ -204,7 +204,7 @@ def _span(mapping: Any) -> tuple[int, int]:
 
 
 def _written(span: tuple[int, int]) -> bool:
-    """Whether a page of a private mapping is no longer the file's."""
+    """Whether any page of a private mapping was written, and so is no longer the file's."""
     begin, length = span
     first, last = begin // _PAGE, (begin + length - 1) // _PAGE
     try:

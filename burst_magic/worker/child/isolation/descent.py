@@ -1,4 +1,4 @@
-"""Leftovers of a task that run in parallel: forks that return from user code, and threads."""
+"""Handle parallel leftovers of a task: forks that return from user code, and threads."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import threading
 
 from burst_magic.worker.child.failures import traceback_of
 
-_ACTIVE: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined] # noqa: SLF001 - asked after each task
-_LAST_WORDS = 1.0  # seconds that a thread may take to say what ended it
+_ACTIVE: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined] # noqa: SLF001 - read after each task
+_LAST_WORDS = 1.0  # seconds that a thread may take to print its exception
 
 
 class Threads:
-    """Looks for threads that run the notebook's code on when their task has ended."""
+    """Detects threads that still run the notebook's code after their task."""
 
     def __init__(self) -> None:
         self._known = len(_ACTIVE)
 
     def left(self) -> bool:
-        """Whether there are such. Those of libraries (idle pools, progress bars) serve the next task too."""
+        """Whether such threads are left. Those of libraries (idle pools, progress bars) may serve the next task."""
         if len(_ACTIVE) == self._known:
             return False
         for thread in threading.enumerate():
-            if _is_ending(thread):  # of an exception, for instance: the task took away the names that it used
+            if _is_ending(thread):  # for example of an exception, since its names are gone with the task
                 thread.join(_LAST_WORDS)
         self._known = len(_ACTIVE)
         return any(_is_the_users(thread) for thread in threading.enumerate())
@@ -36,16 +36,16 @@ def _is_the_users(thread: threading.Thread) -> bool:
 
 
 def _is_ending(thread: threading.Thread) -> bool:
-    """Its code is over, and with it all that tells whose it was; it may still print what ended it."""
+    """Its code has ended, so its owner is unknown; it may still print an exception."""
     return not hasattr(thread, "_target")
 
 
 def leave_fork(error: BaseException | None, filename: str) -> None:
-    """Ends this process, a fork of the task's own, which may wait for it and tells what came of the task.
+    """Exit this process, a fork that the task made itself; the original process reports the task's outcome.
 
     Args:
-        error: what the user's code raised, or None.
-        filename: the cell.
+        error: exception raised by the user's code, or None.
+        filename: the cell's file name.
     """
     status = 0 if error is None else 1
     try:

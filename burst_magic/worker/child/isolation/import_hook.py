@@ -15,31 +15,31 @@ Told = Callable[[ModuleType], None]
 
 
 class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 13 ms
-    """Looks on while modules are imported; one for each process."""
+    """Observes imports; one per process."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, list[Told]] = {}
         self._any: list[Told] = []
         self.loading: Callable[[str, ModuleType], AbstractContextManager[None]] = lambda *_: contextlib.nullcontext()
-        self._thread = get_ident()  # that runs tasks
-        self.under_way = 0  # modules that are being loaded, and what else is no doing of a task's
+        self._thread = get_ident()  # the thread that runs tasks
+        self.under_way = 0  # nested imports and other activities that are not the task's own
         sys.meta_path.insert(0, self)
 
     def of(self, name: str, told: Told) -> None:
-        """Tells when this module is there: at once if it is."""
+        """Call a listener once this module is loaded; immediately if it already is."""
         self._by_name.setdefault(name, []).append(told)
         module = sys.modules.get(name)
         if module is not None:
             told(module)
 
     def of_any(self, told: Told) -> None:
-        """Tells of each that is loaded from now on, its parts first."""
+        """Call a listener for each module loaded from now on, after those that it imports."""
         self._any.append(told)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What the other finders find, with a loader that tells."""
+        """Find a module through the other finders, with a loader that notifies listeners."""
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None:
@@ -50,7 +50,7 @@ class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 1
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Changes made inside are not the task's."""
+        """Changes made inside are not attributed to the task."""
         self.under_way += 1
         try:
             yield
@@ -58,8 +58,8 @@ class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 1
             self.under_way -= 1
 
     def load(self, name: str, loader: Any, module: ModuleType) -> None:
-        """Runs a module's code, and tells; its own name may be another one's (``_decimal`` says ``decimal``)."""
-        mine = get_ident() == self._thread  # what another thread loads meanwhile is not to move this one's generators
+        """Run a module's code and notify listeners; its ``__name__`` may differ (``_decimal`` has ``decimal``)."""
+        mine = get_ident() == self._thread  # imports of other threads must not move this one's generators
         with self.aside(), self.loading(name, module) if mine else contextlib.nullcontext():
             self._load(name, loader, module)
 
@@ -71,13 +71,13 @@ class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 1
 
 
 class _Telling:
-    """A loader that tells after loading, and then leaves no trace of itself."""
+    """A loader that notifies listeners after loading, and leaves no trace of itself."""
 
     def __init__(self, name: str, loader: Any, import_hook: ImportHook) -> None:
         self._name, self._loader, self._import_hook = name, loader, import_hook
 
     def __getattr__(self, name: str) -> Any:
-        """What else a loader can do: give the code, or a file beside it."""
+        """Other features of the original loader, such as code and resources."""
         return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

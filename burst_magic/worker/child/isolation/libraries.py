@@ -15,8 +15,8 @@ from typing import Any
 
 from burst_magic.worker.child.isolation.import_hook import ImportHook
 
-# Calls after which a process is not what it was. Of a class the method is watched, for all its instances. What
-# libraries call for a while and take back themselves (event loops, context managers) is not among them: see `_LOOKS`.
+# Calls that change the process for good. Methods are watched on the class, for all instances. State that libraries
+# change temporarily and restore themselves (event loops, context managers) is not here: see `_LOOKS`.
 _CALLS = {
     "asyncio": ("set_event_loop_policy",),
     "calendar": ("setfirstweekday",),
@@ -38,20 +38,20 @@ _CALLS = {
               "use_deterministic_algorithms", "set_float32_matmul_precision"),
     "tracemalloc": ("start", "stop"),
 }  # fmt: skip
-_OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # of the process
+_OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # process-wide
 
 
 class Libraries:
-    """Looks after what libraries keep for the whole process.
+    """Restores process-wide state of libraries.
 
     Args:
-        import_hook: tells which are there.
-        spoil: called when a task did what only a new process is rid of.
+        import_hook: reports loaded libraries.
+        spoil: called when a task made a change that only a new process removes.
     """
 
     def __init__(self, import_hook: ImportHook, spoil: Callable[[], None]) -> None:
         self._import_hook, self._spoil = import_hook, spoil
-        self.looks: list[Callable[[], None]] = []  # put back what the last task changed and can be put back
+        self.looks: list[Callable[[], None]] = []  # each restores state that the last task may have changed
         for name, paths in _CALLS.items():
             import_hook.of(name, functools.partial(self._watch_all, paths))
         import_hook.of("numpy", self._watch_numpy)
@@ -63,7 +63,7 @@ class Libraries:
             self.looks.append(made(module))
 
     def _watch_numpy(self, module: ModuleType) -> None:
-        """It keeps these in context variables since 2.2, and each task has a context of its own."""
+        """Watch versions before 2.2; later ones use context variables, and each task has its own context."""
         version = tuple(int(part) for part in module.__version__.split(".")[:2] if part.isdigit())
         if version < (2, 2):
             self._watch_all(_OLD_NUMPY, module)
@@ -75,7 +75,7 @@ class Libraries:
             for parent in parents:
                 owner = getattr(owner, parent, None)
             original = getattr(owner, name, None)
-            if isinstance(owner, type) and isinstance(original, types.MethodType):  # of the class, and bound to it
+            if isinstance(owner, type) and isinstance(original, types.MethodType):  # a class method
                 setattr(owner, name, staticmethod(self._watched(original)))
             elif callable(original) and not isinstance(original, type):
                 setattr(owner, name, self._watched(original))
@@ -85,7 +85,7 @@ class Libraries:
         def watched(*args: Any, **options: Any) -> Any:
             if not self._import_hook.under_way and not _only_asks(
                 original, args, options
-            ):  # what loads a module belongs to it
+            ):  # calls during an import belong to the module
                 self._spoil()
             return original(*args, **options)
 
@@ -93,7 +93,7 @@ class Libraries:
 
 
 def _only_asks(call: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> bool:
-    """``setlocale(category)`` and ``field_size_limit()`` tell what is set."""
+    """``setlocale(category)`` and ``field_size_limit()`` only return the setting."""
     name = getattr(call, "__name__", "")
     if name == "setlocale":
         return (args[1] if len(args) > 1 else options.get("locale")) is None
@@ -101,7 +101,7 @@ def _only_asks(call: Callable[..., Any], args: tuple[Any, ...], options: dict[st
 
 
 def _polars(module: Any) -> Callable[[], None]:
-    """How polars prints; some of it lies in its compiled part."""
+    """Polars' display options; some are kept in its compiled code."""
     before = module.Config.save()
 
     def look() -> None:
@@ -113,7 +113,7 @@ def _polars(module: Any) -> Callable[[], None]:
 
 
 def _rc_params(module: Any) -> Callable[[], None]:
-    """Matplotlib's settings; its backend is chosen at the first picture."""
+    """Matplotlib's settings, without its backend, which is chosen at the first figure."""
     settings = module.rcParams
     before = {name: value for name, value in dict.items(settings) if not name.startswith("backend")}
 
@@ -135,7 +135,7 @@ def _figures(module: Any) -> Callable[[], None]:
 
 
 def _grad(module: Any) -> Callable[[], None]:
-    """Whether torch records gradients; its context managers put that back themselves."""
+    """Whether torch records gradients; its context managers restore that themselves."""
     before = module.is_grad_enabled()
 
     def look() -> None:
@@ -146,7 +146,7 @@ def _grad(module: Any) -> Callable[[], None]:
 
 
 def _configuration(module: Any) -> Callable[[], None]:
-    """scikit-learn's configuration, which many of its estimators change for a while."""
+    """scikit-learn's configuration, which many of its estimators change temporarily."""
     before = module.get_config()
 
     def look() -> None:
@@ -157,7 +157,7 @@ def _configuration(module: Any) -> Callable[[], None]:
 
 
 def _dictionary(module: Any) -> Callable[[], None]:
-    """The options of xarray."""
+    """Options of xarray."""
     options, before = module.OPTIONS, dict(module.OPTIONS)
 
     def look() -> None:
@@ -169,8 +169,8 @@ def _dictionary(module: Any) -> Callable[[], None]:
 
 
 def _options(module: Any) -> Callable[[], None]:
-    """The options of pandas: a tree of dictionaries, which grows when a part of it is loaded."""
-    options = module._config.config._global_config  # noqa: SLF001 - the one place that every way to set one ends at
+    """Options of pandas: a tree of dictionaries, which grows as parts of pandas are loaded."""
+    options = module._config.config._global_config  # noqa: SLF001 - every way to set an option ends here
     before = _copied(options)
 
     def look() -> None:

@@ -1,6 +1,6 @@
 """End processes that a task left behind before the next task, unless they are kept on purpose.
 
-Systems without Linux's list of children don't support this; there they end with the slot.
+This needs Linux's list of children; on other systems they end with the slot.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import Any
 
-_TRACKERS = (  # helpers of multiprocessing and of joblib's loky, one for all tasks of a process
+_TRACKERS = (  # helpers of multiprocessing and joblib's loky, shared by all tasks of a process
     ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
     ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
     ("joblib.externals.loky.backend.resource_tracker", "_resource_tracker", "_pid"),
@@ -20,7 +20,7 @@ _TRACKERS = (  # helpers of multiprocessing and of joblib's loky, one for all ta
 
 
 def end_strangers() -> bool:
-    """Ends children that nobody keeps. False: multiprocessing's own are left, and would be started anew."""
+    """Kill children that no library keeps. False if multiprocessing's own are left, which it would restart."""
     kept: set[int | None] = set()
     pools: set[int | None] = set()
     for module, name, field in _TRACKERS:

@@ -20,12 +20,12 @@ from burst_magic.worker.child.isolation.surroundings import Surroundings, is_spe
 if TYPE_CHECKING:
     from burst_magic.payload.settings import Kind
 
-_ENVIRONMENT, _WARNINGS = "environment", "warnings"  # what has them imports their table only where there are settings
+_ENVIRONMENT, _WARNINGS = "environment", "warnings"  # without settings, their table is not imported
 Setenv = tuple[tuple[str, str], ...]
 
 
 def variables(settings: Mapping[str, Mapping[str, Any]]) -> tuple[Setenv, frozenset[str]]:
-    """Environment variables that travelled: those to set, and the names of those to unset."""
+    """The notebook's environment variables: those to set, and the names of those to unset."""
     said = settings.get(_ENVIRONMENT, {})
     setenv = tuple((name, value) for name, value in said.items() if value is not None)
     return setenv, frozenset(name for name, value in said.items() if value is None)
@@ -35,19 +35,19 @@ class NotebookSettings:
     """Settings of the active job.
 
     Args:
-        surroundings: of its tasks; they keep the filters of warnings.
-        import_hook: tells which libraries are loaded in the midst of a task.
+        surroundings: its tasks' surroundings, which keep the warning filters.
+        import_hook: reports libraries loaded during a task.
     """
 
     def __init__(self, surroundings: Surroundings, import_hook: ImportHook) -> None:
         self._surroundings = surroundings
         self._wanted: list[tuple[Kind, dict[str, Any]]] = []
-        self._before: dict[str, dict[str, Any]] = {}  # by kind: what was there instead
+        self._before: dict[str, dict[str, Any]] = {}  # by kind: the values before
         self._filters: _Filters | None = None
         self._zone = False
-        self._modules = 0  # loaded when the settings were last made
-        self._awaited: set[str] = set()  # modules that have settings, or filters of their own
-        self.wanted = False  # the job that is on has some, beside its environment
+        self._modules = 0  # number of modules when the settings were last applied
+        self._awaited: set[str] = set()  # modules with settings, or with warning categories in filters
+        self.wanted = False  # the active job has settings besides its environment
         import_hook.of_any(self._arrived)
 
     def enter(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
@@ -75,7 +75,7 @@ class NotebookSettings:
         self._make()
 
     def renew(self) -> None:
-        """In the task's context: what belongs to that, and all for what was loaded since."""
+        """In the task's context: apply settings that live there, and all settings of modules loaded since."""
         for kind, state in self._wanted:
             if kind.in_context and kind.loaded():
                 kind.write(kind.loaded(), state)
@@ -92,7 +92,7 @@ class NotebookSettings:
                 self._set(kind, module, state)
 
     def _arrived(self, module: ModuleType) -> None:
-        """A module is loaded in the midst of something: what its task has set by then stays as it is."""
+        """Apply a module's settings when a task loads it; other settings that the task has changed stay."""
         if module.__name__ not in self._awaited:
             return
         if self._filters is not None:
@@ -115,13 +115,13 @@ class NotebookSettings:
 
 
 def _write(kind: Kind, module: Any, state: dict[str, Any]) -> dict[str, Any]:
-    """Sets what is otherwise; returns what was there instead."""
+    """Write the values that differ; returns the values before."""
     try:
         now = kind.read(module, state.keys())
         changes = {key: value for key, value in state.items() if now.get(key) != value}
         if changes:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the notebook has heard it
+                warnings.simplefilter("ignore")  # already shown in the notebook
                 kind.write(module, changes)
     except Exception as error:
         raise BurstError(f"the notebook's {kind.name} settings could not be applied on the worker: {error}") from error
@@ -129,10 +129,10 @@ def _write(kind: Kind, module: Any, state: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Filters:
-    """The notebook's filters of warnings, in their order.
+    """The notebook's warning filters, in order.
 
-    Modules add some when they are imported, which on a worker may be later than in the notebook. Those that the
-    notebook has too stand where it has them; others before them, as for a cell that imports such a module there.
+    Modules add filters when they are imported, which may be later on a worker than in the notebook. Filters that the
+    notebook has too keep its order; others come first, as if a cell had imported their module in the notebook.
     """
 
     def __init__(self, said: list[list[Any]], surroundings: Surroundings) -> None:
@@ -140,15 +140,15 @@ class _Filters:
         self._before = list(warnings.filters)
         self._added: list[Any] = []  # by modules
         self._made: list[Any] = []
-        self._wanted: list[Any] = []  # those of the notebook's whose category is loaded
-        self._list: object = None  # the list itself: in catch_warnings another takes its place
+        self._wanted: list[Any] = []  # the notebook's filters whose category is loaded
+        self._list: object = None  # warnings.filters itself; catch_warnings replaces it by another list
         self._loaded = 0
         self.modules = {home for _, _, home, *_ in said} - {"builtins"}
         self._add = vars(warnings)["_add_filter"]
         vars(warnings)["_add_filter"] = self._add_filter
 
     def make(self) -> None:
-        """Puts them into force, if they are not."""
+        """Apply the filters, unless they are in place."""
         from burst_magic.payload.settings import is_pythons
 
         self._list = warnings.filters
@@ -161,14 +161,14 @@ class _Filters:
         self._surroundings.hold_filters(self._made)
 
     def imported(self) -> None:
-        """A module was imported in the midst of a task: filters of its categories can be made now."""
+        """Add filters whose category is in a module that a task has just imported."""
         known, self._wanted = self._wanted, self._resolved()
         for one in self._wanted:
             if one not in known:
                 self._place(one)
 
     def leave(self) -> None:
-        """As it was, but for what modules added."""
+        """Restore the filters from before, and keep those that modules added."""
         vars(warnings)["_add_filter"] = self._add
         rest = [one for one in self._before if one not in self._added]
         self._surroundings.hold_filters([*self._added, *rest])
@@ -179,8 +179,8 @@ class _Filters:
         return [one for one in map(made_filter, self._said) if one is not None]
 
     def _add_filter(self, *item: Any, append: bool) -> None:
-        """What ``warnings`` calls for every new filter."""
-        if warnings.filters is self._list and _is_importing(sys._getframe(1)):  # noqa: SLF001 - the way to ask
+        """Replacement for the function that ``warnings`` calls for every new filter."""
+        if warnings.filters is self._list and _is_importing(sys._getframe(1)):  # noqa: SLF001 - the only way to find the caller
             self._added = [item, *(one for one in self._added if one != item)]
             if item in self._resolved():
                 self._place(item)
@@ -188,7 +188,7 @@ class _Filters:
         self._add(*item, append=append)
 
     def _place(self, one: Any) -> None:
-        """Where the notebook has it, if it is not there."""
+        """Insert a filter in the notebook's order, unless it is there."""
         filters = list(warnings.filters)
         if one not in filters:
             wanted = self._resolved()
@@ -198,7 +198,7 @@ class _Filters:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether this is done by a module's own code while it is imported, not by the cell."""
+    """Whether the caller is a module being imported, not the cell."""
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
     return frame is not None and frame.f_globals.get("__name__") != "__main__"

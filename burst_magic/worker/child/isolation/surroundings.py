@@ -1,4 +1,4 @@
-"""Restore process state that tasks change before the next task.
+"""Restore process state that a task changed, before the next task.
 
 Each comparison costs well under a microsecond. Context variables (decimal's precision, numpy's error state) need no
 restoring: each task runs in a copy of the context (``execute.py``).
@@ -21,12 +21,12 @@ _OS = vars(os)
 
 
 class Surroundings:
-    """Folder, environment, module path, warning filters and the like of a clean slot."""
+    """A clean slot's folder, environment, module path, warning filters and the like."""
 
     def __init__(self, *, check_output: Callable[[], None]) -> None:
         os.environ.setdefault("MPLBACKEND", "Agg")  # a worker has no display
         builtins.input = _refuse_input
-        builtins.display = display  # type: ignore[attr-defined] # IPython has it there
+        builtins.display = display  # type: ignore[attr-defined] # as in IPython
         self._cwd = self._first_cwd = os.getcwd()
         self._first_environment = dict(os.environb)
         self._environment = dict(self._first_environment)
@@ -38,7 +38,7 @@ class Surroundings:
         self._touched = Touched(check_output, self._go_back)
 
     def enter(self, *, setenv: Iterable[tuple[str, str]], folder: str, bundle: str, unset: Iterable[str] = ()) -> None:
-        """Takes a job's environment, folder and local modules; what earlier jobs brought is gone."""
+        """Switch to a job's environment, folder and local modules, instead of the previous job's."""
         self._cwd = folder if os.path.isdir(folder) else self._first_cwd
         gone = {os.fsencode(name) for name in unset}
         kept = {name: value for name, value in self._first_environment.items() if name not in gone}
@@ -50,13 +50,13 @@ class Surroundings:
         self.restore()
 
     def listen(self, number: int, handler: Callable[..., None]) -> None:
-        """A clean process has this handler; what was touched so far was not by a task."""
+        """Make a signal handler part of the clean state, with all changes so far."""
         self._touched.listen(number, handler)
 
     def restore(self) -> bool:
         """Undo the last task's changes. Return False if something cannot be restored."""
         if _OS.get("environ") is not self.variables:
-            os.environ = self.variables  # noqa: B003 - the very object, put back
+            os.environ = self.variables  # noqa: B003 - the original object
         if self._raw != self._environment:
             self._restore_environment()
         if self._touched.undo:
@@ -68,16 +68,16 @@ class Surroundings:
         return not self._touched.spoiled
 
     def _go_back(self) -> None:
-        with contextlib.suppress(OSError):  # a task removed it; those that do not look for it need not suffer
+        with contextlib.suppress(OSError):  # a task removed the folder; other tasks may not need it
             self._touched.chdir(self._cwd)
 
     def hold_filters(self, filters: Iterable[tuple[Any, ...]]) -> None:
-        """These are the filters of warnings from now on, and what each task begins with."""
+        """Set the warning filters, now and before each task."""
         self._filters = list(filters)
         set_filters(self._filters)
 
     def _restore_filters(self) -> None:
-        """Special filters stay: modules set such when they are first imported, and only then."""
+        """Keep special filters: modules add them only when they are first imported."""
         kept = [one for one in warnings.filters if one in self._filters or is_special(one)]
         self.hold_filters(kept + [one for one in self._filters if one not in kept])
 
@@ -90,19 +90,19 @@ class Surroundings:
 
 
 def set_filters(filters: list[Any]) -> None:
-    """Makes these the filters of warnings."""
-    warnings.resetwarnings()  # and what was decided by the others is forgotten
+    """Replace the warning filters."""
+    warnings.resetwarnings()  # also clears decisions cached from the old ones
     warnings.filters[:] = filters  # type: ignore[index] # a list at run time
 
 
 def is_special(one: tuple[Any, ...]) -> bool:
-    """Whether a filter of warnings is of the sort that modules set when they are imported."""
+    """Whether a warning filter is of the kind that modules add when they are imported."""
     _, message, category, module, _ = one
     return bool(message or module) or category.__module__ != "builtins"
 
 
 def _forget_modules(bundle: str) -> None:
-    """Local modules of another job may have the same names."""
+    """Unload local modules of another job, since this job's may have the same names."""
     for name, module in list(sys.modules.items()):
         file: Any = getattr(module, "__file__", None)
         if isinstance(file, str) and file.startswith(bundle + os.sep):

@@ -24,12 +24,12 @@ _FOR_GOOD = ("chroot", "nice", "setpriority", "setgid", "setuid", "setegid", "se
 
 
 class Touched:
-    """Signals, timers, limits and the like of a clean process, and which of them somebody touched."""
+    """Signals, timers, limits and the like of a clean process, and which of them were changed."""
 
     def __init__(self, check_output: Callable[[], None], go_back: Callable[[], None]) -> None:
         self._check_output, self._go_back = check_output, go_back
         self.chdir = os.chdir
-        self.undo: dict[Callable[[], None], None] = {}  # what to call; a set that keeps its order
+        self.undo: dict[Callable[[], None], None] = {}  # functions to call; an ordered set
         self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         self._limits = [(limit, resource.getrlimit(limit)) for limit in _LIMITS]
@@ -38,11 +38,11 @@ class Touched:
         self._depth, self._switch = sys.getrecursionlimit(), sys.getswitchinterval()
         self._thresholds = gc.get_threshold()
         self._processors = os.sched_getaffinity(0) if sys.platform == "linux" else None
-        self.spoiled = False  # something cannot be put back
+        self.spoiled = False  # something cannot be restored
         self._watch_all()
 
     def listen(self, number: int, handler: Callable[..., None]) -> None:
-        """From now on a clean process has this handler; what was touched so far belongs to it."""
+        """Make a signal handler part of the clean state, with all changes so far."""
         signal.signal(number, handler)
         self._handlers[signal.Signals(number)] = handler
         self.undo.clear()
@@ -56,7 +56,7 @@ class Touched:
                 undo()
             except (OSError, ValueError):  # a hard limit that only root may lift
                 self.spoiled = True
-            del self.undo[undo]  # an exception of a signal handler of the task leaves it here: once more
+            del self.undo[undo]  # not reached if a signal handler of the task raises: then undone again
 
     def _watch_all(self) -> None:
         self._watch(self._restore_handlers, signal, "signal", "siginterrupt")
@@ -72,7 +72,7 @@ class Touched:
         self._watch(self._spoil, os, *_FOR_GOOD)
         os.register_at_fork(after_in_parent=lambda: self.undo.update({self._end_offspring: None}))
         self._watch(self._end_offspring, os, "posix_spawn", "posix_spawnp")
-        import _posixsubprocess  # subprocess is not loaded yet, and takes it from there
+        import _posixsubprocess  # before subprocess is loaded, which takes it from there
 
         self._watch(self._end_offspring, _posixsubprocess, "fork_exec")
 
@@ -88,7 +88,7 @@ class Touched:
             self.undo[undo] = None
             return original(*args, **options)
 
-        watched.__module__ = module  # so that it is pickled by the name under which it is found
+        watched.__module__ = module  # so that it can be pickled by name
         return watched
 
     def _restore_handlers(self) -> None:
