@@ -59,7 +59,7 @@ $(STAMPS)/bench: requirements/bench.lock $(STAMPS)/dev
 # What runs side by side on all cores, and what starts processes of its own and watches the time they take.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
-ALONE := tests/contract tests/kernel
+ALONE := tests/contract tests/aws tests/kernel
 
 # ---- the two commands -------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 * ``check_launcher(MyLauncher)``, ``check_store(open_mine)``: the contracts of a launcher and of a store.
 * ``SimulatedCloud``: a launcher that is late, partial and forgetful, over real processes or simulated ones.
+* ``Sandbox``: AWS on 127.0.0.1, whose ECS tasks are real processes; needs the extra ``sandbox``.
 * ``Clock``: time that is turned by hand. ``play(seed)``: a simulated world, with the laws watched over.
 """
 
@@ -19,6 +20,7 @@ _HOMES = {
     "CloudWeather": "cloud",
     "LocalMachines": "cloud",
     "SimulatedCloud": "cloud",
+    "Sandbox": "sandbox",
     "Clock": "clock",
     "play": "simulator",
 }

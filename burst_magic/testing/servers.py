@@ -39,6 +39,7 @@ class Keys:
 
     access: str
     secret: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
 
 
 # No secrets: moto asks for none, and a SeaweedFS of ours lives for one test run.
@@ -81,7 +82,10 @@ class Server:
         from boto3.session import Session
 
         session = Session(
-            aws_access_key_id=self.keys.access, aws_secret_access_key=self.keys.secret, region_name=self.region
+            aws_access_key_id=self.keys.access,
+            aws_secret_access_key=self.keys.secret,
+            aws_session_token=self.keys.token,
+            region_name=self.region,
         )
         return Clients(session, endpoint=self.endpoint)
 
@@ -101,7 +105,7 @@ class StaticCredentials:
     def __call__(self) -> dict[str, Any]:
         """An obstore ``S3Credential``."""
         access, secret = self._keys.access, self._keys.secret
-        return {"access_key_id": access, "secret_access_key": secret, "token": None, "expires_at": None}
+        return {"access_key_id": access, "secret_access_key": secret, "token": self._keys.token, "expires_at": None}
 
 
 @contextlib.contextmanager

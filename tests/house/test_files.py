@@ -71,7 +71,12 @@ def test_only_settings_read_the_environment(project_files, root):
         for path in project_files
         if path.suffix == ".py" and path.is_relative_to(package)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if (isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "putenv"})
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in {"environ", "environb", "getenv", "putenv"}
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "os"
+        )
         or (
             isinstance(node, ast.ImportFrom)
             and node.module == "os"

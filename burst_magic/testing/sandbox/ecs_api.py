@@ -1,0 +1,97 @@
+"""moto's ECS with four of its actions replaced by the engine's. The rest (clusters, definitions, tags) is moto's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from flask import Flask
+from moto.core.exceptions import ServiceException
+from moto.core.responses import ActionResult
+from moto.core.utils import convert_to_flask_response
+from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.moto_server.werkzeug_app import create_backend_app
+
+from burst_magic.testing.sandbox.engine import Engine
+from burst_magic.testing.sandbox.network import Network
+from burst_magic.testing.sandbox.orders import AccountFacts, EcsRefusal
+from burst_magic.testing.sandbox.roles import Roles
+
+
+def app_of(service: str, *, engine: Engine, roles: Roles, network: Network) -> Flask:
+    """Moto's application for a service; for ECS, with the engine in it."""
+    app = create_backend_app(cast("Any", service))
+    if service != "ecs":
+        return app
+
+    class Bound(EcsResponse):
+        """moto makes one object a request, and knows the class only."""
+
+    Bound.engine, Bound.roles, Bound.network = engine, roles, network
+    for endpoint in app.view_functions:
+        if endpoint.endswith(".dispatch"):
+            app.view_functions[endpoint] = convert_to_flask_response(Bound.dispatch)
+    return app
+
+
+class EcsResponse(EC2ContainerServiceResponse):
+    """The four actions."""
+
+    engine: Engine
+    roles: Roles
+    network: Network
+
+    def run_task(self) -> ActionResult:
+        """RunTask."""
+
+        def may_pass(role: str) -> None:
+            self.roles.check_pass(self.access_key, dict(self.headers), role)
+
+        return self._answered(lambda: self.engine.run(self._said, self._facts(), may_pass=may_pass))
+
+    def stop_task(self) -> ActionResult:
+        """StopTask."""
+        return self._answered(lambda: self.engine.stop(self._said))
+
+    def describe_tasks(self) -> ActionResult:
+        """DescribeTasks."""
+        return self._answered(lambda: self.engine.describe(self._said, cluster=self._cluster().arn))
+
+    def list_tasks(self) -> ActionResult:
+        """ListTasks."""
+        return self._answered(lambda: self.engine.list(self._said, cluster=self._cluster().arn))
+
+    def _answered(self, call: Callable[[], dict[str, Any]]) -> ActionResult:
+        try:
+            return ActionResult(call())
+        except EcsRefusal as refused:
+            raise ServiceException(refused.code, refused.message) from refused
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        return dict(self.params)
+
+    def _cluster(self) -> Any:
+        return self.ecs_backend._get_cluster(self._said.get("cluster") or "default")  # noqa: SLF001 - moto has no other
+
+    def _facts(self) -> AccountFacts:
+        cluster = self._cluster()
+        definition = self.ecs_backend.describe_task_definition(self._said["taskDefinition"])
+        told = {
+            "taskDefinitionArn": definition.arn,
+            "family": definition.family,
+            "containerDefinitions": definition.container_definitions,
+            "cpu": definition.cpu,
+            "memory": definition.memory,
+            "ephemeralStorage": definition.ephemeral_storage,
+            "taskRoleArn": getattr(definition, "task_role_arn", ""),
+            "executionRoleArn": getattr(definition, "execution_role_arn", ""),
+        }
+        return AccountFacts(
+            cluster=cluster.arn,
+            providers=cluster.capacity_providers or (),
+            definition=told,
+            tags=definition.tags,
+            zones=self.network.zones(),
+            groups=self.network.groups(),
+        )

@@ -1,0 +1,183 @@
+"""The door of the stand-in cloud: HTTP on 127.0.0.1 before moto, with what ECS tells containers, and the troubles.
+
+Every request is the account's whose sandbox it reaches, so that several sandboxes of one process don't meet.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from burst_magic.testing.sandbox import policies
+from burst_magic.testing.sandbox.engine import Engine
+from burst_magic.testing.sandbox.limits import Limits
+from burst_magic.testing.sandbox.roles import Roles
+
+_SIGNED = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/aws4_request")
+_JSON = {"ecs", "logs", "servicequotas", "pricing", "tagging"}  # services that speak JSON; the others speak XML
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwsCall:
+    """One request: who signed it, for which service and action."""
+
+    access: str
+    service: str
+    action: str
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+
+    @classmethod
+    def of(cls, environ: Mapping[str, Any]) -> AwsCall:
+        """The call in a WSGI environment."""
+        signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+        return cls(
+            access=signed[1] if signed else "",
+            service=signed[2] if signed else "",
+            action=environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2],
+            method=environ["REQUEST_METHOD"],
+            path=environ.get("PATH_INFO", ""),
+            query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
+        )
+
+    @property
+    def listed(self) -> str | None:
+        """The folder that it lists in S3."""
+        of_bucket = self.service == "s3" and self.method == "GET" and "/" not in self.path.strip("/")
+        return self.query["prefix"][0] if of_bucket and "prefix" in self.query else None
+
+
+class Front:
+    """The WSGI application.
+
+    Args:
+        account: of this sandbox.
+        moto: answers for AWS.
+    """
+
+    def __init__(self, moto: Application, *, account: str, engine: Engine, roles: Roles, limits: Limits) -> None:
+        self._moto = moto
+        self._account = account
+        self._engine = engine
+        self._roles = roles
+        self._limits = limits
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        call = AwsCall.of(environ)
+        if call.path.startswith("/v4/"):
+            return self._metadata(call.path, start_response)
+        if call.path.startswith("/v2/credentials/"):
+            return self._credentials(call.path, environ.get("HTTP_AUTHORIZATION", ""), start_response)
+        return self._trouble(call, environ, start_response) or self._aws(call, environ, start_response)
+
+    def _trouble(
+        self, call: AwsCall, environ: Mapping[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes] | None:
+        """What the weather answers instead of AWS."""
+        weather = self._limits.weather
+        if call.service == "s3" and self._roles.task_of(call.access) in weather.cut_off:
+            return _cut(environ)
+        if call.access in weather.expired:
+            return _expired(call, start_response)
+        if call.action == "DescribeTasks" and self._limits.due("describe_errors"):
+            return _json(500, {"__type": "ServerException", "message": "Service Unavailable."}, start_response)
+        return None
+
+    def _aws(self, call: AwsCall, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
+        policies.listing(call.listed)
+        answer = self._moto(environ, start_response)
+        if call.action == "RunTask" and self._limits.due("lost_replies"):
+            return _cut(environ)
+        return answer
+
+    def _metadata(self, path: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        _, _, ident, *rest = path.split("/")
+        try:
+            return _json(200, self._engine.metadata(ident, whole=rest == ["task"]), start_response)
+        except KeyError:
+            return _json(404, {"error": "no such container"}, start_response)
+
+    def _credentials(self, path: str, secret: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        document = self._roles.told(path.rpartition("/")[2], secret)
+        if document is None:
+            return _json(403, {"code": "AccessDenied", "message": "not this container's credentials"}, start_response)
+        return _json(200, document, start_response)
+
+
+def _json(status: int, document: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = json.dumps(document).encode()
+    headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))]
+    start_response(f"{status} {'OK' if status == 200 else 'Error'}", headers)
+    return [body]
+
+
+def _expired(call: AwsCall, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """What each kind of service says of credentials that are over."""
+    said = "The security token included in the request is expired"
+    if call.service in _JSON:
+        return _json(400, {"__type": "ExpiredTokenException", "message": said}, start_response)
+    error = f"<Error><Code>ExpiredToken</Code><Message>{said}</Message></Error>"
+    body = (error if call.service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>").encode()
+    headers = [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))]
+    start_response("400 Bad Request" if call.service == "s3" else "403 Forbidden", headers)
+    return [body]
+
+
+def _cut(environ: Mapping[str, Any]) -> Iterable[bytes]:
+    """End the connection without a reply."""
+    environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+    raise ConnectionAbortedError("cut by the sandbox")
+
+
+class QuietHandler(MotoRequestHandler):
+    """Answers at once, and says nothing of it on the terminal."""
+
+    disable_nagle_algorithm = True  # headers and body are two writes: together with delayed ACK, 40 ms
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - its name in werkzeug
+        """Errors are logged, requests are not."""
+        if type != "info":
+            logging.getLogger(__name__).debug(message, *args)
+
+
+class Door:
+    """The server's socket, bound before anything is answered."""
+
+    def __init__(self, port: int) -> None:
+        self._front: Application | None = None
+        self._server: BaseWSGIServer = make_server(
+            "127.0.0.1", port, self._answer, threaded=True, request_handler=QuietHandler
+        )
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, name="sandbox", daemon=True)
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._front is None:
+            raise ConnectionAbortedError("not open yet")
+        return self._front(environ, start_response)
+
+    def open(self, front: Application) -> None:
+        """Answer requests from now on."""
+        self._front = front
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

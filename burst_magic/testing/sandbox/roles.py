@@ -1,0 +1,129 @@
+"""Credentials of roles, as ECS gives them to containers, and who may pass a role on."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timezone
+from typing import Any
+
+from moto.iam.access_control import IAMPolicy, PermissionResult, create_access_key
+from moto.iam.models import iam_backends
+from moto.sts.models import sts_backends
+
+from burst_magic.testing.sandbox.orders import EcsRefusal
+from burst_magic.testing.servers import Keys
+
+_LIFETIME = 6 * 3600  # seconds, as of Fargate's task credentials
+_PARTITION = "aws"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCredentials:
+    """What the credentials' endpoint tells a container.
+
+    Attributes:
+        ident: names them in the endpoint's path; secret: what a container must show to get them.
+    """
+
+    ident: str
+    secret: str = field(repr=False)
+    task: str
+    keys: Keys
+    document: Mapping[str, str] = field(repr=False)
+
+
+class Roles:
+    """The roles of one account."""
+
+    def __init__(self, account: str, region: str) -> None:
+        self._account = account
+        self._region = region
+        self._lock = threading.Lock()
+        self._given: dict[str, TaskCredentials] = {}
+        self._task_of: dict[str, str] = {}
+
+    @property
+    def _iam(self) -> Any:
+        return iam_backends[self._account][_PARTITION]
+
+    def administrator(self) -> Keys:
+        """A user who may do everything: makes it."""
+        self._iam.create_user(self._region, "sandbox-administrator")
+        policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+        self._iam.put_user_policy("sandbox-administrator", "everything", policy)
+        key = self._iam.create_access_key("sandbox-administrator")
+        return Keys(access=key.access_key_id, secret=key.secret_access_key)
+
+    def check(self, arn: str) -> None:
+        """Raises what RunTask answers if ECS cannot assume the role."""
+        from moto.iam.exceptions import NotFoundException
+
+        try:
+            role = self._iam.get_role_by_arn(arn)
+            trusted = "ecs-tasks.amazonaws.com" in role.assume_role_policy_document
+        except NotFoundException:
+            trusted = False
+        if not trusted:
+            raise EcsRefusal(
+                "ClientException",
+                f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role.",
+            )
+
+    def check_pass(self, access_key: str, headers: Mapping[str, str], arn: str) -> None:
+        """Raises what RunTask answers if the caller may not pass the role on."""
+        caller = create_access_key(self._account, _PARTITION, access_key, dict(headers))
+        verdicts = [IAMPolicy(policy).is_action_permitted("iam:PassRole", arn) for policy in caller.collect_policies()]
+        if PermissionResult.DENIED in verdicts or PermissionResult.PERMITTED not in verdicts:
+            raise EcsRefusal(
+                "AccessDeniedException",
+                f"User: {caller.arn} is not authorized to perform: iam:PassRole on resource: {arn} because no "
+                "identity-based policy allows the iam:PassRole action",
+            )
+
+    def assume(self, arn: str, *, task: str) -> Keys:
+        """New credentials of a role for a task's use."""
+        role = sts_backends[self._account][_PARTITION].assume_role(
+            region_name=self._region,
+            role_session_name=task,
+            role_arn=arn,
+            policy="",
+            duration=_LIFETIME,
+            external_id="",
+        )
+        with self._lock:
+            self._task_of[role.access_key_id] = task
+        return Keys(access=role.access_key_id, secret=role.secret_access_key, token=role.session_token)
+
+    def give(self, arn: str, *, task: str) -> TaskCredentials:
+        """Credentials for the endpoint of a container."""
+        keys = self.assume(arn, task=task)
+        role: Any = sts_backends[self._account][_PARTITION].get_assumed_role_from_access_key(keys.access)
+        document = {
+            "RoleArn": arn,
+            "AccessKeyId": keys.access,
+            "SecretAccessKey": keys.secret,
+            "Token": keys.token or "",
+            "Expiration": role.expiration.replace(tzinfo=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        given = TaskCredentials(
+            ident=secrets.token_hex(16), secret=secrets.token_urlsafe(32), task=task, keys=keys, document=document
+        )
+        with self._lock:
+            self._given[given.ident] = given
+        return given
+
+    def told(self, ident: str, secret: str) -> Mapping[str, str] | None:
+        """The document for whoever names it and shows its secret."""
+        given = self._given.get(ident)
+        if given is None or not secrets.compare_digest(given.secret, secret):
+            return None
+        return given.document
+
+    def task_of(self, access_key: str) -> str:
+        """The id of the task that the key was made for, or ""."""
+        return self._task_of.get(access_key, "")

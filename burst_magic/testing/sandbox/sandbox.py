@@ -1,0 +1,207 @@
+"""The stand-in cloud as a whole: start it, use it as AWS, change its weather, look at its tasks, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.errors import BurstError
+from burst_magic.testing.sandbox.lives import EcsStopCode, Ending, SandboxTask, TaskState
+from burst_magic.testing.sandbox.weather import SandboxWeather
+from burst_magic.testing.servers import Keys, Server
+
+if TYPE_CHECKING:
+    from burst_magic.testing.sandbox.engine import Engine
+    from burst_magic.testing.sandbox.limits import Limits
+    from burst_magic.testing.sandbox.stack import SandboxStack
+
+_WORKER = ("python", "-m", "burst_magic.worker")
+_STOP_TIMEOUT = 10  # seconds from SIGTERM to SIGKILL
+_PATIENCE = 30.0  # seconds that killed tasks may take to be over
+
+
+class Sandbox:
+    """AWS on 127.0.0.1, in this process; a context manager.
+
+    Args:
+        home: folder for its configuration, users' data and containers' files.
+        port: to listen on; 0 for any.
+        region: that it pretends to be.
+        weather: at the start.
+        command: of the worker's container in the task definition.
+        stop_timeout: of that container, in seconds.
+        now: seconds since the epoch, for the times that ECS tells.
+
+    Attributes:
+        endpoint: its address, ``http://127.0.0.1:PORT``.
+        stack: what it has made for itself: bucket, cluster, roles, user.
+    """
+
+    endpoint: str
+    stack: SandboxStack
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        port: int = 0,
+        region: str = "us-east-1",
+        weather: SandboxWeather | None = None,
+        command: Sequence[str] = _WORKER,
+        stop_timeout: int = _STOP_TIMEOUT,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._home = home
+        self._port = port
+        self._region = region
+        self._first_weather = weather or SandboxWeather()
+        self._command = tuple(command)
+        self._stop_timeout = stop_timeout
+        self._now = now
+        self._exits = contextlib.ExitStack()
+        self._engine: Engine
+        self._limits: Limits
+
+    def __enter__(self) -> Sandbox:  # noqa: PYI034 - Self needs Python 3.11, or a dependency
+        """Start it, with a stack and a user in it. Raises ``BurstError`` without the extra."""
+        _check_installed()
+        with contextlib.ExitStack() as exits:
+            self._start(exits)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill its tasks and end it."""
+        self._exits.close()
+
+    def _start(self, exits: contextlib.ExitStack) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+        from burst_magic.testing.sandbox.agent import AgentTools
+        from burst_magic.testing.sandbox.ecs_api import app_of
+        from burst_magic.testing.sandbox.engine import Engine
+        from burst_magic.testing.sandbox.front import Door, Front
+        from burst_magic.testing.sandbox.limits import Limits
+        from burst_magic.testing.sandbox.network import Network
+        from burst_magic.testing.sandbox.policies import enforced
+        from burst_magic.testing.sandbox.roles import Roles
+        from burst_magic.testing.sandbox.stack import build
+
+        account = f"{secrets.randbelow(10**11) + 10**11}"
+        exits.enter_context(enforced())
+        roles, network = Roles(account, self._region), Network(account, self._region)
+        self._limits = Limits(self._first_weather, clock=time.monotonic)
+        door = Door(self._port)
+        exits.callback(door.close)
+        self.endpoint = door.endpoint
+        tools = AgentTools(
+            roles=roles,
+            network=network,
+            logs=lambda role, task: self._client("logs", roles.assume(role, task=task)),
+            weather=lambda: self._limits.weather,
+            endpoint=door.endpoint,
+            region=self._region,
+            folder=self._home / "containers",
+            now=self._now,
+        )
+        self._engine = Engine(tools=tools, limits=self._limits)
+        moto = DomainDispatcherApplication(
+            lambda service: app_of(service, engine=self._engine, roles=roles, network=network)
+        )
+        door.open(Front(moto, account=account, engine=self._engine, roles=roles, limits=self._limits))
+        exits.callback(self._engine.close, within=_PATIENCE)
+        server = self._server(roles.administrator())
+        self.stack = build(server, command=self._command, stop_timeout=self._stop_timeout, account=account)
+        self._write_config()
+
+    def _server(self, keys: Keys) -> Server:
+        return Server(endpoint=self.endpoint, keys=keys, pid=0, region=self._region)
+
+    def _client(self, service: str, keys: Keys) -> Any:
+        return self._server(keys).clients.of(service)
+
+    def _write_config(self) -> None:
+        import tomlkit
+
+        folder = self._home / "config"
+        folder.mkdir(parents=True, exist_ok=True)
+        document = tomlkit.document()
+        document["aws"] = self.aws
+        (folder / "config.toml").write_text(tomlkit.dumps(document), encoding="utf-8")
+
+    @property
+    def aws(self) -> dict[str, str]:
+        """The ``[aws]`` table of config.toml."""
+        return dict(self.stack.aws)
+
+    @property
+    def server(self) -> Server:
+        """The sandbox as its user sees it: keys, environment, clients."""
+        return self._server(self.stack.user)
+
+    def environ(self) -> dict[str, str]:
+        """What to export to use it as AWS."""
+        return {
+            **self.server.environ,
+            "BURST_CONFIG_DIR": str(self._home / "config"),
+            "BURST_DATA_DIR": str(self._home / "data"),
+            "BURST_STORE": self.stack.store,
+        }
+
+    @property
+    def weather(self) -> SandboxWeather:
+        """What it is like; exchange it at any time."""
+        return self._limits.weather
+
+    @weather.setter
+    def weather(self, weather: SandboxWeather) -> None:
+        self._limits.weather = weather
+
+    def tasks(self) -> list[SandboxTask]:
+        """Every task so far as it is now, oldest first."""
+        return [life.task for life in self._engine.lives]
+
+    def task(self, ident: str) -> SandboxTask:
+        """One task by id or ARN; raises ``KeyError``."""
+        return self._engine.life(ident).task
+
+    def wait_for(self, ident: str, state: TaskState, *, within: float = 60.0) -> SandboxTask:
+        """The task once it has reached a state or a later one; raises ``TimeoutError``."""
+        return self._engine.life(ident).wait_for(state, within=within)
+
+    def interrupt(self, ident: str) -> None:
+        """Take a Spot task back: SIGTERM, and SIGKILL after its stop timeout."""
+        self._end(ident, Ending(code=EcsStopCode.SPOT, reason="Your Spot Task was interrupted."))
+
+    def retire(self, ident: str) -> None:
+        """Retire the host of a task."""
+        reason = "ECS is performing maintenance on the underlying infrastructure hosting the task."
+        self._end(ident, Ending(code=EcsStopCode.RETIRED, reason=reason))
+
+    def out_of_memory(self, ident: str) -> None:
+        """Kill a task's container as the kernel does when its memory is used up: at once, exit code 137."""
+        killed = "OutOfMemoryError: Container killed due to memory usage"
+        ending = Ending(
+            code=EcsStopCode.EXITED, reason="Essential container in task exited", at_once=True, of_container=killed
+        )
+        self._end(ident, ending)
+
+    def _end(self, ident: str, ending: Ending) -> None:
+        self._engine.life(ident).end(ending)
+
+
+def _check_installed() -> None:
+    try:
+        import flask  # noqa: F401 - asked for its presence
+        import moto  # noqa: F401 - the same
+    except ImportError as error:
+        raise BurstError(
+            "the sandbox needs moto", context=str(error), way_out="pip install 'burst_magic[sandbox]'"
+        ) from error

@@ -1,0 +1,108 @@
+"""One stand-in cloud for all tests, in good weather and without tasks at the start of each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from burst_magic.testing.sandbox import Sandbox, SandboxTask, TaskState
+from burst_magic.testing.sandbox.weather import SandboxWeather
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="session")
+def _cloud(tmp_path_factory):
+    with Sandbox(home=tmp_path_factory.mktemp("sandbox"), stop_timeout=5) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def cloud(_cloud) -> Sandbox:
+    """The cloud; what a test leaves running is killed after it."""
+    yield _cloud
+    _cloud.weather = SandboxWeather()
+    for task in _cloud.tasks():
+        _cloud.out_of_memory(task.id)
+    for task in _cloud.tasks():
+        _cloud.wait_for(task.id, TaskState.STOPPED, within=PATIENCE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A user's view of the cloud: boto3, and RunTask with everything that a worker's task has."""
+
+    cloud: Sandbox
+
+    def client(self, service: str) -> Any:
+        return self.cloud.server.clients.of(service)
+
+    def request(self, code: str = "", **more: Any) -> dict[str, Any]:
+        """The parameters of RunTask for a task that runs some Python."""
+        aws = self.cloud.aws
+        vpc = {
+            "subnets": aws["subnets"].split(","),
+            "securityGroups": aws["security_groups"].split(","),
+            "assignPublicIp": "ENABLED",
+        }
+        command = {"name": "worker", "command": ["python", "-c", code]}
+        said = {
+            "cluster": aws["cluster"],
+            "taskDefinition": aws["task_definition"],
+            "capacityProviderStrategy": [{"capacityProvider": "FARGATE"}],
+            "networkConfiguration": {"awsvpcConfiguration": vpc},
+            "overrides": {"containerOverrides": [command]},
+            **more,
+        }
+        return {name: value for name, value in said.items() if value is not None}
+
+    def run_task(self, code: str = "", **more: Any) -> dict[str, Any]:
+        return self.client("ecs").run_task(**self.request(code, **more))
+
+    def start(self, code: str = "", **more: Any) -> str:
+        """The ARN of one new task."""
+        said = self.run_task(code, **more)
+        assert said["failures"] == []
+        return said["tasks"][0]["taskArn"]
+
+    def describe(self, *arns: str, **more: Any) -> dict[str, Any]:
+        return self.client("ecs").describe_tasks(cluster=self.cloud.aws["cluster"], tasks=list(arns), **more)
+
+    def finished(self, arn: str) -> dict[str, Any]:
+        """What DescribeTasks says of a task when it has stopped."""
+        self.cloud.wait_for(arn, TaskState.STOPPED, within=PATIENCE)
+        return self.describe(arn)["tasks"][0]
+
+    def running(self, code: str, **more: Any) -> SandboxTask:
+        """A new task that has said ``ready``."""
+        arn = self.start(code, **more)
+        task = self.cloud.wait_for(arn, TaskState.RUNNING, within=PATIENCE)
+        self.wait_for_line(arn, "ready")
+        return task
+
+    def lines(self, arn: str) -> list[str]:
+        """The container's output in CloudWatch."""
+        stream = f"burst/worker/{arn.rpartition('/')[2]}"
+        found = self.client("logs").filter_log_events(logGroupName=self.cloud.aws["log_group"], logStreamNames=[stream])
+        return [event["message"] for event in found["events"]]
+
+    def wait_for_line(self, arn: str, line: str) -> None:
+        import time
+
+        end = time.monotonic() + PATIENCE
+        while line not in self.lines(arn):
+            assert time.monotonic() < end, f"{arn} never said {line}: {self.lines(arn)}"
+            time.sleep(0.02)
+
+    def said(self, arn: str) -> Any:
+        """The JSON that is the last line of a finished task's output."""
+        self.finished(arn)
+        return json.loads(self.lines(arn)[-1])
+
+
+@pytest.fixture
+def account(cloud) -> Account:
+    return Account(cloud=cloud)
