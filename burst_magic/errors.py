@@ -15,6 +15,7 @@ BurstError                      an error for the user: problem, context, way out
 ├── SignatureError              bytes that are not what the session's key signed
 ├── RecordError                 an object that this version cannot read
 ├── LaunchError                 workers could not be started
+│   └── KeyRefused              a worker does not believe, or cannot read, the key of its session
 ├── AttachError                 no such session, expired, or no key
 └── TaskError                   a task has no value
     ├── TaskFailed              user code raised, and its exception cannot be rebuilt here
@@ -123,6 +124,10 @@ class VersionError(RecordError):
 
 class LaunchError(BurstError):
     """Workers could not be started."""
+
+
+class KeyRefused(LaunchError):
+    """The session's key is missing, may not be read, or is not the one that the worker was told of."""
 
 
 class AttachError(BurstError):

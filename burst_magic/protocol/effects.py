@@ -7,6 +7,7 @@ result, since only the machine may judge a refusal.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -289,7 +290,9 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """The worker was asked to end (SIGTERM)."""
+    """The worker was asked to end (SIGTERM); ``within`` that many seconds it must be gone."""
+
+    within: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)

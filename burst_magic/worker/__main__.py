@@ -14,7 +14,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from burst_magic.worker import REFUSED
+from burst_magic.protocol.exits import ExitCode
 
 if TYPE_CHECKING:
     from burst_magic.protocol.wire.model import EndCause
@@ -29,18 +29,18 @@ def main() -> int:
         raise SystemExit(__doc__)
     sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}]
 
-    from burst_magic.errors import BurstError
+    from burst_magic.errors import BurstError, KeyRefused
 
     try:
         cause = _born(cwd or None) if _is_told() else _summoned(cwd or None)
     except BurstError as problem:
         sys.stderr.write(f"{problem}\n")
-        return REFUSED
+        return ExitCode.UNTRUSTED if isinstance(problem, KeyRefused) else ExitCode.REFUSED
     logging.getLogger(__name__).warning("ended: %s", cause.value)
 
-    from burst_magic.protocol.wire.model import EndCause
+    from burst_magic.protocol.worker.leaving import exit_code
 
-    return REFUSED if cause is EndCause.VERSION else 0
+    return exit_code(cause)
 
 
 def _is_told() -> bool:
@@ -74,18 +74,21 @@ def _summoned(cwd: str | None) -> EndCause:
     """By its environment."""
     from burst_magic import config
     from burst_magic.protocol.wire.summons import PREFIX, Summons
-    from burst_magic.worker import birth
+    from burst_magic.worker import birth, prctl
+    from burst_magic.worker.watchdog import Leash
 
-    summons = Summons.found(config.take_variables(PREFIX))  # no task sees them
+    prctl.conceal()  # tasks must not read the key in this process's memory, nor its initial environment
+    said = config.take_variables(PREFIX)  # no task inherits them
+    leash, summons = Leash.found(said), Summons.found(said)
     _log()
 
     from burst_magic.stores import open_store
     from burst_magic.worker.stage import Staging
-    from burst_magic.worker.supervisor import fetch_patiently, join
+    from burst_magic.worker.supervisor import fetch_key, join
 
     store = open_store(summons.store)
-    born = birth.answer(summons, lambda key: fetch_patiently(store, key), config.environment())
-    return join(born, store, Staging(cwd=cwd))
+    born = birth.answer(summons, lambda key: fetch_key(store, key), config.environment())
+    return join(born, store, Staging(cwd=cwd), leash)
 
 
 def _log() -> None:

@@ -9,6 +9,7 @@ Only the standard library is used here: a template is forked before anything els
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import stat
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from burst_magic.errors import LaunchError
+from burst_magic.errors import Denied, KeyRefused, LaunchError, Missing
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.protocol.wire.summons import Summons
 
@@ -35,6 +36,7 @@ class Birth:
         wid: what its launcher calls it.
         number: its place in the fleet, where the launcher knows it.
         handle: the launcher's, as JSON: any client can look after the worker.
+        grace: seconds that its engine leaves it after SIGTERM.
     """
 
     store: str
@@ -44,6 +46,7 @@ class Birth:
     wid: str
     number: int | None = None
     handle: str = ""
+    grace: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +93,10 @@ def answer(summons: Summons, fetch: Callable[[str], bytes], variables: Mapping[s
         variables: of the process.
 
     Raises:
-        LaunchError: the object is not the session's key, or the engine does not answer.
+        KeyRefused: the object is not the session's key, or cannot be read.
+        LaunchError: the engine does not answer.
     """
-    key = keys.session_key(summons.sid, summons.fingerprint)
-    secret = fetch(key)
-    if sign.fingerprint(secret) != summons.fingerprint:
-        raise LaunchError("stored key doesn't match its fingerprint", context=key)
+    secret = _key(summons, fetch)
     wid, data = own_name(variables) or (f"{summons.launcher}-{summons.token}", {})
     handle = {"launcher": summons.launcher, "wid": wid, "token": summons.token, "data": data}
     return Birth(
@@ -106,7 +107,21 @@ def answer(summons: Summons, fetch: Callable[[str], bytes], variables: Mapping[s
         wid=wid,
         number=summons.number,
         handle=json.dumps(handle, separators=(",", ":")),
+        grace=summons.grace,
     )
+
+
+def _key(summons: Summons, fetch: Callable[[str], bytes]) -> bytes:
+    """The session's key. No message contains its fingerprint, with which a task could read it."""
+    where = f"keys/{summons.sid}.…"
+    try:
+        secret = fetch(keys.session_key(summons.sid, summons.fingerprint))
+    except (Missing, Denied) as fault:
+        why = "is not in the store" if isinstance(fault, Missing) else "may not be read"
+        raise KeyRefused(f"the key of this session {why}", context=where, way_out=fault.way_out) from None
+    if sign.fingerprint(secret) != summons.fingerprint:
+        raise KeyRefused("stored key doesn't match its fingerprint", context=where)
+    return secret
 
 
 def own_name(variables: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:

@@ -18,8 +18,9 @@ import time
 from dataclasses import replace
 
 from burst_magic.config import __version__
-from burst_magic.errors import Missing, RecordError, SignatureError, StoreError, VersionError
+from burst_magic.errors import Denied, Missing, RecordError, SignatureError, StoreError, VersionError
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat, Manifest, Provenance
 from burst_magic.protocol.worker.conduct import Conductor, Hand
@@ -27,7 +28,6 @@ from burst_magic.protocol.worker.machine import WorkerMachine
 from burst_magic.stores.base import Store
 from burst_magic.stores.retry import Retry, slept
 from burst_magic.stores.store_driver import Carrier
-from burst_magic.worker import REFUSED
 from burst_magic.worker.birth import Birth
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.pool import SlotPool
@@ -35,13 +35,13 @@ from burst_magic.worker.slots.slot import NUDGE_AFTER
 from burst_magic.worker.stage import INSTALLING, Staged, Staging
 from burst_magic.worker.supply.courier import Courier, Errand
 from burst_magic.worker.supply.supply import Items, Opened, Supply
+from burst_magic.worker.watchdog import Leash
 
 _LOG = logging.getLogger(__name__)
 _COALESCE = 0.002  # seconds: outcomes of short tasks are read in batches, not with one wake-up each
 _AT_ONCE = 1 << 20  # bytes of outcomes that are written to a folder without waiting for a thread
 _UNBORN = Retry(within=120.0)  # without its session, a worker doesn't know its deadline
 _TICK = 0.25  # seconds between looks at a busy slot, at most
-_BROKEN = 1  # exit code after an unexpected failure
 
 
 def _rate(manifest: Manifest, birth: Birth) -> int:
@@ -58,10 +58,11 @@ class Supervisor:
         slots: the template that forks its slots, or the stage that prepares one.
         store: the session's store.
         manifest: the session.
+        leash: the watchdog's, which hears of later deadlines.
     """
 
-    def __init__(self, birth: Birth, slots: Template | Staging, store: Store, manifest: Manifest) -> None:
-        self._birth, self._manifest = birth, manifest
+    def __init__(self, birth: Birth, slots: Template | Staging, store: Store, manifest: Manifest, leash: Leash) -> None:
+        self._birth, self._manifest, self._leash = birth, manifest, leash
         self._template = None if isinstance(slots, Staging) else slots
         self._stage = slots if isinstance(slots, Staging) else None
         self._stopping = threading.Event()
@@ -111,7 +112,7 @@ class Supervisor:
     def run(self) -> EndCause:
         """Work until the machine exits."""
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, lambda *_: self._courier.post(fx.Terminate()))
+            signal.signal(signum, lambda *_: self._courier.post(fx.Terminate(self._birth.grace)))
         signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))
         try:
             return self._work()
@@ -141,7 +142,9 @@ class Supervisor:
         """Try once to record why it failed; otherwise others wait until its silence counts as death."""
         wid, now = self._machine.wid, self._machine.wall(time.monotonic())
         said = f"{type(fault).__name__}: {fault}"
-        end = Gone(worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=_BROKEN, detail=said)
+        end = Gone(
+            worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=ExitCode.BROKEN, detail=said
+        )
         self._carrier.once().carry(fx.Create(keys.SessionKeys(self._birth.sid).gone(wid), end))
 
     def _turn(self) -> None:
@@ -160,6 +163,7 @@ class Supervisor:
         self._slots.nudge(now)
         if now >= self._watch_at:
             self._watch_at = now + self._tick
+            self._leash.announce(self._machine.deadline)
             self._slots.watch(now)
         if now >= self._machine.wake:
             self._conductor.tell([fx.Tick()])
@@ -216,10 +220,10 @@ class Supervisor:
         self._courier.call(lambda: self._courier.beat(effect.key, body), errand=Errand.BEAT)
 
 
-def join(birth: Birth, store: Store, slots: Template | Staging) -> EndCause:
+def join(birth: Birth, store: Store, slots: Template | Staging, leash: Leash | None = None) -> EndCause:
     """Join the session and work until the worker ends; a missing or unreadable session is not an error."""
     try:
-        return Supervisor(birth, slots, store, _manifest(birth, store)).run()
+        return Supervisor(birth, slots, store, _manifest(birth, store), leash or Leash()).run()
     except Missing:
         _LOG.warning("the session is gone: %s", birth.sid)
         cause = EndCause.EXPIRED
@@ -242,7 +246,7 @@ def _refuse(birth: Birth, store: Store, problem: VersionError) -> None:
         cause=EndCause.VERSION,
         at=time.time(),
         token=birth.token,
-        exit_code=REFUSED,
+        exit_code=ExitCode.REFUSED,
         detail=said,
     )
     _LOG.warning("%s", said)
@@ -255,6 +259,6 @@ def _manifest(birth: Birth, store: Store) -> Manifest:
     return carrier.believed(lambda: records.decode(Manifest, carrier.fetch(key), secret=birth.secret, key=key))
 
 
-def fetch_patiently(store: Store, key: str) -> bytes:
-    """Fetch an object's bytes, with retries."""
-    return Carrier(store, None, slept, retry=_UNBORN).fetch(key)
+def fetch_key(store: Store, key: str) -> bytes:
+    """Fetch the session's key, with retries while the store doesn't answer; a refusal is raised at once."""
+    return Carrier(store, None, slept, retry=_UNBORN, give_up=(Denied,)).fetch(key)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from burst_magic.errors import LaunchError
 
 PREFIX = "BURST_BIRTH_"  # of the variables; no task sees them
+GRACE = 30.0  # seconds from SIGTERM to SIGKILL unless a launcher gives another number: the default of ECS and Batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,8 @@ class Summons:
         fingerprint: of the session's key (``sign.fingerprint``), which is an object in the store.
         launcher: name of the launcher.
         number: the worker's place in the fleet, where the launcher knows it.
-        deadline: seconds since the epoch; 0: none.
+        deadline: seconds since the epoch; 0: none. The watchdog starts no worker without one.
+        grace: seconds that the engine leaves a worker between SIGTERM and SIGKILL.
     """
 
     store: str
@@ -28,6 +30,7 @@ class Summons:
     launcher: str
     number: int | None = None
     deadline: float = 0.0
+    grace: float = GRACE
 
     @classmethod
     def found(cls, variables: Mapping[str, str]) -> Summons:
@@ -42,6 +45,7 @@ class Summons:
                 launcher=said["LAUNCHER"],
                 number=int(said["NUMBER"]) if said.get("NUMBER") else None,
                 deadline=float(said.get("DEADLINE") or 0),
+                grace=float(said.get("GRACE") or GRACE),
             )
         except (KeyError, ValueError) as error:
             raise LaunchError(f"the environment of this worker is incomplete: {PREFIX}… {error}") from None
@@ -56,5 +60,6 @@ class Summons:
             "LAUNCHER": self.launcher,
             "NUMBER": "" if self.number is None else str(self.number),
             "DEADLINE": f"{self.deadline:.3f}" if self.deadline else "",
+            "GRACE": f"{self.grace:g}",
         }
         return {f"{PREFIX}{name}": value for name, value in said.items() if value}

@@ -9,14 +9,22 @@ from __future__ import annotations
 import math
 
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire.model import EndCause, Gone
 from burst_magic.protocol.worker.state import State
 
 GRACE = 120.0  # seconds to finish and publish; then it kills its slots, and after as long again it exits silently
+FINISH, PUBLISH = 0.6, 0.9  # of an engine's grace after SIGTERM: then it kills its slots, and then it exits
 KEPT = 2  # idle workers that an unfinished job keeps
 FAREWELL = 10.0  # seconds, at least, to write its ``.gone``
 AT_ONCE = {EndCause.CANCEL, EndCause.DEADLINE, EndCause.BUDGET}  # running tasks are killed; otherwise they finish
+_CODES = {EndCause.TERM: ExitCode.DRAINED, EndCause.VERSION: ExitCode.REFUSED}
+
+
+def exit_code(cause: EndCause) -> ExitCode:
+    """The exit code of a worker's process; zero tells an engine that no replacement is needed."""
+    return _CODES.get(cause, ExitCode.FINISHED)
 
 
 class Leaving:
@@ -35,13 +43,22 @@ class Leaving:
         self._over, self._reckoned, self._reckon_at = False, (-1, -1), now  # a step is frequent, a fleet large
         self._place, self._placed = -1, (-1, "")
         self.told = False  # all control objects are read; they may have raised limits before it came
-        self.terminated = False
+        self._terminated = (math.inf, math.inf)  # when SIGTERM came, and the seconds it leaves
         self.stage = ""  # "", "gone", "look", "left"
+
+    @property
+    def terminated(self) -> bool:
+        """SIGTERM has come."""
+        return self._terminated[0] < math.inf
+
+    def terminate(self, now: float, within: float) -> None:
+        """SIGTERM; only the first counts."""
+        self._terminated = min(self._terminated, (now, within))
 
     def limits(self, now: float) -> None:
         """Check all limits, also while it drains: a cancel or the deadline overrides a drain."""
         state, asked = self._state, self._state.asked
-        deadline = self._deadline
+        deadline = self.deadline
         idle_at = state.idle_since + state.manifest.idle
         running = any(hold.slot >= 0 for hold in state.holds.values())
         sure_at = self._born if self.told else self._born + state.manifest.interval
@@ -70,6 +87,9 @@ class Leaving:
         if state.ending is None or self.stage == "left":
             return
         kill_at, leave_at = self._since + GRACE, self._since + 2 * GRACE
+        if self.terminated:
+            at, within = self._terminated
+            kill_at, leave_at = min(kill_at, at + FINISH * within), min(leave_at, at + PUBLISH * within)
         if now >= kill_at:
             for hold in list(state.holds.values()):
                 state.stop(hold, kill=True)
@@ -82,7 +102,7 @@ class Leaving:
     def last_moment(self) -> float:
         """When it exits even if the store accepts neither its results nor its ``.gone``."""
         patience = DEAD_AFTER * self._state.manifest.interval
-        over = max(self._deadline, self._born)  # a worker that starts late first checks whether the deadline moved
+        over = max(self.deadline, self._born)  # a worker that starts late first checks whether the deadline moved
         farewell = self._gone_at if self.stage else math.inf
         return min(farewell + max(patience, FAREWELL), over + patience)
 
@@ -102,8 +122,8 @@ class Leaving:
         self._state.ask(fx.Exit(cause, unheard=unheard))
 
     @property
-    def _deadline(self) -> float:
-        """By the monotonic clock."""
+    def deadline(self) -> float:
+        """The session's, as far as it is known, by the monotonic clock."""
         return max(self._state.manifest.deadline, self._state.asked.deadline) - self._state.offset
 
     @property
@@ -119,7 +139,8 @@ class Leaving:
             return
         self.stage, self._gone_at = "gone", now
         cause = state.ending or EndCause.IDLE
-        gone = Gone(worker=state.wid, cause=cause, at=state.wall(now), token=self._token, exit_code=0)
+        code = exit_code(cause)
+        gone = Gone(worker=state.wid, cause=cause, at=state.wall(now), token=self._token, exit_code=code)
         state.ask(fx.Create(state.keys.gone(state.wid), gone))
 
     def gone_written(self, *, looking: bool) -> None:

@@ -101,6 +101,11 @@ class WorkerMachine:
         return self._state.wall(now)
 
     @property
+    def deadline(self) -> float:
+        """The session's, as far as it is known, by the monotonic clock."""
+        return self._leaving.deadline
+
+    @property
     def last_moment(self) -> float:
         """When it exits whatever the store answers, by the monotonic clock."""
         return self._leaving.last_moment
@@ -135,7 +140,7 @@ class WorkerMachine:
         self._publishing.published(event, now)
 
     def _on_terminate(self, event: fx.Terminate, now: float) -> None:
-        self._leaving.terminated = True
+        self._leaving.terminate(now, event.within)
 
     def _on_poke(self, event: fx.Poke, now: float) -> None:
         self._control_at = now

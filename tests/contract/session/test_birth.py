@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire import keys, records, sign
 from burst_magic.protocol.wire.model import Heartbeat
 from burst_magic.protocol.wire.summons import Summons
@@ -23,7 +25,8 @@ def alone(world, until):
     assert list(session.results()) == [0]
     secret = bytes.fromhex(session.key)
     for pid in world.workers():
-        os.kill(pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it went with one that was named before it
+            os.kill(pid, signal.SIGTERM)
     until(lambda: not world.workers(), "the first worker to go")
     return session, secret
 
@@ -35,6 +38,7 @@ def start(world, session, secret, *, fingerprint=""):
         token="summoned",
         fingerprint=fingerprint or sign.fingerprint(secret),
         launcher="test",
+        deadline=session.manifest.deadline,
     )
     return subprocess.Popen(
         [sys.executable, "-m", "burst_magic.worker", "--cwd", str(world.root)],
@@ -56,7 +60,7 @@ def test_a_worker_works_that_has_read_its_birth_in_its_environment(world, until,
         added = world.burst(LOOK, range(4), into=session)
         assert list(added.results()) == [0, 10, 20, 30]
         worker.terminate()
-        assert worker.wait(20) == 0
+        assert worker.wait(20) == ExitCode.DRAINED
         assert secret.hex().encode() not in worker.stderr.read()
 
 
@@ -64,6 +68,6 @@ def test_a_key_that_somebody_else_has_put_there_starts_nothing(world, alone):
     session, secret = alone
     world.store.create(keys.session_key(session.id, sign.fingerprint(secret)), bytes(32))
     with start(world, session, secret) as worker:
-        assert worker.wait(20) == 1
+        assert worker.wait(20) == ExitCode.UNTRUSTED
         assert b"stored key doesn't match its fingerprint" in worker.stderr.read()
     assert not [key for key in world.objects() if "summoned" in key]

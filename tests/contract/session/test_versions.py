@@ -12,6 +12,7 @@ import pytest
 
 import burst_magic
 from burst_magic.errors import NotRun
+from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat
 
@@ -92,4 +93,4 @@ def test_a_worker_that_cannot_read_the_session_says_so_and_whoever_waits_hears_i
     (ended,) = [name.ident for name in names if name.kind == "gone"]
     assert len([name for name in names if name.kind == "next"]) == 1, "one that would be refused too was started"
     end = read(world, Gone, keys.SessionKeys(session.id).gone(ended))
-    assert (end.cause, end.exit_code) == (EndCause.VERSION, 1)
+    assert (end.cause, end.exit_code) == (EndCause.VERSION, ExitCode.REFUSED)

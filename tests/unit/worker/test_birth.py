@@ -11,13 +11,15 @@ import threading
 
 import pytest
 
-from burst_magic.errors import LaunchError, Missing
+from burst_magic.errors import Denied, KeyRefused, LaunchError, Missing
 from burst_magic.protocol.wire.summons import Summons
 from burst_magic.worker.birth import Birth, Credentials, answer, hear, own_name
 
 SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
 FINGERPRINT = hashlib.sha256(SECRET).hexdigest()[:32]
-SUMMONS = Summons(store="s3://b/x", sid=SID, token="t1", fingerprint=FINGERPRINT, launcher="fargate", number=3)
+SUMMONS = Summons(
+    store="s3://b/x", sid=SID, token="t1", fingerprint=FINGERPRINT, launcher="fargate", deadline=2e9, number=3
+)
 KEY = f"keys/{SID}.{FINGERPRINT}"
 
 
@@ -46,16 +48,22 @@ def test_a_pipe_says_it_all_and_a_newer_launcher_may_say_more():
 
 def test_the_key_is_believed_only_if_it_has_the_fingerprint():
     birth = answer(SUMMONS, {KEY: SECRET}.__getitem__, {})
-    assert (birth.secret, birth.number, birth.wid) == (SECRET, 3, "fargate-t1")
-    with pytest.raises(LaunchError, match="stored key doesn't match its fingerprint") as refused:
+    assert (birth.secret, birth.number, birth.wid, birth.grace) == (SECRET, 3, "fargate-t1", 30.0)
+    with pytest.raises(KeyRefused, match="stored key doesn't match its fingerprint") as refused:
         answer(SUMMONS, {KEY: bytes(32)}.__getitem__, {})
     assert SECRET.hex() not in str(refused.value)
 
-    def nothing(key):
-        raise Missing("nothing there", context=key)
 
-    with pytest.raises(Missing, match=FINGERPRINT):
-        answer(SUMMONS, nothing, {})
+@pytest.mark.parametrize(("fault", "why"), [(Missing, "is not in the store"), (Denied, "may not be read")])
+def test_a_key_that_is_missing_or_may_not_be_read_is_refused_without_naming_its_object(fault, why):
+    def fetch(key):
+        assert key == KEY
+        raise fault("no", context=key, way_out="ask")
+
+    with pytest.raises(KeyRefused, match=why) as refused:
+        answer(SUMMONS, fetch, {})
+    assert FINGERPRINT not in str(refused.value)
+    assert refused.value.way_out == "ask"
 
 
 @pytest.fixture

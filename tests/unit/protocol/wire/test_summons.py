@@ -16,7 +16,7 @@ SUMMONS = Summons(
 
 @pytest.mark.parametrize(("number", "deadline"), [(None, 0.0), (0, 1790000000.125), (3, 1.0)])
 def test_the_environment_that_a_launcher_makes_is_the_one_that_a_worker_reads(number, deadline):
-    summons = replace(SUMMONS, number=number, deadline=deadline)
+    summons = replace(SUMMONS, number=number, deadline=deadline, grace=120.0)
     assert Summons.found({**summons.variables(), "PATH": "/bin"}) == summons
     assert all(name.startswith("BURST_BIRTH_") for name in summons.variables())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimBody, ClaimKey, ControlKind, EndCause, Final, Gone, Job, Manifest
 from burst_magic.protocol.worker.known import WINDOW
@@ -273,6 +274,26 @@ def test_a_draining_slot_is_killed_when_the_session_is_cancelled(worker):
     assert talk.of(fx.Drain) == [fx.Drain(0)]
     talk.control(kind=ControlKind.CANCEL)
     assert talk.of(fx.Kill) == [fx.Kill(0)]
+
+
+def test_after_a_sigterm_with_a_grace_tasks_are_killed_in_time_to_publish_and_a_second_signal_changes_nothing(worker):
+    talk = worker()
+    claim = talk.runs()
+    talk.tell(fx.Terminate(within=30.0))
+    assert not [each for each in talk.wait(10.0) if isinstance(each, fx.Kill)]
+    talk.tell(fx.Terminate(within=30.0))
+    assert [each for each in talk.wait(9.0) if isinstance(each, fx.Kill)] == [fx.Kill(0)]
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.tell(fx.Stopped(0, "0", claim, 0))
+    (create,) = talk.of(fx.Create)
+    assert (create.record.cause, create.record.exit_code) == (EndCause.TERM, ExitCode.DRAINED)
+
+
+def test_a_store_that_does_not_answer_keeps_no_worker_beyond_the_grace_of_a_sigterm(worker):
+    talk = worker()
+    talk.runs()
+    talk.tell(fx.Terminate(within=30.0))
+    assert [each for each in talk.wait(28.0) if isinstance(each, fx.Exit)] == [fx.Exit(EndCause.TERM)]
 
 
 def test_the_deadline_kills_and_an_extension_moves_it(worker):

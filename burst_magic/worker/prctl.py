@@ -1,0 +1,35 @@
+"""What Linux does for a process on request. Elsewhere these do nothing: containers run Linux."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # numbers: include/uapi/linux/prctl.h
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Descendants whose parent has died become children of this process, as they do of PID 1."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """The kernel kills this process when its parent dies; kept by exec."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def conceal() -> None:
+    """No process of the same user reads this one's memory, environment or files; lost by exec, kept by fork.
+
+    Tasks run as the worker's user. Only a process with CAP_SYS_PTRACE still may.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
