@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from boto3.session import Session
 
 DEFAULT_REGION = "us-east-1"  # for a custom server, which has no regions
+CONNECTIONS = 32  # kept open by one client: as many threads may ask at a time
+_TIMEOUT = (5.0, 30.0)  # seconds to connect, and to wait for a reply
 
 
 class Clients:
@@ -22,11 +24,12 @@ class Clients:
     Args:
         session: a boto3 session to use instead of the default.
         endpoint: a server for all services, instead of the configured one.
+        region: instead of the configured one.
     """
 
-    def __init__(self, session: Session | None = None, *, endpoint: str = "") -> None:
+    def __init__(self, session: Session | None = None, *, endpoint: str = "", region: str = "") -> None:
         self._given = session
-        self._endpoint = endpoint
+        self._endpoint, self._region = endpoint, region
         self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -46,7 +49,7 @@ class Clients:
 
     def anew(self) -> Clients:
         """A copy with a new boto3 session, which rereads AWS's files."""
-        return Clients(self._given, endpoint=self._endpoint)
+        return Clients(self._given, endpoint=self._endpoint, region=self._region)
 
     def of(self, service: str) -> Any:
         """The client of a service, e.g. ``"s3"``. In boto3, creating one is not thread-safe; using it is."""
@@ -56,19 +59,26 @@ class Clients:
             return self._made[service]
 
     def _make(self, service: str) -> Any:
+        from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
         try:
-            region = self.session.region_name or DEFAULT_REGION
             make = cast("Any", self.session).client  # its stubs accept only literal names
-            return make(service, region_name=region, endpoint_url=self._endpoint or None)
+            calm = Config(
+                retries={"total_max_attempts": 1},  # aws/patience.py repeats calls, at the account's rate
+                max_pool_connections=CONNECTIONS,
+                connect_timeout=_TIMEOUT[0],
+                read_timeout=_TIMEOUT[1],
+            )
+            region = self.region or DEFAULT_REGION
+            return make(service, region_name=region, endpoint_url=self._endpoint or None, config=calm)
         except (BotoCoreError, ValueError) as error:
             raise Denied(str(error), way_out="check AWS_PROFILE, AWS_ENDPOINT_URL and the files in ~/.aws") from error
 
     @property
     def region(self) -> str:
-        """The configured region, or ""."""
-        return self.session.region_name or ""
+        """The given or the configured region, or ""."""
+        return self._region or self.session.region_name or ""
 
     def endpoint(self, service: str) -> str:
         """The server of a service if it is not AWS's own, else ""."""

@@ -17,8 +17,12 @@ from burst_magic.errors import OptionError
 if TYPE_CHECKING:
     from burst_magic.launchers.base import Launcher, Traits
 
-# name -> the class, as "module:name"
-TABLE: dict[str, str] = {"local": "burst_magic.launchers.local:LocalLauncher"}
+# name -> its class, or what makes it and has its traits, as "module:name"
+TABLE: dict[str, str] = {
+    "local": "burst_magic.launchers.local:LocalLauncher",
+    "fargate": "burst_magic.launchers.ecs:FARGATE",
+    "spot": "burst_magic.launchers.ecs:SPOT",
+}
 GROUP = "burst_magic.launchers"
 _REGISTERED: dict[str, Callable[[Path], Launcher]] = {}
 

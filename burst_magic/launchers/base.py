@@ -137,6 +137,7 @@ class Cause(str, Enum):
     STOPPED = "stopped"  # someone stopped it
     HOST = "host"  # its machine failed or was retired
     NEVER_STARTED = "never started"  # image, role, network: the reason says it
+    NO_ROOM = "no room"  # it was accepted, and then there was no capacity, quota or address for it
     UNKNOWN = "unknown"  # gone, reason unknown
     OTHER = "other"  # its engine gave a reason that has no name here
 
@@ -147,6 +148,7 @@ _ENDS = {
     Cause.STOPPED: EndCause.STOPPED,
     Cause.HOST: EndCause.HOST,
     Cause.NEVER_STARTED: EndCause.UNSTARTED,
+    Cause.NO_ROOM: EndCause.REFUSED,
 }
 
 

@@ -58,6 +58,11 @@ def on_fargate(shape: Shape, arch: str, region: str) -> int:
     return rate(shape, prices.fargate(arch, region=region))
 
 
+def on_fargate_spot(shape: Shape, arch: str, region: str) -> int:
+    """Micro-dollars an hour of one worker on Fargate Spot, at the smallest discount that is reported for it."""
+    return round(on_fargate(shape, arch, region) * prices.fargate_spot_share())
+
+
 def charge(rate: int, seconds: float) -> int:
     """Micro-dollars for one worker that lived so long; one that never lived costs nothing."""
     return round(money.charge(rate, ceil(seconds), minimum=MINIMUM))

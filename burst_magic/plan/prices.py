@@ -39,6 +39,11 @@ def fargate(arch: str, *, region: str = "") -> FargatePrice:
     return FargatePrice(region=known, **table["fargate"][known][arch])
 
 
+def fargate_spot_share() -> float:
+    """Price of Fargate Spot as a share of the on-demand price: an upper bound; no API tells today's price."""
+    return float(_table()["fargate_spot_share"])
+
+
 def requests() -> RequestPrice:
     """S3 Standard in the table's default region; other regions cost a little more."""
     table = _table()["s3"]

@@ -17,7 +17,7 @@ from random import Random
 
 import pytest
 
-from burst_magic.launchers import TABLE, open_launcher
+from burst_magic.launchers import TABLE, open_launcher, traits
 from burst_magic.launchers.base import Cause, Handle, Refusal, WorkerState
 from burst_magic.launchers.local import process_birth
 from burst_magic.testing import (
@@ -68,7 +68,10 @@ def ended(launcher, handles):
 # --- the contract ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[*sorted(TABLE), "a late cloud", "a mean cloud"])
+HERE = [name for name in TABLE if traits(name)[name].here]  # the others' are in tests/aws
+
+
+@pytest.fixture(params=[*HERE, "a late cloud", "a mean cloud"])
 def launcher(request, tmp_path):
     """Makes the launcher for one more client."""
     if request.param in TABLE:

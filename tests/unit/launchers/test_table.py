@@ -30,9 +30,9 @@ def kite():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("fargat", "not available (choose from local"),
+        ("xyz", "not available (choose from local, fargate, spot)"),
         ("locale", "did you mean local?"),
-        ("local,fargat", "fargat: not"),
+        ("local,fargat", "fargat: did you mean fargate?"),
     ],
 )
 def test_an_unknown_launcher_is_refused_with_those_that_are_or_the_one_that_was_meant(tmp_path, name, said):

@@ -29,7 +29,7 @@ def words(line, **more):
         ("%%burst --map x", ("x", "xs", "xylophones")),
         ("%%burst --map=x", ("x", "xs", "xylophones")),
         ("%%burst --map i, x in enumerate(xy", ("xy", "xylophones")),
-        ("%%burst --launcher ", ("", "local")),
+        ("%%burst --launcher ", ("", "local", "fargate", "spot")),
         ("%%burst --arch a", ("a", "arm64")),
         ("%%burst --arch=", ("", "x86_64", "arm64")),
         ("%%burst --env s", ("s", "sync")),
@@ -44,7 +44,7 @@ def words(line, **more):
         ("%burst_logs -", ("-", "--task", "--worker", "--follow", "-n", "--help")),
         ("%burst_config wo", ("wo", "workers=")),
         ("%burst_config workers=4 arch=a", ("a", "arm64")),
-        ("%burst_config launcher=", ("", "local")),
+        ("%burst_config launcher=", ("", "local", "fargate", "spot")),
         ("%burst_sessions ", ("", "--all", "--help")),
     ],
 )
@@ -64,7 +64,7 @@ def test_what_fits_is_offered(line, offered):
         "%%burst --out r",
         "%%burst --workers ",
         "%%burst --gp",  # hidden
-        "%%burst --launcher f",
+        "%%burst --launcher x",
         "%%timeit --wo",
         "%burst_setup --",
         "%burst_inspect ",

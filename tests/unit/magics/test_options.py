@@ -56,8 +56,6 @@ MAGICS = [
 ]
 COMMAND_ONLY = ["burst inspect", "burst watch", "burst key show"]
 LATER = [
-    "fargate",
-    "spot",
     "ec2",
     "batch",
     "burst_setup",

@@ -1,0 +1,75 @@
+"""What containers print, from CloudWatch Logs. ECS ships it to the stream ``prefix/container/task-id`` of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.aws import patience
+from burst_magic.aws.clients import Clients
+from burst_magic.aws.rates import LOGS_GET
+from burst_magic.errors import Missing
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.client import CloudWatchLogsClient
+    from mypy_boto3_logs.type_defs import GetLogEventsResponseTypeDef
+
+_MOST = 1000  # events of one answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStream:
+    """Where one container logs."""
+
+    group: str
+    name: str
+
+
+def stream_of(definition: Mapping[str, Any], task: str, *, container: str) -> LogStream | None:
+    """Where the container of a task logs; None if its definition doesn't use awslogs with a stream prefix.
+
+    Args:
+        definition: as DescribeTaskDefinition returns it.
+        task: id of the task.
+        container: name of the container.
+    """
+    for each in definition["containerDefinitions"]:
+        log = each.get("logConfiguration") or {}
+        options = log.get("options") or {}
+        prefix = options.get("awslogs-stream-prefix")
+        if each["name"] == container and log.get("logDriver") == "awslogs" and prefix:
+            return LogStream(group=options["awslogs-group"], name=f"{prefix}/{container}/{task}")
+    return None
+
+
+class Logs:
+    """CloudWatch Logs in one region.
+
+    Args:
+        region: its name; "" for the configured one.
+        clients: makes boto3 clients; the default reads AWS's environment and files.
+    """
+
+    def __init__(self, region: str = "", clients: Clients | None = None) -> None:
+        self._service = patience.Service("logs", region, clients)
+
+    def tail(self, stream: LogStream, characters: int) -> str:
+        """The end of what a container printed, in whole lines; empty if it has printed nothing yet.
+
+        Raises:
+            Missing: there is no such group.
+            BurstError: see ``faults.meaning``.
+        """
+
+        def call(logs: CloudWatchLogsClient) -> GetLogEventsResponseTypeDef:
+            return logs.get_log_events(logGroupName=stream.group, logStreamName=stream.name, limit=_MOST)
+
+        try:
+            answer = self._service.ask(call, "GetLogEvents", patience.READING, ("GetLogEvents", LOGS_GET))
+        except Missing as missing:
+            if "stream" in missing.context:
+                return ""
+            raise Missing(f"the log group {stream.group} does not exist", context=missing.context) from missing
+        text = "".join(f"{event.get('message', '')}\n" for event in answer["events"])
+        return text if len(text) <= characters else text[-characters:].partition("\n")[2]

@@ -1,0 +1,158 @@
+"""Why ECS starts no task, or ended one, in words that a scientist can act on. Pure.
+
+ECS says it in three places: an exception, ``failures[].reason`` of RunTask, and ``stopCode`` with ``stoppedReason`` of
+a task that was accepted and then failed. The same words come in all three. The patterns are from the Amazon ECS
+developer guide ("Stopped tasks error messages", "API failure reasons") and from reports of users.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class StartTrouble(Enum):
+    """What stands in the way of a task."""
+
+    CAPACITY = "capacity"  # AWS has no room
+    QUOTA = "quota"  # the account may not have more
+    ADDRESSES = "addresses"  # the subnet has no free address
+    NETWORK = "network"  # an interface was not attached in time
+    IMAGE = "image"
+    ROUTE = "route"  # the subnet has no way to the registry, to S3 or to CloudWatch
+    ROLE = "role"
+    SIZE = "size"
+    LOGS = "logs"
+    SETUP = "setup"  # cluster, task definition, subnet, security group, capacity provider
+    BLOCKED = "blocked"  # the account
+    OTHER = "other"
+
+    @property
+    def passes(self) -> bool:
+        """Whether waiting may help."""
+        return self in {StartTrouble.CAPACITY, StartTrouble.QUOTA, StartTrouble.ADDRESSES, StartTrouble.NETWORK}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why there is no task.
+
+    Attributes:
+        problem: one line: what is wrong and what to do.
+        words: AWS's own.
+    """
+
+    trouble: StartTrouble
+    problem: str
+    words: str
+
+
+_ROUTE = "give workers a public address (aws.public_ip = true), or the subnet a NAT gateway or VPC endpoints"
+# The first pattern that matches counts: special ones stand before general ones.
+_TABLE: tuple[tuple[str, StartTrouble, str], ...] = (
+    (
+        r"InsufficientFreeAddresses|not enough free addresses|RESOURCE:ENI",
+        StartTrouble.ADDRESSES,
+        "a subnet has no free IP addresses: add subnets to aws.subnets, or stop what uses them",
+    ),
+    (
+        r"reached the limit on the number of|vCPU.*limit|limit.*vCPU|above your limit|(Limit|Quota)Exceeded",
+        StartTrouble.QUOTA,
+        (
+            "the account's limit of Fargate vCPUs is reached: workers start as others end; "
+            "Service Quotas of AWS (Fargate, vCPU resource count) raises it"
+        ),
+    ),
+    (
+        r"Capacity is unavailable|RESOURCE:(CPU|MEMORY|GPU)|insufficient capacity|no capacity",
+        StartTrouble.CAPACITY,
+        "AWS has no capacity for such a worker now: another size, --arch or more zones (aws.subnets) may have",
+    ),
+    (
+        r"[Tt]imeout waiting for network interface|network interface provisioning",
+        StartTrouble.NETWORK,
+        "AWS did not attach a network interface in time",
+    ),
+    (
+        r"CannotPull\w*: .*(timeout|timed out|dial tcp|connection refused|no such host)",
+        StartTrouble.ROUTE,
+        f"the worker's image cannot be reached from its subnet: {_ROUTE}",
+    ),
+    (
+        r"CannotPull\w*: .*(toomanyrequests|rate limit)",
+        StartTrouble.IMAGE,
+        "the image's registry allows no more pulls now: use a copy in ECR (a pull-through cache)",
+    ),
+    (
+        r"CannotPull\w*: .*(denied|[Uu]nauthorized|403|authorization)",
+        StartTrouble.IMAGE,
+        "the execution role may not pull the worker's image, or there is no such image",
+    ),
+    (
+        r"CannotPull\w*: .*(no matching manifest|exec format)|exec format error",
+        StartTrouble.IMAGE,
+        "the worker's image was not built for this --arch",
+    ),
+    (r"CannotPull|image.*(not found|does not exist)", StartTrouble.IMAGE, "the worker's image was not found"),
+    (
+        r"log group|logging driver|logger args|CreateLogStream|ResourceInitializationError.*awslogs",
+        StartTrouble.LOGS,
+        "the container's log group cannot be used: does aws.log_group exist, and may the execution role write to it?",
+    ),
+    (
+        r"ResourceInitializationError.*(time(d )?out|dial tcp|deadline exceeded|connection issue|resource retrieval)",
+        StartTrouble.ROUTE,
+        f"the worker cannot reach AWS from its subnet: {_ROUTE}",
+    ),
+    (
+        r"unable to assume.*role|[Rr]ole.*(not valid|invalid|does not exist)|PassRole|AssumeRole|execution role",
+        StartTrouble.ROLE,
+        (
+            "ECS may not use the workers' roles: check that the roles of the task definition exist and trust "
+            "ecs-tasks.amazonaws.com"
+        ),
+    ),
+    (
+        r"No Fargate configuration exists|[Ii]nvalid (setting for .*)?(cpu|CPU|memory)",
+        StartTrouble.SIZE,
+        "Fargate does not offer workers of this size",
+    ),
+    (
+        r"[Bb]locked|suspended|being (verified|validated)",
+        StartTrouble.BLOCKED,
+        "AWS has blocked the account: ask AWS Support",
+    ),
+    (
+        r"[Cc]luster.*not found|ClusterNotFound|cluster.*(inactive|INACTIVE)",
+        StartTrouble.SETUP,
+        "the ECS cluster of aws.cluster does not exist in this region",
+    ),
+    (
+        r"[Tt]ask ?[Dd]efinition",
+        StartTrouble.SETUP,
+        "the task definition of aws.task_definition does not exist, or is not active, in this region",
+    ),
+    (
+        r"subnet|security group|InvalidGroup|network configuration",
+        StartTrouble.SETUP,
+        "the network of aws.subnets and aws.security_groups cannot be used",
+    ),
+    (
+        r"capacity provider",
+        StartTrouble.SETUP,
+        "the cluster lacks the capacity provider: add FARGATE and FARGATE_SPOT to it",
+    ),
+)
+
+
+def read(words: str) -> Reason:
+    """The reason behind AWS's words.
+
+    >>> read("Capacity is unavailable at this time. Please try again later").trouble
+    <StartTrouble.CAPACITY: 'capacity'>
+    """
+    for pattern, trouble, problem in _TABLE:
+        if re.search(pattern, words, re.DOTALL):
+            return Reason(trouble=trouble, problem=problem, words=words)
+    return Reason(trouble=StartTrouble.OTHER, problem=words or "AWS gives no reason", words=words)

@@ -1,0 +1,288 @@
+"""Workers on ECS: one Fargate task each, on demand (``fargate``) or on spare capacity (``spot``).
+
+A start is one RunTask under its own client token. The same token gives the same task, so a start whose reply was lost
+is repeated. The session's key is in no request: a worker is told its fingerprint and reads the key in the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burst_magic.aws import reasons
+from burst_magic.aws.ecs import Ecs
+from burst_magic.aws.logs import Logs, LogStream, stream_of
+from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
+from burst_magic.launchers.base import Again, Handle, Refusal, Start, Status, Traits, WorkerState
+from burst_magic.launchers.ecs_task import (
+    CONTAINER,
+    PlaceInEcs,
+    by_place,
+    handle_of,
+    request,
+    status_of,
+    token_of,
+    wid_of,
+)
+from burst_magic.plan.cost import on_fargate, on_fargate_spot
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef
+
+_AT_ONCE = 32  # calls under way: 100 workers take three rounds of AWS's reply, about a second each
+_SPARSELY = 0.5  # seconds for which a worker is described as before: whoever waits in a loop asks AWS twice a second
+_FRESH = 120.0  # seconds for which DescribeTasks may not yet know a task (the API is eventually consistent)
+_LOG_TAIL = 20_000  # characters
+_LOG = logging.getLogger(__name__)
+_NOT_ASKED = "not asked for"
+_STOPPED, _KILLED = "burst_magic: stopped", "burst_magic: killed"
+_NEEDS = ("region", "cluster", "task_definition", "subnets")
+
+
+class EcsLauncher:
+    """Starts, describes and stops tasks of one capacity provider.
+
+    Args:
+        kind: which one.
+        ecs: the control plane of a region, by name.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, kind: EcsKind, *, ecs: Callable[[str], Ecs] = Ecs, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name, self.traits = kind.name, kind.traits
+        self._provider, self._ecs, self._clock = kind.provider, ecs, clock
+        self._regions: dict[str, Ecs] = {}
+        self._lock = threading.Lock()
+        self._started: dict[str, float] = {}  # wid -> when this client started it
+        self._described: dict[str, tuple[float, Status]] = {}
+        self._faults: set[str] = set()  # told already
+        self._logs: dict[str, Logs] = {}
+        self._definitions: dict[str, TaskDefinitionTypeDef] = {}
+
+    def _in(self, region: str) -> Ecs:
+        with self._lock:
+            if region not in self._regions:
+                self._regions[region] = self._ecs(region)
+            return self._regions[region]
+
+    # --- starting ----------------------------------------------------------------------------------------------
+
+    def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
+        """One task each, many calls at a time. If interrupted, stops what it started."""
+        if not starts:
+            return []
+        enough = threading.Event()  # one start could not be made, and the others would fail or wait in the same way
+        pool = ThreadPoolExecutor(min(_AT_ONCE, len(starts)), thread_name_prefix="burst-ecs")
+        answers = [pool.submit(self._answer, start, enough) for start in starts]
+        try:
+            found = [answer.result() for answer in answers]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            self._take_back(answers)
+            raise
+        pool.shutdown()
+        return _explained(found)
+
+    def _take_back(self, answers: Sequence[Future[Handle | Refusal]]) -> None:
+        for answer in answers:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                handle = answer.result()
+                if isinstance(handle, Handle):
+                    self.stop(handle, kill=True)
+
+    def _answer(self, start: Start, enough: threading.Event) -> Handle | Refusal:
+        if enough.is_set():
+            return Refusal(token=start.token, problem=_NOT_ASKED, again=Again.LATER)
+        answer = self._run(start)
+        if isinstance(answer, Handle):
+            self._started[answer.wid] = self._clock()
+        elif answer.again is not Again.LATER:
+            enough.set()
+        return answer
+
+    def _run(self, start: Start) -> Handle | Refusal:
+        try:
+            ecs = self._in(start.options.get("region", ""))
+            answer = ecs.run(request(start, launcher=self.name, provider=self._provider), provider=self._provider)
+        except Exists:
+            return self._found(start)
+        except BurstError as error:
+            return self._refusal(start, error)
+        for task in answer["tasks"]:
+            return handle_of(task, start, launcher=self.name)
+        failures = (part for each in answer["failures"] for part in (each.get("reason"), each.get("detail")) if part)
+        return _no_task(start, " ".join(failures))
+
+    def _found(self, start: Start) -> Handle | Refusal:
+        """The task that this token has started with other parameters, such as a deadline that was extended since."""
+        place = PlaceInEcs.of_options(start.options)
+        try:
+            ecs = self._in(place.region)
+            for stopped in (False, True):
+                arns = ecs.list_tasks(place.cluster, started_by=start.sid, stopped=stopped)
+                for task in ecs.describe(place.cluster, arns)[0] if arns else ():
+                    if token_of(task) == start.token:
+                        return handle_of(task, start, launcher=self.name)
+        except BurstError as error:
+            return self._refusal(start, error)
+        problem = "AWS has seen this start before and doesn't list its task yet"
+        return Refusal(token=start.token, problem=problem, again=Again.SAME_TOKEN)
+
+    def _refusal(self, start: Start, error: BurstError) -> Refusal:
+        """What the session makes of an error."""
+        said = error.context or error.problem
+        if isinstance(error, Unknown):
+            return Refusal(token=start.token, problem=error.problem, context=said, again=Again.SAME_TOKEN)
+        if isinstance(error, Throttled):
+            problem = "AWS takes no more starts at the moment (request limit of the account)"
+            return Refusal(token=start.token, problem=problem, context=said, again=Again.LATER)
+        if isinstance(error, (LaunchError, Missing)):
+            return _no_task(start, said)
+        problem = "; ".join(filter(None, (error.problem, error.way_out)))
+        return Refusal(token=start.token, problem=problem, context=said)
+
+    # --- looking after them ------------------------------------------------------------------------------------
+
+    def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
+        """What ECS says of each, at most twice a second; an end that was seen once stays."""
+        now = self._clock()
+        known = {each.wid: self._described[each.wid] for each in handles if each.wid in self._described}
+        stale = [each for each in handles if not self._holds(known.get(each.wid), now)]
+        for place, some in by_place(stale).items():
+            fresh = self._ask(place, some)
+            self._described.update({wid: (now, status) for wid, status in fresh.items()})
+        unknown = now, Status(state=WorkerState.UNKNOWN)
+        return {each.wid: self._described.get(each.wid, unknown)[1] for each in handles}
+
+    def _holds(self, known: tuple[float, Status] | None, now: float) -> bool:
+        return known is not None and (known[1].state is WorkerState.ENDED or now - known[0] < _SPARSELY)
+
+    def _ask(self, place: PlaceInEcs, handles: Sequence[Handle]) -> dict[str, Status]:
+        """No answer is no end: those workers are unknown."""
+        wids = {each.wid for each in handles}
+        try:
+            found, _ = self._in(place.region).describe(place.cluster, sorted(wids))
+        except BurstError as error:
+            self._tell_once(f"cannot see the workers in {place.cluster}: {error.problem}")
+            return {wid: self._unseen(wid, error.problem) for wid in wids}
+        said = {wid_of(task): status_of(task) for task in found}
+        return {wid: said.get(wid) or self._unseen(wid, "ECS does not list this task") for wid in wids}
+
+    def _unseen(self, wid: str, reason: str) -> Status:
+        """A task that ECS accepted a moment ago is coming, though DescribeTasks may not know it yet."""
+        fresh = self._clock() - self._started.get(wid, float("-inf")) < _FRESH
+        return Status(state=WorkerState.COMING if fresh else WorkerState.UNKNOWN, reason=reason)
+
+    def _tell_once(self, fault: str) -> None:
+        if fault not in self._faults:
+            self._faults.add(fault)
+            _LOG.warning("%s", fault)
+
+    def stop(self, handle: Handle, *, kill: bool = False) -> None:
+        """StopTask: the worker gets SIGTERM, finishes its tasks if it can, and is killed after its stopTimeout.
+
+        ECS has no other way to end a task, so ``kill`` is the same.
+        """
+        place = PlaceInEcs.of(handle)
+        if place is None:
+            return
+        try:
+            self._in(place.region).stop(place.cluster, handle.wid, reason=_KILLED if kill else _STOPPED)
+        except BurstError as error:
+            level = logging.DEBUG if isinstance(error, (LaunchError, Missing)) else logging.WARNING
+            _LOG.log(level, "worker %s was not stopped: %s", handle.wid, error.problem)
+
+    def poke(self, handle: Handle) -> None:
+        """Nothing reaches a task: it looks by itself."""
+
+    def log(self, handle: Handle) -> str:
+        """The end of what its container printed, from CloudWatch; why there is nothing, where that is known."""
+        place = PlaceInEcs.of(handle)
+        if place is None:
+            return ""
+        try:
+            stream = self._stream(handle, place)
+            return "" if stream is None else self._logs_of(place.region).tail(stream, _LOG_TAIL)
+        except Missing as missing:
+            return f"{missing.problem}\n"
+        except BurstError as error:
+            return f"the container's log cannot be read: {error.problem}; {error.way_out}\n"
+
+    def _stream(self, handle: Handle, place: PlaceInEcs) -> LogStream | None:
+        """Where its container logs, by its task definition; None where that is not known any more."""
+        definition = str(handle.data.get("definition", ""))
+        if not definition:  # a handle that its worker made
+            found, _ = self._in(place.region).describe(place.cluster, [handle.wid])
+            definition = found[0].get("taskDefinitionArn", "") if found else ""
+        if not definition:
+            return None
+        with self._lock:
+            known = self._definitions.get(definition)
+        if known is None:
+            known = self._in(place.region).definition(definition)
+            self._definitions[definition] = known
+        return stream_of(known, handle.wid, container=CONTAINER)
+
+    def _logs_of(self, region: str) -> Logs:
+        with self._lock:
+            if region not in self._logs:
+                self._logs[region] = Logs(region)
+            return self._logs[region]
+
+
+def _no_task(start: Start, words: str) -> Refusal:
+    """AWS answered, and there is no task."""
+    reason = reasons.read(words)
+    again = Again.LATER if reason.trouble.passes else Again.NEVER
+    return Refusal(token=start.token, problem=reason.problem, context=words, again=again)
+
+
+def _explained(answers: Sequence[Handle | Refusal]) -> list[Handle | Refusal]:
+    """Starts that were not asked for share the reason of the one that failed."""
+    refused = [each for each in answers if isinstance(each, Refusal)]
+    why = next((each for each in refused if each.problem != _NOT_ASKED and each.again is not Again.LATER), None)
+    if why is None:
+        return list(answers)
+    again = Again.NEVER if why.again is Again.NEVER else Again.LATER  # none has a task that a reply was lost of
+    same = {each.token: replace(why, token=each.token, again=again) for each in refused if each.problem == _NOT_ASKED}
+    return [each if isinstance(each, Handle) else same.get(each.token, each) for each in answers]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EcsKind:
+    """A line of the table: a name, a capacity provider, and what differs with it. Called, it makes the launcher."""
+
+    name: str
+    provider: str
+    traits: Traits
+
+    def __call__(self, logs: Path) -> EcsLauncher:  # noqa: ARG002 - workers of ECS log to CloudWatch
+        """A launcher; nothing of AWS is imported or asked until it is used."""
+        return EcsLauncher(self)
+
+
+FARGATE = EcsKind(
+    name="fargate",
+    provider="FARGATE",
+    traits=Traits(starting_within=600.0, inherits=False, stores=("s3",), needs=_NEEDS, rate=on_fargate),
+)
+SPOT = EcsKind(
+    name="spot",
+    provider="FARGATE_SPOT",
+    traits=Traits(
+        starting_within=600.0,
+        inherits=False,
+        stores=("s3",),
+        needs=_NEEDS,
+        fallback="fargate",
+        rate=on_fargate_spot,
+    ),
+)
