@@ -157,11 +157,13 @@ class Status:
     """A worker's status, according to its launcher. Times are seconds since the epoch.
 
     Attributes:
+        phase: what a worker that is coming is at: provisioning, pulling the image.
         cause: of its end.
         reason: in the engine's words, or the worker's last line of output.
     """
 
     state: WorkerState
+    phase: str = "starting"
     cause: Cause | None = None
     reason: str = ""
     exit_code: int | None = None
@@ -218,6 +220,15 @@ class Launcher(Protocol):
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
         """The status of these workers, by id."""
+
+    def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:
+        """Workers of a session that its engine knows of, so that a client that did not start them can look after them
+        before they are heard of; [] where it cannot tell.
+
+        Args:
+            sid: the session.
+            options: what its launcher was configured with.
+        """
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """Ask a worker to finish, or kill it and all its children. Unreachable workers are ignored."""

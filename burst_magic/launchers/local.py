@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,11 @@ class LocalLauncher:
         if _here(handle):
             return Status(state=WorkerState.ENDED, cause=Cause.UNKNOWN, reason=_last_line(self.log(handle)))
         return Status(state=WorkerState.UNKNOWN)
+
+    def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:  # noqa: ARG002 - nothing is configured
+        """Those whose handles are in the log folder."""
+        found = [path.read_text() for path in self._logs.glob(f"{sid}.*.handle")]
+        return [Handle.from_json(text) for text in found if text]
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """SIGTERM lets it publish and exit; kill ends its whole process group."""

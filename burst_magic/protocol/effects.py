@@ -302,9 +302,9 @@ class Poke:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """Their launchers say that the workers of these starts are being brought up."""
+    """Their launchers say that the workers of these starts are being brought up: (token, phase), in words."""
 
-    tokens: tuple[str, ...]
+    phases: tuple[tuple[str, str], ...]
 
 
 Event = Tick | Listed | Got | Created | Beaten | SlotReady | Progress | Stopped | Published | Terminate | Poke | Coming

@@ -48,7 +48,7 @@ class Fleet:
     Attributes:
         environment: what this client's first workers were started with; None when it has started none.
         deadline: the session's end as its driver knows it, extensions included; 0 before it has looked.
-        coming: tokens of the starts whose workers are being brought up, as of the last look.
+        coming: token -> phase of the starts whose workers are being brought up, as of the last look.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class Fleet:
         self._awake: set[str] = set()
         self.environment: dict[str, str] | None = None
         self.deadline = 0.0
-        self.coming: frozenset[str] = frozenset()
+        self.coming: dict[str, str] = {}
+        self._searched = False  # for workers that have not been heard of, by those who did not start them
         self._inherited: dict[str, Inherited] = {}  # by token, of the workers that this process has started
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
 
@@ -228,15 +229,29 @@ class Fleet:
 
     def look(self) -> bool:
         """Writes ``.gone`` for workers that have definitely ended; says whether there were any."""
+        self._search()
         described = self._describe([handle for wid, handle in self._known() if wid not in self._ended])
-        coming = [wid for wid, status in described.items() if status.state is WorkerState.COMING]
-        self.coming = frozenset(self._handles[wid].token for wid in coming)
+        self.coming = {
+            self._handles[wid].token: status.phase
+            for wid, status in described.items()
+            if status.state is WorkerState.COMING
+        }
         ends = {wid: status for wid, status in described.items() if status.state is WorkerState.ENDED}
         silent = self._secret is None or (bool(ends) and self._deleted())
         for wid, status in ends.items():
             if silent or self._say_gone(wid, status):
                 self._ended.add(wid)
         return bool(ends)
+
+    def _search(self) -> None:
+        """Ask the engines once for workers that have not been heard of: whoever started them may be gone."""
+        if self._searched:
+            return
+        self._searched = True
+        for name in filter(None, {self._manifest.launcher, self._manifest.fallback}):
+            launcher = self._launcher(name)
+            for handle in launcher.find(self._manifest.sid, dict(self._manifest.options)) if launcher else ():
+                self._handles.setdefault(handle.wid, handle)
 
     def _describe(self, handles: list[Handle]) -> dict[str, Status]:
         known = self._for_each_launcher(handles)
@@ -255,7 +270,9 @@ class Fleet:
         token, code = self._handles[wid].token, status.exit_code
 
         def write(name: str) -> fx.Wrote:
-            return self._write_gone(name, status.end, token=token, exit_code=code, detail=status.reason)
+            return self._write_gone(
+                name, status.end, token=token, exit_code=code, detail=status.reason, at=status.ended
+            )
 
         wrote = write(wid)
         if wrote is not fx.Wrote.REFUSED:
@@ -265,9 +282,17 @@ class Fleet:
         return fx.Wrote.UNKNOWN not in [write(name) for name in unended(wid, names)]
 
     def _write_gone(
-        self, wid: str, cause: EndCause, *, token: str, exit_code: int | None = None, detail: str = ""
+        self,
+        wid: str,
+        cause: EndCause,
+        *,
+        token: str,
+        exit_code: int | None = None,
+        detail: str = "",
+        at: float | None = None,
     ) -> fx.Wrote:
-        gone = Gone(worker=wid, cause=cause, at=time.time(), token=token, exit_code=exit_code, detail=detail)
+        at = time.time() if at is None else at
+        gone = Gone(worker=wid, cause=cause, at=at, token=token, exit_code=exit_code, detail=detail)
         key = self._keys.gone(wid)
         return self._carrier.create(key, self._carrier.encode(gone, key))
 

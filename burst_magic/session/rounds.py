@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Protocol
 
 from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.stores.store_driver import Carrier
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Deeds(Protocol):
@@ -64,14 +67,14 @@ class Rounds:
         """Ask nothing more and drop late answers. Call with the lock held."""
         self._over = True
 
-    def play(self, *, looking: bool = False, coming: Collection[str] = ()) -> None:
+    def play(self, *, looking: bool = False, coming: Mapping[str, str] = _NONE) -> None:
         """One look at what is due, or at everything, until no answer is outstanding.
 
         Args:
             looking: at everything.
-            coming: starts whose workers are being brought up, as their launchers say.
+            coming: token -> phase of the starts whose workers are being brought up, as their launchers say.
         """
-        events: list[fx.Event] = [fx.Coming(tuple(sorted(coming))), fx.Tick()] if coming else [fx.Tick()]
+        events: list[fx.Event] = [fx.Coming(tuple(sorted(coming.items()))), fx.Tick()] if coming else [fx.Tick()]
         while events:
             for effect in self._step(events.pop(0), looking=looking):
                 answer = None if self._over else self._carry_out(effect)

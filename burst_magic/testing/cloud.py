@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -138,7 +138,7 @@ class SimulatedCloud:
         """What is true of a task."""
         if task.ended is None:
             state = WorkerState.RUNNING if task.begun else WorkerState.COMING
-            return Status(state=state, created=task.created, billed_from=task.created)
+            return Status(state=state, phase="provisioning", created=task.created, billed_from=task.created)
         cause = task.cause or Cause.CODE
         reason = {Cause.SPOT: TAKEN_BACK, Cause.NEVER_STARTED: NO_IMAGE}.get(cause, "Essential container exited")
         code = self._machines.exit_code(task.handle.wid) if task.begun else None
@@ -151,6 +151,10 @@ class SimulatedCloud:
             billed_from=task.created,
             ended=task.ended,
         )
+
+    def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:  # noqa: ARG002 - nothing is configured
+        """Those that have not ended."""
+        return [task.handle for task in self.tasks.values() if task.start.sid == sid and task.ended is None]
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """Ends a worker; one that is still coming never comes."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from burst_magic.launchers.base import Again, Handle, Launcher, WorkerState
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.model import EndCause
-from burst_magic.testing.rehearsal import ContractBroken, Rehearsal, must
+from burst_magic.testing.rehearsal import SID, ContractBroken, Rehearsal, must
 
 Check = Callable[[Rehearsal], None]
 
@@ -162,6 +162,16 @@ def another_client_stops_a_worker_by_its_handle(rehearsal: Rehearsal) -> None:
     rehearsal.until(lambda: "ended: term" in other.log(handle), "its last words in its log")
 
 
+def another_client_finds_a_worker_that_was_not_heard_of(rehearsal: Rehearsal) -> None:
+    """Whoever started it may be gone. A launcher that cannot tell finds none."""
+    rehearsal.open_session()
+    handle = rehearsal.start()
+    options = rehearsal.words().options
+    found = rehearsal.another_client().find(SID, options)
+    must(found in ([], [handle]), f"of {handle} it found {found}")
+    must(rehearsal.another_client().find("20250101-000000-bbbbbbbb", options) == [], "another session's are found")
+
+
 def stop_lets_a_worker_finish_its_task(rehearsal: Rehearsal) -> None:
     """It publishes what it has, and says that it is gone."""
     begun, gate = rehearsal.root / "begun", rehearsal.root / "gate"
@@ -253,6 +263,7 @@ LAUNCHER_CHECKS: tuple[Check, ...] = (
     a_worker_that_breaks_says_why,
     two_workers_end_apart,
     a_living_worker_is_never_called_ended,
+    another_client_finds_a_worker_that_was_not_heard_of,
     what_is_not_known_has_not_ended,
     another_client_stops_a_worker_by_its_handle,
     stop_lets_a_worker_finish_its_task,

@@ -80,6 +80,7 @@ class PanelModel:
         at: the time shown, in seconds since the epoch; the job's end once it has ended.
         elapsed, eta: seconds; eta is None while unknown.
         cost: one line about money.
+        refused, lost: workers that could not start or were lost, in words.
         stale: how old these facts are and why, "" while they are fresh.
         errors: distinct failures (count, text), most frequent first; more_errors: how many kinds are not listed.
         tail: the last lines of output (task, text), oldest first.
@@ -109,6 +110,7 @@ class PanelModel:
     waiting: str
     stale: str
     refused: str
+    lost: str
     longest: Longest | None
     errors: tuple[tuple[int, str], ...]
     more_errors: int
@@ -138,8 +140,8 @@ class PanelModel:
     @property
     def fleet(self) -> str:
         """The workers in one line."""
-        refused = f"; {self.refused}" if self.refused else ""
-        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted{refused}"
+        more = "".join(f"; {text}" for text in (self.refused, self.lost) if text)
+        return f"{self.alive} alive, {self.started} started, {self.wanted} wanted{more}"
 
     @property
     def idle_word(self) -> str:
@@ -175,6 +177,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         waiting="" if snapshot.ended else clean(snapshot.waiting),
         stale=_stale(snapshot),
         refused="" if snapshot.ended else clean(snapshot.refused),
+        lost=_lost(snapshot),
         longest=None if snapshot.ended else _longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
         more_errors=max(0, len(snapshot.errors) - ERRORS),
@@ -338,6 +341,13 @@ def _phase(snapshot: Snapshot) -> Phase:
     # Short tasks start and finish between two heartbeats: outcomes from live workers also mean "running".
     moving = snapshot.running or (snapshot.done and snapshot.alive and not snapshot.waiting)
     return Phase.RUNNING if moving else Phase.WAITING
+
+
+def _lost(snapshot: Snapshot) -> str:
+    if snapshot.ended or not snapshot.lost:
+        return ""
+    fate = "" if snapshot.attended else ", not replaced while no notebook is attached"
+    return f"{snapshot.lost} of {snapshot.wanted} lost{fate}"
 
 
 def _state(phase: Phase, snapshot: Snapshot) -> str:

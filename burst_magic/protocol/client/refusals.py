@@ -15,7 +15,7 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest
 
 LONGEST = 300.0  # seconds between two tries
-_NO_WORKER = {EndCause.REFUSED, EndCause.UNSTARTED}
+NO_WORKER = {EndCause.REFUSED, EndCause.UNSTARTED}
 _DOUBLINGS = 12  # more than ``LONGEST`` needs, and no number that overflows
 
 
@@ -40,7 +40,7 @@ class RefusedStarts:
     @property
     def tokens(self) -> set[str]:
         """Starts that produced no worker, as the log names them."""
-        return {keys.base_of(gone.worker) for gone in self._crew.gone.values() if gone.cause in _NO_WORKER}
+        return {keys.base_of(gone.worker) for gone in self._crew.gone.values() if gone.cause in NO_WORKER}
 
     def launcher_of(self, token: str) -> str:
         """Who starts the worker of this token: the first launcher and its fallback by turns."""
@@ -72,7 +72,7 @@ class RefusedStarts:
 
     def _is_open(self, gone: Gone, announced: dict[str, float]) -> bool:
         token = replacement_token(self._manifest.sid, keys.base_of(gone.worker))
-        return gone.cause in _NO_WORKER and token not in announced
+        return gone.cause in NO_WORKER and token not in announced
 
     def _refused_before(self, token: str) -> int:
         """How often this place was refused before this start."""

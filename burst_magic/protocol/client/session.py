@@ -137,7 +137,7 @@ class SessionMachine:
         elif isinstance(event, fx.Created):
             self.starts.created(event, now)
         elif isinstance(event, fx.Coming):
-            self.starts.heard_coming(event.tokens, now)
+            self.starts.heard_coming(event.phases, now)
         asked = [effect for job in self.jobs.values() for effect in job.step(event, now)]
         asked += self._think(now)
         self._note_look(now)

@@ -47,6 +47,8 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         wanted=session.wanted,
         starting=session.starts.starting(now),
         refused=session.starts.refusals.words(session.wanted),
+        lost=session.starts.lost(),
+        attended=session.replaces_lost_workers,
         started=len(crew.log.beats),
         workers=workers,
         spans=machine.spans({task for task in tasks if cover.find(task) is None}),
@@ -57,7 +59,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.log.spend(wall)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
-        waiting="" if machine.end else _why_waiting(session, workers, job, started=done > 0),
+        waiting="" if machine.end else _why_waiting(session, workers, job, now, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
 
@@ -91,7 +93,9 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
     return views
 
 
-def _why_waiting(session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, *, started: bool) -> str:
+def _why_waiting(
+    session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, now: float, *, started: bool
+) -> str:
     crew = session.crew
     alive = [worker for worker in workers if worker.alive]
     refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
@@ -111,7 +115,8 @@ def _why_waiting(session: SessionMachine, workers: tuple[WorkerView, ...], job: 
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
     refusals = "" if alive else session.starts.refusals.words(session.wanted)
-    return refusals or ("" if workers or started else "workers are starting")
+    coming = session.starts.words(now)
+    return "; ".join(filter(None, [refusals, coming])) or ("" if workers or started else "workers are starting")
 
 
 def _tail(slots: list[SlotView], jid: str) -> list[tuple[int, str]]:

@@ -14,7 +14,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import NOT_LOST, Crew
 from burst_magic.protocol.client.questions import Questions
-from burst_magic.protocol.client.refusals import RefusedStarts, replacement_token
+from burst_magic.protocol.client.refusals import NO_WORKER, RefusedStarts, replacement_token
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next
 from burst_magic.protocol.worker import poison
@@ -68,6 +68,7 @@ class Starts:
     ) -> None:
         self._manifest, self._me, self._crew, self._patience = manifest, me, crew, patience
         self._coming: dict[str, float] = {}  # token -> when its launcher last said that it is being brought up
+        self._phases: dict[str, tuple[str, float]] = {}  # token -> what it said then, and since when
         self.refusals = RefusedStarts(manifest, crew)
         self._clock, self._questions = clock, questions
         self._keys = keys.SessionKeys(manifest.sid)
@@ -91,9 +92,27 @@ class Starts:
         """Starts that no heartbeat and no end has named yet, and that are young enough to come."""
         return len(self._unanswered()) - len(self._late(now))
 
-    def heard_coming(self, tokens: Iterable[str], now: float) -> None:
+    def heard_coming(self, phases: Iterable[tuple[str, str]], now: float) -> None:
         """Their launcher says that they are being brought up: no silence, however long it takes."""
-        self._coming.update(dict.fromkeys(tokens, now))
+        for token, phase in phases:
+            self._coming[token] = now
+            if self._phases.get(token, ("", now))[0] != phase:
+                self._phases[token] = phase, now
+
+    def words(self, now: float) -> str:
+        """What starts without a worker are at, and how long the longest has been: ``2 provisioning for 40 s``."""
+        since: dict[str, list[float]] = {}
+        late = self._late(now)
+        for token in self._unanswered():
+            if token in self._phases and token not in late:
+                phase, began = self._phases[token]
+                since.setdefault(phase, []).append(now - began)
+        return ", ".join(f"{len(times)} {phase} for {max(times):.0f} s" for phase, times in sorted(since.items()))
+
+    def lost(self) -> int:
+        """How many lost workers no start makes up for yet."""
+        announced, sid = self._crew.log.starting, self._manifest.sid
+        return sum(replacement_token(sid, each) not in announced for each in self._crew.lost(NOT_LOST | NO_WORKER))
 
     def due(self, now: float, *, wanted: int, running: int, since: float) -> Due | None:
         """The starts that are due while some range waits; None if there are none.

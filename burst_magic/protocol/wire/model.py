@@ -335,6 +335,7 @@ class Snapshot:
         spend: micro-dollars so far, real on AWS; sessions without a rate cost nothing and say in fargate_spend what
             Fargate would have charged.
         eta: seconds to go, None while unknown.
+        lost: workers that were lost, and that no start makes up for yet; ``attended``: this client replaces them.
         waiting: why nothing is running, in one line, or "".
         errors: distinct failures, most frequent first: (count, "KeyError: 'x' at line 4").
         tail: the last lines of output, oldest first: (task, text).
@@ -358,6 +359,8 @@ class Snapshot:
     starting: int = 0  # asked for, not heard of yet
     started: int = 0
     refused: str = ""  # how many of them their launcher would not start, and why
+    lost: int = 0
+    attended: bool = True
     workers: tuple[WorkerView, ...] = ()
     spans: tuple[Span, ...] = ()
     as_of: float | None = None

@@ -271,3 +271,13 @@ def test_large_sums_are_grouped_and_small_ones_are_not_nothing():
 )
 def test_sizes_are_decimal(size, text):
     assert size_of(size) == text
+
+
+@pytest.mark.parametrize(
+    ("attended", "said"),
+    [(True, "; 2 of 32 lost"), (False, "; 2 of 32 lost, not replaced while no notebook is attached")],
+)
+def test_lost_workers_are_told_with_what_becomes_of_them(snapshot, attended, said):
+    facts = {"wanted": 32, "lost": 2, "attended": attended}
+    assert panel_model(snapshot(**facts)).fleet.endswith(f"32 wanted{said}")
+    assert "lost" not in panel_model(snapshot(**facts, ended=JobEnd.CANCELLED)).fleet

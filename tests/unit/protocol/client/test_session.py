@@ -376,11 +376,32 @@ def test_a_start_that_is_said_to_be_coming_is_no_failure_however_long_it_takes(c
     talk = client(workers=1, patience={"local": 60.0}, deadline=WALL + 1e5)
     begins(talk, workers=("abc.next",))
     for _ in range(20):
-        talk.tell(fx.Coming(("abc",)), after=50.0)
+        talk.tell(fx.Coming((("abc", "provisioning"),)), after=50.0)
         assert answer(talk, "abc.next") == []
     assert talk.job.end is None
     talk.wait(60.0)  # and then not a word
     assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
+
+
+def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
+    talk = client(workers=3, patience={"local": 600.0}, deadline=WALL + 1e5)
+    begins(talk, workers=("a.next", "b.next", "c.next"))
+    talk.tell(fx.Coming((("a", "provisioning"), ("b", "provisioning"))), after=1.0)
+    talk.tell(fx.Coming((("a", "provisioning"), ("b", "pulling the image"))), after=30.0)
+    talk.wait(5.0)
+    waiting = talk.machine.snapshot(talk.job, talk.now).waiting
+    assert waiting == "1 provisioning for 35 s, 1 pulling the image for 5 s"
+
+
+def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(client):
+    talk = client(workers=2, deadline=WALL + 1e5)
+    spot = Gone(worker="w1", cause=EndCause.SPOT, at=WALL, token="a")
+    begins(talk, workers=("a.next", "w1.gone"), gone=(spot,))
+    assert talk.machine.starts.lost() == 1
+    made_up = f"{replacement_token(SESSION.sid, 'w1')}.next"
+    talk.wait(30.0)
+    answer(talk, "a.next", "w1.gone", made_up)
+    assert talk.machine.starts.lost() == 0
 
 
 def refused(token, why="no capacity", cause=EndCause.REFUSED):
