@@ -1,4 +1,4 @@
-"""What befalls a simulated world: workers, clients and the store, and what users ask for."""
+"""Faults of a simulated world's workers, clients and store, and requests of its users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def perform(world: World, act: Act) -> None:
-    """Does it, if there is anybody to do it to."""
+    """Perform an act, if its target exists."""
     world.tell("world", act)
     _DEEDS[act.deed](world, act)
 
@@ -65,7 +65,7 @@ def _mistake(world: World, act: Act) -> None:
 
 
 def _spot(world: World, act: Act) -> None:
-    """The machine is gone at once: its worker had its two minutes, or slept through them."""
+    """The machine is gone immediately: its worker's two minutes of notice are over, or it slept through them."""
     taken = [worker for worker in _living(world) if worker.slots.running] or _living(world)
     if taken:
         world.take_back(taken[act.target % len(taken)])
@@ -98,7 +98,7 @@ def _laptop(world: World, act: Act) -> None:
     clock_too = act.target % 2 == 0
     since = max([world.clock.now, *(until for _, until in world.asleep)])
     world.asleep.append((since, max(since, world.clock.now + act.size)))
-    for worker in _living(world):  # they wake one after the other
+    for worker in _living(world):  # they wake one by one
         worker.nap(act.size + worker.rng.uniform(0, 0.3) * world.plan.interval, clock_too=clock_too)
     for client in world.clients:
         client.pause(act.size, clock_too=clock_too)
@@ -113,7 +113,7 @@ def _attach(world: World, act: Act) -> None:
     world.attach(jobs[act.target % len(jobs)], signed=act.deed is Deed.ATTACH, stays=False)
 
 
-# --- what users ask ------------------------------------------------------------------------------------------------
+# --- users' requests -----------------------------------------------------------------------------------------------
 
 
 def _ask(world: World, act: Act) -> None:

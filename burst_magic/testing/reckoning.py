@@ -1,4 +1,4 @@
-"""What a simulated world must look like when it is over: laws 3, 5 and 6 reckoned up."""
+"""Checks of a simulated world at its end: laws 3, 5 and 6."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from burst_magic.testing.world import World
 
 _HARMLESS = {Deed.ATTACH, Deed.LOOK, Deed.KERNEL_DIES, Deed.SLEEP, Deed.EXTEND, Deed.ADD, Deed.HALF_ADD, Deed.JOIN}
-_ANSWER = 35.0  # seconds in which a store that loses replies has answered
+_ANSWER = 35.0  # seconds within which a store that loses replies has answered
 
 
 def reckon(world: World) -> None:
-    """Raises ``LawBroken``."""
+    """Check a world that is over; raises ``LawBroken``."""
     for job in world.jobs.values():
         excused = bool(world.asked) or job.jid in world.cancelled or world.plan.short or world.laws.spent_out
         if world.laws.keys.job(job.jid).final not in world.store.objects and not excused:
@@ -34,9 +34,9 @@ def reckon(world: World) -> None:
 
 
 def count_idle(world: World) -> None:
-    """Law 5, from time to time: no more stay idle for an unfinished job than the two that are kept.
+    """Law 5, checked from time to time: only the two workers that are kept stay idle for an unfinished job.
 
-    Where heartbeats get lost workers do not agree who lives.
+    Not checked if heartbeats get lost, since then workers disagree about who is alive.
     """
     plan, now = world.plan, world.clock.now
     patience = plan.idle + (3 * DEAD_AFTER + 2) * plan.interval + 30 * plan.floor
@@ -56,7 +56,7 @@ def count_idle(world: World) -> None:
 
 
 def _check_repeats(world: World) -> None:
-    """Law 3: where nobody died, paused or was disturbed, and nothing was cut, every task ran once."""
+    """Law 3: without deaths, pauses, faults and cuts, every task runs once."""
     plan = world.plan
     if plan.weather.slow or plan.poison or plan.stutter or any(act.deed not in _HARMLESS for act in plan.acts):
         return
@@ -65,11 +65,11 @@ def _check_repeats(world: World) -> None:
         if {claim.start for claim in claims} <= set(job.lanes):
             again = [task for (jid, task), count in world.ran.items() if jid == job.jid and count > 1]
             if again:
-                world.broken(3, f"tasks {again} ran more than once, and nothing had happened", job.jid)
+                world.broken(3, f"tasks {again} ran more than once without a cause", job.jid)
 
 
 def _slack(world: World, worker: SimulatedWorker) -> float:
-    """Seconds that a limit may be seen late: an answer of the store, and a clock that a sleep has put back."""
+    """Seconds by which a worker may notice a limit late: the store's answer, and a clock set back by a sleep."""
     plan = world.plan
     slept = 25 * plan.interval if worker.slept else 0.0
     return 2 + plan.skew + slept + 10 * plan.weather.slowness + 20 * plan.weather.latency
@@ -84,13 +84,13 @@ def _check_deadline(world: World, worker: SimulatedWorker) -> None:
 
 
 def _hindered(world: World, worker: SimulatedWorker) -> float:
-    """Until when it, or the store for it, stood still; what it asked meanwhile is answered later, at last."""
+    """Until when the worker, or the store for it, was stopped, including the time of late answers."""
     cut = max(worker.cut_until, world.store.door.down_until)
     return max(worker.paused_until, cut + _ANSWER if cut else 0.0)
 
 
 def _check_idle(world: World, worker: SimulatedWorker) -> None:
-    """With every job finished nobody stays longer than the idle limit."""
+    """With every job finished, no worker stays longer than the idle limit."""
     plan, objects = world.plan, world.store.objects
     finals = [world.laws.keys.job(jid).final for jid in world.jobs]
     if not all(final in objects for final in finals):
@@ -99,14 +99,14 @@ def _check_idle(world: World, worker: SimulatedWorker) -> None:
     since = max(worker.busy_at, worker.paused_until, worker.cut_until, *world.committed)
     since = max(since, world.store.door.down_until, *(objects[final].at for final in finals))
     slack = _slack(world, worker) + 10 * plan.interval + 30 * plan.floor
-    slack += 2 * _ANSWER  # its last record, and the heartbeat that is on its way when it would go
-    slack += 2 * plan.weather.upload  # a segment on its way keeps its worker, whoever has finished the job meanwhile
+    slack += 2 * _ANSWER  # its last record, and a heartbeat under way
+    slack += 2 * plan.weather.upload  # a segment under way keeps its worker, even if the job is finished meanwhile
     if until - since > plan.idle + slack and not plan.stutter:
         world.broken(5, f"{worker.wid} was idle for {until - since:.0f} s")
 
 
 def _check_requests(world: World, worker: SimulatedWorker) -> None:
-    """Law 6: flushes, claims and intervals, not tasks and not time in a circle."""
+    """Law 6: requests grow with flushes, claims and intervals, not with tasks or idle loops."""
     plan = world.plan
     life = (worker.left_at or world.clock.now) - worker.born
     segments = sum(len(world.store.names(world.laws.keys.job(jid).results_folder)) for jid in world.jobs)
@@ -116,7 +116,7 @@ def _check_requests(world: World, worker: SimulatedWorker) -> None:
 
 
 def _check_budget(world: World) -> None:
-    """Law 5: nobody lives longer than an interval after the money was spent."""
+    """Law 5: no worker lives longer than an interval after the budget was spent."""
     plan = world.plan
     spent_at = _spent_at(world)
     for worker in (each for each in world.workers.values() if each.up):
@@ -124,7 +124,7 @@ def _check_budget(world: World) -> None:
         hindered = max(worker.paused_until, worker.cut_until, world.store.door.down_until)
         end = max(spent_at, worker.born, hindered) + 2 * plan.interval + _slack(world, worker)
         if plan.weather.slow or hindered:
-            end += 2 * GRACE  # for so long it tries to publish what it has, however often an answer is lost
+            end += 2 * GRACE  # so long it tries to publish, however many answers are lost
         end += 2 * plan.weather.upload
         if until > end:
             world.broken(5, f"{worker.wid} lives {until - spent_at:.1f} s after the budget was spent")

@@ -1,4 +1,4 @@
-"""What happens in a simulated world, drawn from its seed: sizes, durations, weather, and who does what when."""
+"""The scenario of a simulated world, drawn from its seed: sizes, durations, weather and a schedule of deeds."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class Deed(str, Enum):
     WAVE = "half the fleet gets SIGTERM"
     WAVE_AT_ONCE = "half the fleet crashes"
     LAPTOP = "the laptop sleeps: all workers and clients stand still together"
-    OUTAGE = "the store answers nobody"
-    CUT_OFF = "the store answers one worker no more"
-    MISTAKEN = "somebody writes the end of a living worker"
+    OUTAGE = "the store is down"
+    CUT_OFF = "a worker is cut off from the store"
+    MISTAKEN = "a living worker's .gone is written"
     JOIN = "a worker joins late"
     SPOT = "the cloud takes a worker back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
-    """One deed; ``size`` is a duration in seconds, a number of workers or of tasks, as the deed needs it."""
+    """One deed; ``size`` is a duration in seconds, or a number of workers or tasks, depending on the deed."""
 
     at: float
     deed: Deed
@@ -51,23 +51,26 @@ class Act:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A world before it begins. Times are seconds.
+    """A world's parameters. Times are in seconds.
 
     Attributes:
-        work: the shape of task durations (exp, equal, pareto), or their order (``orders.ORDERS``); ``task`` their mean.
+        work: the distribution of task durations (exp, equal, pareto), or their order (``orders.ORDERS``).
+        task: mean duration of a task.
         failing: the share of tasks that raise.
-        skew: of a worker's wall clock, at most.
+        skew: maximum error of a worker's wall clock.
         reaps: attached clients see ended processes and write their ``.gone``.
-        lifetime: until the deadline; short: the deadline comes in the middle of the work.
-        calm: from here on nobody does anything, and a client is attached that stays.
-        client_skew: of a client's wall clock, at most.
-        poison: tasks of the first job that end their whole worker each time they run.
-        tells_exit: who reaps a worker knows its exit code.
-        rate, budget: micro-dollars: of a worker and hour, and of the session; budget 0 is none.
-        stutter: every so many intervals each worker stands still for so many: a machine that swaps.
-        sluggish: seconds that the first worker takes to come up, beside what all take.
-        cloud: workers are started by a cloud that behaves so; None: at once, as on this machine.
-        spare: likewise the cloud to fall back on.
+        lifetime: time until the deadline.
+        short: the deadline comes in the middle of the work.
+        calm: no deeds happen from then on, and a client that stays attaches.
+        client_skew: maximum error of a client's wall clock.
+        poison: tasks of the first job that kill their whole worker each time they run.
+        tells_exit: a client that reaps a worker knows its exit code.
+        rate: micro-dollars per worker and hour.
+        budget: micro-dollars of the session; 0 is no limit.
+        stutter: (every, still): every so many intervals, each worker pauses for so many, as on a swapping machine.
+        sluggish: additional seconds that the first worker takes to start.
+        cloud: behaviour of the cloud that starts workers; None: they start immediately, as on this machine.
+        spare: behaviour of the fallback cloud.
     """
 
     seed: int
@@ -106,7 +109,7 @@ _HARD = (Deed.WAVE, Deed.WAVE_AT_ONCE, Deed.LAPTOP, Deed.OUTAGE, Deed.CUT_OFF, D
 
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
-    rng = Random(seed)  # noqa: S311 - chance that can be had again
+    rng = Random(seed)  # noqa: S311 - reproducible randomness
     slow = rng.random() < 0.3  # S3's pace or a folder's
     interval, floor = (20.0, 2.0) if slow else (1.0, rng.choice((0.05, 0.2)))
     workers, slots = rng.choice((1, 2, 2, 3, 4)), rng.choice((1, 1, 2))
@@ -138,11 +141,11 @@ def draw(seed: int) -> Scenario:
 
 
 def _harder(plan: Scenario, span: float) -> Scenario:
-    """What makes some worlds worse, from a chance of its own."""
-    rng = Random(f"{plan.seed} harder")  # noqa: S311 - chance that can be had again
+    """Make some worlds harder, with separate randomness."""
+    rng = Random(f"{plan.seed} harder")  # noqa: S311 - reproducible randomness
     interval = plan.interval
     hard = [rng.choice(_HARD) for _ in range(rng.choice((0, 0, 1, 2)))]
-    if rng.random() < 0.05:  # two clients who ask for different things, and whose clocks differ
+    if rng.random() < 0.05:  # two clients with different requests and different clocks
         hard += [Deed.ATTACH, Deed.SCALE, Deed.SCALE]
     acts = [_act(rng, deed, span, interval) for deed in hard]
     poison: tuple[int, ...] = ()
@@ -153,8 +156,8 @@ def _harder(plan: Scenario, span: float) -> Scenario:
         rate = 3_600_000  # a thousand micro-dollars a second
         budget = int(1000 * plan.workers * (span + 2 * interval) * rng.choice((0.2, 0.6, 1.5, 20.0)))
     stutter = rng.random() < 0.04 and not poison
-    late = plan.weather.lateness if plan.weather.late else 0.0  # for so long the dead may seem to live
-    if stutter:  # so long tasks that each is interrupted
+    late = plan.weather.lateness if plan.weather.late else 0.0  # a dead worker may seem alive so long
+    if stutter:  # tasks long enough that each is interrupted
         plan = replace(plan, tasks=min(plan.tasks, 3), workers=max(plan.workers, 2), task=40 * interval)
     more = 5 * STARTING + (300 * interval + 4 * late) * len(poison) + (2000 * interval if stutter else 0.0)
     plan = replace(
@@ -177,14 +180,14 @@ def _harder(plan: Scenario, span: float) -> Scenario:
 
 
 def _in_order(plan: Scenario) -> Scenario:
-    """In some worlds long tasks lie where they do harm."""
-    rng = Random(f"{plan.seed} order")  # noqa: S311 - chance that can be had again
+    """In some worlds, put long tasks where they do the most harm."""
+    rng = Random(f"{plan.seed} order")  # noqa: S311 - reproducible randomness
     return replace(plan, work=rng.choice(tuple(ORDERS))) if rng.random() < 0.2 and not plan.stutter else plan
 
 
 def _in_the_cloud(plan: Scenario, span: float) -> Scenario:
-    """In some worlds a cloud starts the workers: late, partly, and not for ever."""
-    rng = Random(f"{plan.seed} cloud")  # noqa: S311 - chance that can be had again
+    """In some worlds, let a cloud start the workers: late, incompletely, and not for ever."""
+    rng = Random(f"{plan.seed} cloud")  # noqa: S311 - reproducible randomness
     if plan.interval < 20.0 or rng.random() >= 0.4 or plan.short or plan.stutter:  # a cloud goes with S3
         return plan
     cloud, spare = _cloud(rng), _cloud(rng) if rng.random() < 0.3 else None

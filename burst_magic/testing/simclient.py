@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class SimulatedClient(SimulatedHost):
-    """A kernel that is attached to one job. One request at a time, as the driver's thread does it.
+    """A kernel attached to one job. It makes one request at a time, like the driver's thread.
 
     Args:
-        world: where.
-        name: in the trace.
-        job: which one it follows.
+        world: its world.
+        name: its name in the trace.
+        job: the job that it follows.
         signed: it has the key.
-        stays: its user goes on until the job is over: when no worker lives he starts some.
-        rng: its chance.
+        stays: its user stays until the job is over, and starts workers when none lives.
+        rng: its randomness.
     """
 
     def __init__(self, world: World, *, name: str, job: Job, signed: bool, stays: bool, rng: Random) -> None:
@@ -41,7 +41,7 @@ class SimulatedClient(SimulatedHost):
         self.handed: dict[int, SimulatedRun] = {}
         self._listed_at: dict[str, float] = {}
         self.verdict: JobEnd | None = None
-        self.workers_asked_at = world.clock.now  # its newest listing of workers is not older
+        self.workers_asked_at = world.clock.now  # when it requested its newest listing of workers
         self._fleet_at = 0.0
         self._controls: list[Control] = []
         self._keys = keys.SessionKeys(world.manifest.sid)
@@ -60,7 +60,7 @@ class SimulatedClient(SimulatedHost):
     @property
     def over(self) -> bool:
         """It is dead, or has seen the end of the job."""
-        ended = self._nobody and (self._world.laws.spent_out or self._world.past_deadline)  # its user knows that
+        ended = self._nobody and (self._world.laws.spent_out or self._world.past_deadline)  # as its user knows
         said = self.verdict not in {None, JobEnd.FINISHED, JobEnd.NOBODY}
         return not self.alive or ended or self.followed.finished or said
 
@@ -69,7 +69,7 @@ class SimulatedClient(SimulatedHost):
         return self.followed.end is JobEnd.NOBODY
 
     def listed_at(self, folder: str) -> float:
-        """When it asked for the newest listing that it has of a folder."""
+        """When it requested its newest listing of a folder."""
         return self._listed_at.get(folder, self.born)
 
     def crash(self) -> None:
@@ -80,7 +80,7 @@ class SimulatedClient(SimulatedHost):
     # --- the driver's thread -----------------------------------------------------------------------------------
 
     def life(self) -> Process:
-        """Follows the log until the job is finished or the kernel dies."""
+        """Follow the log until the job is finished or the kernel dies."""
         yield from self._drive(fx.Tick())
         while self.alive and not self.followed.finished:
             pause = min(self.machine.wake, self._fleet_at) - self.now
@@ -146,7 +146,7 @@ class SimulatedClient(SimulatedHost):
     # --- workers -------------------------------------------------------------------------------------------------
 
     def start_worker(self, number: int | None) -> None:
-        """Its user asks for one more."""
+        """Start one more worker, as its user wishes."""
         if not self._world.clouds:
             self.met.add(self._world.start_worker(number))
             return
@@ -163,7 +163,7 @@ class SimulatedClient(SimulatedHost):
             yield from self._world.store.carry(fx.Create(self._keys.gone(gone.worker), gone), self.line)
 
     def _start_in_cloud(self, launcher: str, token: str, number: int | None) -> Gone | None:
-        """What is to be written of a start that was refused."""
+        """Start a worker in a cloud; returns the ``.gone`` to write if the start was refused."""
         answer = self._world.clouds.start(launcher, token, number)
         if isinstance(answer, Handle):
             self.handles[answer.wid] = answer
@@ -172,7 +172,7 @@ class SimulatedClient(SimulatedHost):
         return None
 
     def _look_at_fleet(self) -> Waiting[None]:
-        """Writes ``.gone`` for processes that it can see and that have ended."""
+        """Write ``.gone`` for ended processes that it can see."""
         if self.now < self._fleet_at:
             return
         self._fleet_at = self.now + min(self._world.manifest.interval, 5.0)
@@ -183,7 +183,7 @@ class SimulatedClient(SimulatedHost):
             self.machine.look_now(self.now)
 
     def _describe(self) -> Waiting[bool]:
-        """What its clouds say of their workers."""
+        """Ask its clouds about their workers; returns whether any has ended."""
         self._coming, ended = (), False
         for name, cloud in self._world.clouds.by_name.items():
             mine = [
@@ -206,7 +206,7 @@ class SimulatedClient(SimulatedHost):
         return ended
 
     def _reap(self) -> Waiting[bool]:
-        """Processes of this machine."""
+        """Look at the processes of this machine; returns whether any has ended."""
         ends = [w for w in sorted(self.met - self.ended_workers) if self._world.has_ended(w)]
         for wid in ends:
             self.ended_workers.add(wid)
@@ -225,7 +225,7 @@ class SimulatedClient(SimulatedHost):
         return bool(ends)
 
     def _end_again(self, gone: Gone) -> Waiting[None]:
-        """As ``session.fleet``: it had an end already; if it has joined again since, that name ends now."""
+        """Write ``.gone`` for the name of a later rejoin, if the first one exists; as in ``session.fleet``."""
         listed = yield from self._world.store.carry(fx.List(self._keys.workers_folder, gone.worker), self.line)
         names = [name for name, _ in listed.names] if isinstance(listed, fx.Listed) else []
         for name in unended(gone.worker, names):
@@ -235,7 +235,7 @@ class SimulatedClient(SimulatedHost):
     # --- the user ------------------------------------------------------------------------------------------------
 
     def ask(self, kind: ControlKind, **wishes: object) -> None:
-        """Writes a control entry; a user's verb is not retried here, so it goes without faults."""
+        """Write a control entry. Users' requests are not retried here, so the store has no faults for them."""
         at = self.wall
         ident = f"{int(at * 1000):014d}x{self.rng.getrandbits(32):x}"
         control = Control(kind=kind, at=at, **wishes)  # type: ignore[arg-type]
@@ -259,7 +259,7 @@ class SimulatedClient(SimulatedHost):
             self.machine.look_now(self.now)
 
     def _touch(self) -> None:
-        """Reads a result or two, sometimes."""
+        """Sometimes read a result or two."""
         for _ in range(2):
             if self.job.tasks and self.rng.random() < 0.2:
                 self._hand_out(self.rng.randrange(self.job.tasks))
@@ -271,7 +271,7 @@ class SimulatedClient(SimulatedHost):
             self._world.broken(1, f"{self.name} has no result for every task of a finished job", self.job.jid)
 
     def _hand_out(self, task: int) -> None:
-        """As ``session.results``: what was handed out is kept; the rest comes from the segment that counts."""
+        """Hand out a result as ``session.results``: the one handed out before, or from the segment that counts."""
         segment = self.followed.cover.find(task)
         if task in self.handed or segment is None or not self.signed:
             return

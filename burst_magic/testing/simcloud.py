@@ -1,4 +1,4 @@
-"""The clouds of a simulated world: what boots in them is one of its workers."""
+"""The clouds of a simulated world, which boot its workers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from burst_magic.testing.weather import EPOCH
 if TYPE_CHECKING:
     from burst_magic.testing.world import World
 
-AT_ONCE = "at once"  # what starts workers in a world without a cloud
+AT_ONCE = "at once"  # the launcher's name in a world without a cloud
 CLOUD, SPARE = "spot", "spare"
-_ASKED = 3  # times for an answer that is lost
+_ASKED = 3  # attempts when answers are lost
 
 
 class Clouds:
-    """The launchers that a world's clients share, none in a world without a cloud.
+    """The launchers that a world's clients share; none in a world without a cloud.
+
+    This object also serves as the machines of all clouds.
 
     Args:
-        world: whose workers they start; it is the machines of all of them.
+        world: the world whose workers they start.
     """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._planned: set[str] = set()  # tokens whose boot is on the clock
+        self._planned: set[str] = set()  # tokens whose boot is scheduled
         self.unanswered = 0
         weathers = {CLOUD: world.plan.cloud, SPARE: world.plan.spare}
         self.by_name: Mapping[str, SimulatedCloud] = {
@@ -36,7 +38,7 @@ class Clouds:
                 self,
                 name=name,
                 weather=weather,
-                rng=Random(f"{world.plan.seed} {name}"),  # noqa: S311 - chance that can be had again
+                rng=Random(f"{world.plan.seed} {name}"),  # noqa: S311 - reproducible randomness
                 now=lambda: EPOCH + world.clock.now,
             )
             for name, weather in weathers.items()
@@ -48,17 +50,17 @@ class Clouds:
 
     @property
     def patience(self) -> dict[str, float]:
-        """As ``session.fleet`` tells it."""
+        """Seconds to wait for a start, by launcher; as from ``session.fleet``."""
         return {name: cloud.traits.starting_within for name, cloud in self.by_name.items()}
 
     @property
     def coming(self) -> bool:
-        """Somebody is still to be brought up."""
+        """Some worker has yet to boot."""
         return any(cloud.coming for cloud in self.by_name.values())
 
     @property
     def never_came(self) -> int:
-        """Starts that brought no worker, or of which nobody heard."""
+        """Number of starts that brought no worker, or whose answer was lost."""
         stillborn = sum(1 for task in self._tasks if task.ended is not None and not task.begun)
         return stillborn + self.unanswered + sum(cloud.refused for cloud in self.by_name.values())
 
@@ -67,11 +69,11 @@ class Clouds:
         return [task for cloud in self.by_name.values() for task in cloud.tasks.values()]
 
     def knows(self, token: str) -> bool:
-        """Some cloud has taken this start."""
+        """Some cloud has accepted this start."""
         return any(token in cloud.tasks for cloud in self.by_name.values())
 
     def start(self, name: str, token: str, number: int | None) -> Handle | Refusal:
-        """Asks as ``session.fleet`` does: again under the same token, where the answer is lost."""
+        """Start a worker like ``session.fleet``: retry with the same token if the answer is lost."""
         cloud, sid = self.by_name[name], self._world.manifest.sid
         start = Start(store="memory://", sid=sid, secret="", token=token, number=number)
         for _ in range(_ASKED):
@@ -89,7 +91,7 @@ class Clouds:
                 self._world.clock.at(task.up_at - EPOCH + 1e-6, cloud.advance)
 
     def take_back(self, wid: str) -> None:
-        """Whichever cloud the worker is in takes its machine back."""
+        """Let the worker's cloud reclaim its machine."""
         for cloud in self.by_name.values():
             cloud.take_back(wid)
             cloud.advance()
@@ -97,16 +99,16 @@ class Clouds:
     # --- its machines ------------------------------------------------------------------------------------------
 
     def boot(self, start: Start, handle: Handle) -> None:
-        """A worker's first instruction."""
+        """Start the worker of a booted machine."""
         self._world.boot(handle, start.number)
 
     def exit_code(self, wid: str) -> int | None:
-        """As a container's."""
+        """The exit code of the worker's container; None while it runs."""
         worker = self._world.workers[wid]
         return None if worker.alive else 137 if worker.cause is EndCause.CRASH else 0
 
     def signal(self, wid: str, *, kill: bool) -> None:
-        """SIGKILL comes with a machine that is taken back."""
+        """Send SIGTERM, or SIGKILL when the machine is reclaimed."""
         worker = self._world.workers[wid]
         if worker.alive and kill:
             worker.taken_back = True
@@ -114,6 +116,6 @@ class Clouds:
         elif worker.alive:
             worker.terminate()
 
-    def log(self, wid: str) -> str:  # noqa: ARG002 - as every machine
-        """It prints nothing."""
+    def log(self, wid: str) -> str:  # noqa: ARG002 - same signature as all machines
+        """Always empty."""
         return ""

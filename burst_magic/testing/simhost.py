@@ -1,4 +1,4 @@
-"""A process of a simulated world: it has clocks of its own, and may be killed or stand still."""
+"""A process of a simulated world, with its own clocks; it may be killed or paused."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SAME_INSTANT = 300  # steps of one machine without time passing
 
 
 class SimulatedHost:
-    """What a worker and a client have in common.
+    """The common part of workers and clients.
 
     Args:
-        world: where.
-        name: in the trace.
-        rng: its chance.
-        skew: of its wall clock, seconds at most.
-        job: the only one that it has to do with, if there is one.
+        world: its world.
+        name: its name in the trace.
+        rng: its randomness.
+        skew: maximum error of its wall clock, seconds.
+        job: its only job, if it has one.
     """
 
     def __init__(self, world: World, *, name: str, rng: Random, skew: float, job: str = "") -> None:
@@ -47,7 +47,7 @@ class SimulatedHost:
         return EPOCH + self._world.clock.now + self._skew
 
     def pause(self, seconds: float, *, clock_too: bool = False) -> None:
-        """It stands still; while a laptop sleeps its monotonic clock may stand still too."""
+        """Pause it; while a laptop sleeps, its monotonic clock may stop too."""
         clock = self._world.clock
         until = clock.now + seconds
         if until <= self.paused_until:
@@ -66,4 +66,4 @@ class SimulatedHost:
             self._instant, self._steps = self._world.clock.now, 0
         self._steps += 1
         if self._steps > _SAME_INSTANT:
-            self._world.broken(6, f"{self.name} goes round and round without time passing", self._only_job)
+            self._world.broken(6, f"{self.name} loops without time passing", self._only_job)

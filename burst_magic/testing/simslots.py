@@ -1,4 +1,4 @@
-"""The slots of a simulated worker: what they run, what they hold, and tasks that end the whole worker."""
+"""The slots of a simulated worker: the tasks they run and the outcomes they hold. Poison kills the whole worker."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from burst_magic.testing.simworker import SimulatedWorker
     from burst_magic.testing.world import World
 
-_BATCH = 0.01  # seconds: outcomes of tiny tasks are told together
+_BATCH = 0.01  # seconds; outcomes of tiny tasks are reported together
 _KILLED_IN = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRun:
-    """One run of a task; a task may run more than once, and each run is another. ``lost`` ones were not run."""
+    """One run of a task; a task may have several. A ``lost`` task was not run."""
 
     task: int
     number: int
@@ -29,13 +29,13 @@ class SimulatedRun:
     lost: bool = False
 
     def __len__(self) -> int:
-        """Bytes that its outcome would take."""
+        """Bytes of its outcome."""
         return 100
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What a segment holds."""
+    """The content of a segment."""
 
     job: str
     runs: tuple[SimulatedRun, ...]
@@ -45,10 +45,10 @@ class Pack:
 class _Running:
     """The process of a slot."""
 
-    epoch: int = 0  # what was planned before is void
-    running: int = 0  # so many tasks from ``work.done`` on
-    waiting: bool = False  # where it pauses
-    lasted: float = 0.0  # seconds of the task before
+    epoch: int = 0  # calls planned in an earlier epoch are void
+    running: int = 0  # number of running tasks, from ``work.done`` on
+    waiting: bool = False  # it is paused
+    lasted: float = 0.0  # seconds of the previous task
 
 
 class SimulatedSlots:
@@ -68,7 +68,7 @@ class SimulatedSlots:
 
     @property
     def running(self) -> list[tuple[str, int]]:
-        """(job, task) of all that runs now."""
+        """(job, task) of all running tasks."""
         return [
             (seat.work.job, seat.work.done + ahead)
             for seat, process in zip(self._ledger.seats, self._processes, strict=True)
@@ -86,9 +86,9 @@ class SimulatedSlots:
         try:
             runs = tuple(self._ledger.outcomes(job, segment))
         except KeyError:
-            self._world.broken(2, f"{self._worker.wid} publishes {segment} and has forgotten it", job)
+            self._world.broken(2, f"{self._worker.wid} publishes {segment}, which it has forgotten", job)
         if [run.task for run in runs] != list(range(segment.start, segment.stop)):
-            self._world.broken(2, f"{self._worker.wid} publishes {segment} and holds {runs}", job)
+            self._world.broken(2, f"{self._worker.wid} publishes {segment} but holds {runs}", job)
         if segment.failed != sum(run.failed for run in runs):
             self._world.broken(2, f"{self._worker.wid} says {segment.failed} of {runs} failed", job)
         return Pack(job, runs)
@@ -96,7 +96,7 @@ class SimulatedSlots:
     # --- effects -------------------------------------------------------------------------------------------
 
     def run(self, effect: fx.Run) -> None:
-        """A range, or the next piece of one."""
+        """Run a range, or the next piece of one."""
         self._check_vacant(effect.slot, effect.job)
         self._check_allowed(effect.job)
         self._check_forgotten(effect.job, effect.claim)
@@ -107,7 +107,7 @@ class SimulatedSlots:
         self._plan(effect.slot, fetch, lambda: self._start(effect.slot))
 
     def lose(self, effect: fx.Lose) -> list[fx.Event]:
-        """An outcome for a task that is not run again."""
+        """Report a task as lost; it is not run again."""
         self._check_vacant(effect.slot, effect.job)
         self._world.laws.check_lost(self._worker, effect)
         self._ledger.begin(effect.slot, effect.job, effect.claim, range(effect.task, effect.task + 1))
@@ -116,29 +116,29 @@ class SimulatedSlots:
         return self._ledger.progress(effect.slot, (effect.task,))
 
     def adopt(self, effect: fx.Adopt) -> None:
-        """A claim goes on under another name."""
+        """Continue a claim as its heir."""
         self._world.laws.check_claim(self._worker, effect.job, effect.heir)
         self._ledger.adopt(effect)
 
     def truncate(self, effect: fx.Truncate) -> None:
-        """No task from there on."""
+        """Start no task from there on."""
         self._ledger.truncate(effect)
 
     def pause(self, effect: fx.Pause) -> None:
-        """No task from there on for now, or go on."""
+        """Start no task from there on for now, or resume."""
         work, process = self._ledger.pause(effect), self._processes[effect.slot]
         if work is not None and process.waiting and not work.paused:
             process.waiting = False
             self._start(effect.slot)
 
     def drain(self, effect: fx.Drain) -> list[fx.Event]:
-        """The running task and no other."""
+        """Finish the running task and start no other."""
         process = self._processes[effect.slot]
         process.waiting = False
         return self._ledger.drain(effect.slot, runs=process.running > 0) or []
 
     def kill(self, effect: fx.Kill) -> list[fx.Event]:
-        """Nothing more; a new process takes its place, unless nothing runs: then the old one goes on."""
+        """Abort the running task and replace the process, unless it is paused and runs nothing."""
         process = self._processes[effect.slot]
         told = self._ledger.kill(effect.slot, rests=process.waiting)
         if told is None:
@@ -151,7 +151,7 @@ class SimulatedSlots:
         return told or []
 
     def forget(self, effect: fx.Forget) -> None:
-        """They are published, or nobody wants them."""
+        """Drop outcomes that are published or no longer needed."""
         self._ledger.forget(effect)
 
     # --- running -------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class SimulatedSlots:
             if self._world.is_poison(work.job, work.done + count):
                 break
             each = self._world.duration(work.job, work.done + count)
-            if count and each > _BATCH:  # those before a long one are told while it runs
+            if count and each > _BATCH:  # tasks before a long one are reported while it runs
                 break
             seconds += each
             count += 1

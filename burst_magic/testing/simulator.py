@@ -25,8 +25,8 @@ class Report:
 
     Attributes:
         broken: the violated law and how; None if all held.
-        story: what happened to the job in question, in order; "" when all laws held.
-        seconds: of virtual time.
+        story: the events of the job in question, in order; "" if all laws held.
+        seconds: virtual time.
     """
 
     seed: int
@@ -50,7 +50,7 @@ def play_world(plan: Scenario) -> Report:
         world.play()
     except LawBroken as law:
         broken, story = str(law), tell(world, law)
-    except Exception as problem:  # noqa: BLE001 - whatever a machine fails with is a story
+    except Exception as problem:  # noqa: BLE001 - any failure of a machine is reported
         failure = LawBroken(3, f"a machine failed: {problem!r}", "")
         broken, story = str(failure), tell(world, failure)
     return Report(
@@ -64,7 +64,7 @@ def play_world(plan: Scenario) -> Report:
 
 
 def trace(seed: int) -> str:
-    """A digest of everything that happens in a world of which the laws hold."""
+    """A digest of everything that happens in a world without violations."""
     world = World(draw(seed))
     world.play()
     sha = hashlib.sha256()
@@ -74,7 +74,7 @@ def trace(seed: int) -> str:
 
 
 def tell(world: World, law: LawBroken) -> str:
-    """The story of a broken law: the scenario, then what happened to its job."""
+    """The story of a broken law: the scenario, then the events of its job."""
     plan = world.plan
     settings = [f"{f.name}={getattr(plan, f.name)}" for f in fields(plan) if f.name not in {"acts", "weather"}]
     lines = [_line(entry) for entry in world.trace if _concerns(entry, law.job)]
@@ -85,7 +85,7 @@ def tell(world: World, law: LawBroken) -> str:
             f"seed {plan.seed} broke {law}",
             "  " + " ".join(settings),
             f"  {plan.weather}",
-            *(f"  … {left_out} lines before" for _ in range(left_out > 0)),
+            *(f"  … {left_out} earlier lines" for _ in range(left_out > 0)),
             *lines[-_LINES:],
             *holds,
         ]
@@ -93,7 +93,7 @@ def tell(world: World, law: LawBroken) -> str:
 
 
 def _concerns(entry: TraceEntry, job: str) -> bool:
-    """Whether a line belongs to the story of a job: nothing that only says that somebody looked."""
+    """Whether a line belongs to the story of a job; routine looks are left out."""
     what = entry.what
     if isinstance(what, fx.Tick | fx.Beat | fx.Beaten | fx.SlotReady | fx.List | fx.Forget):
         return False
@@ -114,12 +114,12 @@ def _text(what: object) -> str:
         names = " ".join(name for name, _ in what.names[-6:])
         return f"sees {_short(what.folder)} after {what.after!r}: {names}"
     if isinstance(what, fx.Created):
-        return f"hears {what.wrote.value} of {_short(what.key)}"
+        return f"gets {what.wrote.value} for {_short(what.key)}"
     if isinstance(what, fx.Got | fx.Create):
         verb = "reads" if isinstance(what, fx.Got) else "creates"
         return f"{verb} {_short(what.key)}: {what.record}"
     if isinstance(what, fx.Publish | fx.Published):
-        verb = "publishes" if isinstance(what, fx.Publish) else f"hears {what.wrote.value} of"
+        verb = "publishes" if isinstance(what, fx.Publish) else f"gets {what.wrote.value} for"
         return f"{verb} {what.job}/[{what.segment.start}, {what.segment.stop}) as {segment_name(what.segment)}"
     return str(what)
 

@@ -35,15 +35,15 @@ class SimulatedWorker(SimulatedHost):
         self.up = False
         self.terminated = False
         self.slept = False  # with the laptop
-        self.taken_back = False  # by its cloud, which says so
-        self.mistaken = False  # somebody wrote its end while it lived
+        self.taken_back = False  # reclaimed by its cloud, which reports that
+        self.mistaken = False  # its ``.gone`` was written while it lived
         self.cut_until = 0.0
         self.busy_at = self.billed_at = world.clock.now  # it costs before it is up
         self.left_at: float | None = None
         self.cause: EndCause | None = None
-        self.writing = 0  # requests on their way that may write
+        self.writing = 0  # requests under way that may write
         self.beaten: list[float] = []  # virtual times of heartbeats that landed
-        self.forbidden: dict[str, float] = {}  # jobs whose cancel it has read, and when; "" is the session
+        self.forbidden: dict[str, float] = {}  # when it read a job's cancel; "" is the session
         self.slots = SimulatedSlots(world, self, plan.slots)
         self._beats = 0
         self._claiming: set[str] = set()
@@ -65,32 +65,32 @@ class SimulatedWorker(SimulatedHost):
     # --- life ------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The process is up."""
+        """Start the process."""
         self.born, self.busy_at, self.up = self._world.clock.now, self._world.clock.now, True
         for number in range(self._world.plan.slots):
             self.after(self.rng.uniform(0, self._world.plan.boot), partial(self.post, fx.SlotReady(number)))
         self.post(fx.Tick())
 
     def crash(self, culprit: tuple[str, int] | None = None) -> None:
-        """It is gone, at once and without a word; ``culprit`` is the task (job, index) that did it."""
+        """Die immediately, without ``.gone``; ``culprit`` is the task (job, index) that caused it."""
         self._world.tell(self.wid, "crashed")
         self._world.laws.check_loss(self)
         self._world.laws.note_end(self, culprit)
         self._end(EndCause.CRASH)
 
     def terminate(self) -> None:
-        """SIGTERM, and SIGKILL when the grace is over."""
+        """Send SIGTERM, then SIGKILL after the grace period."""
         self.terminated = True
         self.post(fx.Terminate())
         self.after(_GRACE, lambda: self.crash() if self.alive else None)
 
     def nap(self, seconds: float, *, clock_too: bool) -> None:
-        """The laptop sleeps."""
+        """Sleep with the laptop."""
         self.slept = True
         self.pause(seconds, clock_too=clock_too)
 
     def cut_off(self, seconds: float) -> None:
-        """The store does not answer it any more, for a while."""
+        """Cut it off from the store for a while."""
         self.line.down_until = self.cut_until = self._world.clock.now + seconds
         self._world.tell(self.wid, f"is cut off for {seconds:.1f} s")
 
@@ -99,7 +99,7 @@ class SimulatedWorker(SimulatedHost):
         self.cause, self.left_at = cause, self._world.clock.now
 
     def after(self, seconds: float, call: Callable[[], object]) -> None:
-        """Calls then, if it lives; later, if it stands still then."""
+        """Schedule a call, made if it is alive then; postponed while it is paused."""
 
         def if_alive() -> None:
             clock = self._world.clock
@@ -115,11 +115,11 @@ class SimulatedWorker(SimulatedHost):
     # --- the machine -------------------------------------------------------------------------------------------
 
     def post(self, event: fx.Event) -> None:
-        """Tells the machine, not in the midst of another step."""
+        """Pass an event to the machine, outside any other step."""
         self.after(0.0, lambda: self.tell([event]))
 
     def tell(self, events: Iterable[fx.Event]) -> None:
-        """Tells the machine, and does what it asks for."""
+        """Pass events to the machine, and carry out its effects."""
         self._conductor.tell(self._noted(event) for event in events)
         if self.alive and self._conductor.exit is not None:
             self._leave(self._conductor.exit)
@@ -164,7 +164,7 @@ class SimulatedWorker(SimulatedHost):
             self._world.broken(3, f"{self.wid} asks to be woken in the past, for ever")
 
     def _noted(self, event: fx.Event) -> fx.Event:
-        """What the laws are to know of an event."""
+        """Record an event for the laws."""
         self._count_steps()
         self._world.tell(self.wid, event)
         record = event.record if isinstance(event, fx.Got) else None
@@ -212,7 +212,7 @@ class SimulatedWorker(SimulatedHost):
 
     def _leave(self, end: fx.Exit) -> None:
         if end.unheard:
-            self._world.tell(self.wid, "goes without a word: cut off")
+            self._world.tell(self.wid, "exits without .gone: cut off")
             self._world.laws.check_silence(self)
             self._world.laws.note_end(self, None)
         else:

@@ -1,4 +1,4 @@
-"""A store of virtual time with all the faults of law 7: slow, refusing without reason, silent, late."""
+"""A store in virtual time with all faults of law 7: slow, refusing without reason, silent, late."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.keys import parse_worker
 from burst_magic.testing.clock import Clock
 
-EPOCH = 1_800_000_000.0  # what the store's wall clock shows at virtual time 0
-GIVEN_UP = 30.0  # seconds after which a write is given up
+EPOCH = 1_800_000_000.0  # the store's wall clock at virtual time 0
+GIVEN_UP = 30.0  # seconds after which a client gives a write up
 T = TypeVar("T")
 Waiting = Generator[float, None, T]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """How a store behaves. Times are seconds, the others chances per request.
+    """A store's behaviour. Times are in seconds, the others are probabilities per request.
 
     Attributes:
-        latency: of a request, on average.
-        slow, slowness: some take that much longer.
-        conflict: a create is refused although nobody won (S3's 409).
-        doubled: a create is done and refused (a retry that lost to itself).
-        lost: a create is not done, and no answer comes.
-        silent: it is done, and no answer comes.
-        late, lateness: no answer comes, and it is done so much later, at most.
-        slips: last-modified is a second early.
-        grain: seconds that last-modified is told in; 0: to the instant, as a folder does.
-        upload: seconds that a segment is on its way: much data, a slow line.
+        latency: mean time of a request.
+        slow, slowness: a request takes up to that much longer.
+        conflict: a create is refused although no other won (S3's 409).
+        doubled: a create takes effect and is refused (a retry that lost to itself).
+        lost: a create has no effect and no answer.
+        silent: a create takes effect, but its answer is lost.
+        late, lateness: the answer is lost, and the create takes effect up to that much later.
+        slips: last-modified is one second early.
+        grain: resolution of last-modified; 0 is exact, as in a folder.
+        upload: time to upload a segment over a slow line.
     """
 
     latency: float
@@ -52,14 +52,14 @@ class Weather:
 
 @dataclass(slots=True)
 class Line:
-    """Somebody's way to the store, or the store itself: nothing comes through before ``down_until``."""
+    """The connection of one process to the store, or of all: nothing gets through before ``down_until``."""
 
     down_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object; ``at`` is the virtual time at which it was written, which no client can know."""
+    """An object; ``at`` is the virtual time of the write, which no client can see."""
 
     record: object
     modified: float
@@ -67,13 +67,13 @@ class Stored:
 
 
 class SimulatedStore:
-    """The five verbs in virtual time. Requests are processes: they yield the seconds that they wait.
+    """The five store operations in virtual time. Requests are processes that yield the seconds they wait.
 
     Args:
         clock: virtual time.
-        rng: all chance.
-        weather: faults.
-        wrote: called with (key, record) as each create takes effect.
+        rng: its randomness.
+        weather: its faults.
+        wrote: called with (key, record) when a create takes effect.
     """
 
     def __init__(self, clock: Clock, rng: Random, weather: Weather, wrote: Callable[[str, object], None]) -> None:
@@ -82,19 +82,19 @@ class SimulatedStore:
         self.door = Line()
         self.asked: Counter[tuple[str, str]] = (
             Counter()
-        )  # requests that reached it: "list", "get" or "put", and of what
+        )  # requests that reached it, by operation ("list", "get", "put") and kind of object
         self._clock, self._rng, self._wrote = clock, rng, wrote
         self._folders: dict[str, list[str]] = {}
 
     @property
     def requests(self) -> int:
-        """All that reached it."""
+        """Number of requests that reached it."""
         return sum(self.asked.values())
 
     # --- at once -------------------------------------------------------------------------------------------
 
     def put(self, key: str, record: object) -> None:
-        """Writes or replaces."""
+        """Write or replace an object."""
         folder, _, name = key.rpartition("/")
         if key not in self.objects:
             insort(self._folders.setdefault(folder, []), name)
@@ -104,7 +104,7 @@ class SimulatedStore:
         self.objects[key] = Stored(record, modified, self._clock.now)
 
     def create(self, key: str, record: object) -> bool:
-        """Writes unless it exists; says whether it did."""
+        """Write an object unless it exists; returns whether it was written."""
         if key in self.objects:
             return False
         self.put(key, record)
@@ -112,7 +112,7 @@ class SimulatedStore:
         return True
 
     def get(self, key: str) -> object | None:
-        """What lies there."""
+        """The object's record, or None."""
         stored = self.objects.get(key)
         return stored.record if stored else None
 
@@ -126,7 +126,7 @@ class SimulatedStore:
     # --- as requests -----------------------------------------------------------------------------------------
 
     def carry(self, effect: fx.List | fx.Read | fx.Create, line: Line) -> Waiting[fx.Event]:
-        """One effect, one event; as ``stores.store_driver`` does it."""
+        """Carry out one effect and return its event, as ``stores.store_driver``."""
         if isinstance(effect, fx.List):
             names = yield from self._look(line, "list", _kind_of(f"{effect.folder}/"), lambda: self._list(effect))
             return fx.Listed(effect.folder, effect.after, names, effect.limit)
@@ -137,7 +137,7 @@ class SimulatedStore:
         return fx.Created(effect.key, wrote)
 
     def _look(self, line: Line, kind: str, what: str, look: Callable[[], T]) -> Waiting[T]:
-        """A look is repeated until it gets through, there and back."""
+        """Repeat a read until its request and answer get through."""
         while True:
             yield self._latency()
             if self._down(line) <= 0:
@@ -155,7 +155,7 @@ class SimulatedStore:
         return max(self.door.down_until, line.down_until) - self._clock.now
 
     def creating(self, key: str, record: object, line: Line) -> Waiting[fx.Wrote]:
-        """A create-only put, and what the store says of it."""
+        """A create-only put; returns the store's answer."""
         yield self._latency() + (self.weather.upload if _kind_of(key) == "results" else 0.0)
         if self._down(line) > 0:
             return (yield from self._lost(key, record))
@@ -179,7 +179,7 @@ class SimulatedStore:
         return fx.Wrote.DONE if done else fx.Wrote.REFUSED
 
     def putting(self, key: str, record: object, line: Line) -> Waiting[fx.Wrote]:
-        """A put; it may be lost, or land late, over a newer one."""
+        """A put; it may be lost, or land late and overwrite a newer one."""
         yield self._latency()
         fate = self._rng.random()
         if self._down(line) > 0 or fate < self.weather.lost:
@@ -230,14 +230,14 @@ class SimulatedStore:
 
 
 def _kind_of(key: str) -> str:
-    """The folder of a key, or what stands alone in its own."""
+    """The kind of a key: its folder, or its name if it is the only one of its kind."""
     folder, _, name = key.rpartition("/")
     kind = folder.rpartition("/")[2]
     return kind if kind in {"workers", "control", "claims", "results"} else name
 
 
 def has_beaten(store: SimulatedStore, folder: str, wid: str) -> Stored | None:
-    """A worker's heartbeat as it lies in the store; None when there is none or its end is written."""
+    """A worker's heartbeat in the store; None if there is none, or its ``.gone`` exists."""
     if f"{folder}/{wid}.gone" in store.objects:
         return None
     for name, _ in store.names(folder):

@@ -1,4 +1,4 @@
-"""A seeded world: production machines over one simulated store, with the laws watched over."""
+"""A seeded world: production machines over one simulated store, with the laws checked."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from burst_magic.testing.simslots import SimulatedRun
 from burst_magic.testing.simworker import SimulatedWorker
 from burst_magic.testing.weather import EPOCH, SimulatedStore
 
-_TURNS = 400_000  # steps of the clock that no honest world needs
-_FLEETS = 200  # workers
-_PATIENCE = 150  # intervals after which nobody should be there any more
+_TURNS = 400_000  # steps of the clock; no correct world needs so many
+_FLEETS = 200  # workers; no correct world starts so many more than planned
+_PATIENCE = 150  # intervals after which no worker or client should be left
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class TraceEntry:
 
 
 class World:
-    """One session from its submission until nobody has anything to do any more.
+    """One session from its submission until all work is over.
 
     Args:
-        plan: what happens.
+        plan: the scenario.
     """
 
     def __init__(self, plan: Scenario) -> None:
@@ -53,14 +53,14 @@ class World:
         self.workers: dict[str, SimulatedWorker] = {}
         self.clients: list[SimulatedClient] = []
         self.jobs: dict[str, Job] = {}
-        self.started: dict[str, str] = {}  # tokens, and who came
-        self.committed: list[float] = []  # when each job was
-        self.ran: Counter[tuple[str, int]] = Counter()  # (job, task): how often
-        self.deadline, self.budget = EPOCH + plan.lifetime, plan.budget  # as they were asked for last
+        self.started: dict[str, str] = {}  # worker of each token
+        self.committed: list[float] = []  # when each job was committed
+        self.ran: Counter[tuple[str, int]] = Counter()  # runs of each (job, task)
+        self.deadline, self.budget = EPOCH + plan.lifetime, plan.budget  # as last extended
         self.asked: set[ControlKind] = set()
         self.cancelled: set[str] = set()
         self.asleep: list[tuple[float, float]] = []  # when the laptop fell asleep, and woke
-        self._rng = Random(f"{plan.seed} world")  # noqa: S311 - chance that can be had again
+        self._rng = Random(f"{plan.seed} world")  # noqa: S311 - reproducible randomness
         self._durations: dict[tuple[str, int], float] = {}
         self._starting = 0
         self._runs = 0
@@ -88,10 +88,10 @@ class World:
         self.store = SimulatedStore(self.clock, self._rng, plan.weather, self._wrote)
         self.store.put(self._keys.manifest, self.manifest)
 
-    # --- the course of it --------------------------------------------------------------------------------------
+    # --- the course of events ----------------------------------------------------------------------------------
 
     def play(self) -> None:
-        """Lives through the whole scenario; raises ``LawBroken``."""
+        """Play the whole scenario; raises ``LawBroken``."""
         self.submit(self.plan.tasks, first=0)
         for act in self.plan.acts:
             self.clock.at(act.at, partial(deeds.perform, self, act))
@@ -101,7 +101,7 @@ class World:
         while not self._quiet() and self.clock.turn():
             turns += 1
             if turns > _TURNS:
-                self.broken(6, "there is no end to it")
+                self.broken(6, "the world does not end")
             end = max(self.deadline - EPOCH, self.plan.calm, self.store.door.down_until)
             if self.clock.now > end + _PATIENCE * self.plan.interval + 3 * self._slowest:
                 self._say_who_hangs()
@@ -127,16 +127,16 @@ class World:
 
     def _say_who_hangs(self) -> None:
         hanging = [w.wid for w in self.workers.values() if w.alive] + [c.name for c in self.clients if not c.over]
-        self.broken(3, f"{', '.join(hanging)} never come to an end", next(iter(self.jobs)))
+        self.broken(3, f"{', '.join(hanging)} never end", next(iter(self.jobs)))
 
     def _send_heirs(self) -> None:
-        """A client that stays, for every job."""
+        """Attach a client that stays to every job."""
         self.tell("world", "calm: a client attaches to each job and stays")
         for job in self.jobs.values():
             self.attach(job, signed=True, stays=True)
 
     def submit(self, tasks: int, *, first: int | None) -> None:
-        """A job, a client that follows it, and as many workers as are missing; they are numbered from ``first`` on."""
+        """Submit a job, attach a client, and start the missing workers, numbered from ``first`` on."""
         jid = str(len(self.jobs))
         lanes = job_lanes(tasks, self.plan.workers * self.plan.slots)
         job = Job(jid=jid, created=EPOCH + self.clock.now, tasks=tasks, lanes=lanes, seed=0)
@@ -151,65 +151,65 @@ class World:
             client.start_worker(None if first is None else first + place)
 
     def announce(self, jid: str) -> None:
-        """The control entry that says that a job is about to come."""
+        """Write the control entry that announces a job."""
         record = Control(kind=ControlKind.ADD_JOB, at=EPOCH + self.clock.now, job=jid)
         self.store.put(self._keys.control(jid, ControlKind.ADD_JOB), record)
 
     def attach(self, job: Job, *, signed: bool, stays: bool) -> SimulatedClient:
-        """A kernel that follows a job."""
+        """Attach a kernel to a job."""
         name = f"c{len(self.clients)}"
-        rng = Random(f"{self.plan.seed} {name}")  # noqa: S311 - chance that can be had again
+        rng = Random(f"{self.plan.seed} {name}")  # noqa: S311 - reproducible randomness
         client = SimulatedClient(self, name=name, job=job, signed=signed, stays=stays, rng=rng)
         self.clients.append(client)
         self.clock.spawn(client.life())
         return client
 
     def announce_start(self, number: int | None) -> str:
-        """Writes a ``.next``; returns its token."""
+        """Write a ``.next``; returns its token."""
         token = f"{self._rng.getrandbits(64):016x}"
         start = Next(token=token, launcher=self.manifest.launcher, number=number, at=self.clock.now)
         self.store.put(self._keys.next(token), start)
         return token
 
     def start_late_joiner(self) -> None:
-        """Somebody starts a worker, and looks after it no more."""
+        """Start a worker that no client looks after."""
         if self.clouds:
             self.clouds.start(self.manifest.launcher, self.announce_start(None), None)
         else:
             self.start_worker(None)
 
     def boot(self, handle: Handle, number: int | None) -> None:
-        """A worker that a cloud has brought up."""
+        """Start a worker on a machine that a cloud has booted."""
         wid, token = handle.wid, handle.token
         if len(self.workers) >= _FLEETS + self.plan.workers:
-            self.broken(3, f"{len(self.workers)} workers were started and it is not done")
-        rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - chance that can be had again
+            self.broken(3, f"{len(self.workers)} workers were started, and the work is not done")
+        rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - reproducible randomness
         self.started[token] = wid
         worker = SimulatedWorker(self, wid=wid, number=number, token=token, rng=rng, handle=handle.to_json())
         self.workers[wid] = worker
         worker.begin()
 
     def take_back(self, worker: SimulatedWorker) -> None:
-        """The cloud takes a worker's machine back."""
+        """Let the cloud reclaim a worker's machine."""
         self.clouds.take_back(worker.wid)
 
     def was_started(self, token: str) -> bool:
-        """A worker has come of this start, or is about to."""
+        """Whether this start has brought a worker, or will."""
         return token in self.started or self.clouds.knows(token)
 
     def start_worker(self, number: int | None, *, token: str = "") -> str:
-        """Starts a process; it is up a little later. Returns its id.
+        """Start a process, which is up a little later; returns its id.
 
         Args:
             number: its place in the fleet.
-            token: names the start; its ``.next`` was written. What was started under it is not started again.
+            token: token of a start whose ``.next`` was written; each token starts one worker only.
         """
         if token in self.started:
             return self.started[token]
         wid = f"w{len(self.workers):02d}"
         if len(self.workers) >= _FLEETS + self.plan.workers:
-            self.broken(3, f"{len(self.workers)} workers were started and it is not done")
-        rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - chance that can be had again
+            self.broken(3, f"{len(self.workers)} workers were started, and the work is not done")
+        rng = Random(f"{self.plan.seed} {wid}")  # noqa: S311 - reproducible randomness
         if not token:
             token = f"t{wid}"
             start = Next(token=token, launcher=self.manifest.launcher, number=number, at=self.clock.now)
@@ -235,28 +235,28 @@ class World:
             worker.pause(still * self.plan.interval)
             yield every * self.plan.interval
 
-    # --- what tasks do -----------------------------------------------------------------------------------------
+    # --- tasks -------------------------------------------------------------------------------------------------
 
     def duration(self, job: str, task: int) -> float:
-        """Seconds of a task; the same at every run."""
+        """Duration of a task in seconds; the same in every run."""
         found = self._durations.get((job, task))
         if found is None and self.plan.work in ORDERS:
             each = order(self.plan.work, self.jobs[job].tasks, self.plan.workers * self.plan.slots)
             self._durations.update(((job, task), self.plan.task * share) for task, share in enumerate(each))
             return self._durations[job, task]
         if found is None:
-            rng = Random(f"{self.plan.seed} {job} {task}")  # noqa: S311 - chance that can be had again
+            rng = Random(f"{self.plan.seed} {job} {task}")  # noqa: S311 - reproducible randomness
             mean = self.plan.task
             drawn = {"exp": rng.expovariate(1), "equal": 1.0, "pareto": min(50.0, 0.3 * rng.paretovariate(1.3))}
             found = self._durations[job, task] = mean * drawn[self.plan.work]
         return found
 
     def is_poison(self, job: str, task: int) -> bool:
-        """Whether a task ends its whole worker."""
+        """Whether a task kills its whole worker."""
         return job == "0" and task in self.plan.poison
 
     def run(self, wid: str, job: str, task: int) -> SimulatedRun:
-        """A task has run; whether it fails is the task's nature."""
+        """Record a task's run; the same tasks fail in every run."""
         failing = self.plan.failing
         failed = failing > 0 and Random(f"{self.plan.seed} {job} {task} fails").random() < failing  # noqa: S311
         self.tell(wid, f"ran {job}/{task}")
@@ -264,31 +264,31 @@ class World:
         return SimulatedRun(task, self.count_run(), failed, self.clock.now)
 
     def count_run(self) -> int:
-        """A number that no other run has."""
+        """A new number for a run."""
         self._runs += 1
         return self._runs
 
-    # --- who can be seen ------------------------------------------------------------------------------------------
+    # --- state ----------------------------------------------------------------------------------------------------
 
     def awake(self, at: float) -> float:
-        """Seconds until then in which the laptop did not sleep."""
+        """Seconds until ``at``, without those in which the laptop slept."""
         return at - sum(min(until, at) - min(since, at) for since, until in self.asleep)
 
     @property
     def past_deadline(self) -> bool:
-        """The session is over, whatever anybody's clock says."""
+        """The deadline has passed, by the store's clock."""
         return EPOCH + self.clock.now >= self.deadline
 
     def has_ended(self, wid: str) -> bool:
-        """Whether a process is no more."""
+        """Whether a process has ended."""
         return not self.workers[wid].alive
 
     def tell(self, who: str, what: object) -> None:
-        """Notes it in the trace."""
+        """Add an entry to the trace."""
         self.trace.append(TraceEntry(self.clock.now, who, what))
 
     def broken(self, law: int, what: str, job: str = "") -> NoReturn:
-        """Raises ``LawBroken``."""
+        """Raise ``LawBroken``."""
         raise LawBroken(law, what, job)
 
     def _wrote(self, key: str, record: object) -> None:
