@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from burst_magic.launchers.ecs_task import (
 from burst_magic.plan.cost import on_fargate, on_fargate_spot
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef
+    from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef, TaskTypeDef
 
 _AT_ONCE = 32  # calls under way: 100 workers take three rounds of AWS's reply, about a second each
 _SPARSELY = 0.5  # seconds for which a worker is described as before: whoever waits in a loop asks AWS twice a second
@@ -117,24 +117,32 @@ class EcsLauncher:
         except BurstError as error:
             return self._refusal(start, error)
         for task in answer["tasks"]:
-            return handle_of(task, start, launcher=self.name)
+            return self._handle(task, start.token, start.options)
         failures = (part for each in answer["failures"] for part in (each.get("reason"), each.get("detail")) if part)
         return _no_task(start, " ".join(failures))
 
     def _found(self, start: Start) -> Handle | Refusal:
         """The task that this token has started with other parameters, such as a deadline that was extended since."""
-        place = PlaceInEcs.of_options(start.options)
         try:
-            ecs = self._in(place.region)
             for stopped in (False, True):
-                arns = ecs.list_tasks(place.cluster, started_by=start.sid, stopped=stopped)
-                for task in ecs.describe(place.cluster, arns)[0] if arns else ():
+                for task in self._tasks(start.sid, start.options, stopped=stopped):
                     if token_of(task) == start.token:
-                        return handle_of(task, start, launcher=self.name)
+                        return self._handle(task, start.token, start.options)
         except BurstError as error:
             return self._refusal(start, error)
         problem = "AWS has seen this start before and doesn't list its task yet"
         return Refusal(token=start.token, problem=problem, again=Again.SAME_TOKEN)
+
+    def _tasks(self, sid: str, options: Mapping[str, str], *, stopped: bool = False) -> list[TaskTypeDef]:
+        """The session's tasks on this launcher's capacity."""
+        place = PlaceInEcs.of_options(options)
+        ecs = self._in(place.region)
+        arns = ecs.list_tasks(place.cluster, started_by=sid, stopped=stopped)
+        found = ecs.describe(place.cluster, arns)[0] if arns else []
+        return [task for task in found if task.get("capacityProviderName", self._provider) == self._provider]
+
+    def _handle(self, task: TaskTypeDef, token: str, options: Mapping[str, str]) -> Handle:
+        return handle_of(task, token=token, options=options, launcher=self.name)
 
     def _refusal(self, start: Start, error: BurstError) -> Refusal:
         """What the session makes of an error."""
@@ -150,6 +158,14 @@ class EcsLauncher:
         return Refusal(token=start.token, problem=problem, context=said)
 
     # --- looking after them ------------------------------------------------------------------------------------
+
+    def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:
+        """The session's tasks that have not stopped: they name it in ``startedBy``."""
+        try:
+            return [self._handle(task, token_of(task), options) for task in self._tasks(sid, options)]
+        except BurstError as error:
+            self._tell_once(f"cannot list the workers in {options.get('cluster', '')}: {error.problem}")
+            return []
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
         """What ECS says of each, at most twice a second; an end that was seen once stays."""

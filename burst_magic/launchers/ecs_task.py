@@ -151,17 +151,17 @@ def token_of(task: TaskTypeDef) -> str:
     return next(found, "")
 
 
-def handle_of(task: TaskTypeDef, start: Start, *, launcher: str) -> Handle:
+def handle_of(task: TaskTypeDef, *, token: str, options: Mapping[str, str], launcher: str) -> Handle:
     """Any client can look after the worker with it."""
     arn = task["taskArn"]
     data = {
         "arn": arn,
         "region": arn.split(":")[3],
-        "cluster": task.get("clusterArn") or start.options.get("cluster", ""),
+        "cluster": task.get("clusterArn") or options.get("cluster", ""),
         "definition": task.get("taskDefinitionArn", ""),
-        "log_group": start.options.get("log_group", ""),
+        "log_group": options.get("log_group", ""),
     }
-    return Handle(launcher=launcher, wid=wid_of(task), token=start.token, data=data)
+    return Handle(launcher=launcher, wid=wid_of(task), token=token, data=data)
 
 
 def status_of(task: TaskTypeDef) -> Status:
@@ -178,14 +178,14 @@ def status_of(task: TaskTypeDef) -> Status:
         code = _container(task).get("exitCode")
         return replace(seen, state=WorkerState.ENDED, cause=cause, reason=reason, exit_code=code)
     if last in _COMING and task.get("desiredStatus") != "STOPPED":
-        return replace(seen, state=WorkerState.COMING, reason=_phase(task, last))
+        return replace(seen, state=WorkerState.COMING, phase=_phase(task, last))
     return seen
 
 
 def _phase(task: TaskTypeDef, last: str) -> str:
     """How far it is."""
     pulls = last == "PENDING" and "pullStartedAt" in task and "pullStoppedAt" not in task
-    return "pulling" if pulls else _COMING[last]
+    return "pulling the image" if pulls else _COMING[last]
 
 
 def _end(task: TaskTypeDef) -> tuple[Cause, str]:
