@@ -32,6 +32,21 @@ class SimulatedRun:
         """Bytes of its outcome."""
         return 100
 
+    @property
+    def first(self) -> int:
+        """Its task."""
+        return self.task
+
+    @property
+    def count(self) -> int:
+        """It is one task's."""
+        return 1
+
+    def part(self, start: int, stop: int) -> SimulatedRun:
+        """Itself."""
+        assert (start, stop) == (self.task, self.task + 1), self  # noqa: S101
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Pack:
@@ -79,7 +94,7 @@ class SimulatedSlots:
     @property
     def unpublished(self) -> list[tuple[str, SimulatedRun]]:
         """Outcomes that would be lost now, with their jobs."""
-        return [(work.job, run) for work in self._ledger.works for run in work.records]
+        return [(work.job, run) for work in self._ledger.works for run in work.runs]
 
     def pack(self, job: str, segment: SegmentKey) -> Pack:
         """The outcomes of a segment."""
@@ -112,7 +127,7 @@ class SimulatedSlots:
         self._world.laws.check_lost(self._worker, effect)
         self._ledger.begin(effect.slot, effect.job, effect.claim, range(effect.task, effect.task + 1))
         lost = SimulatedRun(effect.task, self._world.count_run(), failed=True, at=self._world.clock.now, lost=True)
-        self._ledger.take(effect.slot, effect.task, lost)
+        self._ledger.take(effect.slot, lost)
         return self._ledger.progress(effect.slot, (effect.task,))
 
     def adopt(self, effect: fx.Adopt) -> None:
@@ -162,7 +177,7 @@ class SimulatedSlots:
             self._world.broken(3, f"{self._worker.wid} gives slot {number} a range while it has one or ends", job)
 
     def _check_forgotten(self, job: str, claim: ClaimKey) -> None:
-        if any(work.records for work in self._ledger.works if (work.job, work.claim) == (job, claim)):
+        if any(work.runs for work in self._ledger.works if (work.job, work.claim) == (job, claim)):
             self._world.broken(2, f"{self._worker.wid} forgets what it holds of {claim}", job)
 
     def _check_allowed(self, job: str) -> None:
@@ -210,7 +225,7 @@ class SimulatedSlots:
         tasks = range(work.done, min(work.done + count, work.stop))
         runs = [self._world.run(self._worker.wid, work.job, task) for task in tasks]
         for run in runs:
-            self._ledger.take(number, run.task, run)
+            self._ledger.take(number, run)
         self._check_killed(work.job)
         if runs:
             self._worker.tell(self._ledger.progress(number, tuple(run.task for run in runs if run.failed)))

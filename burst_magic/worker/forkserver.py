@@ -290,7 +290,7 @@ def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
     words[Word.DEAD] = 1
     os.set_blocking(child.notes, False)
     with contextlib.suppress(BlockingIOError, BrokenPipeError):  # a full pipe wakes the supervisor as well
-        os.write(child.notes, NOTE.pack(WAKE, 0, 0, 0, 0))
+        os.write(child.notes, NOTE.pack(WAKE, 0, 0, 0, 0, 0))
     os.close(child.notes)
     child.shared.close()
 

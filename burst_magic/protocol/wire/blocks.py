@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from burst_magic.errors import RecordError
@@ -54,12 +54,17 @@ class BlockWriter:
 
     def add(self, task: int, entry: bytes) -> bytes:
         """Takes the entry of ``task`` (they come in order); returns a finished block's bytes, or nothing yet."""
+        return self.add_run(task, 1, entry)
+
+    def add_run(self, task: int, count: int, entry: bytes) -> bytes:
+        """Takes the packed outcomes of ``count`` tasks from ``task`` on, for one block; returns as ``add``."""
         done = b""
         if self._entries and self._bytes + len(entry) > BLOCK_BYTES:
             done = self._cut()
         if not self._entries:
-            self._first = task
+            self._first = self._next = task
         self._entries.append(entry)
+        self._next += count
         self._bytes += len(entry)
         return done
 
@@ -72,13 +77,11 @@ class BlockWriter:
         return last + index + struct.pack("<I", len(index)) + MAGIC
 
     def _cut(self) -> bytes:
-        body = b"".join((self._head, *self._entries))
-        if self._lengths:
-            body = array("I", map(len, self._entries)).tobytes() + body
+        body = join_entries(self._entries) if self._lengths else b"".join((self._head, *self._entries))
         number = len(self._blocks)
         sealed = sign.mac(self._secret, self._key, f"{number}:{self._first}", body) + body
         block = Block(
-            number=number, first=self._first, count=len(self._entries), offset=self._offset, length=len(sealed)
+            number=number, first=self._first, count=self._next - self._first, offset=self._offset, length=len(sealed)
         )
         self._blocks.append(block)
         self._offset += len(sealed)
@@ -123,18 +126,31 @@ def open_object(secret: bytes, key: str, data: bytes | memoryview) -> Iterator[t
         yield block, open_block(secret, key, block, view[block.offset : block.offset + block.length])
 
 
-def split_entries(block: Block, body: memoryview) -> list[memoryview]:
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The entries of an ``items`` block, without an object for each: a block may contain a hundred thousand."""
+
+    lengths: array[int]
+    data: memoryview
+
+    def __len__(self) -> int:
+        """The number of entries."""
+        return len(self.lengths)
+
+    def part(self, start: int, stop: int) -> bytes:
+        """The entries ``start`` … ``stop`` − 1 as a body of their own."""
+        begin, chosen = sum(self.lengths[:start]), self.lengths[start:stop]
+        return chosen.tobytes() + self.data[begin : begin + sum(chosen)]
+
+
+def read_entries(block: Block, body: memoryview) -> Entries:
     """The entries of an ``items`` block."""
-    lengths = array("I", bytes(body[: 4 * block.count]))
-    entries, at = [], 4 * block.count
-    for length in lengths:
-        entries.append(body[at : at + length])
-        at += length
-    return entries
+    head = 4 * block.count
+    return Entries(array("I", bytes(body[:head])), body[head:])
 
 
-def join_entries(entries: list[memoryview]) -> bytes:
-    """The inverse of ``split_entries``: some entries as a body again."""
+def join_entries(entries: Sequence[bytes]) -> bytes:
+    """The body of an ``items`` block."""
     return array("I", map(len, entries)).tobytes() + b"".join(entries)
 
 

@@ -204,15 +204,31 @@ def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
     return places
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PackedRun:
+    """Packed outcomes of consecutive tasks, concatenated as in a segment."""
+
+    first: int
+    count: int
+    data: bytes
+
+    def __len__(self) -> int:
+        """Its size in bytes."""
+        return len(self.data)
+
+    def part(self, start: int, stop: int) -> PackedRun:
+        """The outcomes of the tasks ``start`` … ``stop`` − 1."""
+        if (start, stop) == (self.first, self.first + self.count):
+            return self
+        places = places_of(self.data, self.first, self.count)
+        begin, end = places[start - self.first], places[stop - self.first]
+        return PackedRun(first=start, count=stop - start, data=self.data[begin:end])
+
+
 def value_in(record: memoryview) -> memoryview | None:
     """The value's bytes of a packed outcome without building an ``Outcome``; None when the task failed."""
     _, kind, _, _, _, _, _, text, _ = _HEAD.unpack_from(record)
     return record[_HEAD.size + text :] if kind == _VALUE else None
-
-
-def says_something(record: bytes) -> bool:
-    """Whether a packed outcome has texts: it printed or failed."""
-    return bool(_HEAD.unpack_from(record)[7])
 
 
 def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN) -> Outcome:

@@ -6,17 +6,41 @@ returned, never passed from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from burst_magic.errors import BurstError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
 from burst_magic.protocol.worker.publishing import MAX_HELD
 
-R = TypeVar("R", bound=Sized)  # an outcome; its length is in bytes
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+R = TypeVar("R", bound="OutcomeRun")
 F = TypeVar("F")  # a job's files
+_FIRST = attrgetter("first")
+
+
+class OutcomeRun(Protocol):
+    """Outcomes of consecutive tasks: quick tasks are reported many at a time."""
+
+    @property
+    def first(self) -> int:
+        """Its first task."""
+
+    @property
+    def count(self) -> int:
+        """The number of tasks."""
+
+    def __len__(self) -> int:
+        """Its size in bytes."""
+
+    def part(self, start: int, stop: int) -> Self:
+        """The outcomes of the tasks ``start`` … ``stop`` − 1."""
 
 
 @dataclass(slots=True)
@@ -24,7 +48,7 @@ class Work(Generic[R, F]):
     """Tasks of one claim: a whole range, or a piece of one.
 
     Attributes:
-        first: the task of ``records[0]``.
+        first: tasks below it are forgotten.
         done: tasks below it have outcomes.
         fed: tasks below it were given to the slot.
         stop: the end of its tasks, exclusive.
@@ -52,7 +76,7 @@ class Work(Generic[R, F]):
     alone: bool = False
     pause: int | None = None
     stopped: bool = False
-    records: list[R] = field(default_factory=list)
+    runs: list[R] = field(default_factory=list)  # of the tasks ``first`` … ``done`` − 1
     held: int = 0  # bytes
 
     @property
@@ -75,25 +99,29 @@ class Work(Generic[R, F]):
         """It has more to fetch, and no fetch is under way."""
         return not self.fetching and self.problem is None and self.fed < self.stop
 
-    def take(self, record: R) -> None:
-        """Add the outcome of the next task."""
+    def take(self, run: R) -> None:
+        """Add outcomes of the next tasks."""
         self.unborn = 0
-        self.records.append(record)
-        self.held += len(record)
-        self.done += 1
+        self.runs.append(run)
+        self.held += len(run)
+        self.done += run.count
         if self.finished:
             self.files = None
 
     def chosen(self, start: int, stop: int) -> list[R]:
         """The outcomes of these tasks."""
-        return self.records[start - self.first : stop - self.first]
+        found = []
+        for run in self.runs[max(0, bisect_right(self.runs, start, key=_FIRST) - 1) :]:
+            if run.first >= stop:
+                break
+            found.append(run.part(max(start, run.first), min(stop, run.first + run.count)))
+        return found
 
     def forget(self, upto: int) -> None:
         """Drop the outcomes below that task."""
-        cut = max(0, upto - self.first)
-        self.held -= sum(map(len, self.records[:cut]))
-        del self.records[:cut]
-        self.first += cut
+        if upto > self.first:
+            self.runs = self.chosen(upto, self.done) if upto < self.done else []
+            self.held, self.first = sum(map(len, self.runs)), upto
 
     def lose_slot(self) -> None:
         """Its slot's process is gone, with all tasks that it was given."""
@@ -221,12 +249,15 @@ class Ledger(Generic[R, F]):
 
     # --- what slots say ------------------------------------------------------------------------------------------
 
-    def take(self, slot: int, task: int, record: R) -> bool:
-        """Add an outcome; returns False, and ignores it, unless it is the next task's."""
+    def take(self, slot: int, run: R) -> bool:
+        """Add the outcomes of its next tasks, and ignore others; returns False if there are none."""
         work = self.seats[slot].work
-        if work is None or task != work.done or work.finished:
+        if work is None:
             return False
-        work.take(record)
+        start, stop = max(run.first, work.done), min(run.first + run.count, work.stop)
+        if start != work.done or start >= stop:
+            return False
+        work.take(run.part(start, stop))
         return True
 
     def progress(self, slot: int, failed: tuple[int, ...]) -> list[fx.Event]:
@@ -246,7 +277,7 @@ class Ledger(Generic[R, F]):
         if work is None:
             return []
         work.stop, work.stopped, work.files = work.done, True, None
-        if not work.records:  # the machine will neither publish nor forget it
+        if not work.runs:  # the machine will neither publish nor forget it
             self._works.pop((work.job, work.claim), None)
         return [fx.Stopped(slot, work.job, work.claim, work.done)]
 

@@ -29,10 +29,11 @@ RING_BYTES = 1 << 20
 RING_AT = BOARD_BYTES + KEPT_BYTES
 SHARED_BYTES = RING_AT + RING_BYTES
 
-NOTE = struct.Struct("<BBxxIQQ")  # kind of note, failed, number of the job, ring position, bytes that follow
+NOTE = struct.Struct("<BBxxIIQQ")  # kind, kind of outcomes, number of the job, tasks, ring position, bytes that follow
 WAKE, RECORD, READY = range(3)
 
-ENTRY = struct.Struct("<III")  # number of the job, failed, bytes of the record; the record follows
+ENTRY = struct.Struct("<IIII")  # number of the job, kind, tasks, bytes of the outcomes; the outcomes follow
+VALUE, TOLD, FAILED = range(3)  # kinds of outcomes: only values, a value with output, no value
 SKIP = 0xFFFFFFFF  # instead of a job's number: the ring continues at its beginning
 
 NUDGE = signal.SIGURG  # to a runner; ignored by processes without a handler

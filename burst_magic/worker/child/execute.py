@@ -23,7 +23,7 @@ from burst_magic.payload.notes import Changed, Mode
 from burst_magic.payload.pack import culprit_of
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
-from burst_magic.worker.channel.board import NUDGE, Word
+from burst_magic.worker.channel.board import FAILED, NUDGE, TOLD, VALUE, Word
 from burst_magic.worker.child import seeds
 from burst_magic.worker.child.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.child.isolation.changes import ChangeDetector
@@ -160,14 +160,15 @@ class Stage:
         """Exclude the current activity from task time."""
         self._cpu_at = 0.0
 
-    def perform(self, task: int, entry: memoryview | None) -> tuple[bool, bytes]:
-        """Run one task of the active program: (failed, packed outcome). Never raises user exceptions."""
+    def perform(self, task: int, entry: memoryview | None) -> tuple[int, bytes]:
+        """Run one task of the active program: (kind of outcome, packed outcome). Never raises user exceptions."""
         program = self._program
         assert program is not None, "no program is on"  # noqa: S101 - the child enters one first
         if program.problem is not None:
             self.ended = monotonic()
             error, message = program.problem
-            return True, records.pack_outcome(Outcome(task=task, kind=OutcomeKind.ERROR, error=error, message=message))
+            outcome = Outcome(task=task, kind=OutcomeKind.ERROR, error=error, message=message)
+            return FAILED, records.pack_outcome(outcome)
         attempt = 0
         while True:
             attempt += 1
@@ -184,7 +185,7 @@ class Stage:
             if failure is None:
                 if not printed:
                     peak = self._look(wall)
-                    return False, records.pack_value(
+                    return VALUE, records.pack_value(
                         task, value, began=time() - wall, wall=wall, cpu=cpu, peak_mb=peak, attempts=attempt
                     )
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
@@ -194,7 +195,7 @@ class Stage:
                 continue
             failure |= {"began": time() - wall, "wall": wall, "cpu": cpu, "peak_mb": self._look(wall)}
             outcome = Outcome(**failure, attempts=attempt, output=printed)
-            return outcome.failed, records.pack_outcome(outcome)
+            return FAILED if outcome.failed else TOLD, records.pack_outcome(outcome)
 
     def _cpu_since(self, began: float) -> float:
         """CPU seconds of this process since ``began``; the time between the last reading and ``began`` is brief."""

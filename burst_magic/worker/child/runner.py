@@ -67,7 +67,7 @@ class Runner:
         self._jid, self._number, self._pid = "", 0, 0
         self._program: Program | None = None
         self._detector: ChangeDetector | None = None
-        self._held: list[tuple[bytes, bool]] = []  # outcomes, each with whether it is a failure
+        self._held: list[tuple[int, bytes]] = []  # outcomes, each with its kind
         self._in_task = False
         self._looked = self._patience = 0.0  # time of the last comparison, and seconds until the next
 
@@ -128,17 +128,17 @@ class Runner:
             words[_TASK] = task + 1
             words[_TURN] = turn = turn + 2
             self._in_task = True
-            failed, record = stage.perform(task, run.next())
+            outcome = stage.perform(task, run.next())
             self._in_task = False
             reals[_ENDED] = stage.ended
             run.task = task + 1
             news = words[_SENT] > handled
             if at_once:
-                self._channel.publish(self._number, ((record, failed),), ended=stage.ended)
+                self._channel.publish(self._number, (outcome,), ended=stage.ended)
             else:
                 if not held:
                     words[_NEXT], words[_HELD] = task, 1
-                held.append((record, failed))
+                held.append(outcome)
                 due = news or stage.spoiled or stage.ended - self._looked >= self._patience
                 if due and not self._release(program, run):
                     return True

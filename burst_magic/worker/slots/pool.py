@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from burst_magic.errors import BurstError, LaunchError
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.wire import blocks
 from burst_magic.protocol.wire.model import Manifest, Outcome, OutcomeKind, SegmentKey, SlotView
-from burst_magic.protocol.wire.records import pack_outcome, says_something, unpack_outcome
+from burst_magic.protocol.wire.records import PackedRun, pack_outcome, unpack_outcome
 from burst_magic.protocol.worker.ledger import Ledger
 from burst_magic.protocol.worker.publishing import MAX_HELD
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.deaths import cause_of
 from burst_magic.worker.slots.items import AskedTasks
 from burst_magic.worker.slots.mask import Mask
-from burst_magic.worker.slots.slot import Died, PackedOutcome, Ready, Slot, death_outcome
+from burst_magic.worker.slots.slot import Died, PackedOutcomes, Ready, Slot, death_outcome
 from burst_magic.worker.supply.courier import Broken
 from burst_magic.worker.supply.files import JobFiles
 from burst_magic.worker.supply.supply import Items, JobWork, Supply, no_room
@@ -57,7 +56,7 @@ class SlotPool:
         self._manifest, self._supply, self._selector = manifest, supply, selector
         self._template: Template | None = None
         self._mask = Mask(manifest.setenv)
-        self._ledger = Ledger[bytes, JobFiles](manifest.slots)
+        self._ledger = Ledger[PackedRun, JobFiles](manifest.slots)
         self._processes: dict[int, _Occupant] = {}
         self._stillborn = 0
 
@@ -79,7 +78,7 @@ class SlotPool:
         """Some slot has work, or unread messages."""
         return self._ledger.busy or not all(process.heeded for process in self._processes.values())
 
-    def outcomes(self, job: str, segment: SegmentKey) -> list[bytes]:
+    def outcomes(self, job: str, segment: SegmentKey) -> list[PackedRun]:
         """The outcomes of a segment."""
         return self._ledger.outcomes(job, segment)
 
@@ -221,9 +220,8 @@ class SlotPool:
             work.fed = work.stop
             return
         end = min(work.stop, items.first + len(items.entries))
-        chosen = items.entries[work.fed - items.first : end - items.first]
-        entries = blocks.join_entries(chosen)
-        process.slot.run(work.job, work.fed, entries, len(chosen), alone=work.alone, pause=work.pause)
+        entries = items.entries.part(work.fed - items.first, end - items.first)
+        process.slot.run(work.job, work.fed, entries, end - work.fed, alone=work.alone, pause=work.pause)
         work.fed = end
 
     def _top_up(self, number: int, work: JobWork, block: int = 1) -> list[fx.Event]:
@@ -238,17 +236,17 @@ class SlotPool:
         refused = tuple(range(work.done, work.stop))
         for task in refused:
             kind, error = OutcomeKind.ERROR, type(problem).__name__
-            self._take(number, task, pack_outcome(Outcome(task=task, kind=kind, error=error, message=str(problem))))
+            self._take_one(number, Outcome(task=task, kind=kind, error=error, message=str(problem)))
         return self._ledger.progress(number, refused)
 
     def _give_up(self, items: Items) -> list[fx.Event]:
         """Report the only task of this work as lost, with its item if that is plain."""
         work, task, text = items.work, items.work.done, ""
         if items.entries is not None:
-            entry = blocks.join_entries(items.entries[task - items.first :][:1])
+            entry = items.entries.part(task - items.first, task - items.first + 1)
             text = AskedTasks(work.job, task, 1, entry).text(work.job, task)
         outcome = Outcome(task=task, kind=OutcomeKind.LOST, error="WorkerLost", message=work.verdict, item=text)
-        self._take(items.slot, task, pack_outcome(outcome))
+        self._take_one(items.slot, outcome)
         return self._ledger.progress(items.slot, (task,))
 
     # --- what slots say ----------------------------------------------------------------------------------------
@@ -277,12 +275,12 @@ class SlotPool:
         failed: list[int] = []
         took = False
         for message in self._processes[number].slot.read():
-            if isinstance(message, PackedOutcome):
+            if isinstance(message, PackedOutcomes):
                 work = self._ledger.seats[number].work
-                if work is not None and message.jid == work.job and self._take(number, message.task, message.record):
+                if work is not None and message.jid == work.job and self._take(number, message.run, message.plain):
                     took = True
                     if message.failed:
-                        failed.append(message.task)
+                        failed.append(message.run.first)
                 continue
             if took:  # a drained slot gives up its range when ready: report failures first
                 events += self._progress(number, tuple(failed))
@@ -292,16 +290,20 @@ class SlotPool:
             events += self._progress(number, tuple(failed))
         return events
 
-    def _take(self, number: int, task: int, record: bytes) -> bool:
-        """Add an outcome; returns False, and ignores it, unless it is the next task's."""
+    def _take(self, number: int, run: PackedRun, plain: bool) -> bool:  # noqa: FBT001 - a value, not a mode
+        """Add the outcomes of its next tasks, and ignore others; returns False if there are none."""
         work = self._ledger.seats[number].work
-        if work is None:
-            return False
-        record = self._mask.record(record)
-        taken = self._ledger.take(number, task, record)
-        if taken and says_something(record):
-            self._processes[number].heard = (work.job, record)
+        if work is None or plain:
+            return self._ledger.take(number, run)
+        run = replace(run, data=self._mask.record(run.data))
+        taken = self._ledger.take(number, run)
+        if taken:
+            self._processes[number].heard = (work.job, run.data)
         return taken
+
+    def _take_one(self, number: int, outcome: Outcome) -> None:
+        """Add an outcome that no slot has reported."""
+        self._take(number, PackedRun(first=outcome.task, count=1, data=pack_outcome(outcome)), plain=False)
 
     def _progress(self, number: int, failed: tuple[int, ...]) -> list[fx.Event]:
         work = self._ledger.seats[number].work
@@ -331,7 +333,7 @@ class SlotPool:
         work = seat.work
         if died.culprit is not None and work is not None:
             if died.culprit == (work.job, work.done):
-                self._take(number, work.done, pack_outcome(death_outcome(died)))
+                self._take_one(number, death_outcome(died))
                 events += self._progress(number, (work.done - 1,))
             else:  # held outcomes of earlier tasks died with it
                 work.alone = True

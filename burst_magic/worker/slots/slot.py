@@ -16,15 +16,17 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from burst_magic.errors import LaunchError
-from burst_magic.protocol.wire.records import read_header
+from burst_magic.protocol.wire.records import PackedRun, read_header
 from burst_magic.worker.channel.board import (
     ENTRY,
+    FAILED,
     NOTE,
     NUDGE,
     READY,
     RECORD,
     RING_BYTES,
     SKIP,
+    VALUE,
     JobCode,
     PauseCode,
     RunCode,
@@ -38,7 +40,7 @@ from burst_magic.worker.slots import memory
 from burst_magic.worker.slots.deaths import Died, death_outcome
 from burst_magic.worker.slots.items import AskedTasks
 
-__all__ = ["Died", "JobCode", "Message", "PackedOutcome", "Ready", "Slot", "death_outcome"]
+__all__ = ["Died", "JobCode", "Message", "PackedOutcomes", "Ready", "Slot", "death_outcome"]
 
 READ_BYTES = 1 << 20
 NUDGE_AFTER = 0.005  # seconds that earlier outcomes may wait for the running task; later their range would seem stuck
@@ -49,16 +51,20 @@ class Ready(NamedTuple):
     """All requested tasks are done, and their outcomes were returned before."""
 
 
-class PackedOutcome(NamedTuple):
-    """The outcome of one task, in execution order."""
+class PackedOutcomes(NamedTuple):
+    """Outcomes of consecutive tasks, in execution order.
+
+    Attributes:
+        plain: they contain only values; otherwise it is the outcome of one task that printed or failed.
+    """
 
     jid: str
-    task: int
+    run: PackedRun
+    plain: bool
     failed: bool
-    record: bytes
 
 
-Message = Ready | PackedOutcome | Died
+Message = Ready | PackedOutcomes | Died
 
 
 class _Excess(NamedTuple):
@@ -310,7 +316,7 @@ class Slot:
     def _take_notes(self, messages: list[Message]) -> None:
         buffer, at = self._buffer, 0
         while len(buffer) - at >= NOTE.size:
-            kind, failed, job, position, length = NOTE.unpack_from(buffer, at)
+            kind, outcomes, job, count, position, length = NOTE.unpack_from(buffer, at)
             begin = at + NOTE.size
             if kind == READY:
                 self._take_ring(messages, position)
@@ -322,7 +328,7 @@ class Slot:
                 break
             if kind == RECORD:
                 self._take_ring(messages, position)
-                self._hand_out(messages, job, failed, bytes(memoryview(buffer)[begin : begin + length]))
+                self._hand_out(messages, job, outcomes, count, bytes(memoryview(buffer)[begin : begin + length]))
             at = begin + length
         del buffer[:at]
 
@@ -332,21 +338,21 @@ class Slot:
             return
         while at < until:
             place = at % RING_BYTES
-            job, failed, length = ENTRY.unpack_from(ring, place)
+            job, kind, count, length = ENTRY.unpack_from(ring, place)
             if job == SKIP:
                 at += RING_BYTES - place
                 continue
             begin = place + ENTRY.size
-            self._hand_out(messages, job, failed, bytes(ring[begin : begin + length]))
+            self._hand_out(messages, job, kind, count, bytes(ring[begin : begin + length]))
             at += -(-(ENTRY.size + length) // 16) * 16
         self._consumed = at
         self._shared.words[Word.CONSUMED] = at
 
-    def _hand_out(self, messages: list[Message], job: int, failed: int, record: bytes) -> None:
-        jid = self._jobs[job].jid
-        task = read_header(record).task
-        self._last = (jid, task)
-        messages.append(PackedOutcome(jid, task, failed == 1, record))
+    def _hand_out(self, messages: list[Message], job: int, kind: int, count: int, data: bytes) -> None:
+        jid, first = self._jobs[job].jid, read_header(data).task
+        self._last = (jid, first + count - 1)
+        run = PackedRun(first=first, count=count, data=data)
+        messages.append(PackedOutcomes(jid, run, kind == VALUE, kind == FAILED))
 
     def _forget_asked(self, jid: str, task: int) -> None:
         """Forget the requests before that task; they are done or stopped."""

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 from burst_magic.errors import StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import Heartbeat, Provenance
-from burst_magic.protocol.wire.records import pack_origin
+from burst_magic.protocol.wire.model import Heartbeat, Provenance, SegmentKey
+from burst_magic.protocol.wire.records import PackedRun, pack_origin
 from burst_magic.protocol.worker.conduct import asks_for_time, clock_offset
 from burst_magic.stores.store_driver import Carrier
 
@@ -40,6 +40,17 @@ _THREADS = {Errand.BEAT: 1, Errand.CALLS: 4, Errand.FILES: 2}
 
 class Broken(Exception):
     """A call failed unexpectedly; the worker must not continue as if nothing had happened."""
+
+
+def _blocks(writer: blocks.BlockWriter, segment: SegmentKey, runs: Sequence[PackedRun]) -> Iterator[bytes]:
+    """The blocks of a segment: all its outcomes and no others (law 2)."""
+    task = segment.start
+    for run in runs:
+        if run.first == task:
+            yield writer.add_run(task, run.count, run.data)
+            task += run.count
+    if task != segment.stop:
+        raise ValueError(f"outcomes up to task {task} for {segment}")
 
 
 class Courier(Generic[T]):
@@ -96,7 +107,13 @@ class Courier(Generic[T]):
                 self._calls[errand].put(None)
 
     def publish(
-        self, sid: str, effect: fx.Publish, chosen: Sequence[bytes], *, by: Provenance, carrier: Carrier | None = None
+        self,
+        sid: str,
+        effect: fx.Publish,
+        chosen: Sequence[PackedRun],
+        *,
+        by: Provenance,
+        carrier: Carrier | None = None,
     ) -> fx.Published:
         """Write a segment of packed outcomes, once; returns the store's answer.
 
@@ -109,8 +126,8 @@ class Courier(Generic[T]):
         """
         carrier = carrier or self._carrier
         key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
-        entries = zip(range(effect.segment.start, effect.segment.stop), chosen, strict=True)
-        data = b"".join(blocks.write_blocks(carrier.secret or b"", key, entries, lengths=False, head=pack_origin(by)))
+        writer = blocks.BlockWriter(carrier.secret or b"", key, lengths=False, head=pack_origin(by))
+        data = b"".join([*_blocks(writer, effect.segment, chosen), writer.finish()])
         return fx.Published(effect.job, effect.segment, carrier.create(key, data))
 
     def beat(self, key: str, body: Heartbeat) -> fx.Beaten:

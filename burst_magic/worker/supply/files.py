@@ -41,7 +41,7 @@ class JobFiles:
             offset, length = job.items
             self._index = carrier.believed(lambda: self._read_index(offset, length))
 
-    def entries(self, task: int) -> tuple[int, list[memoryview]]:
+    def entries(self, task: int) -> tuple[int, blocks.Entries]:
         """The items of the block that contains ``task``: (first task, entries)."""
         block = blocks.find_block(self._index, task)
         return block.first, self._carrier.believed(lambda: self._read_block(block))
@@ -53,9 +53,9 @@ class JobFiles:
         data = self._carrier.fetch(self._keys.items, start=offset, end=offset + length)
         return blocks.read_index(self._secret, self._keys.items, data)
 
-    def _read_block(self, block: blocks.Block) -> list[memoryview]:
+    def _read_block(self, block: blocks.Block) -> blocks.Entries:
         data = self._carrier.fetch(self._keys.items, start=block.offset, end=block.offset + block.length)
-        return blocks.split_entries(block, blocks.open_block(self._secret, self._keys.items, block, data))
+        return blocks.read_entries(block, blocks.open_block(self._secret, self._keys.items, block, data))
 
     def _unpacked(self, sha256: str) -> Path:
         """Local sources as a folder: packages read files beside their modules."""

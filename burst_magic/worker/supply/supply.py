@@ -12,7 +12,9 @@ from typing import Any
 from burst_magic.config import environment
 from burst_magic.errors import BurstError, StoreError
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol.wire.blocks import Entries
 from burst_magic.protocol.wire.model import Job
+from burst_magic.protocol.wire.records import PackedRun
 from burst_magic.protocol.worker.ledger import Work
 from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker.channel.board import JobCode
@@ -21,7 +23,7 @@ from burst_magic.worker.supply.courier import Courier, Errand
 from burst_magic.worker.supply.files import JobFiles
 from burst_magic.worker.supply.scratch import Scratch
 
-JobWork = Work[bytes, JobFiles]
+JobWork = Work[PackedRun, JobFiles]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Items:
     slot: int
     work: JobWork
     first: int
-    entries: list[memoryview] | None
+    entries: Entries | None
     files: JobFiles | None = None
     problem: BurstError | None = None
 

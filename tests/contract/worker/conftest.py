@@ -33,7 +33,7 @@ from burst_magic.stores import open_store
 from burst_magic.worker.birth import Birth
 from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.forkserver import Template
-from burst_magic.worker.slots.slot import Died, Message, PackedOutcome, Ready, Slot
+from burst_magic.worker.slots.slot import Died, Message, PackedOutcomes, Ready, Slot
 from burst_magic.worker.stage import Staging
 from burst_magic.worker.supervisor import join
 
@@ -114,7 +114,16 @@ class Bench:
         """What a slot does until it is ready."""
         messages = self.until(slot, Ready)
         assert not any(isinstance(message, Died) for message in messages), messages
-        return [unpack_outcome(message.record) for message in messages if isinstance(message, PackedOutcome)]
+        return self.told(messages)
+
+    def told(self, messages: Iterable[Message]) -> list[Outcome]:
+        """The outcomes in messages."""
+        runs = [message.run for message in messages if isinstance(message, PackedOutcomes)]
+        return [
+            unpack_outcome(run.part(task, task + 1).data)
+            for run in runs
+            for task in range(run.first, run.first + run.count)
+        ]
 
 
 def manifest(**changes: Any) -> Manifest:

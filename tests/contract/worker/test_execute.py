@@ -19,9 +19,8 @@ import pytest
 from burst_magic.errors import TaskFailed
 from burst_magic.payload import Envelope, pack, unpack_value
 from burst_magic.protocol.wire.model import OutcomeKind
-from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.worker.channel.board import JobCode
-from burst_magic.worker.slots.slot import Died, PackedOutcome, Ready
+from burst_magic.worker.slots.slot import Died, Ready
 from burst_magic.worker.supply.blobs import verified
 
 
@@ -379,9 +378,9 @@ def test_what_ends_its_process_takes_no_outcome_with_it(bench):
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source, captured={"box": [1]}, fresh=False), range(310))
     told = bench.until(slot, Died)
-    assert [message.task for message in told[:-1]] == list(range(300))
+    assert [outcome.task for outcome in bench.told(told)] == list(range(300))
     assert told[-1].culprit[1] == 300
-    assert [unpack_outcome(message.record).output for message in told[:-1]] == [f"{task}\n" for task in range(300)]
+    assert [outcome.output for outcome in bench.told(told)] == [f"{task}\n" for task in range(300)]
 
 
 def test_a_task_that_is_tried_again_leaves_nothing_to_the_next(bench, tmp_path):
@@ -425,11 +424,11 @@ def test_what_a_quick_task_gave_does_not_wait_for_a_slow_one(bench, tmp_path, na
     source = f"import os, subprocess, time\nif item > 2:\n    {WAITS[name]}\nlen(box)"
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source, captured={"box": [1], "gate": str(gate)}), range(4))
-    bench.wait(slot, lambda: [m.task for m in found if isinstance(m, PackedOutcome)] == [0, 1, 2], found, watch=True)
+    bench.wait(slot, lambda: [outcome.task for outcome in bench.told(found)] == [0, 1, 2], found, watch=True)
     (tmp_path / "gate.open").touch()
     if name != "naps":
         gate.write_text("go on")
-    assert [m.task for m in bench.until(slot, Ready) if isinstance(m, PackedOutcome)] == [3]
+    assert [outcome.task for outcome in bench.told(bench.until(slot, Ready))] == [3]
 
 
 def test_a_slow_task_that_has_changed_something_hands_out_nothing_of_others(bench, tmp_path):
@@ -443,7 +442,7 @@ def test_a_slow_task_that_has_changed_something_hands_out_nothing_of_others(benc
     bench.wait(slot, lambda: slot._nudged, found, watch=True)
     gate.touch()
     bench.wait(slot, lambda: isinstance(found[-1], Ready), found, watch=True)
-    assert values([unpack_outcome(m.record) for m in found if isinstance(m, PackedOutcome)]) == [1] * 30 + [2, 1]
+    assert values(bench.told(found)) == [1] * 30 + [2, 1]
 
 
 def test_a_slot_keeps_nothing_of_items_that_are_done(bench):

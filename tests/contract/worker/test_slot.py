@@ -17,10 +17,11 @@ import pytest
 
 from burst_magic.payload import Envelope, pack
 from burst_magic.protocol.wire.model import OutcomeKind
-from burst_magic.protocol.wire.records import pack_value, unpack_outcome
-from burst_magic.worker.channel.board import NOTE, RECORD, WAKE, JobCode, Shared, Word
+from burst_magic.protocol.wire.records import pack_value
+from burst_magic.worker.channel.board import FAILED, NOTE, RECORD, TOLD, VALUE, WAKE, JobCode, Shared, Word
+from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.channel.wires import connect
-from burst_magic.worker.slots.slot import Died, PackedOutcome, Ready, Slot, death_outcome
+from burst_magic.worker.slots.slot import Died, PackedOutcomes, Ready, Slot, death_outcome
 from burst_magic.worker.supply.blobs import verified
 
 
@@ -75,7 +76,7 @@ def test_ready_is_said_only_when_all_that_was_asked_is_done(bench):
     for first in range(0, 100, 10):
         bench.run(slot, jid, range(10), first=first)
     messages = bench.until(slot, Ready)
-    assert sum(isinstance(message, PackedOutcome) for message in messages) == 100
+    assert len(bench.told(messages)) == 100
     assert isinstance(messages[-1], Ready)
 
 
@@ -92,7 +93,7 @@ def test_a_task_that_ends_its_process_is_named(bench, source, code, number):
     jid = bench.load(slot, f"print('last words', flush=True)\nif item == 2:\n    {source}\nitem")
     bench.run(slot, jid, range(5))
     messages, death = died(bench, slot)
-    assert [m.task for m in messages if isinstance(m, PackedOutcome)] == [0, 1]
+    assert [told.task for told in bench.told(messages)] == [0, 1]
     assert death.culprit == (jid, 2)
     assert (death.exit_code, death.signal) == (code, number)
     outcome = death_outcome(death)
@@ -309,7 +310,7 @@ def _script(code, **options):
 _START = """
     import select, sys, time
     from burst_magic.payload import Envelope
-    from burst_magic.worker.slots.slot import JobCode, PackedOutcome
+    from burst_magic.worker.slots.slot import JobCode, PackedOutcomes
     from burst_magic.worker.forkserver import Template
     template = Template.start()
     slot = template.slot(0)
@@ -319,7 +320,7 @@ _START = """
         slot.run("j", 0, None, 1)
         while True:
             select.select([slot], [], [], 0.05)
-            if (found := [m for m in slot.read() if isinstance(m, PackedOutcome)]) or "live" in slot.tail():
+            if (found := [m for m in slot.read() if isinstance(m, PackedOutcomes)]) or "live" in slot.tail():
                 return found
 """
 
@@ -329,7 +330,7 @@ def test_a_task_cannot_read_the_key_that_the_supervisor_gets(tmp_path):
         _START
         + """
     packed, = run("import os; os.read(0, 100)")
-    print(b"secret" in packed.record, sys.stdin.read())
+    print(b"secret" in packed.run.data, sys.stdin.read())
     template.close()
     """
     )
@@ -386,7 +387,7 @@ def test_strings_hash_alike_in_all_templates(bench):
     from burst_magic.protocol.wire.records import unpack_outcome
     import pickle
     packed, = run("hash('burst')")
-    print(pickle.loads(unpack_outcome(packed.record).value))
+    print(pickle.loads(unpack_outcome(packed.run.data).value))
     template.close()
     """
     )
@@ -397,7 +398,7 @@ def test_the_outcome_of_a_task_that_took_time_wakes_the_supervisor(bench):
     slot = bench.slot()
     bench.until(slot, Ready)
     bench.run(slot, bench.load(slot, "import time\ntime.sleep(0.01)\nwhile item: pass"), [0, 1])
-    while not any(isinstance(message, PackedOutcome) for message in slot.read()):
+    while not any(isinstance(message, PackedOutcomes) for message in slot.read()):
         assert select.select([slot], [], [], 10)[0], "nothing woke us"
 
 
@@ -407,11 +408,27 @@ def test_an_outcome_that_was_told_is_not_blamed_for_a_death_just_after_it():
     slot.load(JobCode(jid="j", envelope=b""))
     shared = Shared(memory)
     record = pack_value(5, b"", began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
-    os.write(notes, NOTE.pack(RECORD, 0, 0, 0, len(record)) + record)
+    os.write(notes, NOTE.pack(RECORD, VALUE, 0, 1, 0, len(record)) + record)
     shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, signal.SIGKILL, 1
     packed, death = slot.read()
-    assert packed.task == 5
+    assert packed.run.first == 5
     assert (death.task, death.signal) == (None, signal.SIGKILL)
+    slot.close()
+    shared.close()
+    for descriptor in (control, notes, memory, printed):
+        os.close(descriptor)
+
+
+def test_values_that_are_told_together_come_as_one_and_others_by_themselves_in_order():
+    wires, (control, notes, memory, printed) = connect()
+    slot = Slot(0, kill=lambda _: None, wires=wires)
+    slot.load(JobCode(jid="j", envelope=b""))
+    shared = Shared(memory)
+    kinds = [VALUE, VALUE, VALUE, TOLD, VALUE, VALUE, FAILED]
+    records = [pack_value(task, b"x" * 9, began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0) for task in range(len(kinds))]
+    SlotChannel(notes, shared).publish(0, zip(kinds, records, strict=True), ended=0.0)
+    told = [(message.run.first, message.run.count, message.plain, message.failed) for message in slot.read()]
+    assert told == [(0, 3, True, False), (3, 1, False, False), (4, 2, True, False), (6, 1, False, True)]
     slot.close()
     shared.close()
     for descriptor in (control, notes, memory, printed):
@@ -423,10 +440,10 @@ def test_a_record_that_was_cut_short_by_a_death_is_dropped():
     slot = Slot(0, kill=lambda: None, wires=wires)
     slot.load(JobCode(jid="j", envelope=b""))
     shared = Shared(memory)
-    os.write(notes, NOTE.pack(RECORD, 0, 0, 0, 1000) + bytes(100))
+    os.write(notes, NOTE.pack(RECORD, VALUE, 0, 1, 0, 1000) + bytes(100))
     assert slot.read() == []
     shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, 3 << 8, 1
-    os.write(notes, NOTE.pack(WAKE, 0, 0, 0, 0))
+    os.write(notes, NOTE.pack(WAKE, 0, 0, 0, 0, 0))
     (death,) = slot.read()
     assert (death.culprit, death.exit_code) == (("j", 5), 3)
     slot.close()
@@ -440,5 +457,5 @@ def test_an_outcome_does_not_wait_behind_the_next_task(bench):
     jid = bench.load(slot, "while item == 100: pass")
     bench.run(slot, jid, range(101))
     found = []
-    bench.wait(slot, lambda: len(found) == 100, found)
-    assert unpack_outcome(found[-1].record).task == 99
+    bench.wait(slot, lambda: len(bench.told(found)) == 100, found)
+    assert bench.told(found)[-1].task == 99

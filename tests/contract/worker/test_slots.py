@@ -120,7 +120,9 @@ class Hand:
 
     def outcomes(self, start, stop, claim=CLAIM, job="0"):
         segment = SegmentKey(at_ms=1, start=start, stop=stop, failed=0, claim=claim)
-        return [unpack_outcome(record) for record in self.slots.outcomes(job, segment)]
+        runs = self.slots.outcomes(job, segment)
+        each = [run.part(task, task + 1) for run in runs for task in range(run.first, run.first + run.count)]
+        return [unpack_outcome(one.data) for one in each]
 
     def values(self, *where, **claim):
         return [unpack_value(outcome.value, home={}) for outcome in self.outcomes(*where, **claim)]

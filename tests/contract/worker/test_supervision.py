@@ -16,11 +16,10 @@ from pathlib import Path
 import pytest
 
 from burst_magic.protocol.wire.model import OutcomeKind
-from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.worker.slots import memory
 from burst_magic.worker.slots.deaths import Died, death_outcome
 from burst_magic.worker.slots.items import AskedTasks
-from burst_magic.worker.slots.slot import PackedOutcome, Ready
+from burst_magic.worker.slots.slot import PackedOutcomes, Ready
 
 VALUE, ERROR, CRASHED, TIMEOUT = OutcomeKind.VALUE, OutcomeKind.ERROR, OutcomeKind.CRASHED, OutcomeKind.TIMEOUT
 IMPORTS = "import ctypes, os, resource, signal, subprocess, sys, threading, time\n"
@@ -40,7 +39,7 @@ class Work:
         self.bench.run(slot, self.bench.load(slot, self.source, **self.job), tasks, first=tasks[0], alone=self.alone)
         found = []
         self.bench.wait(slot, lambda: any(isinstance(m, Ready | Died) for m in found), found, watch=True)
-        self.outcomes += [unpack_outcome(m.record) for m in found if isinstance(m, PackedOutcome)]
+        self.outcomes += self.bench.told(found)
         if isinstance(found[-1], Died):
             self.alone = found[-1].task is not None and found[-1].task > len(self.outcomes)
             if found[-1].culprit and not self.alone:
@@ -305,7 +304,7 @@ def test_a_task_that_has_ended_and_is_being_told_is_not_overdue(bench):
     slot.enforce(time.monotonic() + 60)
     found = []
     bench.wait(slot, lambda: any(isinstance(m, Ready | Died) for m in found), found)
-    assert isinstance(found[0], PackedOutcome)
+    assert isinstance(found[0], PackedOutcomes)
     assert isinstance(found[-1], Ready)
 
 

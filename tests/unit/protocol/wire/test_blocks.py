@@ -26,7 +26,8 @@ def index_of(data: bytes):
 def read_all(data: bytes, key=KEY) -> list[bytes]:
     found = []
     for block, body in blocks.open_object(SECRET, key, data):
-        found += [bytes(entry) for entry in blocks.split_entries(block, body)]
+        entries = blocks.read_entries(block, body)
+        found += [entries.part(at, at + 1)[4:] for at in range(len(entries))]
     return found
 
 
@@ -106,11 +107,22 @@ def test_a_task_in_no_block_is_an_error():
         blocks.find_block(index_of(written([b"x"])), 5)
 
 
-@given(SMALL)
-def test_some_entries_make_a_body_again(entries):
-    body = blocks.join_entries([memoryview(entry) for entry in entries])
+@given(SMALL, st.data())
+def test_some_entries_make_a_body_again(entries, data):
+    body = blocks.join_entries(entries)
     block = blocks.Block(number=0, first=0, count=len(entries), offset=0, length=len(body))
-    assert [bytes(entry) for entry in blocks.split_entries(block, memoryview(body))] == entries
+    start = data.draw(st.integers(0, len(entries)))
+    stop = data.draw(st.integers(start, len(entries)))
+    assert blocks.read_entries(block, memoryview(body)).part(start, stop) == blocks.join_entries(entries[start:stop])
+
+
+def test_outcomes_of_many_tasks_at_a_time_are_counted_by_the_block():
+    writer = blocks.BlockWriter(SECRET, KEY, lengths=False)
+    data = writer.add_run(3, 40, b"x" * 100) + writer.add_run(43, 2, b"y" * blocks.BLOCK_BYTES) + writer.finish()
+    assert [(block.first, block.count, len(body)) for block, body in blocks.open_object(SECRET, KEY, data)] == [
+        (3, 40, 100),
+        (43, 2, blocks.BLOCK_BYTES),
+    ]
 
 
 def test_the_writer_holds_no_more_than_a_block():

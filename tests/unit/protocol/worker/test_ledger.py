@@ -6,6 +6,7 @@ import pytest
 
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
+from burst_magic.protocol.wire.records import PackedRun, pack_value
 from burst_magic.protocol.worker.ledger import Ledger
 
 CLAIM, HEIR = ClaimKey(start=0, number=0), ClaimKey(start=0, number=1)
@@ -19,8 +20,16 @@ def ledger():
     return ledger
 
 
+def run(first, count=1):
+    records = [pack_value(task, b"value", began=0, wall=0, cpu=0, peak_mb=0) for task in range(first, first + count)]
+    return PackedRun(first=first, count=count, data=b"".join(records))
+
+
 def take(ledger, *tasks):
-    return [ledger.take(0, task, b"value") for task in tasks]
+    return [ledger.take(0, run(task)) for task in tasks]
+
+
+EACH = len(run(0))
 
 
 def segment(start, stop, claim=CLAIM):
@@ -29,15 +38,44 @@ def segment(start, stop, claim=CLAIM):
 
 def test_outcomes_are_taken_in_order_and_each_once(ledger):
     assert take(ledger, 0, 2, 1, 1, 2) == [True, False, True, False, True]
-    assert ledger.progress(0, (1,)) == [fx.Progress(0, "0", CLAIM, 3, (1,), 15)]
+    assert ledger.progress(0, (1,)) == [fx.Progress(0, "0", CLAIM, 3, (1,), 3 * EACH)]
     assert len(ledger.outcomes("0", segment(1, 3))) == 2
+
+
+@pytest.mark.parametrize(
+    ("done", "told", "taken"),
+    [
+        (0, (0, 4), range(4)),
+        (1, (0, 3), range(1, 3)),  # one of them was told before
+        (1, (2, 2), range(0)),
+        (1, (0, 1), range(0)),
+        (0, (0, 9), range(4)),  # those behind the range are another's
+        (4, (4, 2), range(0)),
+    ],
+)
+def test_of_many_outcomes_those_of_the_next_tasks_are_taken(ledger, done, told, taken):
+    take(ledger, *range(done))
+    assert ledger.take(0, run(*told)) == bool(taken)
+    assert ledger.progress(0, ())[0].upto == done + len(taken)
+    if taken:
+        assert ledger.outcomes("0", segment(taken.start, taken.stop)) == [run(taken.start, len(taken))]
+
+
+def test_a_segment_may_begin_and_end_within_what_was_told_at_a_time(ledger):
+    ledger.take(0, run(0, 3))
+    take(ledger, 3)
+    assert ledger.outcomes("0", segment(1, 4)) == [run(1, 2), run(3)]
+    assert ledger.outcomes("0", segment(1, 2)) == [run(1)]
+    ledger.forget(fx.Forget("0", CLAIM, 2))
+    assert ledger.waiting == 2 * EACH
+    assert ledger.outcomes("0", segment(2, 4)) == [run(2), run(3)]
 
 
 def test_a_slot_whose_range_is_finished_has_nothing_to_do_and_keeps_its_outcomes(ledger):
     take(ledger, 0, 1, 2, 3)
     assert ledger.ready(0) == []  # until that is told
-    assert ledger.progress(0, ()) == [fx.Progress(0, "0", CLAIM, 4, (), 20)]
-    assert (ledger.busy, ledger.waiting) == (False, 20)
+    assert ledger.progress(0, ()) == [fx.Progress(0, "0", CLAIM, 4, (), 4 * EACH)]
+    assert (ledger.busy, ledger.waiting) == (False, 4 * EACH)
     assert ledger.ready(0) == [fx.SlotReady(0)]
     ledger.forget(fx.Forget("0", CLAIM, 4))
     assert list(ledger.works) == []
@@ -47,7 +85,7 @@ def test_an_heir_has_all_that_is_not_yet_published(ledger):
     take(ledger, 0)
     ledger.adopt(fx.Adopt("0", CLAIM, HEIR))
     take(ledger, 1)
-    assert ledger.progress(0, ()) == [fx.Progress(0, "0", HEIR, 2, (), 10)]
+    assert ledger.progress(0, ()) == [fx.Progress(0, "0", HEIR, 2, (), 2 * EACH)]
     assert len(ledger.outcomes("0", segment(0, 2, HEIR))) == 2
 
 

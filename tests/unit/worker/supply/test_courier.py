@@ -109,13 +109,19 @@ def test_a_heartbeat_that_fails_is_an_answer_too(courier, store):
 
 
 def test_a_segment_is_written_once_and_a_second_time_refused(courier, store):
-    segment = SegmentKey(at_ms=1, start=0, stop=2, failed=0, claim=ClaimKey(start=0, number=0))
-    packed = [records.pack_outcome(Outcome(task=task, kind=OutcomeKind.VALUE)) for task in range(2)]
+    segment = SegmentKey(at_ms=1, start=0, stop=3, failed=0, claim=ClaimKey(start=0, number=0))
+    packed = [records.pack_outcome(Outcome(task=task, kind=OutcomeKind.VALUE)) for task in range(3)]
+    runs = [
+        records.PackedRun(first=0, count=2, data=packed[0] + packed[1]),
+        records.PackedRun(first=2, count=1, data=packed[2]),
+    ]
     effect, by = fx.Publish("0", segment), Provenance("here-1-1", 3)
-    assert courier.publish(SID, effect, packed, by=by).wrote is fx.Wrote.DONE
-    assert courier.publish(SID, effect, packed, by=by).wrote is fx.Wrote.REFUSED
+    assert courier.publish(SID, effect, runs, by=by).wrote is fx.Wrote.DONE
+    assert courier.publish(SID, effect, runs, by=by).wrote is fx.Wrote.REFUSED
     key = keys.SessionKeys(SID).job("0").segment(segment)
-    ((_, body),) = blocks.open_object(bytes(32), key, store.get(key))
+    ((block, body),) = blocks.open_object(bytes(32), key, store.get(key))
     assert records.read_origin(body) == (by, b"".join(packed))
-    with pytest.raises(ValueError, match="shorter"):
-        courier.publish(SID, effect, packed[:1], by=by)
+    assert (block.first, block.count) == (0, 3)
+    for wrong in (runs[:1], runs[1:]):
+        with pytest.raises(ValueError, match="outcomes up to task"):
+            courier.publish(SID, effect, wrong, by=by)

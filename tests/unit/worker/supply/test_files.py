@@ -81,7 +81,7 @@ def test_items_come_by_the_block_that_holds_the_task(store, scratch):
     for task in range(6):
         first, block = found.entries(task)
         assert first == task - task % 2  # two of these fill a block
-        assert [bytes(each) for each in block] == entries[first : first + 2]
+        assert block.part(0, 2) == blocks.join_entries(entries[first : first + 2])
 
 
 def test_a_task_beyond_the_items_is_an_error_not_another_tasks_item(store, scratch):
