@@ -129,7 +129,7 @@ _TABLE: tuple[tuple[str, StartTrouble, str], ...] = (
         "the ECS cluster of aws.cluster does not exist in this region",
     ),
     (
-        r"[Tt]ask ?[Dd]efinition",
+        r"(?i:task ?definition)",
         StartTrouble.SETUP,
         "the task definition of aws.task_definition does not exist, or is not active, in this region",
     ),
