@@ -55,12 +55,12 @@ class Catch:
 
 MUTANTS = (
     Mutant(
-        "an unknown outcome is taken for success",
+        "an unknown outcome counts as success",
         "if event.wrote is not fx.Wrote.DONE:  # again",
         "if event.wrote is fx.Wrote.REFUSED:  # again",
     ),
     Mutant(
-        "a segment that was long on its way does not count",
+        "a segment with a long upload does not count",
         "if event.wrote is not fx.Wrote.DONE:  # again",
         "if event.wrote is not fx.Wrote.DONE or state.wall(now) - segment.at_ms / 1000 > 30.0:  # again",
     ),
@@ -70,23 +70,23 @@ MUTANTS = (
         "elif True:",
     ),
     Mutant(
-        "a claim that the store refused after taking it is given up",
+        "a claim that was created and then refused is given up",
         "elif body.nonce == one.nonce:",
         "elif False:",
     ),
     Mutant(
-        "no fence: published without a look",
+        "no fence: segments are published without a look",
         "        job.flushed = True\n        self.look(hold, now)\n",
         "        job.flushed = hold.busy = True\n        self._publish(hold, now)\n",
     ),
     Mutant(
-        "the look sees cuts and no successors",
+        "the look notices cuts but not successors",
         "        if event.names:\n            found = keys.parse_claim(event.names[0][0])\n            if found.start ==",
         "        if event.names and keys.parse_claim(event.names[0][0]).start != hold.claim.start:\n"
         "            found = keys.parse_claim(event.names[0][0])\n            if found.start ==",
     ),
     Mutant(
-        "a slot goes on behind a long task before it has looked",
+        "a slot continues after a long task without a look",
         "            self._go_on_unanswered(hold, now)\n",
         "            self._go_on(hold, now)\n",
     ),
@@ -96,22 +96,22 @@ MUTANTS = (
         "                pass\n",
     ),
     Mutant(
-        "one index twice: a cut range ends one task too late",
+        "a cut range ends one task too late",
         "                self._cut_short(hold, found.start)\n",
         "                self._cut_short(hold, found.start + 1)\n",
     ),
     Mutant(
-        "recovery of a live owner",
+        "a live owner's range is recovered",
         "or not state.fleet.dead(owner, patience):",
         "or False:",
     ),
     Mutant(
-        "a laptop that wakes buries the fleet",
+        "a laptop that wakes up considers the fleet dead",
         "self.watched += min(self.most, now - self.listed_at)",
         "self.watched += now - self.listed_at",
     ),
     Mutant(
-        "two workers take one task from each other for ever",
+        "two workers take a task from each other for ever",
         "patience = DEAD_AFTER * 2 ** min(claim.number, 4) * state.manifest.interval",
         "patience = DEAD_AFTER * state.manifest.interval",
     ),
@@ -121,7 +121,7 @@ MUTANTS = (
         "fed = mine.stop",
     ),
     Mutant(
-        "a suspect runs beside others",
+        "a suspected task runs beside others",
         "return claim.number >= poison.ALONE_FROM and not passed and bool(self._suspects(jid, claim))",
         "return False",
     ),
@@ -131,17 +131,17 @@ MUTANTS = (
         "DEATHS = 2  # deaths",
     ),
     Mutant(
-        "an end in good order that could not be said counts as a death",
+        "a clean exit without .gone counts as a death",
         "seen = [code for code in codes if code]",
         "seen = [code for code in codes if code is not None]",
     ),
     Mutant(
-        "an end from outside counts against the task that ran",
+        "an external end counts against the running task",
         "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY})",
         "BLAMED = frozenset({EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT})",
     ),
     Mutant(
-        "a worker says its end while its heartbeat is on its way",
+        "a worker writes its .gone while a heartbeat is under way",
         "if not self.done or state.writing or self.stage:",
         "if not self.done or self.stage:",
     ),
@@ -151,7 +151,7 @@ MUTANTS = (
         "        if False:",
     ),
     Mutant(
-        "the reader takes the newest key that it saw for the truth",
+        "a reader lists only from the newest key that it saw",
         "self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))",
         "self._after = max(self._after, keys.results_after(newest))",
     ),
@@ -166,48 +166,48 @@ MUTANTS = (
         "        if job.cover.covered >= job.cover.tasks - 1:",
     ),
     Mutant(
-        "a client says that nobody lives before it has looked again",
+        "a client reports that no worker lives without a second look",
         "if not job.looked_again]",
         "if False]",
     ),
     Mutant(
-        "tasks are started after a cancel was read",
+        "tasks start after a cancel was read",
         "            state.close(state.jobs[jid])\n            for hold in state.of(jid):\n"
         "                state.stop(hold, kill=True)\n",
         "            pass\n",
     ),
     Mutant(
-        "a client's clock is trusted in control",
+        "control entries are ordered by clients' clocks",
         "scales = [(c.revision, c.at, c.workers)",
         "scales = [(c.at, c.revision, c.workers)",
     ),
     Mutant(
-        "the last deadline asked for counts, not the latest",
+        "the last requested deadline counts, not the latest",
         "deadline=max((c.deadline or 0.0 for c in controls), default=0.0),",
         "deadline=next((c.deadline for c in controls if c.deadline), 0.0),",
     ),
     Mutant(
-        "a start is repeated without its token",
+        "a start is retried with another token",
         "for token in due.again:\n            self._start(token, now)",
         'for token in due.again:\n            self._start(f"{token}x", now)',
     ),
     Mutant(
-        "what was replaced is replaced again",
+        "a worker that was replaced is replaced again",
         'return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]',
         'return hashlib.sha256(f"{sid}/{lost}/{id(object())}".encode()).hexdigest()[:16]',
     ),
     Mutant(
-        "nobody counts the money",
+        "the budget is ignored",
         "if budget is None or listed_at is None:",
         "if True:",
     ),
     Mutant(
-        "who died long ago is billed until now",
+        "a worker that died long ago is billed until now",
         "if gone is None and beat + silence >= wall - unheard:",
         "if gone is None:\n            return wall + ahead\n        if False:",
     ),
     Mutant(
-        "nobody heeds the deadline",
+        "the deadline is ignored",
         "(EndCause.DEADLINE, now >= max(deadline, sure_at)),",
         "(EndCause.DEADLINE, False),",
     ),
@@ -217,17 +217,17 @@ MUTANTS = (
         "(EndCause.IDLE, False),",
     ),
     Mutant(
-        "all stay for an unfinished job",
+        "all workers stay for an unfinished job",
         "(self._blind() or self._rank() < KEPT)",
         "True",
     ),
     Mutant(
-        "an idle worker leaves without a last look",
+        "an idle worker exits without a last look",
         "if self._state.ending is EndCause.IDLE:\n            self.stage",
         "if False:\n            self.stage",
     ),
     Mutant(
-        "outcomes are kept back until the range is done",
+        "outcomes are held until the range is done",
         "at_once = ended or hold.paused or hold.stopping or not job.flushed or hold.held >= MAX_HELD",
         "at_once, due = ended or bool(hold.stopping), float('inf')",
     ),

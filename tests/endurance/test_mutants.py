@@ -9,14 +9,14 @@ import pytest
 TESTS = Path(__file__).parent.parent
 QUICK = (
     "blank lines at the top shift the lines of an error",
-    "what only items mention stays behind",
-    "what an exception was raised from is lost",
-    "workers start that have no task to do",
-    "a crash is told with the next task's item",
-    "a value of --setenv is seen in tracebacks",
-    "a payload runs that nobody signed",
+    "a value that only items refer to is not sent",
+    "the cause of an exception is lost",
+    "more workers start than there are tasks",
+    "a crash is reported with the next task's item",
+    "a value of --setenv appears in tracebacks",
+    "an unsigned payload runs",
     "the last failure of a segment is not counted",
-    "a task's output is told again with the next one's",
+    "a task's output is repeated with the next one's",
 )
 
 

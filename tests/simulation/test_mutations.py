@@ -10,7 +10,7 @@ import pytest
 TESTS = Path(__file__).parent.parent
 CHEAP = (
     "final is written one task too early",
-    "tasks are started after a cancel was read",
+    "tasks start after a cancel was read",
     "no truncation after a split",
 )
 
