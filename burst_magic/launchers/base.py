@@ -193,6 +193,7 @@ class Traits:
             ``Start.options``.
         fallback: the launcher that starts workers when this one has no room, unless ``spot_fallback`` is false.
         rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
+        minimum: seconds that are billed of a worker at least.
     """
 
     starting_within: float
@@ -204,6 +205,7 @@ class Traits:
     needs: tuple[str, ...] = ()
     fallback: str = ""
     rate: Callable[[Shape, str, str], int] = free
+    minimum: float = 0.0
 
 
 class Launcher(Protocol):

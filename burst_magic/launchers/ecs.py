@@ -30,7 +30,7 @@ from burst_magic.launchers.ecs_task import (
     token_of,
     wid_of,
 )
-from burst_magic.plan.cost import on_fargate, on_fargate_spot
+from burst_magic.plan.cost import MINIMUM, on_fargate, on_fargate_spot, with_address
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef, TaskTypeDef
@@ -288,7 +288,14 @@ class EcsKind:
 FARGATE = EcsKind(
     name="fargate",
     provider="FARGATE",
-    traits=Traits(starting_within=600.0, inherits=False, stores=("s3",), needs=_NEEDS, rate=on_fargate),
+    traits=Traits(
+        starting_within=600.0,
+        inherits=False,
+        stores=("s3",),
+        needs=_NEEDS,
+        rate=with_address(on_fargate),
+        minimum=MINIMUM,
+    ),
 )
 SPOT = EcsKind(
     name="spot",
@@ -299,6 +306,7 @@ SPOT = EcsKind(
         stores=("s3",),
         needs=_NEEDS,
         fallback="fargate",
-        rate=on_fargate_spot,
+        rate=with_address(on_fargate_spot),
+        minimum=MINIMUM,
     ),
 )

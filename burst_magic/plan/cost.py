@@ -5,6 +5,7 @@ Fargate bills each worker by the second with a minimum of one minute (aws.amazon
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, log
 
@@ -61,6 +62,15 @@ def on_fargate(shape: Shape, arch: str, region: str) -> int:
 def on_fargate_spot(shape: Shape, arch: str, region: str) -> int:
     """Micro-dollars an hour of one worker on Fargate Spot, at the smallest discount that is reported for it."""
     return round(on_fargate(shape, arch, region) * prices.fargate_spot_share())
+
+
+def with_address(on: Callable[[Shape, str, str], int]) -> Callable[[Shape, str, str], int]:
+    """Add the public IPv4 address that a worker in a public subnet has."""
+
+    def rate_of(shape: Shape, arch: str, region: str) -> int:
+        return on(shape, arch, region) + round(MICRO * prices.address())
+
+    return rate_of
 
 
 def charge(rate: int, seconds: float) -> int:

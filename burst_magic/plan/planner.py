@@ -75,6 +75,10 @@ class Terms(Protocol):
     def rate(self) -> Callable[[Shape, str, str], int]:
         """Micro-dollars an hour of one worker of (shape, arch, region)."""
 
+    @property
+    def minimum(self) -> float:
+        """Seconds that are billed of a worker at least."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
@@ -96,6 +100,7 @@ class Plan:
         rate: micro-dollars an hour of one worker with this launcher.
         fallback: the launcher that starts workers when the first has no room for them, or empty.
         fallback_rate: micro-dollars an hour of one worker of that.
+        minimum: seconds that are billed of a worker at least.
         waves: tasks per slot, None if the number of tasks is unknown.
         estimate: with this launcher, or its fallback where that costs more.
         fargate_rate: micro-dollars an hour of one worker on Fargate.
@@ -120,6 +125,7 @@ class Plan:
     region: str
     fallback: str = ""
     fallback_rate: int = 0
+    minimum: float = 0.0
     warnings: tuple[str, ...] = ()
     wishes: Wishes = Wishes()
     options: tuple[tuple[str, str], ...] = ()
@@ -176,6 +182,7 @@ def plan(
         region=price.region,
         fallback="".join(others),
         fallback_rate=sum(more),
+        minimum=max(each.minimum for each in terms.values()),
         warnings=_warnings(asked, shape, estimate) if dearest else (),
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),

@@ -44,6 +44,11 @@ def fargate_spot_share() -> float:
     return float(_table()["fargate_spot_share"])
 
 
+def address() -> float:
+    """Dollars an hour of a public IPv4 address, in any region (aws.amazon.com/vpc/pricing)."""
+    return float(_table()["public_ipv4"])
+
+
 def requests() -> RequestPrice:
     """S3 Standard in the table's default region; other regions cost a little more."""
     table = _table()["s3"]

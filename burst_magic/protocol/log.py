@@ -149,9 +149,9 @@ class WorkersLog:
             lives[keys.base_of(wid)] = money.Life(since=since, until=until, rate=rate)
         return list(lives.values())
 
-    def spend(self, wall: float, *, ahead: float = 0.0, unheard: float = 0.0) -> float:
-        """Micro-dollars that all processes have cost; see ``lives``."""
-        return money.spend(self.lives(wall, ahead=ahead, unheard=unheard))
+    def spend(self, wall: float, *, minimum: float = 0.0, ahead: float = 0.0, unheard: float = 0.0) -> float:
+        """Micro-dollars that all processes have cost, each for ``minimum`` seconds at least; see ``lives``."""
+        return money.spend(self.lives(wall, ahead=ahead, unheard=unheard), minimum=minimum)
 
     def _until(self, wid: str, wall: float, ahead: float, unheard: float) -> float:
         beat, gone, silence = self.beats[wid][0], self.gone.get(wid), DEAD_AFTER * self.most

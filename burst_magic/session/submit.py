@@ -225,6 +225,7 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Man
         launcher=plan.launcher,
         fallback=plan.fallback,
         fallback_rate=plan.fallback_rate,
+        minimum=plan.minimum,
         workers=plan.workers,
         slots=plan.slots,
         cpu=plan.shape.cpu,

@@ -8,11 +8,13 @@ Only the standard library is used here: a template is forked before anything els
 
 from __future__ import annotations
 
+import calendar
 import json
 import math
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +39,7 @@ class Birth:
         number: its place in the fleet, where the launcher knows it.
         handle: the launcher's, as JSON: any client can look after the worker.
         grace: seconds that its engine leaves it after SIGTERM.
+        billed_from: seconds since the epoch, as its engine says; 0: from now on.
     """
 
     store: str
@@ -47,6 +50,7 @@ class Birth:
     number: int | None = None
     handle: str = ""
     grace: float = math.inf
+    billed_from: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +101,18 @@ def answer(summons: Summons, fetch: Callable[[str], bytes], variables: Mapping[s
         LaunchError: the engine does not answer.
     """
     secret = _key(summons, fetch)
-    wid, data = own_name(variables) or (f"{summons.launcher}-{summons.token}", {})
-    handle = {"launcher": summons.launcher, "wid": wid, "token": summons.token, "data": data}
+    name = own_name(variables) or Name(wid=f"{summons.launcher}-{summons.token}")
+    handle = {"launcher": summons.launcher, "wid": name.wid, "token": summons.token, "data": name.data}
     return Birth(
         store=summons.store,
         sid=summons.sid,
         secret=secret,
         token=summons.token,
-        wid=wid,
+        wid=name.wid,
         number=summons.number,
         handle=json.dumps(handle, separators=(",", ":")),
         grace=summons.grace,
+        billed_from=name.billed_from,
     )
 
 
@@ -124,8 +129,22 @@ def _key(summons: Summons, fetch: Callable[[str], bytes]) -> bytes:
     return secret
 
 
-def own_name(variables: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:
-    """(id, what its launcher needs to find it again) as the engine says it; None where no engine is known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """A worker as its engine knows it.
+
+    Attributes:
+        data: what its launcher needs to find it again.
+        billed_from: seconds since the epoch; 0 where the engine does not say.
+    """
+
+    wid: str
+    data: Mapping[str, str] = field(default_factory=dict)
+    billed_from: float = 0.0
+
+
+def own_name(variables: Mapping[str, str]) -> Name | None:
+    """What the engine calls this worker; None where no engine is known.
 
     Another engine is another branch here: whatever its launcher calls a worker, the worker must call itself.
     """
@@ -138,5 +157,14 @@ def own_name(variables: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:
             arn = str(task["TaskARN"])
         except (OSError, ValueError, KeyError) as error:
             raise LaunchError(f"could not read the task ARN from ECS metadata: {error}") from error
-        return arn.rpartition("/")[2], {"arn": arn, "cluster": str(task.get("Cluster", ""))}
+        data = {"arn": arn, "cluster": str(task.get("Cluster", ""))}
+        return Name(wid=arn.rpartition("/")[2], data=data, billed_from=_seconds(task.get("PullStartedAt", "")))
     return None
+
+
+def _seconds(text: str) -> float:
+    """Since the epoch, of a time as the agent writes it (UTC, nanoseconds); 0 where there is none."""
+    try:
+        return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return 0.0

@@ -79,6 +79,8 @@ class Supervisor:
             chance=random.Random(birth.wid),  # noqa: S311 - spreads workers, no secret
             installs=self._stage is not None,
         )
+        if birth.billed_from:
+            self._machine.bill_from(birth.billed_from)
         self._courier: Courier[fx.Event | Items | Opened | Staged] = Courier(self._carrier, self._stopping)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._courier.fileno(), selectors.EVENT_READ)

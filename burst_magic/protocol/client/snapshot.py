@@ -57,7 +57,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         finished_at=finished_at,
         deadline=session.deadline,
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
-        spend=int(crew.log.spend(wall)),
+        spend=int(crew.log.spend(wall, minimum=manifest.minimum)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
         waiting="" if machine.end else _why_waiting(session, workers, job, now, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),

@@ -120,6 +120,7 @@ class Manifest:
     version: str = ""
     fallback: str = ""  # the launcher that starts workers when the first has no room for them
     fallback_rate: int = 0
+    minimum: float = 0.0  # seconds that are billed of a worker at least
     memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
     # The rest of what a stranger with the key needs to start a worker like the first ones.
     environment: str = ""  # what ``--env`` asked for: "sync", or ``image:URI``

@@ -197,7 +197,9 @@ class Leaving:
         state.due(now + state.manifest.interval)  # even without an answer
         known = (state.fleet.looks, budget)
         if self._reckoned != known or now >= self._reckon_at:
-            spent = state.fleet.spend(state.wall(now), ahead=state.manifest.interval, unheard=now - listed_at)
+            spent = state.fleet.spend(
+                state.wall(now), minimum=state.manifest.minimum, ahead=state.manifest.interval, unheard=now - listed_at
+            )
             self._over, self._reckoned, self._reckon_at = spent >= budget, known, now + state.manifest.floor
         return self._over
 

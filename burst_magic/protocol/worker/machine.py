@@ -70,6 +70,10 @@ class WorkerMachine:
         self._began_beat = self._beaten = now  # when the last heartbeat began, and the last that was written
         self._doubting = False  # silent for so long that its ``.gone`` may have been written
 
+    def bill_from(self, wall: float) -> None:
+        """Its engine has billed it since then, seconds since the epoch; without a word its bill begins at its birth."""
+        self._state.billed_from = int(wall * 1000)
+
     # --- the entry point -------------------------------------------------------------------------------
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:

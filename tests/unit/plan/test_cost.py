@@ -75,3 +75,8 @@ def test_a_million_writes_cost_five_dollars_and_a_million_reads_forty_cents():
     price = prices.requests()
     assert cost.price_requests(Requests(writes=1_000_000, reads=0), price) == 5_000_000
     assert cost.price_requests(Requests(writes=0, reads=1_000_000), price) == 400_000
+
+
+def test_a_worker_in_a_public_subnet_pays_for_its_address():
+    shape = Shape(cpu=1, memory=2048)
+    assert cost.with_address(cost.on_fargate)(shape, "x86_64", "us-east-1") == 49_370 + 5_000

@@ -143,6 +143,10 @@ def test_an_end_ends_the_bill():
     assert beating(("a", 0.0, 1800.0), ("a", 1800.0)).spend(7200.0) == 50
 
 
+def test_a_process_that_lived_shortly_costs_the_minimum():
+    assert beating(("a", 0.0, 3600.0), ("b", 0.0, 3600.0)).spend(36.0, minimum=72.0) == 4
+
+
 def test_a_silent_worker_is_billed_for_as_long_as_it_may_have_lived():
     fleet = beating(("a", 0.0, 3570.0), at=0.0)
     for at in range(10, 60, 10):

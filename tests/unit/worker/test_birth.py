@@ -70,6 +70,7 @@ def test_a_key_that_is_missing_or_may_not_be_read_is_refused_without_naming_its_
 def agent():
     """A container agent; gives its URL and what it answers."""
     answer = {"TaskARN": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "Cluster": "burst"}
+    answer["PullStartedAt"] = "2026-11-28T10:00:00.202617438Z"
 
     class Agent(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -90,7 +91,7 @@ def agent():
 def test_a_task_of_ecs_is_called_what_its_launcher_calls_it(agent):
     url, _ = agent
     birth = answer(SUMMONS, lambda _: SECRET, {"ECS_CONTAINER_METADATA_URI_V4": url})
-    assert birth.wid == "0123abcd"
+    assert (birth.wid, birth.billed_from) == ("0123abcd", 1_795_860_000)
     assert json.loads(birth.handle) == {
         "launcher": "fargate",
         "wid": "0123abcd",
