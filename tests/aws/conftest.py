@@ -6,12 +6,19 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from burst_magic.testing.sandbox import Sandbox, SandboxTask, TaskState
 from burst_magic.testing.sandbox.weather import SandboxWeather
 
 PATIENCE = 60.0
+
+
+def refused(error: Any) -> str:
+    """``code: message`` of a ClientError."""
+    return f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +68,21 @@ class Account:
 
     def run_task(self, code: str = "", **more: Any) -> dict[str, Any]:
         return self.client("ecs").run_task(**self.request(code, **more))
+
+    def impatient(self, service: str) -> Any:
+        """A client that tries once."""
+        server = self.cloud.server
+        session = boto3.Session(
+            aws_access_key_id=server.keys.access, aws_secret_access_key=server.keys.secret, region_name=server.region
+        )
+        return session.client(service, endpoint_url=server.endpoint, config=Config(retries={"max_attempts": 0}))
+
+    def refusal(self, code: str = "", **more: Any) -> str:
+        """``code: message`` of a RunTask that is refused at once."""
+        ecs = self.impatient("ecs")
+        with pytest.raises(ecs.exceptions.ClientError) as caught:
+            ecs.run_task(**self.request(code, **more))
+        return refused(caught.value)
 
     def start(self, code: str = "", **more: Any) -> str:
         """The ARN of one new task."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, cast
 
 from flask import Flask
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.core.utils import convert_to_flask_response
 from moto.ecs.responses import EC2ContainerServiceResponse
@@ -41,7 +41,7 @@ class EcsResponse(EC2ContainerServiceResponse):
     roles: Roles
     network: Network
 
-    def run_task(self) -> ActionResult:
+    def run_task(self) -> Any:
         """RunTask."""
 
         def may_pass(role: str) -> None:
@@ -49,23 +49,25 @@ class EcsResponse(EC2ContainerServiceResponse):
 
         return self._answered(lambda: self.engine.run(self._said, self._facts(), may_pass=may_pass))
 
-    def stop_task(self) -> ActionResult:
+    def stop_task(self) -> Any:
         """StopTask."""
         return self._answered(lambda: self.engine.stop(self._said))
 
-    def describe_tasks(self) -> ActionResult:
+    def describe_tasks(self) -> Any:
         """DescribeTasks."""
         return self._answered(lambda: self.engine.describe(self._said, cluster=self._cluster().arn))
 
-    def list_tasks(self) -> ActionResult:
+    def list_tasks(self) -> Any:
         """ListTasks."""
         return self._answered(lambda: self.engine.list(self._said, cluster=self._cluster().arn))
 
-    def _answered(self, call: Callable[[], dict[str, Any]]) -> ActionResult:
+    def _answered(self, call: Callable[[], dict[str, Any]]) -> Any:
         try:
             return ActionResult(call())
         except EcsRefusal as refused:
-            raise ServiceException(refused.code, refused.message) from refused
+            # Not moto's exception: it knows the codes of ECS's own model only, and ThrottlingException is not one.
+            body = json.dumps({"__type": refused.code, "message": refused.message})
+            return 400, {"status": 400}, body
 
     @property
     def _said(self) -> dict[str, Any]:

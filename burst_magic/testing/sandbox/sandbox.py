@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -40,10 +41,12 @@ class Sandbox:
     Attributes:
         endpoint: its address, ``http://127.0.0.1:PORT``.
         stack: what it has made for itself: bucket, cluster, roles, user.
+        administrator: may do everything.
     """
 
     endpoint: str
     stack: SandboxStack
+    administrator: Server
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Sandbox:
         self._exits = contextlib.ExitStack()
         self._engine: Engine
         self._limits: Limits
+        self._user: Keys
 
     def __enter__(self) -> Sandbox:  # noqa: PYI034 - Self needs Python 3.11, or a dependency
         """Start it, with a stack and a user in it. Raises ``BurstError`` without the extra."""
@@ -117,9 +121,11 @@ class Sandbox:
         )
         door.open(Front(moto, account=account, engine=self._engine, roles=roles, limits=self._limits))
         exits.callback(self._engine.close, within=_PATIENCE)
-        server = self._server(roles.administrator())
-        self.stack = build(server, command=self._command, stop_timeout=self._stop_timeout, account=account)
+        self.administrator = self._server(roles.administrator())
+        self.stack = build(self.administrator, command=self._command, stop_timeout=self._stop_timeout, account=account)
+        self._user = self.stack.user
         self._write_config()
+        self._write_credentials()
 
     def _server(self, keys: Keys) -> Server:
         return Server(endpoint=self.endpoint, keys=keys, pid=0, region=self._region)
@@ -136,6 +142,16 @@ class Sandbox:
         document["aws"] = self.aws
         (folder / "config.toml").write_text(tomlkit.dumps(document), encoding="utf-8")
 
+    def _write_credentials(self) -> None:
+        folder = self._home / "aws"
+        folder.mkdir(parents=True, exist_ok=True)
+        keys = f"aws_access_key_id = {self._user.access}\naws_secret_access_key = {self._user.secret}\n"
+        draft = folder / "credentials.new"
+        draft.touch(mode=0o600)
+        draft.write_text(f"[default]\n{keys}", encoding="utf-8")
+        draft.replace(folder / "credentials")  # a reader sees the old file or the new one
+        (folder / "config").write_text(f"[default]\nregion = {self._region}\n", encoding="utf-8")
+
     @property
     def aws(self) -> dict[str, str]:
         """The ``[aws]`` table of config.toml."""
@@ -144,12 +160,24 @@ class Sandbox:
     @property
     def server(self) -> Server:
         """The sandbox as its user sees it: keys, environment, clients."""
-        return self._server(self.stack.user)
+        return self._server(self._user)
 
-    def environ(self) -> dict[str, str]:
-        """What to export to use it as AWS."""
+    def environ(self, *, files: bool = False) -> dict[str, str]:
+        """What to export to use it as AWS.
+
+        Args:
+            files: name AWS's files with the user's keys, which ``renew`` rewrites, instead of the keys.
+        """
+        said = self.server.environ
+        if files:
+            folder = self._home / "aws"
+            said = {
+                "AWS_ENDPOINT_URL": self.endpoint,
+                "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
+                "AWS_CONFIG_FILE": str(folder / "config"),
+            }
         return {
-            **self.server.environ,
+            **said,
             "BURST_CONFIG_DIR": str(self._home / "config"),
             "BURST_DATA_DIR": str(self._home / "data"),
             "BURST_STORE": self.stack.store,
@@ -163,6 +191,18 @@ class Sandbox:
     @weather.setter
     def weather(self, weather: SandboxWeather) -> None:
         self._limits.weather = weather
+
+    def expire(self) -> None:
+        """The user's keys are over: everything answers that the token is expired until ``renew``."""
+        self.weather = replace(self.weather, expired=self.weather.expired | {self._user.access})
+
+    def renew(self) -> None:
+        """Give the user new keys, as ``aws sso login`` would, and write them into AWS's file."""
+        iam = self.administrator.clients.of("iam")
+        iam.delete_access_key(UserName=self.stack.user_name, AccessKeyId=self._user.access)
+        made = iam.create_access_key(UserName=self.stack.user_name)["AccessKey"]
+        self._user = Keys(access=made["AccessKeyId"], secret=made["SecretAccessKey"])
+        self._write_credentials()
 
     def tasks(self) -> list[SandboxTask]:
         """Every task so far as it is now, oldest first."""

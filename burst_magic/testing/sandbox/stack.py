@@ -17,6 +17,7 @@ _LOG_GROUP = "/burst/workers"
 _IMAGE = "burst-sandbox/python"  # not pulled: the image is this process's interpreter
 _PREFIX = "burst"
 _ZONES = ("a", "b")
+_USER = "scientist"
 _FOLDERS = ("sessions", "blobs", "envs")
 
 
@@ -25,7 +26,8 @@ class SandboxStack:
     """What was made.
 
     Attributes:
-        store: URL; user: the keys of a user with the rights that burst_magic needs, and no others.
+        store: URL.
+        user, user_name: keys and name of a user with the rights that burst_magic needs, and no others.
         aws: the ``[aws]`` table of config.toml.
         task_role, execution_role: ARNs.
     """
@@ -33,6 +35,7 @@ class SandboxStack:
     store: str
     bucket: str
     user: Keys
+    user_name: str
     aws: dict[str, str]
     task_role: str
     execution_role: str
@@ -89,6 +92,7 @@ def build(server: Server, *, command: Sequence[str], stop_timeout: int, account:
         store=f"s3://{bucket}/{_PREFIX}",
         bucket=bucket,
         user=_user(iam, user_policy(bucket, _PREFIX, [task_role, execution_role])),
+        user_name=_USER,
         aws={
             "region": server.region,
             "cluster": _CLUSTER,
@@ -131,9 +135,9 @@ def _role(iam: Any, name: str, policy: dict[str, Any]) -> str:
 
 
 def _user(iam: Any, policy: dict[str, Any]) -> Keys:
-    iam.create_user(UserName="scientist")
-    iam.put_user_policy(UserName="scientist", PolicyName="burst", PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName="scientist")["AccessKey"]
+    iam.create_user(UserName=_USER)
+    iam.put_user_policy(UserName=_USER, PolicyName="burst", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=_USER)["AccessKey"]
     return Keys(access=key["AccessKeyId"], secret=key["SecretAccessKey"])
 
 
