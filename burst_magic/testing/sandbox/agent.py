@@ -15,7 +15,7 @@ from burst_magic.testing.sandbox.container import CannotStart, SandboxContainer
 from burst_magic.testing.sandbox.lives import EcsStopCode, Ending, TaskLife, TaskState
 from burst_magic.testing.sandbox.network import Network, NoAddresses
 from burst_magic.testing.sandbox.roles import Roles
-from burst_magic.testing.sandbox.weather import SandboxWeather, StartTrouble
+from burst_magic.testing.sandbox.weather import SandboxWeather, StartFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +97,12 @@ class Agent:
         try:
             life.change(interface=tools.network.attach(life.order.subnets, life.order.groups))
         except NoAddresses as full:
-            raise NotStarted(StartTrouble.ADDRESSES.value.format(subnet=full)) from full
+            raise NotStarted(StartFailure.ADDRESSES.value.format(subnet=full)) from full
         life.stamp(pull_started=tools.now())
         life.enter(TaskState.PENDING)
         stopped = self._pause(tools.weather().pulling)
         life.stamp(pull_stopped=tools.now())
-        if trouble in {StartTrouble.IMAGE, StartTrouble.REGISTRY}:
+        if trouble in {StartFailure.IMAGE, StartFailure.REGISTRY}:
             raise NotStarted(trouble.value.format(image=life.order.image))
         if stopped:
             return
@@ -111,11 +111,11 @@ class Agent:
         if not self._pause(tools.weather().activating):
             self._run(driver)
 
-    def _hold_up(self, trouble: StartTrouble | None) -> bool:
+    def _hold_up(self, trouble: StartFailure | None) -> bool:
         """Troubles with the network, before anything is pulled."""
-        if trouble is StartTrouble.STUCK:
+        if trouble is StartFailure.STUCK:
             return self._life.news.wait()
-        if trouble in {StartTrouble.ADDRESSES, StartTrouble.ENI_TIMEOUT}:
+        if trouble in {StartFailure.ADDRESSES, StartFailure.ENI_TIMEOUT}:
             raise NotStarted(trouble.value.format(subnet=self._life.order.subnets[-1]))
         return False
 

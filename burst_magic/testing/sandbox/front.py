@@ -26,6 +26,8 @@ from burst_magic.testing.sandbox.roles import Roles
 _SIGNED = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/aws4_request")
 _JSON = {"ecs", "logs", "servicequotas", "pricing", "tagging"}  # services that speak JSON; the others speak XML
 
+_LAG = 0.05  # seconds until the server sees that it is to end
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -164,7 +166,7 @@ class Door:
             "127.0.0.1", port, self._answer, threaded=True, request_handler=QuietHandler
         )
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, name="sandbox", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_LAG,), name="sandbox", daemon=True)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if self._front is None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from burst_magic.testing.sandbox.limits import Limits
     from burst_magic.testing.sandbox.stack import SandboxStack
 
-_WORKER = ("python", "-m", "burst_magic.worker")
+_WORKER = ("python", "-m", "burst_magic.worker.watchdog")
 _STOP_TIMEOUT = 10  # seconds from SIGTERM to SIGKILL
 _PATIENCE = 30.0  # seconds that killed tasks may take to be over
 

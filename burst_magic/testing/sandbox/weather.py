@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 
-class StartTrouble(Enum):
+class StartFailure(Enum):
     """Why new tasks don't start, with what ECS says of it."""
 
     IMAGE = (
@@ -70,7 +70,7 @@ class SandboxWeather:
     quota_answer: QuotaAnswer = QuotaAnswer.FAILURE
     capacity: int | None = None
     spot_capacity: int | None = None
-    trouble: StartTrouble | None = None
+    trouble: StartFailure | None = None
     lost_replies: int = 0
     describe_lag: float = 0.0
     throttled_runs: int = 0

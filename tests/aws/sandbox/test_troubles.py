@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from burst_magic.testing.sandbox import TaskState
-from burst_magic.testing.sandbox.weather import QuotaAnswer, StartTrouble
+from burst_magic.testing.sandbox.weather import QuotaAnswer, StartFailure
 
 SLEEP = "print('ready', flush=True); import time; time.sleep(60)"
 SPOT = [{"capacityProvider": "FARGATE_SPOT"}]
@@ -143,10 +143,10 @@ def test_a_reply_that_is_lost_leaves_one_task_behind_its_token(account, cloud):
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        (StartTrouble.IMAGE, "CannotPullContainerError: pull image manifest has been retried 1 time(s)"),
-        (StartTrouble.REGISTRY, "ResourceInitializationError: unable to pull secrets or registry auth"),
-        (StartTrouble.ADDRESSES, "Unexpected EC2 error while attempting to Create Network Interface in subnet"),
-        (StartTrouble.ENI_TIMEOUT, "Timeout waiting for network interface provisioning to complete."),
+        (StartFailure.IMAGE, "CannotPullContainerError: pull image manifest has been retried 1 time(s)"),
+        (StartFailure.REGISTRY, "ResourceInitializationError: unable to pull secrets or registry auth"),
+        (StartFailure.ADDRESSES, "Unexpected EC2 error while attempting to Create Network Interface in subnet"),
+        (StartFailure.ENI_TIMEOUT, "Timeout waiting for network interface provisioning to complete."),
     ],
 )
 def test_a_task_that_fails_to_start_says_why_and_has_no_exit_code(account, cloud, trouble, reason):
@@ -194,7 +194,7 @@ def test_a_missing_log_group_fails_the_start(account, cloud):
 
 
 def test_a_task_that_never_leaves_provisioning_can_be_stopped(account, cloud):
-    cloud.weather = replace(cloud.weather, trouble=StartTrouble.STUCK)
+    cloud.weather = replace(cloud.weather, trouble=StartFailure.STUCK)
     arn = account.start()
     with pytest.raises(TimeoutError):
         cloud.wait_for(arn, TaskState.PENDING, within=0.5)
