@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class StartTrouble(Enum):
+class StartProblem(Enum):
     """What stands in the way of a task."""
 
     CAPACITY = "capacity"  # AWS has no room
@@ -31,7 +31,7 @@ class StartTrouble(Enum):
     @property
     def passes(self) -> bool:
         """Whether waiting may help."""
-        return self in {StartTrouble.CAPACITY, StartTrouble.QUOTA, StartTrouble.ADDRESSES, StartTrouble.NETWORK}
+        return self in {StartProblem.CAPACITY, StartProblem.QUOTA, StartProblem.ADDRESSES, StartProblem.NETWORK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,22 +43,22 @@ class Reason:
         words: AWS's own.
     """
 
-    trouble: StartTrouble
+    trouble: StartProblem
     problem: str
     words: str
 
 
 _ROUTE = "give workers a public address (aws.public_ip = true), or the subnet a NAT gateway or VPC endpoints"
 # The first pattern that matches counts: special ones stand before general ones.
-_TABLE: tuple[tuple[str, StartTrouble, str], ...] = (
+_TABLE: tuple[tuple[str, StartProblem, str], ...] = (
     (
         r"InsufficientFreeAddresses|not enough free addresses|RESOURCE:ENI",
-        StartTrouble.ADDRESSES,
+        StartProblem.ADDRESSES,
         "a subnet has no free IP addresses: add subnets to aws.subnets, or stop what uses them",
     ),
     (
         r"reached the limit on the number of|vCPU.*limit|limit.*vCPU|above your limit|(Limit|Quota)Exceeded",
-        StartTrouble.QUOTA,
+        StartProblem.QUOTA,
         (
             "the account's limit of Fargate vCPUs is reached: workers start as others end; "
             "Service Quotas of AWS (Fargate, vCPU resource count) raises it"
@@ -66,48 +66,48 @@ _TABLE: tuple[tuple[str, StartTrouble, str], ...] = (
     ),
     (
         r"Capacity is unavailable|RESOURCE:(CPU|MEMORY|GPU)|insufficient capacity|no capacity",
-        StartTrouble.CAPACITY,
+        StartProblem.CAPACITY,
         "AWS has no capacity for such a worker now: another size, --arch or more zones (aws.subnets) may have",
     ),
     (
         r"[Tt]imeout waiting for network interface|network interface provisioning",
-        StartTrouble.NETWORK,
+        StartProblem.NETWORK,
         "AWS did not attach a network interface in time",
     ),
     (
         r"CannotPull\w*: .*(timeout|timed out|dial tcp|connection refused|no such host)",
-        StartTrouble.ROUTE,
+        StartProblem.ROUTE,
         f"the worker's image cannot be reached from its subnet: {_ROUTE}",
     ),
     (
         r"CannotPull\w*: .*(toomanyrequests|rate limit)",
-        StartTrouble.IMAGE,
+        StartProblem.IMAGE,
         "the image's registry allows no more pulls now: use a copy in ECR (a pull-through cache)",
     ),
     (
         r"CannotPull\w*: .*(denied|[Uu]nauthorized|403|authorization)",
-        StartTrouble.IMAGE,
+        StartProblem.IMAGE,
         "the execution role may not pull the worker's image, or there is no such image",
     ),
     (
         r"CannotPull\w*: .*(no matching manifest|exec format)|exec format error",
-        StartTrouble.IMAGE,
+        StartProblem.IMAGE,
         "the worker's image was not built for this --arch",
     ),
-    (r"CannotPull|image.*(not found|does not exist)", StartTrouble.IMAGE, "the worker's image was not found"),
+    (r"CannotPull|image.*(not found|does not exist)", StartProblem.IMAGE, "the worker's image was not found"),
     (
         r"log group|logging driver|logger args|CreateLogStream|ResourceInitializationError.*awslogs",
-        StartTrouble.LOGS,
+        StartProblem.LOGS,
         "the container's log group cannot be used: does aws.log_group exist, and may the execution role write to it?",
     ),
     (
         r"ResourceInitializationError.*(time(d )?out|dial tcp|deadline exceeded|connection issue|resource retrieval)",
-        StartTrouble.ROUTE,
+        StartProblem.ROUTE,
         f"the worker cannot reach AWS from its subnet: {_ROUTE}",
     ),
     (
         r"unable to assume.*role|[Rr]ole.*(not valid|invalid|does not exist)|PassRole|AssumeRole|execution role",
-        StartTrouble.ROLE,
+        StartProblem.ROLE,
         (
             "ECS may not use the workers' roles: check that the roles of the task definition exist and trust "
             "ecs-tasks.amazonaws.com"
@@ -115,32 +115,32 @@ _TABLE: tuple[tuple[str, StartTrouble, str], ...] = (
     ),
     (
         r"No Fargate configuration exists|[Ii]nvalid (setting for .*)?(cpu|CPU|memory)",
-        StartTrouble.SIZE,
+        StartProblem.SIZE,
         "Fargate does not offer workers of this size",
     ),
     (
         r"[Bb]locked|suspended|being (verified|validated)",
-        StartTrouble.BLOCKED,
+        StartProblem.BLOCKED,
         "AWS has blocked the account: ask AWS Support",
     ),
     (
         r"[Cc]luster.*not found|ClusterNotFound|cluster.*(inactive|INACTIVE)",
-        StartTrouble.SETUP,
+        StartProblem.SETUP,
         "the ECS cluster of aws.cluster does not exist in this region",
     ),
     (
         r"(?i:task ?definition)",
-        StartTrouble.SETUP,
+        StartProblem.SETUP,
         "the task definition of aws.task_definition does not exist, or is not active, in this region",
     ),
     (
         r"subnet|security group|InvalidGroup|network configuration",
-        StartTrouble.SETUP,
+        StartProblem.SETUP,
         "the network of aws.subnets and aws.security_groups cannot be used",
     ),
     (
         r"capacity provider",
-        StartTrouble.SETUP,
+        StartProblem.SETUP,
         "the cluster lacks the capacity provider: add FARGATE and FARGATE_SPOT to it",
     ),
 )
@@ -150,9 +150,9 @@ def read(words: str) -> Reason:
     """The reason behind AWS's words.
 
     >>> read("Capacity is unavailable at this time. Please try again later").trouble
-    <StartTrouble.CAPACITY: 'capacity'>
+    <StartProblem.CAPACITY: 'capacity'>
     """
     for pattern, trouble, problem in _TABLE:
         if re.search(pattern, words, re.DOTALL):
             return Reason(trouble=trouble, problem=problem, words=words)
-    return Reason(trouble=StartTrouble.OTHER, problem=words or "AWS gives no reason", words=words)
+    return Reason(trouble=StartProblem.OTHER, problem=words or "AWS gives no reason", words=words)

@@ -65,7 +65,7 @@ class EcsLauncher:
         self._described: dict[str, tuple[float, Status]] = {}
         self._faults: set[str] = set()  # told already
         self._logs: dict[str, Logs] = {}
-        self._definitions: dict[str, TaskDefinitionTypeDef] = {}
+        self._definitions: dict[tuple[str, str], TaskDefinitionTypeDef] = {}
 
     def _in(self, region: str) -> Ecs:
         with self._lock:
@@ -117,7 +117,7 @@ class EcsLauncher:
         except BurstError as error:
             return self._refusal(start, error)
         for task in answer["tasks"]:
-            return self._handle(task, start.token, start.options)
+            return handle_of(task, launcher=self.name)
         failures = (part for each in answer["failures"] for part in (each.get("reason"), each.get("detail")) if part)
         return _no_task(start, " ".join(failures))
 
@@ -127,7 +127,7 @@ class EcsLauncher:
             for stopped in (False, True):
                 for task in self._tasks(start.sid, start.options, stopped=stopped):
                     if token_of(task) == start.token:
-                        return self._handle(task, start.token, start.options)
+                        return handle_of(task, launcher=self.name)
         except BurstError as error:
             return self._refusal(start, error)
         problem = "AWS has seen this start before and doesn't list its task yet"
@@ -140,9 +140,6 @@ class EcsLauncher:
         arns = ecs.list_tasks(place.cluster, started_by=sid, stopped=stopped)
         found = ecs.describe(place.cluster, arns)[0] if arns else []
         return [task for task in found if task.get("capacityProviderName", self._provider) == self._provider]
-
-    def _handle(self, task: TaskTypeDef, token: str, options: Mapping[str, str]) -> Handle:
-        return handle_of(task, token=token, options=options, launcher=self.name)
 
     def _refusal(self, start: Start, error: BurstError) -> Refusal:
         """What the session makes of an error."""
@@ -162,7 +159,7 @@ class EcsLauncher:
     def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:
         """The session's tasks that have not stopped: they name it in ``startedBy``."""
         try:
-            return [self._handle(task, token_of(task), options) for task in self._tasks(sid, options)]
+            return [handle_of(task, launcher=self.name) for task in self._tasks(sid, options)]
         except BurstError as error:
             self._tell_once(f"cannot list the workers in {options.get('cluster', '')}: {error.problem}")
             return []
@@ -233,19 +230,11 @@ class EcsLauncher:
             return f"the container's log cannot be read: {error.problem}; {error.way_out}\n"
 
     def _stream(self, handle: Handle, place: PlaceInEcs) -> LogStream | None:
-        """Where its container logs, by its task definition; None where that is not known any more."""
-        definition = str(handle.data.get("definition", ""))
-        if not definition:  # a handle that its worker made
-            found, _ = self._in(place.region).describe(place.cluster, [handle.wid])
-            definition = found[0].get("taskDefinitionArn", "") if found else ""
-        if not definition:
-            return None
-        with self._lock:
-            known = self._definitions.get(definition)
-        if known is None:
-            known = self._in(place.region).definition(definition)
-            self._definitions[definition] = known
-        return stream_of(known, handle.wid, container=CONTAINER)
+        """Where its container logs, by its task definition."""
+        known = place.region, str(handle.data.get("definition", ""))
+        if known not in self._definitions:
+            self._definitions[known] = self._in(place.region).definition(known[1])
+        return stream_of(self._definitions[known], handle.wid, container=CONTAINER)
 
     def _logs_of(self, region: str) -> Logs:
         with self._lock:

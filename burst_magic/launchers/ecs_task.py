@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from burst_magic.aws.reasons import StartTrouble, read
+from burst_magic.aws.reasons import StartProblem, read
 from burst_magic.errors import LaunchError
 from burst_magic.launchers.base import Cause, Handle, Start, Status, WorkerState
 from burst_magic.protocol.wire import sign
@@ -55,7 +55,7 @@ class PlaceInEcs:
 
     @classmethod
     def of(cls, handle: Handle) -> PlaceInEcs | None:
-        """From a launcher's handle, or from the one that a worker makes of its metadata; None if it is of neither."""
+        """None for the handle of something else."""
         parts = str(handle.data.get("arn", "")).split(":")  # arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID
         if len(parts) != 6 or parts[5].count("/") != 2:
             return None
@@ -151,17 +151,14 @@ def token_of(task: TaskTypeDef) -> str:
     return next(found, "")
 
 
-def handle_of(task: TaskTypeDef, *, token: str, options: Mapping[str, str], launcher: str) -> Handle:
-    """Any client can look after the worker with it."""
-    arn = task["taskArn"]
-    data = {
-        "arn": arn,
-        "region": arn.split(":")[3],
-        "cluster": task.get("clusterArn") or options.get("cluster", ""),
-        "definition": task.get("taskDefinitionArn", ""),
-        "log_group": options.get("log_group", ""),
-    }
-    return Handle(launcher=launcher, wid=wid_of(task), token=token, data=data)
+def handle_of(task: TaskTypeDef, *, launcher: str) -> Handle:
+    """Any client can look after the worker with it: the ARN names region and cluster, the definition tells the log.
+
+    The worker makes the same of its metadata (``worker/birth.py``).
+    """
+    definition = task.get("taskDefinitionArn", "").rpartition("/")[2]
+    data = {"arn": task["taskArn"], "definition": definition}
+    return Handle(launcher=launcher, wid=wid_of(task), token=token_of(task), data=data)
 
 
 def status_of(task: TaskTypeDef) -> Status:
@@ -199,7 +196,7 @@ def _end(task: TaskTypeDef) -> tuple[Cause, str]:
         return outside, words or code
     if _MEMORY.search(both):
         return Cause.MEMORY, detail or words
-    if code == "TaskFailedToStart" or (exit_code is None and read(both).trouble is not StartTrouble.OTHER):
+    if code == "TaskFailedToStart" or (exit_code is None and read(both).trouble is not StartProblem.OTHER):
         return _failed_to_start(both)
     if exit_code is not None:
         return Cause.CODE, detail or f"its process ended with exit code {exit_code}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from burst_magic.launchers.base import Again, Handle, Launcher, WorkerState
@@ -23,7 +23,11 @@ Check = Callable[[Rehearsal], None]
 
 
 def check_launcher(
-    launcher: Callable[[Path], Launcher], *, patience: float = 60.0, only: tuple[Check, ...] | None = None
+    launcher: Callable[[Path], Launcher],
+    *,
+    patience: float = 60.0,
+    only: tuple[Check, ...] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> None:
     """Run all checks, each in its own folder and session.
 
@@ -31,6 +35,7 @@ def check_launcher(
         launcher: creates a launcher; called with a folder for logs, once per simulated client.
         patience: seconds for a worker to start, to exit, and to react.
         only: these instead of ``LAUNCHER_CHECKS``.
+        options: what its users configure, ``Start.options``.
 
     Raises:
         ContractBroken: lists every failed check with its reason.
@@ -38,7 +43,7 @@ def check_launcher(
     failed = []
     for check in LAUNCHER_CHECKS if only is None else only:
         with tempfile.TemporaryDirectory(prefix="burst-check-") as folder:
-            rehearsal = Rehearsal(launcher, Path(folder), patience=patience)
+            rehearsal = Rehearsal(launcher, Path(folder), patience=patience, options=options)
             try:
                 check(rehearsal)
             except ContractBroken as broken:
@@ -192,8 +197,8 @@ def stop_lets_a_worker_finish_its_task(rehearsal: Rehearsal) -> None:
     must(rehearsal.published, "the finished task has no outcome")
 
 
-def kill_ends_a_worker_and_its_tasks_at_once(rehearsal: Rehearsal) -> None:
-    """It has no chance to say so: whoever sees the end does."""
+def kill_ends_a_worker_and_its_tasks(rehearsal: Rehearsal) -> None:
+    """However long a task would run. An engine may first ask it to end, as ECS does."""
     sign_of_life = rehearsal.root / "life"
     rehearsal.open_session()
     rehearsal.add_job(
@@ -205,7 +210,6 @@ def kill_ends_a_worker_and_its_tasks_at_once(rehearsal: Rehearsal) -> None:
     rehearsal.until(sign_of_life.exists, "the task to run")
     rehearsal.launcher.stop(handle, kill=True)
     rehearsal.end_of(handle)
-    must(rehearsal.gone(handle) is None, "a killed worker found the time to say good-bye")
 
     def quiet() -> bool:
         size = sign_of_life.stat().st_size
@@ -267,7 +271,7 @@ LAUNCHER_CHECKS: tuple[Check, ...] = (
     what_is_not_known_has_not_ended,
     another_client_stops_a_worker_by_its_handle,
     stop_lets_a_worker_finish_its_task,
-    kill_ends_a_worker_and_its_tasks_at_once,
+    kill_ends_a_worker_and_its_tasks,
     a_poke_harms_nobody,
     a_poke_wakes_a_worker_that_sleeps,
     the_sessions_key_is_in_no_handle_and_in_no_log,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,13 +37,22 @@ class Rehearsal:
         launcher: makes the launcher; called with the folder for logs, once more for each other client.
         root: an empty folder.
         patience: seconds to wait for anything that workers do.
+        options: what users of the launcher configure.
     """
 
-    def __init__(self, launcher: Callable[[Path], Launcher], root: Path, *, patience: float = 60.0) -> None:
-        self.root, self.patience = root, patience
+    def __init__(
+        self,
+        launcher: Callable[[Path], Launcher],
+        root: Path,
+        *,
+        patience: float = 60.0,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.root, self.patience, self._options = root, patience, dict(options or {})
         self.secret = secrets.token_bytes(sign.SECRET_BYTES)
         self.keys = keys.SessionKeys(SID)
         self.store = open_store((root / "store").as_uri())
+        self.store.create(keys.session_key(SID, sign.fingerprint(self.secret)), self.secret)
         self._open = launcher
         self.launcher = self.another_client()
         self.handles: list[Handle] = []
@@ -73,6 +82,8 @@ class Rehearsal:
             number=0,
             deadline=time.time() + 120,
             cwd=str(self.root) if self.launcher.traits.here else "",
+            owner="a rehearsal",
+            options=self._options,
         )
         return replace(start, **changes)
 

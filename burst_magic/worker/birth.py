@@ -157,7 +157,7 @@ def own_name(variables: Mapping[str, str]) -> Name | None:
             arn = str(task["TaskARN"])
         except (OSError, ValueError, KeyError) as error:
             raise LaunchError(f"could not read the task ARN from ECS metadata: {error}") from error
-        data = {"arn": arn, "cluster": str(task.get("Cluster", ""))}
+        data = {"arn": arn, "definition": f"{task.get('Family', '')}:{task.get('Revision', '')}"}
         return Name(wid=arn.rpartition("/")[2], data=data, billed_from=_seconds(task.get("PullStartedAt", "")))
     return None
 

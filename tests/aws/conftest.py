@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,3 +129,13 @@ class Account:
 @pytest.fixture
 def account(cloud) -> Account:
     return Account(cloud=cloud)
+
+
+@pytest.fixture
+def as_user(cloud, monkeypatch) -> Sandbox:
+    """The cloud; what runs in this process uses it as AWS, and has directories of its own."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "BURST_"))]:
+        monkeypatch.delenv(name)
+    for name, value in cloud.environ().items():
+        monkeypatch.setenv(name, value)
+    return cloud

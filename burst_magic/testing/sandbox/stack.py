@@ -174,7 +174,8 @@ def user_policy(bucket: str, prefix: str, roles: Sequence[str]) -> dict[str, Any
     """A user who starts sessions."""
     return _policy(
         _allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [f"arn:aws:s3:::{bucket}/{prefix}/*"]),
-        _allow(["s3:ListBucket", "s3:GetBucketLocation"], [f"arn:aws:s3:::{bucket}"]),
+        # moto asks for DeleteObject on the bucket itself where S3 asks for it on each key of a DeleteObjects call
+        _allow(["s3:ListBucket", "s3:GetBucketLocation", "s3:DeleteObject"], [f"arn:aws:s3:::{bucket}"]),
         _allow(
             [
                 "ecs:RunTask",

@@ -69,7 +69,7 @@ def test_a_key_that_is_missing_or_may_not_be_read_is_refused_without_naming_its_
 @pytest.fixture
 def agent():
     """A container agent; gives its URL and what it answers."""
-    answer = {"TaskARN": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "Cluster": "burst"}
+    answer = {"TaskARN": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "Family": "burst-worker", "Revision": "3"}
     answer["PullStartedAt"] = "2026-11-28T10:00:00.202617438Z"
 
     class Agent(http.server.BaseHTTPRequestHandler):
@@ -96,7 +96,7 @@ def test_a_task_of_ecs_is_called_what_its_launcher_calls_it(agent):
         "launcher": "fargate",
         "wid": "0123abcd",
         "token": "t1",
-        "data": {"arn": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "cluster": "burst"},
+        "data": {"arn": "arn:aws:ecs:us-east-1:1:task/burst/0123abcd", "definition": "burst-worker:3"},
     }
 
 
