@@ -36,7 +36,7 @@ class Wrote(Enum):
     UNKNOWN = "unknown"  # no answer: it may have been done
 
 
-# --- effects: asked of the store -------------------------------------------------------------------------
+# --- effects on the store --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Create:
     record: Record
 
 
-# --- effects: asked of a worker's driver -------------------------------------------------------------------
+# --- effects for a worker's driver -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A job is known and not over: tasks of it may be run from now on. Not answered."""
+    """A job is known and not over, so its tasks may run from now on. Not answered."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
 class LetGo:
-    """A job is over: nothing of it is kept, but by what still runs. Not answered."""
+    """A job is over: drop it, except where its tasks still run. Not answered."""
 
     job: str
 
@@ -179,13 +179,13 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The worker's process ends; ``unheard``: the store took neither all its results nor its farewell."""
+    """End the worker's process; ``unheard``: without writing all its results and its ``.gone``."""
 
     cause: EndCause
     unheard: bool = False
 
 
-# --- effects: asked of a client's driver -------------------------------------------------------------------
+# --- effects for a client's driver -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Start the worker whose ``.next`` lies there, in place of a lost one. Not answered: its heartbeat tells."""
+    """Start the worker whose ``.next`` exists, in place of a lost one. Not answered: its heartbeat follows."""
 
     token: str
     launcher: str
@@ -228,7 +228,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """The answer to ``Read``; None when there is no such object."""
+    """The answer to ``Read``; None if there is no such object."""
 
     key: str
     record: Record | None
@@ -244,7 +244,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Beaten:
-    """The answer to ``Beat``; ``offset`` is the store's wall clock minus our monotonic one, seconds, where known."""
+    """The answer to ``Beat``; ``offset`` is the store's wall clock minus our monotonic one, in seconds, if known."""
 
     wrote: Wrote
     offset: float | None = None
@@ -259,7 +259,7 @@ class SlotReady:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """All tasks of the claim below ``upto`` have outcomes; of them ``failed`` more than last told."""
+    """All tasks of the claim below ``upto`` have outcomes; ``failed_at`` are the new failures."""
 
     slot: int
     job: str

@@ -11,7 +11,7 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, Final
 
 DEAD_AFTER = 3  # intervals without a new heartbeat
-SKEW = 2.0  # seconds that our clock may differ from the store's, which tells whole seconds
+SKEW = 2.0  # seconds by which our clock may differ from the store's, which has whole seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Requested:
 
 
 def fold_control(controls: Iterable[Control]) -> Requested:
-    """What is asked of a session, whatever the order it was asked in."""
+    """Combine the requests to a session; their order does not matter."""
     controls = list(controls)
     cancels = [c.job for c in controls if c.kind is ControlKind.CANCEL]
     scales = [(c.revision, c.at, c.workers) for c in controls if c.kind is ControlKind.SCALE]
@@ -54,8 +54,8 @@ def unended(base: str, names: Iterable[str]) -> list[str]:
     """The ids of a process, later ones after a rejoin included, that have no ``.gone``.
 
     Args:
-        base: what its launcher calls it.
-        names: of the workers' folder.
+        base: its launcher's name for it.
+        names: names in the workers' folder.
     """
     beats: set[str] = set()
     ends: set[str] = set()
@@ -77,8 +77,8 @@ class WorkersLog:
     most: float
     watched: float = 0.0  # seconds
     listed_at: float | None = None
-    looks: int = 0  # listings taken
-    viewed: float = 0.0  # when somebody who looks at live output said so last, by the store's clock
+    looks: int = 0  # number of listings
+    viewed: float = 0.0  # when a viewer of live output last put ``~watch``, by the store's clock
     gone: dict[str, float] = field(default_factory=dict)  # id -> when its end was written
     beats: dict[str, tuple[float, float]] = field(
         default_factory=dict
@@ -88,7 +88,7 @@ class WorkersLog:
     heard_of: dict[str, float] = field(default_factory=dict)  # id in a claim -> ``watched`` when first read
 
     def listed(self, names: Iterable[tuple[str, float]], now: float) -> None:
-        """Takes a listing of the folder."""
+        """Record a listing of the folder."""
         if self.listed_at is not None:
             self.watched += min(self.most, now - self.listed_at)
         self.listed_at, self.looks = now, self.looks + 1
@@ -129,7 +129,7 @@ class WorkersLog:
         return sorted(wid for wid in self.beats if wid not in self.gone)
 
     def rank(self, wid: str, patience: float) -> int:
-        """A worker's place among those that this observer believes to live; −1 when it is not among them."""
+        """A worker's place among those that this observer considers alive; −1 if it is not among them."""
         living = [other for other in self.living() if not self.dead(other, patience)]
         return living.index(wid) if wid in living else -1
 
@@ -138,10 +138,10 @@ class WorkersLog:
 
         Args:
             wall: now, by the store's clock.
-            ahead: those that live are counted for so many seconds more.
-            unheard: the folder was listed so many seconds ago; who lived then is believed to have lived since.
+            ahead: additional seconds for live workers.
+            unheard: seconds since the folder was listed; workers alive then count as alive since.
         """
-        lives: dict[str, money.Life] = {}  # by process: a worker that joined again was paid in between
+        lives: dict[str, money.Life] = {}  # by process: a worker that rejoined was billed in between
         for wid, (billed_ms, rate) in self.born.items():
             since, until = billed_ms / 1000, self._until(wid, wall, ahead, unheard)
             known = lives.setdefault(keys.base_of(wid), money.Life(since=since, until=until, rate=rate))
@@ -150,11 +150,11 @@ class WorkersLog:
         return list(lives.values())
 
     def spend(self, wall: float, *, minimum: float = 0.0, ahead: float = 0.0, unheard: float = 0.0) -> float:
-        """Micro-dollars that all processes have cost, each for ``minimum`` seconds at least; see ``lives``."""
+        """Cost of all processes in micro-dollars, each billed for at least ``minimum`` seconds; see ``lives``."""
         return money.spend(self.lives(wall, ahead=ahead, unheard=unheard), minimum=minimum)
 
     def _until(self, wid: str, wall: float, ahead: float, unheard: float) -> float:
         beat, gone, silence = self.beats[wid][0], self.gone.get(wid), DEAD_AFTER * self.most
-        if gone is None and beat + silence >= wall - unheard:  # it lived when the folder was listed last
+        if gone is None and beat + silence >= wall - unheard:  # it was alive at the last listing
             return min(wall + ahead, beat + silence + unheard)
         return money.lived_until(beat, gone, silence=silence, now=wall)

@@ -1,7 +1,7 @@
 """What a fleet costs: one function behind every figure, in micro-dollars. Pure arithmetic.
 
-A process is billed from when its launcher says until its end, or, while none is known, until it may have ended unheard:
-three intervals after its last heartbeat. An end that somebody wrote later adds nothing to what the process lived.
+A process is billed from the time that its launcher reports until its end. While no end is known, it is billed until it
+may have died unobserved, three intervals after its last heartbeat. An end that is written later adds nothing.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ def cut_lanes(tasks: int, lanes: int) -> tuple[int, ...]:
 
 
 def job_lanes(tasks: int, slots: int) -> tuple[int, ...]:
-    """The first task of each lane of a job: as many lanes as slots, or more where each slot has few tasks.
+    """The first task of each lane of a job: as many lanes as slots, or more if each slot has few tasks.
 
-    Long tasks lie side by side. With finer lanes the slots begin near each other, as from a queue, and share them.
-    Where there are many tasks for each slot that gains little, and each lane costs requests.
+    Long tasks are often adjacent. With finer lanes, slots start near each other, as from a queue, and share them. With
+    many tasks per slot this gains little, and each lane costs requests.
 
     >>> len(job_lanes(100, 4)), len(job_lanes(10_000, 4))
     (16, 4)
@@ -71,7 +71,7 @@ def free_lanes(lanes: Sequence[int], claims: Iterable[ClaimKey]) -> list[int]:
 
 
 def lane_end(tasks: int, lanes: Sequence[int], start: int) -> int:
-    """One past the last task of the lane that holds ``start``."""
+    """One past the last task of the lane that contains ``start``."""
     place = bisect_right(lanes, start)
     return lanes[place] if place < len(lanes) else tasks
 
@@ -86,7 +86,7 @@ class Cover:
 
     Attributes:
         covered: number of tasks with outcomes.
-        failing: those of the parts whose segments tell of failures, in no order.
+        failing: parts of segments with failures, in no order.
     """
 
     __slots__ = ("_begins", "_ends", "_segments", "_starts", "_stops", "covered", "failing", "tasks")
@@ -94,16 +94,16 @@ class Cover:
     def __init__(self, tasks: int) -> None:
         self.tasks = tasks
         self.covered = 0
-        self._starts: list[int] = []  # the parts, side by side: of a long log there are many
+        self._starts: list[int] = []  # the parts, in parallel lists: a long log has many
         self._stops: list[int] = []
         self._segments: list[SegmentKey] = []
-        self._begins: list[int] = []  # the parts, neighbours joined: a few stretches, however many parts there are
+        self._begins: list[int] = []  # covered stretches, adjacent parts joined: few, however many parts there are
         self._ends: list[int] = []
         self.failing: list[Part] = []
 
     @classmethod
     def of(cls, tasks: int, parts: Iterable[Part]) -> Cover:
-        """What ``final`` says: a partition, in which a segment may count for a part of its tasks only."""
+        """The cover that ``final`` describes: a partition; a segment may count for only some of its tasks."""
         cover = cls(tasks)
         for start, stop, segment in sorted(parts, key=_first):
             cover._append(start, stop, segment)
@@ -124,7 +124,7 @@ class Cover:
         return gaps
 
     def add_all(self, segments: Iterable[SegmentKey]) -> None:
-        """Many at once, in the order of tasks, in which a long log is quick to take."""
+        """Add many segments in task order, which is fast for a long log."""
         for segment in sorted(segments, key=_by_start):
             start, stop = segment.start, segment.stop
             if start < stop <= self.tasks and (not self._ends or self._ends[-1] <= start):
@@ -133,7 +133,7 @@ class Cover:
                 self.add(segment)
 
     def _append(self, start: int, stop: int, segment: SegmentKey) -> None:
-        """Takes one that lies behind all others; nothing has to be looked for then."""
+        """Add a part after all others, which needs no search."""
         self._starts.append(start)
         self._stops.append(stop)
         self._segments.append(segment)
@@ -147,7 +147,7 @@ class Cover:
             self._ends.append(stop)
 
     def _join(self, start: int, stop: int) -> None:
-        """What was a gap is covered now."""
+        """Mark a gap as covered."""
         place = bisect_right(self._begins, start)
         after_one = place > 0 and self._ends[place - 1] == start
         before_one = place < len(self._begins) and self._begins[place] == stop
@@ -184,7 +184,7 @@ class Cover:
         return self._segments[place] if task < self._stops[place] else None
 
     def within(self, start: int, stop: int) -> list[Part]:
-        """(first task, one past the last, segment) of what is covered of ``start`` … ``stop``, ascending."""
+        """(first task, one past the last, segment) of each covered part of ``start`` … ``stop``, ascending."""
         first, end = bisect_right(self._stops, start), bisect_left(self._starts, stop)
         return [
             (max(start, self._starts[place]), min(stop, self._stops[place]), self._segments[place])
@@ -193,7 +193,7 @@ class Cover:
 
     @property
     def failed(self) -> int:
-        """How many of the covered tasks failed: exact unless a segment counts for a part of its tasks, then at most."""
+        """Number of failed covered tasks; an upper bound if a segment counts for only some of its tasks."""
         counted: dict[SegmentKey, int] = {}
         for start, stop, segment in self.failing:
             counted[segment] = counted.get(segment, 0) + stop - start

@@ -14,8 +14,8 @@ class StoreClock:
     """Tells the store's time.
 
     Attributes:
-        offset: the store's clock minus our monotonic one, as far as is known.
-        asked: our own ``~watch`` was put to hear it.
+        offset: the store's clock minus our monotonic one, as far as it is known.
+        asked: we have put ``~watch`` to read the store's clock.
     """
 
     offset: float
@@ -28,7 +28,7 @@ class StoreClock:
         return now + self.offset
 
     def near(self, at: float, now: float) -> bool:
-        """Whether an instant may have passed, or not, for all that our own clock tells."""
+        """Whether our own clock cannot tell if a time has passed."""
         return abs(self.wall(now) - at) <= DIFFER
 
     def put(self) -> None:

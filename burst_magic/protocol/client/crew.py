@@ -1,4 +1,4 @@
-"""The workers of a session as one client knows them: who lives, who was lost, and why."""
+"""The workers of a session as one client knows them: which are alive, which were lost, and why."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ NOT_LOST = {
     EndCause.CLOSE,
     EndCause.DEADLINE,
     EndCause.BUDGET,
-    EndCause.VERSION,  # the next one would be of the same version
+    EndCause.VERSION,  # its successor would have the same version
 }
 
 
 @dataclass(slots=True)
 class Crew:
-    """What heartbeats and ends have told.
+    """Workers, from listings, heartbeats and ends.
 
     Attributes:
-        log: what the listings told.
-        beats: the last heartbeat that was read, by worker; its time is the store's.
-        gone: ends that were read.
+        log: the listings, folded.
+        beats: the last heartbeat read, by worker; its time is the store's.
+        gone: the ends read.
     """
 
     log: WorkersLog
@@ -34,7 +34,7 @@ class Crew:
     gone: dict[str, Gone] = field(default_factory=dict)
 
     def heard(self, beat: Heartbeat) -> None:
-        """A heartbeat was read."""
+        """Record a heartbeat."""
         modified = self.log.beats.get(beat.worker, (beat.at, 0.0))[0]
         self.beats[beat.worker] = replace(beat, at=modified)
 
@@ -44,18 +44,18 @@ class Crew:
         return DEAD_AFTER * self.log.most
 
     def living(self) -> list[str]:
-        """Workers that beat."""
+        """Workers with a current heartbeat."""
         return [wid for wid in self.log.living() if not self.log.dead(wid, self.patience)]
 
     @property
     def named(self) -> set[str]:
-        """Tokens that a heartbeat or an end has named: starts that produced a worker."""
+        """Tokens in heartbeats and ends, of starts that produced a worker."""
         return {beat.token for beat in self.beats.values()} | {gone.token for gone in self.gone.values()}
 
     def lost(self, kept: set[EndCause], *, since: float = 0.0) -> set[str]:
-        """Processes that are silent, or whose end has another cause than these; by what their launcher calls them.
+        """Processes that are silent, or ended for a cause not among these; by their launcher's names.
 
-        Those whose end, or last heartbeat, is older than ``since`` are left out.
+        Processes whose end, or last heartbeat, is older than ``since`` are left out.
         """
         living = {keys.base_of(wid) for wid in self.living()}
         silent = {keys.base_of(wid) for wid in self.log.living() if self.log.beats[wid][0] >= since}
@@ -66,12 +66,12 @@ class Crew:
         return (ended | silent) - living
 
     def last_end(self) -> tuple[EndCause | None, float]:
-        """Why the last of all that ended did, and when, by the store's clock."""
+        """Cause and time of the latest end, by the store's clock."""
         wid = max(self.gone, key=lambda wid: self.log.gone.get(wid, 0.0), default="")
         return (self.gone[wid].cause, self.log.gone.get(wid, 0.0)) if wid else (None, 0.0)
 
     def last_words(self) -> str:
-        """What the last lost worker said."""
+        """The detail of the last lost worker's end."""
         silent = NOT_LOST - {EndCause.VERSION}
         lost = [gone for gone in self.gone.values() if gone.detail and gone.cause not in silent]
         newest = max(lost, key=lambda gone: gone.at, default=None)

@@ -2,18 +2,18 @@
 
 Laws, by the numbers of ``wire.model``:
 
-* (6) A finished job costs one read: ``final`` is read first, and nothing else before it is known to be missing.
-* (1) ``final`` decides which segment counts; what was covered before only served to count. Whoever finds every task
-  covered writes it, and then reads what is there, whatever the store said of the write.
-* (7) A reader goes back a minute before the newest name it knows, and lists everything after a minute without news.
+* (6) A finished job costs one read: ``final`` is read first, and nothing else until it is known to be missing.
+* (1) ``final`` decides which segment counts; the cover before it only counts tasks. A client that finds every task
+  covered writes ``final``, and then reads it, whatever the store answered to the write.
+* (7) A reader lists from a minute before the newest name it knows, and lists everything after a minute without news.
 
-States and what leads from one to the next::
+States and transitions::
 
     ASKING ──no final──▶ FOLLOWING ──final──▶ SETTLED
        └──────────────final──────────────────────▲
     FOLLOWING ──the session was deleted──────────┘
 
-While it follows, the session's machine concludes whether anything will still run: ``end`` may be set and taken back.
+While it is FOLLOWING, the session's machine decides whether anything will still run, and may set and clear ``end``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Final, Job, JobEnd, Manifest, Span
 from burst_magic.protocol.worker.known import WINDOW, newest_ms
 
-_SLOWEST = 5.0  # seconds between two looks at the results, at most
-_SOONEST = 0.1  # seconds between the first looks, where the floor is longer: the first result is published at once
+_SLOWEST = 5.0  # seconds between two listings of results, at most
+_SOONEST = 0.1  # seconds between the first listings if the floor is longer, since the first result is published at once
 
 
 class JobState(Enum):
-    """What the machine asks the store for."""
+    """What the machine requests from the store."""
 
     ASKING = "asking"  # whether it is finished
     FOLLOWING = "following"  # its results; once all are in, final
@@ -53,13 +53,13 @@ class JobMachine:
         now: a monotonic clock.
 
     Attributes:
-        end, detail: why nothing of it will run any more, and more about that in words; None while something may.
-        cover: which tasks have outcomes, in which segments.
+        end, detail: why nothing of it will run any more, with details in words; None while something may.
+        cover: tasks with outcomes, and their segments.
         seen: names of segments.
-        newest: when the last result was published, by the store's clock; the job's beginning before the first.
+        newest: when the last result was published, by the store's clock; before the first, the job's start.
         finished_at: when ``final`` was written.
-        looked_again: all results were listed since no worker lives.
-        wake: when it wants to be stepped, though nothing has come.
+        looked_again: all results have been listed since the last worker was lost.
+        wake: when the next step is due without an event.
     """
 
     def __init__(self, *, manifest: Manifest, job: Job, signed: bool, clock: StoreClock, now: float) -> None:
@@ -79,7 +79,7 @@ class JobMachine:
         self.resume(now)
 
     def resume(self, now: float) -> None:
-        """Start, or continue after answers were dropped: outstanding questions are asked again."""
+        """Start, or continue after answers were dropped: pending requests are repeated."""
         self._questions.drop()
         self.wake = self._born = self._news_at = now
         self._results_at = self._listed_at = self._final_at = now
@@ -90,15 +90,15 @@ class JobMachine:
             self._questions.read(self._keys.final, Final)
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
-        """Takes one event, returns what is to be done. What concerns others is passed over."""
+        """Take one event and return effects. Events of others are ignored."""
         self._questions.answered(event)
         if isinstance(event, fx.Listed) and event.folder == self._keys.results_folder:
             self._learn(event.names, now)
-            self._results_at = max(self._results_at, 2 * now - self._listed_at)  # at most half its time
+            self._results_at = max(self._results_at, 2 * now - self._listed_at)  # listing takes at most half the time
         elif isinstance(event, fx.Got) and event.key == self._keys.final:
             self._on_final(event.record)
         elif isinstance(event, fx.Created) and event.key == self._keys.final:
-            self._questions.read(event.key, Final)  # done or refused: what lies there is what counts
+            self._questions.read(event.key, Final)  # done or refused: the stored one counts
         self.wake = now + 3600.0
         if self.state is JobState.FOLLOWING:
             self._settle(now)
@@ -110,13 +110,13 @@ class JobMachine:
         self._results_at = self.wake = now
 
     def look_again(self) -> list[fx.Effect]:
-        """Before an end is concluded: what workers did last may have come after the last look, outside its window."""
+        """List everything before an end is concluded: the last results may be outside the usual window."""
         self.looked_again = True
         self._questions.list_folder(self._keys.results_folder)
         return self._questions.take()
 
     def conclude(self, end: JobEnd | None, detail: str = "") -> None:
-        """Nothing will run any more, or something may after all."""
+        """Record why nothing will run any more; None if something may after all."""
         if self.state is JobState.SETTLED:
             return
         self.end, self.detail = end, detail
@@ -125,28 +125,28 @@ class JobMachine:
 
     @property
     def outstanding(self) -> bool:
-        """Some answer has not come."""
+        """Some answer is pending."""
         return bool(self._questions.outstanding)
 
     @property
     def lacks_results(self) -> bool:
-        """It is known to be unfinished, and tasks have no outcome."""
+        """It is known to be unfinished, and some tasks have no outcome."""
         return self.state is JobState.FOLLOWING and not self.cover.whole
 
     @property
     def finished(self) -> bool:
-        """All tasks have outcomes and ``final`` says which."""
+        """All tasks have outcomes, named by ``final``."""
         return self.final is not None
 
     def spans(self, running: set[int]) -> tuple[Span, ...]:
-        """The tasks' states. Drawn again only when something changed: a long log is looked at often."""
+        """The tasks' states; computed again only after a change, since views ask often."""
         drawn = (self.cover.covered, self.finished, frozenset(running))
         if drawn != self._drawn:
             self._drawn, self._drawing = drawn, draw(self.cover, running)
         return self._drawing
 
     def validate(self) -> None:
-        """Raises ``AssertionError`` where the facts contradict each other."""
+        """Raise ``AssertionError`` if facts contradict each other."""
         assert (self.final is not None) == (self.end is JobEnd.FINISHED), self  # noqa: S101
         settled = self.end in {JobEnd.FINISHED, JobEnd.DELETED}
         assert (self.state is JobState.SETTLED) == settled, self  # noqa: S101
@@ -157,10 +157,10 @@ class JobMachine:
         end = f", {self.end.value}" if self.end else ""
         return f"<job {self.job.jid}: {self.state.value}{end}, {self.cover.covered} of {self.job.tasks}>"
 
-    # --- what is told -----------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------
 
     def _learn(self, listed: Iterable[tuple[str, float]], now: float) -> None:
-        fresh = [each for each in listed if each[0] not in self.seen]  # a long log is quick to take
+        fresh = [each for each in listed if each[0] not in self.seen]  # a long log is fast
         if fresh and not self.finished:
             self.seen.update(name for name, _ in fresh)
             self._news_at = now
@@ -182,10 +182,10 @@ class JobMachine:
         self.seen = {name for _, _, name in final.parts}
         self.state, self.end, self.detail = JobState.SETTLED, JobEnd.FINISHED, ""
 
-    # --- what is due --------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> None:
-        """All tasks are covered: write ``final``, or read it if another must write it."""
+        """Write ``final`` once all tasks are covered, or read it if another process must write it."""
         if not self.cover.whole or self._keys.final in self._questions.outstanding:
             return
         if now >= self._final_at:

@@ -1,4 +1,4 @@
-"""What a machine has asked of the store and not yet been answered. It asks nothing twice at a time."""
+"""A machine's pending requests to the store. No request is made while the same one is pending."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from burst_magic.protocol import effects as fx
 
 
 class Questions:
-    """Collects effects until the driver takes them, and remembers which are unanswered.
+    """Collects effects until the driver takes them, and tracks which are pending.
 
     Attributes:
-        outstanding: folders and keys whose answers have not come.
+        outstanding: folders and keys of pending requests.
     """
 
     __slots__ = ("_effects", "outstanding")
@@ -19,28 +19,28 @@ class Questions:
         self._effects: list[fx.Effect] = []
 
     def list_folder(self, folder: str, after: str = "") -> None:
-        """Lists a folder, unless that is under way."""
+        """List a folder, unless that is pending."""
         if folder not in self.outstanding:
             self.outstanding.add(folder)
             self.tell(fx.List(folder, after))
 
     def read(self, key: str, kind: type[fx.Record]) -> None:
-        """Reads a record, unless that is under way."""
+        """Read a record, unless that is pending."""
         if key not in self.outstanding:
             self.outstanding.add(key)
             self.tell(fx.Read(key, kind))
 
     def create(self, key: str, record: fx.Record) -> None:
-        """Creates a record."""
+        """Create a record."""
         self.outstanding.add(key)
         self.tell(fx.Create(key, record))
 
     def tell(self, effect: fx.Effect) -> None:
-        """An effect that is not answered."""
+        """Add an effect that has no answer."""
         self._effects.append(effect)
 
     def answered(self, event: fx.Event) -> None:
-        """An answer has come."""
+        """Note an answer."""
         if isinstance(event, fx.Listed):
             self.outstanding.discard(event.folder)
         elif isinstance(event, fx.Got | fx.Created):
@@ -52,6 +52,6 @@ class Questions:
         return effects
 
     def drop(self) -> None:
-        """Expects no answer any more."""
+        """Forget all pending requests."""
         self.outstanding.clear()
         self._effects.clear()

@@ -1,13 +1,12 @@
 """A session as a client sees it, as a pure machine: ``step(event, now) -> effects``.
 
-It follows what the session's jobs have in common, once however many of them are followed: workers, requests, limits,
-replacements. Each job has a machine of its own (``client.job``), which this one steps. It concludes for each of them
-whether anything will still run, by these rules:
+It follows what all jobs share (workers, requests, limits, replacements), once for all of them. Each job has its own
+machine (``client.job``), which this one steps. It decides for each job whether anything will still run, by these rules:
 
-* (3) Nothing is concluded while an answer is outstanding, nor before all results and requests were listed once more.
-* (3) No worker is missing as long as one beats, or a start is young enough to come up.
-* (5) No worker is started in a session that was deleted, ended or hit a limit; near the deadline the store is asked
-  for the time first.
+* (3) Nothing is concluded while an answer is pending, nor before all results and requests were listed once more.
+* (3) A job is not over while a worker has a heartbeat, or a start may still succeed.
+* (5) No worker is started in a session that was deleted, ended or hit a limit; near the deadline, the client first
+  reads the store's clock.
 * (6) Workers and requests are listed only while some job is known to be unfinished, or on request.
 """
 
@@ -37,7 +36,7 @@ from burst_magic.protocol.wire.model import (
 )
 
 _WATCH, _WATCH_EVERY = "~watch", 30.0
-_LIVE = 2.0  # seconds between two looks at heartbeats while a viewer watches, at most
+_LIVE = 2.0  # seconds between two listings of workers, at most, while a viewer watches
 
 
 class SessionMachine:
@@ -47,14 +46,14 @@ class SessionMachine:
         manifest: the session.
         signed: the client has the key and may write; without it the machine only looks.
         now: a monotonic clock; wall: the wall clock at that instant.
-        me: tells this client's starts from another's.
+        me: distinguishes this client's starts from other clients'.
         replaces_lost_workers: without it, or the key, no worker is started.
         patience: see ``Starts``.
 
     Attributes:
-        jobs: those that are followed.
-        looked_at: when the questions of the last look that was wholly answered were asked; at first its beginning.
-        wake: when it wants to be stepped, though nothing has come.
+        jobs: the followed jobs.
+        looked_at: when the requests of the last fully answered look were made; before the first, its start.
+        wake: when the next step is due without an event.
     """
 
     def __init__(
@@ -86,15 +85,15 @@ class SessionMachine:
         )
         self._controls: dict[str, Control | None] = {}  # None: not read yet
         self._requested = Requested()
-        self._cancelled_at: dict[str, float] = {}  # when the cancel of a job was first heard of
+        self._cancelled_at: dict[str, float] = {}  # when a job's cancel was first seen
         self._watch_at: float | None = None
-        self._looking = False  # a look was requested, and workers have not been listed since
-        self._bare = self._there = False  # nothing was found in ``control``; its manifest was, just now
+        self._looking = False  # a look was requested, and workers are not listed yet
+        self._bare = self._there = False  # ``control`` was empty; the manifest was just found
         self._asked_since: float | None = None
         self.resume(now)
 
     def follow(self, job: Job, now: float) -> JobMachine:
-        """Follows a job from now on."""
+        """Follow a job from now on."""
         if job.jid not in self.jobs:
             self.take_up(
                 JobMachine(manifest=self.manifest, job=job, signed=self.signed, clock=self.clock, now=now), now
@@ -102,18 +101,18 @@ class SessionMachine:
         return self.jobs[job.jid]
 
     def take_up(self, job: JobMachine, now: float) -> None:
-        """Follows a job again that was left."""
+        """Follow a job again."""
         if job.job.jid not in self.jobs:
             job.resume(now)
             self.jobs[job.job.jid] = job
             self.wake = now
 
     def leave(self, jid: str) -> None:
-        """Follows a job no longer. What is known of it stays."""
+        """Stop following a job; its machine keeps its state."""
         self.jobs.pop(jid, None)
 
     def resume(self, now: float) -> None:
-        """Start, or continue after answers were dropped: outstanding questions are asked again."""
+        """Start, or continue after answers were dropped: pending requests are repeated."""
         self._questions.drop()
         self.starts.resume()
         self.crew.log.watch_anew()
@@ -126,7 +125,7 @@ class SessionMachine:
             job.resume(now)
 
     def step(self, event: fx.Event, now: float) -> list[fx.Effect]:
-        """Takes one event, returns what is to be done."""
+        """Take one event and return effects."""
         self._questions.answered(event)
         if isinstance(event, fx.Listed) and event.folder == self._keys.workers_folder:
             self._on_workers(event, now)
@@ -144,7 +143,7 @@ class SessionMachine:
         return asked
 
     def watch(self, now: float, *, on: bool) -> None:
-        """A viewer shows live output (or no longer does)."""
+        """Note that a viewer shows live output, or no longer does."""
         self._watch_at = now if on else None
         if on:
             self._workers_at = min(self._workers_at, now + _LIVE)
@@ -159,7 +158,7 @@ class SessionMachine:
 
     @property
     def wanted(self) -> int:
-        """So many workers are asked for."""
+        """Number of workers requested."""
         return self.manifest.workers if self._requested.wanted is None else self._requested.wanted
 
     @property
@@ -168,7 +167,7 @@ class SessionMachine:
         return max(self.manifest.deadline, self._requested.deadline)
 
     def cancelled_at(self, jid: str) -> float | None:
-        """When this job alone was cancelled, by the clock of the client that asked; None if it wasn't."""
+        """When only this job was cancelled, by the requesting client's clock; None if it wasn't."""
         controls = [control for control in self._controls.values() if control is not None]
         return min((each.at for each in controls if each.kind is ControlKind.CANCEL and each.job == jid), default=None)
 
@@ -177,16 +176,16 @@ class SessionMachine:
         return snapshot(self, job, now)
 
     def validate(self) -> None:
-        """Raises ``AssertionError`` where the facts contradict each other."""
+        """Raise ``AssertionError`` if facts contradict each other."""
         for job in self.jobs.values():
             job.validate()
             assert self.jobs[job.job.jid] is job, self.jobs  # noqa: S101
         assert self.starts.announcing <= self._questions.outstanding, self.starts.announcing  # noqa: S101
 
-    # --- what is told -----------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------
 
     def _on_workers(self, event: fx.Listed, now: float) -> None:
-        """Reads each end once; each heartbeat once for its token, and again when a look was asked for."""
+        """Read each end once, and each heartbeat once for its token and again on request."""
         self.clock.heard(next((modified for name, modified in event.names if name == _WATCH), None), now)
         self.crew.log.listed(event.names, now)
         looking = self._looking or self._watch_at is not None
@@ -201,7 +200,7 @@ class SessionMachine:
         self._looking = False
 
     def _on_control(self, event: fx.Listed) -> None:
-        self._bare = not event.names  # a living session holds a job at least
+        self._bare = not event.names  # a session that exists has at least one job
         if self._bare:
             self._questions.read(self._keys.manifest, Manifest)
         for name, _ in event.names:
@@ -226,7 +225,7 @@ class SessionMachine:
                     job.conclude(JobEnd.DELETED)
 
     def _note_look(self, now: float) -> None:
-        """Facts are as old as the questions of the last look that was wholly answered."""
+        """Update ``looked_at``: facts are as old as the requests of the last fully answered look."""
         if not self._outstanding:
             self.looked_at = self.looked_at if self._asked_since is None else self._asked_since
             self._asked_since = None
@@ -241,7 +240,7 @@ class SessionMachine:
     def _following(self) -> list[JobMachine]:
         return [job for job in self.jobs.values() if job.state is JobState.FOLLOWING]
 
-    # --- what is due --------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------
 
     def _think(self, now: float) -> list[fx.Effect]:
         self.wake = now + 3600.0
@@ -250,7 +249,7 @@ class SessionMachine:
             self._look(now)
             again = self._judge(now)
         elif self._looking and all(job.state is JobState.SETTLED for job in self.jobs.values()):
-            self._questions.list_folder(self._keys.workers_folder)  # results stand, but workers and their cost go on
+            self._questions.list_folder(self._keys.workers_folder)  # results are final, but workers still cost money
             self._looking = False
         self.wake = min([self.wake, *(job.wake for job in self.jobs.values())])
         return [*again, *self._questions.take()]
@@ -278,7 +277,7 @@ class SessionMachine:
     # --- whether anything will still run ------------------------------------------------------------------
 
     def _judge(self, now: float) -> list[fx.Effect]:
-        """Concludes for each job that lacks results. Returns what has to be looked at first."""
+        """Decide for each job that lacks results whether it is over; returns the reads needed first."""
         lacking = [job for job in self.jobs.values() if job.lacks_results]
         if not lacking or self._outstanding:
             return []
@@ -305,20 +304,20 @@ class SessionMachine:
                 job.conclude(None)
             elif end is not JobEnd.NOBODY:
                 job.conclude(end)
-            elif not replaced:  # else nothing is concluded before the starts are seen
+            elif not replaced:  # otherwise wait until the starts show
                 job.conclude(end, self.crew.last_words())
 
     def _was_cancelled(self, job: JobMachine, now: float) -> bool:
-        """So long ago that workers, which may go on with other jobs, have published what is done."""
+        """Whether a job was cancelled long enough ago that workers have published its finished tasks."""
         if job.job.jid not in self._requested.cancelled:
             return False
         wait, asked = 3 * self.manifest.interval, self.cancelled_at(job.job.jid)
-        if asked is not None and self.clock.wall(now) - asked >= wait + SKEW:  # who looks once need not wait
+        if asked is not None and self.clock.wall(now) - asked >= wait + SKEW:  # a single look need not wait
             return True
         return now - self._cancelled_at.setdefault(job.job.jid, now) >= wait
 
     def _why_not(self, job: JobMachine, now: float) -> JobEnd:
-        """Why nothing would run if no worker lived."""
+        """Why nothing would run if no worker were alive."""
         limit = self._limit_met()
         if self._requested.cancel_all or job.job.jid in self._requested.cancelled:
             return JobEnd.CANCELLED
@@ -328,7 +327,7 @@ class SessionMachine:
         return limit or (JobEnd.DEADLINE if past else JobEnd.NOBODY)
 
     def _limit_met(self) -> JobEnd | None:
-        """The limit that the newest end names, unless it was raised since."""
+        """The limit in the newest end, unless it was raised since."""
         last, at = self.crew.last_end()
         if last is EndCause.DEADLINE:
             return None if self.deadline > at + SKEW else JobEnd.DEADLINE
@@ -337,7 +336,7 @@ class SessionMachine:
         return JobEnd.BUDGET if last is EndCause.BUDGET and not raised else None
 
     def _ask_clock(self, now: float) -> bool:
-        """Near the deadline, ask the store for the time once before concluding or starting anything."""
+        """Near the deadline, read the store's clock once before concluding or starting anything."""
         if self.clock.asked or not self.clock.near(self.deadline, now):
             return False
         self.clock.asked = True
@@ -346,7 +345,7 @@ class SessionMachine:
         return True
 
     def _replace(self, missed: list[JobMachine], living: int, now: float) -> bool:
-        """Starts what is missing while some range of these jobs waits; says whether there was anything."""
+        """Start missing workers for jobs with waiting ranges; returns whether any start is due or postponed."""
         since = max(job.newest for job in missed)
         due = self.starts.due(now, wanted=self.wanted, running=living, since=since)
         if due is None:

@@ -1,4 +1,4 @@
-"""What a client's view of a job looks like at one instant: the machines' facts as a frozen ``Snapshot``."""
+"""A client's view of a job at one instant: the machines' facts as a frozen ``Snapshot``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     slots = [slot for worker in workers if worker.alive for slot in worker.slots]
     tasks = [] if machine.end else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
     done, total, failed = cover.covered, job.tasks, cover.failed
-    running = min(len(tasks), total - done)  # when they were heard of last; by now each may be at another task
+    running = min(len(tasks), total - done)  # at their last heartbeats; by now each may run another task
     finished_at = _stood_still(session, machine, workers) if machine.end else None
     lives = crew.log.lives(wall if finished_at is None else min(wall, finished_at))
     return Snapshot(
@@ -65,7 +65,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
 
 
 def _stood_still(session: SessionMachine, machine: JobMachine, workers: Sequence[WorkerView]) -> float:
-    """When a job that ended did: its workers may go on with others after it was cancelled."""
+    """When a job ended; after a cancel, its workers may continue with other jobs."""
     if machine.finished_at is not None:
         return machine.finished_at
     last_sign = max([machine.job.created, *(worker.seen for worker in workers)])
@@ -107,7 +107,7 @@ def _why_waiting(
     silent = [crew.log.silent_for(worker.wid) for worker in alive]
     if silent and min(silent) > crew.patience:
         return f"no heartbeat for {min(silent):.0f} s"
-    # A beat from before this job tells what was, and a result that this job has tells that the workers are at it.
+    # A heartbeat from before this job is outdated; if this job has a result, workers are running it.
     others = {other for wid, jobs in runs.items() if jobs and crew.beats[wid].at > job.created for other in jobs}
     if others and not started:
         return f"the workers are busy with job {', '.join(sorted(others))} of this session"

@@ -11,8 +11,8 @@ from burst_magic.protocol.wire.model import Span
 
 
 def draw(cover: Cover, running: Collection[int]) -> tuple[Span, ...]:
-    """A partition of all tasks into the longest stretches of one state. Keys tell how many tasks of a segment failed,
-    not which: the failed ones are drawn last."""
+    """Partition all tasks into the longest stretches of one state. Names of segments contain the number of failures,
+    not their tasks, so failed tasks are drawn last."""
     found: list[tuple[int, str]] = []  # first task, state; each ends where the next begins
     for start, stop, segment in cover.failing:
         found += [(max(start, stop - segment.failed), "failed"), (stop, "completed")]
@@ -27,7 +27,7 @@ def draw(cover: Cover, running: Collection[int]) -> tuple[Span, ...]:
 
 
 def _overrules(stretch: tuple[int, str]) -> tuple[int, bool, bool]:
-    """Of two that begin at one task the later in this order counts: what is completed there is so up to there only."""
+    """Sort key: of two entries at the same task, the later one counts, since the earlier stretch ends there."""
     start, state = stretch
     return start, state != "completed", state == "running"
 

@@ -1,7 +1,7 @@
 """Which workers a client starts in place of lost ones, and how it announces them.
 
-Whoever starts a worker first creates its ``.next``. The token of a replacement is derived from the worker that it
-replaces, so that two clients who saw the same loss meet at one key; how many were replaced is read from the log.
+A client that starts a worker first creates its ``.next``. The token of a replacement is derived from the lost worker's
+name, so that two clients that see the same loss meet at one key. The log shows how many workers were replaced.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next
 from burst_magic.protocol.worker import poison
 
-STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, where the launcher's own patience is not known
-_ANNOUNCED_AT_MOST = 3  # times: a client that may not write does not try for ever
-# times the fleet since the last result: what always ends at once is not started for ever, but a task that ends its
-# workers must be found by a fleet of one too
+STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, if the launcher doesn't set a limit
+_ANNOUNCED_AT_MOST = 3  # times; a client that may not write must not try for ever
+# Times the fleet, since the last result: workers that always exit at once are not restarted for ever, but even a fleet
+# of one must find a task that kills its workers.
 _REPLACED_AT_MOST = 3
 
 
@@ -31,7 +31,7 @@ class Due:
     """Starts to be made now.
 
     Attributes:
-        again: tokens of starts that another client announced and no worker answered; each is repeated once.
+        again: tokens of starts that another client announced without a worker appearing; each is repeated once.
         fresh: tokens of replacements that no client has announced.
     """
 
@@ -40,20 +40,20 @@ class Due:
 
 
 class Starts:
-    """The starts of one session as one client sees and makes them.
+    """The starts of one session that one client sees and makes.
 
     Args:
         manifest: the session.
-        me: tells this client's announcements from another's.
+        me: distinguishes this client's announcements from other clients'.
         crew: the workers.
         clock: the store's.
-        questions: where it asks.
-        patience: launcher -> seconds that it may take to bring a worker up, as long as it says nothing.
+        questions: takes its requests.
+        patience: launcher -> seconds that a start may take without any news.
 
     Attributes:
-        refusals: starts that were refused.
-        tried: token -> when this client started it, or repeated it because no worker had answered.
-        failed_announcements: token -> how often it was announced and then was not there.
+        refusals: refused and failed starts.
+        tried: token -> when this client started it, or repeated the start.
+        failed_announcements: token -> number of announcements that were not found afterwards.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Starts:
         patience: Mapping[str, float],
     ) -> None:
         self._manifest, self._me, self._crew, self._patience = manifest, me, crew, patience
-        self._coming: dict[str, float] = {}  # token -> when its launcher last said that it is being brought up
-        self._phases: dict[str, tuple[str, float]] = {}  # token -> what it said then, and since when
+        self._coming: dict[str, float] = {}  # token -> when its launcher last reported that it is starting
+        self._phases: dict[str, tuple[str, float]] = {}  # token -> the reported phase, and since when
         self.refusals = RefusedStarts(manifest, crew)
         self._clock, self._questions = clock, questions
         self._keys = keys.SessionKeys(manifest.sid)
@@ -82,25 +82,25 @@ class Starts:
         return set(self._announcing)
 
     def resume(self) -> None:
-        """Answers were dropped: who announced what is read from the log, and what failed is tried again."""
+        """Continue after answers were dropped: read announcements from the log, and retry failed ones."""
         self._announcing.clear()
         self.failed_announcements.clear()
 
     # --- policy -------------------------------------------------------------------------------------------
 
     def starting(self, now: float) -> int:
-        """Starts that no heartbeat and no end has named yet, and that are young enough to come."""
+        """Number of starts without a heartbeat or end that may still succeed."""
         return len(self._unanswered()) - len(self._late(now))
 
     def heard_coming(self, phases: Iterable[tuple[str, str]], now: float) -> None:
-        """Their launcher says that they are being brought up: no silence, however long it takes."""
+        """Record that a launcher reports starts as coming: they are not silent, however long they take."""
         for token, phase in phases:
             self._coming[token] = now
             if self._phases.get(token, ("", now))[0] != phase:
                 self._phases[token] = phase, now
 
     def words(self, now: float) -> str:
-        """What starts without a worker are at, and how long the longest has been: ``2 provisioning for 40 s``."""
+        """Phases of starts without a worker, each with its longest duration: ``2 provisioning for 40 s``."""
         since: dict[str, list[float]] = {}
         late = self._late(now)
         for token in self._unanswered():
@@ -110,7 +110,7 @@ class Starts:
         return ", ".join(f"{len(times)} {phase} for {max(times):.0f} s" for phase, times in sorted(since.items()))
 
     def lost(self) -> int:
-        """How many lost workers no start makes up for yet."""
+        """Number of lost workers without a replacement so far."""
         announced, sid = self._crew.log.starting, self._manifest.sid
         return sum(replacement_token(sid, each) not in announced for each in self._crew.lost(NOT_LOST | NO_WORKER))
 
@@ -119,9 +119,9 @@ class Starts:
 
         Args:
             now: the observer's clock.
-            wanted: so many workers are asked for.
-            running: so many live or start.
-            since: the last result, or the job's beginning; what was lost before does not count towards the bound.
+            wanted: number of workers requested.
+            running: number of workers alive or starting.
+            since: time of the last result, or the job's start; earlier losses do not count towards the bound.
         """
         room = max(0, wanted - running)
         late = self._late(now)
@@ -131,21 +131,21 @@ class Starts:
         return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
 
     def postponed(self, now: float, *, running: int, since: float) -> bool:
-        """Whether some start is due but for the time that it waits after a failure; arguments as for ``due``."""
+        """Whether some start only waits for its pause after a failure; arguments as for ``due``."""
         waits = bool(self.refusals.put_off(now))
         return waits and bool(self.replacements_due(now, set(), nobody_left=not running, since=since))
 
     def replacements_due(self, now: float, early: set[str], *, nobody_left: bool, since: float) -> list[str]:
-        """Tokens of the replacements that lost workers are still owed: one list for all clients who saw the same.
+        """Tokens of missing replacements; clients that see the same losses get the same list.
 
-        A start of this client that no worker answered counts as lost, too. A refused one does not count towards the
-        bound: it cost nothing.
+        A start of this client without a worker counts as lost, too. A refused start doesn't count towards the bound,
+        since it cost nothing.
 
         Args:
             now: the observer's clock.
-            early: what is not made up for yet.
+            early: failed starts whose retry is not due yet.
             nobody_left: no worker is left; then idle ends count as lost, too, since there is work after all.
-            since: the last result, or the job's beginning; what was lost before does not count towards the bound.
+            since: time of the last result, or the job's start; earlier losses do not count towards the bound.
         """
         bound = _REPLACED_AT_MOST * self._manifest.workers + poison.SILENT + poison.DEATHS
         announced, sid = self._crew.log.starting, self._manifest.sid
@@ -160,7 +160,7 @@ class Starts:
         return [token for token in owed if tries[token] < _ANNOUNCED_AT_MOST][: max(0, bound - replaced)]
 
     def _unanswered(self) -> dict[str, float]:
-        """By token, when each was first seen, or tried by this client."""
+        """When each start without a worker was last seen to make progress, by token."""
         named = self._crew.named
         unnamed = {token: since for token, since in self._crew.log.starting.items() if token not in named}
         tried = {token: self.tried.get(token, since) for token, since in unnamed.items()}
@@ -172,10 +172,10 @@ class Starts:
     def _patience_for(self, token: str) -> float:
         return self._patience.get(self.refusals.launcher_of(token), STARTING)
 
-    # --- the way of a start -------------------------------------------------------------------------------
+    # --- making a start -----------------------------------------------------------------------------------
 
     def make(self, due: Due, now: float) -> None:
-        """Starts what was announced, and announces the others."""
+        """Repeat the announced starts, and announce the new ones."""
         for token in due.again:
             self._start(token, now)
         for token in due.fresh:
@@ -189,7 +189,7 @@ class Starts:
         self._questions.create(key, record)
 
     def created(self, event: fx.Created, now: float) -> None:
-        """The store's answer to an announcement. Unless it is done, what is there is read before it is believed."""
+        """Handle the store's answer to an announcement; unless it was done, read the object before deciding."""
         if event.key not in self._announcing:
             return
         if event.wrote is fx.Wrote.DONE:
@@ -198,7 +198,7 @@ class Starts:
             self._questions.read(event.key, Next)
 
     def got(self, event: fx.Got, now: float) -> None:
-        """What is there of an announcement."""
+        """Handle the content of an announcement."""
         if event.key not in self._announcing:
             return
         record = event.record
@@ -206,7 +206,7 @@ class Starts:
         self._announced(event.key, now, mine=isinstance(record, Next) and record.by == self._me)
 
     def _announced(self, key: str, now: float, *, mine: bool) -> None:
-        """Another client starts its own; what is not there was not written, and is announced again, some times."""
+        """Start a worker if the announcement is ours; a missing one is announced again, a few times."""
         token = self._announcing.pop(key)
         if mine:
             self._start(token, now)

@@ -60,7 +60,7 @@ def blob(sha256: str) -> str:
 
 
 def session_key(sid: str, fingerprint: str) -> str:
-    """Where workers find the key of a session whose fingerprint they were told."""
+    """The object with a session's key, for workers that know its fingerprint."""
     return f"{SESSION_KEYS}/{_checked(sid)}.{_checked(fingerprint)}"
 
 
@@ -160,7 +160,7 @@ class JobKeys:
 
     @property
     def coming(self) -> str:
-        """Written before anything else of a later job: somebody is uploading it."""
+        """Written before all other objects of a later job: its upload has begun."""
         return f"{self.root}/coming"
 
     @property

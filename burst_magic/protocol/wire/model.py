@@ -245,7 +245,7 @@ class Next:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """A worker's end, by itself or by whoever saw it; ``other``: the cause as a newer version calls it."""
+    """A worker's end, written by itself or by an observer; ``other``: a newer version's name for the cause."""
 
     worker: str
     cause: EndCause
@@ -332,7 +332,7 @@ class Snapshot:
         ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
         finished_at: when the last result was in; of a job that was cancelled by itself, when that was asked or its last
             result came; of what ended otherwise, when a worker was heard of last.
-        rate: micro-dollars an hour of one worker; 0: nobody charges for them.
+        rate: micro-dollars per hour and worker; 0 if workers are free.
         spend: micro-dollars so far, real on AWS; sessions without a rate cost nothing and say in fargate_spend what
             Fargate would have charged.
         eta: seconds to go, None while unknown.
@@ -399,7 +399,7 @@ class Snapshot:
 
 
 class Provenance(NamedTuple):
-    """Where outcomes come from: all of one block of a segment were made by one slot of one worker."""
+    """The origin of outcomes: one slot of one worker ran all tasks of a segment's block."""
 
     worker: str = ""
     slot: int = 0
@@ -410,8 +410,8 @@ class Outcome:
     """How one task ended.
 
     Attributes:
-        worker, slot: what ran it; "" where that is not known.
-        began: when its last attempt did, seconds since the epoch by its machine's clock; 0: it was not run.
+        worker, slot: where it ran; "" if unknown.
+        began: when its last attempt began, seconds since the epoch by its machine's clock; 0 if it did not run.
         wall, cpu: seconds of the last attempt; peak_mb: MiB of the slot's process.
         attempts: 1 + the number of retries used.
         error: type name of the exception; message: its text; traceback: the remote one, with the cell's lines.

@@ -44,7 +44,7 @@ _ENUMS: dict[type, tuple[tuple[str, type[Enum]], ...]] = {
     Control: (("kind", ControlKind),),
 }
 
-_WORKERS = (Heartbeat, Gone, Next)  # they tell why two versions do not work together, so both read them
+_WORKERS = (Heartbeat, Gone, Next)  # they explain a mismatch of versions, so both versions read them
 
 _ORIGIN = struct.Struct("<HH")  # bytes of the worker's id, which follows; slot
 _HEAD = struct.Struct("<QBHdfffII")  # the fields of a Header
@@ -56,7 +56,7 @@ _TEXTS = ("error", "message", "traceback", "item", "output")
 
 
 class Header(NamedTuple):
-    """What a packed outcome begins with.
+    """The beginning of a packed outcome.
 
     Attributes:
         kind: its place among the kinds of outcomes.
@@ -160,7 +160,7 @@ def pack_outcome(outcome: Outcome) -> bytes:
 
 
 def pack_origin(origin: Provenance = UNKNOWN) -> bytes:
-    """What each block of a segment begins with, before its outcomes."""
+    """The beginning of each block of a segment, before its outcomes."""
     worker = origin.worker.encode()
     return _ORIGIN.pack(len(worker), origin.slot) + worker
 
@@ -194,7 +194,7 @@ def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
     for expected in range(first, first + count):
         if at > last:
             raise RecordError("a segment is truncated")
-        task, _, _, _, _, _, _, text, value = unpack(data, at)  # no Header: this is done for each of a million tasks
+        task, _, _, _, _, _, _, text, value = unpack(data, at)  # no Header: this runs a million times
         if task != expected:
             raise RecordError(f"a segment holds task {task} in the place of task {expected}")
         at += size + text + value
