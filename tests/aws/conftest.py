@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from botocore.config import Config
 
 from burst_magic.testing.sandbox import Sandbox, SandboxTask, TaskState
 from burst_magic.testing.sandbox.weather import SandboxWeather
+from burst_magic.testing.servers import Server
 
 PATIENCE = 60.0
 
@@ -39,6 +41,16 @@ def cloud(_cloud) -> Sandbox:
         _cloud.wait_for(task.id, TaskState.STOPPED, within=PATIENCE)
 
 
+def _client(server: Server, service: str, attempts: int) -> Any:
+    return _made(server.endpoint, server.keys.access, server.keys.secret, service, attempts)
+
+
+@functools.cache  # a client takes a third of a second
+def _made(endpoint: str, access: str, secret: str, service: str, attempts: int) -> Any:
+    session = boto3.Session(aws_access_key_id=access, aws_secret_access_key=secret, region_name="us-east-1")
+    return session.client(service, endpoint_url=endpoint, config=Config(retries={"max_attempts": attempts}))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """A user's view of the cloud: boto3, and RunTask with everything that a worker's task has."""
@@ -46,7 +58,7 @@ class Account:
     cloud: Sandbox
 
     def client(self, service: str) -> Any:
-        return self.cloud.server.clients.of(service)
+        return _client(self.cloud.server, service, 5)
 
     def request(self, code: str = "", **more: Any) -> dict[str, Any]:
         """The parameters of RunTask for a task that runs some Python."""
@@ -72,11 +84,7 @@ class Account:
 
     def impatient(self, service: str) -> Any:
         """A client that tries once."""
-        server = self.cloud.server
-        session = boto3.Session(
-            aws_access_key_id=server.keys.access, aws_secret_access_key=server.keys.secret, region_name=server.region
-        )
-        return session.client(service, endpoint_url=server.endpoint, config=Config(retries={"max_attempts": 0}))
+        return _client(self.cloud.server, service, 0)
 
     def refusal(self, code: str = "", **more: Any) -> str:
         """``code: message`` of a RunTask that is refused at once."""

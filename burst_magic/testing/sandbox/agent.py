@@ -23,7 +23,7 @@ class AgentTools:
     """What agents work with.
 
     Attributes:
-        logs: a client of CloudWatch Logs for the credentials of a role's ARN and a task.
+        logs: a client of CloudWatch Logs with the credentials of a role, by its ARN.
         endpoint: of the stand-in cloud.
         folder: below which each container has its home.
         now: seconds since the epoch.
@@ -31,7 +31,7 @@ class AgentTools:
 
     roles: Roles
     network: Network
-    logs: Callable[[str, str], Any]
+    logs: Callable[[str], Any]
     weather: Callable[[], SandboxWeather]
     endpoint: str
     region: str
@@ -123,7 +123,7 @@ class Agent:
         order, tools = self._life.order, self._tools
         if not order.log:
             return None
-        driver = LogDriver(tools.logs(order.execution_role, self._life.id), order, task=self._life.id, now=tools.now)
+        driver = LogDriver(tools.logs(order.execution_role), order, task=self._life.id, now=tools.now)
         try:
             driver.open()
         except NoStream as error:

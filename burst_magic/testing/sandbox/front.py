@@ -5,6 +5,8 @@ Every request is the account's whose sandbox it reaches, so that several sandbox
 
 from __future__ import annotations
 
+import html
+import io
 import json
 import logging
 import re
@@ -24,6 +26,7 @@ from burst_magic.testing.sandbox.limits import Limits
 from burst_magic.testing.sandbox.roles import Roles
 
 _SIGNED = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/aws4_request")
+_KEY = re.compile(r"<Key>([^<]*)</Key>")
 _JSON = {"ecs", "logs", "servicequotas", "pricing", "tagging"}  # services that speak JSON; the others speak XML
 
 _LAG = 0.05  # seconds until the server sees that it is to end
@@ -55,11 +58,15 @@ class AwsCall:
             query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
         )
 
-    @property
-    def listed(self) -> str | None:
-        """The folder that it lists in S3."""
-        of_bucket = self.service == "s3" and self.method == "GET" and "/" not in self.path.strip("/")
-        return self.query["prefix"][0] if of_bucket and "prefix" in self.query else None
+    def asked(self, environ: dict[str, Any]) -> policies.Asked:
+        """What it is about, for policies. A body that is read for it is put back."""
+        if self.service != "s3" or "/" in self.path.strip("/"):
+            return policies.Asked()
+        if self.method == "POST" and "delete" in self.query:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            return policies.Asked(deleted=[html.unescape(key) for key in _KEY.findall(body.decode())])
+        return policies.Asked(prefix=self.query["prefix"][0] if "prefix" in self.query else None)
 
 
 class Front:
@@ -101,7 +108,7 @@ class Front:
 
     def _aws(self, call: AwsCall, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
-        policies.listing(call.listed)
+        policies.about(call.asked(environ))
         answer = self._moto(environ, start_response)
         if call.action == "RunTask" and self._limits.due("lost_replies"):
             return _cut(environ)

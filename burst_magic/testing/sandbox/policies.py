@@ -1,10 +1,11 @@
-"""IAM conditions on ``s3:prefix``, which moto doesn't know: who may list which folder of a bucket."""
+"""What moto's policies lack for S3: conditions on ``s3:prefix``, and who may delete which of many objects."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,9 +16,22 @@ from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 _request = threading.local()
 
 
-def listing(prefix: str | None) -> None:
-    """The folder that this thread's request lists; None where it lists none."""
-    _request.prefix = prefix
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What this thread's request is about.
+
+    Attributes:
+        prefix: the folder that it lists; None where it lists none.
+        deleted: the keys that it deletes in one go.
+    """
+
+    prefix: str | None = None
+    deleted: Sequence[str] = ()
+
+
+def about(asked: Asked) -> None:
+    """Say what this thread's request is about, before moto judges it."""
+    _request.asked = asked
 
 
 class ConditionalStatement(IAMPolicyStatement):
@@ -26,14 +40,24 @@ class ConditionalStatement(IAMPolicyStatement):
     def is_action_permitted(
         self, action: str, resource: str = "*", principal: str | None = None, incoming: Any = None
     ) -> PermissionResult:
-        """Moto's verdict, for a statement whose conditions are met."""
-        conditions = self._statement.get("Condition")
-        if principal or not conditions:
-            return super().is_action_permitted(action, resource, principal, incoming)
-        if not _met(conditions, getattr(_request, "prefix", None)):
+        """Moto's verdict, for a statement whose conditions are met and on every object that is asked for."""
+        asked: Asked = getattr(_request, "asked", Asked())
+        conditions = {} if principal else self._statement.get("Condition") or {}
+        if not _met(conditions, asked.prefix):
             return PermissionResult.NEUTRAL
-        rest = {name: value for name, value in self._statement.items() if name != "Condition"}
-        return IAMPolicyStatement(rest).is_action_permitted(action, resource, principal, incoming)
+        rest = {name: value for name, value in self._statement.items() if name != "Condition" or principal}
+        statement = IAMPolicyStatement(rest)
+        if action == "s3:DeleteObject" and asked.deleted and "/" not in resource:  # moto judges the bucket
+            places = [f"{resource}/{key}" for key in asked.deleted]
+            return _least([statement.is_action_permitted(action, place, principal, incoming) for place in places])
+        return statement.is_action_permitted(action, resource, principal, incoming)
+
+
+def _least(verdicts: Sequence[PermissionResult]) -> PermissionResult:
+    for verdict in (PermissionResult.DENIED, PermissionResult.NEUTRAL):
+        if verdict in verdicts:
+            return verdict
+    return PermissionResult.PERMITTED
 
 
 def _met(conditions: Mapping[str, Mapping[str, Any]], prefix: str | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -108,7 +109,7 @@ class Sandbox:
         tools = AgentTools(
             roles=roles,
             network=network,
-            logs=lambda role, task: self._client("logs", roles.assume(role, task=task)),
+            logs=_once_each(lambda role: self._server(roles.assume(role, task="awslogs")).clients.of("logs")),
             weather=lambda: self._limits.weather,
             endpoint=door.endpoint,
             region=self._region,
@@ -129,9 +130,6 @@ class Sandbox:
 
     def _server(self, keys: Keys) -> Server:
         return Server(endpoint=self.endpoint, keys=keys, pid=0, region=self._region)
-
-    def _client(self, service: str, keys: Keys) -> Any:
-        return self._server(keys).clients.of(service)
 
     def _write_config(self) -> None:
         import tomlkit
@@ -235,6 +233,20 @@ class Sandbox:
 
     def _end(self, ident: str, ending: Ending) -> None:
         self._engine.life(ident).end(ending)
+
+
+def _once_each(make: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What ``make`` has made for a name: a client of boto3 takes a third of a second."""
+    made: dict[str, Any] = {}
+    lock = threading.Lock()
+
+    def of(name: str) -> Any:
+        with lock:
+            if name not in made:
+                made[name] = make(name)
+            return made[name]
+
+    return of
 
 
 def _check_installed() -> None:

@@ -192,3 +192,18 @@ def test_wait_for_says_where_a_task_is_when_it_takes_too_long(account, cloud):
     with pytest.raises(TimeoutError, match="is RUNNING, not STOPPED"):
         cloud.wait_for(task.id, TaskState.STOPPED, within=0.05)
     assert os.getpgid(task.pid) == task.pid
+
+
+def test_a_user_deletes_objects_under_the_prefix_only(account, cloud):
+    s3, bucket = account.client("s3"), cloud.stack.bucket
+    administrator = cloud.administrator.clients.of("s3")
+    for key in ("burst/sessions/a & b", "burst/sessions/c", "other/d"):
+        administrator.put_object(Bucket=bucket, Key=key, Body=b"1")
+
+    def delete(*keys):
+        done = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+        return [each["Key"] for each in done.get("Deleted", [])]
+
+    assert delete("burst/sessions/a & b", "burst/sessions/c") == ["burst/sessions/a & b", "burst/sessions/c"]
+    assert delete("other/d") == []
+    assert administrator.get_object(Bucket=bucket, Key="other/d")["Body"].read() == b"1"
