@@ -183,6 +183,7 @@ class Traits:
 
     Attributes:
         starting_within: seconds from start to first heartbeat after which silence counts as failure.
+        usually_within: seconds that its workers usually take to begin, for forecasts.
         here: workers share the kernel's machine: its cores, its folders, its interpreter.
         inherits: workers get variables, installed packages and limits from the process that starts them, so that a
             change there needs new workers.
@@ -197,6 +198,7 @@ class Traits:
     """
 
     starting_within: float
+    usually_within: float = 0.0
     here: bool = False
     inherits: bool = True
     can_be_poked: bool = False

@@ -42,6 +42,7 @@ _LOG_TAIL = 20_000  # characters
 _LOG = logging.getLogger(__name__)
 _NOT_ASKED = "not asked for"
 _STOPPED, _KILLED = "burst_magic: stopped", "burst_magic: killed"
+_USUALLY = 45.0  # seconds from RunTask to RUNNING of a small image, as users report
 _NEEDS = ("region", "cluster", "task_definition", "subnets")
 
 
@@ -279,6 +280,7 @@ FARGATE = EcsKind(
     provider="FARGATE",
     traits=Traits(
         starting_within=600.0,
+        usually_within=_USUALLY,
         inherits=False,
         stores=("s3",),
         needs=_NEEDS,
@@ -291,6 +293,7 @@ SPOT = EcsKind(
     provider="FARGATE_SPOT",
     traits=Traits(
         starting_within=600.0,
+        usually_within=_USUALLY,
         inherits=False,
         stores=("s3",),
         needs=_NEEDS,

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config, launchers
-from burst_magic.errors import OptionError
+from burst_magic.errors import BurstError, OptionError
 from burst_magic.magics import calls, complete, consent, failures, joining, unsupported
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
@@ -145,6 +145,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     """Capture and plan. Everything that can be refused is refused here."""
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
+    from burst_magic.plan.verdict import judge, lines, mean
     from burst_magic.session.submit import count
 
     settings = config.load(call.settings)
@@ -160,7 +161,13 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     )
     tasks = 1 if capture.items is None else count(capture.items)
     terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
-    made = plan(settings, terms, tasks=tasks, wishes=call.wishes)
+    sampled: tuple[float, ...] = ()
+    if call.sample:
+        capture, sampled = _sample(call, capture, settings, setenv)
+    made = plan(settings, terms, tasks=tasks, wishes=call.wishes, sample=mean(sampled) if sampled else None)
+    if sampled:
+        start = next(iter(terms.values())).usually_within
+        print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))
     into = DESK.find(call.session, settings) if call.session else joining.warm(call, made, settings, setenv=setenv)
     if call.session and into is not None:
         into.check_open()
@@ -184,6 +191,22 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         fingerprint=fingerprint,
         warnings=warnings,
     )
+
+
+def _sample(
+    call: calls.BurstCall, capture: Capture, settings: config.Settings, setenv: tuple[tuple[str, str], ...]
+) -> tuple[Capture, tuple[float, ...]]:
+    """Run the first items here; what fails here starts nothing."""
+    from burst_magic.session.sample import measure
+    from burst_magic.session.session import note
+
+    try:
+        return measure(capture, settings, call.sample, setenv=setenv)
+    except BurstError:
+        raise
+    except Exception as error:
+        note(error, f"raised by --sample {call.sample} on this machine; nothing was started")
+        raise
 
 
 def _other_environment(capture: Capture, into: Session) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ class BurstCall(Call):
     include: tuple[str, ...] = ()
     setenv: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     dry_run: bool = False
+    sample: int = 0
     session: str = ""
     fresh: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)

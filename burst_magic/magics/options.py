@@ -251,6 +251,14 @@ OPTIONS: tuple[Option, ...] = (
         group=WHAT,
         help="Show what would be sent and what it would cost; start nothing.",
     ),
+    Option(
+        name="--sample",
+        verbs=_CELL,
+        metavar="N",
+        group=WHAT,
+        read=whole(1),
+        help="Run N items here first and compare: time here, time and cost on the fleet.",
+    ),
     Option(name="--workers", verbs=_CELL, metavar="N", group=WHERE, setting="workers", help="Number of workers."),
     Option(
         name="--launcher",

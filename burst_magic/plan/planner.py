@@ -273,10 +273,10 @@ def _estimate(rate: int, tasks: int | None, sample: float | None, *, workers: in
 def _forecast(estimate: Estimate) -> str:
     if estimate.total is None or estimate.seconds is None:
         return f"≈ {format_money(estimate.hourly)} an hour, time unknown"
-    return f"≈ {format_money(estimate.total)} in {_coarse(estimate.seconds)}"
+    return f"≈ {format_money(estimate.total)} in {coarse(estimate.seconds)}"
 
 
-def _coarse(seconds: float) -> str:
+def coarse(seconds: float) -> str:
     """Round to the precision of a forecast."""
     unit = 1 if seconds < 120 else 60 if seconds < 7200 else 3600
     return format_duration(max(1, round(seconds / unit)) * unit)
@@ -288,6 +288,6 @@ def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[st
     if asked.slots > shape.cpu:
         said.append(f"{asked.slots} slots share {shape.cpu:g} vCPU")
     if asked.budget is not None and estimate.total is None:
-        lasts = _coarse(asked.budget * cost.HOUR / estimate.hourly)
+        lasts = coarse(asked.budget * cost.HOUR / estimate.hourly)
         said.append(f"the run time is unknown; the budget of {format_money(asked.budget)} lasts {lasts}")
     return tuple(said)

@@ -188,6 +188,12 @@ class Results(Sequence[Any]):
                 yield task, error
 
     @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The tasks that have ended so far: seconds, memory, worker, output; values stay packed. Never waits."""
+        records = self._reader.records(self._job.segments)
+        return tuple(unpack_outcome(record, origin) for _, record, origin in records)
+
+    @property
     def errors(self) -> tuple[Outcome, ...]:
         """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
         return tuple(outcome for _, failed in self._failures.within(self._job.failing) for outcome in failed)

@@ -16,6 +16,7 @@ OF_THE_CELL = [
     "--map",
     "--out",
     "--wait",
+    "--sample",
     "--name",
     "--fresh",
     "--launcher",
