@@ -31,6 +31,7 @@ DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 TABLE = "aws"  # of config.toml; its keys are written aws.cluster, and BURST_AWS_CLUSTER in the environment
 IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "log_group", "public_ip")
+HERE = "local"  # the launcher of this machine
 ARCHES = ("x86_64", "arm64")
 SCHEMES = ("file", "s3", "memory")
 # Fixed when a session starts; a later job of the session cannot change these.
@@ -55,7 +56,7 @@ class Settings:
     workers: int
     config_dir: Path
     data_dir: Path
-    launcher: str = "local"
+    launcher: str = HERE
     cpu: float | None = None
     memory: int | None = None
     arch: str = "x86_64"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burst_magic import launchers
+from burst_magic.config import HERE
 from burst_magic.errors import PlanError
 from burst_magic.plan.planner import plan
 from burst_magic.session.submit import Labels, submit
@@ -17,8 +18,6 @@ from burst_magic.session.submit import Labels, submit
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
     from burst_magic.config import Settings
-
-_HERE = "local"
 
 
 def measure(
@@ -55,12 +54,12 @@ def _inside(settings: Settings, folder: Path) -> Settings:
     """The call's settings for one local worker whose traces all lie in a folder."""
     store = (folder / "store").as_uri()
     return replace(
-        settings, launcher=_HERE, workers=1, slots=1, budget=None, store=store, config_dir=folder, data_dir=folder
+        settings, launcher=HERE, workers=1, slots=1, budget=None, store=store, config_dir=folder, data_dir=folder
     )
 
 
 def _run(capture: Capture, settings: Settings, setenv: tuple[tuple[str, str], ...]) -> tuple[float, ...]:
-    made = plan(settings, launchers.traits(_HERE), tasks=None)
+    made = plan(settings, launchers.traits(HERE), tasks=None)
     session = submit(capture, made, settings, home=dict(capture.home), labels=Labels(setenv=setenv))
     try:
         session.wait()
