@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo test check lint ruff types layers spelling dockerfile unit versions sim mutations figures bench lab docs lock format clean
+.PHONY: help demo test system check lint ruff types layers spelling dockerfile unit versions sim mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -66,10 +66,14 @@ ALONE := tests/contract tests/aws tests/kernel
 demo: $(STAMPS)/demo
 	@$(BIN)/python notebooks/demo.py
 
-test: $(STAMPS)/dev
+test: $(STAMPS)/dev system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
+
+# Programs that come with the system, not from a package index; `make test` installs those that are missing.
+system:
+	@sh requirements/system.sh
 
 # ---- every day --------------------------------------------------------------------------------------------------
 
