@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 class Patient:
-    """Repeats what the store did not answer, or was asked too fast, for a while.
+    """Retries unanswered and throttled calls for a while.
 
-    A create is repeated only when it certainly was not done: what an unknown one means is for its caller to find out.
-    A stream is not repeated, since it is consumed; its parts are, by the store itself.
+    A create is retried only if it certainly was not done; after an unknown result, the caller must check. A stream is
+    not retried, since it is consumed; the store itself retries its parts.
 
     Args:
         store: the store itself.
-        retry: how long.
-        wait, clock: as ``persist`` has them.
+        retry: the policy.
+        wait, clock: as in ``persist``.
 
     Attributes:
         bare: the store itself, for callers with their own retries.
@@ -47,12 +47,12 @@ class Patient:
 
     @property
     def endpoint(self) -> str:
-        """The server behind it, where it has one."""
+        """The server behind it, if it has one."""
         return getattr(self._store, "endpoint", "")
 
     @property
     def credentials(self) -> Callable[[], object] | None:
-        """The provider of the store behind it, where it has one."""
+        """The provider of the store behind it, if it has one."""
         return getattr(self._store, "credentials", None)
 
     def create(self, key: str, data: Bytes) -> None:
@@ -80,7 +80,7 @@ class Patient:
         self._patiently(lambda: self._store.delete(names), Throttled, Unknown)
 
     def path(self, key: str) -> Path | None:
-        """The file that holds the object, where the store is a folder of this machine."""
+        """The file of the object, if the store is a local folder."""
         return self._store.path(key)
 
     def _patiently(self, call: Callable[[], T], *faults: type[StoreError]) -> T:

@@ -1,7 +1,7 @@
-"""How often and for how long a call of a store is tried again: one policy, and the one loop that waits by it.
+"""The retry policy for store calls, and the only loop that waits by it.
 
-A request passes at most two of them. obstore repeats what failed inside one request to S3 (``REQUEST``); whoever asked
-repeats the call: ``Carrier`` for a machine's driver, ``Patient`` for people. These two never wrap each other.
+A request passes through at most two retries. obstore retries failures inside one request to S3 (``REQUEST``), and the
+caller retries the call: ``Carrier`` for a machine's driver, ``Patient`` for users. These two never wrap each other.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Growing pauses between tries, within a bound.
+    """Growing pauses between attempts, up to a limit.
 
     Attributes:
-        first, longest: seconds of the first pause, and of the longest.
-        factor: how much longer each pause is than the one before.
-        tries: how often a call is repeated at most; None: no bound.
-        within: seconds after the first try in which the last one begins.
+        first, longest: the first and the longest pause, seconds.
+        factor: ratio of each pause to the one before.
+        tries: maximum number of retries; None: no limit.
+        within: seconds after the first attempt within which the last one begins.
     """
 
     first: float = 0.05
@@ -35,20 +35,20 @@ class Retry:
     within: float = math.inf
 
     def pause(self, number: int) -> float:
-        """Seconds to wait before a call is repeated for the ``number``-th time, counted from 0."""
+        """Seconds to wait before the ``number``-th retry, counted from 0."""
         return min(self.first * self.factor ** min(number, 64), self.longest)
 
     def next_pause(self, number: int, elapsed: float) -> float | None:
-        """The same ``elapsed`` seconds after the first try; None when it is time to give up."""
+        """The same, ``elapsed`` seconds after the first attempt; None to give up."""
         if elapsed >= self.within or number == self.tries:
             return None
         return min(self.pause(number), self.within - elapsed)
 
 
-REQUEST = Retry(first=0.1, tries=6, within=25.0)  # the protocol gives a write up after 30 s
+REQUEST = Retry(first=0.1, tries=6, within=25.0)  # the protocol gives up a write after 30 s
 PERSON = Retry(within=20.0)  # a user waits for the answer
 DRIVER = Retry()  # as long as the driver runs
-DOUBTFUL = Retry(factor=4.0, tries=3)  # what a second look may settle: bytes that do not verify, a 409 with no winner
+DOUBTFUL = Retry(factor=4.0, tries=3)  # a second read may settle it: bytes that do not verify, a 409 without a winner
 
 
 def slept(seconds: float) -> bool:
@@ -75,7 +75,7 @@ def persist(
         never: exceptions to these, raised at once.
         wait: sleeps that many seconds and returns whether to continue.
         clock: seconds.
-        tell: hears each fault and the pause that follows.
+        tell: called with each fault and the pause that follows.
     """
     began, number = clock(), 0
     while True:

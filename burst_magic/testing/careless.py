@@ -1,7 +1,7 @@
 """A little S3 that ignores conditional writes, as some real servers do, and fails on demand.
 
-It knows whole objects only (PUT, GET, DELETE, bulk delete) and asks for no signature. What stands in ``script`` is
-answered first, one request each: a status, or ``LOST``: the request is carried out and its reply is lost.
+It supports whole objects only (PUT, GET, DELETE, bulk delete) and requires no signature. Entries of ``script`` answer
+the next requests, one each: a status, or ``LOST``, which carries out the request and loses its reply.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ class _CarelessHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_PUT(self) -> None:
-        """Writes whatever ``If-None-Match`` says: this is the fault."""
+        """Write, whatever ``If-None-Match`` says: this is the fault."""
         body = self._body()
         if not self._scripted(lambda: self.server.objects.update({self.path: body})):
             self.server.objects[self.path] = body
             self._answer(200)
 
     def do_GET(self) -> None:
-        """The whole object."""
+        """Send the whole object."""
         if self._scripted(lambda: None):
             return
         found = self.server.objects.get(self.path)
         self._answer(404) if found is None else self._answer(200, found)
 
     def do_POST(self) -> None:
-        """A bulk delete: forgets every object it names."""
+        """Delete every object that a bulk delete names."""
         asked = self._body().decode()
         named = re.findall("<Key>(.*?)</Key>", asked)
         for key in named:
@@ -44,7 +44,7 @@ class _CarelessHandler(BaseHTTPRequestHandler):
         self._answer(200, f"<DeleteResult>{said}</DeleteResult>".encode())
 
     def do_DELETE(self) -> None:
-        """Forgets one object."""
+        """Delete one object."""
         self.server.objects.pop(self.path, None)
         self._answer(204)
 
@@ -72,11 +72,11 @@ class _CarelessHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
 
 class CarelessServer(ThreadingHTTPServer):
-    """The server, what it holds (path, with the bucket, to bytes) and what it is to answer next."""
+    """The server, its objects (path, with the bucket, to bytes) and its next answers."""
 
     daemon_threads = True
 
@@ -90,7 +90,7 @@ class CarelessServer(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def careless() -> Iterator[CarelessServer]:
-    """Runs the server in a thread for the length of the block."""
+    """Run the server in a thread for the duration of the block."""
     with CarelessServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Generator
 
-Process = Generator[float, None, None]  # yields the seconds that it waits
+Process = Generator[float, None, None]  # yields seconds to wait
 
 
 class Clock:
@@ -17,12 +17,12 @@ class Clock:
         self._count = 0
 
     def at(self, when: float, call: Callable[[], object]) -> None:
-        """Calls ``call`` at ``when``, or now if that has passed; of one instant, in the order of asking."""
+        """Schedule a call at ``when``, or now if that has passed; calls at one time keep their order."""
         self._count += 1
         heapq.heappush(self._due, (max(when, self.now), self._count, call))
 
     def spawn(self, process: Process) -> None:
-        """Runs a process until it ends; each value that it yields is a pause in seconds."""
+        """Run a process until it ends; each value that it yields is a pause in seconds."""
 
         def go_on() -> None:
             for pause in process:

@@ -22,20 +22,20 @@ from burst_magic.plan.cost import on_fargate
 NO_ROOM = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 NO_IMAGE = "CannotPullContainerError: pull image manifest has been retried 5 time(s)"
 TAKEN_BACK = "Your Spot Task was interrupted."
-_KILLED = 137  # exit code of whatever SIGKILL ended, whoever sent it
+_KILLED = 137  # exit code after any SIGKILL
 
 
 class Machines(Protocol):
-    """What workers run on."""
+    """The machines that workers run on."""
 
     def boot(self, start: Start, handle: Handle) -> None:
-        """A worker's first instruction."""
+        """Start a worker on a booted machine."""
 
     def exit_code(self, wid: str) -> int | None:
         """None while it runs."""
 
     def signal(self, wid: str, *, kill: bool) -> None:
-        """SIGTERM, or SIGKILL for it and its children."""
+        """Send SIGTERM, or SIGKILL to it and its children."""
 
     def log(self, wid: str) -> str:
         """What it printed."""
@@ -43,14 +43,14 @@ class Machines(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudWeather:
-    """How a cloud behaves; shares of 1.
+    """A cloud's behaviour; all but ``boot`` are probabilities.
 
     Attributes:
-        boot: seconds from an accepted start to the worker's first instruction: at least, at most.
-        refused: starts for which there is no room now.
-        lost: answers to starts that were made.
-        stillborn: workers that end before their first instruction.
-        hidden: descriptions of a worker that say nothing of it.
+        boot: (shortest, longest) seconds from an accepted start to the worker's first instruction.
+        refused: a start is refused for lack of capacity.
+        lost: a start is made, but its answer is lost.
+        stillborn: a worker ends before its first instruction.
+        hidden: a worker is missing from a description.
     """
 
     boot: tuple[float, float] = (45.0, 90.0)
@@ -70,7 +70,7 @@ class CloudTask:
     up_at: float
     stillborn: bool
     begun: bool = False
-    cause: Cause | None = None  # of an end that the cloud itself brought about
+    cause: Cause | None = None  # cause of an end by the cloud itself
     ended: float | None = None
 
 
@@ -78,10 +78,10 @@ class SimulatedCloud:
     """A launcher, and the cloud behind it: all clients of one cloud share it.
 
     Args:
-        machines: what its workers run on.
-        name: what ``--launcher`` would call it.
-        weather: how it behaves.
-        rng: its chance.
+        machines: the machines that its workers run on.
+        name: its name for ``--launcher``.
+        weather: its behaviour.
+        rng: its randomness.
         now: its clock, seconds since the epoch.
     """
 
@@ -97,7 +97,7 @@ class SimulatedCloud:
     # --- a launcher ------------------------------------------------------------------------------------------
 
     def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
-        """Takes some, refuses some, and of some the answer is lost."""
+        """Accept some starts, refuse some, and lose the answers of some."""
         self.advance()
         return [self._answer(start) for start in starts]
 
@@ -124,7 +124,7 @@ class SimulatedCloud:
         return task
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
-        """As the cloud sees them, when it answers."""
+        """The status of workers, as the cloud sees them; some may be hidden."""
         self.advance()
         return {handle.wid: self._status(handle) for handle in handles}
 
@@ -135,7 +135,7 @@ class SimulatedCloud:
         return self.status_of(task)
 
     def status_of(self, task: CloudTask) -> Status:
-        """What is true of a task."""
+        """The true status of a task."""
         if task.ended is None:
             state = WorkerState.RUNNING if task.begun else WorkerState.COMING
             return Status(state=state, phase="provisioning", created=task.created, billed_from=task.created)
@@ -157,7 +157,7 @@ class SimulatedCloud:
         return [task.handle for task in self.tasks.values() if task.start.sid == sid and task.ended is None]
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
-        """Ends a worker; one that is still coming never comes."""
+        """End a worker; one that is still coming never starts."""
         self.advance()
         task = self.tasks.get(handle.token)
         if task is not None and task.ended is None:
@@ -173,13 +173,13 @@ class SimulatedCloud:
 
     @property
     def coming(self) -> list[CloudTask]:
-        """Accepted, and not up yet."""
+        """Some start is accepted but not up yet."""
         return [task for task in self.tasks.values() if not task.begun and task.ended is None]
 
-    # --- what the cloud does -----------------------------------------------------------------------------------
+    # --- the cloud ---------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
-        """Boots what is due, and sees what has ended."""
+        """Boot machines that are due, and note workers that have ended."""
         for task in list(self.tasks.values()):
             if task.ended is not None:
                 continue
@@ -196,7 +196,7 @@ class SimulatedCloud:
             self._machines.boot(task.start, task.handle)
 
     def take_back(self, wid: str) -> None:
-        """Spot: the machine goes, and everything on it, with the exit code of any other kill."""
+        """Reclaim a machine, as Spot does; its worker gets the exit code of any kill."""
         for task in self.tasks.values():
             if task.handle.wid == wid and task.ended is None:
                 self._end(task, Cause.SPOT, kill=True)
@@ -213,7 +213,7 @@ class LocalMachines:
     """Real worker processes of this machine.
 
     Args:
-        logs: folder for what they print.
+        logs: folder for their logs.
     """
 
     def __init__(self, logs: Path) -> None:
@@ -221,7 +221,7 @@ class LocalMachines:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def boot(self, start: Start, handle: Handle) -> None:
-        """A worker that hears its birth on a pipe."""
+        """Start a worker that reads its birth from a pipe."""
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"{handle.wid}.log").open("ab") as log:
             command = [sys.executable, "-m", "burst_magic.worker", "--cwd", str(self._logs)]
@@ -234,12 +234,12 @@ class LocalMachines:
         self._processes[handle.wid] = process
 
     def exit_code(self, wid: str) -> int | None:
-        """As a container's: 128 and the signal."""
+        """The exit code as a container's: 128 plus the signal; None while it runs."""
         code = self._processes[wid].poll()
         return code if code is None or code >= 0 else 128 - code
 
     def signal(self, wid: str, *, kill: bool) -> None:
-        """To the worker, or to its whole process group."""
+        """Signal the worker, or kill its whole process group."""
         process = self._processes[wid]
         if process.poll() is None and kill:
             os.killpg(process.pid, signal.SIGKILL)
@@ -247,6 +247,6 @@ class LocalMachines:
             process.terminate()
 
     def log(self, wid: str) -> str:
-        """All that it printed."""
+        """The worker's whole log."""
         path = self._logs / f"{wid}.log"
         return path.read_text(errors="replace") if path.exists() else ""

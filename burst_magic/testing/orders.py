@@ -1,4 +1,4 @@
-"""Orders of long and quick tasks that are hard on who hands them out, and the plain queue to judge by.
+"""Orders of long and quick tasks that are hard to schedule, and a plain queue to compare with.
 
 Durations are relative: their mean is 1.
 """
@@ -14,19 +14,19 @@ LONG = 20.0  # times as long as a quick one
 
 
 def order(name: str, tasks: int, slots: int) -> list[float]:
-    """Durations of so many tasks in one of ``ORDERS``.
+    """Durations of tasks in one of ``ORDERS``.
 
     Args:
-        name: which.
-        tasks: how many.
-        slots: that work at them; submit cuts as many lanes.
+        name: the order's name.
+        tasks: number of tasks.
+        slots: number of slots that run them; the lanes depend on it.
     """
     drawn = ORDERS[name](tasks, cut_lanes(tasks, slots)) if tasks else []
     return [len(drawn) * each / sum(drawn) for each in drawn]
 
 
 def queue(seconds: Sequence[float], slots: int) -> float:
-    """Makespan of a queue that costs nothing: the next task, in order, to the first slot that is free."""
+    """Makespan of a queue without costs, in which the first free slot gets the next task in order."""
     free = [0.0] * slots
     for each in seconds:
         heapq.heapreplace(free, free[0] + each)
@@ -54,7 +54,7 @@ def _last(tasks: int, _: Sequence[int]) -> list[float]:
 
 
 def _side_by_side(tasks: int, lanes: Sequence[int]) -> list[float]:
-    """As many as there are slots, within the first lane where it has room."""
+    """As many long tasks as slots, within the first lane if it has room."""
     first = min(2, tasks - 1)
     return _with_long(tasks, range(first, first + len(lanes)))
 

@@ -1,11 +1,11 @@
-"""A proxy on 127.0.0.1 between us and a real S3, which makes the troubles that a network and a busy S3 make.
+"""A proxy on 127.0.0.1 in front of a real S3, which injects the faults of a network and a busy S3.
 
     with seaweedfs() as server, proxy(server) as road:
         road.script = seeded(7, {Trouble.THROTTLED: 0.1, Trouble.LOST: 0.05})
         store = open_store("s3://bucket", credentials=road.server.credentials)
 
-A script is asked once a request and names the trouble or None. Requests are counted by kind (``PUT claims``). The
-``Host`` header goes through as it came, so that signatures stay good.
+A script is called once per request and returns the trouble or None. Requests are counted by kind (``PUT claims``). The
+``Host`` header is passed on unchanged, so that signatures stay valid.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Request:
 
     @property
     def reads(self) -> bool:
-        """It asks for an object or a listing."""
+        """Whether it reads an object or a listing."""
         return self.method == "GET"
 
 
@@ -88,7 +88,7 @@ def calm(_: Request) -> None:
 
 
 def seeded(seed: int, shares: Mapping[Trouble, float]) -> Script:
-    """Each trouble befalls its share of the requests that it can befall."""
+    """A script in which each trouble affects its share of the requests that it may affect."""
     chance, lock = random.Random(seed), threading.Lock()  # noqa: S311  troubles, not secrets
 
     def script(request: Request) -> Trouble | None:
@@ -132,7 +132,7 @@ class Proxy(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def trouble_of(self, request: Request) -> Trouble | None:
-        """Counts a request and asks the script."""
+        """Count a request and call the script."""
         trouble = self.script(request)
         with self._lock:
             self.counts[request.kind] += 1
@@ -141,11 +141,11 @@ class Proxy(ThreadingHTTPServer):
         return trouble
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        """Closes without a farewell, which would come before a reset."""
+        """Close without shutting down first, which would precede a reset."""
         self.close_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Says nothing: clients that hang up are no news here."""
+        """Print nothing: clients that hang up are expected here."""
 
 
 class _ProxyHandler(BaseHTTPRequestHandler):
@@ -195,7 +195,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
                 self._behind.endheaders(body or None)
                 answer = self._behind.getresponse()
                 return answer, answer.read()
-            except (HTTPException, ConnectionError):  # the server behind has closed an idle connection
+            except (HTTPException, ConnectionError):  # the server has closed an idle connection
                 self._behind.close()
                 if not again:
                     raise
@@ -233,7 +233,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
 
 def _kind(method: str, path: str) -> str:
@@ -247,7 +247,7 @@ def _kind(method: str, path: str) -> str:
 
 @contextlib.contextmanager
 def proxy(behind: Server) -> Iterator[Proxy]:
-    """Runs a proxy in threads of this process for the length of the block."""
+    """Run a proxy in threads of this process for the duration of the block."""
     with Proxy(behind) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""Worlds that once broke a law, kept whole: they stay what they were when the drawing of worlds changes."""
+"""Worlds that once broke a law, stored in full, so that changes of the scenario generator don't change them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NESTED: dict[str, type[Any]] = {"weather": Weather, "cloud": CloudWeather, "spa
 
 
 def load(path: Path) -> list[tuple[str, Scenario]]:
-    """What each world found, and the world."""
+    """Each stored world, with the bug it found."""
     return [(entry["found"], _plan(entry["world"])) for entry in json.loads(path.read_text())]
 
 
 def keep(path: Path, found: str, plan: Scenario) -> None:
-    """Adds a world to those that are played for ever."""
+    """Add a world to those that are always played."""
     entries = json.loads(path.read_text()) if path.exists() else []
     entries.append({"found": found, "world": _fields(plan)})
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
@@ -28,7 +28,7 @@ def keep(path: Path, found: str, plan: Scenario) -> None:
 
 
 def _fields(plan: Scenario) -> dict[str, Any]:
-    """As JSON; what has its default is left out, so that a line can be read."""
+    """A world's fields as JSON, without defaults, so that its line is readable."""
     fields = _unusual(plan)
     for name in _NESTED:
         if name in fields:

@@ -17,7 +17,7 @@ from burst_magic.stores import open_store
 
 T = TypeVar("T")
 SID = "20260101-000000-aaaaaaaa"
-_TRIES = 50  # starts that a launcher may refuse for now, or not answer
+_TRIES = 50  # starts that a launcher may refuse for now or leave unanswered
 
 
 class ContractBroken(AssertionError):
@@ -25,7 +25,7 @@ class ContractBroken(AssertionError):
 
 
 def must(holds: object, what: str) -> None:
-    """Raises ``ContractBroken`` unless it holds."""
+    """Raise ``ContractBroken`` unless the promise holds."""
     if not holds:
         raise ContractBroken(what)
 
@@ -34,10 +34,10 @@ class Rehearsal:
     """One session without work, its store, and a launcher whose workers join it.
 
     Args:
-        launcher: makes the launcher; called with the folder for logs, once more for each other client.
+        launcher: creates the launcher; called with the folder for logs, and again for each other client.
         root: an empty folder.
-        patience: seconds to wait for anything that workers do.
-        options: what users of the launcher configure.
+        patience: seconds to wait for workers.
+        options: the launcher's settings.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ class Rehearsal:
         self.handles: list[Handle] = []
 
     def another_client(self) -> Launcher:
-        """The launcher as another process would have it."""
+        """The launcher as another process would create it."""
         return self._open(self.root / "logs")
 
     def until(self, condition: Callable[[], T | None], what: str) -> T:
-        """Waits until the condition holds, looking after the workers meanwhile; returns what it gave."""
+        """Wait until the condition holds, describing workers meanwhile; returns the condition's value."""
         end = time.monotonic() + self.patience
         while not (value := condition()):
             must(time.monotonic() < end, f"waited {self.patience:.0f} s in vain for {what}")
@@ -101,20 +101,20 @@ class Rehearsal:
         raise ContractBroken(f"{_TRIES} starts brought no worker")
 
     def joined(self) -> Handle:
-        """A worker that beats."""
+        """Start a worker and wait for its heartbeat."""
         self.open_session()
         handle = self.start()
         self.until(self.beats, "a heartbeat")
         return handle
 
     def status(self, handle: Handle, *, of: Launcher | None = None) -> Status:
-        """How its launcher says that it is."""
+        """A worker's status, according to its launcher."""
         described = (of or self.launcher).describe([handle])
         must(described.keys() == {handle.wid}, f"asked for {handle.wid}, described {sorted(described)}")
         return described[handle.wid]
 
     def end_of(self, handle: Handle, *, of: Launcher | None = None) -> Status:
-        """Waits until its launcher says that it has ended."""
+        """Wait until its launcher reports its end."""
 
         def ended() -> Status | None:
             status = self.status(handle, of=of)
@@ -123,7 +123,7 @@ class Rehearsal:
         return self.until(ended, f"the end of {handle.wid}")
 
     def close(self) -> None:
-        """Ends all workers."""
+        """End all workers."""
         living = [each for each in self.handles if self.status(each).state is not WorkerState.ENDED]
         for handle in living:
             self.launcher.stop(handle, kill=True)
@@ -133,7 +133,7 @@ class Rehearsal:
     # --- the session -----------------------------------------------------------------------------------------
 
     def open_session(self, *, interval: float = 0.1, floor: float = 0.02) -> None:
-        """Writes the manifest: workers find their session."""
+        """Write the manifest, so that workers find their session."""
         manifest = Manifest(
             sid=SID,
             created=time.time(),
@@ -152,11 +152,11 @@ class Rehearsal:
         self.put(self.keys.manifest, manifest)
 
     def put(self, key: str, record: Any) -> None:
-        """Writes a signed record."""
+        """Write a signed record."""
         self.store.put(key, records.encode(record, secret=self.secret, key=key))
 
     def add_job(self, source: str, item: object) -> None:
-        """A job of one task."""
+        """Add a job of one task."""
         job = self.keys.job("0")
         writer = blocks.BlockWriter(self.secret, job.items, lengths=True)
         self.store.put(job.items, writer.add(0, pack_value(item, home={})) + writer.finish())
@@ -168,7 +168,7 @@ class Rehearsal:
 
     @property
     def published(self) -> bool:
-        """The task has an outcome."""
+        """Whether the task has an outcome."""
         return bool(self.store.list(self.keys.job("0").results_folder))
 
     def beats(self) -> list[Heartbeat]:
@@ -180,7 +180,7 @@ class Rehearsal:
         ]
 
     def gone(self, handle: Handle) -> Gone | None:
-        """The end that a worker has written."""
+        """The end that a worker has written, if any."""
         key = self.keys.gone(handle.wid)
         found = [entry.key for entry in self.store.list(self.keys.workers_folder, after=key[:-1], limit=1)]
         return records.decode(Gone, self.store.get(key), secret=self.secret, key=key) if found == [key] else None

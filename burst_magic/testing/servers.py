@@ -1,4 +1,4 @@
-"""S3 servers on 127.0.0.1, each in a process of its own: moto's and SeaweedFS's.
+"""S3 servers on 127.0.0.1, moto's and SeaweedFS's, each in its own process.
 
     with moto() as server:
         store = open_store(server.bucket("trial"), credentials=server.credentials)
@@ -27,22 +27,22 @@ from burst_magic import config
 from burst_magic.aws.clients import Clients
 from burst_magic.errors import BurstError
 
-_READY = 60.0  # seconds a server may take; SeaweedFS needs about nine on two cores
-_LAG = 0.1  # seconds between two looks
+_READY = 60.0  # seconds for a server to start; SeaweedFS needs about nine on two cores
+_LAG = 0.1  # seconds between two checks
 _GRPC = 10_000  # SeaweedFS takes each of its ports plus this one as well
 _LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """A user of a server of ours. No secret: the server lives for one test run on a loopback address."""
+    """A user of a test server. Not secret: the server exists for one test run on a loopback address."""
 
     access: str
     secret: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
 
 
-# No secrets: moto asks for none, and a SeaweedFS of ours lives for one test run.
+# Not secrets: moto requires none, and the SeaweedFS server exists for one test run.
 _ANYBODY = Keys(access="anybody", secret="anything")  # noqa: S106  as above
 _ADMINISTRATOR = Keys(access="administrator", secret="loopback-only")  # noqa: S106  as above
 
@@ -63,7 +63,7 @@ class Server:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What another process needs in its environment to use this server as AWS."""
+        """Environment variables for another process to use this server as AWS."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.keys.access,
@@ -73,7 +73,7 @@ class Server:
 
     @property
     def credentials(self) -> StaticCredentials:
-        """What ``open_store`` takes."""
+        """Credentials for ``open_store``."""
         return StaticCredentials(self.keys, self.config)
 
     @cached_property
@@ -90,13 +90,13 @@ class Server:
         return Clients(session, endpoint=self.endpoint)
 
     def bucket(self, name: str) -> str:
-        """Makes a bucket; its URL."""
+        """Create a bucket and return its URL."""
         self.clients.of("s3").create_bucket(Bucket=name)
         return f"s3://{name}"
 
 
 class StaticCredentials:
-    """A provider of keys that never end."""
+    """A provider of keys that never expire."""
 
     def __init__(self, keys: Keys, where: Mapping[str, str]) -> None:
         self._keys = keys
@@ -166,7 +166,7 @@ def _weed() -> str:
 def free_ports(count: int, *, above: int = 0) -> list[int]:
     """Free ports on 127.0.0.1; with ``above``, the port that much higher is free as well."""
     found: list[int] = []
-    with contextlib.ExitStack() as held:  # all are held until all are found: no port is given twice
+    with contextlib.ExitStack() as held:  # held until all are found, so that no port is returned twice
         while len(found) < count:
             port = _bind(0, held)
             if port and (not above or (port + above <= _LAST_PORT and _bind(port + above, held))):

@@ -56,7 +56,7 @@ class SimulatedHost:
             stopped = until - max(clock.now, self.paused_until)
             clock.at(until, lambda: self._lose_time(stopped))
         self.paused_until = until
-        self._world.tell(self.name, f"stands still for {seconds:.1f} s")
+        self._world.tell(self.name, f"is paused for {seconds:.1f} s")
 
     def _lose_time(self, seconds: float) -> None:
         self._mono -= seconds

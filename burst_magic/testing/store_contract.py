@@ -1,9 +1,9 @@
-"""What every store promises, as checks that anybody can run on a store of their own.
+"""The contract of stores, as checks that third parties can run on their own stores.
 
 from burst_magic.testing import check_store
 check_store(lambda: open_mine("https://my.store/an-empty-place"))
 
-Each check writes below a folder of its own and takes its objects away again.
+Each check writes below its own folder and deletes its objects again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _RACERS, _RACES = 4, 10
 
 
 def check_store(open_one: Callable[[], Store], *, only: tuple[StoreCheck, ...] | None = None) -> None:
-    """Runs all checks.
+    """Run all checks.
 
     Args:
-        open_one: opens the store, as each of its clients does; called several times.
+        open_one: opens the store; called once for each simulated client.
         only: these instead of ``STORE_CHECKS``.
 
     Raises:
-        ContractBroken: naming every check that failed, and how.
+        ContractBroken: lists every failed check with its reason.
     """
     failed = []
     for check in STORE_CHECKS if only is None else only:
@@ -76,7 +76,7 @@ def a_second_create_is_refused_and_changes_nothing(open_one: Callable[[], Store]
 
 
 def of_racers_one_wins(open_one: Callable[[], Store], folder: str) -> None:
-    """Whose bytes lie there has won; nobody else was told so."""
+    """The racer whose bytes are stored has won, and no other was told so."""
     stores = [open_one() for _ in range(_RACERS)]
     for race in range(_RACES):
         key = f"{folder}/{race}"
