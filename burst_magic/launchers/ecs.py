@@ -82,8 +82,10 @@ class EcsLauncher:
             return []
         enough = threading.Event()  # one start could not be made, and the others would fail or wait in the same way
         pool = ThreadPoolExecutor(min(_AT_ONCE, len(starts)), thread_name_prefix="burst-ecs")
-        answers = [pool.submit(self._answer, start, enough) for start in starts]
+        answers: list[Future[Handle | Refusal]] = []
         try:
+            for start in starts:
+                answers.append(pool.submit(self._answer, start, enough))  # noqa: PERF401 - see ``_take_back``
             found = [answer.result() for answer in answers]
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -93,6 +95,7 @@ class EcsLauncher:
         return _explained(found)
 
     def _take_back(self, answers: Sequence[Future[Handle | Refusal]]) -> None:
+        """Stop what was started before the interruption."""
         for answer in answers:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 handle = answer.result()
@@ -151,7 +154,7 @@ class EcsLauncher:
             problem = "AWS takes no more starts at the moment (request limit of the account)"
             return Refusal(token=start.token, problem=problem, context=said, again=Again.LATER)
         if isinstance(error, (LaunchError, Missing)):
-            return _no_task(start, said)
+            return _no_task(start, error.problem, context=said)
         problem = "; ".join(filter(None, (error.problem, error.way_out)))
         return Refusal(token=start.token, problem=problem, context=said)
 
@@ -244,11 +247,11 @@ class EcsLauncher:
             return self._logs[region]
 
 
-def _no_task(start: Start, words: str) -> Refusal:
+def _no_task(start: Start, words: str, *, context: str = "") -> Refusal:
     """AWS answered, and there is no task."""
     reason = reasons.read(words)
     again = Again.LATER if reason.trouble.passes else Again.NEVER
-    return Refusal(token=start.token, problem=reason.problem, context=words, again=again)
+    return Refusal(token=start.token, problem=reason.problem, context=context or words, again=again)
 
 
 def _explained(answers: Sequence[Handle | Refusal]) -> list[Handle | Refusal]:

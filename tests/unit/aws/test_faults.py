@@ -1,0 +1,112 @@
+"""What AWS's errors mean: in the shapes that botocore raises, over its own wire."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from botocore import exceptions as botocore
+from botocore.exceptions import ClientError
+
+from burst_magic.aws.faults import RENEW, is_expired, meaning
+from burst_magic.errors import Denied, Exists, LaunchError, Missing, StoreError, Throttled, Unknown
+
+ACCOUNT = "arn:aws:sts::123456789012:assumed-role/Scientist/ada"
+DENIED = (
+    f"User: {ACCOUNT} is not authorized to perform: ecs:RunTask on resource: arn:aws:ecs:eu-west-1:1:task-definition/x "
+    "because no identity-based policy allows the ecs:RunTask action"
+)
+PASS_ROLE = f"User: {ACCOUNT} is not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/worker"
+
+
+def error(code, message="", status=400):
+    said = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(said, "RunTask")
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "status", "kind"),
+    [
+        ("ThrottlingException", "Rate exceeded", 400, Throttled),
+        ("RequestLimitExceeded", "Request limit exceeded.", 503, Throttled),
+        ("TooManyRequestsException", "", 429, Throttled),
+        (
+            "InvalidParameterException",
+            (
+                "Error retrieving security group information for [sg-0593]: Request limit exceeded. "
+                "(ErrorCode: RequestLimitExceeded)"
+            ),
+            400,
+            Throttled,
+        ),
+        ("ExpiredTokenException", "The security token included in the request is expired", 400, Denied),
+        ("UnrecognizedClientException", "The security token included in the request is invalid.", 400, Denied),
+        ("AccessDeniedException", DENIED, 400, Denied),
+        ("ConflictException", "The clientToken has been used with different parameters", 400, Exists),
+        ("ClusterNotFoundException", "Cluster not found.", 400, Missing),
+        ("ResourceNotFoundException", "The specified log group does not exist.", 400, Missing),
+        ("ServerException", "Service Unavailable. Please try again later.", 500, Unknown),
+        ("500", "<html>", 500, Unknown),
+        ("InvalidParameterException", "No Container Instances were found in your cluster.", 400, LaunchError),
+        ("ClientException", "TaskDefinition is inactive", 400, LaunchError),
+    ],
+)
+def test_an_answer_says_whether_anything_was_done_and_whether_to_ask_again(code, message, status, kind):
+    fault = meaning(error(code, message, status), "ecs:RunTask")
+    assert type(fault) is kind
+    assert (code if code != "500" else "500") in fault.context
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (botocore.ReadTimeoutError(endpoint_url="x"), Unknown),
+        (botocore.ConnectionClosedError(endpoint_url="x"), Unknown),
+        (botocore.EndpointConnectionError(endpoint_url="x"), Unknown),
+        (botocore.ConnectTimeoutError(endpoint_url="x"), Unknown),
+        (ConnectionResetError("reset"), Unknown),
+        (botocore.NoCredentialsError(), Denied),
+        (botocore.SSOTokenLoadError(error_msg="gone"), Denied),
+        (botocore.UnauthorizedSSOTokenError(), Denied),
+        (botocore.TokenRetrievalError(provider="sso", error_msg="expired"), Denied),
+        (botocore.ParamValidationError(report="x"), LaunchError),
+        (botocore.NoRegionError(), LaunchError),
+    ],
+)
+def test_no_answer_is_unknown_unless_nothing_was_asked(raised, kind):
+    assert type(meaning(raised, "ecs:RunTask")) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "action", "resource"),
+    [
+        (DENIED, "ecs:RunTask", "arn:aws:ecs:eu-west-1:1:task-definition/x"),
+        (PASS_ROLE, "iam:PassRole", "arn:aws:iam::1:role/worker"),
+        ("not so", "ecs:RunTask", ""),
+    ],
+)
+def test_a_denial_names_the_action_and_what_it_is_denied_on(message, action, resource):
+    fault = meaning(error("AccessDeniedException", message), "ecs:RunTask")
+    assert action in fault.problem
+    assert f"allow {action}" in fault.way_out
+    assert resource in fault.way_out
+
+
+def test_expired_credentials_are_told_from_wrong_ones():
+    expired = meaning(error("ExpiredTokenException", "expired"), "ecs:RunTask")
+    assert is_expired(expired)
+    assert expired.way_out == RENEW
+    assert is_expired(meaning(botocore.UnauthorizedSSOTokenError(), "ecs:RunTask"))
+    assert not is_expired(meaning(error("UnrecognizedClientException"), "ecs:RunTask"))
+    assert not is_expired(meaning(error("AccessDeniedException", DENIED), "ecs:RunTask"))
+
+
+def test_what_is_an_error_of_ours_already_stays_as_it_is():
+    ours = Denied("no", way_out="ask")
+    assert meaning(ours, "ecs:RunTask") is ours
+
+
+def test_a_meaning_survives_a_pickle():
+    fault = pickle.loads(pickle.dumps(meaning(error("ThrottlingException", "Rate exceeded"), "ecs:RunTask")))
+    assert isinstance(fault, StoreError)
+    assert "fewer ecs:RunTask" in fault.problem

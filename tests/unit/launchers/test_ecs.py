@@ -1,0 +1,499 @@
+"""Workers on ECS: what is asked of AWS and what is made of its answers, over boto3's own wire."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from burst_magic.aws.ecs import Ecs
+from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, WorkerState
+from burst_magic.launchers.ecs import FARGATE, SPOT, EcsLauncher
+from burst_magic.protocol.wire import sign
+from burst_magic.protocol.wire.summons import Summons
+
+SID, SECRET = "20260101-000000-aaaaaaaa", bytes(range(32))
+CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/science"
+OPTIONS = {
+    "region": "eu-west-1",
+    "cluster": "science",
+    "task_definition": "burst-worker",
+    "subnets": "subnet-a, subnet-b",
+    "security_groups": "sg-1",
+    "log_group": "/burst/workers",
+    "public_ip": "true",
+}
+START = Start(
+    store="s3://bucket/burst",
+    sid=SID,
+    secret=SECRET.hex(),
+    token="0123456789ab0000",
+    number=3,
+    cpu=0.5,
+    memory_mb=1024,
+    deadline=1790000000.0,
+    owner="Ada <ada@lab>",
+    options=OPTIONS,
+)
+NO_ROOM = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+
+
+def starts(count):
+    return [replace(START, token=f"0123456789ab{place:04x}", number=place) for place in range(count)]
+
+
+def task(ident, *, token="t", provider="FARGATE", status="PROVISIONING", **more):
+    environment = [{"name": "BURST_BIRTH_TOKEN", "value": token}]
+    return {
+        "taskArn": f"{CLUSTER.replace(':cluster', ':task')}/{ident}",
+        "clusterArn": CLUSTER,
+        "taskDefinitionArn": "arn:aws:ecs:eu-west-1:123456789012:task-definition/burst-worker:7",
+        "capacityProviderName": provider,
+        "lastStatus": status,
+        "desiredStatus": "RUNNING",
+        "overrides": {"containerOverrides": [{"name": "worker", "environment": environment}]},
+        **more,
+    }
+
+
+def started(request):
+    """As RunTask answers a good request."""
+    token = request["clientToken"]
+    return {"tasks": [task(f"task{token}", token=token)], "failures": []}
+
+
+def handle(ident, *, cluster="science"):
+    arn = f"arn:aws:ecs:eu-west-1:123456789012:task/{cluster}/{ident}"
+    return Handle(launcher="fargate", wid=ident, token="t", data={"arn": arn, "definition": "burst-worker:7"})
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def fargate(aws, clock):
+    return EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region)), clock=clock)
+
+
+# --- starting ------------------------------------------------------------------------------------------------------
+
+
+def test_a_start_is_one_task_under_its_token_in_the_users_network(aws, fargate):
+    aws.script["RunTask"] = [started]
+    (answer,) = fargate.start([START])
+    (asked,) = aws.requests("RunTask")
+    assert (asked["count"], asked["clientToken"], asked["startedBy"]) == (1, START.token, SID)
+    assert asked["capacityProviderStrategy"] == [{"capacityProvider": "FARGATE", "weight": 1}]
+    assert "launchType" not in asked
+    assert asked["networkConfiguration"]["awsvpcConfiguration"] == {
+        "subnets": ["subnet-a", "subnet-b"],
+        "securityGroups": ["sg-1"],
+        "assignPublicIp": "ENABLED",
+    }
+    assert (asked["overrides"]["cpu"], asked["overrides"]["memory"]) == ("512", "1024")
+    assert asked["propagateTags"] == "TASK_DEFINITION"
+    assert answer.wid == f"task{START.token}"
+    assert Handle.from_json(answer.to_json()) == answer
+
+
+def test_anybody_can_tell_whose_task_it_is_and_until_when(aws, fargate):
+    aws.script["RunTask"] = [started]
+    fargate.start([START])
+    tags = {tag["key"]: tag["value"] for tag in aws.requests("RunTask")[0]["tags"]}
+    assert tags == {"burst:session": SID, "burst:owner": "Ada _ada@lab_", "burst:deadline": "2026-09-21T14:13:20Z"}
+
+
+def test_the_worker_is_told_its_birth_and_the_key_is_in_no_call(aws, fargate):
+    aws.script["RunTask"] = [started]
+    fargate.start([START])
+    (container,) = aws.requests("RunTask")[0]["overrides"]["containerOverrides"]
+    variables = {pair["name"]: pair["value"] for pair in container["environment"]}
+    assert container["name"] == "worker"
+    assert Summons.found(variables) == Summons(
+        store=START.store,
+        sid=SID,
+        token=START.token,
+        fingerprint=sign.fingerprint(SECRET),
+        launcher="fargate",
+        number=3,
+        deadline=START.deadline,
+    )
+    assert SECRET.hex() not in json.dumps(aws.calls)
+
+
+def test_spot_is_another_capacity_at_another_rate_with_a_fallback(aws):
+    aws.script["RunTask"] = [started]
+    spot = EcsLauncher(SPOT, ecs=lambda region: Ecs(region, aws.clients(region)))
+    spot.start([START])
+    assert aws.requests("RunTask")[0]["capacityProviderStrategy"][0]["capacityProvider"] == "FARGATE_SPOT"
+    assert (SPOT.traits.fallback, FARGATE.traits.fallback) == ("fargate", "")
+
+
+def test_addresses_are_private_only_where_the_settings_say_so(aws, fargate):
+    aws.script["RunTask"] = [started]
+    options = {**OPTIONS, "public_ip": "false", "security_groups": ""}
+    fargate.start([replace(START, options=options)])
+    network = aws.requests("RunTask")[0]["networkConfiguration"]["awsvpcConfiguration"]
+    assert network == {"subnets": ["subnet-a", "subnet-b"], "assignPublicIp": "DISABLED"}
+
+
+def test_what_does_not_fit_into_the_overrides_is_not_asked(aws, fargate):
+    (answer,) = fargate.start([replace(START, store=f"s3://bucket/{'x' * 9000}")])
+    assert answer.again is Again.NEVER
+    assert "too long" in answer.problem
+    assert aws.calls == []
+
+
+def test_each_start_has_its_answer_in_order_and_some_may_be_refused(aws, fargate):
+    def sometimes(request):
+        odd = int(request["clientToken"], 16) % 2
+        return {"tasks": [], "failures": [{"reason": NO_ROOM}]} if odd else started(request)
+
+    aws.script["RunTask"] = [sometimes]
+    answers = fargate.start(starts(40))
+    assert [each.token for each in answers] == [each.token for each in starts(40)]
+    assert [isinstance(each, Handle) for each in answers] == [True, False] * 20
+    assert {each.again for each in answers if isinstance(each, Refusal)} == {Again.LATER}
+    assert "no capacity" in answers[1].problem
+    assert answers[1].context == NO_ROOM
+
+
+def test_a_start_whose_reply_is_lost_is_repeated_under_its_token(aws, fargate):
+    aws.script["RunTask"] = [None, started]
+    (answer,) = fargate.start([START])
+    assert isinstance(answer, Handle)
+    assert [asked["clientToken"] for asked in aws.requests("RunTask")] == [START.token] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "again", "words"),
+    [
+        (
+            ("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently"),
+            Again.LATER,
+            "limit",
+        ),
+        (("InvalidParameterException", "The subnet ID 'subnet-a' does not exist"), Again.NEVER, "aws.subnets"),
+        (("ClusterNotFoundException", "Cluster not found."), Again.NEVER, "aws.cluster"),
+        (("ClientException", "Unable to describe task definition."), Again.NEVER, "aws.task_definition"),
+        (
+            ("AccessDeniedException", "User: x is not authorized to perform: iam:PassRole on resource: r"),
+            Again.NEVER,
+            "iam:PassRole",
+        ),
+        (("ExpiredTokenException", "expired"), Again.NEVER, "aws sso login"),
+        (("BlockedException", "Your account is currently blocked."), Again.NEVER, "Support"),
+        ({"tasks": [], "failures": [{"reason": "RESOURCE:ENI"}]}, Again.LATER, "addresses"),
+        ({"tasks": [], "failures": []}, Again.NEVER, "no reason"),
+    ],
+)
+def test_a_refusal_says_whether_to_ask_again_and_what_to_do(aws, fargate, said, again, words):
+    aws.script["RunTask"] = [said]
+    (answer,) = fargate.start([START])
+    assert isinstance(answer, Refusal)
+    assert (answer.token, answer.again) == (START.token, again)
+    assert words in answer.problem
+    assert "\n" not in answer.problem
+
+
+def test_what_one_start_is_refused_for_good_is_not_asked_for_all(aws, fargate):
+    aws.script["RunTask"] = [("ClusterNotFoundException", "Cluster not found.")]
+    answers = fargate.start(starts(500))
+    assert len(aws.calls) < 100
+    assert {(each.again, each.problem) for each in answers} == {
+        (Again.NEVER, "the ECS cluster of aws.cluster does not exist in this region")
+    }
+
+
+def test_a_token_that_was_used_with_other_parameters_is_the_same_worker(aws, fargate):
+    """Another client has started it before the deadline was extended."""
+    aws.script["RunTask"] = [("ConflictException", "The clientToken has been used with different parameters.")]
+    aws.script["ListTasks"] = [{"taskArns": ["a", "b"]}]
+    aws.script["DescribeTasks"] = [
+        {"tasks": [task("other", token="x"), task("mine", token=START.token)], "failures": []}
+    ]
+    (answer,) = fargate.start([START])
+    assert isinstance(answer, Handle)
+    assert answer.wid == "mine"
+    assert aws.requests("ListTasks")[0]["startedBy"] == SID
+
+
+def test_a_conflict_whose_task_is_not_listed_yet_is_asked_again_with_the_same_token(aws, fargate):
+    aws.script["RunTask"] = [("ConflictException", "The clientToken has been used with different parameters.")]
+    aws.script["ListTasks"] = [{"taskArns": []}]
+    (answer,) = fargate.start([START])
+    assert answer.again is Again.SAME_TOKEN
+
+
+def test_an_interruption_stops_what_was_started(aws, fargate):
+    gate, begun = threading.Event(), threading.Event()
+
+    def slowly(request):
+        begun.set()
+        gate.wait(20)
+        return started(request)
+
+    aws.script["RunTask"], aws.script["StopTask"] = [slowly], [{}]
+
+    class Interrupted(BaseException):
+        pass
+
+    class Impatient(list):
+        """Interrupts its reader as Ctrl-C would, while calls are under way."""
+
+        def __iter__(self):
+            yield from super().__iter__()
+            begun.wait(20)
+            threading.Timer(0.1, gate.set).start()
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        fargate.start(Impatient(starts(3)))
+    stopped = {asked["task"] for asked in aws.requests("StopTask")}
+    assert stopped == {f"task{asked['clientToken']}" for asked in aws.requests("RunTask")}
+    assert stopped
+
+
+def test_a_hundred_workers_are_asked_for_in_a_few_rounds(aws, fargate):
+    """AWS answers in about a second; here in a tenth of it."""
+
+    def after_a_while(request):
+        time.sleep(0.1)
+        return started(request)
+
+    aws.script["RunTask"] = [after_a_while]
+    began = time.monotonic()
+    answers = fargate.start(starts(100))
+    assert all(isinstance(each, Handle) for each in answers)
+    assert time.monotonic() - began < 6.0  # one after the other it would be ten
+
+
+# --- looking after them ----------------------------------------------------------------------------------------------
+
+
+def ask(aws, fargate, *tasks, failures=(), handles=None):
+    aws.script["DescribeTasks"] = [{"tasks": list(tasks), "failures": list(failures)}]
+    return fargate.describe(handles or [handle(each["taskArn"].rpartition("/")[2]) for each in tasks])
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "phase"),
+    [
+        ({"status": "PROVISIONING"}, WorkerState.COMING, "provisioning"),
+        ({"status": "PENDING"}, WorkerState.COMING, "pending"),
+        ({"status": "PENDING", "pullStartedAt": 1.5e9}, WorkerState.COMING, "pulling the image"),
+        ({"status": "PENDING", "pullStartedAt": 1.5e9, "pullStoppedAt": 1.5e9}, WorkerState.COMING, "pending"),
+        ({"status": "ACTIVATING"}, WorkerState.COMING, "starting"),
+        ({"status": "RUNNING"}, WorkerState.RUNNING, ""),
+        ({"status": "PROVISIONING", "desiredStatus": "STOPPED"}, WorkerState.RUNNING, ""),
+        ({"status": "STOPPING", "desiredStatus": "STOPPED"}, WorkerState.RUNNING, ""),
+        ({"status": "DEPROVISIONING", "desiredStatus": "STOPPED"}, WorkerState.RUNNING, ""),
+    ],
+)
+def test_only_stopped_is_an_end(aws, fargate, said, state, phase):
+    status = ask(aws, fargate, task("w", **said))["w"]
+    assert (status.state, status.cause) == (state, None)
+    assert status.phase == phase or not phase
+
+
+EXITED = "Essential container in task exited"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "container", "cause", "words"),
+    [
+        ("EssentialContainerExited", EXITED, {"exitCode": 0}, Cause.CODE, "exit code 0"),
+        ("EssentialContainerExited", EXITED, {"exitCode": 137}, Cause.CODE, "exit code 137"),
+        (
+            "EssentialContainerExited",
+            EXITED,
+            {"exitCode": 137, "reason": "OutOfMemoryError: Container killed due to memory usage"},
+            Cause.MEMORY,
+            "memory usage",
+        ),
+        ("SpotInterruption", "Your Spot Task was interrupted.", {"exitCode": 137}, Cause.SPOT, "interrupted"),
+        ("TerminationNotice", "Your Spot Task was interrupted.", {"exitCode": 143}, Cause.SPOT, "interrupted"),
+        (
+            "TerminationNotice",
+            "ECS is performing maintenance on the underlying infrastructure hosting the task.",
+            {"exitCode": 137},
+            Cause.HOST,
+            "maintenance",
+        ),
+        ("InfrastructureHealth", "", {"exitCode": 137}, Cause.HOST, "InfrastructureHealth"),
+        ("UserInitiated", "burst_magic: stopped", {"exitCode": 137}, Cause.STOPPED, "stopped"),
+        ("UserInitiated", "Task stopped by user", {}, Cause.STOPPED, "by user"),
+        ("TaskFailedToStart", "CannotPullContainerError: x: not found", {}, Cause.NEVER_STARTED, "image was not found"),
+        ("TaskFailedToStart", NO_ROOM, {}, Cause.NO_ROOM, "no capacity"),
+        (
+            "TaskFailedToStart",
+            "Timeout waiting for network interface provisioning to complete.",
+            {},
+            Cause.NO_ROOM,
+            "interface",
+        ),
+        (
+            "",
+            "Task failed to start",
+            {"reason": "CannotStartContainerError: exec format error"},
+            Cause.NEVER_STARTED,
+            "--arch",
+        ),
+        ("EssentialContainerExited", EXITED, {}, Cause.OTHER, EXITED),
+        ("", "", {}, Cause.UNKNOWN, ""),
+    ],
+)
+def test_an_end_is_blamed_on_whoever_brought_it_about(aws, fargate, *, code, reason, container, cause, words):
+    said = {"stopCode": code or None, "stoppedReason": reason or None}
+    said = {name: value for name, value in said.items() if value}
+    ended = task("w", status="STOPPED", containers=[{"name": "worker", **container}], **said)
+    status = ask(aws, fargate, ended)["w"]
+    assert (status.state, status.cause) == (WorkerState.ENDED, cause)
+    assert words in status.reason
+    assert status.exit_code == container.get("exitCode")
+
+
+def test_the_times_of_a_task_are_those_of_its_bill(aws, fargate):
+    times = {"createdAt": 1.5e9, "pullStartedAt": 1.5e9 + 20, "startedAt": 1.5e9 + 30, "stoppedAt": 1.5e9 + 90}
+    status = ask(aws, fargate, task("w", status="STOPPED", **times))["w"]
+    assert (status.created, status.billed_from, status.ended) == (1.5e9, 1.5e9 + 20, 1.5e9 + 90)
+
+
+def test_a_task_that_is_missing_has_not_ended(aws, fargate):
+    failures = [{"arn": "arn:aws:ecs:eu-west-1:1:task/science/w", "reason": "MISSING"}]
+    assert ask(aws, fargate, failures=failures, handles=[handle("w")])["w"].state is WorkerState.UNKNOWN
+
+
+def test_a_task_that_was_started_just_now_and_is_missing_is_coming(aws, fargate, clock):
+    aws.script["RunTask"] = [started]
+    (mine,) = fargate.start([START])
+    assert ask(aws, fargate, failures=[{"reason": "MISSING"}], handles=[mine])[mine.wid].state is WorkerState.COMING
+    clock.now += 600
+    assert fargate.describe([mine])[mine.wid].state is WorkerState.UNKNOWN
+
+
+def test_five_hundred_workers_are_five_calls_and_asked_twice_a_second_at_most(aws, fargate, clock):
+    def all_run(request):
+        return {"tasks": [task(each, status="RUNNING") for each in request["tasks"]], "failures": []}
+
+    aws.script["DescribeTasks"] = [all_run]
+    handles = [handle(f"w{place}") for place in range(500)]
+    for _ in range(3):
+        assert {each.state for each in fargate.describe(handles).values()} == {WorkerState.RUNNING}
+    assert [len(asked["tasks"]) for asked in aws.requests("DescribeTasks")] == [100] * 5
+    clock.now += 1
+    fargate.describe(handles)
+    assert len(aws.requests("DescribeTasks")) == 10
+
+
+def test_an_end_stays_though_ecs_forgets_it_within_the_hour(aws, fargate, clock):
+    ended = task("w", status="STOPPED", stopCode="SpotInterruption")
+    assert ask(aws, fargate, ended)["w"].cause is Cause.SPOT
+    clock.now += 7200
+    assert ask(aws, fargate, failures=[{"reason": "MISSING"}], handles=[handle("w")])["w"].cause is Cause.SPOT
+
+
+def test_each_cluster_is_asked_for_its_own(aws, fargate):
+    def one(request):
+        return {"tasks": [task(each, status="RUNNING") for each in request["tasks"]], "failures": []}
+
+    aws.script["DescribeTasks"] = [one]
+    assert len(fargate.describe([handle("a"), handle("b", cluster="other")])) == 2
+    assert {asked["cluster"] for asked in aws.requests("DescribeTasks")} == {"science", "other"}
+
+
+def test_without_an_answer_nothing_is_known_and_it_is_said_once(aws, fargate, clock, caplog):
+    aws.script["DescribeTasks"] = [("AccessDeniedException", "User: x is not authorized to perform: ecs:DescribeTasks")]
+    for _ in range(3):
+        status = fargate.describe([handle("w")])["w"]
+        assert status.state is WorkerState.UNKNOWN
+        assert "ecs:DescribeTasks" in status.reason
+        clock.now += 5
+    assert len(caplog.records) == 1
+
+
+def test_what_is_no_task_of_ecs_is_unknown_and_nobody_is_asked(aws, fargate):
+    stranger = Handle(launcher="fargate", wid="nobody", token="t")
+    assert fargate.describe([stranger])["nobody"].state is WorkerState.UNKNOWN
+    fargate.stop(stranger)
+    assert fargate.log(stranger) == ""
+    assert aws.calls == []
+
+
+def test_a_stop_says_by_whom_and_a_task_that_is_gone_is_no_trouble(aws, fargate, caplog):
+    aws.script["StopTask"] = [{}, ("InvalidParameterException", "The referenced task was not found.")]
+    fargate.stop(handle("w"))
+    fargate.stop(handle("w"), kill=True)
+    assert [asked["reason"] for asked in aws.requests("StopTask")] == ["burst_magic: stopped", "burst_magic: killed"]
+    assert [asked["cluster"] for asked in aws.requests("StopTask")] == ["science"] * 2
+    assert caplog.records == []
+
+
+def test_a_sessions_tasks_are_found_without_the_store(aws, fargate):
+    aws.script["ListTasks"] = [{"taskArns": ["a", "b"]}]
+    both = [task("a", token="ta", status="RUNNING"), task("b", token="tb", provider="FARGATE_SPOT")]
+    aws.script["DescribeTasks"] = [{"tasks": both, "failures": []}]
+    found = fargate.find(SID, OPTIONS)
+    assert [(each.wid, each.token, each.launcher) for each in found] == [("a", "ta", "fargate")]
+
+
+# --- its log -----------------------------------------------------------------------------------------------------
+
+
+def definition(*, driver="awslogs"):
+    log = {
+        "logDriver": driver,
+        "options": {"awslogs-group": "/burst/workers", "awslogs-stream-prefix": "burst", "awslogs-region": "eu-west-1"},
+    }
+    return {"taskDefinition": {"containerDefinitions": [{"name": "worker", "logConfiguration": log}]}}
+
+
+@pytest.fixture
+def logging_fargate(aws, fargate, monkeypatch):
+    """Its logs come from the same server."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    return fargate
+
+
+def test_the_log_is_the_end_of_the_containers_stream(aws, logging_fargate):
+    aws.script["DescribeTaskDefinition"] = [definition()]
+    aws.script["GetLogEvents"] = [{"events": [{"message": "one"}, {"message": "two"}]}]
+    for _ in range(2):
+        assert logging_fargate.log(handle("w")) == "one\ntwo\n"
+    assert aws.requests("GetLogEvents")[0]["logStreamName"] == "burst/worker/w"
+    assert len(aws.requests("DescribeTaskDefinition")) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (("ResourceNotFoundException", "The specified log stream does not exist."), ""),
+        (("ResourceNotFoundException", "The specified log group does not exist."), "/burst/workers does not exist"),
+        (("AccessDeniedException", "User: x is not authorized to perform: logs:GetLogEvents"), "logs:GetLogEvents"),
+    ],
+)
+def test_a_log_that_cannot_be_read_says_why(aws, logging_fargate, said, words):
+    aws.script["DescribeTaskDefinition"] = [definition()]
+    aws.script["GetLogEvents"] = [said]
+    log = logging_fargate.log(handle("w"))
+    assert words in log
+    assert bool(log) == bool(words)
+
+
+def test_a_container_that_logs_elsewhere_has_no_log_here(aws, logging_fargate):
+    aws.script["DescribeTaskDefinition"] = [definition(driver="splunk")]
+    assert logging_fargate.log(handle("w")) == ""
