@@ -170,6 +170,13 @@ class WatchCall(Call):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxCall(Call):
+    """``burst sandbox``; ``port`` 0 takes any."""
+
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCall(Call):
     """``burst key show``."""
 

@@ -137,6 +137,12 @@ def _env(text: str) -> object:
     return text if text.startswith("image:") else config.one_of(ENVS)(text)  # images are refused later, with a reason
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise ValueError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
 def _setenv(text: str) -> tuple[str, str | None]:
     name, mark, value = text.partition("=")
     if not name.isidentifier():
@@ -200,6 +206,12 @@ VERBS: tuple[Verb, ...] = (
         help="Show every object of a session.",
     ),
     Verb(name="watch", call=calls.WatchCall, arguments=(ID,), place="terminal", help="Follow a session's progress."),
+    Verb(
+        name="sandbox",
+        call=calls.SandboxCall,
+        place="terminal",
+        help="Start a stand-in for AWS on this machine, and print what to export to use it.",
+    ),
     Verb(
         name="key",
         words="key show",
@@ -442,6 +454,14 @@ OPTIONS: tuple[Option, ...] = (
         verbs=("cleanup",),
         terminal=True,
         help="Delete stored values that no session uses any more.",
+    ),
+    Option(
+        name="--port",
+        verbs=("sandbox",),
+        metavar="N",
+        read=_port,
+        default="any free one",
+        help="Port on 127.0.0.1 to listen on.",
     ),
     Option(name="--yes", verbs=("cleanup",), help="Don't ask for confirmation."),
     Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this help."),

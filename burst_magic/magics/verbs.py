@@ -342,6 +342,13 @@ def watch(call: calls.WatchCall, settings: Settings) -> str:
     return text.status_text(session.status())
 
 
+def sandbox(call: calls.SandboxCall, settings: Settings) -> str:  # noqa: ARG001 - the signature of every verb
+    """Run the stand-in cloud until Ctrl-C."""
+    from burst_magic.magics import sandbox as running
+
+    return running.run(call.port)
+
+
 def key(call: calls.KeyCall, settings: Settings) -> str:
     """Print a session's key, to attach from another machine."""
     return DESK.find(call.id, settings).key

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from burst_magic.errors import BurstError
 from burst_magic.testing.sandbox import policies
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.limits import Limits
@@ -29,6 +30,7 @@ _SIGNED = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/aws4_request")
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _JSON = {"ecs", "logs", "servicequotas", "pricing", "tagging"}  # services that speak JSON; the others speak XML
 
+_BACKLOG = 512  # a fleet that starts connects all at once
 _LAG = 0.05  # seconds until the server sees that it is to end
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -164,15 +166,33 @@ class QuietHandler(MotoRequestHandler):
             logging.getLogger(__name__).debug(message, *args)
 
 
+def _bound(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise BurstError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}", way_out="another --port") from error
+    return listening
+
+
 class Door:
     """The server's socket, bound before anything is answered."""
 
     def __init__(self, port: int) -> None:
         self._front: Application | None = None
-        self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", port, self._answer, threaded=True, request_handler=QuietHandler
-        )
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        with _bound(port) as listening:
+            self._server: BaseWSGIServer = make_server(
+                "127.0.0.1",
+                listening.getsockname()[1],
+                self._answer,
+                threaded=True,
+                request_handler=QuietHandler,
+                fd=listening.fileno(),  # werkzeug would print a port that is taken, and exit
+            )
+        self.endpoint = f"http://127.0.0.1:{self._server.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_LAG,), name="sandbox", daemon=True)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

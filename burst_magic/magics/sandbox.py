@@ -1,0 +1,51 @@
+"""``burst sandbox``: runs the stand-in cloud in this terminal until Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burst_magic.testing.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_HEAD = """\
+# A stand-in for AWS listens on {endpoint}. Run this in the terminal that starts JupyterLab:
+"""
+_TAIL = """
+# Then %%burst --launcher spot runs on it, without an account. Ctrl-C here ends it and all its tasks."""
+
+
+def run(port: int) -> str:
+    """Start it, print what to export, and wait for Ctrl-C or SIGTERM.
+
+    Args:
+        port: to listen on; 0 for any.
+
+    Returns:
+        What to print at the end.
+    """
+    with tempfile.TemporaryDirectory(prefix="burst-sandbox-", ignore_cleanup_errors=True) as home:
+        try:
+            with Sandbox(home=Path(home), port=port) as cloud:
+                signal.signal(signal.SIGTERM, _interrupt)
+                print(exports(cloud), flush=True)
+                threading.Event().wait()
+        except KeyboardInterrupt:
+            return "\nThe sandbox has ended, and its tasks with it."
+    return ""
+
+
+def exports(cloud: Sandbox) -> str:
+    """What to export, as lines for a shell; everything else is a comment."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in cloud.environ().items()]
+    return "\n".join([_HEAD.format(endpoint=cloud.endpoint), *lines, _TAIL])
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of every handler
+    raise KeyboardInterrupt
