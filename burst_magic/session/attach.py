@@ -100,14 +100,14 @@ def siblings(session: Session) -> list[str]:
 
 
 def beside(session: Session) -> list[tuple[str, str]]:
-    """Id and label of the session's other jobs, as far as they were committed, oldest first; none is followed."""
+    """Id and label of the session's other committed jobs, oldest first, without following them."""
     found = []
     for jid in (ident.rpartition("/")[2] for ident in siblings(session)):
         try:
             job = _job(session.store, session.id, jid, session.secret)
-        except AttachError:  # announced, and never committed
+        except AttachError:  # announced but never committed
             continue
-        except BurstError:  # damaged: it is there all the same
+        except BurstError:  # damaged, but it exists
             found.append((jid, ""))
         else:
             found.append((jid, job.name or job.title))
@@ -115,14 +115,14 @@ def beside(session: Session) -> list[tuple[str, str]]:
 
 
 def sibling(session: Session, ident: str) -> Session:
-    """Takes hold of another job of a session that is at hand: one driver follows both.
+    """Attach to another job of an attached session; one driver follows both.
 
     Args:
         session: one of its jobs.
-        ident: the other's id, or ``session/job``.
+        ident: the other job's id, or ``session/job``.
 
     Raises:
-        AttachError: it was announced, and never committed.
+        AttachError: it was announced but never committed.
     """
     job = session.beside(_job(session.store, session.id, ident.rpartition("/")[2], session.secret))
     job.follow()
@@ -165,7 +165,7 @@ def whereabouts(settings: Settings) -> list[tuple[str, str]]:
 def sessions(
     settings: Settings, *, home: dict[str, object] | None = None, where: Sequence[tuple[str, str]] | None = None
 ) -> list[SessionRow]:
-    """Sessions with their counts, oldest first: all of them, or those that ``whereabouts`` told."""
+    """Sessions with their counts, oldest first: all of them, or those from ``whereabouts``."""
     places = whereabouts(settings) if where is None else where
     rows = [_row(sid, url, settings, home or {}) for sid, url in places]
     return sorted((row for row in rows if row is not None), key=lambda row: (row.created, row.id))
@@ -206,7 +206,7 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
 
 
 def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot]]:
-    """A session, and how each of its jobs stands, the latest first."""
+    """A session with the state of each of its jobs, latest first."""
     session = attach(sid, settings=settings, home=home, replaces_lost_workers=False)
     jobs = [session]
     try:

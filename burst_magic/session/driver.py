@@ -44,15 +44,15 @@ class _Life:
 
 
 class Driver:
-    """Follows a session. Starts its thread when it is first needed; that ends when no job has anything to come.
+    """Follows a session. Its thread starts when first needed, and ends when no job expects any news.
 
     Args:
-        store, secret: where, and the key (None: it may only look).
-        manifest: what.
+        store, secret: the session's store and key (None: read only).
+        manifest: the session.
         fleet: its workers.
 
     Attributes:
-        machine: what is known of the session; touched with ``news`` held.
+        machine: the session's state; use it with ``news`` held.
         news: notified after each round.
     """
 
@@ -73,22 +73,22 @@ class Driver:
         self._life: _Life | None = None
         self._cut_short = False  # answers were dropped
         self._viewers: list[tuple[JobMachine, Viewer]] = []
-        self._refused: StoreError | None = None  # why no start could be announced
-        self._fault: Exception | None = None  # what ended the thread; told to the next who waits, then tried again
-        self._rounds, self._under_way, self._look_asked = 0, False, False  # the next is to look at everything
+        self._refused: StoreError | None = None  # why a start could not be announced
+        self._fault: Exception | None = None  # the thread's failure; raised to the next waiting caller, then retried
+        self._rounds, self._under_way, self._look_asked = 0, False, False  # the last: list everything in the next round
         self._framed = self._fleet_at = 0.0
 
-    # --- who follows what ---------------------------------------------------------------------------------
+    # --- following ----------------------------------------------------------------------------------------
 
     def follow(self, job: Job) -> JobMachine:
-        """One more job of the session."""
+        """Follow one more job of the session."""
         with self.news:
             followed = self.machine.follow(job, time.monotonic())
             self._wake()
             return followed
 
     def start(self, job: JobMachine) -> None:
-        """Follows the log from now on."""
+        """Follow the log from now on."""
         with self.news:
             if job.job.jid not in self.machine.jobs:
                 self.machine.take_up(job, time.monotonic())
@@ -99,7 +99,7 @@ class Driver:
     def _start(self) -> None:
         self._fault = None  # what is still wrong shows again
         self._stall.begin()
-        if self._cut_short:  # its machine waits for answers that will not come
+        if self._cut_short:  # the machine waits for answers that will never come
             self._cut_short = False
             self.machine.resume(time.monotonic())
         life = self._new_life()
@@ -108,7 +108,7 @@ class Driver:
         self._life, life.thread = life, thread
 
     def _wake(self) -> None:
-        """The thread has something to do at once."""
+        """Wake the thread."""
         if self._life is not None:
             self._life.wake.set()
 
@@ -125,10 +125,10 @@ class Driver:
                 self.stop()
 
     def stop(self, *, patience: float = 0.0) -> None:
-        """Abandons the thread, whatever it is at.
+        """Abandon the thread, whatever it is doing.
 
         Args:
-            patience: seconds to wait until it has really ended; what it is writing may land until then.
+            patience: seconds to wait for its end; a write under way may land until then.
         """
         with self.news:
             life, self._life = self._life, None
@@ -141,12 +141,12 @@ class Driver:
             life.thread.join(patience)
 
     def _cut(self) -> None:
-        """The thread is abandoned mid-round: what was asked for may not have been done."""
+        """Note that the thread was abandoned mid-round, so its requests may not have been carried out."""
         self._look_asked |= self._under_way
         self._cut_short, self._under_way = True, False
         self.news.notify_all()
 
-    # --- who waits ----------------------------------------------------------------------------------------
+    # --- waiting ------------------------------------------------------------------------------------------
 
     def snapshot(self, job: JobMachine) -> Snapshot:
         """What is known about a job now, without asking the store."""
@@ -155,7 +155,7 @@ class Driver:
             return replace(self.machine.snapshot(job, time.monotonic()), trouble=trouble)
 
     def refresh(self, job: JobMachine, timeout: float) -> Snapshot:
-        """What the store says now: one look at everything, awaited."""
+        """List everything once, and wait for the answers."""
         end = time.monotonic() + timeout
         with self.news:
             looked = self._ask_to_look(job)
@@ -169,19 +169,19 @@ class Driver:
             return self.snapshot(job)
 
     def _ask_to_look(self, job: JobMachine) -> Callable[[], bool]:
-        """Asks the thread for a look at everything; what is returned says whether that has been."""
-        enough = self._rounds + 1 + self._under_way  # a round that began before we asked does not count
+        """Ask the thread to list everything; returns a function that tells whether it has."""
+        enough = self._rounds + 1 + self._under_way  # a round that began before the request does not count
         self._look_asked = True
         self.start(job)
         self._wake()
         return lambda: self._rounds >= enough
 
     def wait_for(self, job: JobMachine, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Waits until ``ready`` (called with the state at rest) or until nothing of the job will change any more."""
+        """Wait until ``ready`` (called with the lock held) or until nothing of the job will change any more."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self.news:
             if not ready() and self._life is None and not (job.end and job.end.for_good):
-                self.start(job)  # whatever was told before: what is still wrong shows again
+                self.start(job)  # despite earlier faults: a fault that persists shows again
             while not ready():
                 self._raise_fault()
                 if job.end is not None:
@@ -199,7 +199,7 @@ class Driver:
             raise fault
 
     def watch(self, job: JobMachine, viewer: Viewer) -> Callable[[], None]:
-        """Calls ``viewer`` with snapshots from this driver's thread, at most four a second; returns how to stop."""
+        """Call ``viewer`` with snapshots from this driver's thread, at most four a second; returns a stop function."""
         viewing = (job, viewer)
         with self.news:
             self._viewers.append(viewing)
@@ -237,7 +237,7 @@ class Driver:
         self._frame(life, last=True)
 
     def _goes_on(self, life: _Life) -> bool:
-        """Whether there is anything to come, or to look at. A job that is added after that finds no thread."""
+        """Whether any news is expected, or a look is requested. A job added later finds no thread."""
         with self.news:
             if self._life is not life:
                 return False
@@ -257,14 +257,14 @@ class Driver:
         life.wake.clear()
 
     def _round(self, life: _Life) -> None:
-        """One look at what is due, until no answer is outstanding; one that was asked for looks at everything."""
+        """Make all due requests and wait for their answers; on request, list everything."""
         with self.news:
             if self._life is not life:
                 return
             self._under_way = True
             looking, self._look_asked = self._look_asked, False
         life.rounds.play(looking=looking, coming=self.fleet.coming)
-        if looking and self.fleet.look():  # a worker met on the way may have ended long ago
+        if looking and self.fleet.look():  # a worker met in this round may have ended long ago
             life.rounds.play(looking=True)
         with self.news:
             self.fleet.deadline = self.machine.deadline
@@ -296,24 +296,24 @@ class Driver:
             job, viewer = viewing
             try:
                 viewer(self.snapshot(job))
-            except Exception:  # noqa: BLE001 - a view that breaks must not stop those who wait for results
+            except Exception:  # noqa: BLE001 - a failing viewer must not stop callers that wait for results
                 _LOG.exception("a view of %s failed and is not called again", self.manifest.sid)
                 with self.news:
                     self._viewers = [each for each in self._viewers if each is not viewing]
 
-    # --- its deeds ----------------------------------------------------------------------------------------
+    # --- deeds --------------------------------------------------------------------------------------------
 
     def replace(self, start: fx.Replace) -> None:
-        """Starts a worker. Where none can be started the others go on; when there are none the machine says so."""
+        """Start a worker. If it fails, the others continue; if there are none, the machine reports it."""
         with self.news:
             self.fleet.deadline = self.machine.deadline
         self.fleet.start_announced(start.token, launcher=start.launcher)
 
     def answered(self, event: fx.Event) -> None:
-        """Takes a worker's handle out of a verified heartbeat: what it names gets signals.
+        """Take a worker's handle from a verified heartbeat, since signals go to the process it names.
 
         Raises:
-            StoreError: the store takes nothing from us, or no results from a worker.
+            StoreError: the store refuses our writes, or a worker's results.
         """
         if self.secret is None:
             return
@@ -333,5 +333,5 @@ class Driver:
                 try_to_write(self.store)
             except (Throttled, Unknown):
                 return
-            except StoreError as fault:  # told when the round is over: its facts are good
+            except StoreError as fault:  # raised after the round, whose facts are good
                 self._refused = fault

@@ -32,7 +32,7 @@ from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
 _DYING = 5.0  # seconds that a killed worker may take to end
-_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds until a start whose answer was lost is made again, under its token
+_ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds before retries of a start whose answer was lost, with the same token
 
 
 class Fleet:
@@ -41,13 +41,13 @@ class Fleet:
     Args:
         manifest: the session.
         secret: its key; None for a client that may only look.
-        store: where it lies.
+        store: its store.
         logs: folder for what launchers keep of their workers on this machine.
         replaces_lost_workers: replace lost workers; a client that only looks starts none.
 
     Attributes:
-        environment: what this client's first workers were started with; None when it has started none.
-        deadline: the session's end as its driver knows it, extensions included; 0 before it has looked.
+        environment: the environment of this client's first workers; None if it has started none.
+        deadline: the session's end as its driver knows it, extensions included; 0 before the first look.
         coming: token -> phase of the starts whose workers are being brought up, as of the last look.
     """
 
@@ -89,13 +89,13 @@ class Fleet:
 
     @property
     def traits(self) -> list[Traits]:
-        """Of its launcher, and of the one that it falls back on."""
+        """Traits of its launcher and of the fallback."""
         names = filter(None, (self._manifest.launcher, self._manifest.fallback))
         return [launcher.traits for name in names if (launcher := self._launcher(name)) is not None]
 
     @property
     def patience(self) -> dict[str, float]:
-        """Launcher -> seconds that it may take to bring a worker up without a word."""
+        """Launcher -> seconds that a start may take without any news."""
         names = filter(None, (self._manifest.launcher, self._manifest.fallback))
         found = {name: self._launcher(name) for name in names}
         return {name: launcher.traits.starting_within for name, launcher in found.items() if launcher is not None}
@@ -141,7 +141,7 @@ class Fleet:
             raise LaunchError(refused[0].problem, context=refused[0].context)
 
     def start_announced(self, token: str, *, launcher: str) -> None:
-        """Starts the worker whose ``.next`` lies there."""
+        """Start the worker whose ``.next`` exists."""
         if self._secret is not None:
             self._launch(launcher, {token: None})
 
@@ -220,7 +220,7 @@ class Fleet:
             self._handed.write(json.dumps(document(provider)))
         return self._handed.fileno()
 
-    # --- looking after them ------------------------------------------------------------------------------------
+    # --- monitoring --------------------------------------------------------------------------------------------
 
     def meet(self, handle: Handle) -> None:
         """Add a worker found in the log by its heartbeat."""
@@ -228,7 +228,7 @@ class Fleet:
         self._awake.add(handle.wid)
 
     def look(self) -> bool:
-        """Writes ``.gone`` for workers that have definitely ended; says whether there were any."""
+        """Write ``.gone`` for workers that have definitely ended; returns whether there were any."""
         self._search()
         described = self._describe([handle for wid, handle in self._known() if wid not in self._ended])
         self.coming = {
@@ -244,7 +244,7 @@ class Fleet:
         return bool(ends)
 
     def _search(self) -> None:
-        """Ask the engines once for workers that have not been heard of: whoever started them may be gone."""
+        """Ask the engines once for workers without a heartbeat, since the client that started them may be gone."""
         if self._searched:
             return
         self._searched = True
@@ -263,9 +263,9 @@ class Fleet:
         return False
 
     def _say_gone(self, wid: str, status: Status) -> bool:
-        """Whether its end is written, by whomever; without an answer it is written at the next look.
+        """Write a worker's ``.gone``; returns whether its end is recorded. Without an answer, the next look retries.
 
-        A refusal means that it has said so itself, or that it has joined again since: then that name ends now.
+        A refusal means that the worker wrote it itself, or has rejoined since: then the new name ends now.
         """
         token, code = self._handles[wid].token, status.exit_code
 

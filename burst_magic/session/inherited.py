@@ -23,10 +23,10 @@ class Inherited:
 
     Attributes:
         environment: variables and their values.
-        folder: the current one.
+        folder: the current folder.
         limits: soft and hard resource limits, in the order of their names.
-        rank: niceness, processors that may be used, the mask of new files, and signals that are blocked or ignored.
-        packages: what is installed: (name, when it was, in nanoseconds; 0 for what has no metadata).
+        rank: niceness, usable processors, file mask, and blocked and ignored signals.
+        packages: installed packages: (name, time of installation in nanoseconds; 0 without metadata).
     """
 
     environment: frozenset[tuple[str, str]]
@@ -37,7 +37,7 @@ class Inherited:
 
 
 def inherited() -> Inherited:
-    """What a worker would inherit that this process started now."""
+    """What a worker would inherit if this process started it now."""
     return Inherited(
         environment=frozenset(environment().items()),
         folder=_folder(),
@@ -68,7 +68,7 @@ def _signals() -> tuple[frozenset[int], frozenset[int]]:
 
 
 def _file_mask() -> str:
-    """Read where the system tells it: asking for it the usual way would change it for a moment, for all threads."""
+    """Read the file mask from the system: ``os.umask`` would change it for a moment, for all threads."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:  # macOS
@@ -84,7 +84,7 @@ def _folders() -> list[str]:
 
 
 def installed(folders: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """What these folders of packages contain, except for compiled files, which come and go."""
+    """The contents of these package folders, except compiled files, which come and go."""
     for folder in folders:
         with contextlib.suppress(OSError), os.scandir(folder) as found:  # not every folder exists
             yield from (_package(each) for each in found if each.name != "__pycache__")

@@ -1,7 +1,7 @@
 """The sessions' keys: 0600 files in the user's config directory, printed only on request.
 
-Where workers are not of this machine the key is an object of the store, too: they may read it if they were told its
-name, and only the user may list the names. So the user's other computers need no copy.
+For workers on other machines, the key is also an object in the store: they may read it if they know its name, and only
+the user may list the names. So the user's other computers need no copy.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from burst_magic.session.segments import SegmentReader
 
 
-_OVERLAP = 200  # characters by which a text is known again
+_OVERLAP = 200  # characters by which a text is recognised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ def read_logs(
     n: int,
     follow: bool,
 ) -> Iterator[LogLine]:
-    """The last ``n`` lines, then, with ``follow``, what comes until the job is over."""
+    """The last ``n`` lines, then, with ``follow``, new lines until the job is over."""
     snapshot = job.refresh()
     if task is not None and not 0 <= task < snapshot.total:
         raise OptionError(f"no task {task}: the job has {snapshot.total} tasks, numbered from 0")
@@ -119,7 +119,7 @@ class _Reading:
         return _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
 
     def running(self) -> Iterator[LogLine]:
-        """Lines that heartbeats told since. One may still hold the output of a task that is over."""
+        """New lines from heartbeats. One may still contain the output of a task that is over."""
         for task, text in self._job.snapshot().tail:
             if task in self._over or (self._task is not None and task != self._task):
                 continue

@@ -70,13 +70,13 @@ def ran(outcome: Outcome) -> str:
 
 
 def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
-    """The exception of a failed task: its own where it can be rebuilt, else one that says what it was."""
+    """The exception of a failed task: its own if it can be rebuilt, otherwise one that describes it."""
     error = _rebuilt(outcome, home)
     where = f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item))
     if error is None:
         said = f"{outcome.error}: {outcome.message}" if outcome.kind is OutcomeKind.ERROR else outcome.message
         error = _KINDS[outcome.kind](said, context=where)
-    elif type(error) is TaskFailed and not error.context:  # it stands for another
+    elif type(error) is TaskFailed and not error.context:  # a stand-in for another exception
         error.context = where
     text = story(outcome)
     set_cause(_first_raised(error), RemoteTraceback(text))
@@ -85,7 +85,7 @@ def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
 
 
 def raisable(error: BaseException) -> BaseException:
-    """What a generator can raise in its place: a StopIteration would become a RuntimeError of ours."""
+    """An exception that a generator can raise in its place: a StopIteration would become a RuntimeError."""
     if not isinstance(error, StopIteration):
         return error
     made = stand_in(error)
@@ -99,13 +99,13 @@ def _rebuilt(outcome: Outcome, home: dict[str, object]) -> Exception | None:
         return None
     try:
         rebuilt = unpack_value(outcome.value, home=home)
-    except Exception:  # noqa: BLE001 - the text is there, the object is best effort
+    except Exception:  # noqa: BLE001 - the text is kept; the object is best effort
         return None
     return rebuilt if isinstance(rebuilt, Exception) else None  # SystemExit would end the kernel
 
 
 def _first_raised(error: BaseException) -> BaseException:
-    """The last of what it was raised from: Python shows the worker's traceback above that."""
+    """The end of its chain of causes: Python shows the worker's traceback above that one."""
     seen = {id(error)}
     while (further := raised_from(error)) is not None and id(further) not in seen:
         seen.add(id(further))
@@ -114,7 +114,7 @@ def _first_raised(error: BaseException) -> BaseException:
 
 
 def open_value(task: int, data: bytes | memoryview, home: dict[str, object]) -> tuple[object, BurstError | None]:
-    """A task's value, or why it cannot be had here; asking again may go better, since the bytes are kept."""
+    """A task's value, or why it cannot be loaded here; a later attempt may succeed, since the bytes are kept."""
     try:
         return unpack_value(data, home=home), None
     except NameError as error:
@@ -139,7 +139,7 @@ def _undefined(task: int, name: str) -> BurstError:
 
 
 def not_run(task: int, reason: str) -> NotRun:
-    """A task that nothing will run any more."""
+    """The exception for a task that will never run."""
     return NotRun(
         f"task {task} did not run: {reason}",
         way_out="run the cell again for the missing ones. Finished results: %burst_collect --nowait",

@@ -18,36 +18,36 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class Deeds(Protocol):
-    """What a client does beside asking the store."""
+    """A client's actions besides store requests."""
 
     def replace(self, start: fx.Replace) -> None:
-        """Starts the worker that its token announces."""
+        """Start the worker announced under this token."""
 
     def answered(self, event: fx.Event) -> None:
-        """The store's answer, before the machine gets it. May raise what waiting callers need to know."""
+        """Handle the store's answer before the machine gets it. May raise errors for waiting callers."""
 
 
 class OnlyLooks:
     """The deeds of a client that starts no workers."""
 
     def replace(self, start: fx.Replace) -> None:
-        """Its machine replaces no workers."""
+        """Do nothing: its machine replaces no workers."""
         raise AssertionError(start)
 
     def answered(self, event: fx.Event) -> None:
-        """Nothing depends on it."""
+        """Do nothing."""
 
 
 class Rounds:
-    """Carries out what a machine asks for, and tells it the answers.
+    """Carries out a machine's effects and passes the answers back.
 
-    A round is synchronous: ``play`` returns when nothing is outstanding that was due. To look once
+    A round is synchronous: ``play`` returns when all due requests are answered. To look once
     without a thread, play one round with ``looking`` and take a snapshot.
 
     Args:
         machine: the session's.
         carrier: its store.
-        deeds: what the client does beside that.
+        deeds: the client's other actions.
         lock: guards the machine; never held during a store call.
     """
 
@@ -68,10 +68,10 @@ class Rounds:
         self._over = True
 
     def play(self, *, looking: bool = False, coming: Mapping[str, str] = _NONE) -> None:
-        """One look at what is due, or at everything, until no answer is outstanding.
+        """Make all due requests, or list everything, and wait for the answers.
 
         Args:
-            looking: at everything.
+            looking: list everything.
             coming: token -> phase of the starts whose workers are being brought up, as their launchers say.
         """
         events: list[fx.Event] = [fx.Coming(tuple(sorted(coming.items()))), fx.Tick()] if coming else [fx.Tick()]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 GRACE = 15.0  # seconds that workers get to end before their objects go
 _LAST = 5.0  # seconds to wait for the rest after that
-_LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two looks whether they have
+_LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two checks whether they have ended
 
 
 class Session:
@@ -58,14 +58,14 @@ class Session:
         failures = Failures(self._reader)
         self._results = Results(self._followed, self._reader, failures, job.tasks, home)
         self._tally = Tally(failures)
-        self._failed = self._exact = 0  # by the keys, and as read: a segment may count for a part of its tasks
+        self._failed = self._exact = 0  # by the keys, and as read: a segment may count for only some of its tasks
         self._distinct: tuple[tuple[int, str], ...] = ()
 
     def beside(self, job: Job, *, home: dict[str, object] | None = None) -> Session:
-        """Another job of the same session: one thread follows both."""
+        """Another job of the same session; one thread follows both."""
         return Session(self._driver, job, settings=self._settings, home=self._home if home is None else home)
 
-    # --- what it is -----------------------------------------------------------------------------------------
+    # --- identity -------------------------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
@@ -79,12 +79,12 @@ class Session:
 
     @property
     def name(self) -> str:
-        """The label that ``--name`` gave."""
+        """The label given by ``--name``."""
         return self.description.name
 
     @property
     def secret(self) -> bytes | None:
-        """The session's key, where this machine has it."""
+        """The session's key, if this machine has it."""
         return self._secret
 
     @property
@@ -146,16 +146,16 @@ class Session:
     # --- state ------------------------------------------------------------------------------------------------
 
     def status(self, timeout: float = 30.0) -> Snapshot:
-        """All facts, as the store tells them now.
+        """All facts, as they are in the store now.
 
         Args:
-            timeout: seconds. Where the store does not answer in time the facts are older: ``as_of`` and ``age`` say
-                how old, ``trouble`` what the store says instead.
+            timeout: seconds. If the store does not answer in time, the facts are older: see ``as_of``, ``age``, and
+                ``trouble``, the store's error.
         """
         return self._told(self._followed.refresh(timeout))
 
     def facts(self) -> Snapshot:
-        """All facts as the last look told them, failures counted; looks at nothing else."""
+        """All facts as of the last look, with failures counted; reads nothing else."""
         return self._told(self._followed.snapshot())
 
     def ended(self) -> JobEnd | None:
@@ -167,7 +167,7 @@ class Session:
         return self._followed.snapshot()
 
     def subscribe(self, viewer: Viewer) -> Callable[[], None]:
-        """Calls ``viewer`` with snapshots from a thread, at most four a second; returns how to stop."""
+        """Call ``viewer`` with snapshots from a thread, at most four a second; returns a stop function."""
         return self._followed.watch(lambda snapshot: viewer(self._told(snapshot)))
 
     def _told(self, snapshot: Snapshot) -> Snapshot:
@@ -187,7 +187,7 @@ class Session:
         )
 
     def follow(self) -> None:
-        """Follows the log in the background from now on."""
+        """Follow the log in the background from now on."""
         self._followed.start()
 
     def __reduce__(self) -> NoReturn:
@@ -210,7 +210,7 @@ class Session:
         """
         return read_logs(self._followed, self._reader, self.fleet, task=task, worker=worker, n=n, follow=follow)
 
-    # --- what may be asked of it --------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------
 
     def cancel(self, *, only_job: bool = False) -> None:
         """Cancel the session: running tasks are killed, finished results are kept, workers exit.
@@ -221,7 +221,7 @@ class Session:
         self._ask(ControlKind.CANCEL, job=self.job if only_job else "")
 
     def cancel_job(self) -> bool:
-        """Stops this job and no other of its session; with its only job the session ends, so that no worker idles.
+        """Cancel only this job; if it is the session's only job, the session ends, so that no worker idles.
 
         Returns:
             Whether the session continues: it has other jobs, or one is being uploaded.
@@ -231,7 +231,7 @@ class Session:
         return others
 
     def _may_have_others(self) -> bool:
-        """Whether anything of another job was written, however little."""
+        """Whether any object of another job was written."""
         folder, mine = self._keys.jobs_folder, self._keys.job(self.job).root
         found = [*self.store.list(folder, limit=1), *self.store.list(folder, after=f"{mine}0", limit=1)]
         return any(not entry.key.startswith(f"{mine}/") for entry in found)  # "0" is the character after "/"
@@ -264,7 +264,7 @@ class Session:
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
         self.fleet.start(self._missing(workers, snapshot))
-        self._followed.refresh()  # who waits next is not told what was true before
+        self._followed.refresh()  # the next waiting caller must not see the old state
 
     def fill(
         self, workers: int, *, begun: list[str] | None = None, instead_of: frozenset[str] | None = None

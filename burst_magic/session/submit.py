@@ -140,13 +140,13 @@ def _add(
 ) -> Session:
     """Add a job to a running session with warm workers.
 
-    Without a seed of its own it draws one: jobs that share workers do not share their chance.
+    Without a seed of its own, the job draws one: jobs that share workers must not share random numbers.
     """
     settings = settings if settings.seed is not None else replace(settings, seed=secrets.randbits(63))
     manifest, secret = into.manifest, bytes.fromhex(into.key)
     asked = into.check_open()
     capacity = manifest.workers if asked.wanted is None else asked.wanted
-    into.status()  # meets the workers
+    into.status()  # finds the workers
     writer = _Writer(into.store, secret, manifest.sid, f"{int(time.time() * 1000):x}{secrets.token_hex(2)}")
     begun: list[str] = []
     try:
@@ -157,7 +157,7 @@ def _add(
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
         alive = into.fill(wanted, begun=begun)
-        into.check_open()  # it may have been told to end during the upload
+        into.check_open()  # it may have been asked to end during the upload
         writer.commit(job)  # last: work that a worker has begun cannot be undone
     except BaseException as error:
         _take_back(
@@ -291,7 +291,7 @@ class _Writer:
         self._values = Values(store)
 
     def say_coming(self) -> None:
-        """Write that a job is being uploaded: who cancels another of the session leaves the workers to it."""
+        """Announce the upload of a job, so that a client that cancels another job leaves the workers running."""
         self._put(self._job.coming, b"")
 
     def put_record(self, key: str, record: Any) -> None:

@@ -31,7 +31,7 @@ def sweep_blobs(settings: Settings) -> Swept:
     store = open_own_store(settings.store, settings)
     needed = _Needed(store)
     idle = [entry for entry in store.list(FOLDER) if entry.key not in needed]
-    needed.look()  # whoever found an old value there names it before looking once more whether it still is
+    needed.look()  # a submission that reuses an old value names it before it checks once more that it exists
     old = [entry for entry in idle if is_old(entry, YOUNG) and entry.key not in needed]
     deleted = size = 0
     for entry in old:

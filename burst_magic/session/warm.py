@@ -28,10 +28,10 @@ def find_warm(jobs: Iterable[Session], manifest: Manifest, settings: Settings, *
     """The first session whose idle fleet is equivalent to a new one. Nothing is written.
 
     Args:
-        jobs: those of this process, of the best candidate first.
-        manifest: of the session that would be started otherwise.
-        settings: of the call.
-        exactly: the number of workers was asked for; otherwise a larger fleet does too.
+        jobs: this process's jobs, best candidate first.
+        manifest: the manifest of the session that would start otherwise.
+        settings: the call's settings.
+        exactly: the user chose the number of workers; otherwise a larger fleet will do.
     """
     by_session: dict[str, list[Session]] = {}
     for job in jobs:
@@ -49,7 +49,7 @@ def prolong(session: Session, settings: Settings) -> None:
     """Move the deadline of a warm session to about where a new session's would be.
 
     Raises:
-        BurstError: it takes no more work.
+        BurstError: it accepts no more work.
     """
     deadline = max(session.manifest.deadline, session.check_open().deadline)
     missing = settings.deadline - (deadline - time.time())
