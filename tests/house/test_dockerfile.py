@@ -13,6 +13,7 @@ import pytest
 import tomlkit
 
 from burst_magic.config import __version__
+from burst_magic.protocol.exits import ExitCode
 
 LABELS = {"title", "description", "version", "licenses", "base.name"}
 
@@ -76,3 +77,8 @@ def test_what_it_copies_is_let_through(root, instructions):
     }
     assert ignored[0] == "*"
     assert {line[1:].split("/")[0] for line in ignored if line.startswith("!")} == copied
+
+
+def test_the_page_explains_every_exit_code(root):
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (root / "docs" / "container.md").read_text(), re.MULTILINE)
+    assert rows == [(str(code.value), code.name) for code in ExitCode]

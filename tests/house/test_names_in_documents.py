@@ -11,12 +11,14 @@ import pytest
 from burst_magic import config, errors
 from burst_magic.magics import unsupported
 from burst_magic.magics.options import OPTIONS, VERBS
+from burst_magic.protocol.wire.summons import Summons
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 MISSPELT = {"--wrokers", "BURST_WROKERS"}  # shown for what is said of them
 OTHERS = {"--option", "--only", "--runs", "--write"}  # a placeholder; scripts'
+OTHERS |= {"--build-arg", "--init", "--no-cache-dir"}  # docker's and pip's
 WHOLE_PATH = re.compile(r"(?<![\w./-])((?:burst_magic|docs|tests|notebooks|benchmarks|requirements)/[\w./-]*\w)")
 
 
@@ -55,6 +57,9 @@ def test_an_option_that_a_document_names_exists(page):
 
 def test_a_variable_that_a_document_names_is_a_setting(page):
     have = {config.variable(key) for key in (*config.keys(), *config.DIRECTORIES)} | MISSPELT
+    have |= (
+        Summons(store="s", sid="i", token="t", fingerprint="f", launcher="l", number=0, deadline=1.0).variables().keys()
+    )
 
     assert found(r"\b(BURST_[A-Z_]+)\b", page) <= have
 
