@@ -288,13 +288,10 @@ def _remove_remains(ident: str, settings: Settings) -> str:
 
 def cost(call: calls.CostCall, settings: Settings) -> str:
     """Show the cost so far, and what Fargate would have charged."""
+    from burst_magic.ui.bill import bill_text
+
     session = DESK.find(call.id, settings)
-    seen = session.status()
-    lines = [f"session {session.id}: {format_money(seen.spend)} so far ({session.manifest.launcher} workers)"]
-    if not session.manifest.rate:
-        rate = format_money(session.manifest.fargate_rate)
-        lines.append(f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)")
-    return "\n".join(lines)
+    return bill_text(session.status(), session.manifest)
 
 
 def config(call: calls.ConfigCall, settings: Settings) -> str:

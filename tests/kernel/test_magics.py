@@ -36,7 +36,7 @@ def test_the_cell_magic_has_help(kernel):
     shown = kernel.run("%%burst --help\n1").stdout
     for option in ("--workers", "--map", "--out", "--wait", "--dry-run", "--session", "--seed", "--setenv"):
         assert option in shown
-    for later in ("--gpus", "--instance-type", "--no-reuse", "fargate|"):
+    for later in ("--gpus", "--instance-type", "--no-reuse", "batch"):
         assert later not in shown
 
 

@@ -115,7 +115,7 @@ def _why_waiting(
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
     refusals = "" if alive else session.starts.refusals.words(session.wanted)
-    coming = session.starts.words(now)
+    coming = f"workers: {words}" if (words := session.starts.words(now)) else ""
     return "; ".join(filter(None, [refusals, coming])) or ("" if workers or started else "workers are starting")
 
 

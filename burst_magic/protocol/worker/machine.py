@@ -132,6 +132,7 @@ class WorkerMachine:
     def _on_slot_ready(self, event: fx.SlotReady, now: float) -> None:
         if self._state.installing:
             self._state.installing, self._state.idle_since = False, now
+            self._beat_at = now  # its last heartbeat says that it installs
         self._state.ready.add(event.slot)
 
     def _on_progress(self, event: fx.Progress, now: float) -> None:

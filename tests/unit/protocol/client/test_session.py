@@ -390,7 +390,7 @@ def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
     talk.tell(fx.Coming((("a", "provisioning"), ("b", "pulling the image"))), after=30.0)
     talk.wait(5.0)
     waiting = talk.machine.snapshot(talk.job, talk.now).waiting
-    assert waiting == "1 provisioning for 35 s, 1 pulling the image for 5 s"
+    assert waiting == "workers: 1 provisioning for 35 s, 1 pulling the image for 5 s"
 
 
 def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(client):

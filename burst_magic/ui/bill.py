@@ -1,0 +1,52 @@
+"""What a session has cost, line by line: its workers by rate, and the store's requests. Pure."""
+
+from __future__ import annotations
+
+from burst_magic.plan import cost, prices
+from burst_magic.protocol import money
+from burst_magic.protocol.money import Life
+from burst_magic.protocol.wire.model import Manifest, Snapshot
+from burst_magic.units import format_duration, format_money
+
+
+def bill_text(seen: Snapshot, manifest: Manifest) -> str:
+    """The bill of a session so far; of free workers, what Fargate would have charged.
+
+    Args:
+        seen: one of its jobs.
+        manifest: the session.
+    """
+    if not manifest.rate:
+        rate = format_money(manifest.fargate_rate)
+        return (
+            f"session {seen.sid}: {format_money(seen.spend)} so far ({manifest.launcher} workers)\n"
+            f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)"
+        )
+    minimum = f"; each is billed for {format_duration(manifest.minimum)} at least" if manifest.minimum else ""
+    head = f"session {seen.sid}: {format_money(seen.spend)} so far, at list price{minimum}"
+    return "\n".join([head, *_workers(seen, manifest), _requests(seen, manifest)])
+
+
+def _workers(seen: Snapshot, manifest: Manifest) -> list[str]:
+    """One line a rate: a session may have workers of two."""
+    lines = []
+    for rate in sorted({worker.rate for worker in seen.workers}):
+        lives = [Life(since=each.started, until=each.seen, rate=rate) for each in seen.workers if each.rate == rate]
+        together = format_duration(round(sum(life.until - life.since for life in lives)))
+        price = format_money(round(money.spend(lives, minimum=manifest.minimum)))
+        lines.append(f"  {len(lives)} × {format_money(rate)} an hour, {together} together: {price}")
+    return lines
+
+
+def _requests(seen: Snapshot, manifest: Manifest) -> str:
+    """Nobody counts them; the protocol bounds them."""
+    counted = cost.count_requests(
+        seen.done,
+        (seen.finished_at or seen.now) - seen.created,
+        workers=max(1, seen.started),
+        slots=manifest.slots,
+        interval=manifest.interval,
+        floor=manifest.floor,
+    )
+    price = format_money(cost.price_requests(counted, prices.requests()))
+    return f"  not included: up to {counted.writes + counted.reads} store requests of this job, {price}"

@@ -1,0 +1,47 @@
+"""What a session has cost, line by line."""
+
+from __future__ import annotations
+
+from burst_magic.protocol.wire.model import Manifest, WorkerView
+from burst_magic.ui.bill import bill_text
+
+MANIFEST = {
+    "sid": "20260101-000000-aaaaaaaa",
+    "created": 1000.0,
+    "launcher": "spot",
+    "workers": 4,
+    "slots": 1,
+    "cpu": 1.0,
+    "memory_mb": 2048,
+    "arch": "x86_64",
+    "seed": 0,
+    "deadline": 5000.0,
+    "idle": 300.0,
+    "interval": 20.0,
+    "floor": 2.0,
+}
+
+
+def worker(wid, *, rate, seconds):
+    return WorkerView(wid=wid, started=1000.0, seen=1000.0 + seconds, rate=rate)
+
+
+def test_workers_are_billed_by_rate_and_for_the_minimum_at_least(snapshot):
+    workers = (
+        worker("a", rate=30_000, seconds=30.0),
+        worker("b", rate=30_000, seconds=90.0),
+        worker("c", rate=54_000, seconds=120.0),
+    )
+    seen = snapshot(workers=workers, spend=3_050, started=3)
+    lines = bill_text(seen, Manifest(**MANIFEST, rate=30_000, minimum=60.0)).splitlines()
+    assert lines[0].endswith(": $0.0031 so far, at list price; each is billed for 1m at least")
+    assert lines[1] == "  2 × $0.03 an hour, 2m together: $0.0013"  # (60 s + 90 s) of 30 000
+    assert lines[2] == "  1 × $0.05 an hour, 2m together: $0.0018"
+    assert lines[3].startswith("  not included: up to ")
+    assert "store requests of this job, $0.00" in lines[3]
+
+
+def test_of_free_workers_it_says_what_fargate_would_have_charged(snapshot):
+    text = bill_text(snapshot(), Manifest(**MANIFEST, fargate_rate=49_370))
+    assert "$0.00 so far (spot workers)" in text
+    assert "on Fargate: $0.0042 (4 workers at $0.05 an hour each)" in text
