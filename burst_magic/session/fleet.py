@@ -13,6 +13,7 @@ import secrets
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from burst_magic.config import changed_variables, environment
@@ -31,6 +32,7 @@ from burst_magic.stores.retry import PERSON, slept
 from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
+_STOPPED_AT_ONCE = 16
 _DYING = 5.0  # seconds that a killed worker may take to end
 _ASKED_AGAIN = (0.5, 1.0, 2.0)  # seconds before retries of a start whose answer was lost, with the same token
 
@@ -245,9 +247,11 @@ class Fleet:
 
     def _search(self) -> None:
         """Ask the engines once for workers without a heartbeat, since the client that started them may be gone."""
-        if self._searched:
-            return
-        self._searched = True
+        if not self._searched:
+            self._searched = True
+            self._find()
+
+    def _find(self) -> None:
         for name in filter(None, {self._manifest.launcher, self._manifest.fallback}):
             launcher = self._launcher(name)
             for handle in launcher.find(self._manifest.sid, dict(self._manifest.options)) if launcher else ():
@@ -305,13 +309,16 @@ class Fleet:
                     launcher.poke(handle)
 
     def stop(self, *, kill: bool) -> None:
-        """Stop all workers that this client knows."""
+        """Stop all workers that this client or an engine knows, those that have not been heard of included."""
+        self._find()
         self._stop([handle for wid, handle in self._known() if wid not in self._ended], kill=kill)
 
     def _stop(self, handles: list[Handle], *, kill: bool) -> None:
+        """Stop many at a time: an engine takes a moment for each."""
         for launcher, mine in self._for_each_launcher(handles):
-            for handle in mine:
-                launcher.stop(handle, kill=kill)
+            with ThreadPoolExecutor(_STOPPED_AT_ONCE) as pool:
+                for stopped in [pool.submit(launcher.stop, handle, kill=kill) for handle in mine]:
+                    stopped.result()
 
     def abandon(self) -> None:
         """Kill the workers of an abandoned session, and wait until none writes any more."""

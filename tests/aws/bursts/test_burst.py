@@ -1,0 +1,82 @@
+"""A whole burst: submitted, run on Spot, detached, attached by a new process, collected; and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+from burst_magic.testing.sandbox import TaskState
+
+GATED = "import os, time\nwhile not os.path.exists(gate): time.sleep(0.02)\nitem * 2"
+ELSEWHERE = """
+import burst_magic as burst, json, sys
+session = burst.attach(sys.argv[1])
+print(json.dumps({"results": list(session.results()), "workers": session.status().started}))
+"""
+
+
+def test_a_burst_runs_on_spot_and_costs_what_its_workers_cost(scientist):
+    session = scientist.burst("item ** 2", range(40), workers=8)
+    assert list(session.results()) == [n**2 for n in range(40)]
+    assert len(scientist.tasks) == 8
+    assert {task.provider for task in scientist.tasks} == {"FARGATE_SPOT"}
+    assert {task.started_by for task in scientist.tasks} == {session.id}
+    snapshot = session.status()
+    assert snapshot.spend > 0
+    assert {view.wid for view in snapshot.workers} == {task.id for task in scientist.tasks}
+
+
+def test_it_goes_on_without_its_kernel_and_is_collected_by_another_process(scientist, until):
+    session = scientist.burst(GATED, range(16), workers=4)
+    until(lambda: session.status().running, "tasks to run")
+    session.detach()
+    scientist.open_gate()
+    said = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, session.id],
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert json.loads(said.stdout) == {"results": [n * 2 for n in range(16)], "workers": 4}
+
+
+def test_another_client_stops_workers_that_it_has_never_heard_of(scientist, until):
+    """They are provisioning when their kernel dies: only ECS knows them."""
+    scientist.cloud.weather = replace(scientist.cloud.weather, provisioning=60.0)
+    session = scientist.burst("item", range(4), workers=2)
+    session.detach()
+    other = scientist.attach(session)
+    other.cleanup()
+    until(lambda: not scientist.living, "tasks that nobody heard of to stop")
+    assert {task.ending.reason for task in scientist.tasks} <= {"burst_magic: stopped", "burst_magic: killed"}
+
+
+def test_cleanup_stops_this_sessions_tasks_and_nobody_elses(scientist, until):
+    mine = scientist.burst(GATED, range(4), workers=2)
+    other = scientist.burst(GATED, range(4), workers=2)
+    for session in (mine, other):
+        until(lambda session=session: session.status().running == 2, "tasks to run")
+    mine.cleanup(force=True, grace=2)
+    by_session = {task.started_by: task.state for task in scientist.tasks}
+    until(lambda: {task.started_by for task in scientist.living} == {other.id}, "the end of one session")
+    assert by_session[other.id] is TaskState.RUNNING
+    scientist.open_gate()
+    assert list(other.results()) == [n * 2 for n in range(4)]
+
+
+def test_the_sessions_key_is_in_no_call_description_or_log(scientist):
+    session = scientist.burst("item", range(4), workers=2)
+    assert list(session.results()) == list(range(4))
+    ecs = scientist.cloud.server.clients.of("ecs")
+    found = ecs.describe_tasks(
+        cluster=scientist.cloud.aws["cluster"], tasks=[task.arn for task in scientist.tasks], include=["TAGS"]
+    )
+    session.cleanup()
+    said = json.dumps(found, default=str) + json.dumps(session.fleet.logs()) + repr(scientist.tasks)
+    assert "ended:" in said  # the logs are there
+    assert session.key not in said
