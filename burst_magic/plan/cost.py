@@ -50,7 +50,7 @@ def rate(shape: Shape, price: FargatePrice) -> int:
 
 
 def free(shape: Shape, arch: str, region: str) -> int:  # noqa: ARG001 - one signature for all launchers
-    """The rate of workers that nobody charges for."""
+    """The rate of free workers."""
     return 0
 
 

@@ -251,9 +251,9 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
 
 
 def cost_line(snapshot: Snapshot) -> str:
-    """What it costs: real money on AWS, and what Fargate would have charged for workers that nobody charges for.
+    """The cost: real money on AWS; for free workers, what Fargate would have charged.
 
-    Workers that are older than the job make it the session's cost: they cost something before it came.
+    If workers are older than the job, it is the whole session's cost, since they cost money before the job.
     """
     joined = any(worker.started < snapshot.created - SKEW for worker in snapshot.workers)
     return f"{_cost(snapshot)} (whole session)" if joined else _cost(snapshot)
@@ -361,7 +361,7 @@ def _state(phase: Phase, snapshot: Snapshot) -> str:
 
 
 def _stale(snapshot: Snapshot) -> str:
-    """How old the facts are, where that is worth a line; what is over for good does not age."""
+    """The age of the facts, if it is worth a line; facts of a job that is over for good do not age."""
     if snapshot.age < _STALE or (snapshot.ended and snapshot.ended.for_good):
         return ""
     trouble = f" ({clean(snapshot.trouble)})" if snapshot.trouble else ""

@@ -65,7 +65,7 @@ def status_text(snapshot: Snapshot) -> str:
 
 
 def other_job(snapshot: Snapshot) -> str:
-    """A job among others of its session: its id, its label or first line, how far it is."""
+    """One of several jobs of a session: its id, its label or first line, its progress."""
     shown = panel_model(snapshot)
     return "  ".join(part for part in (f"{shown.sid}/{shown.jid}", shown.title, one_line(snapshot)) if part)
 
@@ -190,7 +190,7 @@ class Bar:
     elapsed time), so that a long run leaves a short log.
 
     Args:
-        stream: where to draw; stderr unless told.
+        stream: where to draw; stderr by default.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -229,7 +229,7 @@ class Upload:
 
     Args:
         total: number of items, None for a generator.
-        stream: where to draw; stderr unless told.
+        stream: where to draw; stderr by default.
     """
 
     def __init__(self, total: int | None, stream: TextIO | None = None) -> None:
