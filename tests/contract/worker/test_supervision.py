@@ -10,6 +10,7 @@ import pickle
 import select
 import signal
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -269,7 +270,7 @@ def test_an_order_to_end_a_task_that_is_over_is_not_carried_out(bench, tmp_path)
     for old in (turn - 2, turn - 1, turn + 2):
         slot._ask_kill(old)
     bench.until(bench.slot(), Ready)  # the template does one thing after the other: by now it has looked
-    gate.write_text("open")
+    threading.Thread(target=gate.write_text, args=("open",), daemon=True).start()  # blocks for ever if the slot is gone
     assert [o.task for o in bench.outcomes(slot)] == [1]
 
 
