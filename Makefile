@@ -56,6 +56,13 @@ $(STAMPS)/bench: requirements/bench.lock $(STAMPS)/dev
 	@$(INSTALL) requirements/bench.lock
 	@touch $@
 
+# A server of the tests with an environment of its own: its botocore is not ours.
+$(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
+	@echo 'installing requirements/ministack.lock'
+	@$(PYTHON) -m venv build/ministack
+	@build/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ministack.lock
+	@touch $@
+
 # What runs side by side on all cores, and what starts processes of its own and watches the time they take.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
@@ -66,7 +73,7 @@ ALONE := tests/contract tests/aws tests/kernel
 demo: $(STAMPS)/demo
 	@$(BIN)/python notebooks/demo.py
 
-test: $(STAMPS)/dev system
+test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)

@@ -22,3 +22,5 @@ done
 # A worker's image has these two alone, without what notebooks need: first what is in it, then what builds it.
 compile worker --group worker --constraint requirements/bench.lock
 compile image --group image --constraint requirements/bench.lock
+# What the tests start in an environment of its own.
+compile ministack --group ministack

@@ -332,4 +332,59 @@ MUTANTS = (
         "        self._kept.clear()\n",
         "contract/session/test_sweep.py::test_a_value_that_grows_old_before_its_payload_and_is_swept_is_stored_again",
     ),
+    # --- the container
+    Mutant(
+        "what a task left running outlives its container",
+        "        code = self._code()\n        _end_family()\n",
+        "        code = self._code()\n",
+        "contract/session/test_watchdog.py::test_orphans_are_reaped_and_none_is_left_behind",
+    ),
+    Mutant(
+        "the watchdog does not reap what others left",
+        "while (found := os.waitpid(-1, os.WNOHANG))[0]:",
+        "while (found := os.waitpid(self._worker, os.WNOHANG))[0]:",
+        "contract/session/test_watchdog.py::test_orphans_are_reaped_and_none_is_left_behind",
+    ),
+    Mutant(
+        "SIGTERM ends at the watchdog",
+        "        elif self._status is None:\n            os.kill(self._worker, number)",
+        "        elif self._status is None and number not in _ENDING:\n            os.kill(self._worker, number)",
+        "contract/session/test_watchdog.py::test_a_task_that_takes_longer_than_the_engine_waits_is_given_up_and_the_rest_is_published",
+    ),
+    Mutant(
+        "a worker that hangs outlives its deadline",
+        "return min(self._stop_by, self._deadline + self._grace)",
+        "return min(self._stop_by, self._deadline + self._grace + 600)",
+        "contract/session/test_watchdog.py::test_a_worker_that_hangs_is_killed_when_the_deadline_and_its_grace_are_over",
+    ),
+    Mutant(
+        "the watchdog does not hear of a later deadline",
+        "            self._leash.announce(self._machine.deadline)\n",
+        "",
+        "contract/session/test_watchdog.py::test_a_later_deadline_is_heard",
+    ),
+    Mutant(
+        "a worker outlives its watchdog",
+        "        prctl.die_with_parent()\n",
+        "",
+        "contract/session/test_watchdog.py::test_a_worker_does_not_outlive_its_watchdog",
+    ),
+    Mutant(
+        "a task can read its worker's environment",
+        "_prctl(_PR_SET_DUMPABLE, 0)",
+        "_prctl(_PR_SET_DUMPABLE, 1)",
+        "unit/worker/test_prctl.py",
+    ),
+    Mutant(
+        "an engine takes a worker that drained for one that has finished",
+        "_CODES = {EndCause.TERM: ExitCode.DRAINED, ",
+        "_CODES = {",
+        "contract/session/test_watchdog.py::test_a_task_that_takes_longer_than_the_engine_waits_is_given_up_and_the_rest_is_published",
+    ),
+    Mutant(
+        "a worker believes any key that it finds",
+        "if sign.fingerprint(secret) != summons.fingerprint:",
+        "if not secret:",
+        "contract/session/test_watchdog.py::test_a_key_that_cannot_be_believed_ends_the_worker_at_once",
+    ),
 )

@@ -20,7 +20,8 @@ class Summons:
         launcher: name of the launcher.
         number: the worker's place in the fleet, where the launcher knows it.
         deadline: seconds since the epoch; 0: none. The watchdog starts no worker without one.
-        grace: seconds that the engine leaves a worker between SIGTERM and SIGKILL.
+        grace: seconds that the engine leaves a worker between SIGTERM and SIGKILL. A task definition that sets another
+            ``stopTimeout`` sets ``BURST_BIRTH_GRACE`` beside it.
     """
 
     store: str
@@ -60,6 +61,6 @@ class Summons:
             "LAUNCHER": self.launcher,
             "NUMBER": "" if self.number is None else str(self.number),
             "DEADLINE": f"{self.deadline:.3f}" if self.deadline else "",
-            "GRACE": f"{self.grace:g}",
+            "GRACE": "" if self.grace == GRACE else f"{self.grace:g}",
         }
         return {f"{PREFIX}{name}": value for name, value in said.items() if value}

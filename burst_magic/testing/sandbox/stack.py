@@ -66,6 +66,7 @@ def build(server: Server, *, command: Sequence[str], stop_timeout: int, account:
         "command": list(command),
         "essential": True,
         "stopTimeout": stop_timeout,
+        "environment": [{"name": "BURST_BIRTH_GRACE", "value": str(stop_timeout)}],
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 
 from burst_magic import config, launchers
 from burst_magic.capture.cell import capture_cell
+from burst_magic.errors import BurstError
 from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.plan.planner import plan
 from burst_magic.protocol.wire import sign
@@ -192,22 +193,22 @@ class PodmanLauncher:
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """A user whose workers are containers, and who keeps their work in SeaweedFS."""
+    """A user whose workers are containers."""
 
     podman: Podman
     folder: Path
-    environ: dict[str, str]
-    options: list[str]  # of podman run, for each worker
-    sessions: list[Session]
+    launcher: str
+    options: list[str] = field(default_factory=list)  # of podman run, for each worker
+    sessions: list[Session] = field(default_factory=list)
 
     def burst(self, source: str, items: Iterable[object], **asked: Any) -> Session:
-        """What ``%%burst --launcher podman --map "item in items"`` does."""
+        """What ``%%burst --launcher … --map "item in items"`` does."""
         PodmanLauncher.options = tuple(self.options)
         folders = {"config_dir": self.folder / "config", "data_dir": self.folder / "data"}
-        asked = {"launcher": "podman", "workers": 1, "store": "s3://work/here", **asked}
+        asked = {"launcher": self.launcher, "workers": 1, "store": "s3://work/here", **asked}
         settings = replace(config.load(asked, environ={}, **folders), interval=0.5, floor=0.1)
         capture = capture_cell(source, {"items": list(items)}, map_expr="items")
-        made = plan(settings, launchers.traits("podman"), tasks=len(list(items)))
+        made = plan(settings, launchers.traits(self.launcher), tasks=len(list(items)))
         session = submit(capture, made, settings, home={})
         self.sessions.append(session)
         return session
@@ -224,9 +225,13 @@ class Fleet:
         """Waits for its exit code."""
         return int(self.podman("wait", name))
 
-    def log(self, name: str) -> str:
-        done = self.podman.call("podman", "logs", name)
-        return done.stdout + done.stderr
+    def close(self) -> None:
+        """Nothing is left running, nor followed."""
+        for session in self.sessions:
+            with contextlib.suppress(BurstError):
+                session.cancel()
+            session.detach()
+        self.podman("rm", "--all", "--force", "--time", 0)
 
 
 @pytest.fixture(scope="session")
@@ -242,11 +247,7 @@ def fleet(podman, image, server, tmp_path, monkeypatch) -> Iterator[Fleet]:
         monkeypatch.setenv(name, value)
     PodmanLauncher.podman, PodmanLauncher.environ = podman, server.environ
     forget = launchers.register("podman", PodmanLauncher)
-    fleet = Fleet(podman=podman, folder=tmp_path, environ=server.environ, options=[], sessions=[])
+    fleet = Fleet(podman=podman, folder=tmp_path, launcher="podman")
     yield fleet
-    for session in fleet.sessions:
-        with contextlib.suppress(Exception):
-            session.cancel()
-        session.detach()
-    podman("rm", "--all", "--force", "--time", 0)
+    fleet.close()
     forget()
