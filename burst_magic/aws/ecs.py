@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
-from burst_magic.aws.rates import ECS_READ, LAUNCH, RUN_TASK, STOP_TASK
+from burst_magic.aws.rates import ECS_READ, LAUNCH, REGISTER, RUN_TASK, STOP_TASK
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.client import ECSClient
@@ -116,6 +116,14 @@ class Ecs:
             return ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
 
         return self._read(call, "DescribeTaskDefinition")
+
+    def register(self, request: Mapping[str, Any]) -> TaskDefinitionTypeDef:
+        """RegisterTaskDefinition: a new revision of the family it names."""
+
+        def call(ecs: ECSClient) -> TaskDefinitionTypeDef:
+            return ecs.register_task_definition(**request)["taskDefinition"]
+
+        return self._service.ask(call, "RegisterTaskDefinition", patience.READING, ("register", REGISTER))
 
     def _read(self, call: Callable[[ECSClient], T], action: str) -> T:
         return self._service.ask(call, action, patience.READING, ("read", ECS_READ))

@@ -21,6 +21,7 @@ class Rate:
 RUN_TASK = Rate(burst=100, per_second=40.0)
 STOP_TASK = Rate(burst=100, per_second=40.0)
 ECS_READ = Rate(burst=100, per_second=20.0)
+REGISTER = Rate(burst=20, per_second=1.0)
 LAUNCH = Rate(burst=100, per_second=20.0)  # tasks of Fargate; on-demand and Spot apart
 LOGS_GET = Rate(burst=25, per_second=25.0)  # GetLogEvents, by CloudWatch Logs quotas
 

@@ -192,6 +192,7 @@ class Traits:
         stores: kinds of stores that its workers can reach, by scheme; empty: all.
         needs: settings of the ``[aws]`` table without which it cannot start a worker; the whole table then becomes
             ``Start.options``.
+        refuses: option (``gpus``, ``instance_type``, ``image``) -> why it cannot satisfy it.
         fallback: the launcher that starts workers when this one has no room, unless ``spot_fallback`` is false.
         rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
         minimum: seconds that are billed of a worker at least.
@@ -205,6 +206,7 @@ class Traits:
     keeps_fleet: bool = False
     stores: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    refuses: Mapping[str, str] = field(default_factory=dict)
     fallback: str = ""
     rate: Callable[[Shape, str, str], int] = free
     minimum: float = 0.0

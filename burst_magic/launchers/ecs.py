@@ -20,6 +20,7 @@ from burst_magic.aws.ecs import Ecs
 from burst_magic.aws.logs import Logs, LogStream, stream_of
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
 from burst_magic.launchers.base import Again, Handle, Refusal, Start, Status, Traits, WorkerState
+from burst_magic.launchers.ecs_definition import derived, fits
 from burst_magic.launchers.ecs_task import (
     CONTAINER,
     PlaceInEcs,
@@ -43,6 +44,7 @@ _LOG = logging.getLogger(__name__)
 _NOT_ASKED = "not asked for"
 _STOPPED, _KILLED = "burst_magic: stopped", "burst_magic: killed"
 _USUALLY = 45.0  # seconds from RunTask to RUNNING of a small image, as users report
+_REFUSES = {"gpus": "has no GPUs", "instance_type": "chooses its machines by itself; --cpu and --memory set the size"}
 _NEEDS = ("region", "cluster", "task_definition", "subnets")
 
 
@@ -66,6 +68,8 @@ class EcsLauncher:
         self._described: dict[str, tuple[float, Status]] = {}
         self._faults: set[str] = set()  # told already
         self._logs: dict[str, Logs] = {}
+        self._defining = threading.Lock()
+        self._chosen: dict[tuple[str, str, str, str], str] = {}  # by region, definition, environment, architecture
         self._definitions: dict[tuple[str, str], TaskDefinitionTypeDef] = {}
 
     def _in(self, region: str) -> Ecs:
@@ -115,7 +119,9 @@ class EcsLauncher:
     def _run(self, start: Start) -> Handle | Refusal:
         try:
             ecs = self._in(start.options.get("region", ""))
-            answer = ecs.run(request(start, launcher=self.name, provider=self._provider), provider=self._provider)
+            definition = self._definition_of(start)
+            asked = request(start, launcher=self.name, provider=self._provider, definition=definition)
+            answer = ecs.run(asked, provider=self._provider)
         except Exists:
             return self._found(start)
         except BurstError as error:
@@ -124,6 +130,25 @@ class EcsLauncher:
             return handle_of(task, launcher=self.name)
         failures = (part for each in answer["failures"] for part in (each.get("reason"), each.get("detail")) if part)
         return _no_task(start, " ".join(failures))
+
+    def _definition_of(self, start: Start) -> str:
+        """The task definition of its image and architecture; registered by whoever needs it first."""
+        region, name = start.options.get("region", ""), start.options.get("task_definition", "")
+        key = region, name, start.env, start.arch
+        with self._defining:
+            if key not in self._chosen:
+                self._chosen[key] = self._choose(self._in(region), name, start)
+            return self._chosen[key]
+
+    def _choose(self, ecs: Ecs, name: str, start: Start) -> str:
+        configured = ecs.definition(name)
+        if fits(configured, start, container=CONTAINER):
+            return name
+        wanted = derived(configured, start, container=CONTAINER)
+        try:
+            return ecs.definition(wanted["family"])["taskDefinitionArn"]
+        except (Missing, LaunchError):  # AWS has no error of its own for a family that isn't there
+            return ecs.register(wanted)["taskDefinitionArn"]
 
     def _found(self, start: Start) -> Handle | Refusal:
         """The task that this token has started with other parameters, such as a deadline that was extended since."""
@@ -287,6 +312,7 @@ FARGATE = EcsKind(
         inherits=False,
         stores=("s3",),
         needs=_NEEDS,
+        refuses=_REFUSES,
         rate=with_address(on_fargate),
         minimum=MINIMUM,
     ),
@@ -300,6 +326,7 @@ SPOT = EcsKind(
         inherits=False,
         stores=("s3",),
         needs=_NEEDS,
+        refuses=_REFUSES,
         fallback="fargate",
         rate=with_address(on_fargate_spot),
         minimum=MINIMUM,

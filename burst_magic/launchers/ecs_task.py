@@ -67,8 +67,14 @@ class PlaceInEcs:
         return cls(region=options.get("region", ""), cluster=options.get("cluster", ""))
 
 
-def request(start: Start, *, launcher: str, provider: str) -> dict[str, Any]:
+def request(start: Start, *, launcher: str, provider: str, definition: str) -> dict[str, Any]:
     """What RunTask is asked.
+
+    Args:
+        start: the worker.
+        launcher: its name.
+        provider: where it gets its capacity.
+        definition: of its task, a family or an ARN.
 
     Raises:
         LaunchError: it does not fit into what ECS accepts.
@@ -83,7 +89,7 @@ def request(start: Start, *, launcher: str, provider: str) -> dict[str, Any]:
         raise LaunchError(f"the store's URL is too long for ECS ({_OVERRIDES} characters in all)", context=start.store)
     return {
         "cluster": options.get("cluster", ""),
-        "taskDefinition": options.get("task_definition", ""),
+        "taskDefinition": definition,
         "count": 1,
         "clientToken": start.token,
         "startedBy": start.sid,

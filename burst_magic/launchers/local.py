@@ -18,6 +18,11 @@ from burst_magic.config import environment
 from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState, birth
 
 _LOG_TAIL = 20_000  # characters
+_REFUSES = {
+    "gpus": "workers are processes of this machine and see its GPUs; you cannot request any",
+    "instance_type": "workers are processes of this machine; you cannot choose an instance type",
+    "image": "workers are processes of this machine and run the kernel's interpreter, not an image",
+}
 
 
 class _Worker(subprocess.Popen[bytes]):
@@ -45,7 +50,7 @@ class LocalLauncher:
     """
 
     name = "local"
-    traits = Traits(starting_within=120.0, here=True, can_be_poked=True)
+    traits = Traits(starting_within=120.0, here=True, can_be_poked=True, refuses=_REFUSES)
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs

@@ -72,6 +72,10 @@ class Terms(Protocol):
         """Settings of ``[aws]`` without which no worker starts."""
 
     @property
+    def refuses(self) -> Mapping[str, str]:
+        """Options that it cannot satisfy, each with the reason."""
+
+    @property
     def rate(self) -> Callable[[Shape, str, str], int]:
         """Micro-dollars an hour of one worker of (shape, arch, region)."""
 
@@ -206,16 +210,16 @@ def threads(lanes: int, *, here: bool, slots: int, cores: int, cpu: float) -> in
 
 
 def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
-    """Raise ``PlanError`` for the first option that this launcher cannot satisfy, with the reason."""
-    if not terms.here:
-        return
-    here = f"{launcher} workers are processes of this machine"
-    if wishes.gpus:
-        raise PlanError(f"--gpus: {here} and see its GPUs; you cannot request any")
-    if wishes.instance_type:
-        raise PlanError(f"--instance-type: {here}; you cannot choose an instance type")
-    if wishes.env.startswith("image:"):
-        raise PlanError(f"--env {wishes.env}: {here} and run the kernel's interpreter, not an image")
+    """Raise ``PlanError`` for the first option that this launcher cannot satisfy, with its reason."""
+    image = wishes.env if wishes.env.startswith("image:") else ""
+    asked = {
+        "gpus": ("--gpus", bool(wishes.gpus)),
+        "instance_type": ("--instance-type", bool(wishes.instance_type)),
+        "image": (f"--env {image}", bool(image)),
+    }
+    for name, (option, is_asked) in asked.items():
+        if is_asked and name in terms.refuses:
+            raise PlanError(f"{option}: {launcher} {terms.refuses[name]}")
 
 
 def check_reach(launcher: str, terms: Terms, *, store: str, configured: Mapping[str, str]) -> None:

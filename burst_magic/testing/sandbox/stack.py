@@ -184,6 +184,7 @@ def user_policy(bucket: str, prefix: str, roles: Sequence[str]) -> dict[str, Any
                 "ecs:DescribeTasks",
                 "ecs:ListTasks",
                 "ecs:DescribeTaskDefinition",
+                "ecs:RegisterTaskDefinition",
                 "ecs:DescribeClusters",
                 "ecs:TagResource",
                 "ec2:DescribeSubnets",

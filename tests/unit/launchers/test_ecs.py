@@ -87,6 +87,12 @@ def fargate(aws, clock):
     return EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region)), clock=clock)
 
 
+@pytest.fixture(autouse=True)
+def _configured(aws):
+    """The task definition that the settings name."""
+    aws.script["DescribeTaskDefinition"] = [definition()]
+
+
 # --- starting ------------------------------------------------------------------------------------------------------
 
 
@@ -153,7 +159,7 @@ def test_what_does_not_fit_into_the_overrides_is_not_asked(aws, fargate):
     (answer,) = fargate.start([replace(START, store=f"s3://bucket/{'x' * 9000}")])
     assert answer.again is Again.NEVER
     assert "too long" in answer.problem
-    assert aws.calls == []
+    assert aws.requests("RunTask") == []
 
 
 def test_each_start_has_its_answer_in_order_and_some_may_be_refused(aws, fargate):
@@ -278,6 +284,66 @@ def test_a_hundred_workers_are_asked_for_in_a_few_rounds(aws, fargate):
     answers = fargate.start(starts(100))
     assert all(isinstance(each, Handle) for each in answers)
     assert time.monotonic() - began < 6.0  # one after the other it would be ten
+
+
+# --- images and architectures ------------------------------------------------------------------------------------
+
+
+def registers(aws):
+    """Nobody has registered a copy yet; what is registered is there for the next."""
+    there = {}
+
+    def describe(request):
+        name = request["taskDefinition"]
+        if name == "burst-worker":
+            return definition()
+        return there.get(name) or ("ClientException", "Unable to describe task definition.")
+
+    def register(request):
+        arn = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{request['family']}:1"
+        there[request["family"]] = {"taskDefinition": {"taskDefinitionArn": arn, **request}}
+        return there[request["family"]]
+
+    aws.script["DescribeTaskDefinition"], aws.script["RegisterTaskDefinition"] = [describe], [register]
+    aws.script["RunTask"] = [started]
+
+
+@pytest.mark.parametrize(
+    ("change", "image", "arch"),
+    [
+        ({"env": "image:registry/mine:3"}, "registry/mine:3", "X86_64"),
+        ({"arch": "arm64"}, "python:3.11-slim", "ARM64"),
+        ({"env": "image:registry/mine:3", "arch": "arm64"}, "registry/mine:3", "ARM64"),
+    ],
+)
+def test_another_image_or_architecture_is_a_copy_of_the_definition_that_is_registered_once(
+    aws, fargate, change, image, arch
+):
+    registers(aws)
+    fargate.start([replace(each, **change) for each in starts(5)])
+    EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region))).start([replace(START, **change)])
+    (made,) = aws.requests("RegisterTaskDefinition")
+    assert made["containerDefinitions"][0]["image"] == image
+    assert made["containerDefinitions"][0]["logConfiguration"]["logDriver"] == "awslogs"
+    assert made["runtimePlatform"]["cpuArchitecture"] == arch
+    assert made["taskRoleArn"].endswith("role/task")
+    used = {request["taskDefinition"] for request in aws.requests("RunTask")}
+    assert used == {f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{made['family']}:1"}
+
+
+def test_the_configured_definition_is_used_as_it_is_where_it_fits(aws, fargate):
+    registers(aws)
+    fargate.start([replace(START, env="image:python:3.11-slim"), replace(START, token="another", env="sync")])
+    assert aws.requests("RegisterTaskDefinition") == []
+    assert {request["taskDefinition"] for request in aws.requests("RunTask")} == {"burst-worker"}
+
+
+def test_a_definition_that_is_not_there_is_the_reason_for_no_start(aws, fargate):
+    aws.script["DescribeTaskDefinition"] = [("ClientException", "Unable to describe task definition.")]
+    (answer,) = fargate.start([START])
+    assert answer.again is Again.NEVER
+    assert "task definition" in answer.problem + answer.context
+    assert aws.requests("RunTask") == []
 
 
 # --- looking after them ----------------------------------------------------------------------------------------------
@@ -457,7 +523,16 @@ def definition(*, driver="awslogs"):
         "logDriver": driver,
         "options": {"awslogs-group": "/burst/workers", "awslogs-stream-prefix": "burst", "awslogs-region": "eu-west-1"},
     }
-    return {"taskDefinition": {"containerDefinitions": [{"name": "worker", "logConfiguration": log}]}}
+    return {
+        "taskDefinition": {
+            "taskDefinitionArn": "arn:aws:ecs:eu-west-1:123456789012:task-definition/burst-worker:7",
+            "family": "burst-worker",
+            "revision": 7,
+            "taskRoleArn": "arn:aws:iam::123456789012:role/task",
+            "networkMode": "awsvpc",
+            "containerDefinitions": [{"name": "worker", "image": "python:3.11-slim", "logConfiguration": log}],
+        }
+    }
 
 
 @pytest.fixture

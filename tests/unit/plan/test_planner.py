@@ -8,10 +8,11 @@ import pytest
 from burst_magic.config import Settings, load
 from burst_magic.errors import BudgetExceeded, PlanError
 from burst_magic.launchers.base import Traits
+from burst_magic.launchers.local import LocalLauncher
 from burst_magic.plan.cost import on_fargate
 from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
 
-LOCAL = {"local": Traits(starting_within=60, here=True)}
+LOCAL = {"local": LocalLauncher.traits}
 FARGATE = {"fargate": Traits(starting_within=600, rate=on_fargate)}
 SPOT = {"spot": Traits(starting_within=600, rate=lambda *shape: on_fargate(*shape) // 3)}
 
