@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from burst_magic.plan.cost import free
 from burst_magic.plan.shapes import Shape
+from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.model import EndCause
 
 
@@ -150,6 +151,24 @@ _ENDS = {
     Cause.NEVER_STARTED: EndCause.UNSTARTED,
     Cause.NO_ROOM: EndCause.REFUSED,
 }
+
+
+_EXITS = {
+    ExitCode.DRAINED: Cause.STOPPED,
+    ExitCode.UNTRUSTED: Cause.NEVER_STARTED,
+    ExitCode.REFUSED: Cause.NEVER_STARTED,
+    ExitCode.OVERDUE: Cause.STOPPED,
+    ExitCode.UNRUNNABLE: Cause.NEVER_STARTED,
+}
+
+
+def cause_of(exit_code: int) -> tuple[Cause, str]:
+    """Cause and reason of an end about which an engine knows the exit code and nothing more."""
+    try:
+        own = ExitCode(exit_code)
+    except ValueError:
+        return Cause.CODE, f"its process ended with exit code {exit_code}"
+    return _EXITS.get(own, Cause.CODE), f"{own.meaning} (exit code {exit_code})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.aws.reasons import StartProblem, read
 from burst_magic.errors import LaunchError
-from burst_magic.launchers.base import Cause, Handle, Start, Status, WorkerState
+from burst_magic.launchers.base import Cause, Handle, Start, Status, WorkerState, cause_of
 from burst_magic.protocol.wire import sign
 from burst_magic.protocol.wire.summons import PREFIX, Summons
 
@@ -205,7 +205,8 @@ def _end(task: TaskTypeDef) -> tuple[Cause, str]:
     if code == "TaskFailedToStart" or (exit_code is None and read(both).trouble is not StartProblem.OTHER):
         return _failed_to_start(both)
     if exit_code is not None:
-        return Cause.CODE, detail or f"its process ended with exit code {exit_code}"
+        cause, reason = cause_of(exit_code)
+        return cause, detail or reason
     return (Cause.OTHER, both) if both else (Cause.UNKNOWN, code)
 
 

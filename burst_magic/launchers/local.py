@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from burst_magic.config import environment
-from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState, birth
+from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState, birth, cause_of
 
 _LOG_TAIL = 20_000  # characters
 _REFUSES = {
@@ -140,9 +140,9 @@ class LocalLauncher:
         child = _STARTED.get((os.getpid(), handle.wid))
         code = child.poll() if child is not None else None
         if code is not None:
-            return Status(
-                state=WorkerState.ENDED, cause=Cause.CODE, reason=_last_line(self.log(handle)), exit_code=code
-            )
+            cause, reason = cause_of(code)
+            reason = _last_line(self.log(handle)) or reason
+            return Status(state=WorkerState.ENDED, cause=cause, reason=reason, exit_code=code)
         if child is not None or _lives(handle):
             return Status(state=WorkerState.RUNNING)
         if _here(handle):

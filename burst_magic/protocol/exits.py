@@ -19,3 +19,19 @@ class ExitCode(IntEnum):
     REFUSED = 78  # it cannot work here: its birth, its store or the session's version (EX_CONFIG)
     OVERDUE = 124  # the watchdog killed it after the deadline, as ``timeout`` does
     UNRUNNABLE = 127  # the watchdog could not start it
+
+    @property
+    def meaning(self) -> str:
+        """For people."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.FINISHED: "it had nothing more to do",
+    ExitCode.BROKEN: "it failed; its log has the traceback",
+    ExitCode.DRAINED: "it was terminated from outside, and published what it had done",
+    ExitCode.UNTRUSTED: "it could not read this session's key, or found another one; its log says which",
+    ExitCode.REFUSED: "it could not work there; its log says why",
+    ExitCode.OVERDUE: "it was killed because it had not ended at its deadline",
+    ExitCode.UNRUNNABLE: "its image could not run it",
+}

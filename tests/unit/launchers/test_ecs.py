@@ -382,6 +382,15 @@ EXITED = "Essential container in task exited"
     [
         ("EssentialContainerExited", EXITED, {"exitCode": 0}, Cause.CODE, "exit code 0"),
         ("EssentialContainerExited", EXITED, {"exitCode": 137}, Cause.CODE, "exit code 137"),
+        ("EssentialContainerExited", EXITED, {"exitCode": 75}, Cause.STOPPED, "terminated from outside"),
+        (
+            "EssentialContainerExited",
+            EXITED,
+            {"exitCode": 77},
+            Cause.NEVER_STARTED,
+            "could not read this session's key",
+        ),
+        ("EssentialContainerExited", EXITED, {"exitCode": 124}, Cause.STOPPED, "had not ended at its deadline"),
         (
             "EssentialContainerExited",
             EXITED,
