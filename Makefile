@@ -1,4 +1,4 @@
-# On a fresh machine:  make demo   make test        While you work:  make check
+# On a fresh machine:  make demo   make cloud-demo   make test        While you work:  make check
 #
 # Needs python3 (3.10 or newer) with venv, and make. Everything is installed into .venv from
 # requirements/*.lock, with uv if it is available, otherwise with pip. Stamps record what is installed.
@@ -15,11 +15,12 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo test system check lint ruff types layers spelling dockerfile unit versions sim mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test system check lint ruff types layers spelling dockerfile unit versions sim mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo      run the quickstart notebook here: no account, no server'
+	@echo 'make cloud-demo  run a notebook on Fargate Spot in a stand-in for AWS: no account, no docker'
 	@echo 'make test      run all tests'
 	@echo 'make check     run lint, types, layers, unit tests, a quick simulation: under a minute'
 	@echo 'make format    format the code and apply fixes with ruff'
@@ -48,6 +49,10 @@ $(STAMPS)/dev: requirements/dev.lock $(STAMPS)/demo
 	@$(INSTALL) requirements/dev.lock
 	@touch $@
 
+$(STAMPS)/cloud: requirements/cloud.lock $(STAMPS)/demo
+	@$(INSTALL) requirements/cloud.lock
+	@touch $@
+
 $(STAMPS)/lab: requirements/lab.lock $(STAMPS)/demo
 	@$(INSTALL) requirements/lab.lock
 	@touch $@
@@ -72,6 +77,11 @@ ALONE := tests/contract tests/aws tests/kernel
 
 demo: $(STAMPS)/demo
 	@$(BIN)/python notebooks/demo.py
+
+# The notebook and the stand-in are part of the package: this is what `burst sandbox --demo` does anywhere.
+cloud-demo: $(STAMPS)/cloud
+	@mkdir -p build
+	@cd build && '$(CURDIR)/$(BIN)/burst' sandbox --demo
 
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py

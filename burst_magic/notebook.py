@@ -1,4 +1,4 @@
-"""Find the sessions that a saved notebook started. The only user of nbformat.
+"""Find the sessions that a saved notebook started. Only the sandbox's demonstration uses nbformat besides.
 
 The views put ``{"burst_magic": {"session", "job", "out", …}}`` into the metadata of their outputs; it survives
 saving, a dead kernel and a copy to another machine.

@@ -16,7 +16,7 @@ compile() { # compile NAME [more options]
 
 # The largest set first; the others may only take versions from it, so that they can share one environment.
 compile bench pyproject.toml --group bench --group lint "$@"
-for name in dev lab demo; do
+for name in dev lab cloud demo; do
     compile "$name" pyproject.toml --group "$name" --constraint requirements/bench.lock
 done
 # A worker's image has these two alone, without what notebooks need: first what is in it, then what builds it.

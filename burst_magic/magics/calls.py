@@ -171,9 +171,10 @@ class WatchCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxCall(Call):
-    """``burst sandbox``; ``port`` 0 takes any."""
+    """``burst sandbox``; ``port`` 0 takes any; ``demo`` runs a notebook on it and ends."""
 
     port: int = 0
+    demo: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

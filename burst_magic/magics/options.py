@@ -463,6 +463,11 @@ OPTIONS: tuple[Option, ...] = (
         default="any free one",
         help="Port on 127.0.0.1 to listen on.",
     ),
+    Option(
+        name="--demo",
+        verbs=("sandbox",),
+        help="Run a notebook with 32 Spot workers on it, write it to cloud-demo.ipynb, and end.",
+    ),
     Option(name="--yes", verbs=("cleanup",), help="Don't ask for confirmation."),
     Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this help."),
 )

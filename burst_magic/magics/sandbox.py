@@ -1,7 +1,8 @@
-"""``burst sandbox``: runs the stand-in cloud in this terminal until Ctrl-C."""
+"""``burst sandbox``: runs the stand-in cloud in this terminal until Ctrl-C, or a demonstration on it."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import tempfile
@@ -39,6 +40,26 @@ def run(port: int) -> str:
         except KeyboardInterrupt:
             return "\nThe sandbox has ended, and its tasks with it."
     return ""
+
+
+def demo(port: int) -> str:
+    """Run the demonstration on a sandbox of its own.
+
+    Args:
+        port: to listen on; 0 for any.
+
+    Returns:
+        What came of it.
+    """
+    from burst_magic.testing.sandbox.demo import play
+
+    out = Path("cloud-demo.ipynb").absolute()  # the user's folder, not the sandbox's
+    with contextlib.ExitStack() as exits:
+        folder = tempfile.TemporaryDirectory(prefix="burst-sandbox-", ignore_cleanup_errors=True)
+        home = Path(exits.enter_context(folder))
+        cloud = exits.enter_context(Sandbox(home=home, port=port))
+        report = play(cloud, home=home, out=out, tell=lambda line: print(line, flush=True))
+    return f"\n{report}\nexecuted notebook      {out.name}"
 
 
 def exports(cloud: Sandbox) -> str:

@@ -343,7 +343,7 @@ def sandbox(call: calls.SandboxCall, settings: Settings) -> str:  # noqa: ARG001
     """Run the stand-in cloud until Ctrl-C."""
     from burst_magic.magics import sandbox as running
 
-    return running.run(call.port)
+    return running.demo(call.port) if call.demo else running.run(call.port)
 
 
 def key(call: calls.KeyCall, settings: Settings) -> str:

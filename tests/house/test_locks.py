@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-GROUPS = {"demo": ["demo"], "dev": ["dev"], "lab": ["lab"], "bench": ["bench", "lint"]}
+GROUPS = {"demo": ["demo"], "cloud": ["cloud"], "dev": ["dev"], "lab": ["lab"], "bench": ["bench", "lint"]}
 ALONE = {"worker": ["worker"], "image": ["image"], "ministack": ["ministack"]}  # without the package's own requirements
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)(?: ; ([^\\]*))?")
 
