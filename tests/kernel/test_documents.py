@@ -24,9 +24,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from burst_magic.testing.sandbox import Sandbox
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+ON_AWS = {"ecs.md"}  # pages whose reader has an account: the sandbox's
 RUN = {"python", "console"}
 # What differs from run to run, and on whose machine: (pattern, what it is compared as).
 VOLATILE = [
@@ -158,8 +161,33 @@ def reader(tmp_path_factory, shared_home, moto_server):
     home.none_left()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if steps(page)], ids=lambda page: page.name)
+@pytest.fixture(scope="module")
+def reader_on_aws(tmp_path_factory, shared_home):
+    conftest = sys.modules[type(shared_home).__module__]
+    with Sandbox(home=tmp_path_factory.mktemp("sandbox")) as cloud:
+        home = conftest.Home(tmp_path_factory.mktemp("account") / "home", extra=cloud.environ())
+        reader = Reader(home, partial(conftest.Kernel, home, load=False))
+        yield reader
+        reader.close()
+    home.none_left()
+
+
+def named(pages, *, on_aws):
+    found = [page for page in pages if steps(page) and (page.name in ON_AWS) is on_aws]
+    return pytest.mark.parametrize("page", found, ids=lambda page: page.name)
+
+
+@named(PAGES, on_aws=False)
 def test_the_examples_of_a_page_show_what_they_say(page, reader):
+    read(page, reader)
+
+
+@named(PAGES, on_aws=True)
+def test_the_examples_of_a_page_about_aws_show_what_they_say(page, reader_on_aws):
+    read(page, reader_on_aws)
+
+
+def read(page, reader):
     try:
         for step in steps(page):
             seen = reader.follow(step)
