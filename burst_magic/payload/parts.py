@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.payload.notes import Mode, Needs
-from burst_magic.payload.pack import ATOMS, Packer, Packing, pack_value
+from burst_magic.payload.pack import ATOMS, Packer, Packing, pack_atom
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,7 +45,7 @@ class Parts:
     def pack(self, item: object) -> bytes:
         """Pack an item."""
         if type(item) in ATOMS:
-            return pack_value(item, home=self.home, needs=self._needs)
+            return pack_atom(item)
         if self._packer is not None:
             self._known.update(self._packer.memo.copy())
             self._packer = None

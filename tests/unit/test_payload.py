@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import string
 
 import pytest
@@ -35,6 +36,20 @@ def test_a_plain_value_comes_back_equal_as_an_item_and_as_a_result(value):
     needs = Needs()
     assert unpack_value(pack_value(value, home={}, needs=needs), home={}) == value
     assert needs == Needs()
+
+
+EDGE = 1 << 31
+
+
+@pytest.mark.parametrize(
+    "number", [0, -1, EDGE - 1, EDGE, -EDGE, -EDGE - 1, 1 << 64, True, 0.1, -0.0, math.inf, 5e-324]
+)
+def test_a_number_comes_back_as_it_was_in_few_bytes(number):
+    packed = pack_value(number, home={})
+    found = unpack_value(packed, home={})
+    assert (type(found), repr(found)) == (type(number), repr(number))
+    assert len(packed) <= 24
+    assert packed[:2] == pickle.dumps(number, 5)[:2]
 
 
 @given(st.dictionaries(st.text(string.ascii_letters, min_size=1), values))

@@ -52,20 +52,23 @@ class BlockWriter:
         self._entries: list[bytes] = []
         self._first = self._next = self._bytes = self._offset = 0
 
-    def add(self, task: int, entry: bytes) -> bytes:
-        """Takes the entry of ``task`` (they come in order); returns a finished block's bytes, or nothing yet."""
-        return self.add_run(task, 1, entry)
+    def add(self, task: int, entry: bytes, count: int = 1) -> bytes:
+        """Takes the entry of ``task`` (they come in order); returns a finished block's bytes, or nothing yet.
 
-    def add_run(self, task: int, count: int, entry: bytes) -> bytes:
-        """Takes the packed outcomes of ``count`` tasks from ``task`` on, for one block; returns as ``add``."""
+        Args:
+            task: the task, or the first of several.
+            entry: its item, or the packed outcomes of all of them, which stay in one block.
+            count: the number of tasks.
+        """
         done = b""
-        if self._entries and self._bytes + len(entry) > BLOCK_BYTES:
-            done = self._cut()
+        size = self._bytes + len(entry)
+        if size > BLOCK_BYTES and self._entries:
+            done, size = self._cut(), len(entry)
         if not self._entries:
             self._first = self._next = task
         self._entries.append(entry)
         self._next += count
-        self._bytes += len(entry)
+        self._bytes = size
         return done
 
     def finish(self) -> bytes:

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import struct
 from array import array
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,6 +49,7 @@ _WORKERS = (Heartbeat, Gone, Next)  # they explain a mismatch of versions, so bo
 
 _ORIGIN = struct.Struct("<HH")  # bytes of the worker's id, which follows; slot
 _HEAD = struct.Struct("<QBHdfffII")  # the fields of a Header
+_SIZES = struct.Struct("<QB22xII")  # of them task, kind, bytes of text and value
 _KINDS = tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.OTHER)
 _OTHER = 255
 UNKNOWN = Provenance()
@@ -134,8 +136,8 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def pack_value(
-    task: int, value: bytes, *, began: float, wall: float, cpu: float, peak_mb: float, attempts: int = 1
+def pack_value(  # noqa: PLR0917 - the fields of a header; keywords take time
+    task: int, value: bytes, began: float, wall: float, cpu: float, peak_mb: float, attempts: int = 1
 ) -> bytes:
     """Fast path for a task that returned a value and printed nothing."""
     return _HEAD.pack(task, _VALUE, attempts, began, wall, cpu, peak_mb, 0, len(value)) + value
@@ -189,19 +191,35 @@ def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:
     Raises:
         RecordError: they are not those of the tasks ``first`` … ``first + count`` − 1.
     """
-    unpack, size, last = _HEAD.unpack_from, _HEAD.size, len(data) - _HEAD.size
-    places, at = array("Q", (0,)), 0
+    places = array("Q", (0,))
+    add = places.append
+    for _, _, end in _walk(data, first, count):
+        add(end)
+    return places
+
+
+def values_of(data: memoryview, first: int, count: int) -> list[memoryview | None]:
+    """The values' bytes of the packed outcomes in ``data``; None for failed tasks.
+
+    Raises:
+        RecordError: they are not those of the tasks ``first`` … ``first + count`` − 1.
+    """
+    return [data[end - value : end] if kind == _VALUE else None for kind, value, end in _walk(data, first, count)]
+
+
+def _walk(data: bytes | memoryview, first: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """Kind, bytes of the value and end of each packed outcome. Builds no Header: this runs a million times."""
+    unpack, size, last, at = _SIZES.unpack_from, _SIZES.size, len(data) - _SIZES.size, 0
     for expected in range(first, first + count):
         if at > last:
             raise RecordError("a segment is truncated")
-        task, _, _, _, _, _, _, text, value = unpack(data, at)  # no Header: this runs a million times
+        task, kind, text, value = unpack(data, at)
         if task != expected:
             raise RecordError(f"a segment holds task {task} in the place of task {expected}")
         at += size + text + value
-        places.append(at)
+        yield kind, value, at
     if at != len(data):
         raise RecordError("a segment is truncated")
-    return places
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from burst_magic.payload import pack_error, pack_value, unpack_value
 from burst_magic.payload.notes import Changed, Mode
-from burst_magic.payload.pack import culprit_of
+from burst_magic.payload.pack import ATOMS, culprit_of, pack_atom
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 from burst_magic.worker.channel.board import FAILED, NUDGE, TOLD, VALUE, Word
@@ -74,6 +74,7 @@ class Stage:
         self._peak = 0.0
         self._looked = 0
         self._cpu = self._cpu_at = 0.0  # time.process_time(), and time.monotonic() of that reading; 0: read again
+        self._clock = 0.0  # time.time() minus time.monotonic(), read at the same moment
         self.spoiled = False  # tasks left something behind that only a new process removes
         self.ended = 0.0  # time.monotonic() at the end of the last task
 
@@ -86,7 +87,7 @@ class Stage:
         if self._program is not None:
             self._program.forget()
         self._program, self._detector = program, None
-        self.home.clear()
+        self._empty_home()
         job, folder = program.job, program.envelope.folder
         setenv, unset = variables(program.envelope.settings)
         setenv = (*setenv, *settled(job.setenv))
@@ -106,7 +107,7 @@ class Stage:
         self._seeder.seed_loading(program.job.seed)
         with contextlib.suppress(BaseException):  # a failure repeats in each task, which reports it
             copy_context().run(self._load, program, modules)
-        self.home.clear()
+        self._empty_home()
         with contextlib.suppress(BaseException):
             self._surroundings.restore()
         self._capture.collect()  # the runner has reported this output
@@ -116,7 +117,6 @@ class Stage:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
         if program.problem is None and not program.anew:
-            self.home.update(self._empty)
             program.load(self.home)
 
     # --- in a runner ----------------------------------------------------------------------------------------
@@ -134,7 +134,6 @@ class Stage:
         self._seeder.seed_loading(program.job.seed)
         home, job, self._detector, loaded = self.home, program.job, None, False
         try:
-            home.update(self._empty)
             copy_context().run(program.load, home)
             loaded = True
             found = ChangeDetector(
@@ -149,7 +148,7 @@ class Stage:
             program.alone = program.alone or loaded  # the values cannot be compared
             return None
         finally:
-            home.clear()
+            self._empty_home()
             self._cpu_at = 0.0
             if program.anew:
                 self._capture.collect()  # each task reports it
@@ -160,7 +159,7 @@ class Stage:
         """Exclude the current activity from task time."""
         self._cpu_at = 0.0
 
-    def perform(self, task: int, entry: memoryview | None) -> tuple[int, bytes]:
+    def perform(self, task: int, entry: bytes | memoryview | None) -> tuple[int, bytes]:
         """Run one task of the active program: (kind of outcome, packed outcome). Never raises user exceptions."""
         program = self._program
         assert program is not None, "no program is on"  # noqa: S101 - the child enters one first
@@ -174,7 +173,7 @@ class Stage:
             attempt += 1
             began = monotonic()
             if began - self._cpu_at > _BRIEF:
-                self._cpu, self._cpu_at = process_time(), began
+                self._cpu, self._cpu_at, self._clock = process_time(), began, time() - began
             value, failure = self._attempt(program, task, entry)
             self._tidy()
             self.ended = ended = monotonic()
@@ -185,15 +184,13 @@ class Stage:
             if failure is None:
                 if not printed:
                     peak = self._look(wall)
-                    return VALUE, records.pack_value(
-                        task, value, began=time() - wall, wall=wall, cpu=cpu, peak_mb=peak, attempts=attempt
-                    )
+                    return VALUE, records.pack_value(task, value, self._clock + began, wall, cpu, peak, attempt)
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
             elif failure["kind"] is OutcomeKind.ERROR and attempt <= program.job.retries:
                 program.forget()  # the next attempt starts like the first
                 self.spoiled = True  # and its values are never compared
                 continue
-            failure |= {"began": time() - wall, "wall": wall, "cpu": cpu, "peak_mb": self._look(wall)}
+            failure |= {"began": self._clock + began, "wall": wall, "cpu": cpu, "peak_mb": self._look(wall)}
             outcome = Outcome(**failure, attempts=attempt, output=printed)
             return FAILED if outcome.failed else TOLD, records.pack_outcome(outcome)
 
@@ -203,7 +200,9 @@ class Stage:
         self._cpu_at = self.ended
         return max(0.0, self._cpu - before)
 
-    def _attempt(self, program: Program, task: int, entry: memoryview | None) -> tuple[bytes, dict[str, Any] | None]:
+    def _attempt(
+        self, program: Program, task: int, entry: bytes | memoryview | None
+    ) -> tuple[bytes, dict[str, Any] | None]:
         """The packed value, or the description of the failure."""
         try:
             if self._settings.wanted:
@@ -216,6 +215,8 @@ class Stage:
             return b"", self._failure(task, error, entry, program)
         if self._forked:
             leave_fork(None, program.envelope.filename)
+        if type(result) in ATOMS:
+            return pack_atom(result), None
         try:
             return pack_value(result, home=self.home), None
         except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
@@ -228,7 +229,7 @@ class Stage:
             for _ in range(len(home) - len(self._empty)):
                 home.popitem()  # last in, first out: a __del__ still finds the modules that the cell imported
             if home != self._empty:
-                home.clear()
+                self._empty_home()
             for look in self._libraries.looks:
                 look()
             if self._surroundings.restore() and not self._threads.left():
@@ -236,6 +237,10 @@ class Stage:
         except BaseException:  # noqa: BLE001, S110 - raised by a signal handler or timer of the task
             pass
         self.spoiled = True
+
+    def _empty_home(self) -> None:
+        self.home.clear()
+        self.home.update(self._empty)
 
     def _note_fork(self) -> None:
         self._forked = True
@@ -248,15 +253,17 @@ class Stage:
     def _spoil(self) -> None:
         self.spoiled = True
 
-    def _run(self, program: Program, task: int, entry: memoryview | None) -> object:
+    def _run(self, program: Program, task: int, entry: bytes | memoryview | None) -> object:
         """Run the task in its own context, as if it were the first."""
         settings, home = self._settings, self.home
         if settings.wanted:
             with self._import_hook.aside():
                 settings.renew()
         self._seeder.seed(program.job.seed, task)
-        home.update(self._empty)
-        program.load(home)
+        if program.loaded is None:
+            program.load(home)
+        else:
+            home.update(program.loaded)
         if settings.wanted:
             with self._import_hook.aside():
                 settings.renew()
@@ -283,7 +290,9 @@ class Stage:
             return True
         return free > self._files // 2
 
-    def _failure(self, task: int, error: BaseException, entry: memoryview | None, program: Program) -> dict[str, Any]:
+    def _failure(
+        self, task: int, error: BaseException, entry: bytes | memoryview | None, program: Program
+    ) -> dict[str, Any]:
         return {
             "task": task,
             "kind": OutcomeKind.ERROR,
@@ -294,7 +303,7 @@ class Stage:
             "value": self._packed_exception(error),
         }
 
-    def _item_text(self, entry: memoryview, program: Program) -> str:
+    def _item_text(self, entry: bytes | memoryview, program: Program) -> str:
         """The item as it was before the task touched it."""
         try:
             return short_repr(unpack_value(entry, home=self.home, parts=program.parts))

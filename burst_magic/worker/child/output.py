@@ -28,6 +28,7 @@ class OutputCapture:
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_APPEND)  # subprocesses and threads never overwrite
         self._open()
+        self._doubt = False  # the file's own descriptor may be closed too
         self._flush_c: Callable[[Any], int] | None = None
         self._modules = 0
 
@@ -64,6 +65,7 @@ class OutputCapture:
 
     def check(self) -> None:
         """Restore our descriptors after user code closed or redirected them."""
+        self._doubt = True
         _nothing_to_read()
         try:
             if os.fstat(1).st_ino == self._inode == os.fstat(2).st_ino:
@@ -74,14 +76,19 @@ class OutputCapture:
 
     def _size(self) -> int:
         """Bytes in the file. A seek costs a fifth of an ``fstat``, and fails if a descriptor is closed."""
-        size = os.lseek(self._file, 0, os.SEEK_END)
+        seek, end = os.lseek, os.SEEK_END
         try:
-            if os.lseek(1, 0, os.SEEK_END) == size == os.lseek(2, 0, os.SEEK_END):
-                return size
+            size = seek(1, 0, end)
+            if size == seek(2, 0, end):
+                if not size and not self._doubt:
+                    return 0
+                if size == seek(self._file, 0, end):
+                    self._doubt = False
+                    return size
         except OSError:
             pass
         self.check()
-        return os.lseek(self._file, 0, os.SEEK_END)
+        return seek(self._file, 0, end)
 
     def _look_for_c(self) -> None:
         """C code buffers its own stdout. Flush it once ctypes is loaded (numpy loads it)."""

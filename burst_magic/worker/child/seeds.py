@@ -37,6 +37,7 @@ class Seeder:
         self._drawn = 0
         self._local = ""
         self._kept: dict[str, tuple[ModuleType, list[Named]]] = {}  # generators of modules, by module
+        self._started: list[Callable[[], None]] = []  # seed process-wide generators that are in use
         self._global: list[_Global] = []  # global generators of loaded libraries
         self._depth = 0  # nested imports with their own stream
         self._new: list[list[Named]] = []  # generators of modules that are being loaded
@@ -53,8 +54,8 @@ class Seeder:
     def seed(self, seed: int, task: int) -> None:
         """Seed all generators for a task; those loaded later are seeded then."""
         self._origin, self._known, self._drawn = (seed, task), b"", 0
-        for generator in self._global:
-            generator.again()
+        for again in self._started:
+            again()
         if self._kept:
             for _, named in self._kept.values():
                 self.seed_all(named)
@@ -142,7 +143,13 @@ class Seeder:
         found = met(self, module)
         if found is not None:
             self._global.append(found)
-            found.again()
+            if met is not _random:
+                self.start(found.again)
+
+    def start(self, again: Callable[[], None]) -> None:
+        """Seed a process-wide generator now and for each task."""
+        self._started.append(again)
+        again()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +179,10 @@ def _random(seeder: Seeder, module: Any) -> _Global | None:
         plain(instance, int.from_bytes(seeder.digest[:16], "little"))
         instance.gauss_next = None
 
-    return _once_touched(module, _Global(start, instance.getstate, instance.setstate))
+    return _once_touched(seeder, module, _Global(start, instance.getstate, instance.setstate))
 
 
-def _once_touched(module: ModuleType, generator: _Global) -> _Global:
+def _once_touched(seeder: Seeder, module: ModuleType, generator: _Global) -> _Global:
     """The same generator, started only once the module is used: a start costs as much as a short task.
 
     Many libraries import ``random``, but few draw from it. The first access to anything but its classes starts the
@@ -185,7 +192,7 @@ def _once_touched(module: ModuleType, generator: _Global) -> _Global:
     class Untouched(ModuleType):
         def __getattribute__(self, name: str) -> Any:
             if name not in _HARMLESS and not touched():
-                generator.again()
+                seeder.start(generator.again)
                 module.__class__ = ModuleType
             return ModuleType.__getattribute__(self, name)
 
@@ -204,6 +211,8 @@ def _once_touched(module: ModuleType, generator: _Global) -> _Global:
 
     if type(module) is ModuleType:
         module.__class__ = Untouched
+    else:
+        seeder.start(generator.again)
     return _Global(again, lambda: generator.save() if touched() else None, restore)
 
 

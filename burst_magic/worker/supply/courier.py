@@ -47,7 +47,7 @@ def _blocks(writer: blocks.BlockWriter, segment: SegmentKey, runs: Sequence[Pack
     task = segment.start
     for run in runs:
         if run.first == task:
-            yield writer.add_run(task, run.count, run.data)
+            yield writer.add(task, run.data, run.count)
             task += run.count
     if task != segment.stop:
         raise ValueError(f"outcomes up to task {task} for {segment}")

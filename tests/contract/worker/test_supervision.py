@@ -98,6 +98,7 @@ CONTAGIOUS = {
     ),
     "closed descriptors": ("os.close(1); os.close(2)", "print(item) is None"),
     "a closed file over a descriptor": ("open(1, 'w').close()", "print(item) is None"),
+    "a closed file over the other descriptor": ("open(2, 'w').close()", "print(item, file=sys.stderr) is None"),
     "descriptors led elsewhere": ("os.dup2(os.open(os.devnull, 1), 1); os.dup2(1, 2)", "print(item) is None"),
     "a closed sys.stdout": ("sys.stdout.close(); sys.stderr.close()", "print(item) is None"),
     "a detached sys.stdout": ("sys.stdout.detach()", "print(item) is None"),

@@ -35,7 +35,7 @@ class Surroundings:
         self._first_path = list(sys.path)
         self._path = list(sys.path)
         self._filters = list(warnings.filters)
-        self._touched = Touched(check_output, self._go_back)
+        self._touched = Touched(check_output, self._go_back, self._restore_environment)
 
     def enter(self, *, setenv: Iterable[tuple[str, str]], folder: str, bundle: str, unset: Iterable[str] = ()) -> None:
         """Switch to a job's environment, folder and local modules, instead of the previous job's."""
@@ -47,6 +47,7 @@ class Surroundings:
             _forget_modules(entry)
         self._path = [bundle, *self._first_path] if bundle else list(self._first_path)
         self._go_back()
+        self._restore_environment()
         self.restore()
 
     def listen(self, number: int, handler: Callable[..., None]) -> None:
@@ -57,8 +58,6 @@ class Surroundings:
         """Undo the last task's changes. Return False if something cannot be restored."""
         if _OS.get("environ") is not self.variables:
             os.environ = self.variables  # noqa: B003 - the original object
-        if self._raw != self._environment:
-            self._restore_environment()
         if self._touched.undo:
             self._touched.restore()
         if sys.path != self._path:
@@ -82,6 +81,7 @@ class Surroundings:
         self.hold_filters(kept + [one for one in self._filters if one not in kept])
 
     def _restore_environment(self) -> None:
+        """Undo changes of variables; ``os.environ`` makes them with ``putenv`` and ``unsetenv``."""
         for name in set(self._raw) - set(self._environment):
             del os.environb[name]
         for name, value in self._environment.items():

@@ -22,12 +22,14 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _FOR_GOOD = ("chroot", "nice", "setpriority", "setgid", "setuid", "setegid", "seteuid", "setregid", "setreuid",
              "setresgid", "setresuid", "setgroups", "unshare", "setns")  # fmt: skip
 
+Undo = Callable[[], None]
+
 
 class Touched:
     """Signals, timers, limits and the like of a clean process, and which of them were changed."""
 
-    def __init__(self, check_output: Callable[[], None], go_back: Callable[[], None]) -> None:
-        self._check_output, self._go_back = check_output, go_back
+    def __init__(self, check_output: Undo, go_back: Undo, restore_environment: Undo) -> None:
+        self._check_output, self._go_back, self._restore_environment = check_output, go_back, restore_environment
         self.chdir = os.chdir
         self.undo: dict[Callable[[], None], None] = {}  # functions to call; an ordered set
         self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
@@ -68,6 +70,7 @@ class Touched:
         self._watch(self._restore_numbers, os, "umask", "sched_setaffinity")
         self._watch(time.tzset, time, "tzset")
         self._watch(self._go_back, os, "chdir", "fchdir")
+        self._watch(self._restore_environment, os, "putenv", "unsetenv")
         self._watch(self._check_output, os, "close", "closerange", "dup2")
         self._watch(self._spoil, os, *_FOR_GOOD)
         os.register_at_fork(after_in_parent=lambda: self.undo.update({self._end_offspring: None}))

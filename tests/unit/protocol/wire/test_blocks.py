@@ -118,7 +118,7 @@ def test_some_entries_make_a_body_again(entries, data):
 
 def test_outcomes_of_many_tasks_at_a_time_are_counted_by_the_block():
     writer = blocks.BlockWriter(SECRET, KEY, lengths=False)
-    data = writer.add_run(3, 40, b"x" * 100) + writer.add_run(43, 2, b"y" * blocks.BLOCK_BYTES) + writer.finish()
+    data = writer.add(3, b"x" * 100, 40) + writer.add(43, b"y" * blocks.BLOCK_BYTES, 2) + writer.finish()
     assert [(block.first, block.count, len(body)) for block, body in blocks.open_object(SECRET, KEY, data)] == [
         (3, 40, 100),
         (43, 2, blocks.BLOCK_BYTES),

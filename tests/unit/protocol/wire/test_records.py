@@ -261,6 +261,18 @@ def test_outcomes_that_were_joined_are_found_again(found, first):
     data = b"".join(map(records.pack_outcome, found))
     places = records.places_of(data, first, len(found))
     assert [records.unpack_outcome(data[begin:end]) for begin, end in itertools.pairwise(places)] == found
+    values = records.values_of(memoryview(data), first, len(found))
+    assert values == [None if outcome.failed else outcome.value for outcome in found]
+
+
+@given(st.lists(outcomes, min_size=1, max_size=5), st.integers(0, 1 << 60), st.data())
+def test_a_part_of_a_run_holds_the_outcomes_of_its_tasks(found, first, data):
+    found = consecutive(found, first)
+    run = records.PackedRun(first=first, count=len(found), data=b"".join(map(records.pack_outcome, found)))
+    start = data.draw(st.integers(first, first + len(found) - 1))
+    stop = data.draw(st.integers(start + 1, first + len(found)))
+    chosen = b"".join(map(records.pack_outcome, found[start - first : stop - first]))
+    assert run.part(start, stop) == records.PackedRun(first=start, count=stop - start, data=chosen)
 
 
 @given(st.lists(outcomes, min_size=1, max_size=5), st.sampled_from([(1, 0), (0, 1), (0, -1)]))
@@ -268,6 +280,8 @@ def test_outcomes_of_other_tasks_than_were_asked_for_are_an_error(found, wrong):
     data = b"".join(map(records.pack_outcome, consecutive(found, 7)))
     with pytest.raises(RecordError):
         records.places_of(data, 7 + wrong[0], len(found) + wrong[1])
+    with pytest.raises(RecordError):
+        records.values_of(memoryview(data), 7 + wrong[0], len(found) + wrong[1])
 
 
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=50))
