@@ -6,6 +6,7 @@ A module is local if it is neither in the standard library nor in site-packages;
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.metadata
 import importlib.util
 import io
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LIMIT = 50 << 20  # bytes of local sources; more is probably data, which belongs in a file
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can store: same files, same bytes
 _OURS = frozenset({"burst_magic", "dill", "obstore", "__main__", "__mp_main__", "builtins"})  # on every worker
+_imported: dict[bytes, frozenset[str]] = {}  # by the source's digest: parsing takes a millisecond per file
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
 
 
@@ -122,18 +124,26 @@ def _imports(roots: Iterable[Path]) -> set[str]:
     return names
 
 
-def _imports_of(path: Path) -> set[str]:
+def _imports_of(path: Path) -> frozenset[str]:
+    source = path.read_bytes()
+    digest = hashlib.blake2b(source, digest_size=16).digest()
+    if digest not in _imported:
+        _imported[digest] = _imports_in(source)
+    return _imported[digest]
+
+
+def _imports_in(source: bytes) -> frozenset[str]:
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(source)
     except SyntaxError:  # a template or another Python: sent, but not analysed
-        return set()
+        return frozenset()
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
-    return names
+    return frozenset(names)
 
 
 def _version(top: str) -> str:

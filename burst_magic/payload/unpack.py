@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-_NAMES_NOTHING = 19  # bytes of a pickle of ours that are too few to name a function or a class
+NAMES_NOTHING = 19  # bytes of a pickle of ours that are too few to name a function or a class
 
 
 class Namespace(dict[str, object]):
@@ -67,7 +67,7 @@ def unpack_value(data: bytes | memoryview, *, home: dict[str, object], parts: Se
     """Load one item or one result; names refer to `home`, numbers of an item to `parts`."""
     if parts:
         return _loaded(_ReferringUnpickler(data, parts).load, home)
-    if len(data) < _NAMES_NOTHING:
+    if len(data) < NAMES_NOTHING:
         return pickle.loads(data)
     if here.home is not None:
         return _loaded(lambda: pickle.loads(data), home)

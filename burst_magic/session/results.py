@@ -7,9 +7,11 @@ import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pickle import loads
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import NotRun, OptionError
+from burst_magic.payload.unpack import NAMES_NOTHING
 from burst_magic.protocol.wire.model import JobEnd, Outcome, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
@@ -95,11 +97,12 @@ class Results(Sequence[Any]):
     def __iter__(self) -> Iterator[Any]:
         """Iterate over all values in order; blocks for each."""
         task = 0
+        kept = self._values
         while task < self._tasks:
             self._await(task)
             for ready in self._read_from(task):
-                if ready in self._values:
-                    yield self._values[ready]
+                if ready in kept:
+                    yield kept[ready]
                 else:
                     value, error = self._awaited(ready)
                     if error is not None:
@@ -307,22 +310,24 @@ class Results(Sequence[Any]):
         """Keep everything that can be unpickled; return why the others cannot."""
         unopened: dict[int, BaseException] = {}
         values, errors, home = self._values, self._errors, self._home
-        for task, record, origin in self._reader.records(parts):
-            if task in values or task in errors:
-                continue
-            data = value_in(record)
-            if data is None:
-                self._keep(task, record, origin)
-                continue
-            value, trouble = open_value(task, data, home)
-            if trouble is None:
-                values[task] = value
-            else:
-                unopened[task] = trouble
+        for first, found, opened in self._reader.values(parts):
+            for task, data in enumerate(found, first):
+                if task in values or task in errors:
+                    continue
+                if data is None:
+                    self._keep(task, *opened.record(task))
+                elif len(data) < NAMES_NOTHING:
+                    values[task] = loads(data)  # noqa: S301 - verified, and too short to name a class
+                else:
+                    value, trouble = open_value(task, data, home)
+                    if trouble is None:
+                        values[task] = value
+                    else:
+                        unopened[task] = trouble
         return unopened
 
-    def _read_from(self, task: int) -> Iterator[int]:
-        """Read everything available from ``task`` on, prefetching segments; yield the tasks read."""
+    def _read_from(self, task: int) -> range:
+        """Read everything available from ``task`` on, prefetching segments; returns the tasks read."""
         parts = []
         at = task
         for start, stop, segment in self._job.segments_in([(task, self._tasks)]):
@@ -330,10 +335,9 @@ class Results(Sequence[Any]):
                 parts.append((start, stop, segment))
                 at = stop
         if not parts or all(later in self._values for later in range(task, at)):
-            yield from range(task, max(at, task + 1))
-            return
+            return range(task, max(at, task + 1))
         self._keep_all(parts)
-        yield from range(task, at)
+        return range(task, at)
 
     def _peek(self, end: float) -> Iterator[Known]:
         """The outcome of every task, in order; waits until ``end`` for outcomes that may still arrive."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from burst_magic.errors import AttachError, Missing, RecordError, StoreError
 from burst_magic.protocol.ranges import Part
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
-from burst_magic.protocol.wire.records import UNKNOWN, places_of, read_origin, unpack_outcome
+from burst_magic.protocol.wire.records import UNKNOWN, places_of, read_origin, unpack_outcome, values_of
 from burst_magic.session.deletion import is_there
 from burst_magic.stores.store_driver import Carrier
 
@@ -40,7 +41,7 @@ class SegmentReader:
     def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str) -> None:
         self._carrier, self._keys, self._name = carrier, job_keys, name
         self._at_hand = carrier.store.path(job_keys.payload) is not None
-        self._open: OrderedDict[SegmentKey, _OpenSegment] = OrderedDict()
+        self._open: OrderedDict[SegmentKey, OpenSegment] = OrderedDict()
         self._held = 0  # bytes of them
         self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
 
@@ -59,16 +60,23 @@ class SegmentReader:
             segments: the parts.
             keep: cache them even if the store is remote, since they are likely to be read again.
         """
-        parts = list(segments)
+        for (start, stop, _), opened in self._each(list(segments), keep=keep):
+            yield from opened.records(start, stop)
+
+    def values(self, segments: Iterable[Part]) -> Iterator[tuple[int, list[memoryview | None], OpenSegment]]:
+        """The values of some parts, many at a time: (first task, bytes of each or None if failed, their segment)."""
+        for (start, stop, _), opened in self._each(list(segments), keep=False):
+            for first, found in opened.values(start, stop):
+                yield first, found, opened
+
+    def _each(self, parts: list[Part], *, keep: bool) -> Iterator[tuple[Part, OpenSegment]]:
         if len(parts) == 1 or self._at_hand:  # threads would cost more than they save
-            for start, stop, segment in parts:
-                yield from self._opened(segment).records(start, stop)
-            return
-        yield from self._ahead(parts, self._opened if keep else self._opened_or_fetched)
+            return ((part, self._opened(part[2])) for part in parts)
+        return self._ahead(parts, self._opened if keep else self._opened_or_fetched)
 
     def _ahead(
-        self, parts: list[Part], read: Callable[[SegmentKey, Carrier], _OpenSegment]
-    ) -> Iterator[tuple[int, memoryview, Provenance]]:
+        self, parts: list[Part], read: Callable[[SegmentKey, Carrier], OpenSegment]
+    ) -> Iterator[tuple[Part, OpenSegment]]:
         over = threading.Event()  # who stops reading does not wait for a store that does not answer
         carrier = self._carrier.until(over)
         pool = ThreadPoolExecutor(PARALLEL)
@@ -76,28 +84,28 @@ class SegmentReader:
             ahead = [(part, pool.submit(read, part[2], carrier)) for part in parts[:PARALLEL]]
             rest = iter(parts[PARALLEL:])
             while ahead:
-                (start, stop, _), fetched = ahead.pop(0)
+                part, fetched = ahead.pop(0)
                 opened = fetched.result()
                 following = next(rest, None)
                 if following is not None:
                     ahead.append((following, pool.submit(read, following[2], carrier)))
-                yield from opened.records(start, stop)
+                yield part, opened
         finally:
             over.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _opened(self, segment: SegmentKey, carrier: Carrier | None = None) -> _OpenSegment:
+    def _opened(self, segment: SegmentKey, carrier: Carrier | None = None) -> OpenSegment:
         opened = self._opened_or_fetched(segment, carrier or self._carrier)
         with self._lock:
             self._hold(segment, opened)
         return opened
 
-    def _opened_or_fetched(self, segment: SegmentKey, carrier: Carrier) -> _OpenSegment:
+    def _opened_or_fetched(self, segment: SegmentKey, carrier: Carrier) -> OpenSegment:
         with self._lock:
             opened = self._open.get(segment)
         return self._fetch(segment, carrier) if opened is None else opened
 
-    def _hold(self, segment: SegmentKey, opened: _OpenSegment) -> None:
+    def _hold(self, segment: SegmentKey, opened: OpenSegment) -> None:
         if segment in self._open:  # opened before, or another thread has fetched it too
             return
         self._open[segment] = opened
@@ -105,20 +113,20 @@ class SegmentReader:
         while len(self._open) > 1 and self._held > _KEPT:
             self._held -= self._open.popitem(last=False)[1].bytes
 
-    def _fetch(self, segment: SegmentKey, carrier: Carrier) -> _OpenSegment:
+    def _fetch(self, segment: SegmentKey, carrier: Carrier) -> OpenSegment:
         name = keys.segment_name(segment)
         key = f"{self._keys.results_folder}/{name}"
         secret = _secret(carrier, key)
         try:
-            return carrier.believed(lambda: _OpenSegment(carrier.fetch(key), secret, key))
+            return carrier.believed(lambda: OpenSegment(carrier.fetch(key), secret, key))
         except Missing:
             if carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
                 raise
         raise Missing(f"session {self._name} was deleted before this result was read", way_out="run the cell again")
 
 
-class _OpenSegment:
-    """The verified outcomes of a segment. None is unpacked, and there is no object per task.
+class OpenSegment:
+    """The verified outcomes of a segment. None is unpacked, and no object is kept for each task.
 
     Args:
         data: the object.
@@ -127,10 +135,12 @@ class _OpenSegment:
     """
 
     def __init__(self, data: bytes, secret: bytes, key: str) -> None:
-        self._origin, self._parts = UNKNOWN, []
+        self._origin = UNKNOWN
+        self._parts: list[tuple[blocks.Block, memoryview]] = []
         for block, body in blocks.open_object(secret, key, data):
             self._origin, packed = read_origin(body)
-            self._parts.append((block, packed, places_of(packed, block.first, block.count)))
+            self._parts.append((block, packed))
+        self._places: dict[int, array[int]] = {}  # by block, where single outcomes were wanted
         self.bytes = len(data)
 
     def record(self, task: int) -> tuple[memoryview, Provenance]:
@@ -142,10 +152,23 @@ class _OpenSegment:
     def records(self, start: int, stop: int) -> Iterator[tuple[int, memoryview, Provenance]]:
         """(task, packed outcome, what ran it) of the tasks ``start`` … ``stop`` − 1."""
         origin = self._origin
-        for block, body, places in self._parts:
+        for block, body in self._parts:
             first = block.first
+            if start >= first + block.count or stop <= first:
+                continue
+            places = self._places.get(block.number)
+            if places is None:
+                places = self._places[block.number] = places_of(body, first, block.count)
             for task in range(max(start, first), min(stop, first + block.count)):
                 yield task, body[places[task - first] : places[task - first + 1]], origin
+
+    def values(self, start: int, stop: int) -> Iterator[tuple[int, list[memoryview | None]]]:
+        """(first task, bytes of each value or None if failed) of the tasks ``start`` … ``stop`` − 1, by block."""
+        for block, body in self._parts:
+            begin, end = max(start, block.first), min(stop, block.first + block.count)
+            if begin < end:
+                found = values_of(body, block.first, block.count)
+                yield begin, found[begin - block.first : end - block.first]
 
 
 def _secret(carrier: Carrier, key: str) -> bytes:

@@ -62,6 +62,14 @@ def test_local_modules_of_local_modules_travel(project, notebook):
     assert names_in(notebook.capture("outer_m.go()").bundle) == ["inner_m.py", "outer_m.py"]
 
 
+def test_a_local_module_that_was_edited_brings_what_it_imports_now(project, notebook):
+    write(project, edited_m="v = 1", later_m="w = 2")
+    notebook.run("import edited_m")
+    assert names_in(notebook.capture("edited_m.v").bundle) == ["edited_m.py"]
+    write(project, edited_m="import later_m\nv = 1")
+    assert names_in(notebook.capture("edited_m.v").bundle) == ["edited_m.py", "later_m.py"]
+
+
 def test_a_local_module_imported_inside_the_cell_travels(project, notebook):
     write(project, late_m="v = 8")
     assert notebook.burst("import late_m\nlate_m.v") == 8
