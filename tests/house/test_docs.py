@@ -52,7 +52,9 @@ def test_links_between_documents_lead_somewhere(page):
 def test_a_make_target_that_a_document_names_exists(root):
     targets = set(re.findall(r"^([\w./-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     named = {
-        name for page in PAGES for name in re.findall(r"(?:`|^)make (?:-\w+ )?([a-z-]+)", page.read_text(), re.MULTILINE)
+        name
+        for page in PAGES
+        for name in re.findall(r"(?:`|^)make (?:-\w+ )?([a-z-]+)", page.read_text(), re.MULTILINE)
     }
 
     assert named <= targets
