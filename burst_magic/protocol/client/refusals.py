@@ -35,22 +35,23 @@ class RefusedStarts:
     def __init__(self, manifest: Manifest, crew: Crew) -> None:
         self._manifest, self._crew = manifest, crew
         self._heard: dict[str, float] = {}  # token -> when this client first saw it
-        self._before: dict[str, str] = {}  # replacement's token -> the refused one
+        self._before: dict[str, str] = {}  # replacement's token -> that of the failed start
 
     @property
-    def tokens(self) -> set[str]:
-        """Starts that produced no worker, by their names in the log."""
-        return {keys.base_of(gone.worker) for gone in self._crew.gone.values() if gone.cause in NO_WORKER}
+    def _failed(self) -> dict[str, str]:
+        """Starts that produced no worker: name in the log -> token."""
+        ends = (gone for gone in self._crew.gone.values() if gone.cause in NO_WORKER)
+        return {keys.base_of(gone.worker): gone.token or keys.base_of(gone.worker) for gone in ends}
 
     def launcher_of(self, token: str) -> str:
         """The launcher for this token: the first one and its fallback, alternating."""
         fallback = self._manifest.fallback
         return fallback if fallback and self._refused_before(token) % 2 else self._manifest.launcher
 
-    def again_at(self, token: str, now: float) -> float:
-        """When a refused start is retried, by the observer's clock."""
-        heard = self._heard.setdefault(token, now)
-        tries = 1 + self._refused_before(token)
+    def again_at(self, name: str, now: float) -> float:
+        """When a failed start, by its name in the log, is retried; by the observer's clock."""
+        heard = self._heard.setdefault(name, now)
+        tries = 1 + self._refused_before(self._failed.get(name, name))
         if self._manifest.fallback:
             if tries % 2:
                 return heard
@@ -59,26 +60,27 @@ class RefusedStarts:
 
     def put_off(self, now: float) -> set[str]:
         """Failed starts whose retry is not due yet."""
-        return {token for token in self.tokens if self.again_at(token, now) > now}
+        return {name for name in self._failed if self.again_at(name, now) > now}
 
     def words(self, wanted: int) -> str:
         """The message about starts that are still refused, or an empty text."""
-        announced = self._crew.log.starting
-        still = [gone for gone in self._crew.gone.values() if self._is_open(gone, announced)]
+        named = self._crew.named
+        still = [gone for gone in self._crew.gone.values() if self._is_open(gone, named)]
         if not still:
             return ""
         newest = max(still, key=lambda gone: gone.at)
         return f"{len(still)} of {wanted} workers could not start; retrying: {newest.detail}"
 
-    def _is_open(self, gone: Gone, announced: dict[str, float]) -> bool:
+    def _is_open(self, gone: Gone, named: set[str]) -> bool:
+        """Whether its retry has brought neither a worker nor another failure yet."""
         token = replacement_token(self._manifest.sid, keys.base_of(gone.worker))
-        return gone.cause in NO_WORKER and token not in announced
+        return gone.cause in NO_WORKER and token not in named
 
     def _refused_before(self, token: str) -> int:
         """Number of refusals of this place before this start."""
-        tokens = self.tokens
-        if len(self._before) != len(tokens):
-            self._before = {replacement_token(self._manifest.sid, each): each for each in tokens}
+        failed = self._failed
+        if len(self._before) != len(failed):
+            self._before = {replacement_token(self._manifest.sid, name): start for name, start in failed.items()}
         count = 0
         while token in self._before:
             token, count = self._before[token], count + 1

@@ -404,14 +404,17 @@ def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(clie
     assert talk.machine.starts.lost() == 0
 
 
-def refused(token, why="no capacity", cause=EndCause.REFUSED):
-    return Gone(worker=token, cause=cause, at=WALL, token=token, detail=why)
+def refused(token, why="no capacity", cause=EndCause.REFUSED, *, name=""):
+    return Gone(worker=name or token, cause=cause, at=WALL, token=token, detail=why)
 
 
-def tries(talk, token, *, rounds, cause=EndCause.REFUSED):
-    """Refuses whatever is started in place of ``token``; seconds until each next try, and by which launcher."""
-    known, found = [f"{token}.next", f"{token}.gone"], []
-    begins(talk, workers=known, gone=(refused(token, cause=cause),))
+def tries(talk, token, *, rounds, cause=EndCause.REFUSED, accepted=""):
+    """Refuses whatever is started in place of ``token``, at once, or as a worker whose name begins with ``accepted``.
+
+    Returns the seconds until each next try, and by which launcher.
+    """
+    known, found = [f"{token}.next", f"{accepted}{token}.gone"], []
+    begins(talk, workers=known, gone=(refused(token, cause=cause, name=accepted + token),))
     since = talk.now
     while len(found) < rounds:
         asked = answer(talk, *known)
@@ -424,9 +427,9 @@ def tries(talk, token, *, rounds, cause=EndCause.REFUSED):
         talk.created(create.key, fx.Wrote.DONE)
         found.append((round(talk.now - since), create.record.launcher))
         assert talk.of(fx.Replace) == [fx.Replace(token, create.record.launcher)]
-        known += [f"{token}.next", f"{token}.gone"]
+        known += [f"{token}.next", f"{accepted}{token}.gone"]
         talk.listed(SESSION.workers_folder, *known)
-        talk.got(SESSION.gone(token), refused(token, cause=cause))
+        talk.got(SESSION.gone(accepted + token), refused(token, cause=cause, name=accepted + token))
         since = talk.now
     return found
 
@@ -440,13 +443,17 @@ def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
     assert 300 <= waits[-1] <= 321
 
 
-def test_a_start_that_came_to_nothing_is_made_again_later_and_later(client):
-    found = tries(client(workers=1, deadline=WALL + 1e5), "abc", rounds=4, cause=EndCause.UNSTARTED)
+@pytest.mark.parametrize("accepted", ["", "task-"])
+def test_a_start_that_came_to_nothing_is_made_again_later_and_later(client, accepted):
+    talk = client(workers=1, deadline=WALL + 1e5)
+    found = tries(talk, "abc", rounds=4, cause=EndCause.UNSTARTED, accepted=accepted)
     assert [seconds // 5 for seconds, _ in found] == [2, 4, 8, 16]
 
 
-def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client):
-    found = tries(client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate"), "abc", rounds=4)
+@pytest.mark.parametrize("accepted", ["", "task-"])
+def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client, accepted):
+    talk = client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate")
+    found = tries(talk, "abc", rounds=4, accepted=accepted)
     assert [launcher for _, launcher in found] == ["fargate", "spot", "fargate", "spot"]
     assert found[0][0] <= 2
     assert found[1][0] >= 9
