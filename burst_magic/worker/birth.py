@@ -122,7 +122,8 @@ def _key(summons: Summons, fetch: Callable[[str], bytes]) -> bytes:
     try:
         secret = fetch(keys.session_key(summons.sid, summons.fingerprint))
     except (Missing, Denied) as fault:
-        why = "is not in the store" if isinstance(fault, Missing) else "may not be read"
+        # S3 denies an object that is not there to whoever may not list, as workers may not.
+        why = "is not in the store" if isinstance(fault, Missing) else "may not be read, or is not there"
         raise KeyRefused(f"the key of this session {why}", context=where, way_out=fault.way_out) from None
     if sign.fingerprint(secret) != summons.fingerprint:
         raise KeyRefused("stored key doesn't match its fingerprint", context=where)
