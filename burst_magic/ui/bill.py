@@ -6,6 +6,7 @@ from burst_magic.plan import cost, prices
 from burst_magic.protocol import money
 from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire.model import Manifest, Snapshot
+from burst_magic.ui.model import duration
 from burst_magic.units import format_duration, format_money
 
 
@@ -32,7 +33,7 @@ def _workers(seen: Snapshot, manifest: Manifest) -> list[str]:
     lines = []
     for rate in sorted({worker.rate for worker in seen.workers}):
         lives = [Life(since=each.started, until=each.seen, rate=rate) for each in seen.workers if each.rate == rate]
-        together = format_duration(round(sum(life.until - life.since for life in lives)))
+        together = duration(sum(life.until - life.since for life in lives))
         price = format_money(round(money.spend(lives, minimum=manifest.minimum)))
         lines.append(f"  {len(lives)} × {format_money(rate)} an hour, {together} together: {price}")
     return lines
