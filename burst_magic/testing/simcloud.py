@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic.launchers.base import Again, Handle, Refusal, Start
 from burst_magic.protocol.wire.model import EndCause
+from burst_magic.protocol.worker.leaving import exit_code
 from burst_magic.testing.cloud import CloudTask, SimulatedCloud
 from burst_magic.testing.weather import EPOCH
 
@@ -105,7 +106,9 @@ class Clouds:
     def exit_code(self, wid: str) -> int | None:
         """The exit code of the worker's container; None while it runs."""
         worker = self._world.workers[wid]
-        return None if worker.alive else 137 if worker.cause is EndCause.CRASH else 0
+        if worker.alive or worker.cause is None:
+            return None
+        return 137 if worker.cause is EndCause.CRASH else exit_code(worker.cause)
 
     def signal(self, wid: str, *, kill: bool) -> None:
         """Send SIGTERM, or SIGKILL when the machine is reclaimed."""

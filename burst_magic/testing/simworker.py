@@ -81,7 +81,7 @@ class SimulatedWorker(SimulatedHost):
     def terminate(self) -> None:
         """Send SIGTERM, then SIGKILL after the grace period."""
         self.terminated = True
-        self.post(fx.Terminate())
+        self.post(fx.Terminate(_GRACE))
         self.after(_GRACE, lambda: self.crash() if self.alive else None)
 
     def nap(self, seconds: float, *, clock_too: bool) -> None:
