@@ -81,7 +81,7 @@ class Watchdog:
         os.close(theirs)
         sources = [signals, ours]
         while self._status is None and time.monotonic() < self._kill_at:
-            ready, _, _ = select.select(sources, [], [], self._kill_at - time.monotonic())
+            ready, _, _ = select.select(sources, [], [], max(0.0, self._kill_at - time.monotonic()))
             if ours in ready and not self._read(ours):
                 sources.remove(ours)
             if signals in ready:
@@ -120,7 +120,10 @@ class Watchdog:
     def _code(self) -> int:
         if self._status is not None:
             code = os.waitstatus_to_exitcode(self._status)
-            return code if code >= 0 else 128 - code
+            if code >= 0:
+                return code
+            _say(f"the worker was ended by signal {-code}")
+            return 128 - code
         if self._stop_by < math.inf:
             _say(f"the worker is killed: it has not ended within {self._grace:g} s of SIGTERM")
             return 128 + signal.SIGKILL

@@ -162,14 +162,14 @@ def test_a_signal_drains_the_worker_which_says_that_another_is_welcome(container
 def test_a_task_that_takes_longer_than_the_engine_waits_is_given_up_and_the_rest_is_published(container, world, until):
     container.session()
     container.write_key()
-    process = container.start(grace=3.0)
+    process = container.start(grace=8.0)
     container.joined(process)
     added = world.burst("import time\nitem and time.sleep(600)\nitem", range(2), into=container.session)
     assert next(iter(added.results())) == 0
     began = time.monotonic()
     process.terminate()
     ended(process, ExitCode.DRAINED)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 8.0
     assert container.gone().cause is EndCause.TERM
 
 
@@ -222,7 +222,7 @@ def test_orphans_are_reaped_and_none_is_left_behind(container, world, until):
 
 
 def test_a_worker_that_hangs_is_killed_when_the_deadline_and_its_grace_are_over(container):
-    session = container.session(deadline="8s")
+    session = container.session(deadline="12s")
     container.write_key()
     process = container.start(deadline=session.manifest.deadline, grace=1.0)
     supervisor = container.joined(process)
@@ -243,16 +243,16 @@ def test_a_later_deadline_is_heard(container, world, until):
     session = container.session(deadline="8s")
     session.extend("1h")
     container.write_key()
-    process = container.start(deadline=session.manifest.deadline, grace=0.5)
+    process = container.start(deadline=session.manifest.deadline, grace=4.0)
     container.joined(process)
-    until(lambda: time.time() > session.manifest.deadline + 1.0, "the first deadline to pass")
+    until(lambda: time.time() > session.manifest.deadline + 4.5, "the first deadline and its grace to pass")
     assert list(world.burst("item", range(2), into=session).results()) == [0, 1]
     process.terminate()
     ended(process, ExitCode.DRAINED)
 
 
 def test_a_deadline_that_comes_ends_the_worker_by_itself(container):
-    session = container.session(deadline="6s")
+    session = container.session(deadline="10s")
     container.write_key()
     process = container.start(deadline=session.manifest.deadline)
     container.joined(process)
@@ -278,7 +278,7 @@ def test_the_exit_code_of_a_worker_that_crashes_is_handed_on(container):
     container.write_key()
     process = container.start()
     os.kill(container.joined(process), signal.SIGKILL)
-    ended(process, 128 + signal.SIGKILL)
+    assert "the worker was ended by signal 9" in ended(process, 128 + signal.SIGKILL)
 
 
 def test_a_worker_does_not_outlive_its_watchdog(container):
