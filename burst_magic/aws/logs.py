@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
-from burst_magic.aws.rates import LOGS_GET
+from burst_magic.aws.rates import LOGS_FILTER, LOGS_GET
 from burst_magic.errors import Missing
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.client import CloudWatchLogsClient
-    from mypy_boto3_logs.type_defs import GetLogEventsResponseTypeDef
+    from mypy_boto3_logs.type_defs import FilterLogEventsResponseTypeDef, GetLogEventsResponseTypeDef
 
 _MOST = 1000  # events of one answer
+_PAGES = 20  # answers read of one question; what is older than their events is asked for apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,15 @@ def stream_of(definition: Mapping[str, Any], task: str, *, container: str) -> Lo
         if each["name"] == container and log.get("logDriver") == "awslogs" and prefix:
             return LogStream(group=options["awslogs-group"], name=f"{prefix}/{container}/{task}")
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEvent:
+    """One line: the stream's name, seconds since the epoch, and the text."""
+
+    stream: str
+    at: float
+    text: str
 
 
 class Logs:
@@ -73,3 +83,50 @@ class Logs:
             raise Missing(f"the log group {stream.group} does not exist", context=missing.context) from missing
         text = "".join(f"{event.get('message', '')}\n" for event in answer["events"])
         return text if len(text) <= characters else text[-characters:].partition("\n")[2]
+
+    def events(self, streams: LogStream, *, since: float) -> list[LogEvent]:
+        """What was printed from a time on, oldest first: one FilterLogEvents and its further pages.
+
+        Args:
+            streams: the group, and how the names of its streams begin.
+            since: seconds since the epoch.
+
+        Raises:
+            Missing: there is no such group.
+            BurstError: see ``faults.meaning``.
+        """
+        asked = {
+            "logGroupName": streams.group,
+            "logStreamNamePrefix": streams.name,
+            "startTime": int(since * 1000),
+            "limit": _MOST,
+        }
+        found: list[LogEvent] = []
+        for _ in range(_PAGES):
+            answer = self._filter(asked)
+            found += [
+                LogEvent(stream=each["logStreamName"], at=each["timestamp"] / 1000, text=each["message"])
+                for each in answer["events"]
+            ]
+            if not answer.get("nextToken"):
+                break
+            asked["nextToken"] = answer["nextToken"]
+        return sorted(found, key=lambda event: event.at)
+
+    def _filter(self, asked: dict[str, Any]) -> FilterLogEventsResponseTypeDef:
+        def call(logs: CloudWatchLogsClient) -> FilterLogEventsResponseTypeDef:
+            return logs.filter_log_events(**asked)
+
+        try:
+            return self._service.ask(call, "FilterLogEvents", patience.READING, ("FilterLogEvents", LOGS_FILTER))
+        except Missing as missing:
+            raise Missing(f"the log group {asked['logGroupName']} does not exist", context=missing.context) from missing
+
+    def retention(self, group: str) -> int | None:
+        """Days for which a group keeps events; None: for ever, or there is no such group."""
+
+        def call(logs: CloudWatchLogsClient) -> int | None:
+            found = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+            return next((each.get("retentionInDays") for each in found if each["logGroupName"] == group), None)
+
+        return self._service.ask(call, "DescribeLogGroups", patience.READING)

@@ -23,6 +23,7 @@ STOP_TASK = Rate(burst=100, per_second=40.0)
 ECS_READ = Rate(burst=100, per_second=20.0)
 REGISTER = Rate(burst=20, per_second=1.0)
 LAUNCH = Rate(burst=100, per_second=20.0)  # tasks of Fargate; on-demand and Spot apart
+LOGS_FILTER = Rate(burst=5, per_second=2.0)  # FilterLogEvents: some regions allow 5 a second to a whole account
 LOGS_GET = Rate(burst=25, per_second=25.0)  # GetLogEvents, by CloudWatch Logs quotas
 
 

@@ -7,7 +7,7 @@ No code above this folder checks which launcher it has; differences are describe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
@@ -118,6 +118,15 @@ class Refusal:
         """What is written of a start that ended before it began; None where it may still come."""
         ends = {Again.NEVER: EndCause.UNSTARTED, Again.LATER: EndCause.REFUSED}
         return ends.get(self.again)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedLine:
+    """One line that a worker's own process printed, and when: seconds since the epoch."""
+
+    worker: str
+    at: float
+    text: str
 
 
 class WorkerState(str, Enum):
@@ -263,3 +272,17 @@ class Launcher(Protocol):
 
     def log(self, handle: Handle) -> str:
         """The output of the worker process itself, not of its tasks."""
+
+    def printed(self, workers: Collection[str], options: Mapping[str, str], *, since: float) -> list[PrintedLine]:
+        """What these workers' own processes printed from a time on, oldest first; empty where no times are kept.
+
+        One question for all of them, where the engine can answer one: it may allow only a few.
+
+        Args:
+            workers: ids, of workers that never sent a heartbeat, too.
+            options: the session's ``Start.options``.
+            since: seconds since the epoch.
+
+        Raises:
+            BurstError: they cannot be read; says why.
+        """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from burst_magic.aws import reasons
 from burst_magic.aws.ecs import Ecs
-from burst_magic.aws.logs import Logs, LogStream, stream_of
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
-from burst_magic.launchers.base import Again, Handle, Refusal, Start, Status, Traits, WorkerState
+from burst_magic.launchers.base import Again, Handle, PrintedLine, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.launchers.ecs_definition import derived, fits
+from burst_magic.launchers.ecs_logs import ContainerLogs
 from burst_magic.launchers.ecs_task import (
     CONTAINER,
     PlaceInEcs,
@@ -34,12 +34,11 @@ from burst_magic.launchers.ecs_task import (
 from burst_magic.plan.cost import MINIMUM, on_fargate, on_fargate_spot, with_address
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef, TaskTypeDef
+    from mypy_boto3_ecs.type_defs import TaskTypeDef
 
 _AT_ONCE = 32  # calls under way: 100 workers take three rounds of AWS's reply, about a second each
 _SPARSELY = 0.5  # seconds for which a worker is described as before: whoever waits in a loop asks AWS twice a second
 _FRESH = 120.0  # seconds for which DescribeTasks may not yet know a task (the API is eventually consistent)
-_LOG_TAIL = 20_000  # characters
 _LOG = logging.getLogger(__name__)
 _NOT_ASKED = "not asked for"
 _STOPPED, _KILLED = "burst_magic: stopped", "burst_magic: killed"
@@ -67,10 +66,9 @@ class EcsLauncher:
         self._started: dict[str, float] = {}  # wid -> when this client started it
         self._described: dict[str, tuple[float, Status]] = {}
         self._faults: set[str] = set()  # told already
-        self._logs: dict[str, Logs] = {}
+        self._logs = ContainerLogs(self._in)
         self._defining = threading.Lock()
         self._chosen: dict[tuple[str, str, str, str], str] = {}  # by region, definition, environment, architecture
-        self._definitions: dict[tuple[str, str], TaskDefinitionTypeDef] = {}
 
     def _in(self, region: str) -> Ecs:
         with self._lock:
@@ -84,6 +82,10 @@ class EcsLauncher:
         """One task each, many calls at a time. If interrupted, stops what it started."""
         if not starts:
             return []
+        try:
+            self._definition_of(starts[0])  # once, before all ask for it
+        except BurstError as error:
+            return [self._refusal(start, error) for start in starts]
         enough = threading.Event()  # one start could not be made, and the others would fail or wait in the same way
         pool = ThreadPoolExecutor(min(_AT_ONCE, len(starts)), thread_name_prefix="burst-ecs")
         answers: list[Future[Handle | Refusal]] = []
@@ -248,28 +250,12 @@ class EcsLauncher:
     def log(self, handle: Handle) -> str:
         """The end of what its container printed, from CloudWatch; why there is nothing, where that is known."""
         place = PlaceInEcs.of(handle)
-        if place is None:
-            return ""
-        try:
-            stream = self._stream(handle, place)
-            return "" if stream is None else self._logs_of(place.region).tail(stream, _LOG_TAIL)
-        except Missing as missing:
-            return f"{missing.problem}\n"
-        except BurstError as error:
-            return f"the container's log cannot be read: {error.problem}; {error.way_out}\n"
+        definition = str(handle.data.get("definition", ""))
+        return "" if place is None else self._logs.tail(place.region, definition, handle.wid)
 
-    def _stream(self, handle: Handle, place: PlaceInEcs) -> LogStream | None:
-        """Where its container logs, by its task definition."""
-        known = place.region, str(handle.data.get("definition", ""))
-        if known not in self._definitions:
-            self._definitions[known] = self._in(place.region).definition(known[1])
-        return stream_of(self._definitions[known], handle.wid, container=CONTAINER)
-
-    def _logs_of(self, region: str) -> Logs:
-        with self._lock:
-            if region not in self._logs:
-                self._logs[region] = Logs(region)
-            return self._logs[region]
+    def printed(self, workers: Collection[str], options: Mapping[str, str], *, since: float) -> list[PrintedLine]:
+        """What containers printed, in order of time; raises ``BurstError`` if CloudWatch cannot be read."""
+        return self._logs.lines(workers, options, since=since)
 
 
 def _no_task(start: Start, words: str, *, context: str = "") -> Refusal:

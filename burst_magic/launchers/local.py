@@ -10,12 +10,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from burst_magic.config import environment
-from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState, birth, cause_of
+from burst_magic.launchers.base import (
+    Cause,
+    Handle,
+    PrintedLine,
+    Refusal,
+    Start,
+    Status,
+    Traits,
+    WorkerState,
+    birth,
+    cause_of,
+)
 
 _LOG_TAIL = 20_000  # characters
 _REFUSES = {
@@ -153,6 +164,10 @@ class LocalLauncher:
         """Those whose handles are in the log folder."""
         found = [path.read_text() for path in self._logs.glob(f"{sid}.*.handle")]
         return [Handle.from_json(text) for text in found if text]
+
+    def printed(self, workers: Collection[str], options: Mapping[str, str], *, since: float) -> list[PrintedLine]:  # noqa: ARG002 - see the docstring
+        """Nothing: lines of a file have no times."""
+        return []
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """SIGTERM lets it publish and exit; kill ends its whole process group."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
-from burst_magic.launchers.base import Again, Handle, Launcher, Refusal, Start, Status, Traits, WorkerState
+from burst_magic.launchers.base import Again, Handle, Launcher, PrintedLine, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import unended
 from burst_magic.protocol.wire import keys, records
@@ -345,10 +345,30 @@ class Fleet:
             time.sleep(0.01)
         self._ended.update(handle.wid for handle in dying)
 
-    def logs(self) -> dict[str, str]:
-        """The logs of the worker processes."""
-        known = self._for_each_launcher([handle for _, handle in self._known()])
+    def logs(self, worker: str = "") -> dict[str, str]:
+        """The logs of the worker processes whose ids begin with ``worker``."""
+        known = self._for_each_launcher([handle for wid, handle in self._known() if wid.startswith(worker)])
         return {handle.wid: launcher.log(handle) for launcher, handles in known for handle in handles}
+
+    @property
+    def workers(self) -> set[str]:
+        """All workers that this client has heard of."""
+        return {wid for wid, _ in self._known()}
+
+    def printed(self, workers: Iterable[str], *, since: float) -> list[PrintedLine]:
+        """What these workers' own processes printed, in order of time; nothing where its launcher keeps no times.
+
+        Raises:
+            BurstError: it cannot be read; says why.
+        """
+        by_launcher: dict[str, set[str]] = {}
+        for wid in workers:
+            known = self._handles.get(wid)
+            by_launcher.setdefault(known.launcher if known else self._manifest.launcher, set()).add(wid)
+        options = dict(self._manifest.options)
+        asked = [(launcher, wids) for name, wids in by_launcher.items() if (launcher := self._launcher(name))]
+        lines = [line for launcher, wids in asked for line in launcher.printed(wids, options, since=since)]
+        return sorted(lines, key=lambda line: line.at)
 
     @property
     def living(self) -> list[str]:

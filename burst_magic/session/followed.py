@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from burst_magic.protocol.ranges import Part
-from burst_magic.protocol.wire.model import Job, JobEnd, SegmentKey, Snapshot
+from burst_magic.protocol.wire.model import Gone, Job, JobEnd, SegmentKey, Snapshot
 from burst_magic.session.driver import Driver, Viewer
 
 _REFRESH = 30.0  # seconds that a look at the store may take
@@ -62,6 +62,17 @@ class Followed:
         """The same for people."""
         with self._driver.news:
             return None if self._machine.end is None else self._machine.end.words(self._machine.detail)
+
+    @property
+    def ends(self) -> tuple[Gone, ...]:
+        """The ends of workers, and of starts that brought none."""
+        with self._driver.news:
+            return tuple(self._driver.machine.crew.gone.values())
+
+    @property
+    def created(self) -> float:
+        """When the session began, seconds since the epoch."""
+        return self._driver.manifest.created
 
     @property
     def covered(self) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError
 from burst_magic.session.outcomes import story
+from burst_magic.session.printed import LogLine, WorkersOutput
 from burst_magic.session.segments import PARALLEL
 
 if TYPE_CHECKING:
@@ -22,46 +23,41 @@ if TYPE_CHECKING:
 _OVERLAP = 200  # characters by which a text is recognised
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """One line of output with its origin: a task's number, or a worker's id."""
-
-    source: str
-    text: str
-
-
 def read_logs(
     job: Followed,
     reader: SegmentReader,
-    fleet: Fleet,
+    fleet: Fleet | None,
     *,
     task: int | None,
     worker: str | None,
     n: int,
     follow: bool,
 ) -> Iterator[LogLine]:
-    """The last ``n`` lines, then, with ``follow``, new lines until the job is over."""
+    """The last ``n`` lines in order of time, then, with ``follow``, what comes until the job is over."""
     snapshot = job.refresh()
     if task is not None and not 0 <= task < snapshot.total:
         raise OptionError(f"no task {task}: the job has {snapshot.total} tasks, numbered from 0")
-    if worker is not None:
-        yield from _worker_lines(fleet, worker, n)
+    if worker is not None and fleet is not None:
+        yield from _worker_lines(job, fleet, worker, n=n, follow=follow)
         return
     reading = _Reading(job, reader, task, whole_lines=follow)
-    yield from reading.last(n)
+    output = WorkersOutput(job, fleet) if fleet is not None and task is None else None
+    lines = [*reading.last(n), *(output.last(n) if output else ())]
+    yield from sorted(lines, key=lambda line: line.at)[-n:]
     if follow:
-        yield from _following(job, reading)
+        yield from _following(job, reading, output)
 
 
-def _following(job: Followed, reading: _Reading) -> Iterator[LogLine]:
+def _following(job: Followed, reading: _Reading, output: WorkersOutput | None) -> Iterator[LogLine]:
     """Lines as they arrive: workers beat more often while a viewer watches."""
     unwatch = job.watch(lambda _: None)
     try:
         while job.ended is None and not reading.over:
             before = job.covered, job.snapshot().tail
-            job.wait_for(lambda: (job.covered, job.snapshot().tail) != before)  # noqa: B023 - called at once
-            yield from reading.finished()
-            yield from reading.running()
+            pause = output.pause if output else None
+            job.wait_for(lambda: (job.covered, job.snapshot().tail) != before, pause)  # noqa: B023 - called at once
+            lines = [*reading.finished(), *reading.running(), *(output.fresh() if output else ())]
+            yield from sorted(lines, key=lambda line: line.at)
     finally:
         unwatch()
 
@@ -80,12 +76,12 @@ class _Reading:
         return self._task is not None and self._task in self._over
 
     def last(self, n: int) -> Iterable[LogLine]:
-        """The last ``n`` lines so far: finished tasks in task order, then running ones.
+        """The last ``n`` lines so far: tasks in the order in which they were published, then running ones.
 
         Segments also hold values of any size. So they are read backwards, only until there are enough lines, in growing
         batches, since tasks may print nothing.
         """
-        parts = self._published()
+        parts = sorted(self._published(), key=lambda part: part[2].at_ms)
         for start, stop, _ in parts:
             self._over.update(range(start, stop))
         found, step = deque(self.running(), maxlen=n), 1
@@ -116,7 +112,8 @@ class _Reading:
     def _told(self, outcome: Outcome) -> list[LogLine]:
         """Output lines of an outcome, including a failed task's traceback."""
         seen = self._seen.pop(outcome.task, "")
-        return _lines(outcome.task, story(outcome) if outcome.failed else _after(seen, outcome.output))
+        text = story(outcome) if outcome.failed else _after(seen, outcome.output)
+        return _lines(outcome.task, text, at=outcome.began + outcome.wall)
 
     def running(self) -> Iterator[LogLine]:
         """New lines from heartbeats. One may still contain the output of a task that is over."""
@@ -128,7 +125,7 @@ class _Reading:
             if self._whole_lines:  # the rest of it comes with the next heartbeat
                 fresh = fresh[: fresh.rfind("\n") + 1]
             self._seen[task] = (seen + fresh)[-_OVERLAP:]
-            yield from _lines(task, fresh)
+            yield from _lines(task, fresh, at=time.time())
 
 
 def _after(seen: str, text: str) -> str:
@@ -137,14 +134,20 @@ def _after(seen: str, text: str) -> str:
     return text if at < 0 else text[at + len(seen) :]
 
 
-def _lines(task: int, text: str) -> list[LogLine]:
-    return [LogLine(source=str(task), text=line) for line in text.splitlines()]
+def _lines(task: int, text: str, *, at: float) -> list[LogLine]:
+    return [LogLine(source=str(task), text=line, at=at) for line in text.splitlines()]
 
 
-def _worker_lines(fleet: Fleet, worker: str, n: int) -> Iterator[LogLine]:
-    found = {wid: text for wid, text in fleet.logs().items() if wid.startswith(worker)}
-    if not found:
+def _worker_lines(job: Followed, fleet: Fleet, worker: str, *, n: int, follow: bool) -> Iterator[LogLine]:
+    """What the workers' own processes printed: with times where the launcher keeps them, else as it is."""
+    output = WorkersOutput(job, fleet, worker=worker)
+    if not output.workers:
         raise OptionError(f"unknown worker {worker!r}", way_out="%burst_status lists the workers")
-    for wid, text in found.items():
-        for line in text.splitlines()[-n:]:
-            yield LogLine(source=wid, text=line)
+    lines = output.last(n)
+    for wid, text in fleet.logs(worker).items():
+        if not any(line.source == wid and line.printed for line in lines):
+            yield from [LogLine(source=wid, text=line) for line in text.splitlines()[-n:]]
+    yield from lines
+    while follow and job.ended is None:
+        job.wait_for(lambda: False, output.pause)
+        yield from output.fresh()

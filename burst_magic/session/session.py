@@ -18,7 +18,8 @@ from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.followed import Followed
-from burst_magic.session.logs import LogLine, read_logs
+from burst_magic.session.logs import read_logs
+from burst_magic.session.printed import LogLine
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.retry import PERSON, slept

@@ -10,13 +10,24 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, Status, Traits, WorkerState, birth
+from burst_magic.launchers.base import (
+    Again,
+    Cause,
+    Handle,
+    PrintedLine,
+    Refusal,
+    Start,
+    Status,
+    Traits,
+    WorkerState,
+    birth,
+)
 from burst_magic.plan.cost import on_fargate
 
 NO_ROOM = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
@@ -155,6 +166,10 @@ class SimulatedCloud:
     def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:  # noqa: ARG002 - nothing is configured
         """Those that have not ended."""
         return [task.handle for task in self.tasks.values() if task.start.sid == sid and task.ended is None]
+
+    def printed(self, workers: Collection[str], options: Mapping[str, str], *, since: float) -> list[PrintedLine]:  # noqa: ARG002 - see the docstring
+        """Nothing: its machines keep no times."""
+        return []
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
         """End a worker; one that is still coming never starts."""

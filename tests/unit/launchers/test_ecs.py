@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from burst_magic.aws.ecs import Ecs
+from burst_magic.errors import Denied, Missing
 from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, WorkerState
 from burst_magic.launchers.ecs import FARGATE, SPOT, EcsLauncher
 from burst_magic.protocol.wire import sign
@@ -581,3 +582,59 @@ def test_a_log_that_cannot_be_read_says_why(aws, logging_fargate, said, words):
 def test_a_container_that_logs_elsewhere_has_no_log_here(aws, logging_fargate):
     aws.script["DescribeTaskDefinition"] = [definition(driver="splunk")]
     assert logging_fargate.log(handle("w")) == ""
+
+
+def printed(aws, fargate, *, workers=("a", "b"), since=None):
+    aws.script["DescribeTaskDefinition"] = [definition()]
+    return fargate.printed(workers, OPTIONS, since=time.time() - 60 if since is None else since)
+
+
+def event(stream, at, message):
+    return {"logStreamName": f"burst/worker/{stream}", "timestamp": at, "message": message}
+
+
+def test_what_a_session_printed_is_one_question_in_order_of_time_and_nobody_elses(aws, logging_fargate):
+    aws.script["FilterLogEvents"] = [
+        {"events": [event("a", 2000, "two\nlines"), event("other", 1000, "not mine")], "nextToken": "n"},
+        {"events": [event("b", 1500, "one")]},
+    ]
+    lines = printed(aws, logging_fargate)
+    assert [(line.worker, line.at, line.text) for line in lines] == [
+        ("b", 1.5, "one"),
+        ("a", 2.0, "two"),
+        ("a", 2.0, "lines"),
+    ]
+    first, second = aws.requests("FilterLogEvents")
+    assert (first["logGroupName"], first["logStreamNamePrefix"]) == ("/burst/workers", "burst/worker/")
+    assert second["nextToken"] == "n"
+
+
+def test_one_worker_is_asked_for_by_its_own_stream(aws, logging_fargate):
+    aws.script["FilterLogEvents"] = [{"events": []}]
+    assert printed(aws, logging_fargate, workers=["a"]) == []
+    assert aws.requests("FilterLogEvents")[0]["logStreamNamePrefix"] == "burst/worker/a"
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        (("ResourceNotFoundException", "The specified log group does not exist."), Missing, "/burst/workers does not"),
+        (
+            ("AccessDeniedException", "User: x is not authorized to perform: logs:FilterLogEvents"),
+            Denied,
+            "logs:Filter",
+        ),
+    ],
+)
+def test_lines_that_cannot_be_read_say_why(aws, logging_fargate, said, error, words):
+    aws.script["FilterLogEvents"] = [said]
+    with pytest.raises(error, match=words):
+        printed(aws, logging_fargate)
+
+
+def test_lines_that_were_deleted_by_now_are_told(aws, logging_fargate):
+    aws.script["FilterLogEvents"] = [{"events": []}]
+    aws.script["DescribeLogGroups"] = [{"logGroups": [{"logGroupName": "/burst/workers", "retentionInDays": 3}]}]
+    with pytest.raises(Missing, match="keeps lines for 3 days"):
+        printed(aws, logging_fargate, since=time.time() - 5 * 86400)
+    assert printed(aws, logging_fargate, since=time.time() - 2 * 86400) == []

@@ -45,7 +45,7 @@ class Job:
     """
 
     def __init__(self, tasks, tail=()):
-        self.store, self.ended = Counting(), None
+        self.store, self.ended, self.backwards = Counting(), None, False
         self._cover, self._tasks, self._tail, self._rest = Cover(tasks), tasks, tail, []
         self.reader = SegmentReader(Carrier(self.store, SECRET, lambda _: False), JOB, "tour")
 
@@ -55,7 +55,11 @@ class Job:
             start = min(outputs)
             claim = ClaimKey(start=0, number=0)
             segment = SegmentKey(
-                at_ms=1_800_000_000_000 - start, start=start, stop=max(outputs) + 1, failed=0, claim=claim
+                at_ms=1_800_000_000_000 + (-start if self.backwards else start),
+                start=start,
+                stop=max(outputs) + 1,
+                failed=0,
+                claim=claim,
             )
             entries = [
                 (task, pack_outcome(Outcome(task=task, kind=OutcomeKind.VALUE, value=b"value", output=output)))
@@ -88,7 +92,7 @@ class Job:
     def watch(self, viewer):
         return lambda: None
 
-    def wait_for(self, ready):
+    def wait_for(self, ready, timeout=None):
         self._cover.add_all(self._rest)
         self.ended = JobEnd.FINISHED
         return ready()
@@ -158,3 +162,10 @@ def test_who_follows_reads_what_comes_and_nothing_before_the_last_lines():
     job.publish({50: "new\n", 51: ""}, {52: "newer\n"}, later=True)
     assert job.logs(n=2, follow=True) == [(48, "line 48"), (49, "line 49"), (50, "new"), (52, "newer")]
     assert sorted(job.store.read) == [48, 49, 50, 52]
+
+
+def test_the_last_lines_are_those_that_were_published_last():
+    job = Job(50)
+    job.backwards = True
+    job.publish(*({task: f"line {task}\n"} for task in range(50)))
+    assert job.logs(n=3) == [(2, "line 2"), (1, "line 1"), (0, "line 0")]
