@@ -26,6 +26,7 @@ from burst_magic.worker import prctl
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _PIPE = f"{PREFIX}WATCHDOG"
+_LIMITS = {"DEADLINE": "", "GRACE": str(GRACE)}  # variables, and what they are where they are not set
 _CLEARING = 5.0  # seconds that killed processes may take to be gone
 _LAG = 0.005  # seconds between two looks at them
 _PRECISION = 1.0  # seconds: a deadline that moved by less, since a clock was corrected, is not announced
@@ -47,13 +48,14 @@ def main() -> int:
 
 def _limits(variables: Mapping[str, str]) -> tuple[float, float]:
     """The deadline, seconds since the epoch, and the grace; a container that has no end is not started."""
-    said = variables.get(f"{PREFIX}DEADLINE", ""), variables.get(f"{PREFIX}GRACE", str(GRACE))
+    said = {name: variables.get(f"{PREFIX}{name}", default) for name, default in _LIMITS.items()}
     try:
-        deadline, grace = map(float, said)
+        deadline, grace = map(float, said.values())
     except ValueError:
         deadline = grace = math.nan
     if not (math.isfinite(deadline) and math.isfinite(grace)):
-        raise ValueError(f"{PREFIX}DEADLINE and {PREFIX}GRACE must be numbers of seconds: {said}")
+        found = ", ".join(f"{PREFIX}{name}={value!r}" for name, value in said.items())
+        raise ValueError(f"a launcher of burst_magic starts this container and sets both, in seconds: {found}")
     return deadline, grace
 
 
