@@ -13,6 +13,7 @@ from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
+from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
 
@@ -80,7 +81,7 @@ class PanelModel:
         at: the time shown, in seconds since the epoch; the job's end once it has ended.
         elapsed, eta: seconds; eta is None while unknown.
         cost: one line about money.
-        refused, lost: workers that could not start or were lost, in words.
+        coming, refused, lost: workers that are being brought up, could not start, or were lost, in words.
         stale: how old these facts are and why, "" while they are fresh.
         errors: distinct failures (count, text), most frequent first; more_errors: how many kinds are not listed.
         tail: the last lines of output (task, text), oldest first.
@@ -109,6 +110,7 @@ class PanelModel:
     cost: str
     waiting: str
     stale: str
+    coming: str
     refused: str
     lost: str
     longest: Longest | None
@@ -140,7 +142,7 @@ class PanelModel:
     @property
     def fleet(self) -> str:
         """The workers in one line."""
-        more = "".join(f"; {text}" for text in (self.refused, self.lost) if text)
+        more = "".join(f"; {text}" for text in (self.coming, self.refused, self.lost) if text)
         return f"{self.alive} alive, {self.started} started, {self.wanted} wanted{more}"
 
     @property
@@ -177,6 +179,7 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         waiting="" if snapshot.ended else clean(snapshot.waiting),
         stale=_stale(snapshot),
         refused="" if snapshot.ended else clean(snapshot.refused),
+        coming="" if snapshot.ended or snapshot.waiting else clean(in_words(snapshot.coming)),
         lost=_lost(snapshot),
         longest=None if snapshot.ended else _longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),

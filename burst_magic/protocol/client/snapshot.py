@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.money import lived_until, spend
-from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Snapshot, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Snapshot, StartView, WorkerView
 
 FARGATE_MINIMUM = 60.0  # seconds that are billed of a process at least (aws.amazon.com/fargate/pricing)
 
@@ -23,6 +24,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     manifest, job, cover, crew = session.manifest, machine.job, machine.cover, session.crew
     wall = session.clock.wall(now)
     workers = tuple(_views(crew, wall))
+    coming = tuple(session.starts.coming(now))
     slots = [slot for worker in workers if worker.alive for slot in worker.slots]
     tasks = [] if machine.end else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
     done, total, failed = cover.covered, job.tasks, cover.failed
@@ -46,6 +48,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         rate=max(manifest.rate, manifest.fallback_rate),
         wanted=session.wanted,
         starting=session.starts.starting(now),
+        coming=coming,
         refused=session.starts.refusals.words(session.wanted),
         lost=session.starts.lost(),
         attended=session.replaces_lost_workers,
@@ -59,7 +62,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.log.spend(wall, minimum=manifest.minimum)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
-        waiting="" if machine.end else _why_waiting(session, workers, job, now, started=done > 0),
+        waiting="" if machine.end else _why_waiting(session, workers, job, coming, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
 
@@ -88,13 +91,14 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
                 rate=rate,
                 gone=gone,
                 slots=beat.slots if beat and gone is None else (),
+                stage=beat.stage if beat and gone is None else "",
             )
         )
     return views
 
 
 def _why_waiting(
-    session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, now: float, *, started: bool
+    session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, coming: tuple[StartView, ...], *, started: bool
 ) -> str:
     crew = session.crew
     alive = [worker for worker in workers if worker.alive]
@@ -115,8 +119,8 @@ def _why_waiting(
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
     refusals = "" if alive else session.starts.refusals.words(session.wanted)
-    coming = f"workers: {words}" if (words := session.starts.words(now)) else ""
-    return "; ".join(filter(None, [refusals, coming])) or ("" if workers or started else "workers are starting")
+    phases = f"workers: {words}" if (words := in_words(coming)) else ""
+    return "; ".join(filter(None, [refusals, phases])) or ("" if workers or started else "workers are starting")
 
 
 def _tail(slots: list[SlotView], jid: str) -> list[tuple[int, str]]:

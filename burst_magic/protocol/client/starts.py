@@ -16,9 +16,10 @@ from burst_magic.protocol.client.crew import NOT_LOST, Crew
 from burst_magic.protocol.client.questions import Questions
 from burst_magic.protocol.client.refusals import NO_WORKER, RefusedStarts, replacement_token
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import EndCause, Manifest, Next
+from burst_magic.protocol.wire.model import EndCause, Manifest, Next, StartView
 from burst_magic.protocol.worker import poison
 
+ASKED = "asked for"  # the phase of a start of which its launcher says nothing
 STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, if the launcher doesn't set a limit
 _ANNOUNCED_AT_MOST = 3  # times; a client that may not write must not try for ever
 # Times the fleet, since the last result: workers that always exit at once are not restarted for ever, but even a fleet
@@ -99,15 +100,15 @@ class Starts:
             if self._phases.get(token, ("", now))[0] != phase:
                 self._phases[token] = phase, now
 
-    def words(self, now: float) -> str:
-        """Phases of starts without a worker, each with its longest duration: ``2 provisioning for 40 s``."""
-        since: dict[str, list[float]] = {}
-        late = self._late(now)
-        for token in self._unanswered():
-            if token in self._phases and token not in late:
-                phase, began = self._phases[token]
-                since.setdefault(phase, []).append(now - began)
-        return ", ".join(f"{len(times)} {phase} for {max(times):.0f} s" for phase, times in sorted(since.items()))
+    def coming(self, now: float) -> list[StartView]:
+        """What each start without a worker is at, by token."""
+        late, unanswered = set(self._late(now)), self._unanswered()
+        asked = {token: self._phases.get(token, (ASKED, since)) for token, since in unanswered.items()}
+        return [
+            StartView(token=token, phase=phase, seconds=max(0.0, now - since))
+            for token, (phase, since) in sorted(asked.items())
+            if token not in late
+        ]
 
     def lost(self) -> int:
         """Number of lost workers without a replacement so far."""
@@ -215,3 +216,12 @@ class Starts:
     def _start(self, token: str, now: float) -> None:
         self.tried[token] = now
         self._questions.tell(fx.Replace(token, self.refusals.launcher_of(token)))
+
+
+def in_words(coming: Iterable[StartView]) -> str:
+    """Starts by phase, each with the time of the longest: ``2 provisioning for 40 s``; "" where no launcher says."""
+    seconds: dict[str, list[float]] = {}
+    for start in coming:
+        if start.phase != ASKED:
+            seconds.setdefault(start.phase, []).append(start.seconds)
+    return ", ".join(f"{len(times)} {phase} for {max(times):.0f} s" for phase, times in sorted(seconds.items()))

@@ -304,11 +304,21 @@ class WorkerView:
     rate: int
     gone: Gone | None = None
     slots: tuple[SlotView, ...] = ()
+    stage: str = ""  # what it does before its slots can run
 
     @property
     def alive(self) -> bool:
         """True if no end was written. A silent worker may still be dead."""
         return self.gone is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartView:
+    """A start without a worker so far: what its launcher says it is at, and for how many seconds."""
+
+    token: str
+    phase: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,6 +368,7 @@ class Snapshot:
     rate: int = 0
     wanted: int = 0
     starting: int = 0  # asked for, not heard of yet
+    coming: tuple[StartView, ...] = ()  # the same, one by one
     started: int = 0
     refused: str = ""  # how many of them their launcher would not start, and why
     lost: int = 0

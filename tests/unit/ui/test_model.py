@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, SlotView, Span, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, SlotView, Span, StartView, WorkerView
 from burst_magic.ui.model import (
     CELLS,
     THIN,
@@ -271,6 +271,13 @@ def test_large_sums_are_grouped_and_small_ones_are_not_nothing():
 )
 def test_sizes_are_decimal(size, text):
     assert size_of(size) == text
+
+
+def test_workers_that_are_coming_while_others_run_are_told_with_what_they_are_at(snapshot):
+    coming = tuple(StartView(token=f"{n}", phase="provisioning", seconds=40.0 + n) for n in range(3))
+    coming += (StartView(token="asked", phase="asked for", seconds=1.0),)
+    assert panel_model(snapshot(coming=coming)).fleet.endswith("; 3 provisioning for 42 s")
+    assert "provisioning" not in panel_model(snapshot(coming=coming, waiting="workers: …")).fleet
 
 
 @pytest.mark.parametrize(

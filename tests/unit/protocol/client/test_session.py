@@ -389,8 +389,13 @@ def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
     talk.tell(fx.Coming((("a", "provisioning"), ("b", "provisioning"))), after=1.0)
     talk.tell(fx.Coming((("a", "provisioning"), ("b", "pulling the image"))), after=30.0)
     talk.wait(5.0)
-    waiting = talk.machine.snapshot(talk.job, talk.now).waiting
-    assert waiting == "workers: 1 provisioning for 35 s, 1 pulling the image for 5 s"
+    seen = talk.machine.snapshot(talk.job, talk.now)
+    assert [(start.token, start.phase) for start in seen.coming] == [
+        ("a", "provisioning"),
+        ("b", "pulling the image"),
+        ("c", "asked for"),
+    ]
+    assert seen.waiting == "workers: 1 provisioning for 35 s, 1 pulling the image for 5 s"
 
 
 def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(client):
