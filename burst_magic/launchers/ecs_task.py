@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONTAINER = "worker"  # of the task definition
 TAG = "burst:"  # session, owner, deadline: who looks at the account finds what runs without the store
+DEADLINE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # of that tag
 CPU_UNITS = 1024  # of one vCPU
 _OVERRIDES = 8192  # characters of RunTask's overrides, by its API reference
 _TAG_VALUE = re.compile(r"[^\w\s+\-=.:/@]")  # what AWS allows in a tag's value, inverted
@@ -129,7 +130,7 @@ def _listed(text: str) -> list[str]:
 
 
 def _tags(start: Start) -> list[dict[str, str]]:
-    end = datetime.fromtimestamp(start.deadline, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if start.deadline else ""
+    end = datetime.fromtimestamp(start.deadline, timezone.utc).strftime(DEADLINE_FORMAT) if start.deadline else ""
     said = {"session": start.sid, "owner": start.owner, "deadline": end}
     return [
         {"key": f"{TAG}{name}", "value": _TAG_VALUE.sub("_", value)[:_TAG_LENGTH]}

@@ -86,9 +86,10 @@ class AttachCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsCall(Call):
-    """``%burst_sessions``; ``all``: not only the newest."""
+    """``%burst_sessions``; ``all``: not only the newest; ``account``: what runs in the AWS account instead."""
 
     all: bool = False
+    account: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

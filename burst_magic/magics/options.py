@@ -428,6 +428,11 @@ OPTIONS: tuple[Option, ...] = (
         help="For a failed task: raise its exception, return it as a value, or skip the task.",
     ),
     Option(name="--all", verbs=("sessions",), help="List all of them, not only the newest 20."),
+    Option(
+        name="--account",
+        verbs=("sessions",),
+        help="List what runs in your AWS account instead, by the tags of its tasks: found without the store.",
+    ),
     Option(name="--key", verbs=("attach",), metavar="KEY", help="The session's key, from `burst key show`."),
     Option(name="--task", verbs=("logs",), metavar="I", read=whole(0), help="Show this task only."),
     Option(name="--worker", verbs=("logs",), metavar="W", help="Show this worker only."),

@@ -164,8 +164,11 @@ def _belongs(sid: str, latest: Session) -> bool:
 
 
 def sessions(call: calls.SessionsCall, settings: Settings) -> str:
-    """List the newest sessions of this store and this user, or all of them; newest last."""
+    """List the newest sessions of this store and this user, or all of them, or the account's; newest last."""
     import time
+
+    if call.account:
+        return _account(settings, now=time.time())
 
     from burst_magic.session import attach as attaching
     from burst_magic.ui import text
@@ -177,6 +180,18 @@ def sessions(call: calls.SessionsCall, settings: Settings) -> str:
     more = len(where) - len(shown)
     rest = [f"{more} older sessions: {_typed('sessions')} --all"] if more else []
     return "\n".join([text.sessions_table(rows, now=time.time()), *rest, *problems])
+
+
+def _account(settings: Settings, *, now: float) -> str:
+    """What costs money in the account at the moment, whoever started it and whether or not its store is there."""
+    from burst_magic.launchers.account import running_sessions
+    from burst_magic.ui import text
+
+    rows = running_sessions(settings.aws, now=now)
+    overdue = [row.sid for row in rows if row.deadline is not None and row.deadline < now]
+    late = [f"past the deadline: {', '.join(overdue)}"] if overdue else []
+    stop = [f"stop one: {_typed('cleanup')} ID"] if rows else []
+    return "\n".join([text.account_table(rows, now=now), *late, *stop])
 
 
 def logs(call: calls.LogsCall, settings: Settings) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import model
 from burst_magic.ui.model import PanelModel, Phase, panel_model
-from burst_magic.ui.rows import CapturedRow, SessionLine
+from burst_magic.ui.rows import AccountLine, CapturedRow, SessionLine
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GAP = " "  # a terminal font may lack the narrow space
 WIDTH = 100  # characters of the widest table that a notebook shows without wrapping
 _NAME = 1  # the column of names in the list of sessions
-_LEAST_NAME, _LONGEST_STATE = 6, 10  # characters
+_LEAST_NAME, _LONGEST_STATE, _LONGEST_OWNER = 6, 10, 20  # characters
 
 
 def one_line(snapshot: Snapshot) -> str:
@@ -99,6 +99,34 @@ def sessions_table(rows: Sequence[SessionLine], *, now: float) -> str:
     room = max(_LEAST_NAME, WIDTH - others - gap * gaps)
     named = [(*row[:_NAME], model.clean(row[_NAME], limit=room), *row[_NAME + 1 :]) for row in body]
     return table(head, named, right=range(5, 11), gap=gap)
+
+
+def account_table(rows: Sequence[AccountLine], *, now: float) -> str:
+    """Running sessions of the account, one a line, with what they cost together.
+
+    Args:
+        rows: in the order in which they are shown.
+        now: times of this day are shown by the clock, others by their date.
+    """
+    if not rows:
+        return "nothing of burst_magic runs in the account"
+    head = ("id", "owner", "workers", "launcher", "since", "deadline", "an hour", "so far")
+    body = [
+        (
+            row.sid,
+            model.clean(row.owner, limit=_LONGEST_OWNER),
+            str(row.workers),
+            "+".join(row.launchers),
+            _short_time(row.since, now),
+            "none" if row.deadline is None else _short_time(row.deadline, now),
+            model.dollars(row.hourly, gap=GAP),
+            model.dollars(row.spend, gap=GAP),
+        )
+        for row in rows
+    ]
+    hourly = model.dollars(sum(row.hourly for row in rows))
+    total = f"{sum(row.workers for row in rows)} workers, {hourly} an hour at list price"
+    return f"{table(head, body, right=(2, 6, 7))}\n{total}"
 
 
 def _session_cells(row: SessionLine, now: float) -> tuple[str, ...]:

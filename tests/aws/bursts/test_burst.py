@@ -80,3 +80,14 @@ def test_the_sessions_key_is_in_no_call_description_or_log(scientist):
     said = json.dumps(found, default=str) + json.dumps(session.fleet.logs()) + repr(scientist.tasks)
     assert "ended:" in said  # the logs are there
     assert session.key not in said
+
+
+def test_what_runs_in_the_account_is_listed_without_the_store(scientist, until, monkeypatch, tmp_path):
+    session = scientist.burst(GATED, range(4), workers=2)
+    until(lambda: session.status().running == 2, "tasks to run")
+    monkeypatch.setenv("BURST_STORE", tmp_path.as_uri())  # another store, in which nothing lies
+    command = [sys.executable, "-m", "burst_magic", "sessions", "--account"]
+    said = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=60, check=True).stdout
+    (row,) = [line.split() for line in said.splitlines() if session.id in line]
+    assert row[2:4] == ["2", "spot"]
+    assert "an hour at list price" in said

@@ -45,7 +45,7 @@ def words(line, **more):
         ("%burst_config wo", ("wo", "workers=")),
         ("%burst_config workers=4 arch=a", ("a", "arm64")),
         ("%burst_config launcher=", ("", "local", "fargate", "spot")),
-        ("%burst_sessions ", ("", "--all", "--help")),
+        ("%burst_sessions ", ("", "--all", "--account", "--help")),
     ],
 )
 def test_what_fits_is_offered(line, offered):

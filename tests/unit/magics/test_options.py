@@ -87,7 +87,7 @@ def test_every_verb_is_there_and_no_other():
         ("status", []),
         ("collect", ["--errors", "--nowait", "--timeout"]),
         ("attach", ["--key"]),
-        ("sessions", ["--all"]),
+        ("sessions", ["--account", "--all"]),
         ("logs", ["--follow", "--task", "--worker", "-n"]),
         ("extend", ["--budget"]),
         ("cleanup", ["--force", "--yes"]),

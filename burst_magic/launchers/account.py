@@ -1,0 +1,134 @@
+"""What runs in the user's account, by the tags of its tasks: found without the store, whoever started it.
+
+ECS itself is asked (ListTasks, DescribeTasks with tags): it knows a task from the moment it is accepted, while the
+tagging API lags behind and does not tell which of them run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from burst_magic.aws.ecs import Ecs
+from burst_magic.errors import Denied
+from burst_magic.launchers.ecs import FARGATE, SPOT
+from burst_magic.launchers.ecs_task import CPU_UNITS, DEADLINE_FORMAT, TAG
+from burst_magic.plan.cost import charge
+from burst_magic.plan.shapes import Shape
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs.type_defs import TaskTypeDef
+
+_KINDS = {kind.provider: kind for kind in (FARGATE, SPOT)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSession:
+    """The running tasks of one session. Times are seconds since the epoch, money is micro-dollars at list price.
+
+    Attributes:
+        owner: who started it.
+        deadline: when it is to end; None if its tasks don't say.
+        workers: tasks that have not stopped.
+        launchers: their names.
+        since: when the oldest of them was created.
+        hourly: what they cost an hour.
+        spend: what they have cost so far; of tasks that have stopped nothing is known here.
+    """
+
+    sid: str
+    owner: str
+    deadline: float | None
+    workers: int
+    launchers: tuple[str, ...]
+    since: float
+    hourly: int
+    spend: int
+
+
+def running_sessions(
+    options: Mapping[str, str], *, now: float, ecs: Callable[[str], Ecs] = Ecs
+) -> list[AccountSession]:
+    """Sessions with tasks in the account's region, oldest first: in all clusters that the user may list.
+
+    Args:
+        options: the ``[aws]`` table; without a cluster, only listed clusters are searched.
+        now: seconds since the epoch.
+        ecs: the control plane of a region, by name.
+
+    Raises:
+        BurstError: the account cannot be asked; see ``aws.faults``.
+    """
+    region = ecs(options.get("region", ""))
+    configured = options.get("cluster", "")
+    try:
+        clusters = {arn.rpartition("/")[2] for arn in region.list_clusters()}
+    except Denied:
+        if not configured:
+            raise
+        clusters = set()
+    found: list[TaskTypeDef] = []
+    for cluster in sorted({*clusters, *([configured] if configured else [])}):
+        arns = region.list_tasks(cluster)
+        found += region.describe(cluster, arns)[0] if arns else []
+    return by_session(found, now=now)
+
+
+def by_session(tasks: Iterable[TaskTypeDef], *, now: float) -> list[AccountSession]:
+    """Group tasks by their session's tag, oldest first; those without one are not ours."""
+    grouped: dict[str, list[TaskTypeDef]] = {}
+    for task in tasks:
+        sid = _tags(task).get("session", "")
+        if sid and task.get("lastStatus") != "STOPPED":
+            grouped.setdefault(sid, []).append(task)
+    rows = [_session(sid, mine, now) for sid, mine in grouped.items()]
+    return sorted(rows, key=lambda row: (row.since, row.sid))
+
+
+def _session(sid: str, tasks: list[TaskTypeDef], now: float) -> AccountSession:
+    tags = [_tags(task) for task in tasks]
+    deadlines = [end for each in tags if (end := _parsed(each.get("deadline", ""))) is not None]
+    rates = [_rate(task) for task in tasks]
+    return AccountSession(
+        sid=sid,
+        owner=next((each["owner"] for each in tags if "owner" in each), ""),
+        deadline=max(deadlines, default=None),
+        workers=len(tasks),
+        launchers=tuple(sorted({_launcher(task) for task in tasks})),
+        since=min((task["createdAt"].timestamp() for task in tasks if "createdAt" in task), default=now),
+        hourly=sum(rates),
+        spend=sum(charge(rate, _billed(task, now)) for rate, task in zip(rates, tasks, strict=True)),
+    )
+
+
+def _tags(task: TaskTypeDef) -> dict[str, str]:
+    pairs = ((tag.get("key", ""), tag.get("value", "")) for tag in task.get("tags", ()))
+    return {key.removeprefix(TAG): value for key, value in pairs if key.startswith(TAG)}
+
+
+def _parsed(deadline: str) -> float | None:
+    try:
+        return datetime.strptime(deadline, DEADLINE_FORMAT).replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return None
+
+
+def _launcher(task: TaskTypeDef) -> str:
+    provider = task.get("capacityProviderName", "")
+    return _KINDS[provider].name if provider in _KINDS else provider.lower() or "unknown"
+
+
+def _rate(task: TaskTypeDef) -> int:
+    """By its own size, at the price of its capacity; on demand if that is not known."""
+    shape = Shape(int(task.get("cpu") or 0) / CPU_UNITS, int(task.get("memory") or 0))
+    attributes = {each.get("name"): each.get("value") for each in task.get("attributes", ())}
+    arch = attributes.get("ecs.cpu-architecture") or "x86_64"
+    kind = _KINDS.get(task.get("capacityProviderName", ""), FARGATE)
+    return kind.traits.rate(shape, arch, task["taskArn"].split(":")[3])
+
+
+def _billed(task: TaskTypeDef, now: float) -> float:
+    """Seconds since the pull of its image began."""
+    return now - task["pullStartedAt"].timestamp() if "pullStartedAt" in task else 0.0
