@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
-from flask import Flask
 from moto.core.responses import ActionResult
-from moto.core.utils import convert_to_flask_response
 from moto.ecs.responses import EC2ContainerServiceResponse
-from moto.moto_server.werkzeug_app import create_backend_app
 
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.network import Network
@@ -18,23 +15,7 @@ from burst_magic.testing.sandbox.orders import AccountFacts, EcsRefusal
 from burst_magic.testing.sandbox.roles import Roles
 
 
-def app_of(service: str, *, engine: Engine, roles: Roles, network: Network) -> Flask:
-    """Moto's application for a service; for ECS, with the engine in it."""
-    app = create_backend_app(cast("Any", service))
-    if service != "ecs":
-        return app
-
-    class Bound(EcsResponse):
-        """moto makes one object a request, and knows the class only."""
-
-    Bound.engine, Bound.roles, Bound.network = engine, roles, network
-    for endpoint in app.view_functions:
-        if endpoint.endswith(".dispatch"):
-            app.view_functions[endpoint] = convert_to_flask_response(Bound.dispatch)
-    return app
-
-
-class EcsResponse(EC2ContainerServiceResponse):
+class EcsApi(EC2ContainerServiceResponse):
     """The four actions."""
 
     engine: Engine

@@ -22,6 +22,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from burst_magic.errors import BurstError
 from burst_magic.testing.sandbox import policies
+from burst_magic.testing.sandbox.apps import Apps
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.limits import Limits
 from burst_magic.testing.sandbox.roles import Roles
@@ -76,11 +77,11 @@ class Front:
 
     Args:
         account: of this sandbox.
-        moto: answers for AWS.
+        apps: answer for AWS.
     """
 
-    def __init__(self, moto: Application, *, account: str, engine: Engine, roles: Roles, limits: Limits) -> None:
-        self._moto = moto
+    def __init__(self, apps: Apps, *, account: str, engine: Engine, roles: Roles, limits: Limits) -> None:
+        self._apps = apps
         self._account = account
         self._engine = engine
         self._roles = roles
@@ -111,7 +112,7 @@ class Front:
     def _aws(self, call: AwsCall, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
         policies.about(call.asked(environ))
-        answer = self._moto(environ, start_response)
+        answer: Iterable[bytes] = self._apps.of(call.service)(environ, start_response)
         if call.action == "RunTask" and self._limits.due("lost_replies"):
             return _cut(environ)
         return answer

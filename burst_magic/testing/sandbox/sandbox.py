@@ -87,10 +87,8 @@ class Sandbox:
         self._exits.close()
 
     def _start(self, exits: contextlib.ExitStack) -> None:
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication
-
         from burst_magic.testing.sandbox.agent import AgentTools
-        from burst_magic.testing.sandbox.ecs_api import app_of
+        from burst_magic.testing.sandbox.apps import Apps
         from burst_magic.testing.sandbox.engine import Engine
         from burst_magic.testing.sandbox.front import Door, Front
         from burst_magic.testing.sandbox.limits import Limits
@@ -117,10 +115,8 @@ class Sandbox:
             now=self._now,
         )
         self._engine = Engine(tools=tools, limits=self._limits)
-        moto = DomainDispatcherApplication(
-            lambda service: app_of(service, engine=self._engine, roles=roles, network=network)
-        )
-        door.open(Front(moto, account=account, engine=self._engine, roles=roles, limits=self._limits))
+        apps = Apps(engine=self._engine, roles=roles, network=network)
+        door.open(Front(apps, account=account, engine=self._engine, roles=roles, limits=self._limits))
         exits.callback(self._engine.close, within=_PATIENCE)
         self.administrator = self._server(roles.administrator())
         self.stack = build(self.administrator, command=self._command, stop_timeout=self._stop_timeout, account=account)

@@ -1,0 +1,51 @@
+"""moto's applications, one a service, with our ECS and S3 in them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, cast
+
+from flask import Flask
+from moto.core.utils import convert_to_flask_response
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from burst_magic.testing.sandbox.ecs_api import EcsApi
+from burst_magic.testing.sandbox.engine import Engine
+from burst_magic.testing.sandbox.network import Network
+from burst_magic.testing.sandbox.roles import Roles
+from burst_magic.testing.sandbox.s3_api import S3Api
+
+_AT_ONCE = {"ec2", "ecs", "iam", "logs", "s3", "sts"}  # found by the name in the signature: moto looks through folders
+
+
+class Apps:
+    """The applications of one sandbox."""
+
+    def __init__(self, *, engine: Engine, roles: Roles, network: Network) -> None:
+        # moto makes one object a request, and knows its class only: what an object needs is the class's.
+        self._replaced = {
+            "ecs": type("EcsOfSandbox", (EcsApi,), {"engine": engine, "roles": roles, "network": network}),
+            "s3": type("S3OfSandbox", (S3Api,), {"writing": threading.Lock()}),
+        }
+        self._lock = threading.Lock()
+        self._made: dict[str, Flask] = {}
+        self._others = DomainDispatcherApplication(self._of)
+
+    def of(self, service: str) -> Any:
+        """The WSGI application that answers for the service that a request is signed for."""
+        return self._of(service) if service in _AT_ONCE else self._others
+
+    def _of(self, service: str) -> Flask:
+        with self._lock:
+            if service not in self._made:
+                self._made[service] = self._make(service)
+            return self._made[service]
+
+    def _make(self, service: str) -> Flask:
+        app = create_backend_app(cast("Any", service))
+        ours = self._replaced.get(service)
+        if ours is not None:
+            for endpoint, view in app.view_functions.items():
+                name = cast("Any", view).callback.__name__  # a class method of moto's class
+                app.view_functions[endpoint] = convert_to_flask_response(getattr(ours, name))
+        return app
