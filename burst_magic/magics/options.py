@@ -465,8 +465,7 @@ OPTIONS: tuple[Option, ...] = (
         verbs=("sandbox",),
         metavar="N",
         read=_port,
-        default="any free one",
-        help="Port on 127.0.0.1 to listen on.",
+        help="Port on 127.0.0.1 to listen on; by default any free one.",
     ),
     Option(
         name="--demo",

@@ -55,7 +55,7 @@ MAGICS = [
     "%burst_config",
     "%burst_doctor",
 ]
-COMMAND_ONLY = ["burst inspect", "burst watch", "burst key show"]
+COMMAND_ONLY = ["burst inspect", "burst watch", "burst sandbox", "burst key show"]
 LATER = [
     "ec2",
     "batch",
@@ -64,7 +64,6 @@ LATER = [
     "burst_quota",
     "burst_retry",
     "burst_debug",
-    "sandbox",
     "joblib",
     "reuse",
     "image",
