@@ -87,6 +87,10 @@ def _beside(figures: Figures) -> float:
     return figures["wall"] / figures["theirs"]
 
 
+def _rate_beside(figures: Figures) -> float:
+    return figures["theirs"] / figures["wall"]
+
+
 def _times_queue(figures: Figures) -> float:
     return figures["wall"] / figures["queue"]
 
@@ -143,6 +147,7 @@ WORKS: dict[str, Work] = {
     "changed": Work(case="changed", arguments={"size": 200_000, "n": 200}, runs=3),
     "changed_large": Work(case="changed", arguments={"size": 2_000_000, "n": 200}, runs=3),
     "attached": Work(case="attached", module=SCALE, arguments={"n": 100_000}, runs=5),
+    "noops_beside": Work(case="noops", module=NUMERIC, arguments={"n": 100_000, "workers": 2, "rounds": 7}, runs=3),
     "svd": Work(case="svd", module=NUMERIC, arguments={"n": 20, "workers": 2}),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
     "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
@@ -163,6 +168,8 @@ ROWS = (
     Row(number="", label="… on S3, a new session, imports done", work="second_s3", value=_of("wall"), at_most=1.2),
     Row(number="4", label="100 000 no-op tasks, 2 warm workers", work="noop_100k", value=_rate, unit="/s",
         at_least=50_000),
+    Row(number="", label="… our rate ÷ joblib's, in turns", work="noops_beside", value=_rate_beside, unit="×",
+        at_least=0.5),
     Row(number="", label="10 000 no-op tasks, 2 warm workers", work="noop_10k", value=_rate, unit="/s"),
     Row(number="5", label="1 000 × 10 ms, 8 warm workers: makespan ÷ ideal", work="naps",
         value=_stretch, unit="×", at_most=1.10),
@@ -294,7 +301,7 @@ def _peer_runs(case: str, arguments: Mapping[str, Any]) -> int | None:
 
 def tiny(work: Work) -> Work:
     """The same with next to nothing to do: for trying the plumbing."""
-    most = {"n": 20, "megabytes": 2, "workers": 2}
+    most = {"n": 20, "megabytes": 2, "workers": 2, "rounds": 1}
     small = {key: min(value, most[key]) if key in most else value for key, value in work.arguments.items()}
     return replace(work, arguments=small)
 
