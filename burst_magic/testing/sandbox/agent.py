@@ -17,6 +17,8 @@ from burst_magic.testing.sandbox.network import Network, NoAddresses
 from burst_magic.testing.sandbox.roles import Roles
 from burst_magic.testing.sandbox.weather import SandboxWeather, StartFailure
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTools:
@@ -62,16 +64,22 @@ class Agent:
         self._thread.join(timeout)
 
     def _live(self) -> None:
-        life, tools = self._life, self._tools
+        life = self._life
         try:
             self._bring_up()
+            if self._container is not None:
+                self._see_through(self._container)
         except NotStarted as why:
             life.end(Ending(code=EcsStopCode.FAILED_TO_START, reason=str(why)))
-        except Exception as error:  # a fault of the sandbox must not look like a task that never starts
+        except Exception as error:  # noqa: BLE001 - a fault of the sandbox must not look like a task that never ends
             life.end(Ending(code=EcsStopCode.FAILED_TO_START, reason=f"InternalError: the sandbox failed: {error!r}"))
-            logging.getLogger(__name__).exception("task %s", life.id)
+            _LOG.exception("task %s", life.id)
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        life, tools = self._life, self._tools
         if self._container is not None:
-            self._see_through(self._container)
+            self._container.close()
         life.stamp(stopping=tools.now(), execution_stopped=tools.now())
         life.enter(TaskState.DEPROVISIONING)
         threading.Event().wait(tools.weather().deprovisioning)
@@ -140,15 +148,20 @@ class Agent:
         life.change(pid=container.pid)
         life.stamp(started=self._tools.now())
         life.enter(TaskState.RUNNING)
-        ship = discard if driver is None else driver.ship
+        reader = threading.Thread(target=self._read, args=(container, driver), name=f"output of {life.id}", daemon=True)
+        reader.start()
 
-        def read() -> None:
-            ship(container.output)  # to the end, which is the container's
-            container.wait()
-            self._ended.set()
-            life.news.set()
-
-        threading.Thread(target=read, name=f"output of {life.id}", daemon=True).start()
+    def _read(self, container: SandboxContainer, driver: LogDriver | None) -> None:
+        """All of the container's output; its end is the container's."""
+        try:
+            if driver is not None:
+                driver.ship(container.output)
+        except Exception:  # noqa: BLE001 - the driver is non-blocking: a container doesn't wait for its logs
+            _LOG.exception("logs of task %s", self._life.id)
+        discard(container.output)
+        container.wait()
+        self._ended.set()
+        self._life.news.set()
 
     def _environ(self) -> dict[str, str]:
         """The container's environment: its own, and what Fargate's agent adds."""
@@ -188,4 +201,3 @@ class Agent:
             self._ended.wait()
         life.stamp(execution_stopped=now())
         life.change(exit_code=container.wait())
-        container.close()

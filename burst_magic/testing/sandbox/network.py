@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 
 from burst_magic.testing.sandbox.lives import Interface
@@ -49,5 +51,5 @@ class Network:
 
     def detach(self, interface: Interface) -> None:
         """Give the address back."""
-        with self._lock:
+        with self._lock, contextlib.suppress(EC2ClientError):  # an administrator may have deleted it
             self._ec2.get_network_interface(interface.eni).delete()

@@ -207,3 +207,21 @@ def test_a_user_deletes_objects_under_the_prefix_only(account, cloud):
     assert delete("burst/sessions/a & b", "burst/sessions/c") == ["burst/sessions/a & b", "burst/sessions/c"]
     assert delete("other/d") == []
     assert administrator.get_object(Bucket=bucket, Key="other/d")["Body"].read() == b"1"
+
+
+def test_a_container_does_not_wait_for_logs_that_cannot_be_written(account, cloud):
+    logs = cloud.administrator.clients.of("logs")
+    task = account.running(
+        READY + "import sys\nfor line in sys.stdin: pass\nimport time; time.sleep(0.5)\nprint('x' * 99)"
+    )
+    logs.delete_log_stream(logGroupName=cloud.aws["log_group"], logStreamName=f"burst/worker/{task.id}")
+
+    assert account.finished(task.arn)["containers"][0]["exitCode"] == 0
+
+
+def test_a_task_whose_interface_was_deleted_still_stops(account, cloud):
+    task = account.running(READY + "import time; time.sleep(60)")
+    cloud.administrator.clients.of("ec2").delete_network_interface(NetworkInterfaceId=task.interface.eni)
+    cloud.interrupt(task.id)
+
+    assert account.finished(task.arn)["stopCode"] == "SpotInterruption"
