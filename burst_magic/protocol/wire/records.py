@@ -49,6 +49,7 @@ _WORKERS = (Heartbeat, Gone, Next)  # they explain a mismatch of versions, so bo
 
 _ORIGIN = struct.Struct("<HH")  # bytes of the worker's id, which follows; slot
 _HEAD = struct.Struct("<QBHdfffII")  # the fields of a Header
+_TASK = struct.Struct("<Q")  # the first of them
 _SIZES = struct.Struct("<QB22xII")  # of them task, kind, bytes of text and value
 _KINDS = tuple(kind for kind in OutcomeKind if kind is not OutcomeKind.OTHER)
 _OTHER = 255
@@ -175,6 +176,12 @@ def read_origin(body: memoryview) -> tuple[Provenance, memoryview]:
         raise RecordError("a segment is truncated") from None
     end = _ORIGIN.size + length
     return Provenance(str(body[_ORIGIN.size : end], "utf-8"), slot), body[end:]
+
+
+def read_task(data: bytes | memoryview, at: int = 0) -> int:
+    """The task of the packed outcome that begins at ``at``."""
+    task: int = _TASK.unpack_from(data, at)[0]
+    return task
 
 
 def read_header(data: bytes | memoryview, at: int = 0) -> Header:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from burst_magic.errors import LaunchError
-from burst_magic.protocol.wire.records import PackedRun, read_header
+from burst_magic.protocol.wire.records import PackedRun, read_task
 from burst_magic.worker.channel.board import (
     ENTRY,
     FAILED,
@@ -336,6 +336,8 @@ class Slot:
         ring, at = self._shared.ring, self._consumed
         if at >= until:
             return
+        values: list[memoryview] = []  # of the tasks ``first`` … ``following`` − 1 of a job
+        of, first, following = SKIP, 0, 0
         while at < until:
             place = at % RING_BYTES
             job, kind, count, length = ENTRY.unpack_from(ring, place)
@@ -343,13 +345,23 @@ class Slot:
                 at += RING_BYTES - place
                 continue
             begin = place + ENTRY.size
-            self._hand_out(messages, job, kind, count, bytes(ring[begin : begin + length]))
+            data, task = ring[begin : begin + length], read_task(ring, begin)
+            if values and (kind, job, task) != (VALUE, of, following):
+                self._hand_out(messages, of, VALUE, following - first, b"".join(values))
+                values = []
+            if kind != VALUE:
+                self._hand_out(messages, job, kind, count, bytes(data))
+            else:
+                of, first, following = job, first if values else task, task + count
+                values.append(data)
             at += -(-(ENTRY.size + length) // 16) * 16
+        if values:
+            self._hand_out(messages, of, VALUE, following - first, b"".join(values))
         self._consumed = at
         self._shared.words[Word.CONSUMED] = at
 
     def _hand_out(self, messages: list[Message], job: int, kind: int, count: int, data: bytes) -> None:
-        jid, first = self._jobs[job].jid, read_header(data).task
+        jid, first = self._jobs[job].jid, read_task(data)
         self._last = (jid, first + count - 1)
         run = PackedRun(first=first, count=count, data=data)
         messages.append(PackedOutcomes(jid, run, kind == VALUE, kind == FAILED))

@@ -435,6 +435,24 @@ def test_values_that_are_told_together_come_as_one_and_others_by_themselves_in_o
         os.close(descriptor)
 
 
+def test_values_that_are_told_one_by_one_are_joined_as_far_as_they_follow_each_other():
+    wires, (control, notes, memory, printed) = connect()
+    slot = Slot(0, kill=lambda _: None, wires=wires)
+    for jid in "jk":
+        slot.load(JobCode(jid=jid, envelope=b""))
+    shared = Shared(memory)
+    channel = SlotChannel(notes, shared)
+    for job, task in [(0, 3), (0, 4), (0, 7), (1, 8), (1, 9), (0, 10)]:
+        record = pack_value(task, bytes([task]), began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
+        channel.publish(job, [(VALUE, record)], ended=0.0)
+    told = [(message.jid, message.run.first, message.run.count) for message in slot.read()]
+    assert told == [("j", 3, 2), ("j", 7, 1), ("k", 8, 2), ("j", 10, 1)]
+    slot.close()
+    shared.close()
+    for descriptor in (control, notes, memory, printed):
+        os.close(descriptor)
+
+
 def test_a_record_that_was_cut_short_by_a_death_is_dropped():
     wires, (control, notes, memory, printed) = connect()
     slot = Slot(0, kill=lambda: None, wires=wires)
