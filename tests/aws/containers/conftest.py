@@ -36,7 +36,7 @@ PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 BASE, IMAGE = f"localhost/burst-test/python:{PYTHON}-slim", "localhost/burst-test/worker:built"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP = Path("/etc/pip.conf")
-DEBIANS = {"3.11": "bookworm", "3.13": "trixie"}  # code travels as bytecode: workers have the notebook's minor version
+BASES = {"3.11": "bookworm", "3.13": "trixie"}  # code travels as bytecode: workers have the notebook's minor version
 PATIENCE = 60.0
 SETTINGS = """\
 [containers]
@@ -109,12 +109,12 @@ def base(podman) -> str:
     """Stands for python:X.Y-slim, which is in a registry; made once, kept in build/containers."""
     if podman.has_image(BASE):
         return BASE
-    assert PYTHON in DEBIANS, f"no Debian has Python {PYTHON}; run the tests with one of {', '.join(DEBIANS)}"
+    assert PYTHON in BASES, f"no Debian has Python {PYTHON}; run the tests with one of {', '.join(BASES)}"
     archive = podman.root / "base.tar"
     finish = 'ln -s python3 "$1/usr/bin/python" && rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED'
     packages = "python3-venv,ca-certificates,libstdc++6"
     quick = ["--dpkgopt=force-unsafe-io", "--dpkgopt=path-exclude=/usr/share/doc/*", "--variant=minbase"]
-    podman.call("mmdebstrap", *quick, f"--include={packages}", f"--customize-hook={finish}", DEBIANS[PYTHON], archive)
+    podman.call("mmdebstrap", *quick, f"--include={packages}", f"--customize-hook={finish}", BASES[PYTHON], archive)
     podman("import", archive, BASE)
     archive.unlink()
     return BASE
