@@ -56,6 +56,9 @@ def derived(definition: TaskDefinitionTypeDef, start: Start, *, container: str) 
     for each in containers:
         if each["name"] == container and image_of(start):
             each["image"] = image_of(start)
+            # The image may have an entry point of its own, which would take the command for its arguments.
+            if words := [*each.get("entryPoint", ()), *each.pop("command", ())]:
+                each["entryPoint"] = words
     platform = {**kept.get("runtimePlatform", {}), "cpuArchitecture": _arch(start)}
     platform.setdefault("operatingSystemFamily", "LINUX")
     made = {**kept, "containerDefinitions": containers, "runtimePlatform": platform}

@@ -4,6 +4,9 @@ It passes signals on, reaps orphans, and kills everything when the worker has no
 seconds after SIGTERM, or after the deadline, even if the worker hangs. The deadline comes in ``BURST_BIRTH_DEADLINE``;
 the worker announces a later one through a pipe that no task can write to. The exit code is the worker's own, or one of
 ``protocol/exits.py``. Standard library only: it must not fail for what a worker's packages do.
+
+Tasks begin in ``--cwd``, or in the folder for temporary files. That must not be the folder that this process begins in:
+Python imports from there, and a task could put a module there that another process of the container would load.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ def main() -> int:
         return ExitCode.REFUSED
     left = max(0.0, deadline - time.time())  # a deadline that has passed may have been moved: the worker will know
     watchdog = Watchdog(deadline=time.monotonic() + left, grace=grace)
-    return watchdog.run([sys.executable, "-m", "burst_magic.worker", *sys.argv[1:]], variables)
+    where = sys.argv[1:] or ["--cwd", variables.get("TMPDIR", "/tmp")]  # noqa: S108 - tempfile takes 10 ms to load
+    return watchdog.run([sys.executable, "-m", "burst_magic.worker", *where], variables)
 
 
 def _limits(variables: Mapping[str, str]) -> tuple[float, float]:

@@ -53,6 +53,11 @@ def test_it_does_not_run_as_root(instructions):
     assert {"RUN", "COPY"} & set(after) == set()
 
 
+def test_it_starts_where_tasks_cannot_put_a_module(instructions):
+    assert of(instructions, "WORKDIR")[-1] == "/"
+    assert of(instructions, "VOLUME") == ["/tmp"]
+
+
 def test_its_base_is_a_slim_python_that_the_package_supports(root, instructions):
     python, base, _, version = of(instructions, "ARG")
     project = tomlkit.parse((root / "pyproject.toml").read_text())["project"]

@@ -118,7 +118,7 @@ def read_order(said: Mapping[str, Any], there: AccountFacts) -> tuple[Order, int
         groups=groups,
         public=public,
         image=container["image"],
-        command=tuple(own.get("command") or container.get("command") or ()),
+        command=(*container.get("entryPoint", ()), *(own.get("command") or container.get("command") or ())),
         environ={**_pairs(container.get("environment")), **_pairs(own.get("environment"))},
         container=container["name"],
         stop_timeout=min(container.get("stopTimeout", _STOP_TIMEOUT), _MOST_STOP_TIMEOUT),

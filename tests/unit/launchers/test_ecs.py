@@ -332,6 +332,21 @@ def test_another_image_or_architecture_is_a_copy_of_the_definition_that_is_regis
     assert used == {f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{made['family']}:1"}
 
 
+def test_another_image_runs_the_worker_whatever_its_own_entry_point_is(aws, fargate):
+    registers(aws)
+    watchdog = ["python", "-m", "burst_magic.worker.watchdog"]
+    known = definition()
+    known["taskDefinition"]["containerDefinitions"][0]["command"] = watchdog
+    describe, *_ = aws.script["DescribeTaskDefinition"]
+    aws.script["DescribeTaskDefinition"] = [
+        lambda request: known if request["taskDefinition"] == "burst-worker" else describe(request)
+    ]
+    fargate.start([replace(START, env="image:registry/mine:3")])
+    (made,) = aws.requests("RegisterTaskDefinition")
+    assert made["containerDefinitions"][0]["entryPoint"] == watchdog
+    assert "command" not in made["containerDefinitions"][0]
+
+
 def test_the_configured_definition_is_used_as_it_is_where_it_fits(aws, fargate):
     registers(aws)
     fargate.start([replace(START, env="image:python:3.11-slim"), replace(START, token="another", env="sync")])
