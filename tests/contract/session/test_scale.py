@@ -99,6 +99,17 @@ def test_a_value_is_read_with_one_get_and_all_of_them_with_one_a_segment(world, 
     assert asked_of_the_results(flaky) == (0, 80)
 
 
+def test_a_submission_of_many_tasks_asks_no_more_than_one_of_few(world, flaky):
+    def asked(tasks):
+        flaky.calls.clear()
+        session = world.burst("item", range(tasks), workers=1)
+        written = [key for verb, key in flaky.calls if verb in {"create", "put"}]
+        committed = keys.SessionKeys(session.id).job("0").record
+        return len(written[: written.index(committed) + 1])
+
+    assert asked(5) == asked(5000) < 10
+
+
 def test_tiny_tasks_are_published_many_at_a_time_and_read_so(world, flaky):
     session = world.burst("item", range(5000), workers=2).wait()
     reader = world.attach(session.id)

@@ -540,6 +540,19 @@ def test_a_sessions_tasks_are_found_without_the_store(aws, fargate):
     assert [(each.wid, each.token, each.launcher) for each in found] == [("a", "ta", "fargate")]
 
 
+def test_a_session_of_many_tasks_is_found_whole(aws, fargate):
+    aws.script["ListTasks"] = [
+        {"taskArns": [f"w{place}" for place in range(100)], "nextToken": "more"},
+        {"taskArns": [f"w{place}" for place in range(100, 150)]},
+    ]
+
+    def all_run(request):
+        return {"tasks": [task(each, status="RUNNING") for each in request["tasks"]], "failures": []}
+
+    aws.script["DescribeTasks"] = [all_run]
+    assert {each.wid for each in fargate.find(SID, OPTIONS)} == {f"w{place}" for place in range(150)}
+
+
 # --- its log -----------------------------------------------------------------------------------------------------
 
 
