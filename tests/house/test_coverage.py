@@ -40,9 +40,7 @@ def test_every_test_that_the_page_names_exists(rows):
 
 def test_what_is_met_names_its_test_and_every_row_has_a_verdict(rows):
     assert [row for row, _, here, _ in rows if not here.startswith(VERDICTS)] == []
-    assert [
-        row for row, _, here, tests in rows if here.startswith(("met", "in part")) and not TEST.search(tests)
-    ] == []
+    assert [row for row, _, here, tests in rows if here.startswith(("met", "in part")) and not TEST.search(tests)] == []
 
 
 def test_a_cell_of_tests_holds_nothing_else(rows):
