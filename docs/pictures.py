@@ -285,10 +285,11 @@ CAUSES = {
     EndCause.BROKEN: "it could not go on, through no task's fault",
     EndCause.EXPIRED: "its manifest is gone: it writes nothing",
     EndCause.VERSION: "it cannot read what this session wrote",
+    EndCause.UNTRUSTED: "it could not read the session's key, or found another one",
 }
 # Written by whoever saw the end, or asked for the start.
 BY_OTHERS = {EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT, EndCause.STOPPED, EndCause.HOST}
-BY_OTHERS |= {EndCause.UNSTARTED, EndCause.REFUSED}
+BY_OTHERS |= {EndCause.UNSTARTED, EndCause.UNTRUSTED, EndCause.REFUSED}
 
 
 def life() -> Page:

@@ -147,6 +147,7 @@ class Cause(str, Enum):
     STOPPED = "stopped"  # someone stopped it
     HOST = "host"  # its machine failed or was retired
     NEVER_STARTED = "never started"  # image, role, network: the reason says it
+    UNTRUSTED = "untrusted"  # it could not read the session's key, or found another one: no other worker is started
     NO_ROOM = "no room"  # it was accepted, and then there was no capacity, quota or address for it
     UNKNOWN = "unknown"  # gone, reason unknown
     OTHER = "other"  # its engine gave a reason that has no name here
@@ -158,13 +159,14 @@ _ENDS = {
     Cause.STOPPED: EndCause.STOPPED,
     Cause.HOST: EndCause.HOST,
     Cause.NEVER_STARTED: EndCause.UNSTARTED,
+    Cause.UNTRUSTED: EndCause.UNTRUSTED,
     Cause.NO_ROOM: EndCause.REFUSED,
 }
 
 
 _EXITS = {
     ExitCode.DRAINED: Cause.STOPPED,
-    ExitCode.UNTRUSTED: Cause.NEVER_STARTED,
+    ExitCode.UNTRUSTED: Cause.UNTRUSTED,
     ExitCode.REFUSED: Cause.NEVER_STARTED,
     ExitCode.OVERDUE: Cause.STOPPED,
     ExitCode.UNRUNNABLE: Cause.NEVER_STARTED,

@@ -254,6 +254,8 @@ class Desk:
             OptionError: several sessions have it.
         """
         named = [line for line in _attaching().known(settings) if line.name == name]
+        if name and not named and not is_session_id(name) and "/" not in name:
+            named = _attaching().named_elsewhere(name, settings)
         candidates = dict.fromkeys((line.id for line in named), name)
         if name and len(candidates) > 1:
             raise which_one(f"{len(candidates)} sessions are named {name}", candidates)

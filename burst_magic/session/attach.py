@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from burst_magic.config import nearest
-from burst_magic.errors import AttachError, BurstError, Missing, SignatureError
+from burst_magic.errors import AttachError, BurstError, Denied, Missing, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
 from burst_magic.session import keyring, session_list
+from burst_magic.session.by_name import named_in_store
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
@@ -58,7 +59,8 @@ def attach(
     """Attach to a session.
 
     Args:
-        ident: a session's id (its latest job), ``session/job``, a ``--name``, or ``NAME/job``.
+        ident: a session's id (its latest job), ``session/job``, a ``--name``, or ``NAME/job``. A name that this
+            computer's list doesn't have is looked for in the store.
         settings: the user's directories and default store.
         home: the notebook's namespace.
         key: the session's key, from ``burst key show``; kept for later.
@@ -139,6 +141,20 @@ def named(ident: str, settings: Settings) -> session_list.ListedJob | None:
     name, _, jid = ident.partition("/")
     lines = [line for line in known(settings) if name and line.name == name]
     return replace(lines[-1], job=jid or lines[-1].job) if lines else None
+
+
+def named_elsewhere(name: str, settings: Settings) -> list[session_list.ListedJob]:
+    """The jobs of that name that other computers put into the store, oldest first.
+
+    Raises:
+        AttachError: this user may not list the store's keys.
+    """
+    try:
+        return named_in_store(name, open_own_store(settings.store, settings), settings.keys_dir)
+    except Denied as denied:
+        problem = f"no session {name!r} was started here, and this user may not list the keys of the others"
+        way_out = "where it was started, run burst key show ID; then here: %burst_attach ID --key KEY"
+        raise AttachError(problem, context=denied.context, way_out=way_out) from denied
 
 
 def in_store(settings: Settings, *, notebook: str) -> list[str]:
@@ -241,6 +257,8 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
     sid, _, jid = ident.partition("/")
     if not keys.is_session_id(sid):
         newest = named(ident, settings)
+        if newest is None and sid:
+            newest = next((replace(job, job=jid or job.job) for job in named_elsewhere(sid, settings)[::-1]), None)
         if newest is None:
             guess = nearest(ident, tuple(dict.fromkeys(line.name for line in known(settings) if line.name)))
             hint = f"; did you mean {guess}?" if guess else ""
@@ -300,6 +318,7 @@ __all__ = [
     "in_store",
     "known",
     "named",
+    "named_elsewhere",
     "session_ids",
     "sessions",
     "sibling",

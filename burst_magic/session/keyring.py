@@ -62,14 +62,36 @@ def published(store: Store, sid: str) -> list[str]:
     return [entry.key for entry in found if keys.fingerprint_in(entry.key, sid)]
 
 
+def sessions(store: Store, folder: Path) -> tuple[list[str], Denied | None]:
+    """Ids of the sessions whose key is in the store or on this machine, oldest first.
+
+    Returns:
+        The ids, and the store's refusal if this user may not list its keys.
+    """
+    here = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    found, denied = {sid for sid in here if is_session_id(sid)}, None
+    if not _is_folder(store):
+        try:
+            names = [keys.session_of_key(entry.key) for entry in store.list(keys.SESSION_KEYS)]
+            found.update(filter(is_session_id, names))
+        except Denied as refusal:
+            denied = refusal
+    return sorted(found), denied
+
+
+def _is_folder(store: Store) -> bool:
+    """A folder holds no keys: whoever can write a session into it could write its key there, too."""
+    return store.url.startswith("file:")
+
+
 def fetch(store: Store, sid: str) -> bytes | None:
     """A session's key from the store, or None if it isn't there or this user may not read it.
 
     Raises:
         AttachError: there are several, or its content does not match its name.
     """
-    if store.url.startswith("file:"):
-        return None  # whoever can write a session into a folder can write its key there, too
+    if _is_folder(store):
+        return None
     names = published(store, sid)
     if len(names) > 1:
         problem, way_out = (

@@ -16,6 +16,7 @@ NOT_LOST = {
     EndCause.DEADLINE,
     EndCause.BUDGET,
     EndCause.VERSION,  # its successor would have the same version
+    EndCause.UNTRUSTED,  # its successor would find the same key
 }
 
 
@@ -72,7 +73,7 @@ class Crew:
 
     def last_words(self) -> str:
         """The detail of the last lost worker's end."""
-        silent = NOT_LOST - {EndCause.VERSION}
+        silent = NOT_LOST - {EndCause.VERSION, EndCause.UNTRUSTED}
         lost = [gone for gone in self.gone.values() if gone.detail and gone.cause not in silent]
         newest = max(lost, key=lambda gone: gone.at, default=None)
         return newest.detail if newest else ""

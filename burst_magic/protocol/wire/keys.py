@@ -69,6 +69,11 @@ def before_session_key(sid: str) -> str:
     return f"{SESSION_KEYS}/{_checked(sid)}."
 
 
+def session_of_key(key: str) -> str:
+    """The session whose key an object below ``keys/`` is, by its name."""
+    return key.removeprefix(f"{SESSION_KEYS}/").partition(".")[0]
+
+
 def fingerprint_in(key: str, sid: str) -> str:
     """The fingerprint that the name of a session's key ends in; "" if it is another object."""
     return key.removeprefix(f"{SESSION_KEYS}/{sid}.") if key.startswith(f"{SESSION_KEYS}/{sid}.") else ""

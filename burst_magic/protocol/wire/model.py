@@ -54,6 +54,7 @@ class EndCause(str, Enum):
     BROKEN = "broken"  # it could not go on, through no task's fault, and said so
     EXPIRED = "expired"  # its manifest is gone
     VERSION = "version"  # it cannot read what this session wrote
+    UNTRUSTED = "untrusted"  # it could not read the session's key, or found another one
     OTHER = "other"  # of a newer version; ``Gone.other`` says which
 
 

@@ -66,7 +66,7 @@ def test_the_right_key_lets_a_worker_look_for_its_session(born):
 def test_a_key_that_is_not_the_sessions_ends_the_worker_with_the_reason(born, how, why):
     began = time.monotonic()
     status, said = born(**how)
-    assert (status.exit_code, status.cause) == (ExitCode.UNTRUSTED, Cause.NEVER_STARTED)
+    assert (status.exit_code, status.cause) == (ExitCode.UNTRUSTED, Cause.UNTRUSTED)
     assert why in said
     assert "could not read this session's key" in status.reason
     assert how.get("fingerprint", FINGERPRINT) not in said

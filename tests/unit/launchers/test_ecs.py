@@ -403,7 +403,7 @@ EXITED = "Essential container in task exited"
             "EssentialContainerExited",
             EXITED,
             {"exitCode": 77},
-            Cause.NEVER_STARTED,
+            Cause.UNTRUSTED,
             "could not read this session's key",
         ),
         ("EssentialContainerExited", EXITED, {"exitCode": 124}, Cause.STOPPED, "had not ended at its deadline"),

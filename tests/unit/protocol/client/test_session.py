@@ -486,6 +486,14 @@ def test_what_could_not_be_brought_up_is_not_started_for_ever(client):
     assert "no such image" in talk.job.detail
 
 
+def test_a_worker_that_found_another_key_is_not_replaced_and_its_reason_is_said(client):
+    talk = client(workers=1)
+    end = Gone(worker="w", cause=EndCause.UNTRUSTED, at=0.0, token="t", exit_code=77, detail="another key")
+    begins(talk, workers=("t.next", "w.gone"), gone=(end,))
+    assert announces(talk, ("t.next", "w.gone")) == []
+    assert (talk.job.end, talk.job.detail) == (JobEnd.NOBODY, "another key")
+
+
 def test_a_process_that_goes_on_under_another_name_is_not_lost(client):
     talk = client(workers=1)
     end = Gone(worker="w", cause=EndCause.CRASH, at=0.0)

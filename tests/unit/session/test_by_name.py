@@ -1,0 +1,100 @@
+"""Jobs are found by name in a store from another computer: only those whose records can be verified."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.errors import Denied
+from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire.model import Control, ControlKind, Job
+from burst_magic.session import keyring
+from burst_magic.session.by_name import NEWEST, named_in_store
+from burst_magic.stores import open_store
+
+SECRET, ANOTHER = bytes(range(32)), bytes(range(1, 33))
+
+
+def sid_of(number: int) -> str:
+    return f"20260101-{number:06d}-aaaaaaaa"
+
+
+class Bucket:
+    """A store in memory that counts what it is asked, and may refuse to list keys."""
+
+    def __init__(self):
+        self.inner, self.asked, self.refuses = open_store("memory://by-name"), 0, False
+        self.url = self.inner.url
+
+    def get(self, key, **span):
+        self.asked += 1
+        return self.inner.get(key, **span)
+
+    def list(self, prefix, **span):
+        self.asked += 1
+        if self.refuses and prefix == keys.SESSION_KEYS:
+            raise Denied("access denied", context=prefix)
+        return self.inner.list(prefix, **span)
+
+    def write(self, number, *names, secret=SECRET, signed_by=None, publish=True, created=0.0):
+        sid = sid_of(number)
+        for jid, name in enumerate(names):
+            control = keys.SessionKeys(sid).control(str(jid), ControlKind.ADD_JOB)
+            said = Control(kind=ControlKind.ADD_JOB, at=0.0, job=str(jid))
+            self.inner.create(control, records.encode(said, secret=secret, key=control))
+            key = keys.SessionKeys(sid).job(str(jid)).record
+            job = Job(jid=str(jid), created=created or number + jid / 10, tasks=1, lanes=(0,), seed=0, name=name)
+            self.inner.create(key, records.encode(job, secret=signed_by or secret, key=key))
+        if publish:
+            keyring.publish(self.inner, sid, secret)
+        return sid
+
+
+@pytest.fixture
+def bucket():
+    made = Bucket()
+    yield made
+    made.inner.delete([entry.key for entry in made.inner.list("")])
+
+
+def found(bucket, name, folder):
+    return [f"{job.id}/{job.job}" for job in named_in_store(name, bucket, folder)]
+
+
+def test_all_jobs_of_a_name_are_found_oldest_first(bucket, tmp_path):
+    one, two = bucket.write(1, "tour", "other"), bucket.write(2, "other", "tour")
+    assert found(bucket, "tour", tmp_path) == [f"{one}/0", f"{two}/1"]
+    assert found(bucket, "tou", tmp_path) == []
+
+
+def test_a_job_that_was_added_later_to_an_older_session_is_the_newer_one(bucket, tmp_path):
+    old, new = bucket.write(1, "tour", created=50.0), bucket.write(2, "tour", created=40.0)
+    assert found(bucket, "tour", tmp_path) == [f"{new}/0", f"{old}/0"]
+
+
+def test_a_record_that_the_sessions_key_has_not_signed_does_not_count(bucket, tmp_path):
+    bucket.write(1, "tour", signed_by=ANOTHER)
+    assert found(bucket, "tour", tmp_path) == []
+
+
+def test_a_session_with_a_planted_key_is_left_out_unless_its_key_is_here(bucket, tmp_path):
+    sid = bucket.write(1, "tour")
+    keyring.publish(bucket.inner, sid, ANOTHER)
+    assert found(bucket, "tour", tmp_path) == []
+    keyring.keep(tmp_path, sid, SECRET)
+    assert found(bucket, "tour", tmp_path) == [f"{sid}/0"]
+
+
+def test_who_may_not_list_keys_finds_sessions_whose_key_is_here_and_hears_why_otherwise(bucket, tmp_path):
+    sid = bucket.write(1, "tour")
+    bucket.refuses = True
+    with pytest.raises(Denied):
+        found(bucket, "tour", tmp_path)
+    keyring.keep(tmp_path, sid, SECRET)
+    assert found(bucket, "tour", tmp_path) == [f"{sid}/0"]
+
+
+def test_only_the_newest_sessions_are_asked(bucket, tmp_path):
+    for number in range(NEWEST + 1):
+        bucket.write(number, "first" if number == 0 else "later")
+    assert found(bucket, "first", tmp_path) == []
+    assert bucket.asked <= 1 + 4 * NEWEST  # LIST keys; each session's LIST and GET of its key, LIST and GET of its job
