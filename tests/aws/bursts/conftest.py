@@ -43,13 +43,24 @@ class Scientist:
     def settings(self, **changes) -> config.Settings:
         return replace(config.load({"launcher": "spot", **changes}), interval=INTERVAL, floor=FLOOR)
 
-    def burst(self, source: str, items: Iterable[object], *, into: Session | None = None, **options) -> Session:
+    def burst(
+        self,
+        source: str,
+        items: Iterable[object],
+        *,
+        into: Session | None = None,
+        name: str = "",
+        values=None,
+        **options,
+    ) -> Session:
         """What ``%%burst --map "item in items"`` does."""
         settings = self.settings(**options)
-        capture = capture_cell(source, {"items": items, "gate": str(self.root / "gate")}, map_expr="items")
+        capture = capture_cell(
+            source, {"items": items, "gate": str(self.root / "gate"), **(values or {})}, map_expr="items"
+        )
         terms = traits(settings.launcher, fallback=settings.spot_fallback)
         made = plan(settings, terms, tasks=len(items))
-        session = submit(capture, made, settings, home={}, labels=Labels(), into=into)
+        session = submit(capture, made, settings, home={}, labels=Labels(name=name), into=into)
         self.sessions.append(session)
         return session
 
