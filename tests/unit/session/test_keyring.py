@@ -1,0 +1,66 @@
+"""A session's key in the store: for the user's other computers, if they may list the names."""
+
+from __future__ import annotations
+
+import pytest
+
+from burst_magic.errors import AttachError, Denied
+from burst_magic.protocol.wire import keys, sign
+from burst_magic.session import keyring
+from burst_magic.stores import open_store
+
+SID, OTHER = "20260101-000000-aaaaaaaa", "20260101-000000-aaaaaaab"
+SECRET = bytes(range(32))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(f"memory://{tmp_path.name}")
+
+
+class Refusing:
+    """A store that denies a verb."""
+
+    def __init__(self, store, verb):
+        self.url = store.url
+        self._store, self._verb = store, verb
+
+    def __getattr__(self, name):
+        if name == self._verb:
+            return self._refuse
+        return getattr(self._store, name)
+
+    def _refuse(self, *_, **__):
+        raise Denied("the store denies access")
+
+
+def test_another_computer_finds_the_key_of_this_session_and_no_other(store):
+    keyring.publish(store, OTHER, bytes(32))
+    assert keyring.fetch(store, SID) is None
+    keyring.publish(store, SID, SECRET)
+    assert keyring.fetch(store, SID) == SECRET
+
+
+@pytest.mark.parametrize("verb", ["list", "get"])
+def test_who_may_not_list_or_read_keys_has_none(store, verb):
+    keyring.publish(store, SID, SECRET)
+    assert keyring.fetch(Refusing(store, verb), SID) is None
+
+
+def test_a_key_that_does_not_match_its_name_is_not_believed(store):
+    store.put(keys.session_key(SID, sign.fingerprint(SECRET)), bytes(32))
+    with pytest.raises(AttachError, match="does not match its name"):
+        keyring.fetch(store, SID)
+
+
+def test_of_two_keys_none_is_believed(store):
+    for secret in (SECRET, bytes(32)):
+        keyring.publish(store, SID, secret)
+    with pytest.raises(AttachError, match="several keys"):
+        keyring.fetch(store, SID)
+
+
+def test_a_folder_has_no_keys_to_believe(tmp_path):
+    store = open_store(tmp_path.as_uri())
+    keyring.publish(store, SID, SECRET)
+    assert keyring.fetch(store, SID) is None
