@@ -69,6 +69,17 @@ class Scientist:
         self.sessions.append(found)
         return found
 
+    def watch(self, sid: str) -> Session:
+        """A session that another process has started; this one replaces no workers."""
+        found = attach(sid, settings=self.settings(), home={}, replaces_lost_workers=False)
+        self.sessions.append(found)
+        return found
+
+    def rate_of(self, launcher: str, **options) -> int:
+        """Micro-dollars an hour of one worker."""
+        settings = self.settings(launcher=launcher, **options)
+        return plan(settings, traits(launcher), tasks=1).rate
+
     @property
     def tasks(self) -> list[SandboxTask]:
         """What was started for this test, oldest first."""
