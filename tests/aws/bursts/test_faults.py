@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from burst_magic.errors import NotRun
+from burst_magic.errors import Denied, NotRun
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause
 from burst_magic.testing.sandbox import TaskState
@@ -212,5 +212,29 @@ def test_a_worker_that_is_cut_off_from_the_store_loses_nothing(scientist, weathe
     session = scientist.burst(GATED, range(16), workers=3)
     cut = running(scientist, session, until, 3)[0]
     weather(cut_off=frozenset({cut.id}))
+    scientist.open_gate()
+    assert list(session.results()) == DOUBLED
+
+
+@pytest.fixture
+def signed_on(as_user, monkeypatch):
+    """The user's keys lie in AWS's files, as after a sign-on."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name, value in as_user.environ(files=True).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("signed_on")
+def test_credentials_that_expire_are_told_and_renewed_ones_are_taken_up(scientist, until):
+    """The kernel goes on once its user has signed on again in a terminal; workers have credentials of their own."""
+    session = scientist.burst(GATED, range(16), workers=3)
+    lost = running(scientist, session, until, 3)[0]
+    scientist.cloud.expire()
+    with pytest.raises(Denied, match="ExpiredToken") as caught:
+        session.status()
+    assert "sign in again" in caught.value.way_out
+    scientist.cloud.renew()
+    scientist.cloud.interrupt(lost.id)
     scientist.open_gate()
     assert list(session.results()) == DOUBLED
