@@ -67,6 +67,7 @@ class Driver:
             me=secrets.token_hex(8),
             replaces_lost_workers=fleet.replaces_lost_workers,
             patience=fleet.patience,
+            orphaned_after=fleet.orphaned_after,
         )
         self._carrier = Carrier(store, secret, lambda _: True, give_up=(Denied,))
         self._stall = Stall(store, manifest)

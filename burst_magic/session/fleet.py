@@ -21,7 +21,7 @@ from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
 from burst_magic.launchers.base import Again, Handle, Launcher, PrintedLine, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.log import unended
+from burst_magic.protocol.log import DEAD_AFTER, unended
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
@@ -101,6 +101,19 @@ class Fleet:
         names = filter(None, (self._manifest.launcher, self._manifest.fallback))
         found = {name: self._launcher(name) for name in names}
         return {name: launcher.traits.starting_within for name, launcher in found.items() if launcher is not None}
+
+    @property
+    def orphaned_after(self) -> dict[str, float]:
+        """Launcher -> seconds after which an announced start that its engine doesn't know was never made.
+
+        Not for workers of this machine: that of another one cannot be asked.
+        """
+        after = DEAD_AFTER * self._manifest.interval
+        return {name: min(after, most) for name, most in self.patience.items() if not self._is_here(name)}
+
+    def _is_here(self, name: str) -> bool:
+        launcher = self._launcher(name)
+        return launcher is not None and launcher.traits.here
 
     @property
     def replaces_lost_workers(self) -> bool:

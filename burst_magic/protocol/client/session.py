@@ -48,7 +48,7 @@ class SessionMachine:
         now: a monotonic clock; wall: the wall clock at that instant.
         me: distinguishes this client's starts from other clients'.
         replaces_lost_workers: without it, or the key, no worker is started.
-        patience: see ``Starts``.
+        patience, orphaned_after: see ``Starts``.
 
     Attributes:
         jobs: the followed jobs.
@@ -66,6 +66,7 @@ class SessionMachine:
         me: str,
         replaces_lost_workers: bool = True,
         patience: Mapping[str, float] | None = None,
+        orphaned_after: Mapping[str, float] | None = None,
     ) -> None:
         self.manifest, self.signed = manifest, signed
         self.replaces_lost_workers = replaces_lost_workers and signed
@@ -82,6 +83,7 @@ class SessionMachine:
             clock=self.clock,
             questions=self._questions,
             patience=patience or {},
+            orphaned_after=orphaned_after or {},
         )
         self._controls: dict[str, Control | None] = {}  # None: not read yet
         self._requested = Requested()

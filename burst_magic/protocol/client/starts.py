@@ -6,6 +6,7 @@ name, so that two clients that see the same loss meet at one key. The log shows 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Starts:
         clock: the store's.
         questions: takes its requests.
         patience: launcher -> seconds that a start may take without any news.
+        orphaned_after: launcher -> seconds without any news after which a start that another client announced is made
+            again; launchers that are not named here get their patience.
 
     Attributes:
         refusals: refused and failed starts.
@@ -66,8 +69,10 @@ class Starts:
         clock: StoreClock,
         questions: Questions,
         patience: Mapping[str, float],
+        orphaned_after: Mapping[str, float],
     ) -> None:
-        self._manifest, self._me, self._crew, self._patience = manifest, me, crew, patience
+        self._manifest, self._me, self._crew = manifest, me, crew
+        self._patience, self._orphaned_after = patience, orphaned_after
         self._coming: dict[str, float] = {}  # token -> when its launcher last reported that it is starting
         self._phases: dict[str, tuple[str, float]] = {}  # token -> the reported phase, and since when
         self.refusals = RefusedStarts(manifest, crew)
@@ -127,8 +132,9 @@ class Starts:
         room = max(0, wanted - running)
         late = self._late(now)
         again = sorted(token for token in late if token not in self.tried)[:room]
+        again += self._orphans(now, set(late))
         early = self.refusals.put_off(now)
-        fresh = self.replacements_due(now, early, nobody_left=not running, since=since)[: room - len(again)]
+        fresh = self.replacements_due(now, early, nobody_left=not running, since=since)[: max(0, room - len(again))]
         return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
 
     def postponed(self, now: float, *, running: int, since: float) -> bool:
@@ -166,6 +172,20 @@ class Starts:
         unnamed = {token: since for token, since in self._crew.log.starting.items() if token not in named}
         tried = {token: self.tried.get(token, since) for token, since in unnamed.items()}
         return {token: max(since, self._coming.get(token, since)) for token, since in tried.items()}
+
+    def _orphans(self, now: float, late: set[str]) -> list[str]:
+        """Starts that another client announced, and may have died before it made them: no launcher has heard of them.
+
+        They count as running, so they need no room. The same token is the same worker, however often it is started.
+        """
+        silent = {token: since for token, since in self._unanswered().items() if token not in late}
+        return sorted(
+            token
+            for token, since in silent.items()
+            if token not in self.tried
+            and token not in self._coming
+            and now - since >= self._orphaned_after.get(self.refusals.launcher_of(token), math.inf)
+        )
 
     def _late(self, now: float) -> list[str]:
         return [token for token, since in self._unanswered().items() if now - since >= self._patience_for(token)]

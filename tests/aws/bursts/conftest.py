@@ -64,8 +64,8 @@ class Scientist:
         self.sessions.append(session)
         return session
 
-    def attach(self, session: Session) -> Session:
-        found = attach(session.id, settings=self.settings(), home={})
+    def attach(self, session: Session | str) -> Session:
+        found = attach(getattr(session, "id", session), settings=self.settings(), home={})
         self.sessions.append(found)
         return found
 

@@ -152,12 +152,15 @@ def worker():
 def client():
     """Makes a client's conversation."""
 
-    def make(*, signed=True, replaces_lost_workers=True, me="me", record=None, patience=None, **changes) -> Talk:
+    def make(
+        *, signed=True, replaces_lost_workers=True, me="me", record=None, patience=None, orphaned_after=None, **changes
+    ) -> Talk:
         machine = SessionMachine(
             manifest=manifest(**changes),
             signed=signed,
             replaces_lost_workers=replaces_lost_workers,
             patience=patience,
+            orphaned_after=orphaned_after,
             me=me,
             now=0.0,
             wall=WALL,

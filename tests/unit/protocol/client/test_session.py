@@ -372,6 +372,16 @@ def test_a_start_is_given_the_patience_of_its_launcher(client, seconds):
     assert answer(talk, "abc.next") == [fx.Replace("abc", "local")]
 
 
+def test_a_start_whose_client_died_before_it_was_made_is_made_by_another_soon(client):
+    talk = client(workers=2, patience={"local": 600.0}, orphaned_after={"local": 60.0}, deadline=WALL + 1e5)
+    begins(talk, workers=("abc.next", "def.next"))
+    made = []
+    for _ in range(40):
+        talk.tell(fx.Coming((("def", "provisioning"),)), after=10.0)
+        made += [(talk.now, start) for start in answer(talk, "abc.next", "def.next")]
+    assert made == [(60.0, fx.Replace("abc", "local"))]  # once; then it has the launcher's patience
+
+
 def test_a_start_that_is_said_to_be_coming_is_no_failure_however_long_it_takes(client):
     talk = client(workers=1, patience={"local": 60.0}, deadline=WALL + 1e5)
     begins(talk, workers=("abc.next",))
