@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks import table
+from benchmarks.calls import calls_table
 from benchmarks.process import ROOT, CaseFailed, Figures, measure
 
 README = Path(__file__).with_name("README.md")
@@ -95,6 +96,7 @@ def report(measured: dict[str, list[Figures]], loads: list[float]) -> str:
         "\n".join(table.targets_table(measured)),
         "\n".join(table.peers_table(measured)),
         "\n".join(table.requests_table(measured)),
+        "\n".join(calls_table(measured)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -23,15 +23,15 @@ from urllib.parse import parse_qs, unquote
 from benchmarks.process import Figures
 
 _ASK = "/-counts"
+_SHARED = ("blobs", "keys", "envs")  # folders beside the sessions
 _KEY = re.compile(r"sessions/[^/]+/(?:jobs/[^/]+/)?([^/?]+)")
 
 
-def kind_of(method: str, path: str, query: str) -> str:
+def kind_of(method: str, path: str, asked: Mapping[str, list[str]]) -> str:
     """``PUT claims``, ``LIST results``, …: the verb and the part of the log."""
-    asked = parse_qs(query)
     place = asked.get("prefix", [""])[0] if "list-type" in asked else path
     found = _KEY.search(unquote(place))
-    part = found[1].split(".")[0] if found else "blobs" if "blobs" in place else "other"
+    part = found[1].split(".")[0] if found else next((name for name in _SHARED if f"/{name}/" in place), "other")
     return f"{'LIST' if 'list-type' in asked else method} {part}"
 
 
@@ -44,7 +44,7 @@ class Counting:
     def __call__(self, environ: dict[str, str], start_response: Callable[..., object]) -> Iterable[bytes]:
         """Answers, and counts what is not for the counter itself."""
         if environ["PATH_INFO"] != _ASK:
-            kind = kind_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"])
+            kind = kind_of(environ["REQUEST_METHOD"], environ["PATH_INFO"], parse_qs(environ["QUERY_STRING"]))
             self._counts[kind] += 1
             self._counts[f"bytes {kind}"] += int(environ.get("CONTENT_LENGTH") or 0)
             return self._weighed(kind, self._app(environ, start_response))

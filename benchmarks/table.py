@@ -15,6 +15,7 @@ OURS, PEERS = "benchmarks.ours", "benchmarks.peers"
 LARGE, LOSSES, SCALE = "benchmarks.large", "benchmarks.losses", "benchmarks.scale"
 NUMERIC = "benchmarks.numeric"
 IDIOMS = "benchmarks.idioms"
+CLOUD, BUSY = "benchmarks.cloud", "benchmarks.busy"
 MEMORY_FOLDER = "/dev/shm"  # a tmpfs on Linux; rows that need it are left out elsewhere
 Measured = Mapping[str, Sequence[Figures]]
 
@@ -152,6 +153,14 @@ WORKS: dict[str, Work] = {
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
     "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
 }
+WORKS |= {  # on ECS, in the stand-in cloud
+    "cloud_first": Work(case="first_claim", module=CLOUD),
+    "cloud_asked": Work(case="asked", module=CLOUD, arguments={"workers": 100, "reply": 1.0}, runs=3),
+    "cloud_asked_here": Work(case="asked", module=CLOUD, arguments={"workers": 100, "reply": 0.0}, runs=3),
+    "cloud_noops": Work(case="counted", module=CLOUD, arguments={"n": 1000, "workers": 32, "seconds": 0.0}, runs=1),
+    "cloud_naps": Work(case="counted", module=CLOUD, arguments={"n": 1000, "workers": 32, "seconds": 1.0}, runs=1),
+    "cloud_watched": Work(case="watched", module=BUSY, arguments={"workers": 32, "pairs": 3, "seconds": 10.0}, runs=1),
+}
 _TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
 
 ROWS = (
@@ -254,6 +263,32 @@ ROWS = (
     Row(number="16", label="right numbers: loops as people write them, sequential against 1 and 2 workers",
         work="right", value=lambda figures: 100 * figures["right"] / figures["n"], unit="%", at_least=100),
     Row(number="", label="… how many there are", work="right", value=_of("n"), unit="loops", at_least=30),
+    Row(number="17", label="ECS: RunTask → first claim, less what the stand-in cloud makes a task wait",
+        work="cloud_first", value=_of("wall"), at_most=0.5),
+    Row(number="", label="… of this the stand-in: RunTask, its network, logs, its container's start",
+        work="cloud_first", value=_of("cloud")),
+    Row(number="", label="… and the worker: its container started → first claim", work="cloud_first",
+        value=_of("worker")),
+    Row(number="", label="… RunTask → first result published, less the same", work="cloud_first",
+        value=_of("published")),
+    Row(number="18", label="ECS: 100 workers asked for, each answer taking 1 s", work="cloud_asked",
+        value=_of("wall"), at_most=6.0),
+    Row(number="", label="… each answer taking what the stand-in needs", work="cloud_asked_here", value=_of("wall"),
+        at_most=6.0),
+    Row(number="19", label="ECS: calls of the control plane a task, 1 000 no-ops on 32 workers", work="cloud_noops",
+        value=_a_task("session ecs"), unit="requests"),
+    Row(number="", label="… requests to S3 a task (starburst: 195)", work="cloud_noops", value=_a_task("session s3"),
+        unit="requests"),
+    Row(number="", label="… calls of the control plane a task, 1 000 × 1 s", work="cloud_naps",
+        value=_a_task("session ecs"), unit="requests"),
+    Row(number="", label="… requests to S3 a task, 1 000 × 1 s", work="cloud_naps", value=_a_task("session s3"),
+        unit="requests"),
+    Row(number="20", label="ECS: a busy cell while 32 workers are followed and shown: time it could not run",
+        work="cloud_watched", value=_of("slower"), unit="%", at_most=2.0),
+    Row(number="", label="… CPU of the kernel's other threads ÷ the cell's", work="cloud_watched",
+        value=_of("threads"), unit="%"),
+    Row(number="", label="… its wall time, whoever used the core meanwhile", work="cloud_watched", value=_of("wall"),
+        unit="%"),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")

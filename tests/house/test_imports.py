@@ -98,6 +98,26 @@ session.cleanup()
 """
 
 
+LOCAL_ROAD = f"""
+import os, tempfile
+home = tempfile.mkdtemp()
+os.environ.update(BURST_CONFIG_DIR=home + "/config", BURST_DATA_DIR=home + "/data", BURST_STORE="file://" + home + "/s")
+{A_BURST}
+session = burst.map(len, ["a", "bc"], workers=2, launcher="local")
+assert list(session.results()) == [1, 2]
+assert burst.attach(session.id).status().completed == 2
+session.cleanup()
+"""
+
+
+def test_a_local_burst_on_a_folder_loads_nothing_of_aws_in_the_kernel(modules_after):
+    modules = modules_after(LOCAL_ROAD)
+
+    assert {"burst_magic.session.submit", "burst_magic.launchers.local", "obstore"} <= modules
+    assert {name.partition(".")[0] for name in modules} & {"boto3", "botocore", "s3transfer", "moto"} == set()
+    assert [name for name in modules if name.startswith("burst_magic.aws.")] == []
+
+
 def test_a_working_worker_and_its_slots_imported_dill_and_obstore_only(tmp_path):
     """The whole life of a real worker, as the interpreter itself reports it in the worker's log."""
     (tmp_path / "burst.py").write_text(A_BURST)

@@ -78,18 +78,30 @@ class Front:
     Args:
         account: of this sandbox.
         apps: answer for AWS.
+        heard: called with each request before it is answered, in the thread that answers it.
     """
 
-    def __init__(self, apps: Apps, *, account: str, engine: Engine, roles: Roles, limits: Limits) -> None:
+    def __init__(
+        self,
+        apps: Apps,
+        *,
+        account: str,
+        engine: Engine,
+        roles: Roles,
+        limits: Limits,
+        heard: Callable[[AwsCall], object],
+    ) -> None:
         self._apps = apps
         self._account = account
         self._engine = engine
         self._roles = roles
         self._limits = limits
+        self._heard = heard
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
         call = AwsCall.of(environ)
+        self._heard(call)
         if call.path.startswith("/v4/"):
             return self._metadata(call.path, start_response)
         if call.path.startswith("/v2/credentials/"):

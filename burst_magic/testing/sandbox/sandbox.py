@@ -19,6 +19,7 @@ from burst_magic.testing.servers import Keys, Server
 
 if TYPE_CHECKING:
     from burst_magic.testing.sandbox.engine import Engine
+    from burst_magic.testing.sandbox.front import AwsCall
     from burst_magic.testing.sandbox.limits import Limits
     from burst_magic.testing.sandbox.stack import SandboxStack
 
@@ -38,6 +39,8 @@ class Sandbox:
         command: of the worker's container in the task definition.
         stop_timeout: of that container, in seconds.
         now: seconds since the epoch, for the times that ECS tells.
+        heard: called with each request, before it is answered and in a thread of its own: to count requests, or to
+            answer as late as a distant server.
 
     Attributes:
         endpoint: its address, ``http://127.0.0.1:PORT``.
@@ -59,6 +62,7 @@ class Sandbox:
         command: Sequence[str] = _WORKER,
         stop_timeout: int = _STOP_TIMEOUT,
         now: Callable[[], float] = time.time,
+        heard: Callable[[AwsCall], object] = lambda _: None,
     ) -> None:
         self._home = home
         self._port = port
@@ -67,6 +71,7 @@ class Sandbox:
         self._command = tuple(command)
         self._stop_timeout = stop_timeout
         self._now = now
+        self._heard = heard
         self._exits = contextlib.ExitStack()
         self._engine: Engine
         self._limits: Limits
@@ -119,7 +124,10 @@ class Sandbox:
         )
         self._engine = Engine(tools=tools, limits=self._limits)
         apps = Apps(engine=self._engine, roles=roles, network=network)
-        door.open(Front(apps, account=account, engine=self._engine, roles=roles, limits=self._limits))
+        front = Front(
+            apps, account=account, engine=self._engine, roles=roles, limits=self._limits, heard=self._heard
+        )
+        door.open(front)
         exits.callback(self._engine.close, within=_PATIENCE)
         self.administrator = self._server(roles.administrator())
         self.stack = build(self.administrator, command=self._command, stop_timeout=self._stop_timeout, account=account)

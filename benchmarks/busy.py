@@ -1,0 +1,136 @@
+"""What a fleet on ECS costs a notebook that computes meanwhile: a loop in a real kernel, with and without the panel.
+
+The kernel has a core, the stand-in cloud and its workers have the others. Seconds of such a loop depend on whoever else
+uses the machine, so what is measured is the time in which the kernel's main thread could not run although it had a
+core: for Python's lock, held by the threads that follow the session. The kernel of the operating system tells how long
+a thread ran and how long it waited for a core; what remains of its wall time is that.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import time
+from collections import Counter
+from statistics import median
+from typing import Any
+
+from benchmarks.process import Figures, serve
+from benchmarks.stand_in import stand_in
+
+_PATIENCE = 300.0
+_BEGIN = """
+import os, time
+import burst_magic as burst
+from burst_magic.ui.panel import show
+
+os.sched_setaffinity(0, {core})
+
+def hold(_):
+    time.sleep(3600)
+
+def since(before=(0.0, 0.0, 0.0, 0.0)):
+    with open("/proc/thread-self/schedstat") as file:
+        ran, queued, _ = file.read().split()
+    now = time.perf_counter(), int(ran) / 1e9, int(queued) / 1e9, time.process_time()
+    return tuple(new - old for new, old in zip(now, before, strict=True))
+
+def busy(count):
+    before, value = since(), 0
+    for number in range(count):
+        value = (value * 31 + number) & 0xFFFF
+    return since(before)
+"""
+_START = """
+session = burst.map(hold, range({tasks}), workers={workers}, launcher="fargate")
+showing = show(session)
+"""
+
+
+class Kernel:
+    """One IPython kernel, used as a browser uses it."""
+
+    def __init__(self) -> None:
+        from jupyter_client.manager import KernelManager
+
+        self._manager = KernelManager(kernel_name="python3")
+        self._manager.start_kernel(env=dict(os.environ), extra_arguments=["--log-level=ERROR"])
+        self._client = self._manager.blocking_client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=_PATIENCE)
+        self.messages: Counter[str] = Counter()  # by type, since the last cell began
+
+    def run(self, code: str) -> Any:
+        """The value of a cell, if it is a literal."""
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        request = self._client.session.msg("execute_request", content, metadata={"cellId": "cell"})
+        self._client.shell_channel.send(request)
+        self.messages, value = Counter(), None
+        while True:
+            said = self._client.get_iopub_msg(timeout=_PATIENCE)
+            self.messages[said["msg_type"]] += 1
+            if said["msg_type"] == "error":
+                raise RuntimeError("\n".join(said["content"]["traceback"]))
+            if said["parent_header"].get("msg_id") != request["header"]["msg_id"]:
+                continue
+            if said["msg_type"] == "execute_result":
+                value = ast.literal_eval(said["content"]["data"]["text/plain"])
+            if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
+                return value
+
+    def close(self) -> None:
+        """End it."""
+        self._client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+
+
+def watched(*, workers: int, pairs: int, seconds: float) -> Figures:
+    """A loop of so many seconds of CPU, alternately while nothing and while a running fleet is followed and shown."""
+    cores = sorted(os.sched_getaffinity(0))
+    with stand_in(cores=set(cores[1:]) or None) as cloud:
+        kernel = Kernel()
+        try:
+            kernel.run(_BEGIN.format(core={cores[0]}))
+            count = int(seconds / kernel.run("busy(10**6)")[1] * 10**6)
+            kernel.run(_START.format(tasks=2 * workers, workers=workers))
+            _await(lambda: kernel.run("session.status().running") == workers)
+            found = [_pair(kernel, count) for _ in range(pairs)]
+            kernel.run("session.cleanup(force=True, grace=0)")
+        finally:
+            kernel.close()
+    del cloud
+    return {name: median(each[name] for each in found) for name in found[0]}
+
+
+def _pair(kernel: Kernel, count: int) -> Figures:
+    kernel.run("session.detach()")
+    alone = kernel.run(f"busy({count})")
+    kernel.run("session.follow()")
+    beside = kernel.run(f"busy({count})")
+    frames = kernel.messages["comm_msg"]
+    assert frames, "the panel drew nothing"
+    (_, ran, _, all_ran), before = beside, alone
+    return {
+        "slower": 100 * (_held_up(beside) / ran - _held_up(before) / before[1]),
+        "threads": 100 * ((all_ran - ran) / ran - (before[3] - before[1]) / before[1]),
+        "wall": 100 * (beside[0] / before[0] - 1),
+        "seconds": ran,
+        "frames": frames,
+    }
+
+
+def _held_up(loop: tuple[float, float, float, float]) -> float:
+    """Seconds that its thread neither ran nor waited for a core."""
+    wall, ran, queued, _ = loop
+    return wall - ran - queued
+
+
+def _await(condition: Any) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    serve({"watched": watched})

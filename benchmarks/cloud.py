@@ -1,0 +1,98 @@
+"""What a fleet on ECS costs beyond its tasks, on the stand-in cloud: until it works, in calls, and to look on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from benchmarks.process import Figures, serve
+from benchmarks.stand_in import AGENT, Call, StandIn, stand_in
+
+
+def same(item: int) -> int:
+    """A task that does nothing."""
+    return item
+
+
+def nap(seconds: float) -> float:
+    """A task that takes a while."""
+    time.sleep(seconds)
+    return seconds
+
+
+def first_claim() -> Figures:
+    """From RunTask to the first claim, as the cloud hears them, less what its weather makes a task wait.
+
+    The second session is measured: at the first one the cloud makes clients for itself.
+    """
+    import burst_magic as burst
+    from burst_magic.testing.sandbox.weather import SandboxWeather
+
+    with stand_in() as cloud:
+        for _ in range(2):
+            cloud.calls()
+            session = burst.map(same, range(1), workers=1, launcher="fargate").wait()
+            calls, task = cloud.calls(), cloud.tasks()[-1]
+            session.cleanup()
+    claimed = _at(calls, "s3 PUT claims")
+    delay = sum(getattr(SandboxWeather(), phase) for phase in AGENT)
+    begun = _at(calls, "ecs RunTask")
+    return {
+        "wall": claimed - begun - delay,
+        "cloud": task["started"] - begun - delay,
+        "worker": claimed - task["started"],
+        "published": _at(calls, "s3 PUT results") - begun - delay,
+    }
+
+
+def asked(*, workers: int, reply: float) -> Figures:
+    """So many workers asked for, from the first RunTask until the last is answered. None starts meanwhile.
+
+    Args:
+        workers: how many.
+        reply: seconds that each RunTask takes; AWS's takes about one.
+    """
+    import burst_magic as burst
+
+    with stand_in(reply=reply, provisioning=600.0) as cloud:
+        session = burst.map(same, range(workers), workers=workers, launcher="fargate")
+        answered = time.time()
+        calls = [call for call in cloud.calls() if call.kind == "ecs RunTask"]
+        assert len(calls) == workers == len(cloud.tasks())
+        session.cleanup(force=True, grace=0)
+    return {"wall": answered - calls[0].at, "n": workers}
+
+
+def counted(*, n: int, workers: int, seconds: float) -> Figures:
+    """Requests of a session, by service and action, until it is finished; and those of its cleanup."""
+    import burst_magic as burst
+
+    task, items = (nap, [seconds] * n) if seconds else (same, list(range(n)))
+    figures: Figures = {"n": n, "workers": workers}
+    with stand_in() as cloud:
+        began = time.time()
+        session = burst.map(task, items, workers=workers, launcher="fargate")
+        assert list(session.results()) == items
+        figures["wall"] = time.time() - began
+        figures |= _counts("session", cloud.calls())
+        session.cleanup(force=True)
+        figures |= _counts("cleanup", cloud.calls())
+    return figures
+
+
+def _counts(when: str, calls: Sequence[Call]) -> Figures:
+    """``session ecs``, ``session ecs RunTask``, …"""
+    counts: Counter[str] = Counter()
+    for call in calls:
+        words = call.kind.split()  # service, action, for S3 the part of the log
+        counts.update(" ".join([when, *words[:most]]) for most in range(1, len(words) + 1))
+    return {name: float(number) for name, number in counts.items()}
+
+
+def _at(calls: Sequence[Call], kind: str) -> float:
+    return next(call.at for call in calls if call.kind == kind)
+
+
+if __name__ == "__main__":
+    serve({"first_claim": first_claim, "asked": asked, "counted": counted})
