@@ -1,9 +1,9 @@
 """What a fleet on ECS costs a notebook that computes meanwhile: a loop in a real kernel, with and without the panel.
 
-The kernel has a core, the stand-in cloud and its workers have the others. Seconds of such a loop depend on whoever else
-uses the machine, so what is measured is the time in which the kernel's main thread could not run although it had a
-core: for Python's lock, held by the threads that follow the session. The kernel of the operating system tells how long
-a thread ran and how long it waited for a core; what remains of its wall time is that.
+The kernel has one core, the stand-in cloud and its workers have the others, so whatever the kernel's other threads use
+is missing in the loop. Wall seconds of a pinned loop depend on whoever else uses that core; CPU seconds of the kernel's
+threads don't. So what counts is the CPU of all threads but the loop's in a second of its wall time: the threads work by
+the clock (requests, frames), however fast the loop gets on.
 """
 
 from __future__ import annotations
@@ -29,17 +29,11 @@ os.sched_setaffinity(0, {core})
 def hold(_):
     time.sleep(3600)
 
-def since(before=(0.0, 0.0, 0.0, 0.0)):
-    with open("/proc/thread-self/schedstat") as file:
-        ran, queued, _ = file.read().split()
-    now = time.perf_counter(), int(ran) / 1e9, int(queued) / 1e9, time.process_time()
-    return tuple(new - old for new, old in zip(now, before, strict=True))
-
 def busy(count):
-    before, value = since(), 0
+    wall, mine, everyone, value = time.perf_counter(), time.thread_time(), time.process_time(), 0
     for number in range(count):
         value = (value * 31 + number) & 0xFFFF
-    return since(before)
+    return time.perf_counter() - wall, time.thread_time() - mine, time.process_time() - everyone
 """
 _START = """
 session = burst.map(hold, range({tasks}), workers={workers}, launcher="fargate")
@@ -87,7 +81,7 @@ class Kernel:
 def watched(*, workers: int, pairs: int, seconds: float) -> Figures:
     """A loop of so many seconds of CPU, alternately while nothing and while a running fleet is followed and shown."""
     cores = sorted(os.sched_getaffinity(0))
-    with stand_in(cores=set(cores[1:]) or None) as cloud:
+    with stand_in(cores=set(cores[1:]) or None):
         kernel = Kernel()
         try:
             kernel.run(_BEGIN.format(core={cores[0]}))
@@ -98,7 +92,6 @@ def watched(*, workers: int, pairs: int, seconds: float) -> Figures:
             kernel.run("session.cleanup(force=True, grace=0)")
         finally:
             kernel.close()
-    del cloud
     return {name: median(each[name] for each in found) for name in found[0]}
 
 
@@ -109,20 +102,17 @@ def _pair(kernel: Kernel, count: int) -> Figures:
     beside = kernel.run(f"busy({count})")
     frames = kernel.messages["comm_msg"]
     assert frames, "the panel drew nothing"
-    (_, ran, _, all_ran), before = beside, alone
     return {
-        "slower": 100 * (_held_up(beside) / ran - _held_up(before) / before[1]),
-        "threads": 100 * ((all_ran - ran) / ran - (before[3] - before[1]) / before[1]),
-        "wall": 100 * (beside[0] / before[0] - 1),
-        "seconds": ran,
+        "slower": 100 * (_others(*beside) - _others(*alone)),
+        "wall": 100 * (beside[0] / alone[0] - 1),
+        "seconds": beside[1],
         "frames": frames,
     }
 
 
-def _held_up(loop: tuple[float, float, float, float]) -> float:
-    """Seconds that its thread neither ran nor waited for a core."""
-    wall, ran, queued, _ = loop
-    return wall - ran - queued
+def _others(wall: float, mine: float, everyone: float) -> float:
+    """CPU of the kernel's other threads in a second."""
+    return (everyone - mine) / wall
 
 
 def _await(condition: Any) -> None:

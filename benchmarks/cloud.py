@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.process import Figures, serve
-from benchmarks.stand_in import AGENT, Call, StandIn, stand_in
+from benchmarks.stand_in import AGENT, Call, stand_in
 
 
 def same(item: int) -> int:
@@ -82,7 +82,7 @@ def counted(*, n: int, workers: int, seconds: float) -> Figures:
 
 
 def _counts(when: str, calls: Sequence[Call]) -> Figures:
-    """``session ecs``, ``session ecs RunTask``, …"""
+    """Numbers by ``session ecs``, ``session ecs RunTask``, ``session s3 PUT claims``."""
     counts: Counter[str] = Counter()
     for call in calls:
         words = call.kind.split()  # service, action, for S3 the part of the log

@@ -283,12 +283,8 @@ ROWS = (
         value=_a_task("session ecs"), unit="requests"),
     Row(number="", label="… requests to S3 a task, 1 000 × 1 s", work="cloud_naps", value=_a_task("session s3"),
         unit="requests"),
-    Row(number="20", label="ECS: a busy cell while 32 workers are followed and shown: time it could not run",
+    Row(number="20", label="ECS: a busy cell of 10 s while 32 workers are followed and shown: slower by",
         work="cloud_watched", value=_of("slower"), unit="%", at_most=2.0),
-    Row(number="", label="… CPU of the kernel's other threads ÷ the cell's", work="cloud_watched",
-        value=_of("threads"), unit="%"),
-    Row(number="", label="… its wall time, whoever used the core meanwhile", work="cloud_watched", value=_of("wall"),
-        unit="%"),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")

@@ -190,7 +190,9 @@ class EcsLauncher:
     def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:
         """The session's tasks that have not stopped: they name it in ``startedBy``."""
         try:
-            return [handle_of(task, launcher=self.name) for task in self._tasks(sid, options)]
+            found, now = self._tasks(sid, options), self._clock()
+            self._described.update({wid_of(task): (now, status_of(task)) for task in found})
+            return [handle_of(task, launcher=self.name) for task in found]
         except BurstError as error:
             self._tell_once(f"cannot list the workers in {options.get('cluster', '')}: {error.problem}")
             return []

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.calls import calls_table
+from benchmarks.stand_in import name_of
+from burst_magic.testing.sandbox.front import AwsCall
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,3 +35,28 @@ def test_a_case_that_ends_without_figures_says_what_it_was():
     )  # fmt: skip
     assert case.returncode != 0
     assert "CaseFailed: no_such_case" in case.stderr
+
+
+def test_calls_of_aws_stand_beside_their_formula_and_starburst():
+    counted = {"n": 1000.0, "workers": 32.0, "session ecs": 36.0, "session ecs RunTask": 32.0, "session s3": 1500.0}
+
+    lines = calls_table({"cloud_noops": [counted], "cloud_first": [{"wall": 0.3}]})
+
+    assert lines[0] == "| 1000 tasks on 32 workers | no-ops | formula |"
+    assert "| ecs RunTask | 32 | W |" in lines
+    assert lines[-2:] == ["| control plane, a task | 0.036 |  |", "| S3, a task | 1.500 | starburst: 195 |"]
+    assert calls_table({}) == []
+
+
+def test_the_stand_in_cloud_says_what_it_was_asked_by_the_part_of_the_log():
+    def call(path, service="s3", action="", **query):
+        asked = {name.replace("_", "-"): [value] for name, value in query.items()}
+        return name_of(AwsCall(access="", service=service, action=action, method="GET", path=path, query=asked))
+
+    assert call("/bucket/burst/sessions/20261121-093000-abcdefgh/jobs/0/claims/0.0") == "s3 GET claims"
+    assert (
+        call("/bucket", list_type="2", prefix="burst/sessions/20261121-093000-abcdefgh/workers/") == "s3 LIST workers"
+    )
+    assert call("/bucket/burst/keys/20261121-093000-abcdefgh.00") == "s3 GET keys"
+    assert call("/", service="ecs", action="RunTask") == "ecs RunTask"
+    assert call("/v4/abc/task", service="") == "agent metadata"

@@ -124,9 +124,7 @@ class Sandbox:
         )
         self._engine = Engine(tools=tools, limits=self._limits)
         apps = Apps(engine=self._engine, roles=roles, network=network)
-        front = Front(
-            apps, account=account, engine=self._engine, roles=roles, limits=self._limits, heard=self._heard
-        )
+        front = Front(apps, account=account, engine=self._engine, roles=roles, limits=self._limits, heard=self._heard)
         door.open(front)
         exits.callback(self._engine.close, within=_PATIENCE)
         self.administrator = self._server(roles.administrator())

@@ -489,6 +489,14 @@ def test_five_hundred_workers_are_five_calls_and_asked_twice_a_second_at_most(aw
     assert len(aws.requests("DescribeTasks")) == 10
 
 
+def test_workers_that_were_found_have_been_described_with_it(aws, fargate):
+    aws.script["ListTasks"] = [{"taskArns": ["arn:aws:ecs:eu-west-1:123456789012:task/science/w"]}]
+    aws.script["DescribeTasks"] = [{"tasks": [task("w", status="RUNNING")], "failures": []}]
+    (found,) = fargate.find(SID, OPTIONS)
+    assert fargate.describe([found])["w"].state is WorkerState.RUNNING
+    assert len(aws.requests("DescribeTasks")) == 1
+
+
 def test_an_end_stays_though_ecs_forgets_it_within_the_hour(aws, fargate, clock):
     ended = task("w", status="STOPPED", stopCode="SpotInterruption")
     assert ask(aws, fargate, ended)["w"].cause is Cause.SPOT
