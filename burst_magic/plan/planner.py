@@ -255,6 +255,8 @@ def summary(made: Plan) -> str:
     """One line for display: the fleet, its price, and Fargate's price if it differs."""
     few = f" of {made.workers}" if made.starting < made.workers else ""
     parts = [f"{made.starting}{few} {made.launcher} worker{'s' * (made.workers > 1)}"]
+    if made.fallback:
+        parts[0] += f" ({made.fallback} where there is no room)"
     if made.slots > 1:
         parts[0] += f" × {made.slots} slots"
     if not made.estimate.hourly:

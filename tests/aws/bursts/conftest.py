@@ -17,7 +17,7 @@ from burst_magic.launchers import traits
 from burst_magic.plan.planner import plan
 from burst_magic.session.attach import attach
 from burst_magic.session.session import Session
-from burst_magic.session.submit import Labels, submit
+from burst_magic.session.submit import Labels, open_own_store, submit
 from burst_magic.testing.sandbox import Sandbox, SandboxTask
 
 PATIENCE = 60.0
@@ -39,6 +39,8 @@ class Scientist:
         self.cloud, self.root = cloud, root
         self.sessions: list[Session] = []
         self.before = len(cloud.tasks())
+        self._store = open_own_store(self.settings().store, self.settings())
+        self._old = {entry.key for entry in self._store.list("")}
 
     def settings(self, **changes) -> config.Settings:
         return replace(config.load({"launcher": "spot", **changes}), interval=INTERVAL, floor=FLOOR)
@@ -88,6 +90,10 @@ class Scientist:
     @property
     def living(self) -> list[SandboxTask]:
         return [task for task in self.tasks if not task.is_over]
+
+    def objects(self) -> set[str]:
+        """Keys of the store that were written for this test."""
+        return {entry.key for entry in self._store.list("")} - self._old
 
     def open_gate(self) -> None:
         (self.root / "gate").touch()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from burst_magic.errors import Denied, NotRun
+from burst_magic.errors import Denied, LaunchError, NotRun
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause
 from burst_magic.testing.sandbox import TaskState
@@ -123,11 +123,28 @@ def test_a_task_that_never_leaves_provisioning_is_told_and_stopped(scientist, we
     until(lambda: not scientist.living, "the tasks to stop")
 
 
-def test_a_role_that_is_missing_is_an_error_of_the_cell_and_starts_nothing(scientist, monkeypatch):
-    from burst_magic.errors import LaunchError
+@pytest.mark.parametrize(
+    ("lacking", "words"), [({"task_definition": "no-such-thing"}, "task_definition"), ({"cluster": "none"}, "cluster")]
+)
+def test_what_is_missing_in_the_account_is_an_error_of_the_cell_and_starts_nothing(
+    scientist, monkeypatch, lacking, words
+):
+    for name, value in lacking.items():
+        monkeypatch.setenv(f"BURST_AWS_{name.upper()}", value)
+    with pytest.raises(LaunchError, match=f"aws.{words}"):
+        scientist.burst(SHORT, range(16), workers=3)
+    assert scientist.tasks == []
+    assert not [key for key in scientist.objects() if key.startswith("sessions/")]
 
-    monkeypatch.setenv("BURST_AWS_TASK_DEFINITION", "no-such-definition")
-    with pytest.raises(LaunchError, match="task_definition"):
+
+def test_a_role_that_is_missing_is_an_error_of_the_cell_and_starts_nothing(scientist, monkeypatch):
+    ecs = scientist.cloud.administrator.clients.of("ecs")
+    known = ecs.describe_task_definition(taskDefinition=scientist.cloud.aws["task_definition"])["taskDefinition"]
+    kept = ("networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory", "executionRoleArn")
+    roles = {"taskRoleArn": known["taskRoleArn"].replace("role/", "role/no-such-")}
+    ecs.register_task_definition(family="without-a-role", **{name: known[name] for name in kept}, **roles)
+    monkeypatch.setenv("BURST_AWS_TASK_DEFINITION", "without-a-role")
+    with pytest.raises(LaunchError, match="roles of the task definition"):
         scientist.burst(SHORT, range(16), workers=3)
     assert scientist.tasks == []
 

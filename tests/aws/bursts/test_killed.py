@@ -12,7 +12,6 @@ import pytest
 
 from burst_magic.errors import AttachError
 from burst_magic.protocol.wire.model import JobEnd
-from burst_magic.session.submit import open_own_store
 from burst_magic.testing.sandbox import TaskState
 
 KERNEL = """
@@ -23,14 +22,14 @@ time.sleep(600)
 
 
 def written(*ends):
-    return lambda scientist, objects: any(key.endswith(ends) for key in objects())
+    return lambda scientist: any(key.endswith(ends) for key in scientist.objects())
 
 
 STAGES = {
-    "key": lambda scientist, objects: any("keys/" in key for key in objects()),
+    "key": lambda scientist: any("keys/" in key for key in scientist.objects()),
     "announced": written(".next"),
-    "first task": lambda scientist, objects: scientist.tasks,
-    "running": lambda scientist, objects: any(task.state is TaskState.RUNNING for task in scientist.tasks),
+    "first task": lambda scientist: scientist.tasks,
+    "running": lambda scientist: any(task.state is TaskState.RUNNING for task in scientist.tasks),
     "items": written("/items"),
     "job": written("job.json"),
 }
@@ -40,23 +39,17 @@ STAGES = {
 def test_a_kernel_killed_at_any_stage_leaves_nothing_running(scientist, until, monkeypatch, stage):
     monkeypatch.setenv("BURST_INTERVAL", "0.5")
     monkeypatch.setenv("BURST_FLOOR", "0.05")
-    store = open_own_store(scientist.settings().store, scientist.settings())
-    before = {entry.key for entry in store.list("")}
-
-    def objects():
-        return {entry.key for entry in store.list("")} - before
-
     with subprocess.Popen([sys.executable, "-c", KERNEL], env=os.environ, start_new_session=True) as kernel:
-        until(lambda: STAGES[stage](scientist, objects), stage)
+        until(lambda: STAGES[stage](scientist), stage)
         os.killpg(kernel.pid, signal.SIGKILL)
-    sids = {key.split("/")[1] for key in objects() if key.startswith("sessions/")}
-    if any(key.endswith("job.json") for key in objects()):
+    sids = {key.split("/")[1] for key in scientist.objects() if key.startswith("sessions/")}
+    if any(key.endswith("job.json") for key in scientist.objects()):
         (sid,) = sids
         session = scientist.attach(sid)
         if session.status().ended is JobEnd.NOBODY:  # it was killed before it asked for workers
             session.scale(3)
         assert list(session.results()) == [n * 2 for n in range(16)]
     until(lambda: not scientist.living, "workers without work to end by themselves")
-    for sid in sids & {key.split("/")[1] for key in objects() if key.endswith("manifest.json")}:
+    for sid in sids & {key.split("/")[1] for key in scientist.objects() if key.endswith("manifest.json")}:
         with contextlib.suppress(AttachError):  # without a job it is no session yet
             scientist.attach(sid).cleanup(force=True)

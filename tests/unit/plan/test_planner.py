@@ -122,6 +122,13 @@ def test_the_dearer_of_a_launcher_and_its_fallback_is_what_a_budget_must_allow()
     assert made.estimate == plan(asked(), FARGATE, tasks=100, sample=360.0).estimate
 
 
+def test_the_plan_says_who_stands_in_where_there_is_no_room():
+    assert summary(plan(asked(), SPOT | FARGATE, tasks=100)).startswith(
+        "4 spot workers (fargate where there is no room)"
+    )
+    assert "fargate" not in summary(plan(asked(), SPOT, tasks=100)).partition(";")[0]
+
+
 def test_the_exact_budget_is_enough():
     total = plan(asked(), FARGATE, tasks=100, sample=360.0).estimate.total
     assert plan(asked(budget=total), FARGATE, tasks=100, sample=360.0).estimate.total == total
