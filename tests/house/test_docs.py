@@ -78,3 +78,11 @@ def test_the_map_lists_every_part_of_the_package(root):
 
     assert [line.replace(" ", "") for line in drawn.splitlines()] == layers
     assert parts - {"__init__", "__main__"} <= {name for line in layers for name in line.split("|")}
+
+
+def test_the_page_explains_every_reason_for_which_ecs_starts_no_task(root):
+    from burst_magic.aws import reasons
+
+    page = (root / "docs" / "troubleshooting.md").read_text()
+
+    assert [problem for _, _, problem in reasons._TABLE if f"| {re.split('[:;]', problem)[0]} |" not in page] == []

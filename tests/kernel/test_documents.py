@@ -8,7 +8,8 @@ A block is told by its language:
   anything; ids, clock times and what is a matter of milliseconds are not compared;
 * ``sh`` (installing, variables) and blocks without a language (drawings) are only read.
 
-All documents share one user and, until one of them kills it, one kernel, whose environment names a bucket on moto.
+All documents share one user and, until one of them kills it, one kernel, whose environment names a bucket on moto. What
+is about AWS, a page or a section, shares another one, whose environment is the sandbox's.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 ON_AWS = {"ecs.md"}  # pages whose reader has an account: the sandbox's
+SECTION_ON_AWS = re.compile(r"^## On AWS\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)  # of other pages
 RUN = {"python", "console"}
 # What differs from run to run, and on whose machine: (pattern, what it is compared as).
 VOLATILE = [
@@ -54,11 +56,19 @@ class Step:
     shown: str = ""
 
 
-def steps(page: Path) -> list[Step]:
-    """The examples of a page, in order."""
+def part(page: Path, *, on_aws: bool) -> str:
+    """What a page says to somebody with an account, or to everybody."""
+    text = page.read_text(encoding="utf-8")
+    if page.name in ON_AWS:
+        return text if on_aws else ""
+    return "".join(SECTION_ON_AWS.findall(text)) if on_aws else SECTION_ON_AWS.sub("", text)
+
+
+def steps(page: Path, *, on_aws: bool) -> list[Step]:
+    """The examples of a part of a page, in order."""
     found: list[Step] = []
     last = ""
-    for language, fate, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+    for language, fate, text in BLOCK.findall(part(page, on_aws=on_aws)):
         if language == "python":
             found.append(Step(code=text, fate=fate))
         elif language == "console":
@@ -173,23 +183,23 @@ def reader_on_aws(tmp_path_factory, shared_home):
 
 
 def named(pages, *, on_aws):
-    found = [page for page in pages if steps(page) and (page.name in ON_AWS) is on_aws]
+    found = [page for page in pages if steps(page, on_aws=on_aws)]
     return pytest.mark.parametrize("page", found, ids=lambda page: page.name)
 
 
 @named(PAGES, on_aws=False)
 def test_the_examples_of_a_page_show_what_they_say(page, reader):
-    read(page, reader)
+    read(page, reader, on_aws=False)
 
 
 @named(PAGES, on_aws=True)
 def test_the_examples_of_a_page_about_aws_show_what_they_say(page, reader_on_aws):
-    read(page, reader_on_aws)
+    read(page, reader_on_aws, on_aws=True)
 
 
-def read(page, reader):
+def read(page, reader, *, on_aws):
     try:
-        for step in steps(page):
+        for step in steps(page, on_aws=on_aws):
             seen = reader.follow(step)
             unseen = missing(step.shown, seen)
             assert not unseen, f"{page.name} says\n\n{unseen}\n\nof\n\n{step.code}\nbut there was\n\n{seen}"
