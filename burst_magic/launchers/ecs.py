@@ -44,6 +44,7 @@ _NOT_ASKED = "not asked for"
 _STOPPED, _KILLED = "burst_magic: stopped", "burst_magic: killed"
 _USUALLY = 45.0  # seconds from RunTask to RUNNING of a small image, as users report
 _REFUSES = {"gpus": "has no GPUs", "instance_type": "chooses its machines by itself; --cpu and --memory set the size"}
+_NEVER = float("-inf"), Status(state=WorkerState.UNKNOWN)  # described
 _NEEDS = ("region", "cluster", "task_definition", "subnets")
 
 
@@ -205,8 +206,7 @@ class EcsLauncher:
         for place, some in by_place(stale).items():
             fresh = self._ask(place, some)
             self._described.update({wid: (now, status) for wid, status in fresh.items()})
-        unknown = now, Status(state=WorkerState.UNKNOWN)
-        return {each.wid: self._described.get(each.wid, unknown)[1] for each in handles}
+        return {each.wid: self._described.get(each.wid, _NEVER)[1] for each in handles}
 
     def _holds(self, known: tuple[float, Status] | None, now: float) -> bool:
         return known is not None and (known[1].state is WorkerState.ENDED or now - known[0] < _SPARSELY)
@@ -240,6 +240,8 @@ class EcsLauncher:
         place = PlaceInEcs.of(handle)
         if place is None:
             return
+        if self._described.get(handle.wid, _NEVER)[1].state is not WorkerState.ENDED:
+            self._described.pop(handle.wid, None)  # what was said of it is old now
         try:
             self._in(place.region).stop(place.cluster, handle.wid, reason=_KILLED if kill else _STOPPED)
         except BurstError as error:

@@ -326,6 +326,23 @@ class Fleet:
         self._find()
         self._stop([handle for wid, handle in self._known() if wid not in self._ended], kill=kill)
 
+    def stop_coming(self, most: int | None = None) -> None:
+        """Stop workers that an engine is still bringing up and nobody wants any more: they would cost a minute each.
+
+        Args:
+            most: at most so many, the youngest first; None: all.
+        """
+        self._find()
+        unheard = [handle for wid, handle in self._known() if wid not in self._awake | self._ended]
+        described = self._describe(unheard)
+        states = {wid: status.state for wid, status in described.items()}
+        coming = [handle for handle in unheard if states.get(handle.wid) is WorkerState.COMING]
+        coming.sort(key=lambda handle: described[handle.wid].created or 0.0, reverse=True)
+        self._stop(coming[:most], kill=False)
+        for handle in coming[:most]:
+            if self._write_gone(handle.wid, EndCause.SCALE, token=handle.token) is not fx.Wrote.UNKNOWN:
+                self._ended.add(handle.wid)
+
     def _stop(self, handles: list[Handle], *, kill: bool) -> None:
         """Stop many at a time: an engine takes a moment for each."""
         for launcher, mine in self._for_each_launcher(handles):

@@ -220,6 +220,8 @@ class Session:
             only_job: cancel only this job; the workers continue with the others.
         """
         self._ask(ControlKind.CANCEL, job=self.job if only_job else "")
+        if not only_job:
+            self.fleet.stop_coming()
 
     def cancel_job(self) -> bool:
         """Cancel only this job; if it is the session's only job, the session ends, so that no worker idles.
@@ -240,6 +242,7 @@ class Session:
     def close(self) -> None:
         """Let running tasks finish, then stop the workers."""
         self._ask(ControlKind.CLOSE)
+        self.fleet.stop_coming()
 
     def extend(self, duration: float | str | None = None, *, budget: int | None = None) -> float:
         """Move the deadline, raise the budget, or both; return the deadline in seconds since the epoch.
@@ -264,6 +267,9 @@ class Session:
         snapshot = self._followed.refresh()
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
+        surplus = snapshot.alive + snapshot.starting - workers
+        if surplus > 0:
+            self.fleet.stop_coming(surplus)
         self.fleet.start(self._missing(workers, snapshot))
         self._followed.refresh()  # the next waiting caller must not see the old state
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from burst_magic.testing.sandbox import TaskState
 
 GATED = "import os, time\nwhile not os.path.exists(gate): time.sleep(0.02)\nitem * 2"
@@ -91,3 +93,28 @@ def test_what_runs_in_the_account_is_listed_without_the_store(scientist, until, 
     (row,) = [line.split() for line in said.splitlines() if session.id in line]
     assert row[2:4] == ["2", "spot"]
     assert "an hour at list price" in said
+
+
+@pytest.mark.parametrize("request_", ["cancel", "close"])
+def test_workers_that_nobody_wants_any_more_are_stopped_before_they_begin(scientist, until, request_):
+    scientist.cloud.weather = replace(scientist.cloud.weather, provisioning=60.0)
+    session = scientist.burst("item", range(8), workers=3)
+    getattr(session, request_)()
+    until(lambda: not scientist.living, "the tasks to stop")
+    assert all(task.times.pull_started is None for task in scientist.tasks)
+    assert session.status().spend == 0
+
+
+def test_a_smaller_fleet_is_spared_its_workers_that_are_still_coming(scientist, until):
+    session = scientist.burst(GATED, range(8), workers=1)
+    until(lambda: session.status().running, "the first to run")
+    scientist.cloud.weather = replace(scientist.cloud.weather, provisioning=60.0)
+    session.scale(4)
+    until(lambda: session.status().starting == 3, "three to come")
+    session.scale(2)
+    until(lambda: len(scientist.living) == 2, "two of them to stop")
+    session.scale(1)
+    until(lambda: len(scientist.living) == 1, "the third to stop")
+    scientist.open_gate()
+    assert list(session.results()) == [n * 2 for n in range(8)]
+    assert len(scientist.tasks) == 4
