@@ -91,7 +91,7 @@ class WorkersOutput:
 
     def _remember(self, lines: list[LogLine]) -> None:
         self._seen.update(map(self._key, lines))
-        self._newest = max([self._newest, *(line.at for line in lines)])
+        self._newest = max([self._newest, *(line.at for line in lines if line.printed)])
 
     @staticmethod
     def _key(line: LogLine) -> tuple[str, float, str]:
