@@ -24,7 +24,8 @@ from burst_magic.protocol.worker.leaving import Leaving
 from burst_magic.protocol.worker.publishing import Publishing
 from burst_magic.protocol.worker.state import Chance, State, job_of
 
-LIVE = 2.0  # seconds between two heartbeats, at most, while a viewer watches
+LIVE = 2.0  # seconds between two heartbeats, while a viewer watches a small fleet
+LIVE_BEATS = 8  # a second, of a whole fleet while a viewer watches: more would cost as much as spot workers do
 VIEWED = 60.0  # seconds that a viewer's ``~watch`` holds
 
 
@@ -67,6 +68,7 @@ class WorkerMachine:
         self._beat_at = self._list_at = self._control_at = now
         self._beating = self._listing_control = False
         self._beat_as = wid
+        self._live = LIVE
         self._began_beat = self._beaten = now  # when the last heartbeat began, and the last that was written
         self._doubting = False  # silent for so long that its ``.gone`` may have been written
 
@@ -163,6 +165,7 @@ class WorkerMachine:
             self._control_listed(event, now)
         elif event.folder == self._state.keys.workers_folder:
             self._state.fleet.listed(event.names, now)
+            self._live = max(LIVE, len(self._state.fleet.living()) / LIVE_BEATS)
             self._taking.workers_listed(now)
             if self.wid in self._state.fleet.gone and not self._leaving.stage:
                 self._rejoin(now)
@@ -309,7 +312,7 @@ class WorkerMachine:
             return
         interval = self.manifest.interval
         if state.wall(now) - state.fleet.viewed < VIEWED:
-            self._beat_at = min(self._beat_at, self._began_beat + LIVE)
+            self._beat_at = min(self._beat_at, self._began_beat + self._live)
         if not self._beating and now >= self._beat_at:
             self._beats += 1
             self._beat_at, self._beating, self._began_beat = now + interval, True, now

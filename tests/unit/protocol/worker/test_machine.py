@@ -617,3 +617,11 @@ def test_while_somebody_watches_a_worker_beats_every_two_seconds(worker):
     assert beats(talk, 20.0) >= 9
     beats(talk, 60.0)  # nobody has looked for a minute
     assert beats(talk, 40.0) <= 3
+
+
+def test_a_large_fleet_that_somebody_watches_beats_eight_times_a_second_together(worker):
+    talk = worker(interval=20.0, idle=500.0)
+    talk.runs()
+    others = [f"other{number}.{'1':0>13}.40000" for number in range(63)]
+    talk.listed(SESSION.workers_folder, "~watch", *others)
+    assert 4 <= beats(talk, 40.0) <= 6  # 64 workers: each every eight seconds
