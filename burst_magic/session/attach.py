@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from burst_magic.stores.store_driver import believed, ours
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.stores import Store
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,14 +150,23 @@ def named_elsewhere(name: str, settings: Settings) -> list[session_list.ListedJo
     """The jobs of that name that other computers put into the store, oldest first.
 
     Raises:
-        AttachError: this user may not list the store's keys.
+        AttachError: there is none, but some sessions could not be searched.
     """
-    try:
-        return named_in_store(name, open_own_store(settings.store, settings), settings.keys_dir)
-    except Denied as denied:
+    found, problems = named_in_store(name, open_own_store(settings.store, settings), settings.keys_dir)
+    if problems and not found:
+        raise _unsearched(name, problems)
+    if problems:
+        _LOG.warning("sessions that may have a newer job named %s were passed over: %s", name, problems[-1].problem)
+    return found
+
+
+def _unsearched(name: str, problems: Sequence[BurstError]) -> AttachError:
+    way_out = "where it was started, run burst key show ID; then here: %burst_attach ID --key KEY"
+    if isinstance(problems[0], Denied):
         problem = f"no session {name!r} was started here, and this user may not list the keys of the others"
-        way_out = "where it was started, run burst key show ID; then here: %burst_attach ID --key KEY"
-        raise AttachError(problem, context=denied.context, way_out=way_out) from denied
+        return AttachError(problem, context=problems[0].context, way_out=way_out)
+    problem = f"no session {name!r}, but {len(problems)} in the store could not be verified: {problems[-1].problem}"
+    return AttachError(problem, context=problems[-1].context, way_out=way_out)
 
 
 def in_store(settings: Settings, *, notebook: str) -> list[str]:

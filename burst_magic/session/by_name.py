@@ -25,25 +25,23 @@ NEWEST = 100  # sessions that are looked at
 _AT_ONCE = 16
 
 
-def named_in_store(name: str, store: Store, keys_dir: Path) -> list[ListedJob]:
+def named_in_store(name: str, store: Store, keys_dir: Path) -> tuple[list[ListedJob], list[BurstError]]:
     """The jobs of that name in the newest sessions of the store, oldest first.
 
-    Sessions whose key or records are damaged are left out.
-
-    Raises:
-        Denied: this user may not list the keys, and none of the jobs found has this name.
+    Returns:
+        The jobs, and what kept sessions from being searched: ``Denied`` if this user may not list the keys, and the
+        problems of sessions whose key or records cannot be believed.
     """
     sids, denied = keyring.sessions(store, keys_dir)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="burst-name") as pool:
-        jobs = [job for some in pool.map(lambda sid: _jobs(store, sid, keys_dir), sids[-NEWEST:]) for job in some]
-    found = sorted((job for job in jobs if job.name == name), key=lambda job: job.created)
-    if denied is not None and not found:
-        raise denied
-    return found
+        seen = list(pool.map(lambda sid: _jobs(store, sid, keys_dir), sids[-NEWEST:]))
+    found = [job for jobs in seen if not isinstance(jobs, BurstError) for job in jobs if job.name == name]
+    problems = [problem for problem in (denied, *seen) if isinstance(problem, BurstError)]
+    return sorted(found, key=lambda job: job.created), problems
 
 
-def _jobs(store: Store, sid: str, keys_dir: Path) -> list[ListedJob]:
-    """A session's committed jobs, if their records can be verified."""
+def _jobs(store: Store, sid: str, keys_dir: Path) -> list[ListedJob] | BurstError:
+    """A session's committed jobs, or why their records cannot be verified."""
     try:
         secret = keyring.find(keys_dir, sid) or keyring.fetch(store, sid)
         if secret is None:
@@ -51,8 +49,8 @@ def _jobs(store: Store, sid: str, keys_dir: Path) -> list[ListedJob]:
         controls = [keys.parse_control(entry.key) for entry in ours(store, keys.SessionKeys(sid).control_folder)]
         added = [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
         return [job for jid in added if (job := _job(store, sid, jid, secret)) is not None]
-    except BurstError:
-        return []
+    except BurstError as problem:
+        return problem
 
 
 def _job(store: Store, sid: str, jid: str, secret: bytes) -> ListedJob | None:

@@ -71,19 +71,6 @@ def test_cleanup_stops_this_sessions_tasks_and_nobody_elses(scientist, until):
     assert list(other.results()) == [n * 2 for n in range(4)]
 
 
-def test_the_sessions_key_is_in_no_call_description_or_log(scientist):
-    session = scientist.burst("item", range(4), workers=2)
-    assert list(session.results()) == list(range(4))
-    ecs = scientist.cloud.server.clients.of("ecs")
-    found = ecs.describe_tasks(
-        cluster=scientist.cloud.aws["cluster"], tasks=[task.arn for task in scientist.tasks], include=["TAGS"]
-    )
-    session.cleanup()
-    said = json.dumps(found, default=str) + json.dumps(session.fleet.logs()) + repr(scientist.tasks)
-    assert "ended:" in said  # the logs are there
-    assert session.key not in said
-
-
 def test_what_runs_in_the_account_is_listed_without_the_store(scientist, until, monkeypatch, tmp_path):
     session = scientist.burst(GATED, range(4), workers=2)
     until(lambda: session.status().running == 2, "tasks to run")

@@ -35,8 +35,10 @@ def settings(scientist, tmp_path):
 
 
 @pytest.fixture
-def finished(scientist):
-    session = scientist.burst("item * 2", range(4), workers=1, name="doubled")
+def finished(scientist, tmp_path):
+    session = scientist.burst(
+        "item * 2", range(4), workers=1, name=tmp_path.name
+    )  # the store keeps sessions of other tests
     assert list(session.results()) == [0, 2, 4, 6]
     session.cleanup()
     return session
@@ -60,7 +62,7 @@ def plant(scientist):
 
 def test_it_attaches_by_id_and_by_name_alone(finished, elsewhere, tmp_path):
     said = subprocess.run(
-        [sys.executable, "-c", ATTACH, finished.id, "doubled"],
+        [sys.executable, "-c", ATTACH, finished.id, finished.name],
         env={**os.environ, **elsewhere},
         capture_output=True,
         text=True,
@@ -72,7 +74,7 @@ def test_it_attaches_by_id_and_by_name_alone(finished, elsewhere, tmp_path):
 
 
 def test_a_name_alone_is_enough(finished, settings):
-    session = attach("doubled", settings=settings, home={})
+    session = attach(finished.name, settings=settings, home={})
     assert (session.id, list(session.results())) == (finished.id, [0, 2, 4, 6])
     session.detach()
     with pytest.raises(AttachError, match="no session 'trebled'"):
@@ -99,7 +101,7 @@ def may_not_list_keys(scientist):
 @pytest.mark.usefixtures("may_not_list_keys")
 def test_who_may_not_list_keys_is_told_how_to_attach_all_the_same(finished, settings):
     with pytest.raises(AttachError, match="may not list the keys") as named:
-        attach("doubled", settings=settings, home={})
+        attach(finished.name, settings=settings, home={})
     assert "--key KEY" in named.value.way_out
     session = attach(finished.id, settings=settings, home={})
     assert session.status().completed == 4  # it may look
@@ -118,6 +120,9 @@ def test_a_second_key_for_a_session_is_refused_with_the_reason(finished, setting
     with pytest.raises(AttachError, match="has several keys") as refused:
         attach(finished.id, settings=settings, home={})
     assert "--key KEY" in refused.value.way_out
+    with pytest.raises(AttachError, match=r"no session .*, but 1 in the store .* has several keys") as unnamed:
+        attach(finished.name, settings=settings, home={})
+    assert "--key KEY" in unnamed.value.way_out
     session = attach(finished.id, settings=settings, home={}, key=finished.key)
     assert list(session.results()) == [0, 2, 4, 6]
     session.detach()
