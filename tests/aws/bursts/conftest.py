@@ -77,11 +77,6 @@ class Scientist:
         self.sessions.append(found)
         return found
 
-    def rate_of(self, launcher: str, **options) -> int:
-        """Micro-dollars an hour of one worker."""
-        settings = self.settings(launcher=launcher, **options)
-        return plan(settings, traits(launcher), tasks=1).rate
-
     @property
     def tasks(self) -> list[SandboxTask]:
         """What was started for this test, oldest first."""

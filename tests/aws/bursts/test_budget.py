@@ -10,6 +10,7 @@ import time
 
 from burst_magic.launchers import traits
 from burst_magic.plan.shapes import Shape
+from burst_magic.protocol.wire.model import EndCause, JobEnd
 from burst_magic.testing.sandbox import TaskState
 
 WORKERS, INTERVAL = 2, 2.0
@@ -26,17 +27,17 @@ def task(number):
 session = burst.map(task, range(100_000), workers={WORKERS}, launcher="spot", budget={BUDGET / 1e6})
 while not session.status().completed:
     time.sleep(0.1)
-print("works", flush=True)
+print(session.id, flush=True)
 time.sleep(600)
 """
 
 
-def test_the_fleet_stops_within_its_budget_when_the_kernel_is_dead(cloud, record_testsuite_property):
-    before = len(cloud.tasks())
-    environ = {**os.environ, **cloud.environ(), "BURST_INTERVAL": str(INTERVAL)}
+def test_the_fleet_stops_within_its_budget_when_the_kernel_is_dead(scientist, record_testsuite_property):
+    cloud, before = scientist.cloud, len(scientist.cloud.tasks())
+    environ = {**os.environ, "BURST_INTERVAL": str(INTERVAL)}
     kernel = subprocess.Popen([sys.executable, "-c", KERNEL], env=environ, stdout=subprocess.PIPE, text=True)
     try:
-        assert kernel.stdout.readline() == "works\n"
+        sid = kernel.stdout.readline().strip()
         kernel.send_signal(signal.SIGKILL)
     finally:
         kernel.kill()
@@ -56,3 +57,7 @@ def test_the_fleet_stops_within_its_budget_when_the_kernel_is_dead(cloud, record
     assert {task.ending.code.value for task in tasks} == {"EssentialContainerExited"}, figures
     assert figures["seconds without a kernel"] > 20
     assert BUDGET * 0.8 < spend <= BUDGET + WORKERS * RATE * INTERVAL / 3600, figures
+
+    status = scientist.watch(sid).status()
+    assert {worker.gone.cause for worker in status.workers} == {EndCause.BUDGET}
+    assert status.ended is JobEnd.BUDGET
