@@ -9,18 +9,18 @@ from benchmarks.process import Figures
 
 COLUMNS = {"cloud_noops": "no-ops", "cloud_naps": "1 s each"}
 STARBURST = 195.0  # requests to S3 a task: a replica of its source, detached, 150 tasks on 4 workers; grows with tasks
-# Where a row's count comes from: W workers, N tasks, J joins and R segments; 20 s between heartbeats, 2 s a flush.
+# Where a count comes from; W workers. A heartbeat is due every 20 s, and nobody watches.
 FORMULA = {
     "ecs RunTask": "W",
     "ecs DescribeTaskDefinition": "1",
     "ecs ListTasks": "1",
-    "ecs DescribeTasks": "1 + W/100 every 5 s while a client looks on",
-    "agent credentials": "W (not AWS: the task's own agent)",
-    "agent metadata": "W (the same)",
-    "logs": "none by workers or client (W streams, opened by ECS)",
-    "s3 PUT": "10 + W × (4 + one every 20 s) + claims + segments",
-    "s3 GET": "5 + W × 6 + claims + segments whose values are read",
-    "s3 LIST": "10 + W × 3 + 2 a segment + one every 2 s for each idle worker and each client",
+    "ecs DescribeTasks": "W/100 every 5 s while a client is attached",
+    "agent credentials": "W; not AWS: the task's own agent",
+    "agent metadata": "W; the same",
+    "logs": "W: ECS opens a stream for each task",
+    "s3 PUT": "9 + 4 W + claims + segments + W every 20 s",
+    "s3 GET": "3 + 6 W + one or two a claim + segments whose values are read",
+    "s3 LIST": "5 W + 2 a segment + those of idle workers and of the client",
     "s3 POST": "1",
 }
 
