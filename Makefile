@@ -68,10 +68,12 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 	@build/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ministack.lock
 	@touch $@
 
-# What runs side by side on all cores, and what starts processes of its own and watches the time they take.
+# What runs side by side on all cores, two stand-in clouds whose tasks mostly wait, and what watches the time that its
+# processes take.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
-ALONE := tests/contract tests/aws tests/kernel
+ON_AWS := tests/aws
+ALONE := tests/contract tests/kernel
 
 # ---- the two commands -------------------------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ cloud-demo: $(STAMPS)/cloud
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(PYTEST_FLAGS) $(ON_AWS)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.
