@@ -302,9 +302,12 @@ class Poke:
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """Their launchers say that the workers of these starts are being brought up: (token, phase), in words."""
+    """Launchers report that these starts are coming: (token, phase in words, seconds since the engine accepted it).
 
-    phases: tuple[tuple[str, str], ...]
+    The seconds are 0 where an engine doesn't tell.
+    """
+
+    phases: tuple[tuple[str, str, float], ...]
 
 
 Event = Tick | Listed | Got | Created | Beaten | SlotReady | Progress | Stopped | Published | Terminate | Poke | Coming

@@ -50,7 +50,7 @@ class Fleet:
     Attributes:
         environment: the environment of this client's first workers; None if it has started none.
         deadline: the session's end as its driver knows it, extensions included; 0 before the first look.
-        coming: token -> phase of the starts whose workers are being brought up, as of the last look.
+        coming: token -> (phase, seconds since the engine accepted it) of the starts that were coming at the last look.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Fleet:
         self._awake: set[str] = set()
         self.environment: dict[str, str] | None = None
         self.deadline = 0.0
-        self.coming: dict[str, str] = {}
+        self.coming: dict[str, tuple[str, float]] = {}
         self._searched = False  # for workers that have not been heard of, by those who did not start them
         self._inherited: dict[str, Inherited] = {}  # by token, of the workers that this process has started
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
@@ -247,7 +247,7 @@ class Fleet:
         self._search()
         described = self._describe([handle for wid, handle in self._known() if wid not in self._ended])
         self.coming = {
-            self._handles[wid].token: status.phase
+            self._handles[wid].token: (status.phase, time.time() - status.created if status.created else 0.0)
             for wid, status in described.items()
             if status.state is WorkerState.COMING
         }

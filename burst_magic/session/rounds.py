@@ -14,7 +14,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.stores.store_driver import Carrier
 
-_NONE: Mapping[str, str] = MappingProxyType({})
+_NONE: Mapping[str, tuple[str, float]] = MappingProxyType({})
 
 
 class Deeds(Protocol):
@@ -67,14 +67,15 @@ class Rounds:
         """Ask nothing more and drop late answers. Call with the lock held."""
         self._over = True
 
-    def play(self, *, looking: bool = False, coming: Mapping[str, str] = _NONE) -> None:
+    def play(self, *, looking: bool = False, coming: Mapping[str, tuple[str, float]] = _NONE) -> None:
         """Make all due requests, or list everything, and wait for the answers.
 
         Args:
             looking: list everything.
-            coming: token -> phase of the starts whose workers are being brought up, as their launchers say.
+            coming: token -> (phase, seconds since the engine accepted it) of starts that launchers report as coming.
         """
-        events: list[fx.Event] = [fx.Coming(tuple(sorted(coming.items()))), fx.Tick()] if coming else [fx.Tick()]
+        phases = tuple((token, *coming[token]) for token in sorted(coming))
+        events: list[fx.Event] = [fx.Coming(phases), fx.Tick()] if phases else [fx.Tick()]
         while events:
             for effect in self._step(events.pop(0), looking=looking):
                 answer = None if self._over else self._carry_out(effect)

@@ -46,7 +46,7 @@ class SimulatedClient(SimulatedHost):
         self._controls: list[Control] = []
         self._keys = keys.SessionKeys(world.manifest.sid)
         self.handles: dict[str, Handle] = {}  # in a world with a cloud
-        self._coming: tuple[tuple[str, str], ...] = ()
+        self._coming: tuple[tuple[str, str, float], ...] = ()
         self.machine = SessionMachine(
             manifest=world.manifest,
             signed=signed,
@@ -192,7 +192,7 @@ class SimulatedClient(SimulatedHost):
             for wid, status in cloud.describe(mine).items():
                 token = self.handles[wid].token
                 if status.state is WorkerState.COMING:
-                    self._coming += ((token, status.phase),)
+                    self._coming += ((token, status.phase, 0.0),)
                 elif status.state is WorkerState.ENDED:
                     ended = True
                     self.ended_workers.add(wid)

@@ -142,7 +142,8 @@ class PanelModel:
     @property
     def fleet(self) -> str:
         """The workers in one line."""
-        more = "".join(f"; {text}" for text in (self.coming, self.refused, self.lost) if text)
+        refused = "" if self.refused in self.waiting else self.refused  # it is said there
+        more = "".join(f"; {text}" for text in (self.coming, refused, self.lost) if text)
         return f"{self.alive} alive, {self.started} started, {self.wanted} wanted{more}"
 
     @property

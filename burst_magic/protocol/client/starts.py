@@ -98,11 +98,16 @@ class Starts:
         """Number of starts without a heartbeat or end that may still succeed."""
         return len(self._unanswered()) - len(self._late(now))
 
-    def heard_coming(self, phases: Iterable[tuple[str, str]], now: float) -> None:
-        """Record that a launcher reports starts as coming: they are not silent, however long they take."""
-        for token, phase in phases:
+    def heard_coming(self, phases: Iterable[tuple[str, str, float]], now: float) -> None:
+        """Record that a launcher reports starts as coming: they are not silent, however long they take.
+
+        The first phase that this client sees may have begun before it looked.
+        """
+        for token, phase, seconds in phases:
             self._coming[token] = now
-            if self._phases.get(token, ("", now))[0] != phase:
+            if token not in self._phases:
+                self._phases[token] = phase, now - seconds
+            elif self._phases[token][0] != phase:
                 self._phases[token] = phase, now
 
     def coming(self, now: float) -> list[StartView]:

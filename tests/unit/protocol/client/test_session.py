@@ -377,7 +377,7 @@ def test_a_start_whose_client_died_before_it_was_made_is_made_by_another_soon(cl
     begins(talk, workers=("abc.next", "def.next"))
     made = []
     for _ in range(40):
-        talk.tell(fx.Coming((("def", "provisioning"),)), after=10.0)
+        talk.tell(fx.Coming((("def", "provisioning", 0.0),)), after=10.0)
         made += [(talk.now, start) for start in answer(talk, "abc.next", "def.next")]
     assert made == [(60.0, fx.Replace("abc", "local"))]  # once; then it has the launcher's patience
 
@@ -386,7 +386,7 @@ def test_a_start_that_is_said_to_be_coming_is_no_failure_however_long_it_takes(c
     talk = client(workers=1, patience={"local": 60.0}, deadline=WALL + 1e5)
     begins(talk, workers=("abc.next",))
     for _ in range(20):
-        talk.tell(fx.Coming((("abc", "provisioning"),)), after=50.0)
+        talk.tell(fx.Coming((("abc", "provisioning", 0.0),)), after=50.0)
         assert answer(talk, "abc.next") == []
     assert talk.job.end is None
     talk.wait(60.0)  # and then not a word
@@ -396,8 +396,8 @@ def test_a_start_that_is_said_to_be_coming_is_no_failure_however_long_it_takes(c
 def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
     talk = client(workers=3, patience={"local": 600.0}, deadline=WALL + 1e5)
     begins(talk, workers=("a.next", "b.next", "c.next"))
-    talk.tell(fx.Coming((("a", "provisioning"), ("b", "provisioning"))), after=1.0)
-    talk.tell(fx.Coming((("a", "provisioning"), ("b", "pulling the image"))), after=30.0)
+    talk.tell(fx.Coming((("a", "provisioning", 20.0), ("b", "provisioning", 0.0))), after=1.0)
+    talk.tell(fx.Coming((("a", "provisioning", 50.0), ("b", "pulling the image", 30.0))), after=30.0)
     talk.wait(5.0)
     seen = talk.machine.snapshot(talk.job, talk.now)
     assert [(start.token, start.phase) for start in seen.coming] == [
@@ -405,7 +405,7 @@ def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
         ("b", "pulling the image"),
         ("c", "asked for"),
     ]
-    assert seen.waiting == "workers: 1 provisioning for 35 s, 1 pulling the image for 5 s"
+    assert seen.waiting == "workers: 1 provisioning for 55 s, 1 pulling the image for 5 s"
 
 
 def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(client):
