@@ -164,7 +164,14 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     sampled: tuple[float, ...] = ()
     if call.sample:
         capture, sampled = _sample(call, capture, settings, setenv)
-    made = plan(settings, terms, tasks=tasks, wishes=call.wishes, sample=mean(sampled) if sampled else None)
+    made = plan(
+        settings,
+        terms,
+        tasks=tasks,
+        wishes=call.wishes,
+        sample=mean(sampled) if sampled else None,
+        starts=not call.dry_run,
+    )
     if sampled:
         start = next(iter(terms.values())).usually_within
         print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))

@@ -59,7 +59,7 @@ def demo(port: int) -> str:
         home = Path(exits.enter_context(folder))
         cloud = exits.enter_context(Sandbox(home=home, port=port))
         report = play(cloud, home=home, out=out, tell=lambda line: print(line, flush=True))
-    return f"\n{report}\nexecuted notebook      {out.name}"
+    return f"\n{report}\nexecuted notebook      {out}"
 
 
 def exports(cloud: Sandbox) -> str:

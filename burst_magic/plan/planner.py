@@ -142,6 +142,7 @@ def plan(
     tasks: int | None,
     sample: float | None = None,
     wishes: Wishes = Wishes(),
+    starts: bool = True,
 ) -> Plan:
     """Make a plan, or refuse before anything starts.
 
@@ -151,6 +152,7 @@ def plan(
         tasks: number of tasks, None if unknown (a generator).
         sample: measured seconds per task, if known.
         wishes: options that only a cloud can satisfy.
+        starts: something will be started; without, what a launcher lacks is a warning of the plan.
 
     Raises:
         PlanError: no such worker size, an option that this launcher cannot satisfy, a setting that it lacks.
@@ -159,7 +161,9 @@ def plan(
     launcher, *others = terms
     for name, each in terms.items():
         refuse(name, each, wishes)
-        check_reach(name, each, store=asked.store, configured=asked.aws)
+    lacks = [why for name, each in terms.items() if (why := _lack(name, each, asked))]
+    if lacks and starts:
+        raise lacks[0]
     region = asked.aws.get("region", "")
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
@@ -187,7 +191,7 @@ def plan(
         fallback="".join(others),
         fallback_rate=sum(more),
         minimum=max(each.minimum for each in terms.values()),
-        warnings=_warnings(asked, shape, estimate) if dearest else (),
+        warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ())),
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
     )
@@ -222,22 +226,20 @@ def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
             raise PlanError(f"{option}: {launcher} {terms.refuses[name]}")
 
 
-def check_reach(launcher: str, terms: Terms, *, store: str, configured: Mapping[str, str]) -> None:
-    """Raise ``PlanError`` if this launcher lacks a setting, or its workers could not reach the store."""
-    missing = [f"aws.{name}" for name in terms.needs if not configured.get(name)]
+def _lack(launcher: str, terms: Terms, asked: FleetRequest) -> PlanError | None:
+    """A setting that this launcher lacks, or that its workers could not reach the store."""
+    missing = [f"aws.{name}" for name in terms.needs if not asked.aws.get(name)]
     if missing:
-        raise PlanError(
+        return PlanError(
             f"{launcher} is not set up: no {', '.join(missing)}",
             context="nothing was started",
             way_out="burst sandbox starts a stand-in for AWS and prints what to export",
         )
-    scheme = store.partition("://")[0]
+    scheme = asked.store.partition("://")[0]
     if terms.stores and scheme not in terms.stores:
-        raise PlanError(
-            f"{launcher} workers cannot reach {store}",
-            context="nothing was started",
-            way_out=" or ".join(f"--store {each}://…" for each in terms.stores),
-        )
+        ways = " or ".join(f"--store {each}://…" for each in terms.stores)
+        return PlanError(f"{launcher} workers cannot reach {asked.store}", context="nothing was started", way_out=ways)
+    return None
 
 
 def check_budget(estimate: Estimate, budget: int | None) -> None:

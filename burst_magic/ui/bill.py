@@ -6,8 +6,8 @@ from burst_magic.plan import cost, prices
 from burst_magic.protocol import money
 from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire.model import Manifest, Snapshot
-from burst_magic.ui.model import duration
-from burst_magic.units import format_duration, format_money
+from burst_magic.ui.model import count, duration
+from burst_magic.units import format_money
 
 
 def bill_text(seen: Snapshot, manifest: Manifest) -> str:
@@ -23,7 +23,7 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
             f"session {seen.sid}: {format_money(seen.spend)} so far ({manifest.launcher} workers)\n"
             f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)"
         )
-    minimum = f"; each is billed for {format_duration(manifest.minimum)} at least" if manifest.minimum else ""
+    minimum = f" (a worker is billed for {duration(manifest.minimum)} at least)" if manifest.minimum else ""
     head = f"session {seen.sid}: {format_money(seen.spend)} so far, at list price{minimum}"
     return "\n".join([head, *_workers(seen, manifest), _requests(seen, manifest)])
 
@@ -33,9 +33,11 @@ def _workers(seen: Snapshot, manifest: Manifest) -> list[str]:
     lines = []
     for rate in sorted({worker.rate for worker in seen.workers}):
         lives = [Life(since=each.started, until=each.seen, rate=rate) for each in seen.workers if each.rate == rate]
-        together = duration(sum(life.until - life.since for life in lives))
+        seconds = [life.until - life.since for life in lives]
+        lived, billed = duration(sum(seconds)), duration(sum(max(each, manifest.minimum) for each in seconds))
+        time = lived if lived == billed else f"{lived} billed as {billed}"
         price = format_money(round(money.spend(lives, minimum=manifest.minimum)))
-        lines.append(f"  {len(lives)} × {format_money(rate)} an hour, {together} together: {price}")
+        lines.append(f"  {len(lives)} × {format_money(rate)} an hour, {time}: {price}")
     return lines
 
 
@@ -50,4 +52,4 @@ def _requests(seen: Snapshot, manifest: Manifest) -> str:
         floor=manifest.floor,
     )
     price = format_money(cost.price_requests(counted, prices.requests()))
-    return f"  not included: up to {counted.writes + counted.reads} store requests of this job, {price}"
+    return f"  not included: up to {count(counted.writes + counted.reads, gap=' ')} store requests of this job, {price}"

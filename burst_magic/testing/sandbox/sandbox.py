@@ -260,5 +260,7 @@ def _check_installed() -> None:
         import moto  # noqa: F401 - the same
     except ImportError as error:
         raise BurstError(
-            "the sandbox needs moto", context=str(error), way_out="pip install 'burst_magic[sandbox]'"
+            "the sandbox is not installed",
+            context=str(error),
+            way_out="pip install 'burst_magic[sandbox]'; in a clone: pip install '.[sandbox]' or make cloud-demo",
         ) from error

@@ -57,7 +57,7 @@ def test_without_the_extra_it_says_how_to_get_it(environ):
     )
 
     assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "the sandbox needs moto"
+    assert done.stderr.splitlines()[0] == "the sandbox is not installed"
     assert done.stderr.splitlines()[-1].endswith("pip install 'burst_magic[sandbox]'")
 
 

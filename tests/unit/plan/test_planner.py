@@ -175,6 +175,12 @@ def test_a_launcher_that_is_not_set_up_says_what_is_missing():
         plan(asked(store="s3://bucket", aws={"cluster": "burst"}), {"ecs": CLOUD}, tasks=1)
 
 
+def test_for_show_only_what_is_missing_is_a_warning_and_the_price_is_told():
+    made = plan(asked(store="s3://bucket"), {"ecs": CLOUD}, tasks=1, starts=False)
+    assert made.warnings == ("ecs is not set up: no aws.cluster, aws.subnets",)
+    assert made.estimate.hourly == 49_370
+
+
 def test_workers_that_cannot_reach_the_store_are_refused():
     with pytest.raises(PlanError, match="ecs workers cannot reach file:///store"):
         plan(asked(aws=ACCOUNT), {"ecs": CLOUD}, tasks=1)

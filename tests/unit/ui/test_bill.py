@@ -34,9 +34,9 @@ def test_workers_are_billed_by_rate_and_for_the_minimum_at_least(snapshot):
     )
     seen = snapshot(workers=workers, spend=3_050, started=3)
     lines = bill_text(seen, Manifest(**MANIFEST, rate=30_000, minimum=60.0)).splitlines()
-    assert lines[0].endswith(": $0.0031 so far, at list price; each is billed for 1m at least")
-    assert lines[1] == "  2 × $0.03 an hour, 2 min 00 s together: $0.0013"  # (60 s + 90 s) of 30 000
-    assert lines[2] == "  1 × $0.05 an hour, 2 min 00 s together: $0.0018"
+    assert lines[0].endswith(": $0.0031 so far, at list price (a worker is billed for 1 min 00 s at least)")
+    assert lines[1] == "  2 × $0.03 an hour, 2 min 00 s billed as 2 min 30 s: $0.0013"  # (60 s + 90 s) of 30 000
+    assert lines[2] == "  1 × $0.05 an hour, 2 min 00 s: $0.0018"
     assert lines[3].startswith("  not included: up to ")
     assert "store requests of this job, $0.00" in lines[3]
 
