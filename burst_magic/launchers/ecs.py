@@ -293,32 +293,19 @@ class EcsKind:
         return EcsLauncher(self)
 
 
-FARGATE = EcsKind(
-    name="fargate",
-    provider="FARGATE",
-    traits=Traits(
-        starting_within=600.0,
-        usually_within=_USUALLY,
-        inherits=False,
-        stores=("s3",),
-        needs=_NEEDS,
-        refuses=_REFUSES,
-        rate=with_address(on_fargate),
-        minimum=MINIMUM,
-    ),
+_ON_DEMAND = Traits(
+    starting_within=600.0,
+    usually_within=_USUALLY,
+    inherits=False,
+    stores=("s3",),
+    needs=_NEEDS,
+    refuses=_REFUSES,
+    rate=with_address(on_fargate),
+    minimum=MINIMUM,
 )
+FARGATE = EcsKind(name="fargate", provider="FARGATE", traits=_ON_DEMAND)
 SPOT = EcsKind(
     name="spot",
     provider="FARGATE_SPOT",
-    traits=Traits(
-        starting_within=600.0,
-        usually_within=_USUALLY,
-        inherits=False,
-        stores=("s3",),
-        needs=_NEEDS,
-        refuses=_REFUSES,
-        fallback="fargate",
-        rate=with_address(on_fargate_spot),
-        minimum=MINIMUM,
-    ),
+    traits=replace(_ON_DEMAND, fallback="fargate", rate=with_address(on_fargate_spot)),
 )

@@ -257,10 +257,12 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
 def cost_line(snapshot: Snapshot) -> str:
     """The cost: real money on AWS; for free workers, what Fargate would have charged.
 
-    If workers are older than the job, it is the whole session's cost, since they cost money before the job.
+    If workers are older than the job, it is the whole session's cost, since they cost money before the job; on AWS with
+    what they cost while the job ran.
     """
     joined = any(worker.started < snapshot.created - SKEW for worker in snapshot.workers)
-    return f"{_cost(snapshot)} (whole session)" if joined else _cost(snapshot)
+    mine = f"; {dollars(snapshot.job_spend)} while this cell ran" if snapshot.rate else ""
+    return f"{_cost(snapshot)} (whole session{mine})" if joined else _cost(snapshot)
 
 
 def _cost(snapshot: Snapshot) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol.client.starts import in_words
@@ -61,6 +62,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         deadline=session.deadline,
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
         spend=int(crew.log.spend(wall, minimum=manifest.minimum)),
+        job_spend=int(spend(replace(life, since=max(life.since, job.created)) for life in lives)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
         waiting="" if machine.end else _why_waiting(session, workers, job, coming, started=done > 0),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),

@@ -384,6 +384,7 @@ class Snapshot:
     deadline: float = 0.0
     eta: float | None = None
     spend: int = 0
+    job_spend: int = 0  # the part of it that workers cost while this job ran
     fargate_spend: int = 0
     waiting: str = ""
     errors: tuple[tuple[int, str], ...] = ()

@@ -148,10 +148,12 @@ def test_a_local_session_says_what_fargate_would_have_cost(snapshot):
 
 
 def test_on_workers_that_are_older_than_the_job_the_cost_is_said_to_be_the_session_s(snapshot):
-    aws = {"launcher": "fargate", "rate": 49_370, "spend": 120_000}
+    aws = {"launcher": "fargate", "rate": 49_370, "spend": 120_000, "job_spend": 20_000}
 
     assert panel_model(snapshot(**aws, workers=(ALIVE,))).cost == "$0.12 so far"
-    assert panel_model(snapshot(**aws, workers=(ALIVE,), created=1030.0)).cost == "$0.12 so far (whole session)"
+    assert panel_model(snapshot(**aws, workers=(ALIVE,), created=1030.0)).cost == (
+        "$0.12 so far (whole session; $0.02 while this cell ran)"
+    )
     assert panel_model(snapshot(workers=(ALIVE,), created=1030.0)).cost.endswith("be $0.0042 (whole session)")
 
 

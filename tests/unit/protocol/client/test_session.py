@@ -408,6 +408,15 @@ def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
     assert seen.waiting == "workers: 1 provisioning for 55 s, 1 pulling the image for 5 s"
 
 
+def test_a_job_on_older_workers_costs_what_they_cost_while_it_ran(client):
+    talk = client(workers=1)
+    born = SESSION.heartbeat("w1", int((WALL - 3600.0) * 1000), 36_000).rpartition("/")[2]
+    begins(talk, workers=(born,))
+    talk.wait(10.0)
+    seen = talk.machine.snapshot(talk.job, talk.now)
+    assert (seen.spend, seen.job_spend) == (36_100, 100)  # an hour before it, ten seconds since
+
+
 def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(client):
     talk = client(workers=2, deadline=WALL + 1e5)
     spot = Gone(worker="w1", cause=EndCause.SPOT, at=WALL, token="a")
