@@ -72,8 +72,8 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 # processes take.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
-ON_AWS := tests/aws
-ALONE := tests/contract tests/kernel
+ON_AWS := tests/aws/sandbox tests/aws/bursts
+ALONE := tests/aws/containers tests/contract tests/kernel
 
 # ---- the two commands -------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ cloud-demo: $(STAMPS)/cloud
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(PYTEST_FLAGS) $(ON_AWS)
+	@$(BIN)/python -m pytest -q -n 2 $(PYTEST_FLAGS) $(ON_AWS)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.

@@ -435,6 +435,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "seed": _or_none(whole(0)),
     "spot_fallback": _yes_or_no,
     **{key: _text for key in OF_THE_ACCOUNT if key.startswith(TABLE)},
+    f"{TABLE}.public_ip": lambda text: str(_yes_or_no(text)).lower(),
     "interval": _number,
     "floor": _number,
 }

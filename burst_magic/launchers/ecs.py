@@ -275,8 +275,8 @@ def _explained(answers: Sequence[Handle | Refusal]) -> list[Handle | Refusal]:
     why = next((each for each in refused if each.problem != _NOT_ASKED and each.again is not Again.LATER), None)
     if why is None:
         return list(answers)
-    again = Again.NEVER if why.again is Again.NEVER else Again.LATER  # none has a task that a reply was lost of
-    same = {each.token: replace(why, token=each.token, again=again) for each in refused if each.problem == _NOT_ASKED}
+    # After a lost reply they are asked for again like that start: AWS did not refuse them, so no fallback is due.
+    same = {each.token: replace(why, token=each.token) for each in refused if each.problem == _NOT_ASKED}
     return [each if isinstance(each, Handle) else same.get(each.token, each) for each in answers]
 
 

@@ -34,7 +34,8 @@ def run(port: int) -> str:
     with tempfile.TemporaryDirectory(prefix="burst-sandbox-", ignore_cleanup_errors=True) as home:
         try:
             with Sandbox(home=Path(home), port=port) as cloud:
-                signal.signal(signal.SIGTERM, _interrupt)
+                for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what it puts behind it deaf to SIGINT
+                    signal.signal(number, _interrupt)
                 print(exports(cloud), flush=True)
                 threading.Event().wait()
         except KeyboardInterrupt:

@@ -180,7 +180,7 @@ def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
     for step in steps:
         try:
             step()
-        except (BurstError, OSError) as fault:
+        except Exception as fault:  # noqa: BLE001 - the other steps are due all the same
             note(error, f"and undoing it failed: {fault}")
 
 

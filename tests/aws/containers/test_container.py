@@ -14,8 +14,6 @@ from burst_magic.stores import open_store
 
 from .conftest import IMAGE, wait_until
 
-pytestmark = pytest.mark.xdist_group("containers")  # they share podman and the built image
-
 MB = 1_000_000
 
 

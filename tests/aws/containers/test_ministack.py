@@ -21,8 +21,6 @@ from burst_magic.testing.servers import Keys, Server, free_ports
 
 from .conftest import ROOT, Fleet, wait_until
 
-pytestmark = pytest.mark.xdist_group("containers")  # they share podman and the built image
-
 ACCOUNT = {
     "region": "us-east-1",
     "cluster": "burst",
