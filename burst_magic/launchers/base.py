@@ -266,8 +266,12 @@ class Launcher(Protocol):
             options: what its launcher was configured with.
         """
 
-    def stop(self, handle: Handle, *, kill: bool = False) -> None:
-        """Ask a worker to finish, or kill it and all its children. Unreachable workers are ignored."""
+    def stop(self, handle: Handle, *, kill: bool = False) -> bool | None:
+        """Ask a worker to finish, or kill it and all its children. Unreachable workers are ignored.
+
+        Returns:
+            False if the engine did not take the request, so that no client records an end.
+        """
 
     def poke(self, handle: Handle) -> None:
         """Notify a worker of news, if that is cheap. Nothing depends on it."""

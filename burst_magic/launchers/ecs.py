@@ -232,14 +232,14 @@ class EcsLauncher:
             self._faults.add(fault)
             _LOG.warning("%s", fault)
 
-    def stop(self, handle: Handle, *, kill: bool = False) -> None:
+    def stop(self, handle: Handle, *, kill: bool = False) -> bool:
         """StopTask: the worker gets SIGTERM, finishes its tasks if it can, and is killed after its stopTimeout.
 
         ECS has no other way to end a task, so ``kill`` is the same.
         """
         place = PlaceInEcs.of(handle)
         if place is None:
-            return
+            return False
         if self._described.get(handle.wid, _NEVER)[1].state is not WorkerState.ENDED:
             self._described.pop(handle.wid, None)  # what was said of it is old now
         try:
@@ -247,6 +247,8 @@ class EcsLauncher:
         except BurstError as error:
             level = logging.DEBUG if isinstance(error, (LaunchError, Missing)) else logging.WARNING
             _LOG.log(level, "worker %s was not stopped: %s", handle.wid, error.problem)
+            return False
+        return True
 
     def poke(self, handle: Handle) -> None:
         """Nothing reaches a task: it looks by itself."""

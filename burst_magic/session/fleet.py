@@ -264,11 +264,15 @@ class Fleet:
             self._searched = True
             self._find()
 
-    def _find(self) -> None:
+    def _find(self) -> set[str]:
+        """Ask the engines for the session's workers; returns those that have not stopped."""
+        found: set[str] = set()
         for name in filter(None, {self._manifest.launcher, self._manifest.fallback}):
             launcher = self._launcher(name)
             for handle in launcher.find(self._manifest.sid, dict(self._manifest.options)) if launcher else ():
                 self._handles.setdefault(handle.wid, handle)
+                found.add(handle.wid)
+        return found
 
     def _describe(self, handles: list[Handle]) -> dict[str, Status]:
         known = self._for_each_launcher(handles)
@@ -323,8 +327,8 @@ class Fleet:
 
     def stop(self, *, kill: bool) -> None:
         """Stop all workers that this client or an engine knows, those that have not been heard of included."""
-        self._find()
-        self._stop([handle for wid, handle in self._known() if wid not in self._ended], kill=kill)
+        found = self._find()  # whatever is recorded of them
+        self._stop([handle for wid, handle in self._known() if wid in found or wid not in self._ended], kill=kill)
 
     def stop_coming(self, most: int | None = None) -> None:
         """Stop workers that an engine is still bringing up and nobody wants any more: they would cost a minute each.
@@ -338,17 +342,18 @@ class Fleet:
         states = {wid: status.state for wid, status in described.items()}
         coming = [handle for handle in unheard if states.get(handle.wid) is WorkerState.COMING]
         coming.sort(key=lambda handle: described[handle.wid].created or 0.0, reverse=True)
-        self._stop(coming[:most], kill=False)
-        for handle in coming[:most]:
+        for handle in self._stop(coming[:most], kill=False):
             if self._write_gone(handle.wid, EndCause.SCALE, token=handle.token) is not fx.Wrote.UNKNOWN:
                 self._ended.add(handle.wid)
 
-    def _stop(self, handles: list[Handle], *, kill: bool) -> None:
-        """Stop many at a time: an engine takes a moment for each."""
+    def _stop(self, handles: list[Handle], *, kill: bool) -> list[Handle]:
+        """Stop many at a time, since an engine takes a moment for each; returns those whose engine was asked."""
+        asked: list[Handle] = []
         for launcher, mine in self._for_each_launcher(handles):
             with ThreadPoolExecutor(_STOPPED_AT_ONCE) as pool:
-                for stopped in [pool.submit(launcher.stop, handle, kill=kill) for handle in mine]:
-                    stopped.result()
+                answers = [(handle, pool.submit(launcher.stop, handle, kill=kill)) for handle in mine]
+                asked += [handle for handle, answer in answers if answer.result() is not False]
+        return asked
 
     def abandon(self) -> None:
         """Kill the workers of an abandoned session, and wait until none writes any more."""

@@ -66,10 +66,11 @@ class RefusedStarts:
         """The message about starts that are still refused, or an empty text."""
         named = self._crew.named
         still = [gone for gone in self._crew.gone.values() if self._is_open(gone, named)]
-        if not still:
+        missing = min(len(still), wanted - len(self._crew.living()))
+        if missing <= 0:
             return ""
         newest = max(still, key=lambda gone: gone.at)
-        return f"{len(still)} of {wanted} workers could not start; retrying: {newest.detail}"
+        return f"{missing} of {wanted} workers could not start; retrying: {newest.detail}"
 
     def _is_open(self, gone: Gone, named: set[str]) -> bool:
         """Whether its retry has brought neither a worker nor another failure yet."""

@@ -123,6 +123,18 @@ def test_a_task_that_never_leaves_provisioning_is_told_and_stopped(scientist, we
     until(lambda: not scientist.living, "the tasks to stop")
 
 
+def test_a_stop_that_aws_does_not_take_is_no_end_and_the_clean_up_stops_what_runs(scientist, weather, until):
+    weather(provisioning=1.0, stop_calls=(0.0001, 0))
+    session = scientist.burst(GATED, range(16), workers=4)
+    until(lambda: len(scientist.living) == 4, "four tasks")
+    session.scale(1)  # three are coming, and nobody stops them
+    assert not [key for key in scientist.objects() if key.endswith(".gone")]
+    weather(provisioning=0.0, stop_calls=(40.0, 100))
+    session.cleanup(force=True)
+    until(lambda: not scientist.living, "the tasks to stop")
+    assert not [key for key in scientist.objects() if session.id in key]
+
+
 @pytest.mark.parametrize(
     ("lacking", "words"), [({"task_definition": "no-such-thing"}, "task_definition"), ({"cluster": "none"}, "cluster")]
 )

@@ -484,6 +484,18 @@ def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client, 
     assert found[2][0] <= 2
 
 
+def test_no_more_starts_are_said_to_be_refused_than_workers_are_missing(client):
+    talk = client(workers=1)
+    tokens = ("a", "b", "c")
+    born = SESSION.heartbeat("w1", int(WALL * 1000), 0).rpartition("/")[2]
+    known = [*(f"{token}.{kind}" for token in tokens for kind in ("next", "gone")), "w.next"]
+    begins(talk, workers=known, gone=[refused(token) for token in tokens])
+    assert talk.machine.starts.refusals.words(1).startswith("1 of 1 workers could not start")
+    talk.wait(30.0)
+    answer(talk, *known, born)
+    assert talk.machine.starts.refusals.words(1) == ""
+
+
 def test_while_a_refused_start_waits_for_its_time_nobody_says_that_all_is_over(client):
     talk = client(workers=2)
     begins(talk, workers=("abc.next", "abc.gone"), gone=(refused("abc"),))
