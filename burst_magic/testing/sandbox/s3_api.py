@@ -36,6 +36,11 @@ class S3Api(S3Response):
                 return super().list_objects_v2()
         return super().list_objects_v2()
 
+    def get_object(self) -> Any:
+        """GetObject; while it reads, nothing is replaced: moto frees the old bytes at once."""
+        with self.writing:
+            return super().get_object()
+
     def serialized(self, action_result: ActionResult) -> Any:
         """The reply; a plain listing is written here."""
         said = action_result.result

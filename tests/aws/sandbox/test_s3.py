@@ -8,6 +8,7 @@ from itertools import count
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.handlers import set_list_objects_encoding_type_url
 
 from burst_magic.errors import Exists
@@ -51,6 +52,27 @@ def test_of_many_who_create_an_object_one_succeeds(cloud, url, restless):
     with ThreadPoolExecutor(16) as pool:
         for attempt in range(20):
             assert sum(pool.map(create, [f"claim-{attempt}"] * 16)) == 1
+
+
+def test_an_object_is_read_whole_while_it_is_replaced(cloud, restless):
+    keys, once = cloud.server.keys, Config(retries={"total_max_attempts": 1})
+    s3 = boto3.client(
+        "s3", endpoint_url=cloud.endpoint, region_name="us-east-1", config=once,
+        aws_access_key_id=keys.access, aws_secret_access_key=keys.secret,
+    )  # fmt: skip
+    where = {"Bucket": cloud.stack.bucket, "Key": "burst/sessions/beat"}
+    s3.put_object(**where, Body=b"0" * 100)
+
+    def read(_: int) -> int:
+        return len(set(s3.get_object(**where)["Body"].read()))
+
+    def write(number: int) -> int:
+        s3.put_object(**where, Body=f"{number % 10}".encode() * 100)
+        return 1
+
+    with ThreadPoolExecutor(16) as pool:
+        done = [pool.submit(act, number) for number in range(400) for act in (read, write, read)]
+        assert {each.result() for each in done} == {1}
 
 
 def test_a_listing_names_every_key_as_it_was_written(account, cloud):
