@@ -13,9 +13,13 @@ import re
 from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
 
 _os_error = re.compile(r"\(os error (\d+)\)").search
-_throttled = re.compile(r"\b(?:429|503)\b|SlowDown|TooManyRequests|RequestLimitExceeded|ServiceUnavailable").search
+_STATUS = r"(?<![\w.:/-])(?:{})(?![\w.])"  # a number by itself: a time of 429.9µs or a port is no status
+_throttled = re.compile(
+    rf"{_STATUS.format('429|503')}|SlowDown|TooManyRequests|RequestLimitExceeded|ServiceUnavailable"
+).search
 _refused = re.compile(
-    r"\b40[13]\b|AccessDenied|ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch"
+    rf"{_STATUS.format('401|403')}|AccessDenied|ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId"
+    "|SignatureDoesNotMatch"
 ).search
 _stale = re.compile(r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch").search
 _code = re.compile(r"<Code>(\w+)</Code>").search

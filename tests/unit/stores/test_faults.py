@@ -6,6 +6,7 @@ import pytest
 
 from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
 from burst_magic.stores import open_store
+from burst_magic.stores.faults import fault
 from burst_magic.stores.retry import Retry
 from burst_magic.stores.s3 import S3Store
 from burst_magic.testing.careless import LOST, careless
@@ -99,3 +100,16 @@ def test_what_a_provider_says_comes_through(server):
             verb()
         assert caught.value.way_out == "aws sso login"
     assert server.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("elapsed: 429.962µs, status: 403, body: InvalidAccessKeyId", Denied),
+        ("uri: http://127.0.0.1:503/bucket, elapsed: 503ms, status: 403", Denied),
+        ("elapsed: 403.1ms, status: 503", Throttled),
+        ("HTTP status server error (503 Service Unavailable)", Throttled),
+    ],
+)
+def test_a_time_or_a_port_is_no_status(text, kind):
+    assert type(fault(RuntimeError(text), "key")) is kind
