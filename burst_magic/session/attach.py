@@ -14,8 +14,7 @@ from burst_magic.config import nearest
 from burst_magic.errors import AttachError, BurstError, Denied, Missing, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
-from burst_magic.session import keyring, session_list
-from burst_magic.session.by_name import named_in_store
+from burst_magic.session import keyring, session_list, stored_jobs
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session
@@ -152,7 +151,7 @@ def named_elsewhere(name: str, settings: Settings) -> list[session_list.ListedJo
     Raises:
         AttachError: there is none, but some sessions could not be searched.
     """
-    found, problems = named_in_store(name, open_own_store(settings.store, settings), settings.keys_dir)
+    found, problems = stored_jobs.named_in_store(name, open_own_store(settings.store, settings), settings.keys_dir)
     if problems and not found:
         raise _unsearched(name, problems)
     if problems:
@@ -298,28 +297,15 @@ def _cut_short(sid: str) -> AttachError:
 
 def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; without an id, the latest committed one."""
-    session_keys = keys.SessionKeys(sid)
     jobs = []
-    for each in [jid] if jid else _announced(store, session_keys):
-        key = session_keys.job(each).record
-        try:
-            jobs.append(_read_job(store, key, secret))
-        except Missing:
-            continue
+    for each in [jid] if jid else stored_jobs.announced(store, sid):
+        with contextlib.suppress(Missing):
+            jobs.append(stored_jobs.read_job(store, sid, each, secret))
     if not jobs and not jid:
         raise _cut_short(sid)
     if not jobs:
         raise AttachError(f"session {sid} has no job {jid}", way_out=f"%burst_status {sid} shows its latest job")
     return max(jobs, key=lambda job: job.created)
-
-
-def _announced(store: Store, session_keys: keys.SessionKeys) -> list[str]:
-    controls = [keys.parse_control(entry.key) for entry in ours(store, session_keys.control_folder)]
-    return [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
-
-
-def _read_job(store: Store, key: str, secret: bytes | None) -> Job:
-    return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
 
 
 __all__ = [

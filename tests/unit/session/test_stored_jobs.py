@@ -8,7 +8,7 @@ from burst_magic.errors import Denied
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, ControlKind, Job
 from burst_magic.session import keyring
-from burst_magic.session.by_name import NEWEST, named_in_store
+from burst_magic.session.stored_jobs import NEWEST, named_in_store
 from burst_magic.stores import open_store
 
 SECRET, ANOTHER = bytes(range(32)), bytes(range(1, 33))

@@ -1,7 +1,7 @@
-"""Find jobs by name in the store, for a name that this computer's own list doesn't have.
+"""The jobs of sessions as the store records them, and finding one by a name that this computer's list doesn't have.
 
-Only signed records count, so only sessions whose key this user has or may read. Keys in the store name their sessions:
-one LIST finds up to 1,000 of them.
+A search believes signed records only, so only sessions whose key this user has or may read. Keys in the store name
+their sessions: one LIST finds up to 1,000 of them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,18 @@ NEWEST = 100  # sessions that are looked at
 _AT_ONCE = 16
 
 
+def announced(store: Store, sid: str) -> list[str]:
+    """Ids of all jobs that were announced in a session, committed or not."""
+    controls = [keys.parse_control(entry.key) for entry in ours(store, keys.SessionKeys(sid).control_folder)]
+    return [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
+
+
+def read_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
+    """A job's record; raises ``Missing`` if it was never committed. Without the key it is not verified."""
+    key = keys.SessionKeys(sid).job(jid).record
+    return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
+
+
 def named_in_store(name: str, store: Store, keys_dir: Path) -> tuple[list[ListedJob], list[BurstError]]:
     """The jobs of that name in the newest sessions of the store, oldest first.
 
@@ -46,17 +58,15 @@ def _jobs(store: Store, sid: str, keys_dir: Path) -> list[ListedJob] | BurstErro
         secret = keyring.find(keys_dir, sid) or keyring.fetch(store, sid)
         if secret is None:
             return []
-        controls = [keys.parse_control(entry.key) for entry in ours(store, keys.SessionKeys(sid).control_folder)]
-        added = [control.ident for control in controls if control.kind is ControlKind.ADD_JOB]
-        return [job for jid in added if (job := _job(store, sid, jid, secret)) is not None]
+        jobs = [_job(store, sid, jid, secret) for jid in announced(store, sid)]
+        return [job for job in jobs if job is not None]
     except BurstError as problem:
         return problem
 
 
 def _job(store: Store, sid: str, jid: str, secret: bytes) -> ListedJob | None:
-    key = keys.SessionKeys(sid).job(jid).record
     try:
-        job = believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
+        job = read_job(store, sid, jid, secret)
     except Missing:  # announced, and never committed
         return None
     return ListedJob(id=sid, job=jid, store=store.url, created=job.created, name=job.name)
