@@ -84,23 +84,21 @@ class Fleet:
         return self._launchers[name]
 
     @property
-    def here(self) -> bool:
-        """Whether its workers share this machine."""
-        launcher = self._launcher(self._manifest.launcher)
-        return launcher is not None and launcher.traits.here
+    def traits(self) -> dict[str, Traits]:
+        """Traits of its launcher and of the fallback, by name, as far as they are installed."""
+        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
+        return {name: launcher.traits for name in names if (launcher := self._launcher(name)) is not None}
 
     @property
-    def traits(self) -> list[Traits]:
-        """Traits of its launcher and of the fallback."""
-        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
-        return [launcher.traits for name in names if (launcher := self._launcher(name)) is not None]
+    def here(self) -> bool:
+        """Whether its workers share this machine."""
+        traits = self.traits.get(self._manifest.launcher)
+        return traits is not None and traits.here
 
     @property
     def patience(self) -> dict[str, float]:
         """Launcher -> seconds that a start may take without any news."""
-        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
-        found = {name: self._launcher(name) for name in names}
-        return {name: launcher.traits.starting_within for name, launcher in found.items() if launcher is not None}
+        return {name: traits.starting_within for name, traits in self.traits.items()}
 
     @property
     def orphaned_after(self) -> dict[str, float]:
@@ -109,17 +107,13 @@ class Fleet:
         Not for workers of this machine: that of another one cannot be asked.
         """
         after = DEAD_AFTER * self._manifest.interval
-        return {name: min(after, most) for name, most in self.patience.items() if not self._is_here(name)}
-
-    def _is_here(self, name: str) -> bool:
-        launcher = self._launcher(name)
-        return launcher is not None and launcher.traits.here
+        return {name: min(after, each.starting_within) for name, each in self.traits.items() if not each.here}
 
     @property
     def replaces_lost_workers(self) -> bool:
         """Whether this client replaces lost workers; an engine may do that by itself."""
-        launcher = self._launcher(self._manifest.launcher)
-        return self._replaces_lost_workers and launcher is not None and not launcher.traits.keeps_fleet
+        traits = self.traits.get(self._manifest.launcher)
+        return self._replaces_lost_workers and traits is not None and not traits.keeps_fleet
 
     def _for_each_launcher(self, handles: Iterable[Handle]) -> list[tuple[Launcher, list[Handle]]]:
         """Handles by launcher, without unknown launchers."""
@@ -267,9 +261,8 @@ class Fleet:
     def _find(self) -> set[str]:
         """Ask the engines for the session's workers; returns those that have not stopped."""
         found: set[str] = set()
-        for name in filter(None, {self._manifest.launcher, self._manifest.fallback}):
-            launcher = self._launcher(name)
-            for handle in launcher.find(self._manifest.sid, dict(self._manifest.options)) if launcher else ():
+        for launcher in filter(None, map(self._launcher, self.traits)):
+            for handle in launcher.find(self._manifest.sid, dict(self._manifest.options)):
                 self._handles.setdefault(handle.wid, handle)
                 found.add(handle.wid)
         return found

@@ -108,7 +108,7 @@ def submit(
         # First, so that an interrupted submission can be found.
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)
         keyring.keep(settings.keys_dir, sid, secret)
-        if not all(traits.here for traits in fleet.traits):
+        if not all(traits.here for traits in fleet.traits.values()):
             keyring.publish(store, sid, secret)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
