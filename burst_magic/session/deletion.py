@@ -24,13 +24,17 @@ def is_there(store: Store, session: keys.SessionKeys) -> bool:
     return True
 
 
-def delete_all(store: Store, session: keys.SessionKeys) -> int:
+def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None = None) -> int:
     """Delete every object, the manifest first: a process that misses it stops writing. Return the number deleted.
+
+    Args:
+        store, session: where.
+        secret: the session's key, whose object a user who may not list keys could not find.
 
     Raises:
         BurstError: another process keeps writing.
     """
-    found = [entry.key for entry in store.list(session.root)] + published(store, session.sid)
+    found = [entry.key for entry in store.list(session.root)] + published(store, session.sid, secret=secret)
     count = len(found)
     store.delete([session.manifest])
     for _ in range(_PASSES):

@@ -53,12 +53,15 @@ def publish(store: Store, sid: str, secret: bytes) -> None:
     store.create(keys.session_key(sid, fingerprint(secret)), secret)
 
 
-def published(store: Store, sid: str) -> list[str]:
-    """Names of the objects that hold a session's key: one, or none; none if this user may not list them."""
+def published(store: Store, sid: str, *, secret: bytes | None = None) -> list[str]:
+    """Names of the objects that hold a session's key: one, or none.
+
+    A user who may not list them gets the name that follows from the key, or none.
+    """
     try:
         found = store.list(keys.SESSION_KEYS, after=keys.before_session_key(sid), limit=2)
     except Denied:
-        return []
+        return [] if secret is None else [keys.session_key(sid, fingerprint(secret))]
     return [entry.key for entry in found if keys.fingerprint_in(entry.key, sid)]
 
 

@@ -36,9 +36,10 @@ def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
     found = [entry.key for entry in store.list(session.root)]
     if session.manifest in found and any(key.endswith("/job.json") for key in found):
         return None
-    if not found and not lines and keyring.find(settings.keys_dir, sid) is None:
+    secret = keyring.find(settings.keys_dir, sid)
+    if not found and not lines and secret is None:
         return None
-    deleted = delete_all(store, session)
+    deleted = delete_all(store, session, secret=secret)
     keyring.forget(settings.keys_dir, sid)
     session_list.remove(settings.sessions_file, sid)
     return sid, deleted

@@ -338,7 +338,7 @@ class Session:
             return 0
         self._await_end(grace)
         self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
-        deleted = delete_all(self.store, self._keys)
+        deleted = delete_all(self.store, self._keys, secret=self._secret)
         keyring.forget(self._settings.keys_dir, self.id)
         session_list.remove(self._settings.sessions_file, self.id)
         return deleted

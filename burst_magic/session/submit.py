@@ -120,7 +120,7 @@ def submit(
         _take_back(
             error,
             fleet.abandon,
-            lambda: delete_all(store, keys.SessionKeys(sid)),
+            lambda: delete_all(store, keys.SessionKeys(sid), secret=secret),
             lambda: keyring.forget(settings.keys_dir, sid),
             lambda: session_list.remove(settings.sessions_file, sid),
         )

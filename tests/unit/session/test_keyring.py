@@ -7,6 +7,7 @@ import pytest
 from burst_magic.errors import AttachError, Denied
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.session import keyring
+from burst_magic.session.deletion import delete_all
 from burst_magic.stores import open_store
 
 SID, OTHER = "20260101-000000-aaaaaaaa", "20260101-000000-aaaaaaab"
@@ -29,6 +30,11 @@ class Refusing:
         if name == self._verb:
             return self._refuse
         return getattr(self._store, name)
+
+    def list(self, prefix, **options):
+        if self._verb in {"list", f"list-{prefix}"}:
+            self._refuse()
+        return self._store.list(prefix, **options)
 
     def _refuse(self, *_, **__):
         raise Denied("the store denies access")
@@ -64,3 +70,9 @@ def test_a_folder_has_no_keys_to_believe(tmp_path):
     store = open_store(tmp_path.as_uri())
     keyring.publish(store, SID, SECRET)
     assert keyring.fetch(store, SID) is None
+
+
+def test_who_may_not_list_keys_deletes_the_one_that_follows_from_the_session_s(store):
+    keyring.publish(store, SID, SECRET)
+    assert delete_all(Refusing(store, "list-keys"), keys.SessionKeys(SID), secret=SECRET) == 1
+    assert store.list(keys.SESSION_KEYS) == []
