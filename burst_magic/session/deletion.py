@@ -28,7 +28,8 @@ def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None 
     """Delete every object, the manifest first: a process that misses it stops writing. Return the number deleted.
 
     Args:
-        store, session: where.
+        store: where it lies.
+        session: its keys.
         secret: the session's key, whose object a user who may not list keys could not find.
 
     Raises:

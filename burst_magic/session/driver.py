@@ -285,6 +285,9 @@ class Driver:
         ended = self.fleet.look()
         with self.news:
             covered = sum(job.cover.covered for job in self.machine.jobs.values())
+            replaced = self.machine.starts.replaced() if self.machine.replaces_lost_workers else ()
+        if replaced:
+            self.fleet.stop_replaced(replaced)
         stalled = self.secret is not None and self._stall.asks(covered, now)
         self._look_asked |= ended or stalled
 

@@ -64,6 +64,7 @@ class Fleet:
         self._handles: dict[str, Handle] = {}
         self._ended: set[str] = set()
         self._awake: set[str] = set()
+        self._given_up: set[str] = set()  # silent, replaced, and told to stop
         self.environment: dict[str, str] | None = None
         self.deadline = 0.0
         self.coming: dict[str, tuple[str, float]] = {}
@@ -338,6 +339,15 @@ class Fleet:
         for handle in self._stop(coming[:most], kill=False):
             if self._write_gone(handle.wid, EndCause.SCALE, token=handle.token) is not fx.Wrote.UNKNOWN:
                 self._ended.add(handle.wid)
+
+    def stop_replaced(self, names: Collection[str]) -> None:
+        """Stop silent workers whose replacement is announced, once each: one that hangs would cost until its deadline.
+
+        Workers of this machine cost nothing, and one that was paused may go on.
+        """
+        mine = [handle for wid, handle in self._known() if wid in names and wid not in self._ended | self._given_up]
+        away = [handle for handle in mine if handle.launcher in self.traits and not self.traits[handle.launcher].here]
+        self._given_up.update(handle.wid for handle in self._stop(away, kill=True))
 
     def _stop(self, handles: list[Handle], *, kill: bool) -> list[Handle]:
         """Stop many at a time, since an engine takes a moment for each; returns those whose engine was asked."""

@@ -20,7 +20,7 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next, StartView
 from burst_magic.protocol.worker import poison
 
-ASKED = "asked for"  # the phase of a start of which its launcher says nothing
+ASKED = "asked for"  # the phase of a start before its launcher reports one
 STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, if the launcher doesn't set a limit
 _ANNOUNCED_AT_MOST = 3  # times; a client that may not write must not try for ever
 # Times the fleet, since the last result: workers that always exit at once are not restarted for ever, but even a fleet
@@ -124,6 +124,12 @@ class Starts:
         """Number of lost workers without a replacement so far."""
         announced, sid = self._crew.log.starting, self._manifest.sid
         return sum(replacement_token(sid, each) not in announced for each in self._crew.lost(NOT_LOST | NO_WORKER))
+
+    def replaced(self) -> set[str]:
+        """Silent workers, by their launchers' names, whose replacement is announced: nobody waits for them any more."""
+        announced, sid, log = self._crew.log.starting, self._manifest.sid, self._crew.log
+        silent = {keys.base_of(wid) for wid in log.living()} - {keys.base_of(wid) for wid in self._crew.living()}
+        return {name for name in silent if replacement_token(sid, name) in announced}
 
     def due(self, now: float, *, wanted: int, running: int, since: float) -> Due | None:
         """The starts that are due while some range waits; None if there are none.

@@ -32,6 +32,12 @@ def wait_until(condition, what="it"):
     return value
 
 
+def worker_of(task) -> int:
+    """The only child of a task's watchdog."""
+    [child] = Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
+    return int(child)
+
+
 class Scientist:
     """Somebody with an account and a notebook."""
 

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.testing.sandbox import TaskState
+
+from .conftest import worker_of
 
 SLACK = 5.0  # seconds that processes of this machine may take to end
 KERNEL = """
@@ -53,12 +54,6 @@ def kernel(scientist, until):
         return sid, float(deadline)
 
     return start
-
-
-def worker_of(task) -> int:
-    """The only child of a task's watchdog."""
-    [child] = Path(f"/proc/{task.pid}/task/{task.pid}/children").read_text().split()
-    return int(child)
 
 
 def test_at_the_deadline_a_worker_that_hangs_is_killed_by_its_watchdog(scientist, kernel, record_testsuite_property):

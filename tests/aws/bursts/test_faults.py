@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -11,6 +13,8 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause
 from burst_magic.testing.sandbox import TaskState
 from burst_magic.testing.sandbox.weather import QuotaAnswer, StartFailure
+
+from .conftest import worker_of
 
 GATED = "import os, time\nwhile not os.path.exists(gate): time.sleep(0.02)\nitem * 2"
 SHORT = "import time\ntime.sleep(0.05)\nitem * 2"
@@ -133,6 +137,17 @@ def test_a_stop_that_aws_does_not_take_is_no_end_and_the_clean_up_stops_what_run
     session.cleanup(force=True)
     until(lambda: not scientist.living, "the tasks to stop")
     assert not [key for key in scientist.objects() if session.id in key]
+
+
+def test_a_worker_that_hangs_is_replaced_and_stopped(scientist, until):
+    session = scientist.burst(GATED, range(16), workers=2)
+    until(lambda: session.status().running == 2, "tasks to run")
+    hanging = scientist.tasks[0]
+    os.kill(worker_of(hanging), signal.SIGSTOP)
+    until(lambda: scientist.cloud.task(hanging.id).state is TaskState.STOPPED, "it to be stopped")
+    assert len(scientist.tasks) == 3
+    scientist.open_gate()
+    assert list(session.results()) == DOUBLED
 
 
 @pytest.mark.parametrize(
