@@ -62,7 +62,7 @@ def running_sessions(
         BurstError: the account cannot be asked; see ``aws.faults``.
     """
     region = ecs(options.get("region", ""))
-    configured = options.get("cluster", "")
+    configured = options.get("cluster", "").rpartition("/")[2]  # a name, or the end of an ARN
     try:
         clusters = {arn.rpartition("/")[2] for arn in region.list_clusters()}
     except Denied:

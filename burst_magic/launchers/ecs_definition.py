@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef
 
 IMAGE = "image:"  # how ``--env`` begins where it names an image
+WATCHDOG = ["python", "-m", "burst_magic.worker.watchdog"]  # what a worker's container runs (docs/container.md)
 _ARCHES = {"x86_64": "X86_64", "arm64": "ARM64"}  # ours -> ECS's
 # What DescribeTaskDefinition says and RegisterTaskDefinition is told again.
 _KEPT = (
@@ -57,8 +58,7 @@ def derived(definition: TaskDefinitionTypeDef, start: Start, *, container: str) 
         if each["name"] == container and image_of(start):
             each["image"] = image_of(start)
             # The image may have an entry point of its own, which would take the command for its arguments.
-            if words := [*each.get("entryPoint", ()), *each.pop("command", ())]:
-                each["entryPoint"] = words
+            each["entryPoint"] = [*each.get("entryPoint", ()), *each.pop("command", ())] or WATCHDOG
     platform = {**kept.get("runtimePlatform", {}), "cpuArchitecture": _arch(start)}
     platform.setdefault("operatingSystemFamily", "LINUX")
     made = {**kept, "containerDefinitions": containers, "runtimePlatform": platform}

@@ -92,6 +92,14 @@ def test_every_cluster_that_may_be_listed_is_searched(aws, ecs):
     assert aws.requests("DescribeTasks")[0]["include"] == ["TAGS"]
 
 
+def test_a_cluster_that_is_configured_by_its_arn_is_counted_once(aws, ecs):
+    arn = "arn:aws:ecs:eu-west-1:1:cluster/science"
+    aws.script["ListClusters"] = [{"clusterArns": [arn]}]
+    aws.script["ListTasks"] = [{"taskArns": ["a"]}]
+    aws.script["DescribeTasks"] = [{"tasks": [plain(task("s"))], "failures": []}]
+    assert [row.workers for row in running_sessions({**OPTIONS, "cluster": arn}, now=NOW, ecs=ecs)] == [1]
+
+
 def test_without_the_right_to_list_clusters_the_configured_one_is_searched(aws, ecs):
     aws.script["ListClusters"] = [("AccessDeniedException", "User: x is not authorized to perform: ecs:ListClusters")]
     aws.script["ListTasks"] = [{"taskArns": []}]

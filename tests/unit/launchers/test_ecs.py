@@ -24,7 +24,6 @@ OPTIONS = {
     "task_definition": "burst-worker",
     "subnets": "subnet-a, subnet-b",
     "security_groups": "sg-1",
-    "log_group": "/burst/workers",
     "public_ip": "true",
 }
 START = Start(
@@ -345,6 +344,13 @@ def test_another_image_runs_the_worker_whatever_its_own_entry_point_is(aws, farg
     (made,) = aws.requests("RegisterTaskDefinition")
     assert made["containerDefinitions"][0]["entryPoint"] == watchdog
     assert "command" not in made["containerDefinitions"][0]
+
+
+def test_another_image_runs_the_worker_where_the_definition_left_that_to_its_own_image(aws, fargate):
+    registers(aws)
+    fargate.start([replace(START, env="image:registry/mine:3")])
+    (made,) = aws.requests("RegisterTaskDefinition")
+    assert made["containerDefinitions"][0]["entryPoint"] == ["python", "-m", "burst_magic.worker.watchdog"]
 
 
 def test_the_configured_definition_is_used_as_it_is_where_it_fits(aws, fargate):
