@@ -98,7 +98,10 @@ _TABLE: tuple[tuple[str, StartProblem, str], ...] = (
     (
         r"log group|logging driver|logger args|CreateLogStream|ResourceInitializationError.*awslogs",
         StartProblem.LOGS,
-        "the container's log group cannot be used: does aws.log_group exist, and may the execution role write to it?",
+        (
+            "the container's log group cannot be used: does the one of the task definition exist, "
+            "and may the execution role write to it?"
+        ),
     ),
     (
         r"ResourceInitializationError.*(time(d )?out|dial tcp|deadline exceeded|connection issue|resource retrieval)",

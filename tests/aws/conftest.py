@@ -117,7 +117,7 @@ class Account:
     def lines(self, arn: str) -> list[str]:
         """The container's output in CloudWatch."""
         stream = f"burst/worker/{arn.rpartition('/')[2]}"
-        found = self.client("logs").filter_log_events(logGroupName=self.cloud.aws["log_group"], logStreamNames=[stream])
+        found = self.client("logs").filter_log_events(logGroupName=self.cloud.stack.log_group, logStreamNames=[stream])
         return [event["message"] for event in found["events"]]
 
     def wait_for_line(self, arn: str, line: str) -> None:

@@ -279,11 +279,11 @@ def test_where_workers_start_in_the_account_is_a_table_of_its_own(home):
 def test_a_key_of_the_table_is_written_where_it_is_read(home):
     write(home, ACCOUNT)
     save(
-        {"aws.cluster": "mine", "aws.subnets": "", "aws.log_group": "/logs", "workers": "3"},
+        {"aws.cluster": "mine", "aws.subnets": "", "aws.security_groups": "sg-1", "workers": "3"},
         config_dir=home["config_dir"],
     )
     settings = load(environ={}, **home)
-    assert settings.aws == {"region": "eu-central-1", "cluster": "mine", "log_group": "/logs"}
+    assert settings.aws == {"region": "eu-central-1", "cluster": "mine", "security_groups": "sg-1"}
     shown = {origin.key: origin for origin in explain(environ={}, config_dir=home["config_dir"])}
     assert (shown["aws.cluster"].text, shown["aws.cluster"].source) == ("mine", "config.toml")
     assert (shown["aws.subnets"].text, shown["aws.subnets"].source) == ("none", "default")

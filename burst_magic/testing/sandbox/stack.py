@@ -29,6 +29,7 @@ class SandboxStack:
         store: URL.
         user, user_name: keys and name of a user with the rights that burst_magic needs, and no others.
         aws: the ``[aws]`` table of config.toml.
+        log_group: where containers log.
         task_role, execution_role: ARNs.
     """
 
@@ -37,6 +38,7 @@ class SandboxStack:
     user: Keys
     user_name: str
     aws: dict[str, str]
+    log_group: str
     task_role: str
     execution_role: str
 
@@ -100,9 +102,9 @@ def build(server: Server, *, command: Sequence[str], stop_timeout: int, account:
             "task_definition": _FAMILY,
             "subnets": ",".join(subnets),
             "security_groups": group,
-            "log_group": _LOG_GROUP,
             "public_ip": "true",
         },
+        log_group=_LOG_GROUP,
         task_role=task_role,
         execution_role=execution_role,
     )

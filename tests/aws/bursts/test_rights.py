@@ -90,7 +90,7 @@ def test_a_task_may_work_in_its_folders_and_do_nothing_else(scientist):
         "other": other.id,
         "cluster": cloud.aws["cluster"],
         "definition": cloud.aws["task_definition"],
-        "group": cloud.aws["log_group"],
+        "group": cloud.stack.log_group,
     }
     found = scientist.burst(TRY, range(1), workers=1, values=names).results()[0]
     assert {what for what, answer in found.items() if answer == "done"} == ALLOWED

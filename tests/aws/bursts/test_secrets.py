@@ -159,7 +159,7 @@ def test_neither_is_in_what_aws_knows_of_the_session_nor_in_what_it_stores(scien
     ecs, cluster = clients.of("ecs"), scientist.cloud.aws["cluster"]
     described = ecs.describe_tasks(cluster=cluster, tasks=[task.arn for task in scientist.tasks], include=["TAGS"])
     definition = ecs.describe_task_definition(taskDefinition=scientist.cloud.aws["task_definition"], include=["TAGS"])
-    logs = clients.of("logs").filter_log_events(logGroupName=scientist.cloud.aws["log_group"])
+    logs = clients.of("logs").filter_log_events(logGroupName=scientist.cloud.stack.log_group)
     told = {"calls": repr(scientist.tasks), "tasks": described, "definition": definition, "log": logs}
     for where, words in told.items():
         assert not has(json.dumps(words, default=str), key), where

@@ -205,7 +205,7 @@ class Fleet:
         """What ``%%burst --launcher … --map "item in items"`` does."""
         PodmanLauncher.options = tuple(self.options)
         folders = {"config_dir": self.folder / "config", "data_dir": self.folder / "data"}
-        asked = {"launcher": self.launcher, "workers": 1, "store": "s3://work/here", **asked}
+        asked = {"launcher": self.launcher, "workers": 1, "store": "s3://bucket/prefix", **asked}
         settings = replace(config.load(asked, environ={}, **folders), interval=0.5, floor=0.1)
         capture = capture_cell(source, {"items": list(items)}, map_expr="items")
         made = plan(settings, launchers.traits(self.launcher), tasks=len(list(items)))
@@ -237,7 +237,7 @@ class Fleet:
 @pytest.fixture(scope="session")
 def server():
     with seaweedfs() as server:
-        server.bucket("work")
+        server.bucket("bucket")
         yield server
 
 

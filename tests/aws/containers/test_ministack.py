@@ -21,12 +21,12 @@ from burst_magic.testing.servers import Keys, Server, free_ports
 
 from .conftest import ROOT, Fleet, wait_until
 
+LOG_GROUP = "/burst/workers"
 ACCOUNT = {
     "region": "us-east-1",
     "cluster": "burst",
     "task_definition": "burst-worker",
     "subnets": "subnet-1",
-    "log_group": "/burst/workers",
 }
 MINISTACK = ROOT / "build" / "ministack" / "bin" / "ministack"
 
@@ -79,11 +79,11 @@ def answers(server: Server) -> bool:
 
 def prepare(server: Server, image: str) -> None:
     """What ``burst setup`` makes, as far as this cloud has it. obstore takes no container credentials by token alone."""
-    server.bucket("work")
-    server.clients.of("logs").create_log_group(logGroupName=ACCOUNT["log_group"])
+    server.bucket("bucket")
+    server.clients.of("logs").create_log_group(logGroupName=LOG_GROUP)
     ecs = server.clients.of("ecs")
     ecs.create_cluster(clusterName=ACCOUNT["cluster"], capacityProviders=["FARGATE", "FARGATE_SPOT"])
-    logs = {"awslogs-group": ACCOUNT["log_group"], "awslogs-region": server.region, "awslogs-stream-prefix": "burst"}
+    logs = {"awslogs-group": LOG_GROUP, "awslogs-region": server.region, "awslogs-stream-prefix": "burst"}
     worker = {
         "name": "worker",
         "image": image,

@@ -214,7 +214,7 @@ def test_a_container_does_not_wait_for_logs_that_cannot_be_written(account, clou
     task = account.running(
         READY + "import sys\nfor line in sys.stdin: pass\nimport time; time.sleep(0.5)\nprint('x' * 99)"
     )
-    logs.delete_log_stream(logGroupName=cloud.aws["log_group"], logStreamName=f"burst/worker/{task.id}")
+    logs.delete_log_stream(logGroupName=cloud.stack.log_group, logStreamName=f"burst/worker/{task.id}")
 
     assert account.finished(task.arn)["containers"][0]["exitCode"] == 0
 

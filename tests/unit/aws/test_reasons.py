@@ -61,7 +61,7 @@ WORDS = [
             "create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist."
         ),
         StartProblem.LOGS,
-        "aws.log_group",
+        "task definition",
     ),
     (
         "ECS was unable to assume the role 'arn:aws:iam::1:role/x' that was provided for this task.",
