@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilterLogEventsResponseTypeDef, GetLogEventsResponseTypeDef
 
 _MOST = 1000  # events of one answer
-_PAGES = 20  # answers read of one question; what is older than their events is asked for apart
+_PAGES = 20  # answers read of one question; they come oldest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +84,15 @@ class Logs:
         text = "".join(f"{event.get('message', '')}\n" for event in answer["events"])
         return text if len(text) <= characters else text[-characters:].partition("\n")[2]
 
-    def events(self, streams: LogStream, *, since: float) -> list[LogEvent]:
+    def events(self, streams: LogStream, *, since: float) -> tuple[list[LogEvent], bool]:
         """What was printed from a time on, oldest first: one FilterLogEvents and its further pages.
 
         Args:
             streams: the group, and how the names of its streams begin.
             since: seconds since the epoch.
+
+        Returns:
+            The lines, and whether these are all: an answer of many pages is cut.
 
         Raises:
             Missing: there is no such group.
@@ -102,6 +105,7 @@ class Logs:
             "limit": _MOST,
         }
         found: list[LogEvent] = []
+        complete = True
         for _ in range(_PAGES):
             answer = self._filter(asked)
             found += [
@@ -111,7 +115,9 @@ class Logs:
             if not answer.get("nextToken"):
                 break
             asked["nextToken"] = answer["nextToken"]
-        return sorted(found, key=lambda event: event.at)
+        else:
+            complete = False
+        return sorted(found, key=lambda event: event.at), complete
 
     def _filter(self, asked: dict[str, Any]) -> FilterLogEventsResponseTypeDef:
         def call(logs: CloudWatchLogsClient) -> FilterLogEventsResponseTypeDef:

@@ -53,14 +53,18 @@ class ContainerLogs:
         streams = self._stream(region, options.get("task_definition", ""), only)
         if streams is None or not workers:
             return []
-        events = self._in(region).events(streams, since=since)
+        events, complete = self._in(region).events(streams, since=since)
         lines = [
             PrintedLine(worker=event.stream.rpartition("/")[2], at=event.at, text=text)
             for event in events
             for text in event.text.splitlines()
         ]
         found = [line for line in lines if line.worker in workers]
-        if not found:
+        if not complete:
+            last = events[-1].at if events else since
+            text = f"more was printed than is shown; the rest is in the log group {streams.group}"
+            found.append(PrintedLine(worker="workers", at=last, text=text))
+        elif not found:
             self._check_kept(region, streams.group, since)
         return found
 

@@ -651,6 +651,14 @@ def test_what_a_session_printed_is_one_question_in_order_of_time_and_nobody_else
     assert second["nextToken"] == "n"
 
 
+def test_that_there_is_more_than_is_read_is_said(aws, logging_fargate):
+    aws.script["FilterLogEvents"] = [{"events": [event("a", 2000, "line")], "nextToken": "n"}]
+    lines = printed(aws, logging_fargate)
+    assert {line.text for line in lines[:-1]} == {"line"}
+    assert lines[-1].text == "more was printed than is shown; the rest is in the log group /burst/workers"
+    assert len(aws.requests("FilterLogEvents")) == 20
+
+
 def test_one_worker_is_asked_for_by_its_own_stream(aws, logging_fargate):
     aws.script["FilterLogEvents"] = [{"events": []}]
     assert printed(aws, logging_fargate, workers=["a"]) == []
