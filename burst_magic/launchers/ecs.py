@@ -102,12 +102,14 @@ class EcsLauncher:
         return _explained(found)
 
     def _take_back(self, answers: Sequence[Future[Handle | Refusal]]) -> None:
-        """Stop what was started before the interruption."""
-        for answer in answers:
-            if answer.done() and not answer.cancelled() and answer.exception() is None:
-                handle = answer.result()
-                if isinstance(handle, Handle):
-                    self.stop(handle, kill=True)
+        """Stop what was started before the interruption, many at a time."""
+        done = [each.result() for each in answers if each.done() and not each.cancelled() and each.exception() is None]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(
+                pool.map(
+                    lambda handle: self.stop(handle, kill=True), (each for each in done if isinstance(each, Handle))
+                )
+            )
 
     def _answer(self, start: Start, enough: threading.Event) -> Handle | Refusal:
         if enough.is_set():

@@ -365,11 +365,12 @@ class Fleet:
 
     def take_back(self, begun: Collection[str]) -> None:
         """Kill workers that were started for an abandoned job; they are not replaced, and the others stay."""
+        self._find()  # a start whose reply was lost has a worker, too
         mine = [handle for _, handle in self._known() if handle.token in begun]
         self._ended.update(handle.wid for handle in mine)  # first: no look may take them for lost
-        self._stop(mine, kill=True)
+        stopped = self._stop(mine, kill=True)
         self._outwait(mine)
-        for handle in mine:
+        for handle in stopped:
             self._write_gone(handle.wid, EndCause.SCALE, token=handle.token)
         self._store.delete([key(token) for token in begun for key in (self._keys.next, self._keys.gone)])
 
