@@ -12,6 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from moto.core.responses import ActionResult
+from moto.s3.models import FakeKey, FakeMultipart
 from moto.s3.responses import S3Response
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -48,6 +49,13 @@ class S3Api(S3Response):
             return super().serialized(action_result)
         headers = {"Content-Type": "application/xml", **self.response_headers}
         return 200, headers, _listing(said)
+
+
+def free(account: str) -> None:
+    """Close the temporary files that hold an account's objects. moto's own reset closes those of all accounts."""
+    kinds: tuple[Any, ...] = (FakeKey, FakeMultipart)
+    for each in [each for kind in kinds for each in kind.instances_tracked if each.account_id == account]:
+        each.dispose()
 
 
 def _is_plain(said: dict[str, Any]) -> bool:

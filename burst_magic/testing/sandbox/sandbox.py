@@ -92,8 +92,6 @@ class Sandbox:
         self._exits.close()
 
     def _start(self, exits: contextlib.ExitStack) -> None:
-        from moto.s3.models import s3_backends
-
         from burst_magic.testing.sandbox.agent import AgentTools
         from burst_magic.testing.sandbox.apps import Apps
         from burst_magic.testing.sandbox.engine import Engine
@@ -102,11 +100,12 @@ class Sandbox:
         from burst_magic.testing.sandbox.network import Network
         from burst_magic.testing.sandbox.policies import enforced
         from burst_magic.testing.sandbox.roles import Roles
+        from burst_magic.testing.sandbox.s3_api import free
         from burst_magic.testing.sandbox.stack import build
 
         account = f"{secrets.randbelow(10**11) + 10**11}"
         exits.enter_context(enforced())
-        exits.callback(s3_backends[account]["aws"].reset)  # moto's objects are temporary files
+        exits.callback(free, account)
         roles, network = Roles(account, self._region), Network(account, self._region)
         self._limits = Limits(self._first_weather, clock=time.monotonic)
         door = Door(self._port)

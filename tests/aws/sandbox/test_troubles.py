@@ -288,6 +288,8 @@ def test_ecs_tells_times_faster(account, cloud):
 def test_two_clouds_of_one_process_do_not_meet(account, cloud, tmp_path):
     from burst_magic.testing.sandbox import Sandbox
 
+    s3, where = account.client("s3"), {"Bucket": cloud.stack.bucket, "Key": "burst/sessions/mine"}
+    s3.put_object(**where, Body=b"mine")
     with Sandbox(home=tmp_path) as other:
         assert other.stack.bucket not in {
             each["Name"] for each in cloud.administrator.clients.of("s3").list_buckets()["Buckets"]
@@ -296,4 +298,5 @@ def test_two_clouds_of_one_process_do_not_meet(account, cloud, tmp_path):
             account.client("s3").list_objects_v2(Bucket=other.stack.bucket)
         account.start()
         assert other.tasks() == []
+    assert s3.get_object(**where)["Body"].read() == b"mine"  # the end of one closes nothing of the other
     assert account.start()
