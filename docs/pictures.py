@@ -281,7 +281,8 @@ CAUSES = {
     EndCause.STOPPED: "someone stopped it: no task is blamed",
     EndCause.HOST: "its machine failed or was retired: no task is blamed",
     EndCause.UNSTARTED: "its launcher could not bring it up",
-    EndCause.REFUSED: "its launcher has no room now: started again later",
+    EndCause.REFUSED: "its launcher has no room now: the fallback starts it, or this one later",
+    EndCause.DELAYED: "no launcher could start it now (a limit on requests): started again later",
     EndCause.BROKEN: "it could not go on, through no task's fault",
     EndCause.EXPIRED: "its manifest is gone: it writes nothing",
     EndCause.VERSION: "it cannot read what this session wrote",
@@ -289,7 +290,7 @@ CAUSES = {
 }
 # Written by whoever saw the end, or asked for the start.
 BY_OTHERS = {EndCause.CRASH, EndCause.MEMORY, EndCause.SPOT, EndCause.STOPPED, EndCause.HOST}
-BY_OTHERS |= {EndCause.UNSTARTED, EndCause.UNTRUSTED, EndCause.REFUSED}
+BY_OTHERS |= {EndCause.UNSTARTED, EndCause.UNTRUSTED, EndCause.REFUSED, EndCause.DELAYED}
 
 
 def life() -> Page:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.rates import ECS_READ, LAUNCH, REGISTER, RUN_TASK, STOP_TASK
+from burst_magic.stores.retry import Retry
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.client import ECSClient
@@ -29,10 +30,18 @@ class Ecs:
     Args:
         region: its name; "" for the configured one.
         clients: makes boto3 clients; the default reads AWS's environment and files.
+        starting: how long RunTask is repeated.
     """
 
-    def __init__(self, region: str = "", clients: Clients | None = None) -> None:
-        self._service = patience.Service("ecs", region, clients)
+    def __init__(
+        self, region: str = "", clients: Clients | None = None, *, starting: Retry = patience.STARTING
+    ) -> None:
+        self._service, self._starting = patience.Service("ecs", region, clients), starting
+
+    @property
+    def region(self) -> str:
+        """Its name; "" where a server has none."""
+        return self._service.region
 
     def run(self, request: Mapping[str, Any], *, provider: str) -> RunTaskResponseTypeDef:
         """RunTask. The request carries a client token, so it is repeated after a lost reply, too.
@@ -49,7 +58,7 @@ class Ecs:
         def call(ecs: ECSClient) -> RunTaskResponseTypeDef:
             return ecs.run_task(**request)
 
-        return self._service.ask(call, "RunTask", patience.STARTING, *rates)
+        return self._service.ask(call, "RunTask", self._starting, *rates)
 
     def describe(self, cluster: str, tasks: Sequence[str]) -> tuple[list[TaskTypeDef], list[FailureTypeDef]]:
         """DescribeTasks, in batches.

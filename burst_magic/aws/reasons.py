@@ -31,7 +31,12 @@ class StartProblem(Enum):
     @property
     def passes(self) -> bool:
         """Whether waiting may help."""
-        return self in {StartProblem.CAPACITY, StartProblem.QUOTA, StartProblem.ADDRESSES, StartProblem.NETWORK}
+        return self.is_room or self in {StartProblem.ADDRESSES, StartProblem.NETWORK}
+
+    @property
+    def is_room(self) -> bool:
+        """Whether it concerns one kind of capacity only: another kind may have room."""
+        return self in {StartProblem.CAPACITY, StartProblem.QUOTA}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,8 @@ class Start:
 
     Attributes:
         secret: the session's key, hex. Never pass it in an argument or environment variable.
-        token: names this start. Starts of one call share their first 12 characters and are numbered behind them.
+        token: names this start. Numbered starts of one call share their first 12 characters, followed by a number;
+            replacements are not numbered, and their tokens have nothing in common.
         number: the worker's place in the fleet, for launchers that number workers.
         cpu, memory_mb, arch, gpus, instance_type: the size of the worker.
         env: the environment that ``--env`` asks for.
@@ -95,8 +96,12 @@ class Again(Enum):
     """Whether a failed start may be retried."""
 
     NEVER = "never"  # the reason will not go away by itself
-    LATER = "later"  # no capacity, a quota, a limit on requests
+    NO_ROOM = "no room"  # no capacity, a quota: its fallback may have room now
+    LATER = "later"  # a limit on requests, no addresses: a fallback would meet the same
     SAME_TOKEN = "same token"  # noqa: S105 - nobody knows whether it was made
+
+
+_REFUSALS = {Again.NEVER: EndCause.UNSTARTED, Again.NO_ROOM: EndCause.REFUSED, Again.LATER: EndCause.DELAYED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +121,7 @@ class Refusal:
     @property
     def end(self) -> EndCause | None:
         """What is written of a start that ended before it began; None where it may still come."""
-        ends = {Again.NEVER: EndCause.UNSTARTED, Again.LATER: EndCause.REFUSED}
-        return ends.get(self.again)
+        return _REFUSALS.get(self.again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +152,8 @@ class Cause(str, Enum):
     HOST = "host"  # its machine failed or was retired
     NEVER_STARTED = "never started"  # image, role, network: the reason says it
     UNTRUSTED = "untrusted"  # it could not read the session's key, or found another one: no other worker is started
-    NO_ROOM = "no room"  # it was accepted, and then there was no capacity, quota or address for it
+    NO_ROOM = "no room"  # it was accepted, and then there was no capacity or quota for it
+    DELAYED = "delayed"  # it was accepted, and then lacked something that passes, and that a fallback would lack, too
     UNKNOWN = "unknown"  # gone, reason unknown
     OTHER = "other"  # its engine gave a reason that has no name here
 
@@ -161,6 +166,7 @@ _ENDS = {
     Cause.NEVER_STARTED: EndCause.UNSTARTED,
     Cause.UNTRUSTED: EndCause.UNTRUSTED,
     Cause.NO_ROOM: EndCause.REFUSED,
+    Cause.DELAYED: EndCause.DELAYED,
 }
 
 

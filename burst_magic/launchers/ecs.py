@@ -117,7 +117,7 @@ class EcsLauncher:
         answer = self._run(start)
         if isinstance(answer, Handle):
             self._started[answer.wid] = self._clock()
-        elif answer.again is not Again.LATER:
+        elif answer.again is not Again.NO_ROOM:  # each may find room of its own
             enough.set()
         return answer
 
@@ -269,14 +269,14 @@ class EcsLauncher:
 def _no_task(start: Start, words: str, *, context: str = "") -> Refusal:
     """AWS answered, and there is no task."""
     reason = reasons.read(words)
-    again = Again.LATER if reason.trouble.passes else Again.NEVER
+    again = Again.NO_ROOM if reason.trouble.is_room else Again.LATER if reason.trouble.passes else Again.NEVER
     return Refusal(token=start.token, problem=reason.problem, context=context or words, again=again)
 
 
 def _explained(answers: Sequence[Handle | Refusal]) -> list[Handle | Refusal]:
     """Starts that were not asked for share the reason of the one that failed."""
     refused = [each for each in answers if isinstance(each, Refusal)]
-    why = next((each for each in refused if each.problem != _NOT_ASKED and each.again is not Again.LATER), None)
+    why = next((each for each in refused if each.problem != _NOT_ASKED and each.again is not Again.NO_ROOM), None)
     if why is None:
         return list(answers)
     # After a lost reply they are asked for again like that start: AWS did not refuse them, so no fallback is due.

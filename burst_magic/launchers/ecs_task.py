@@ -214,7 +214,9 @@ def _end(task: TaskTypeDef) -> tuple[Cause, str]:
 def _failed_to_start(words: str) -> tuple[Cause, str]:
     reason = read(words)
     text = reason.problem if reason.problem == words else f"{reason.problem} (AWS: {words})"
-    return Cause.NO_ROOM if reason.trouble.passes else Cause.NEVER_STARTED, text
+    if reason.trouble.is_room:
+        return Cause.NO_ROOM, text
+    return Cause.DELAYED if reason.trouble.passes else Cause.NEVER_STARTED, text
 
 
 def _container(task: TaskTypeDef) -> ContainerTypeDef:

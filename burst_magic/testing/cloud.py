@@ -115,7 +115,7 @@ class SimulatedCloud:
     def _answer(self, start: Start) -> Handle | Refusal:
         if start.token not in self.tasks and self._rng.random() < self.weather.refused:
             self.refused += 1
-            return Refusal(token=start.token, problem=NO_ROOM, again=Again.LATER)
+            return Refusal(token=start.token, problem=NO_ROOM, again=Again.NO_ROOM)
         task = self.tasks.get(start.token) or self._accept(start)
         if self._rng.random() < self.weather.lost:
             return Refusal(token=start.token, problem="Read timeout on endpoint", again=Again.SAME_TOKEN)

@@ -96,7 +96,7 @@ class Rehearsal:
                 self.handles.append(answer)
                 return answer
             must(answer.again is not Again.NEVER, f"a worker was refused: {answer.problem}; {answer.context}")
-            if answer.again is Again.LATER:
+            if answer.again in {Again.NO_ROOM, Again.LATER}:
                 words = replace(words, token=secrets.token_hex(8))
         raise ContractBroken(f"{_TRIES} starts brought no worker")
 

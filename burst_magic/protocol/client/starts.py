@@ -15,7 +15,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import NOT_LOST, Crew
 from burst_magic.protocol.client.questions import Questions
-from burst_magic.protocol.client.refusals import NO_WORKER, RefusedStarts, replacement_token
+from burst_magic.protocol.client.refusals import NO_WORKER, PASSES, RefusedStarts, replacement_token
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next, StartView
 from burst_magic.protocol.worker import poison
@@ -171,7 +171,7 @@ class Starts:
         failed = {token for token in self._late(now) if token in self.tried}
         lost = (self._crew.lost(kept) | failed) - early
         tokens = [replacement_token(sid, each) for each in sorted(lost)]
-        since_then = failed | self._crew.lost(NOT_LOST - {EndCause.IDLE} | {EndCause.REFUSED}, since=since)
+        since_then = failed | self._crew.lost(NOT_LOST - {EndCause.IDLE} | PASSES, since=since)
         replaced = sum(1 for lost in since_then if replacement_token(sid, lost) in announced)
         owed = [token for token in tokens if token not in announced]
         tries = self.failed_announcements

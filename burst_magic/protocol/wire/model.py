@@ -50,7 +50,8 @@ class EndCause(str, Enum):
     STOPPED = "stopped"  # someone stopped it, by the launcher's own means
     HOST = "host"  # its machine failed or was retired
     UNSTARTED = "unstarted"  # its launcher could not bring it up, for the reason in the detail
-    REFUSED = "refused"  # its launcher would not start it now and may later: no capacity, a quota
+    REFUSED = "refused"  # its launcher has no room for it now; another one may: no capacity, a quota
+    DELAYED = "delayed"  # no launcher could start it now, and may later: a limit on requests, no addresses
     BROKEN = "broken"  # it could not go on, through no task's fault, and said so
     EXPIRED = "expired"  # its manifest is gone
     VERSION = "version"  # it cannot read what this session wrote

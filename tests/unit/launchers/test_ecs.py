@@ -14,7 +14,9 @@ from burst_magic.errors import Denied, Missing
 from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, WorkerState
 from burst_magic.launchers.ecs import FARGATE, SPOT, EcsLauncher
 from burst_magic.protocol.wire import sign
+from burst_magic.protocol.wire.model import EndCause
 from burst_magic.protocol.wire.summons import Summons
+from burst_magic.stores.retry import Retry
 
 SID, SECRET = "20260101-000000-aaaaaaaa", bytes(range(32))
 CLUSTER = "arn:aws:ecs:eu-west-1:123456789012:cluster/science"
@@ -85,6 +87,13 @@ def clock():
 @pytest.fixture
 def fargate(aws, clock):
     return EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region)), clock=clock)
+
+
+@pytest.fixture
+def impatient(aws):
+    """It tries each call for a moment only."""
+    soon = Retry(first=0.001, longest=0.001, within=0.002)
+    return EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region), starting=soon))
 
 
 @pytest.fixture(autouse=True)
@@ -171,7 +180,7 @@ def test_each_start_has_its_answer_in_order_and_some_may_be_refused(aws, fargate
     answers = fargate.start(starts(40))
     assert [each.token for each in answers] == [each.token for each in starts(40)]
     assert [isinstance(each, Handle) for each in answers] == [True, False] * 20
-    assert {each.again for each in answers if isinstance(each, Refusal)} == {Again.LATER}
+    assert {each.again for each in answers if isinstance(each, Refusal)} == {Again.NO_ROOM}
     assert "no capacity" in answers[1].problem
     assert answers[1].context == NO_ROOM
 
@@ -188,7 +197,7 @@ def test_a_start_whose_reply_is_lost_is_repeated_under_its_token(aws, fargate):
     [
         (
             ("ClientException", "You've reached the limit on the number of vCPUs you can run concurrently"),
-            Again.LATER,
+            Again.NO_ROOM,
             "limit",
         ),
         (("InvalidParameterException", "The subnet ID 'subnet-a' does not exist"), Again.NEVER, "aws.subnets"),
@@ -221,6 +230,24 @@ def test_what_one_start_is_refused_for_good_is_not_asked_for_all(aws, fargate):
     assert {(each.again, each.problem) for each in answers} == {
         (Again.NEVER, "the ECS cluster of aws.cluster does not exist in this region")
     }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("ThrottlingException", "Rate exceeded", 400),
+        ("InvalidParameterException", "Unexpected EC2 error: RequestLimitExceeded"),
+    ],
+)
+def test_a_throttle_is_no_lack_of_room_and_the_other_starts_do_not_each_wait_for_its_end(aws, impatient, said):
+    aws.script["RunTask"] = [said]
+    answers = impatient.start(starts(200))
+    assert {each.again for each in answers} == {Again.LATER}
+    assert {each.problem for each in answers} == {
+        "AWS takes no more starts at the moment (request limit of the account)"
+    }
+    assert {each.end for each in answers} == {EndCause.DELAYED}
+    assert len({asked["clientToken"] for asked in aws.requests("RunTask")}) < 100
 
 
 def test_a_token_that_was_used_with_other_parameters_is_the_same_worker(aws, fargate):
@@ -438,7 +465,7 @@ EXITED = "Essential container in task exited"
             "TaskFailedToStart",
             "Timeout waiting for network interface provisioning to complete.",
             {},
-            Cause.NO_ROOM,
+            Cause.DELAYED,
             "interface",
         ),
         (

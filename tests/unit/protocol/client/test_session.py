@@ -432,15 +432,15 @@ def refused(token, why="no capacity", cause=EndCause.REFUSED, *, name=""):
     return Gone(worker=name or token, cause=cause, at=WALL, token=token, detail=why)
 
 
-def tries(talk, token, *, rounds, cause=EndCause.REFUSED, accepted=""):
+def tries(talk, token, *causes, accepted=""):
     """Refuses whatever is started in place of ``token``, at once, or as a worker whose name begins with ``accepted``.
 
     Returns the seconds until each next try, and by which launcher.
     """
     known, found = [f"{token}.next", f"{accepted}{token}.gone"], []
-    begins(talk, workers=known, gone=(refused(token, cause=cause, name=accepted + token),))
+    begins(talk, workers=known, gone=(refused(token, cause=causes[0], name=accepted + token),))
     since = talk.now
-    while len(found) < rounds:
+    while len(found) < len(causes):
         asked = answer(talk, *known)
         created = [each for each in asked if isinstance(each, fx.Create)]
         if not created:
@@ -453,13 +453,14 @@ def tries(talk, token, *, rounds, cause=EndCause.REFUSED, accepted=""):
         assert talk.of(fx.Replace) == [fx.Replace(token, create.record.launcher)]
         known += [f"{token}.next", f"{accepted}{token}.gone"]
         talk.listed(SESSION.workers_folder, *known)
+        cause = [*causes, causes[-1]][len(found)]
         talk.got(SESSION.gone(accepted + token), refused(token, cause=cause, name=accepted + token))
         since = talk.now
     return found
 
 
 def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
-    found = tries(client(workers=1, deadline=WALL + 1e5), "abc", rounds=8)
+    found = tries(client(workers=1, deadline=WALL + 1e5), "abc", *[EndCause.REFUSED] * 8)
     assert [launcher for _, launcher in found] == ["local"] * 8
     waits = [seconds for seconds, _ in found]
     assert waits == sorted(waits)
@@ -470,18 +471,36 @@ def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
 @pytest.mark.parametrize("accepted", ["", "task-"])
 def test_a_start_that_came_to_nothing_is_made_again_later_and_later(client, accepted):
     talk = client(workers=1, deadline=WALL + 1e5)
-    found = tries(talk, "abc", rounds=4, cause=EndCause.UNSTARTED, accepted=accepted)
+    found = tries(talk, "abc", *[EndCause.UNSTARTED] * 4, accepted=accepted)
     assert [seconds // 5 for seconds, _ in found] == [2, 4, 8, 16]
 
 
 @pytest.mark.parametrize("accepted", ["", "task-"])
 def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client, accepted):
     talk = client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate")
-    found = tries(talk, "abc", rounds=4, accepted=accepted)
+    found = tries(talk, "abc", *[EndCause.REFUSED] * 4, accepted=accepted)
     assert [launcher for _, launcher in found] == ["fargate", "spot", "fargate", "spot"]
     assert found[0][0] <= 2
     assert found[1][0] >= 9
     assert found[2][0] <= 2
+
+
+@pytest.mark.parametrize("accepted", ["", "task-"])
+@pytest.mark.parametrize("cause", [EndCause.DELAYED, EndCause.UNSTARTED])
+def test_what_the_fallback_would_meet_too_waits_for_the_first_launcher(client, cause, accepted):
+    """A throttle and a missing image are no lack of room, and the fallback costs more."""
+    talk = client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate")
+    found = tries(talk, "abc", *[cause] * 4, accepted=accepted)
+    assert [launcher for _, launcher in found] == ["spot"] * 4
+    assert [seconds // 5 for seconds, _ in found] == [2, 4, 8, 16]
+
+
+def test_a_fallback_that_is_throttled_waits_and_the_first_launcher_is_asked_for_room_first(client):
+    talk = client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate")
+    causes = (EndCause.DELAYED, EndCause.REFUSED, EndCause.DELAYED, EndCause.REFUSED)
+    found = tries(talk, "abc", *causes)
+    assert [launcher for _, launcher in found] == ["spot", "fargate", "spot", "fargate"]
+    assert [seconds // 5 for seconds, _ in found] == [2, 0, 4, 0]
 
 
 def test_no_more_starts_are_said_to_be_refused_than_workers_are_missing(client):
