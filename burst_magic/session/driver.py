@@ -10,7 +10,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from burst_magic.errors import Denied, StoreError, Throttled, Unknown
@@ -307,11 +307,12 @@ class Driver:
 
     # --- deeds --------------------------------------------------------------------------------------------
 
-    def replace(self, start: fx.Replace) -> None:
-        """Start a worker. If it fails, the others continue; if there are none, the machine reports it."""
+    def replace(self, starts: Sequence[fx.Replace]) -> None:
+        """Start workers. If that fails, the others continue; if there are none, the machine reports it."""
         with self.news:
             self.fleet.deadline = self.machine.deadline
-        self.fleet.start_announced(start.token, launcher=start.launcher)
+        for launcher in dict.fromkeys(start.launcher for start in starts):
+            self.fleet.start_announced([each.token for each in starts if each.launcher == launcher], launcher=launcher)
 
     def answered(self, event: fx.Event) -> None:
         """Take a worker's handle from a verified heartbeat, since signals go to the process it names.

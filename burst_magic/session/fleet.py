@@ -26,6 +26,7 @@ from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
 from burst_magic.session.inherited import Inherited, inherited
+from burst_magic.session.start_warnings import StartWarnings
 from burst_magic.stores import Store
 from burst_magic.stores.handed import HandedOn
 from burst_magic.stores.retry import PERSON, slept
@@ -71,6 +72,7 @@ class Fleet:
         self._searched = False  # for workers that have not been heard of, by those who did not start them
         self._inherited: dict[str, Inherited] = {}  # by token, of the workers that this process has started
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
+        self._warnings = StartWarnings()
 
     # --- launchers -------------------------------------------------------------------------------------------
 
@@ -150,10 +152,10 @@ class Fleet:
         if len(refused) == count and all(each.again is Again.NEVER for each in refused):
             raise LaunchError(refused[0].problem, context=refused[0].context)
 
-    def start_announced(self, token: str, *, launcher: str) -> None:
-        """Start the worker whose ``.next`` exists."""
+    def start_announced(self, tokens: Iterable[str], *, launcher: str) -> None:
+        """Start the workers whose ``.next`` exist, with one launcher."""
         if self._secret is not None:
-            self._launch(launcher, {token: None})
+            self._launch(launcher, dict.fromkeys(tokens))
 
     def _launch(self, name: str, numbers: dict[str, int | None]) -> list[Refusal]:
         """Start a worker per token; report and record refusals."""
@@ -166,8 +168,8 @@ class Fleet:
             refused = [Refusal(token=token, problem=problem) for token in numbers]
         else:
             refused = self._ask(launcher, [self._start_of(launcher, *each) for each in numbers.items()])
-        if refused:
-            self._say_refused(name, refused, len(numbers))
+        self._record_refused(refused)
+        self._warnings.warn(name, refused, of=len(numbers))
         return refused
 
     def _ask(self, launcher: Launcher, starts: Sequence[Start]) -> list[Refusal]:
@@ -203,15 +205,22 @@ class Fleet:
             deadline=max(manifest.deadline, self.deadline),
             rate=manifest.fallback_rate if launcher.name == manifest.fallback else manifest.rate,
             cwd=str(Path.cwd()) if here else "",
-            credentials=_credentials(self._store.url) if here else (),
+            credentials=self._credentials() if here else (),
             handed=self._hand_on() if here else None,
             owner=manifest.user,
             options=dict(manifest.options),
         )
 
-    def _say_refused(self, name: str, refused: list[Refusal], count: int) -> None:
+    def _credentials(self) -> tuple[str, ...]:
+        """The credential helper of local workers, which may not import boto3; told the store's region."""
+        provider = getattr(self._store, "credentials", None)
+        if provider is None:
+            return ()
+        region = provider.config.get("region", "")
+        return (sys.executable, "-m", "burst_magic.aws.credentials", *filter(None, (region,)))
+
+    def _record_refused(self, refused: list[Refusal]) -> None:
         """Record a refused start as a worker that has ended; one without an answer may still come."""
-        _LOG.warning("%d of %d %s workers were not started: %s", len(refused), count, name, refused[0].problem)
         for each in refused:
             if each.end is not None:
                 self._write_gone(each.token, each.end, token=each.token, detail=each.problem)
@@ -427,8 +436,3 @@ class Fleet:
     def _known(self) -> list[tuple[str, Handle]]:
         """A copy, since the driver's thread adds workers at any time."""
         return list(self._handles.items())
-
-
-def _credentials(store: str) -> tuple[str, ...]:
-    """The credential helper of local workers, which may not import boto3."""
-    return (sys.executable, "-m", "burst_magic.aws.credentials") if store.startswith("s3://") else ()

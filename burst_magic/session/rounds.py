@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Protocol
@@ -20,8 +20,8 @@ _NONE: Mapping[str, tuple[str, float]] = MappingProxyType({})
 class Deeds(Protocol):
     """A client's actions besides store requests."""
 
-    def replace(self, start: fx.Replace) -> None:
-        """Start the worker announced under this token."""
+    def replace(self, starts: Sequence[fx.Replace]) -> None:
+        """Start the workers announced under these tokens."""
 
     def answered(self, event: fx.Event) -> None:
         """Handle the store's answer before the machine gets it. May raise errors for waiting callers."""
@@ -30,9 +30,9 @@ class Deeds(Protocol):
 class OnlyLooks:
     """The deeds of a client that starts no workers."""
 
-    def replace(self, start: fx.Replace) -> None:
+    def replace(self, starts: Sequence[fx.Replace]) -> None:
         """Do nothing: its machine replaces no workers."""
-        raise AssertionError(start)
+        raise AssertionError(starts)
 
     def answered(self, event: fx.Event) -> None:
         """Do nothing."""
@@ -76,12 +76,18 @@ class Rounds:
         """
         phases = tuple((token, *coming[token]) for token in sorted(coming))
         events: list[fx.Event] = [fx.Coming(phases), fx.Tick()] if phases else [fx.Tick()]
+        announced: list[fx.Replace] = []
         while events:
             for effect in self._step(events.pop(0), looking=looking):
-                answer = None if self._over else self._carry_out(effect)
-                if answer is not None:
+                if isinstance(effect, fx.Replace):
+                    announced.append(effect)
+                elif not self._over and (answer := self._carry_out(effect)) is not None:
                     events.append(answer)
             looking = False
+            # Workers that are announced in one round are started in one call.
+            if announced and not self._over and not any(isinstance(event, fx.Created) for event in events):
+                self._deeds.replace(announced)
+                announced = []
 
     def _step(self, event: fx.Event, *, looking: bool) -> list[fx.Effect]:
         with self._lock:
@@ -98,8 +104,6 @@ class Rounds:
                 self._carrier.store.put(effect.key, b"")
             except StoreError as fault:
                 self._carrier.tell(fault)
-        elif isinstance(effect, fx.Replace):
-            self._deeds.replace(effect)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
             event = self._carrier.carry(effect)
             if not self._over:

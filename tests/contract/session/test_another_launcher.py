@@ -49,12 +49,15 @@ class Full(LocalLauncher):
     name = "full"
     traits = Traits(starting_within=60.0, here=True, rate=lambda *_: 1_000_000)
     room_after = 10**9
+    again = Again.NO_ROOM
+    calls = ()
 
     def start(self, starts):
         type(self).room_after -= 1
+        type(self).calls += (len(starts),)
         if self.room_after < 0:
             return super().start(starts)
-        return [Refusal(token=start.token, problem="no capacity", again=Again.LATER) for start in starts]
+        return [Refusal(token=start.token, problem="no capacity", again=self.again) for start in starts]
 
 
 class Noting(LocalLauncher):
@@ -111,3 +114,19 @@ def test_while_all_are_refused_for_now_it_says_why_it_waits_and_goes_on_when_the
     until(lambda: session.status().refused == said, "the reason")
     assert list(session.results()) == [2]
     assert session.status().refused == ""
+
+
+def test_a_launcher_that_asks_for_patience_is_waited_for_though_there_is_a_fallback(world, full):
+    full.room_after, full.again = 2, Again.LATER
+    session = world.burst("item * 2", range(4), launcher="full,spare", workers=2)
+    assert list(session.results()) == [0, 2, 4, 6]
+    assert {worker.rate for worker in session.status().workers} == {1_000_000}
+
+
+def test_workers_that_are_retried_together_are_started_in_one_call_and_warned_of_once(world, full, caplog):
+    full.room_after = 3
+    session = world.burst("item * 2", range(12), launcher="full", workers=6)
+    assert list(session.results()) == list(range(0, 24, 2))
+    assert full.calls == (6,) * 4
+    warnings = [record.getMessage() for record in caplog.records if "not started" in record.getMessage()]
+    assert warnings == ["6 of 6 full workers were not started: no capacity"]
