@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from burst_magic import config
-from burst_magic.errors import Denied
+from burst_magic.errors import Denied, OptionError
 
 if TYPE_CHECKING:
     from boto3.session import Session
 
 DEFAULT_REGION = "us-east-1"  # for a custom server, which has no regions
 CONNECTIONS = 32  # kept open by one client: as many threads may ask at a time
+_REGION = "set AWS_REGION, the region of your AWS profile, or aws.region (%burst_config aws.region=...)"
 _TIMEOUT = (5.0, 30.0)  # seconds to connect, and to wait for a reply
 
 
@@ -25,11 +26,14 @@ class Clients:
         session: a boto3 session to use instead of the default.
         endpoint: a server for all services, instead of the configured one.
         region: instead of the configured one.
+        otherwise: the region where none is configured.
     """
 
-    def __init__(self, session: Session | None = None, *, endpoint: str = "", region: str = "") -> None:
+    def __init__(
+        self, session: Session | None = None, *, endpoint: str = "", region: str = "", otherwise: str = ""
+    ) -> None:
         self._given = session
-        self._endpoint, self._region = endpoint, region
+        self._endpoint, self._region, self._otherwise = endpoint, region, otherwise
         self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -49,10 +53,15 @@ class Clients:
 
     def anew(self) -> Clients:
         """A copy with a new boto3 session, which rereads AWS's files."""
-        return Clients(self._given, endpoint=self._endpoint, region=self._region)
+        return Clients(self._given, endpoint=self._endpoint, region=self._region, otherwise=self._otherwise)
 
     def of(self, service: str) -> Any:
-        """The client of a service, e.g. ``"s3"``. In boto3, creating one is not thread-safe; using it is."""
+        """The client of a service, e.g. ``"s3"``. In boto3, creating one is not thread-safe; using it is.
+
+        Raises:
+            OptionError: no region is configured, and the service is AWS's own: its region is not guessed.
+            Denied: profile or endpoint cannot be used.
+        """
         with self._lock:
             if service not in self._made:
                 self._made[service] = self._make(service)
@@ -71,17 +80,24 @@ class Clients:
                 read_timeout=_TIMEOUT[1],
             )
             region = self.region or DEFAULT_REGION
-            return make(service, region_name=region, endpoint_url=self._endpoint or None, config=calm)
+            made = make(service, region_name=region, endpoint_url=self._endpoint or None, config=calm)
         except (BotoCoreError, ValueError) as error:
             raise Denied(str(error), way_out="check AWS_PROFILE, AWS_ENDPOINT_URL and the files in ~/.aws") from error
+        if not self.region and not _other_server(made.meta.endpoint_url):
+            raise OptionError("no AWS region is configured", context=f"AWS service {service}", way_out=_REGION)
+        return made
 
     @property
     def region(self) -> str:
         """The given or the configured region, or ""."""
-        return self._region or self.session.region_name or ""
+        return self._region or self.session.region_name or self._otherwise
 
     def endpoint(self, service: str) -> str:
-        """The server of a service if it is not AWS's own, else ""."""
-        url = cast("str", self.of(service).meta.endpoint_url)
-        host = urlsplit(url).hostname or ""
-        return "" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else url
+        """The server of a service if it is not AWS's own, else ""; raises as ``of`` does."""
+        return _other_server(self.of(service).meta.endpoint_url)
+
+
+def _other_server(url: str) -> str:
+    """The URL, unless it is AWS's own."""
+    host = urlsplit(url).hostname or ""
+    return "" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else url

@@ -1,6 +1,6 @@
 """boto3's credential chain (profiles, SSO, roles, containers), for stores.
 
-``python -m burst_magic.aws.credentials`` prints credentials as JSON with their expiry, in the format of AWS's
+``python -m burst_magic.aws.credentials [REGION]`` prints credentials as JSON with their expiry, in the format of AWS's
 ``credential_process`` plus ``Region`` and ``Endpoint``. Local workers run it as their helper process.
 """
 
@@ -19,9 +19,14 @@ _ASK_AGAIN = timedelta(minutes=30)  # credentials without an expiry may still be
 _WAY_OUT = "run `aws configure` or `aws sso login`, or set AWS_PROFILE"
 
 
-def provider(clients: Clients | None = None) -> ChainCredentials:
-    """The ``credentials`` argument of ``open_store``; nothing is resolved before its first use."""
-    return ChainCredentials(clients or Clients())
+def provider(clients: Clients | None = None, *, otherwise: str = "") -> ChainCredentials:
+    """The ``credentials`` argument of ``open_store``; nothing is resolved before its first use.
+
+    Args:
+        clients: makes boto3 clients; the default reads AWS's environment and files.
+        otherwise: the region where these name none.
+    """
+    return ChainCredentials(clients or Clients(otherwise=otherwise))
 
 
 class ChainCredentials:
@@ -32,7 +37,7 @@ class ChainCredentials:
 
     @cached_property
     def config(self) -> dict[str, str]:
-        """S3 region and, if it is not AWS's own, endpoint."""
+        """S3 region and, if it is not AWS's own, endpoint; raises ``OptionError`` if no region is configured."""
         endpoint = self._clients.endpoint("s3")
         said = {"region": self._clients.region or (DEFAULT_REGION if endpoint else ""), "endpoint": endpoint}
         return {name: value for name, value in said.items() if value}
@@ -87,7 +92,7 @@ def document(credentials: ChainCredentials) -> dict[str, Any]:
 def main() -> int:
     """Print the credentials to the process that asked, through a pipe on stdout."""
     try:
-        sys.stdout.write(json.dumps(document(provider())))
+        sys.stdout.write(json.dumps(document(provider(otherwise="".join(sys.argv[1:])))))
     except BurstError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from burst_magic.aws.ecs import Ecs
-from burst_magic.errors import Denied
+from burst_magic.errors import BurstError, Denied
 from burst_magic.launchers.ecs import FARGATE, SPOT
 from burst_magic.launchers.ecs_task import CPU_UNITS, DEADLINE_FORMAT, TAG
 from burst_magic.plan.cost import charge
@@ -48,10 +48,23 @@ class AccountSession:
     spend: int
 
 
-def running_sessions(
-    options: Mapping[str, str], *, now: float, ecs: Callable[[str], Ecs] = Ecs
-) -> list[AccountSession]:
-    """Sessions with tasks in the account's region, oldest first: in all clusters that the user may list.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountView:
+    """What was found.
+
+    Attributes:
+        region: where it was looked for.
+        sessions: oldest first.
+        problems: what could not be looked into, and why.
+    """
+
+    region: str
+    sessions: tuple[AccountSession, ...]
+    problems: tuple[str, ...] = ()
+
+
+def running_sessions(options: Mapping[str, str], *, now: float, ecs: Callable[[str], Ecs] = Ecs) -> AccountView:
+    """Sessions with tasks in the account's region, in all clusters that the user may list.
 
     Args:
         options: the ``[aws]`` table; without a cluster, only listed clusters are searched.
@@ -59,7 +72,7 @@ def running_sessions(
         ecs: the control plane of a region, by name.
 
     Raises:
-        BurstError: the account cannot be asked; see ``aws.faults``.
+        BurstError: the account, or not one of its clusters, can be asked; see ``aws.faults``.
     """
     region = ecs(options.get("region", ""))
     configured = options.get("cluster", "").rpartition("/")[2]  # a name, or the end of an ARN
@@ -69,11 +82,22 @@ def running_sessions(
         if not configured:
             raise
         clusters = set()
+    names = sorted({*clusters, *([configured] if configured else [])})
     found: list[TaskTypeDef] = []
-    for cluster in sorted({*clusters, *([configured] if configured else [])}):
-        arns = region.list_tasks(cluster)
-        found += region.describe(cluster, arns)[0] if arns else []
-    return by_session(found, now=now)
+    unread: dict[str, BurstError] = {}
+    for cluster in names:
+        try:
+            arns = region.list_tasks(cluster)
+            found += region.describe(cluster, arns)[0] if arns else []
+        except BurstError as error:
+            unread[cluster] = error
+    if unread and len(unread) == len(names):
+        raise next(iter(unread.values()))
+    return AccountView(
+        region=region.region,
+        sessions=tuple(by_session(found, now=now)),
+        problems=tuple(f"cluster {cluster} was not searched: {error.problem}" for cluster, error in unread.items()),
+    )
 
 
 def by_session(tasks: Iterable[TaskTypeDef], *, now: float) -> list[AccountSession]:

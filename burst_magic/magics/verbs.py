@@ -187,11 +187,12 @@ def _account(settings: Settings, *, now: float) -> str:
     from burst_magic.launchers.account import running_sessions
     from burst_magic.ui import text
 
-    rows = running_sessions(settings.aws, now=now)
-    overdue = [row.sid for row in rows if row.deadline is not None and row.deadline < now]
+    found = running_sessions(settings.aws, now=now)
+    overdue = [row.sid for row in found.sessions if row.deadline is not None and row.deadline < now]
     late = [f"past the deadline: {', '.join(overdue)}"] if overdue else []
-    stop = [f"stop one: {_typed('cleanup')} ID"] if rows else []
-    return "\n".join([text.account_table(rows, now=now), *late, *stop])
+    stop = [f"stop one: {_typed('cleanup')} ID"] if found.sessions else []
+    table = text.account_table(found.sessions, region=found.region, now=now)
+    return "\n".join([table, *late, *stop, *found.problems])
 
 
 def logs(call: calls.LogsCall, settings: Settings) -> str | None:

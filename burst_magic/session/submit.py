@@ -196,7 +196,7 @@ def open_own_store(url: str, settings: Settings) -> Store:
     if url.startswith("s3://"):
         from burst_magic.aws.credentials import provider
 
-        credentials = provider()
+        credentials = provider(otherwise=settings.aws.get("region", ""))
     store = open_store(url, credentials=credentials)
     if url.startswith("s3://"):
         probe(store, remembered=settings.data_dir)

@@ -101,15 +101,17 @@ def sessions_table(rows: Sequence[SessionLine], *, now: float) -> str:
     return table(head, named, right=range(5, 11), gap=gap)
 
 
-def account_table(rows: Sequence[AccountLine], *, now: float) -> str:
+def account_table(rows: Sequence[AccountLine], *, region: str, now: float) -> str:
     """Running sessions of the account, one a line, with what they cost together.
 
     Args:
         rows: in the order in which they are shown.
+        region: where they were looked for.
         now: times of this day are shown by the clock, others by their date.
     """
+    where = f" in {region} (no other region was searched)" if region else ""
     if not rows:
-        return "nothing of burst_magic runs in the account"
+        return f"nothing of burst_magic runs in the account{where}"
     head = ("id", "owner", "workers", "launcher", "since", "deadline", "an hour", "so far")
     body = [
         (
@@ -125,7 +127,8 @@ def account_table(rows: Sequence[AccountLine], *, now: float) -> str:
         for row in rows
     ]
     hourly = model.dollars(sum(row.hourly for row in rows))
-    total = f"{sum(row.workers for row in rows)} workers, {hourly} an hour at list price"
+    workers = sum(row.workers for row in rows)
+    total = f"{workers} worker{'s' * (workers != 1)}{where}, {hourly} an hour at list price"
     return f"{table(head, body, right=(2, 6, 7))}\n{total}"
 
 

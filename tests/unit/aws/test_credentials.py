@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -12,7 +13,7 @@ import pytest
 
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.credentials import provider
-from burst_magic.errors import Denied
+from burst_magic.errors import Denied, OptionError
 
 CONFIG = """
 [default]
@@ -34,6 +35,7 @@ aws_secret_access_key = d
 aws_access_key_id = T
 aws_secret_access_key = s
 """
+NOWHERE = {"AWS_CONFIG_FILE": os.devnull}  # keys without a region
 END = (datetime.now(timezone.utc) + timedelta(hours=2)).replace(microsecond=0)
 
 
@@ -57,8 +59,8 @@ def ask(tmp_path):
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
-    def run(**more):
-        command = [sys.executable, "-m", "burst_magic.aws.credentials"]
+    def run(*told, **more):
+        command = [sys.executable, "-m", "burst_magic.aws.credentials", *told]
         done = subprocess.run(
             command, env={**clean, **files, **more}, capture_output=True, text=True, timeout=60, check=False
         )
@@ -103,9 +105,17 @@ def test_aws_region_is_honoured_alone(ask):
     assert ask(AWS_REGION="ap-south-1")["Region"] == "ap-south-1"
 
 
+def test_a_region_is_told_to_those_whose_aws_settings_have_none_and_never_guessed(ask):
+    """``aws.region`` is where no variable and no profile says otherwise."""
+    assert ask("eu-north-1")["Region"] == "eu-central-1"
+    assert ask("eu-north-1", **NOWHERE)["Region"] == "eu-north-1"
+    assert ask(AWS_ENDPOINT_URL="http://127.0.0.1:9", **NOWHERE)["Region"] == "us-east-1"  # a server without regions
+
+
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
+        (NOWHERE, "no AWS region is configured"),
         ({"AWS_PROFILE": "nobody"}, "nobody"),
         ({"AWS_PROFILE": "broken"}, "no sign-on"),
         ({"AWS_SHARED_CREDENTIALS_FILE": os.devnull}, "no AWS credentials found"),
@@ -126,6 +136,22 @@ def test_clients_are_made_once():
     assert clients.of("s3") is clients.of("s3")
     assert clients.endpoint("s3") == ""
     assert clients.region == "eu-west-1"
+
+
+@pytest.mark.parametrize("service", ["ecs", "s3", "logs"])
+def test_no_service_of_aws_is_asked_in_a_region_that_nobody_has_named(service, monkeypatch, tmp_path):
+    from boto3.session import Session
+
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    session = Session(aws_access_key_id="a", aws_secret_access_key="b")
+    with pytest.raises(OptionError, match="no AWS region") as refused:
+        Clients(session).of(service)
+    assert {"AWS_REGION", "profile", "aws.region"} <= set(
+        re.findall(r"AWS_REGION|profile|aws\.region", str(refused.value))
+    )
+    assert Clients(session, otherwise="eu-north-1").of(service).meta.region_name == "eu-north-1"
 
 
 def test_another_server_stands_for_every_service():

@@ -53,7 +53,7 @@ def test_what_has_stopped_or_is_not_ours_is_left_out():
 def test_a_task_without_all_its_tags_is_still_found():
     (row,) = by_session([task("s1", owner="", deadline="soon")], now=NOW)
     assert (row.owner, row.deadline) == ("", None)
-    assert "none" in account_table([row], now=NOW)
+    assert "none" in account_table([row], region="eu-west-1", now=NOW)
 
 
 def test_one_that_is_not_billed_yet_costs_nothing_so_far():
@@ -65,10 +65,11 @@ def test_one_that_is_not_billed_yet_costs_nothing_so_far():
 
 def test_the_table_fits_and_adds_up():
     rows = by_session([task(f"20261128-09000{n}-abcdefgh", age=60 * n) for n in range(1, 4)], now=NOW)
-    shown = account_table(rows, now=NOW)
+    shown = account_table(rows, region="eu-west-1", now=NOW)
     assert max(map(len, shown.splitlines())) <= 100
     assert "3 workers" in shown
-    assert account_table([], now=NOW) == "nothing of burst_magic runs in the account"
+    nothing = account_table([], region="eu-west-1", now=NOW)
+    assert nothing == "nothing of burst_magic runs in the account in eu-west-1 (no other region was searched)"
 
 
 def plain(said):
@@ -88,7 +89,8 @@ def test_every_cluster_that_may_be_listed_is_searched(aws, ecs):
         lambda asked: {"tasks": [plain(task(asked["cluster"], cluster=asked["cluster"]))], "failures": []}
     ]
     found = running_sessions(OPTIONS, now=NOW, ecs=ecs)
-    assert {row.sid for row in found} == {"other", "science"}
+    assert {row.sid for row in found.sessions} == {"other", "science"}
+    assert (found.region, found.problems) == ("eu-west-1", ())
     assert aws.requests("DescribeTasks")[0]["include"] == ["TAGS"]
 
 
@@ -97,13 +99,29 @@ def test_a_cluster_that_is_configured_by_its_arn_is_counted_once(aws, ecs):
     aws.script["ListClusters"] = [{"clusterArns": [arn]}]
     aws.script["ListTasks"] = [{"taskArns": ["a"]}]
     aws.script["DescribeTasks"] = [{"tasks": [plain(task("s"))], "failures": []}]
-    assert [row.workers for row in running_sessions({**OPTIONS, "cluster": arn}, now=NOW, ecs=ecs)] == [1]
+    found = running_sessions({**OPTIONS, "cluster": arn}, now=NOW, ecs=ecs)
+    assert [row.workers for row in found.sessions] == [1]
 
 
 def test_without_the_right_to_list_clusters_the_configured_one_is_searched(aws, ecs):
     aws.script["ListClusters"] = [("AccessDeniedException", "User: x is not authorized to perform: ecs:ListClusters")]
     aws.script["ListTasks"] = [{"taskArns": []}]
-    assert running_sessions(OPTIONS, now=NOW, ecs=ecs) == []
+    assert running_sessions(OPTIONS, now=NOW, ecs=ecs).sessions == ()
     assert aws.requests("ListTasks")[0]["cluster"] == "science"
     with pytest.raises(Denied, match="ecs:ListClusters"):
         running_sessions({"region": "eu-west-1"}, now=NOW, ecs=ecs)
+
+
+def test_a_cluster_that_may_not_be_searched_is_named_and_hides_no_other(aws, ecs):
+    def some(asked):
+        denied = "AccessDeniedException", "User: x is not authorized to perform: ecs:ListTasks"
+        return denied if asked["cluster"] == "secret" else {"taskArns": ["a"]}
+
+    aws.script["ListClusters"] = [{"clusterArns": ["arn:aws:ecs:eu-west-1:1:cluster/secret"]}]
+    aws.script["ListTasks"] = [some]
+    aws.script["DescribeTasks"] = [{"tasks": [plain(task("s"))], "failures": []}]
+    found = running_sessions(OPTIONS, now=NOW, ecs=ecs)
+    assert [row.sid for row in found.sessions] == ["s"]
+    assert found.problems == ("cluster secret was not searched: you are not allowed to call ecs:ListTasks",)
+    with pytest.raises(Denied, match="ecs:ListTasks"):
+        running_sessions({**OPTIONS, "cluster": "secret"}, now=NOW, ecs=ecs)
