@@ -43,6 +43,8 @@ def _wrong(idioms: ModuleType, tried: Sequence[Any]) -> dict[str, list[str]]:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
+    import burst_magic as burst
+
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 
     def run(cell: str) -> None:
@@ -52,7 +54,7 @@ def _wrong(idioms: ModuleType, tried: Sequence[Any]) -> dict[str, list[str]]:
     idioms.start(run)
     found = {idiom.name: faults for idiom in tried if (faults := idioms.faults(idiom, run, shell.ev))}
     for name in idioms.WARM:
-        run(f"%burst_cleanup {name} --force --yes")
+        burst.attach(name).cleanup(force=True)
     return found
 
 

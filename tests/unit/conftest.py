@@ -8,12 +8,15 @@ import json
 import threading
 from collections import defaultdict
 
+import botocore.loaders
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
 from burst_magic.aws.clients import Clients
 
+_POLL = 0.01  # seconds until the server sees that its test has ended
+_LOADER = botocore.loaders.Loader()  # shared: to read AWS's models takes 0.1 s
 _MODEL = botocore.session.get_session().get_service_model("ecs")
 
 
@@ -52,7 +55,7 @@ class Aws:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(_POLL,), daemon=True).start()
 
     def answer(self, action, request):
         with self._lock:
@@ -74,9 +77,10 @@ class Aws:
     def clients(self, region="eu-west-1"):
         from boto3.session import Session
 
-        return Clients(
-            Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=region), endpoint=self.endpoint
-        )
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _LOADER)
+        session = Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=region, botocore_session=core)
+        return Clients(session, endpoint=self.endpoint)
 
 
 def _check(action, said):
