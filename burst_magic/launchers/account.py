@@ -95,26 +95,32 @@ def running_sessions(options: Mapping[str, str], *, now: float, ecs: Callable[[s
         raise next(iter(unread.values()))
     return AccountView(
         region=region.region,
-        sessions=tuple(by_session(found, now=now)),
+        sessions=tuple(by_session(found, now=now, options=options)),
         problems=tuple(f"cluster {cluster} was not searched: {error.problem}" for cluster, error in unread.items()),
     )
 
 
-def by_session(tasks: Iterable[TaskTypeDef], *, now: float) -> list[AccountSession]:
-    """Group tasks by their session's tag, oldest first; those without one are not ours."""
+def by_session(tasks: Iterable[TaskTypeDef], *, now: float, options: Mapping[str, str]) -> list[AccountSession]:
+    """Group tasks by their session's tag, oldest first; those without one are not ours.
+
+    Args:
+        tasks: as DescribeTasks returns them.
+        now: seconds since the epoch.
+        options: the ``[aws]`` table: ECS does not tell whether a task has a public address.
+    """
     grouped: dict[str, list[TaskTypeDef]] = {}
     for task in tasks:
         sid = _tags(task).get("session", "")
         if sid and task.get("lastStatus") != "STOPPED":
             grouped.setdefault(sid, []).append(task)
-    rows = [_session(sid, mine, now) for sid, mine in grouped.items()]
+    rows = [_session(sid, mine, now, options) for sid, mine in grouped.items()]
     return sorted(rows, key=lambda row: (row.since, row.sid))
 
 
-def _session(sid: str, tasks: list[TaskTypeDef], now: float) -> AccountSession:
+def _session(sid: str, tasks: list[TaskTypeDef], now: float, options: Mapping[str, str]) -> AccountSession:
     tags = [_tags(task) for task in tasks]
     deadlines = [end for each in tags if (end := _parsed(each.get("deadline", ""))) is not None]
-    rates = [_rate(task) for task in tasks]
+    rates = [_rate(task, options) for task in tasks]
     return AccountSession(
         sid=sid,
         owner=next((each["owner"] for each in tags if "owner" in each), ""),
@@ -144,13 +150,13 @@ def _launcher(task: TaskTypeDef) -> str:
     return _KINDS[provider].name if provider in _KINDS else provider.lower() or "unknown"
 
 
-def _rate(task: TaskTypeDef) -> int:
+def _rate(task: TaskTypeDef, options: Mapping[str, str]) -> int:
     """By its own size, at the price of its capacity; on demand if that is not known."""
     shape = Shape(int(task.get("cpu") or 0) / CPU_UNITS, int(task.get("memory") or 0))
     attributes = {each.get("name"): each.get("value") for each in task.get("attributes", ())}
     arch = attributes.get("ecs.cpu-architecture") or "x86_64"
     kind = _KINDS.get(task.get("capacityProviderName", ""), FARGATE)
-    return kind.traits.rate(shape, arch, task["taskArn"].split(":")[3])
+    return kind.traits.rate(shape, arch, task["taskArn"].split(":")[3]) + kind.traits.address(options)
 
 
 def _billed(task: TaskTypeDef, now: float) -> float:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
-from burst_magic.plan.cost import free
+from burst_magic.plan.cost import free, no_address
 from burst_magic.plan.shapes import Shape
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.model import EndCause
@@ -231,6 +231,7 @@ class Traits:
         refuses: option (``gpus``, ``instance_type``, ``image``) -> why it cannot satisfy it.
         fallback: the launcher that starts workers when this one has no room, unless ``spot_fallback`` is false.
         rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
+        address: micro-dollars per hour for a worker's public address, by the ``[aws]`` table.
         minimum: seconds that are billed of a worker at least.
     """
 
@@ -245,6 +246,7 @@ class Traits:
     refuses: Mapping[str, str] = field(default_factory=dict)
     fallback: str = ""
     rate: Callable[[Shape, str, str], int] = free
+    address: Callable[[Mapping[str, str]], int] = no_address
     minimum: float = 0.0
 
 

@@ -31,7 +31,7 @@ from burst_magic.launchers.ecs_task import (
     token_of,
     wid_of,
 )
-from burst_magic.plan.cost import MINIMUM, on_fargate, on_fargate_spot, with_address
+from burst_magic.plan.cost import MINIMUM, on_fargate, on_fargate_spot, public_address
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import TaskTypeDef
@@ -304,12 +304,13 @@ _ON_DEMAND = Traits(
     stores=("s3",),
     needs=_NEEDS,
     refuses=_REFUSES,
-    rate=with_address(on_fargate),
+    rate=on_fargate,
+    address=public_address,
     minimum=MINIMUM,
 )
 FARGATE = EcsKind(name="fargate", provider="FARGATE", traits=_ON_DEMAND)
 SPOT = EcsKind(
     name="spot",
     provider="FARGATE_SPOT",
-    traits=replace(_ON_DEMAND, fallback="fargate", rate=with_address(on_fargate_spot)),
+    traits=replace(_ON_DEMAND, fallback="fargate", rate=on_fargate_spot),
 )

@@ -5,7 +5,7 @@ Fargate bills each worker by the second with a minimum of one minute (aws.amazon
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, log
 
@@ -64,13 +64,14 @@ def on_fargate_spot(shape: Shape, arch: str, region: str) -> int:
     return round(on_fargate(shape, arch, region) * prices.fargate_spot_share())
 
 
-def with_address(on: Callable[[Shape, str, str], int]) -> Callable[[Shape, str, str], int]:
-    """Add the public IPv4 address that a worker in a public subnet has."""
+def no_address(options: Mapping[str, str]) -> int:  # noqa: ARG001 - one signature for all launchers
+    """The rate of workers without a public address."""
+    return 0
 
-    def rate_of(shape: Shape, arch: str, region: str) -> int:
-        return on(shape, arch, region) + round(MICRO * prices.address())
 
-    return rate_of
+def public_address(options: Mapping[str, str]) -> int:
+    """Micro-dollars an hour of the public IPv4 address of one worker, which ``public_ip = "false"`` spares."""
+    return 0 if options.get("public_ip", "true").lower() == "false" else round(MICRO * prices.address())
 
 
 def charge(rate: int, seconds: float) -> int:

@@ -80,6 +80,10 @@ class Terms(Protocol):
         """Micro-dollars an hour of one worker of (shape, arch, region)."""
 
     @property
+    def address(self) -> Callable[[Mapping[str, str]], int]:
+        """Micro-dollars an hour of the public address of one worker, by the settings of ``[aws]``."""
+
+    @property
     def minimum(self) -> float:
         """Seconds that are billed of a worker at least."""
 
@@ -169,7 +173,7 @@ def plan(
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
     price = prices.fargate(asked.arch, region=region)
     fargate_rate = cost.rate(shape, price)
-    rate, *more = (each.rate(shape, asked.arch, region) for each in terms.values())
+    rate, *more = (each.rate(shape, asked.arch, region) + each.address(asked.aws) for each in terms.values())
     dearest = max([rate, *more])
     fargate = _estimate(fargate_rate, tasks, sample, workers=starting, slots=asked.slots)
     free = Estimate(hourly=0, seconds=fargate.seconds, total=0)

@@ -203,7 +203,7 @@ class Fleet:
             instance_type=manifest.instance_type,
             env=manifest.environment,
             deadline=max(manifest.deadline, self.deadline),
-            rate=manifest.fallback_rate if launcher.name == manifest.fallback else manifest.rate,
+            rate=self._rate_of(launcher.name),
             cwd=str(Path.cwd()) if here else "",
             credentials=self._credentials() if here else (),
             handed=self._hand_on() if here else None,
@@ -291,11 +291,11 @@ class Fleet:
 
         A refusal means that the worker wrote it itself, or has rejoined since: then the new name ends now.
         """
-        token, code = self._handles[wid].token, status.exit_code
+        token, code, bill = self._handles[wid].token, status.exit_code, self._bill(wid, status)
 
         def write(name: str) -> fx.Wrote:
             return self._write_gone(
-                name, status.end, token=token, exit_code=code, detail=status.reason, at=status.ended
+                name, status.end, token=token, exit_code=code, detail=status.reason, at=status.ended, billed=bill
             )
 
         wrote = write(wid)
@@ -304,6 +304,14 @@ class Fleet:
         listed = self._carrier.carry(fx.List(self._keys.workers_folder, wid))
         names = [name for name, _ in listed.names] if isinstance(listed, fx.Listed) else []
         return fx.Wrote.UNKNOWN not in [write(name) for name in unended(wid, names)]
+
+    def _bill(self, wid: str, status: Status) -> tuple[float, int]:
+        """Since when a worker is billed, if that is known, and its rate."""
+        rate = self._rate_of(self._handles[wid].launcher)
+        return (status.billed_from or 0.0, rate) if rate else (0.0, 0)
+
+    def _rate_of(self, launcher: str) -> int:
+        return self._manifest.fallback_rate if launcher == self._manifest.fallback else self._manifest.rate
 
     def _write_gone(
         self,
@@ -314,9 +322,20 @@ class Fleet:
         exit_code: int | None = None,
         detail: str = "",
         at: float | None = None,
+        billed: tuple[float, int] = (0.0, 0),
     ) -> fx.Wrote:
         at = time.time() if at is None else at
-        gone = Gone(worker=wid, cause=cause, at=at, token=token, exit_code=exit_code, detail=detail)
+        since, rate = billed
+        gone = Gone(
+            worker=wid,
+            cause=cause,
+            at=at,
+            token=token,
+            exit_code=exit_code,
+            detail=detail,
+            billed_from=since,
+            rate=rate,
+        )
         key = self._keys.gone(wid)
         return self._carrier.create(key, self._carrier.encode(gone, key))
 
@@ -346,7 +365,9 @@ class Fleet:
         coming = [handle for handle in unheard if states.get(handle.wid) is WorkerState.COMING]
         coming.sort(key=lambda handle: described[handle.wid].created or 0.0, reverse=True)
         for handle in self._stop(coming[:most], kill=False):
-            if self._write_gone(handle.wid, EndCause.SCALE, token=handle.token) is not fx.Wrote.UNKNOWN:
+            bill = self._bill(handle.wid, described[handle.wid])
+            wrote = self._write_gone(handle.wid, EndCause.SCALE, token=handle.token, billed=bill)
+            if wrote is not fx.Wrote.UNKNOWN:
                 self._ended.add(handle.wid)
 
     def stop_replaced(self, names: Collection[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from burst_magic.plan import cost, prices
 from burst_magic.protocol import money
 from burst_magic.protocol.money import Life
@@ -30,15 +32,20 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
 
 def _workers(seen: Snapshot, manifest: Manifest) -> list[str]:
     """One line a rate: a session may have workers of two."""
-    lines = []
-    for rate in sorted({worker.rate for worker in seen.workers}):
-        lives = [Life(since=each.started, until=each.seen, rate=rate) for each in seen.workers if each.rate == rate]
-        seconds = [life.until - life.since for life in lives]
-        lived, billed = duration(sum(seconds)), duration(sum(max(each, manifest.minimum) for each in seconds))
-        time = lived if lived == billed else f"{lived} billed as {billed}"
-        price = format_money(round(money.spend(lives, minimum=manifest.minimum)))
-        lines.append(f"  {len(lives)} × {format_money(rate)} an hour, {time}: {price}")
-    return lines
+    heard = [Life(since=each.started, until=each.seen, rate=each.rate) for each in seen.workers]
+    return [
+        _line([life for life in lives if life.rate == rate], rate, manifest.minimum) + note
+        for lives, note in ((heard, ""), (seen.unheard, " (ended before they could work)"))
+        for rate in sorted({life.rate for life in lives})
+    ]
+
+
+def _line(lives: Sequence[Life], rate: int, minimum: float) -> str:
+    seconds = [life.until - life.since for life in lives]
+    lived, billed = duration(sum(seconds)), duration(sum(max(each, minimum) for each in seconds))
+    time = lived if lived == billed else f"{lived} billed as {billed}"
+    price = format_money(round(money.spend(lives, minimum=minimum)))
+    return f"  {len(lives)} × {format_money(rate)} an hour, {time}: {price}"
 
 
 def _requests(seen: Snapshot, manifest: Manifest) -> str:

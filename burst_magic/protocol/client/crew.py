@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from burst_magic.protocol.log import DEAD_AFTER, WorkersLog
+from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat
 
@@ -65,6 +66,20 @@ class Crew:
             ends[keys.base_of(gone.worker)] = gone
         ended = {base for base, gone in ends.items() if gone.cause not in kept and gone.at >= since}
         return (ended | silent) - living
+
+    def lives(self, wall: float) -> list[Life]:
+        """What is billed of each process until now (the store's clock)."""
+        return [*self.log.lives(wall), *self.unheard_lives(wall)]
+
+    def unheard_lives(self, wall: float) -> list[Life]:
+        """The same of those that ended before their first heartbeat, such as a container that could not start."""
+        heard = {keys.base_of(wid) for wid in self.log.born}
+        ends = {keys.base_of(gone.worker): gone for gone in self.gone.values() if gone.billed_from}
+        return [
+            Life(since=gone.billed_from, until=min(gone.at, wall), rate=gone.rate)
+            for name, gone in sorted(ends.items())
+            if name not in heard
+        ]
 
     def last_end(self) -> tuple[EndCause | None, float]:
         """Cause and time of the latest end, by the store's clock."""

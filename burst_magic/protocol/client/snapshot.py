@@ -31,7 +31,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     done, total, failed = cover.covered, job.tasks, cover.failed
     running = min(len(tasks), total - done)  # at their last heartbeats; by now each may run another task
     finished_at = _stood_still(session, machine, workers) if machine.end else None
-    lives = crew.log.lives(wall if finished_at is None else min(wall, finished_at))
+    lives = crew.lives(wall if finished_at is None else min(wall, finished_at))
     return Snapshot(
         sid=manifest.sid,
         jid=job.jid,
@@ -61,7 +61,8 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         finished_at=finished_at,
         deadline=session.deadline,
         eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
-        spend=int(crew.log.spend(wall, minimum=manifest.minimum)),
+        spend=int(spend(crew.lives(wall), minimum=manifest.minimum)),
+        unheard=tuple(crew.unheard_lives(wall)),
         job_spend=int(spend(replace(life, since=max(life.since, job.created)) for life in lives)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
         waiting="" if machine.end else _why_waiting(session, workers, job, coming, started=done > 0),

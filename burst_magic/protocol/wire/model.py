@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from burst_magic.protocol.money import Life
+
 
 class OutcomeKind(str, Enum):
     """How a task ended. The value is written to the store."""
@@ -247,7 +249,14 @@ class Next:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gone:
-    """A worker's end, written by itself or by an observer; ``other``: a newer version's name for the cause."""
+    """A worker's end, written by itself or by an observer.
+
+    Attributes:
+        other: a newer version's name for the cause.
+        billed_from: since when its engine bills it, seconds since the epoch; 0 where that is not known or it costs
+            nothing. A worker that sent no heartbeat is on the bill by this alone.
+        rate: its price, micro-dollars an hour.
+    """
 
     worker: str
     cause: EndCause
@@ -256,6 +265,8 @@ class Gone:
     exit_code: int | None = None
     detail: str = ""
     other: str = ""
+    billed_from: float = 0.0
+    rate: int = 0
 
     @property
     def why(self) -> str:
@@ -387,6 +398,7 @@ class Snapshot:
     spend: int = 0
     job_spend: int = 0  # the part of it that workers cost while this job ran
     fargate_spend: int = 0
+    unheard: tuple[Life, ...] = ()  # what is billed of starts that ended before their first heartbeat
     waiting: str = ""
     errors: tuple[tuple[int, str], ...] = ()
     tail: tuple[tuple[int, str], ...] = ()

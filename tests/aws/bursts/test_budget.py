@@ -14,7 +14,8 @@ from burst_magic.protocol.wire.model import EndCause, JobEnd
 from burst_magic.testing.sandbox import TaskState
 
 WORKERS, INTERVAL = 2, 2.0
-RATE = traits("spot")["spot"].rate(Shape(1, 2048), "x86_64", "us-east-1")  # micro-dollars an hour
+SPOT = traits("spot")["spot"]
+RATE = SPOT.rate(Shape(1, 2048), "x86_64", "us-east-1") + SPOT.address({})  # micro-dollars an hour
 BUDGET = WORKERS * RATE * 70 / 3600  # Fargate bills a minute at least
 KERNEL = f"""
 import time

@@ -114,6 +114,9 @@ def test_tasks_that_can_never_start_end_the_job_and_say_why(scientist, weather, 
         session.wait()
     until(lambda: not scientist.living, "all to be over")
     assert len(scientist.tasks) < 12
+    seen = session.status()
+    assert len(seen.unheard) == len([task for task in scientist.tasks if task.times.pull_started]) > 0
+    assert seen.spend == int(sum(life.rate * 60 / 3600 for life in seen.unheard))  # a minute each
     weather(trouble=None)
     assert list(scientist.burst(SHORT, range(16), workers=1).results()) == DOUBLED
 

@@ -35,7 +35,7 @@ def task(sid, *, provider="FARGATE", age=3600, status="RUNNING", cluster="scienc
 
 def test_tasks_are_grouped_by_session_with_their_capacity_and_their_cost():
     tasks = [task("s1"), task("s1", provider="FARGATE_SPOT", age=1800), task("s2", age=60, owner="bob")]
-    first, second = by_session(tasks, now=NOW)
+    first, second = by_session(tasks, now=NOW, options=OPTIONS)
     assert (first.sid, first.owner, first.workers, first.launchers) == ("s1", "ada", 2, ("fargate", "spot"))
     assert (second.sid, second.owner, second.launchers) == ("s2", "bob", ("fargate",))
     assert first.deadline == NOW + 6 * 3600
@@ -45,26 +45,33 @@ def test_tasks_are_grouped_by_session_with_their_capacity_and_their_cost():
     assert first.spend == on_demand + round(spot / 2)
 
 
+def test_private_workers_pay_for_no_public_address():
+    (public,), (private,) = (
+        by_session([task("s1")], now=NOW, options={**OPTIONS, "public_ip": each}) for each in ("true", "false")
+    )
+    assert public.hourly - private.hourly == 5_000
+
+
 def test_what_has_stopped_or_is_not_ours_is_left_out():
     stranger = {**task("x"), "tags": [{"key": "team", "value": "web"}]}
-    assert by_session([stranger, task("s1", status="STOPPED")], now=NOW) == []
+    assert by_session([stranger, task("s1", status="STOPPED")], now=NOW, options=OPTIONS) == []
 
 
 def test_a_task_without_all_its_tags_is_still_found():
-    (row,) = by_session([task("s1", owner="", deadline="soon")], now=NOW)
+    (row,) = by_session([task("s1", owner="", deadline="soon")], now=NOW, options=OPTIONS)
     assert (row.owner, row.deadline) == ("", None)
     assert "none" in account_table([row], region="eu-west-1", now=NOW)
 
 
 def test_one_that_is_not_billed_yet_costs_nothing_so_far():
     coming = {name: value for name, value in task("s1").items() if name not in {"pullStartedAt", "cpu", "memory"}}
-    (row,) = by_session([{**coming, "cpu": "1024", "memory": "2048"}], now=NOW)
+    (row,) = by_session([{**coming, "cpu": "1024", "memory": "2048"}], now=NOW, options=OPTIONS)
     assert row.spend == 0
     assert row.hourly > 0
 
 
 def test_the_table_fits_and_adds_up():
-    rows = by_session([task(f"20261128-09000{n}-abcdefgh", age=60 * n) for n in range(1, 4)], now=NOW)
+    rows = by_session([task(f"20261128-09000{n}-abcdefgh", age=60 * n) for n in range(1, 4)], now=NOW, options=OPTIONS)
     shown = account_table(rows, region="eu-west-1", now=NOW)
     assert max(map(len, shown.splitlines())) <= 100
     assert "3 workers" in shown

@@ -79,4 +79,6 @@ def test_a_million_writes_cost_five_dollars_and_a_million_reads_forty_cents():
 
 def test_a_worker_in_a_public_subnet_pays_for_its_address():
     shape = Shape(cpu=1, memory=2048)
-    assert cost.with_address(cost.on_fargate)(shape, "x86_64", "us-east-1") == 49_370 + 5_000
+    assert cost.on_fargate(shape, "x86_64", "us-east-1") == 49_370
+    assert cost.public_address({}) == cost.public_address({"public_ip": "true"}) == 5_000
+    assert cost.public_address({"public_ip": "false"}) == 0

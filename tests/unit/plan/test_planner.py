@@ -9,7 +9,7 @@ from burst_magic.config import Settings, load
 from burst_magic.errors import BudgetExceeded, PlanError
 from burst_magic.launchers.base import Traits
 from burst_magic.launchers.local import LocalLauncher
-from burst_magic.plan.cost import on_fargate
+from burst_magic.plan.cost import on_fargate, public_address
 from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
 
 LOCAL = {"local": LocalLauncher.traits}
@@ -45,6 +45,14 @@ def test_a_local_fleet_is_free_and_says_what_fargate_would_charge():
     assert made.fargate_rate == 49_370
     assert made.fargate.total - made.fargate.requests == 4 * round(49_370 / 4)
     assert made.fargate.requests > 0
+
+
+def test_a_public_address_is_paid_for_unless_workers_have_none():
+    terms = {"fargate": Traits(starting_within=600, rate=on_fargate, address=public_address)}
+    rates = [
+        plan(asked(aws={"public_ip": said} if said else {}), terms, tasks=1).rate for said in ("", "true", "false")
+    ]
+    assert rates == [54_370, 54_370, 49_370]
 
 
 @pytest.mark.parametrize(("tasks", "sample"), [(None, 1.0), (100, None), (None, None)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire.model import Manifest, WorkerView
 from burst_magic.ui.bill import bill_text
 
@@ -39,6 +40,13 @@ def test_workers_are_billed_by_rate_and_for_the_minimum_at_least(snapshot):
     assert lines[2] == "  1 × $0.05 an hour, 2 min 00 s: $0.0018"
     assert lines[3].startswith("  not included: up to ")
     assert "store requests of this job, $0.00" in lines[3]
+
+
+def test_tasks_that_ended_before_they_could_work_are_on_the_bill(snapshot):
+    failed = tuple(Life(since=1000.0, until=1000.0 + seconds, rate=30_000) for seconds in (10.0, 20.0))
+    seen = snapshot(workers=(worker("a", rate=30_000, seconds=60.0),), unheard=failed)
+    lines = bill_text(seen, Manifest(**MANIFEST, rate=30_000, minimum=60.0)).splitlines()
+    assert lines[2] == ("  2 × $0.03 an hour, 30 s billed as 2 min 00 s: $0.0010 (ended before they could work)")
 
 
 def test_of_free_workers_it_says_what_fargate_would_have_charged(snapshot):

@@ -417,6 +417,20 @@ def test_a_job_on_older_workers_costs_what_they_cost_while_it_ran(client):
     assert (seen.spend, seen.job_spend) == (36_100, 100)  # an hour before it, ten seconds since
 
 
+def test_what_failed_after_its_image_pull_began_is_billed_and_what_sent_a_heartbeat_is_billed_once(client):
+    talk = client(workers=1, minimum=60.0, deadline=WALL + 1e5)
+    born = SESSION.heartbeat("w1", int((WALL - 3600.0) * 1000), 36_000).rpartition("/")[2]
+    ends = (
+        Gone(worker="w1", cause=EndCause.SPOT, at=WALL, token="a", billed_from=WALL - 3600.0, rate=36_000),
+        Gone(worker="w2", cause=EndCause.UNSTARTED, at=WALL, token="b", billed_from=WALL - 10.0, rate=60_000),
+        Gone(worker="c", cause=EndCause.REFUSED, at=WALL, token="c"),
+    )
+    begins(talk, workers=(born, "w1.gone", "w2.gone", "c.gone"), gone=ends)
+    seen = talk.machine.snapshot(talk.job, talk.now)
+    assert [(life.rate, life.until - life.since) for life in seen.unheard] == [(60_000, 10.0)]
+    assert seen.spend == 36_000 + 1_000  # an hour, and the minute that is billed at least
+
+
 def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(client):
     talk = client(workers=2, deadline=WALL + 1e5)
     spot = Gone(worker="w1", cause=EndCause.SPOT, at=WALL, token="a")
