@@ -30,12 +30,26 @@ PREFIX = "BURST_"
 DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 TABLE = "aws"  # of config.toml; its keys are written aws.cluster, and BURST_AWS_CLUSTER in the environment
-IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "public_ip")
+IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "public_ip", "image")
 HERE = "local"  # the launcher of this machine
 ARCHES = ("x86_64", "arm64")
+ENVS = ("sync", "image")  # and image:URI
+IMAGE = "image:"
 SCHEMES = ("file", "s3", "memory")
 # Fixed when a session starts; a later job of the session cannot change these.
-OF_THE_SESSION = ("budget", "deadline", "idle", "launcher", "workers", "cpu", "memory", "arch", "slots", "setenv")
+OF_THE_SESSION = (
+    "budget",
+    "deadline",
+    "idle",
+    "launcher",
+    "workers",
+    "cpu",
+    "memory",
+    "arch",
+    "slots",
+    "env",
+    "setenv",
+)
 # Fixed for an account, so no option of a call sets them.
 OF_THE_ACCOUNT = ("spot_fallback", *(f"{TABLE}.{key}" for key in IN_TABLE))
 _AT_IMPORT = dict(os.environ)
@@ -60,6 +74,7 @@ class Settings:
     cpu: float | None = None
     memory: int | None = None
     arch: str = "x86_64"
+    env: str = "sync"
     slots: int = 1
     threads: int | None = None
     timeout: float | None = None
@@ -393,6 +408,15 @@ def _launcher(text: str) -> str:
     return text
 
 
+def _env(text: str) -> str:
+    """Whether an image exists is known where it is pulled."""
+    if not text.startswith(IMAGE):
+        return one_of(ENVS)(text)
+    if not text[len(IMAGE) :] or re.search(r"\s", text):
+        raise ValueError(f"{text!r}: expected image:URI")
+    return text
+
+
 def _store(text: str) -> str:
     scheme, mark, rest = text.partition("://")
     if not mark or scheme not in SCHEMES or (scheme != "memory" and not rest.strip("/")):
@@ -425,6 +449,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "cpu": _or_none(_number),
     "memory": _or_none(parse_size),
     "arch": one_of(ARCHES),
+    "env": _env,
     "slots": whole(1),
     "threads": _or_none(whole(1)),
     "timeout": _or_none(parse_duration),

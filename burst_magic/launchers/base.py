@@ -56,6 +56,9 @@ class Start:
         number: the worker's place in the fleet, for launchers that number workers.
         cpu, memory_mb, arch, gpus, instance_type: the size of the worker.
         env: the environment that ``--env`` asks for.
+        python: minor version of the kernel's Python, as ``3.12``.
+        command: what a bare container of that Python runs to become the worker; () where the worker is there already.
+        bundle: what that command fetches, by its sha256.
         deadline: seconds since the epoch; a worker must not outlive it.
         rate: micro-dollars an hour.
         cwd: the folder that tasks begin in, where workers share the kernel's machine.
@@ -77,6 +80,9 @@ class Start:
     gpus: int = 0
     instance_type: str = ""
     env: str = ""
+    python: str = ""
+    command: tuple[str, ...] = ()
+    bundle: str = ""
     deadline: float = 0.0
     rate: int = 0
     cwd: str = ""
@@ -171,6 +177,7 @@ _ENDS = {
 
 
 _EXITS = {
+    ExitCode.UNSUPPLIED: Cause.NEVER_STARTED,
     ExitCode.DRAINED: Cause.STOPPED,
     ExitCode.UNTRUSTED: Cause.UNTRUSTED,
     ExitCode.REFUSED: Cause.NEVER_STARTED,
@@ -221,6 +228,8 @@ class Traits:
         starting_within: seconds from start to first heartbeat after which silence counts as failure.
         usually_within: seconds that its workers usually take to begin, for forecasts.
         here: workers share the kernel's machine: its cores, its folders, its interpreter.
+        syncs: workers can begin in a bare Python: with ``--env sync`` a start carries the command and the bundle that
+            make it a worker, which then installs the kernel's packages. Where False, ``sync`` is what workers have.
         inherits: workers get variables, installed packages and limits from the process that starts them, so that a
             change there needs new workers.
         can_be_poked: ``poke`` reaches a worker.
@@ -238,6 +247,7 @@ class Traits:
     starting_within: float
     usually_within: float = 0.0
     here: bool = False
+    syncs: bool = False
     inherits: bool = True
     can_be_poked: bool = False
     keeps_fleet: bool = False

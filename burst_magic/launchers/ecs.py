@@ -19,7 +19,7 @@ from burst_magic.aws import reasons
 from burst_magic.aws.ecs import Ecs
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
 from burst_magic.launchers.base import Again, Handle, PrintedLine, Refusal, Start, Status, Traits, WorkerState
-from burst_magic.launchers.ecs_definition import derived, fits
+from burst_magic.launchers.ecs_definition import derived, fits, image_of
 from burst_magic.launchers.ecs_logs import ContainerLogs
 from burst_magic.launchers.ecs_task import (
     CONTAINER,
@@ -69,7 +69,7 @@ class EcsLauncher:
         self._faults: set[str] = set()  # told already
         self._logs = ContainerLogs(self._in)
         self._defining = threading.Lock()
-        self._chosen: dict[tuple[str, str, str, str], str] = {}  # by region, definition, environment, architecture
+        self._chosen: dict[tuple[str, ...], str] = {}  # by region, definition, image, command, architecture
 
     def _in(self, region: str) -> Ecs:
         with self._lock:
@@ -139,7 +139,7 @@ class EcsLauncher:
     def _definition_of(self, start: Start) -> str:
         """The task definition of its image and architecture; registered by whoever needs it first."""
         region, name = start.options.get("region", ""), start.options.get("task_definition", "")
-        key = region, name, start.env, start.arch
+        key = region, name, image_of(start), start.arch, *start.command
         with self._defining:
             if key not in self._chosen:
                 self._chosen[key] = self._choose(self._in(region), name, start)
@@ -300,6 +300,7 @@ class EcsKind:
 _ON_DEMAND = Traits(
     starting_within=600.0,
     usually_within=_USUALLY,
+    syncs=True,
     inherits=False,
     stores=("s3",),
     needs=_NEEDS,

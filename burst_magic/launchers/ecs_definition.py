@@ -1,7 +1,8 @@
 """The task definition of a start: the configured one, or a copy of it with another image or architecture. Pure.
 
 RunTask can override size, environment and roles, but neither image nor architecture, so each pair of them has a
-definition of its own. It is called by what it holds: whoever needs it finds it, and registers it only once.
+definition of its own. It is called by what it holds: whoever needs it finds it, and registers it only once. With
+``--env sync`` the image is a stock Python, and its command is stage 0.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.config import IMAGE
 from burst_magic.launchers.base import Start
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef
 
-IMAGE = "image:"  # how ``--env`` begins where it names an image
+STOCK = "public.ecr.aws/docker/library/python"  # for all architectures; no account is needed to pull it
 WATCHDOG = ["python", "-m", "burst_magic.worker.watchdog"]  # what a worker's container runs (docs/container.md)
 _ARCHES = {"x86_64": "X86_64", "arm64": "ARM64"}  # ours -> ECS's
 # What DescribeTaskDefinition says and RegisterTaskDefinition is told again.
@@ -34,6 +36,8 @@ _KEPT = (
 
 def image_of(start: Start) -> str:
     """The image that the start asks for, or "" for the configured one."""
+    if start.command:
+        return f"{start.options.get('image') or STOCK}:{start.python}-slim"
     return start.env.removeprefix(IMAGE) if start.env.startswith(IMAGE) else ""
 
 
@@ -41,7 +45,7 @@ def fits(definition: TaskDefinitionTypeDef, start: Start, *, container: str) -> 
     """Whether a start can use this definition as it is."""
     image = next((each.get("image") for each in definition["containerDefinitions"] if each["name"] == container), "")
     arch = definition.get("runtimePlatform", {}).get("cpuArchitecture", "X86_64")
-    return image_of(start) in {"", image} and _arch(start) == arch
+    return not start.command and image_of(start) in {"", image} and _arch(start) == arch
 
 
 def derived(definition: TaskDefinitionTypeDef, start: Start, *, container: str) -> dict[str, Any]:
@@ -58,7 +62,8 @@ def derived(definition: TaskDefinitionTypeDef, start: Start, *, container: str) 
         if each["name"] == container and image_of(start):
             each["image"] = image_of(start)
             # The image may have an entry point of its own, which would take the command for its arguments.
-            each["entryPoint"] = [*each.get("entryPoint", ()), *each.pop("command", ())] or WATCHDOG
+            known = [*each.get("entryPoint", ()), *each.pop("command", ())]
+            each["entryPoint"] = list(start.command) or known or WATCHDOG
     platform = {**kept.get("runtimePlatform", {}), "cpuArchitecture": _arch(start)}
     platform.setdefault("operatingSystemFamily", "LINUX")
     made = {**kept, "containerDefinitions": containers, "runtimePlatform": platform}
@@ -71,5 +76,5 @@ def _arch(start: Start) -> str:
 
 def _digest(definition: TaskDefinitionTypeDef, start: Start) -> str:
     """Another revision of the configured definition has other copies."""
-    said = f"{definition['taskDefinitionArn']} {image_of(start)} {_arch(start)}"
-    return hashlib.sha256(said.encode()).hexdigest()[:12]
+    said = [definition["taskDefinitionArn"], image_of(start), _arch(start), *start.command]
+    return hashlib.sha256(" ".join(said).encode()).hexdigest()[:12]

@@ -110,6 +110,7 @@ def _environment(start: Start, launcher: str) -> list[dict[str, str]]:
         fingerprint=sign.fingerprint(bytes.fromhex(start.secret)),
         launcher=launcher,
         number=start.number,
+        bundle=start.bundle,
         deadline=start.deadline,
     )
     return [{"name": name, "value": value} for name, value in summons.variables().items()]

@@ -17,6 +17,7 @@ from burst_magic.magics.options import VERBS
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
+    from burst_magic.environment.sync import Synced
     from burst_magic.plan.planner import Plan
     from burst_magic.session.session import Session
 
@@ -124,6 +125,7 @@ class _Prepared:
     """A captured and planned cell, ready to submit; nothing is stored yet.
 
     Attributes:
+        synced: what new workers get installed; None where they have it.
         into: the session to add it to.
         joins: no ID was given; the session has the very workers that a new one would have.
         fingerprint: identifies the cell.
@@ -134,6 +136,7 @@ class _Prepared:
     settings: config.Settings
     capture: Capture
     plan: Plan
+    synced: Synced | None
     setenv: tuple[tuple[str, str], ...] = field(repr=False)
     into: Session | None
     joins: bool
@@ -146,7 +149,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
-    from burst_magic.session.submit import count
+    from burst_magic.session.submit import count, environment_of
 
     settings = config.load(call.settings)
     setenv = _values(call.setenv)
@@ -175,7 +178,12 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     if sampled:
         start = next(iter(terms.values())).usually_within
         print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))
-    into = DESK.find(call.session, settings) if call.session else joining.warm(call, made, settings, setenv=setenv)
+    synced = None if call.session else environment_of(made, settings)
+    into = (
+        DESK.find(call.session, settings)
+        if call.session
+        else joining.warm(call, made, settings, setenv=setenv, synced=synced)
+    )
     if call.session and into is not None:
         into.check_open()
     joins = into is not None and not call.session
@@ -192,6 +200,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         settings=settings,
         capture=capture,
         plan=made,
+        synced=synced,
         setenv=setenv,
         into=into,
         joins=joins,
@@ -275,6 +284,7 @@ def _submit(prepared: _Prepared) -> Session:
             home=DESK.home,
             labels=labels,
             into=prepared.into,
+            synced=prepared.synced,
             progress=bar,
         )
     finally:

@@ -42,7 +42,6 @@ class BurstCall(Call):
     name: str = ""
     gpus: int = 0
     instance_type: str = ""
-    env: str = "sync"
     include: tuple[str, ...] = ()
     setenv: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     dry_run: bool = False
@@ -56,7 +55,7 @@ class BurstCall(Call):
         """Options that only a cloud can satisfy, for ``plan``."""
         from burst_magic.plan.planner import Wishes
 
-        return Wishes(gpus=self.gpus, instance_type=self.instance_type, env=self.env)
+        return Wishes(gpus=self.gpus, instance_type=self.instance_type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from burst_magic.errors import BurstError
 from burst_magic.magics.desk import DESK
 
 if TYPE_CHECKING:
+    from burst_magic.environment.sync import Synced
     from burst_magic.magics import calls
     from burst_magic.plan.planner import Plan
     from burst_magic.session.session import Session
@@ -24,7 +25,12 @@ def fingerprint(cell: str, map_expr: str) -> str:
 
 
 def warm(
-    call: calls.BurstCall, plan: Plan, settings: config.Settings, *, setenv: tuple[tuple[str, str], ...]
+    call: calls.BurstCall,
+    plan: Plan,
+    settings: config.Settings,
+    *,
+    setenv: tuple[tuple[str, str], ...],
+    synced: Synced | None,
 ) -> Session | None:
     """The idle session of this kernel whose workers equal those that the call would start, if there is one.
 
@@ -36,7 +42,7 @@ def warm(
     from burst_magic.session.warm import find_warm
 
     labels = Labels(notebook=str(DESK.notebook or ""), setenv=setenv)
-    wanted = manifest_of("", plan, settings, labels)
+    wanted = manifest_of("", plan, settings, labels, synced)
     return find_warm(reversed(DESK.open.values()), wanted, settings, exactly="workers" in call.settings)
 
 

@@ -25,7 +25,6 @@ WHAT, WHERE, SIZE, LIMITS, REACH = (
     "Limits",
     "What is sent, what is repeatable",
 )
-ENVS = ("sync",)
 ERRORS = ("raise", "return", "skip")
 
 
@@ -131,10 +130,6 @@ def _label(text: str) -> str:
     if not is_label(text):
         raise ValueError(f"{text!r} is not a valid label (no slashes, no spaces at its ends, no session id, no option)")
     return text
-
-
-def _env(text: str) -> object:
-    return text if text.startswith("image:") else config.one_of(ENVS)(text)  # images are refused later, with a reason
 
 
 def _port(text: str) -> int:
@@ -376,12 +371,12 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="--env",
         verbs=_CELL,
-        metavar="|".join(ENVS),
+        metavar="sync|image|image:URI",
         group=REACH,
-        read=_env,
-        choices=ENVS,
-        default="sync",
-        help="Environment of the workers: the kernel's own.",
+        setting="env",
+        choices=config.ENVS,
+        help="What workers have installed: the kernel's packages (sync), what is in the image of the configured task "
+        "definition, or what is in another image.",
     ),
     Option(
         name="--include",

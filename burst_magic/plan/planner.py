@@ -44,6 +44,10 @@ class FleetRequest(Protocol):
         """``x86_64`` or ``arm64``."""
 
     @property
+    def env(self) -> str:
+        """``sync``, ``image`` or ``image:URI``."""
+
+    @property
     def budget(self) -> int | None:
         """Micro-dollars, or None for no limit."""
 
@@ -76,6 +80,10 @@ class Terms(Protocol):
         """Options that it cannot satisfy, each with the reason."""
 
     @property
+    def syncs(self) -> bool:
+        """Its workers can begin in a bare Python and install the kernel's packages."""
+
+    @property
     def rate(self) -> Callable[[Shape, str, str], int]:
         """Micro-dollars an hour of one worker of (shape, arch, region)."""
 
@@ -90,11 +98,10 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """Options that only a cloud can satisfy: ``--gpus``, ``--instance-type``, ``--env``."""
+    """Options that only a cloud can satisfy: ``--gpus``, ``--instance-type``."""
 
     gpus: int = 0
     instance_type: str = ""
-    env: str = "sync"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +121,8 @@ class Plan:
         fargate_rate: micro-dollars an hour of one worker on Fargate.
         fargate: the estimate on Fargate.
         region: of these prices.
+        env: what ``--env`` asks for.
+        syncs: its workers begin in a bare Python and install the kernel's packages.
         wishes: options that only a cloud can satisfy.
         options: the settings that its launchers start workers with.
     """
@@ -135,6 +144,8 @@ class Plan:
     fallback_rate: int = 0
     minimum: float = 0.0
     warnings: tuple[str, ...] = ()
+    env: str = "sync"
+    syncs: bool = False
     wishes: Wishes = Wishes()
     options: tuple[tuple[str, str], ...] = ()
 
@@ -164,7 +175,7 @@ def plan(
     """
     launcher, *others = terms
     for name, each in terms.items():
-        refuse(name, each, wishes)
+        refuse(name, each, wishes, env=asked.env)
     lacks = [why for name, each in terms.items() if (why := _lack(name, each, asked))]
     if lacks and starts:
         raise lacks[0]
@@ -196,6 +207,8 @@ def plan(
         fallback_rate=sum(more),
         minimum=max(each.minimum for each in terms.values()),
         warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ())),
+        env=asked.env,
+        syncs=asked.env == "sync" and all(each.syncs for each in terms.values()),
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
     )
@@ -217,9 +230,9 @@ def threads(lanes: int, *, here: bool, slots: int, cores: int, cpu: float) -> in
     return max(1, cores // max(1, lanes) if here else int(cpu) // slots)
 
 
-def refuse(launcher: str, terms: Terms, wishes: Wishes) -> None:
+def refuse(launcher: str, terms: Terms, wishes: Wishes, *, env: str) -> None:
     """Raise ``PlanError`` for the first option that this launcher cannot satisfy, with its reason."""
-    image = wishes.env if wishes.env.startswith("image:") else ""
+    image = env if env.startswith("image:") else ""
     asked = {
         "gpus": ("--gpus", bool(wishes.gpus)),
         "instance_type": ("--instance-type", bool(wishes.instance_type)),

@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
 
     FINISHED = 0  # idle, scale, cancel, close, budget, deadline, or the session is gone
     BROKEN = 1  # the worker itself failed, with a traceback in its log: Python's own code
+    UNSUPPLIED = 69  # stage 0 could not fetch or unpack what makes a bare Python the worker (EX_UNAVAILABLE)
     DRAINED = 75  # SIGTERM came from outside; what was done is published, and another worker is welcome (EX_TEMPFAIL)
     UNTRUSTED = 77  # the session's key is missing, unreadable, or not the one that was named (EX_NOPERM)
     REFUSED = 78  # it cannot work here: its birth, its store or the session's version (EX_CONFIG)
@@ -29,6 +30,7 @@ class ExitCode(IntEnum):
 _MEANINGS = {
     ExitCode.FINISHED: "it had nothing more to do",
     ExitCode.BROKEN: "it failed; its log has the traceback",
+    ExitCode.UNSUPPLIED: "it could not fetch or unpack the worker's own packages; its log says why",
     ExitCode.DRAINED: "it was terminated from outside, and published what it had done",
     ExitCode.UNTRUSTED: "it could not read this session's key, or found another one; its log says which",
     ExitCode.REFUSED: "it could not work there; its log says why",

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from burst_magic.config import changed_variables, environment
+from burst_magic.environment.bundle import stage0_command
 from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
 from burst_magic.launchers.base import Again, Handle, Launcher, PrintedLine, Refusal, Start, Status, Traits, WorkerState
@@ -190,6 +191,7 @@ class Fleet:
     def _start_of(self, launcher: Launcher, token: str, number: int | None) -> Start:
         manifest, secret = self._manifest, self._secret or b""
         here = launcher.traits.here
+        syncs = bool(manifest.bundle) and launcher.traits.syncs
         return Start(
             store=self._store.url,
             sid=manifest.sid,
@@ -202,6 +204,9 @@ class Fleet:
             gpus=manifest.gpus,
             instance_type=manifest.instance_type,
             env=manifest.environment,
+            python=".".join(manifest.python.split(".")[:2]),
+            command=stage0_command() if syncs else (),
+            bundle=manifest.bundle if syncs else "",
             deadline=max(manifest.deadline, self.deadline),
             rate=self._rate_of(launcher.name),
             cwd=str(Path.cwd()) if here else "",

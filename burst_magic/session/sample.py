@@ -54,7 +54,15 @@ def _inside(settings: Settings, folder: Path) -> Settings:
     """The call's settings for one local worker whose traces all lie in a folder."""
     store = (folder / "store").as_uri()
     return replace(
-        settings, launcher=HERE, workers=1, slots=1, budget=None, store=store, config_dir=folder, data_dir=folder
+        settings,
+        launcher=HERE,
+        env="sync",
+        workers=1,
+        slots=1,
+        budget=None,
+        store=store,
+        config_dir=folder,
+        data_dir=folder,
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import __version__, cores
+from burst_magic.environment.sync import Synced, prepare
 from burst_magic.errors import BurstError, CaptureError, LaunchError, OptionError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
@@ -78,6 +79,7 @@ def submit(
     home: dict[str, object],
     labels: Labels | None = None,
     into: Session | None = None,
+    synced: Synced | None = None,
     progress: Any = None,
 ) -> Session:
     """Submit a capture.
@@ -89,9 +91,11 @@ def submit(
         home: the notebook's namespace.
         labels: names.
         into: add the job to this running session instead of a new one.
+        synced: what the plan's workers get installed, if it has been prepared.
         progress: called periodically with the number of items uploaded so far.
 
     Raises:
+        PlanError: the workers' environment cannot be prepared.
         CaptureError: an item cannot be pickled, or the item source raised.
         StoreError: the store refuses.
         LaunchError: no worker could be started.
@@ -99,9 +103,11 @@ def submit(
     labels = labels or Labels()
     if into is not None:
         return _add(capture, into, settings, home=home, labels=labels, progress=progress)
+    if synced is None:
+        synced = environment_of(plan, settings)
     store = open_own_store(settings.store, settings)
     sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
-    manifest = manifest_of(sid, plan, settings, labels)
+    manifest = manifest_of(sid, plan, settings, labels, synced)
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
@@ -110,6 +116,8 @@ def submit(
         keyring.keep(settings.keys_dir, sid, secret)
         if not all(traits.here for traits in fleet.traits.values()):
             keyring.publish(store, sid, secret)
+        if synced is not None:
+            synced.upload(store)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
@@ -215,7 +223,16 @@ def new_session_id(now: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{word}"
 
 
-def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Manifest:
+def environment_of(plan: Plan, settings: Settings) -> Synced | None:
+    """What the plan's workers get installed; None where they have it already.
+
+    Raises:
+        PlanError: it cannot be prepared.
+    """
+    return prepare(settings, python=platform.python_version(), arch=plan.arch) if plan.syncs else None
+
+
+def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced: Synced | None = None) -> Manifest:
     """The manifest that a new session would get now."""
     now = time.time()
     scheme = settings.store.partition("://")[0]
@@ -234,7 +251,8 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels) -> Man
         gpus=plan.wishes.gpus,
         instance_type=plan.wishes.instance_type,
         options=plan.options,
-        environment=plan.wishes.env,
+        environment=plan.env,
+        bundle=synced.bundle.sha256 if synced is not None else "",
         seed=secrets.randbits(63) if settings.seed is None else settings.seed,
         deadline=now + settings.deadline,
         idle=settings.idle,

@@ -58,7 +58,9 @@ def test_an_option_that_a_document_names_exists(page):
 def test_a_variable_that_a_document_names_is_a_setting(page):
     have = {config.variable(key) for key in (*config.keys(), *config.DIRECTORIES)} | MISSPELT
     have |= (
-        Summons(store="s", sid="i", token="t", fingerprint="f", launcher="l", number=0, deadline=1.0, grace=1.0)
+        Summons(
+            store="s", sid="i", token="t", fingerprint="f", launcher="l", number=0, bundle="b", deadline=1.0, grace=1.0
+        )
         .variables()
         .keys()
     )

@@ -213,7 +213,7 @@ def test_explain_says_for_each_key_what_holds_and_who_said_it(home):
 @pytest.mark.parametrize("key", config.keys())
 def test_what_is_shown_of_a_setting_can_be_typed_again(home, key):
     values = {"store": "s3://b/p", "launcher": "local", "cpu": 0.5, "memory": "1.5GB", "arch": "arm64", "budget": 2.5}
-    values |= {"spot_fallback": "false", "aws.public_ip": "false"}
+    values |= {"spot_fallback": "false", "aws.public_ip": "false", "env": "image"}
     once = load({key: values.get(key, 90)}, environ={}, **home)
     shown = next(
         row.text for row in explain(environ={config.variable(key): str(values.get(key, 90))}) if row.key == key

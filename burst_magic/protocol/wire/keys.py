@@ -1,6 +1,7 @@
 """Build and parse every object key. No other code writes keys by hand.
 
     blobs/<sha256>
+    envs/<sha256>                                             what workers have installed
     keys/<sid>.<fingerprint>                                  the session's key, for workers that no pipe reaches
     sessions/<sid>/manifest.json
     sessions/<sid>/control/<id>-<what>
@@ -57,6 +58,11 @@ def is_label(text: object) -> bool:
 def blob(sha256: str) -> str:
     """Content-addressed bytes, shared by all sessions of a store."""
     return f"blobs/{sha256}"
+
+
+def env(sha256: str) -> str:
+    """Content-addressed parts of an environment: the worker's bundle, a lock, its wheels, an installed pack."""
+    return f"envs/{sha256}"
 
 
 def session_key(sid: str, fingerprint: str) -> str:

@@ -127,7 +127,10 @@ class Manifest:
     minimum: float = 0.0  # seconds that are billed of a worker at least
     memory_limit_mb: float | None = None  # what one slot may occupy; None: as much as there is (local workers)
     # The rest of what a stranger with the key needs to start a worker like the first ones.
-    environment: str = ""  # what ``--env`` asked for: "sync", or ``image:URI``
+    environment: str = ""  # what ``--env`` asked for: "sync", "image" or ``image:URI``
+    bundle: str = ""  # sha256 of what a bare Python becomes a worker with; "" where workers are there already
+    lock: str = ""  # sha256 of what is to be installed; "" for nothing
+    pack: str = ""  # sha256 of the same, installed and packed by a worker of an earlier session; "" if none is known
     gpus: int = 0
     instance_type: str = ""
     options: tuple[tuple[str, str], ...] = ()  # the settings that its launchers were configured with

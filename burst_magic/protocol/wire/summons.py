@@ -19,6 +19,7 @@ class Summons:
         fingerprint: of the session's key (``sign.fingerprint``), which is an object in the store.
         launcher: name of the launcher.
         number: the worker's place in the fleet, where the launcher knows it.
+        bundle: sha256 of what stage 0 fetches; "" where the worker is in the image.
         deadline: seconds since the epoch; 0: none. The watchdog starts no worker without one.
         grace: seconds that the engine leaves a worker between SIGTERM and SIGKILL. A task definition that sets another
             ``stopTimeout`` sets ``BURST_BIRTH_GRACE`` beside it.
@@ -30,6 +31,7 @@ class Summons:
     fingerprint: str
     launcher: str
     number: int | None = None
+    bundle: str = ""
     deadline: float = 0.0
     grace: float = GRACE
 
@@ -45,6 +47,7 @@ class Summons:
                 fingerprint=said["FINGERPRINT"],
                 launcher=said["LAUNCHER"],
                 number=int(said["NUMBER"]) if said.get("NUMBER") else None,
+                bundle=said.get("BUNDLE", ""),
                 deadline=float(said.get("DEADLINE") or 0),
                 grace=float(said.get("GRACE") or GRACE),
             )
@@ -60,6 +63,7 @@ class Summons:
             "FINGERPRINT": self.fingerprint,
             "LAUNCHER": self.launcher,
             "NUMBER": "" if self.number is None else str(self.number),
+            "BUNDLE": self.bundle,
             "DEADLINE": f"{self.deadline:.3f}" if self.deadline else "",
             "GRACE": "" if self.grace == GRACE else f"{self.grace:g}",
         }

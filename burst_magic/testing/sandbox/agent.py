@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from burst_magic.testing.sandbox.awslogs import LogDriver, NoStream, discard
-from burst_magic.testing.sandbox.container import CannotStart, SandboxContainer
+from burst_magic.testing.sandbox.container import CannotStart, NoImage, SandboxContainer, interpreter_of
 from burst_magic.testing.sandbox.lives import EcsStopCode, Ending, TaskLife, TaskState
 from burst_magic.testing.sandbox.network import Network, NoAddresses
 from burst_magic.testing.sandbox.roles import Roles
@@ -112,12 +112,16 @@ class Agent:
         life.stamp(pull_stopped=tools.now())
         if trouble in {StartFailure.IMAGE, StartFailure.REGISTRY}:
             raise NotStarted(trouble.value.format(image=life.order.image))
+        try:
+            python = interpreter_of(life.order.image)
+        except NoImage as error:
+            raise NotStarted(StartFailure.IMAGE.value.format(image=life.order.image)) from error
         if stopped:
             return
         driver = self._driver()
         life.enter(TaskState.ACTIVATING)
         if not self._pause(tools.weather().activating):
-            self._run(driver)
+            self._run(driver, python)
 
     def _hold_up(self, trouble: StartFailure | None) -> bool:
         """Troubles with the network, before anything is pulled."""
@@ -138,10 +142,10 @@ class Agent:
             raise NotStarted(str(error)) from error
         return driver
 
-    def _run(self, driver: LogDriver | None) -> None:
+    def _run(self, driver: LogDriver | None, python: str) -> None:
         life = self._life
         try:
-            container = SandboxContainer(life.order.command, environ=self._environ(), folder=self._home)
+            container = SandboxContainer(life.order.command, environ=self._environ(), folder=self._home, python=python)
         except CannotStart as error:
             raise NotStarted(f"CannotStartContainerError: {error}") from error
         self._container = container

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import IO, cast
 from burst_magic.config import environment
 
 _SHIM = Path(__file__).with_name("shim.py")
+_STOCK = re.compile(r"(?:^|/)python:(\d+\.\d+)-slim$")  # an official image of Python, from whichever registry
 _FROM_THE_MACHINE = ("LD_LIBRARY_PATH", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")  # an image would bring its own
 
 
@@ -23,11 +25,30 @@ class CannotStart(Exception):
     """The container's command does not exist or may not be executed."""
 
 
+class NoImage(Exception):
+    """The image cannot be pulled."""
+
+
+def interpreter_of(image: str) -> str:
+    """The Python in an image: for a stock one this machine's own, without what is installed here; else this process's.
+
+    Raises:
+        NoImage: a stock Python of another minor version than this machine has.
+    """
+    stock = _STOCK.search(image)
+    if stock is None:
+        return sys.executable
+    if stock[1] != f"{sys.version_info.major}.{sys.version_info.minor}":
+        raise NoImage(image)
+    return str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]  # noqa: SLF001 - no other name for it
+
+
 class SandboxContainer:
     """A started container.
 
     Args:
-        command: its first process; ``python`` is this process's interpreter: the image.
+        command: its first process; ``python`` is the image's interpreter.
+        python: that of the image, see ``interpreter_of``.
         environ: all of its environment, but for what finds programs and certificates on this machine.
         folder: its home and temporary files; the working directory.
 
@@ -38,10 +59,10 @@ class SandboxContainer:
         pid: of its first process.
     """
 
-    def __init__(self, command: Sequence[str], *, environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], *, environ: Mapping[str, str], folder: Path, python: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         told, telling = os.pipe()
-        words = [sys.executable if word == "python" and at == 0 else word for at, word in enumerate(command)]
+        words = [python if word == "python" and at == 0 else word for at, word in enumerate(command)]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SHIM), str(telling), *words],

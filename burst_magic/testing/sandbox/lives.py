@@ -81,6 +81,7 @@ class SandboxTask:
     Attributes:
         id: the last part of the ARN.
         pid: of the container's first process, once it has started.
+        image: of its container.
         provider: ``FARGATE`` or ``FARGATE_SPOT``.
         token: RunTask's client token.
         environ: of the container: the definition's with the overrides.
@@ -90,6 +91,7 @@ class SandboxTask:
     arn: str
     id: str
     state: TaskState
+    image: str
     provider: str
     token: str
     started_by: str
@@ -127,6 +129,7 @@ class TaskLife:
             arn=arn,
             id=self.id,
             state=TaskState.PROVISIONING,
+            image=order.image,
             provider=order.provider,
             token=order.token,
             started_by=order.started_by,

@@ -141,6 +141,7 @@ class Sandbox:
         folder = self._home / "config"
         folder.mkdir(parents=True, exist_ok=True)
         document = tomlkit.document()
+        document["env"] = "image"  # its workers have what this process has: nothing is downloaded
         document["aws"] = self.aws
         (folder / "config.toml").write_text(tomlkit.dumps(document), encoding="utf-8")
 

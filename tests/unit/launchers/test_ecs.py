@@ -380,6 +380,31 @@ def test_another_image_runs_the_worker_where_the_definition_left_that_to_its_own
     assert made["containerDefinitions"][0]["entryPoint"] == ["python", "-m", "burst_magic.worker.watchdog"]
 
 
+@pytest.mark.parametrize(
+    ("options", "image"),
+    [
+        ({}, "public.ecr.aws/docker/library/python:3.12-slim"),
+        (
+            {"image": "1234.dkr.ecr/ecr-public/docker/library/python"},
+            "1234.dkr.ecr/ecr-public/docker/library/python:3.12-slim",
+        ),
+    ],
+)
+def test_a_stock_python_of_the_kernels_version_runs_the_command_that_makes_it_the_worker(aws, fargate, options, image):
+    registers(aws)
+    bare = replace(
+        START, python="3.12", command=("python", "-c", "1"), bundle="ab12", options=OPTIONS | options, env="sync"
+    )
+    fargate.start([bare, replace(bare, token="another")])
+    fargate.start([replace(bare, command=("python", "-c", "2"), token="newer")])
+    first, second = aws.requests("RegisterTaskDefinition")
+    assert first["containerDefinitions"][0]["image"] == image
+    assert first["containerDefinitions"][0]["entryPoint"] == ["python", "-c", "1"]
+    assert first["family"] != second["family"]
+    (container,) = aws.requests("RunTask")[0]["overrides"]["containerOverrides"]
+    assert {"name": "BURST_BIRTH_BUNDLE", "value": "ab12"} in container["environment"]
+
+
 def test_the_configured_definition_is_used_as_it_is_where_it_fits(aws, fargate):
     registers(aws)
     fargate.start([replace(START, env="image:python:3.11-slim"), replace(START, token="another", env="sync")])

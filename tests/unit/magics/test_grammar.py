@@ -57,6 +57,7 @@ def test_a_whole_line_is_read():
             "cpu": "4",
             "memory": "8GB",
             "arch": "arm64",
+            "env": "sync",
             "slots": "2",
             "timeout": "5m",
             "retries": "1",
@@ -115,7 +116,7 @@ def test_what_was_typed_is_above_every_other_layer(tmp_path):
         ("--launcher fargat", "--launcher: fargat: did you mean fargate?"),
         ("--launcher nonsense", "--launcher: nonsense: not available (choose from local, fargate, spot)"),
         ("--arch x86", "--arch: x86: did you mean x86_64?"),
-        ("--env conda", "--env: conda: not available (choose from sync)"),
+        ("--env conda", "--env: conda: not available (choose from sync, image)"),
         ("--out 3x", "--out: '3x' is not a variable name"),
         ("--out class", "--out: 'class' is not a variable name"),
         ("--out a.b", "--out: 'a.b' is not a variable name"),
@@ -152,8 +153,9 @@ def test_a_mistake_is_one_line_that_names_the_option(line, says):
 @pytest.mark.parametrize("line", ["--gpus 1", "--instance-type c7g.xlarge", "--env image:repo/x"])
 def test_what_only_a_cloud_can_do_is_read_and_then_refused_by_the_plan(line):
     call = parse_line("burst", line)
+    env = call.settings.get("env", "sync")
     with pytest.raises(PlanError, match="processes of this machine"):
-        refuse("local", launchers.traits("local")["local"], call.wishes)
+        refuse("local", launchers.traits("local")["local"], call.wishes, env=env)
 
 
 def test_a_session_takes_what_belongs_to_a_job():

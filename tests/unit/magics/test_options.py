@@ -66,7 +66,6 @@ LATER = [
     "burst_debug",
     "joblib",
     "reuse",
-    "image",
 ]
 
 

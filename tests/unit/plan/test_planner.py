@@ -13,7 +13,7 @@ from burst_magic.plan.cost import on_fargate, public_address
 from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
 
 LOCAL = {"local": LocalLauncher.traits}
-FARGATE = {"fargate": Traits(starting_within=600, rate=on_fargate)}
+FARGATE = {"fargate": Traits(starting_within=600, rate=on_fargate, syncs=True)}
 SPOT = {"spot": Traits(starting_within=600, rate=lambda *shape: on_fargate(*shape) // 3)}
 
 
@@ -24,6 +24,7 @@ def asked(**changes):
         "cpu": None,
         "memory": None,
         "arch": "x86_64",
+        "env": "sync",
         "budget": None,
         "store": "file:///store",
         "aws": {},
@@ -92,19 +93,28 @@ def test_the_size_is_checked_although_a_local_worker_has_none():
 
 
 @pytest.mark.parametrize(
-    ("wishes", "says"),
+    ("wishes", "env", "says"),
     [
-        (Wishes(gpus=1), "--gpus: "),
-        (Wishes(instance_type="c7g.xlarge"), "--instance-type: "),
-        (Wishes(env="image:repo/x"), "--env image:repo/x: "),
+        (Wishes(gpus=1), "sync", "--gpus: "),
+        (Wishes(instance_type="c7g.xlarge"), "sync", "--instance-type: "),
+        (Wishes(), "image:repo/x", "--env image:repo/x: "),
     ],
 )
-def test_what_only_a_cloud_can_do_is_refused_here_with_the_reason(wishes, says):
+def test_what_only_a_cloud_can_do_is_refused_here_with_the_reason(wishes, env, says):
     with pytest.raises(PlanError) as caught:
-        plan(asked(), LOCAL, tasks=1, wishes=wishes)
+        plan(asked(env=env), LOCAL, tasks=1, wishes=wishes)
     assert caught.value.problem.startswith(says)
     assert "processes of this machine" in caught.value.problem
-    assert plan(asked(), FARGATE, tasks=1, wishes=wishes).starting == 1
+    assert plan(asked(env=env), FARGATE, tasks=1, wishes=wishes).starting == 1
+
+
+@pytest.mark.parametrize(
+    ("env", "terms", "syncs"),
+    [("sync", FARGATE, True), ("sync", LOCAL, False), ("image", FARGATE, False), ("image:repo/x", FARGATE, False)],
+)
+def test_packages_are_brought_to_workers_that_begin_in_a_bare_python(env, terms, syncs):
+    made = plan(asked(env=env), terms, tasks=1)
+    assert (made.env, made.syncs) == (env, syncs)
 
 
 def test_a_budget_never_refuses_a_local_fleet():

@@ -1,0 +1,4 @@
+"""What workers have installed, from the kernel's side: the worker's own bundle, and the kernel's packages as a lock.
+
+Everything here happens before anything is billed. The worker's side is ``worker/stage0.py`` and ``worker/install.py``.
+"""
