@@ -116,15 +116,10 @@ class RunCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopCode:
-    """Start no requested task of a job from ``task`` on.
-
-    Attributes:
-        over: no others will come: the slot drops the job.
-    """
+    """Start no requested task of a job from ``task`` on."""
 
     jid: str
     task: int
-    over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 import __future__
 
 import ast
-import contextlib
 import importlib.util
 import linecache
 import mmap
-import os
 import sys
 import types
 from collections.abc import Iterator
@@ -129,15 +127,6 @@ class Program:
     def code(self) -> JobCode:
         """As the supervisor sent it."""
         return replace(self.job, envelope=self.envelope.to_bytes())
-
-    def close(self) -> None:
-        """Free its resources; it will not run again."""
-        for file, _ in self.files:
-            with contextlib.suppress(OSError):  # a task has closed it
-                os.close(file)
-        self.files = []
-        self.forget()
-        self.envelope = Envelope(source="", stream=b"")
 
     def forget(self) -> None:
         """Another program is active: drop the loaded values."""

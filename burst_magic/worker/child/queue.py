@@ -210,9 +210,6 @@ class SlotQueue:
                 if run.jid == code.jid:
                     run.end = min(run.end, code.task)
                     run.stop = min(run.stop, run.end)
-            if code.over:
-                self.runs = deque(run for run in self.runs if run.jid != code.jid)
-                self.jobs.pop(code.jid)[1].close()
         elif isinstance(code, PauseCode):
             for run in self.runs:
                 if run.jid == code.jid:
@@ -235,8 +232,6 @@ class SlotQueue:
     def restore(self, state: QueueState) -> None:
         """Adopt the state of a runner's queue."""
         self.handled, self._met, self._asked = state.handled, state.met, state.asked
-        for jid in self.jobs.keys() - state.jobs.keys():
-            self.jobs[jid][1].close()
         self.jobs = {
             jid: (number, self.jobs[jid][1] if code is None else Program(code))
             for jid, (number, code) in state.jobs.items()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from burst_magic.errors import BurstError, LaunchError
@@ -37,8 +37,7 @@ class _Occupant:
     """The current process of a slot."""
 
     slot: Slot
-    loaded: set[str] = field(default_factory=set)
-    served: str = ""  # the only job whose tasks it runs
+    served: str = ""  # the only job that it loads
     heeded: bool = True  # its messages are read
     heard: tuple[str, bytes] = ("", b"")  # job and record of its last outcome with output
 
@@ -133,7 +132,7 @@ class SlotPool:
     def pause(self, effect: fx.Pause) -> None:
         """Start no task from there on for now, or resume."""
         work, process = self._ledger.pause(effect), self._processes[effect.slot]
-        if work is not None and work.job in process.loaded:
+        if work is not None and work.job == process.served:
             process.slot.pause_at(work.job, effect.before)
 
     def forget(self, effect: fx.Forget) -> None:
@@ -143,7 +142,7 @@ class SlotPool:
     def drain(self, effect: fx.Drain) -> list[fx.Event]:
         """Finish the running task and start no other."""
         work, process = self._ledger.seats[effect.slot].work, self._processes[effect.slot]
-        told = self._ledger.drain(effect.slot, runs=work is not None and work.job in process.loaded)
+        told = self._ledger.drain(effect.slot, runs=work is not None and work.job == process.served)
         if told is None and work is not None:
             process.slot.stop_at(work.job, 0)
         return told or []
@@ -159,26 +158,25 @@ class SlotPool:
         return told or []
 
     def let_go(self, effect: fx.LetGo) -> None:
-        """Unload a job that is over; a slot that still runs it unloads it later."""
+        """Drop a job that is over, and renew the slots that ran it; those that still run it, when they are ready."""
         self._supply.let_go(effect.job)
         for number in self._processes:
-            self._unload(number)
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        """Renew an idle slot whose job is over: the next job finds a new process, and need not wait for it."""
+        seat = self._ledger.seats[number]
+        if seat.work is None and not seat.ending and self._supply.is_over(self._processes[number].served):
+            self._renew(number)
 
     def _renew(self, number: int) -> None:
-        """Replace the process: this job must not see what another job's tasks left in modules and libraries."""
+        """Replace the process: the next job must not see what this one's tasks left in modules and libraries."""
         process = self._processes[number]
         self._heed(process, heeded=False)
         process.slot.close()
         if self._template is not None:
             self._open(number, self._template)
         self._processes[number].heard = process.heard
-
-    def _unload(self, number: int) -> None:
-        work, process = self._ledger.seats[number].work, self._processes[number]
-        running = None if work is None else work.job
-        for jid in [jid for jid in process.loaded if jid != running and self._supply.is_over(jid)]:
-            process.loaded.discard(jid)
-            process.slot.unload(jid)
 
     # --- feeding ---------------------------------------------------------------------------------------------
 
@@ -211,10 +209,9 @@ class SlotPool:
 
     def _hand_over(self, process: _Occupant, items: Items, files: JobFiles) -> None:
         work = items.work
-        process.served = work.job
-        if work.job not in process.loaded:
+        if not process.served:
             process.slot.load(self._supply.code(work.job, files, self._manifest.setenv))
-            process.loaded.add(work.job)
+            process.served = work.job
         if items.entries is None:
             process.slot.run(work.job, work.fed, None, work.stop - work.fed, alone=work.alone, pause=work.pause)
             work.fed = work.stop
@@ -274,7 +271,10 @@ class SlotPool:
         events: list[fx.Event] = []
         failed: list[int] = []
         took = False
-        for message in self._processes[number].slot.read():
+        process = self._processes[number]
+        for message in process.slot.read():
+            if self._processes[number] is not process:  # renewed when it was ready: the rest is of the old one
+                break
             if isinstance(message, PackedOutcomes):
                 work = self._ledger.seats[number].work
                 if work is not None and message.jid == work.job and self._take(number, message.run, message.plain):
@@ -316,11 +316,11 @@ class SlotPool:
         """Handle a slot that has finished its orders."""
         self._stillborn = 0
         work, ending = self._ledger.seats[number].work, self._ledger.seats[number].ending
-        if not ending and work is None:
-            self._unload(number)
-        elif not ending and work is not None:
+        if not ending and work is not None:
             self._fetch_more(number, work)
-        return self._ledger.ready(number)
+        events = self._ledger.ready(number)
+        self._leave(number)
+        return events
 
     def _died(self, number: int, died: Died) -> list[fx.Event]:
         """Give the running task an outcome, and continue the range in a new child."""

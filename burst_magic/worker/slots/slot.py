@@ -167,11 +167,6 @@ class Slot:
         """It is paused, and runs nothing."""
         return not self.closed and bool(self._shared.words[Word.PAUSED])
 
-    def unload(self, jid: str) -> None:
-        """Drop a job from the child, with its requests not yet begun; it may be loaded again."""
-        if self._numbers.pop(jid, None) is not None:
-            self._send(StopCode(jid=jid, task=0, over=True))
-
     def kill(self) -> None:
         """Kill the child and all processes that it started."""
         self._killed = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import select
@@ -11,18 +10,15 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 
-from burst_magic.payload import Envelope, pack
 from burst_magic.protocol.wire.model import OutcomeKind
 from burst_magic.protocol.wire.records import pack_value
 from burst_magic.worker.channel.board import FAILED, NOTE, RECORD, TOLD, VALUE, WAKE, JobCode, Shared, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.channel.wires import connect
 from burst_magic.worker.slots.slot import Died, PackedOutcomes, Ready, Slot, death_outcome
-from burst_magic.worker.supply.blobs import verified
 
 
 def died(bench, slot, *, watch=False):
@@ -154,30 +150,6 @@ def test_a_task_that_has_ended_and_waits_to_be_heard_is_not_out_of_time(bench, s
         slot.enforce(time.monotonic())
         time.sleep(0.01)
     assert [o.task for o in bench.outcomes(slot)][-1] == 59_999
-
-
-def test_a_slot_that_lets_a_job_go_is_rid_of_it_at_once_and_may_load_it_again(bench, tmp_path):
-    blob = tmp_path / "blob"
-    blob.write_bytes(b"b" * 4096)
-    files = (verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest()),)
-    packed = pack({"big": "x" * (100 << 20)}, home={})
-    envelope = Envelope(source="len(big)", stream=packed.stream, names=packed.names, has_value=True)
-    job = JobCode(jid="j", envelope=envelope.to_bytes(), blobs=files, fresh=False)
-    slot = bench.slot()
-
-    def opened():
-        return str(blob) in {str(link.readlink()) for link in Path(f"/proc/{slot.pid}/fd").iterdir()}
-
-    for _ in range(2):
-        slot.load(job)
-        slot.run("j", 0, None, 1)
-        assert [pickle.loads(o.value) for o in bench.outcomes(slot)] == [100 << 20]
-        assert slot.memory_mb() > 100
-        assert opened()
-        slot.unload("j")
-        bench.until(slot, Ready)
-        assert slot.memory_mb() < 100
-        assert not opened()
 
 
 def test_tasks_from_the_stop_on_are_not_started(bench, tmp_path):

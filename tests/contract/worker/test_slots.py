@@ -630,6 +630,28 @@ def test_a_slot_keeps_nothing_of_a_job_that_is_let_go(hand, tmp_path, when):
     assert hand.values(0, 2, claim=HEIR) == [0, 1]
 
 
+@pytest.mark.parametrize("when", ["idle", "running", "draining"])
+def test_a_slots_process_is_renewed_when_its_job_is_over_not_when_the_next_comes(hand, tmp_path, when):
+    gate = tmp_path / "gate"
+    hand.add(f"import os\n{behind(gate)}\nos.getppid()", [0, 1])
+    hand.add("import os\nos.getppid()", [0], jid="1")
+    hand.slots.run(fx.Run(0, "0", CLAIM, 0, 2))
+    hand.reach(1)
+    if when == "draining":
+        hand.hear(hand.slots.drain(fx.Drain(0)))
+    if when != "idle":
+        hand.slots.let_go(fx.LetGo("0"))
+    gate.touch()
+    hand.reach(2)
+    if when == "idle":
+        hand.slots.let_go(fx.LetGo("0"))
+    used = {0, *hand.values(0, 2)}
+    renewed = hand.until(lambda: {hand.slots._processes[0].slot.pid} - used).pop()
+    hand.slots.run(fx.Run(0, "1", CLAIM, 0, 1))
+    hand.reach(1, job="1")
+    assert hand.values(0, 1, job="1") == [renewed]
+
+
 def test_a_job_that_ends_every_process_that_loads_it_is_given_up(hand):
     hand.store.closed = "/payload"
     hand.add("item", [1, 2])
