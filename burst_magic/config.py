@@ -62,8 +62,9 @@ class Settings:
     """The settings of one call.
 
     Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means unset: ``plan`` then chooses (cpu,
-    memory, threads), the session draws (seed), the store decides (interval, floor), or there is no limit (timeout,
-    budget). ``aws`` is the table of that name: where in the user's account workers start, as ``burst setup`` wrote it.
+    memory, threads), the launcher's own is used (arch), the session draws (seed), the store decides (interval, floor),
+    or there is no limit (timeout, budget). ``aws`` is the table of that name: where in the user's account workers
+    start, as ``burst setup`` wrote it.
     """
 
     store: str
@@ -73,7 +74,7 @@ class Settings:
     launcher: str = HERE
     cpu: float | None = None
     memory: int | None = None
-    arch: str = "x86_64"
+    arch: str | None = None
     env: str = "sync"
     slots: int = 1
     threads: int | None = None
@@ -448,7 +449,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "workers": whole(1),
     "cpu": _or_none(_number),
     "memory": _or_none(parse_size),
-    "arch": one_of(ARCHES),
+    "arch": _or_none(one_of(ARCHES)),
     "env": _env,
     "slots": whole(1),
     "threads": _or_none(whole(1)),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DescribeTasksResponseTypeDef,
         FailureTypeDef,
         RunTaskResponseTypeDef,
+        TagTypeDef,
         TaskDefinitionTypeDef,
         TaskTypeDef,
     )
@@ -123,6 +124,15 @@ class Ecs:
 
         def call(ecs: ECSClient) -> TaskDefinitionTypeDef:
             return ecs.describe_task_definition(taskDefinition=name)["taskDefinition"]
+
+        return self._read(call, "DescribeTaskDefinition")
+
+    def tagged_definition(self, name: str) -> tuple[TaskDefinitionTypeDef, list[TagTypeDef]]:
+        """The same with its tags."""
+
+        def call(ecs: ECSClient) -> tuple[TaskDefinitionTypeDef, list[TagTypeDef]]:
+            answer = ecs.describe_task_definition(taskDefinition=name, include=["TAGS"])
+            return answer["taskDefinition"], answer.get("tags", [])
 
         return self._read(call, "DescribeTaskDefinition")
 

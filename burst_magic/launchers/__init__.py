@@ -6,7 +6,7 @@ Launchers of other packages are found through the entry point group ``burst_magi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +26,7 @@ TABLE: dict[str, str] = {
 GROUP = "burst_magic.launchers"
 _REGISTERED: dict[str, Callable[[Path], Launcher]] = {}
 
-__all__ = ["GROUP", "TABLE", "check", "names", "open_launcher", "parse", "register", "traits"]
+__all__ = ["GROUP", "TABLE", "check", "names", "open_launcher", "own_arch", "parse", "register", "traits"]
 
 
 def register(name: str, launcher: Callable[[Path], Launcher]) -> Callable[[], None]:
@@ -88,6 +88,17 @@ def traits(text: str, *, fallback: bool = False) -> dict[str, Traits]:
     if fallback and first.fallback and not others:
         found[first.fallback] = _traits_of(first.fallback)
     return found
+
+
+def own_arch(terms: Mapping[str, Traits], options: Mapping[str, str]) -> str:
+    """The architecture of workers for which none is asked, or "" where that is not known.
+
+    Args:
+        terms: of the launcher and its fallback.
+        options: the ``[aws]`` table.
+    """
+    first = next(iter(terms.values()))
+    return first.own_arch(options) if all(options.get(name) for name in first.needs) else ""
 
 
 def _traits_of(name: str) -> Traits:

@@ -220,6 +220,11 @@ class Status:
         return _ENDS.get(self.cause or Cause.UNKNOWN, EndCause.CRASH)
 
 
+def unknown_arch(options: Mapping[str, str]) -> str:  # noqa: ARG001 - one signature for all launchers
+    """Of launchers that cannot tell."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """The differences between launchers, for the layers above.
@@ -240,6 +245,8 @@ class Traits:
         refuses: option (``gpus``, ``instance_type``, ``image``) -> why it cannot satisfy it.
         fallback: the launcher that starts workers when this one has no room, unless ``spot_fallback`` is false.
         rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
+        own_arch: the architecture of workers for which none is asked, by the ``[aws]`` table; "" if that is not known.
+            May ask the engine.
         address: micro-dollars per hour for a worker's public address, by the ``[aws]`` table.
         minimum: seconds that are billed of a worker at least.
     """
@@ -256,6 +263,7 @@ class Traits:
     refuses: Mapping[str, str] = field(default_factory=dict)
     fallback: str = ""
     rate: Callable[[Shape, str, str], int] = free
+    own_arch: Callable[[Mapping[str, str]], str] = unknown_arch
     address: Callable[[Mapping[str, str]], int] = no_address
     minimum: float = 0.0
 

@@ -19,7 +19,7 @@ from burst_magic.aws import reasons
 from burst_magic.aws.ecs import Ecs
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
 from burst_magic.launchers.base import Again, Handle, PrintedLine, Refusal, Start, Status, Traits, WorkerState
-from burst_magic.launchers.ecs_definition import derived, fits, image_of
+from burst_magic.launchers.ecs_definition import arch_of, derived, fits, image_of
 from burst_magic.launchers.ecs_logs import ContainerLogs
 from burst_magic.launchers.ecs_task import (
     CONTAINER,
@@ -68,8 +68,6 @@ class EcsLauncher:
         self._described: dict[str, tuple[float, Status]] = {}
         self._faults: set[str] = set()  # told already
         self._logs = ContainerLogs(self._in)
-        self._defining = threading.Lock()
-        self._chosen: dict[tuple[str, ...], str] = {}  # by region, definition, image, command, architecture
 
     def _in(self, region: str) -> Ecs:
         with self._lock:
@@ -84,7 +82,7 @@ class EcsLauncher:
         if not starts:
             return []
         try:
-            self._definition_of(starts[0])  # once, before all ask for it
+            definitions = self._definitions(starts)
         except BurstError as error:
             return [self._refusal(start, error) for start in starts]
         enough = threading.Event()  # one start could not be made, and the others would fail or wait in the same way
@@ -92,7 +90,8 @@ class EcsLauncher:
         answers: list[Future[Handle | Refusal]] = []
         try:
             for start in starts:
-                answers.append(pool.submit(self._answer, start, enough))  # noqa: PERF401 - see ``_take_back``
+                definition = definitions[_likeness(start)]
+                answers.append(pool.submit(self._answer, start, definition, enough))
             found = [answer.result() for answer in answers]
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -111,20 +110,19 @@ class EcsLauncher:
                 )
             )
 
-    def _answer(self, start: Start, enough: threading.Event) -> Handle | Refusal:
+    def _answer(self, start: Start, definition: str, enough: threading.Event) -> Handle | Refusal:
         if enough.is_set():
             return Refusal(token=start.token, problem=_NOT_ASKED, again=Again.LATER)
-        answer = self._run(start)
+        answer = self._run(start, definition)
         if isinstance(answer, Handle):
             self._started[answer.wid] = self._clock()
         elif answer.again is not Again.NO_ROOM:  # each may find room of its own
             enough.set()
         return answer
 
-    def _run(self, start: Start) -> Handle | Refusal:
+    def _run(self, start: Start, definition: str) -> Handle | Refusal:
         try:
             ecs = self._in(start.options.get("region", ""))
-            definition = self._definition_of(start)
             asked = request(start, launcher=self.name, provider=self._provider, definition=definition)
             answer = ecs.run(asked, provider=self._provider)
         except Exists:
@@ -136,20 +134,18 @@ class EcsLauncher:
         failures = (part for each in answer["failures"] for part in (each.get("reason"), each.get("detail")) if part)
         return _no_task(start, " ".join(failures))
 
-    def _definition_of(self, start: Start) -> str:
-        """The task definition of its image and architecture; registered by whoever needs it first."""
-        region, name = start.options.get("region", ""), start.options.get("task_definition", "")
-        key = region, name, image_of(start), start.arch, *start.command
-        with self._defining:
-            if key not in self._chosen:
-                self._chosen[key] = self._choose(self._in(region), name, start)
-            return self._chosen[key]
+    def _definitions(self, starts: Sequence[Start]) -> dict[tuple[str, ...], str]:
+        """The task definition of each image, command and architecture; asked for anew each time, since the configured
+        one may have a new revision."""
+        return {key: self._choose(start) for key, start in {_likeness(start): start for start in starts}.items()}
 
-    def _choose(self, ecs: Ecs, name: str, start: Start) -> str:
-        configured = ecs.definition(name)
+    def _choose(self, start: Start) -> str:
+        """The configured definition, or a copy, which is registered by whoever needs it first."""
+        ecs, name = self._in(start.options.get("region", "")), start.options.get("task_definition", "")
+        configured, tags = ecs.tagged_definition(name)
         if fits(configured, start, container=CONTAINER):
             return name
-        wanted = derived(configured, start, container=CONTAINER)
+        wanted = derived(configured, start, container=CONTAINER, tags=tags)
         try:
             return ecs.definition(wanted["family"])["taskDefinitionArn"]
         except (Missing, LaunchError):  # AWS has no error of its own for a family that isn't there
@@ -266,6 +262,11 @@ class EcsLauncher:
         return self._logs.lines(workers, options, since=since)
 
 
+def _likeness(start: Start) -> tuple[str, ...]:
+    """Starts that are equal in this share a task definition."""
+    return image_of(start), start.arch, *start.command
+
+
 def _no_task(start: Start, words: str, *, context: str = "") -> Refusal:
     """AWS answered, and there is no task."""
     reason = reasons.read(words)
@@ -282,6 +283,14 @@ def _explained(answers: Sequence[Handle | Refusal]) -> list[Handle | Refusal]:
     # After a lost reply they are asked for again like that start: AWS did not refuse them, so no fallback is due.
     same = {each.token: replace(why, token=each.token) for each in refused if each.problem == _NOT_ASKED}
     return [each if isinstance(each, Handle) else same.get(each.token, each) for each in answers]
+
+
+def _own_arch(options: Mapping[str, str]) -> str:
+    """The architecture of the configured task definition."""
+    try:
+        return arch_of(Ecs(options.get("region", "")).definition(options.get("task_definition", "")))
+    except BurstError:  # whoever starts a worker is told why
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +315,7 @@ _ON_DEMAND = Traits(
     needs=_NEEDS,
     refuses=_REFUSES,
     rate=on_fargate,
+    own_arch=_own_arch,
     address=public_address,
     minimum=MINIMUM,
 )

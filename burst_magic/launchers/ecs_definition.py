@@ -8,17 +8,19 @@ definition of its own. It is called by what it holds: whoever needs it finds it,
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import IMAGE
 from burst_magic.launchers.base import Start
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecs.type_defs import TaskDefinitionTypeDef
+    from mypy_boto3_ecs.type_defs import TagTypeDef, TaskDefinitionTypeDef
 
 STOCK = "public.ecr.aws/docker/library/python"  # for all architectures; no account is needed to pull it
 WATCHDOG = ["python", "-m", "burst_magic.worker.watchdog"]  # what a worker's container runs (docs/container.md)
 _ARCHES = {"x86_64": "X86_64", "arm64": "ARM64"}  # ours -> ECS's
+_RESERVED = "aws:"  # how the names of tags begin that only AWS may set, such as CloudFormation's
 # What DescribeTaskDefinition says and RegisterTaskDefinition is told again.
 _KEPT = (
     "taskRoleArn",
@@ -41,20 +43,28 @@ def image_of(start: Start) -> str:
     return start.env.removeprefix(IMAGE) if start.env.startswith(IMAGE) else ""
 
 
+def arch_of(definition: TaskDefinitionTypeDef) -> str:
+    """Its architecture, in our words; ECS takes one that names none for x86_64."""
+    said = definition.get("runtimePlatform", {}).get("cpuArchitecture", "X86_64")
+    return next((ours for ours, theirs in _ARCHES.items() if theirs == said), said)
+
+
 def fits(definition: TaskDefinitionTypeDef, start: Start, *, container: str) -> bool:
     """Whether a start can use this definition as it is."""
     image = next((each.get("image") for each in definition["containerDefinitions"] if each["name"] == container), "")
-    arch = definition.get("runtimePlatform", {}).get("cpuArchitecture", "X86_64")
-    return not start.command and image_of(start) in {"", image} and _arch(start) == arch
+    return not start.command and image_of(start) in {"", image} and start.arch in {"", arch_of(definition)}
 
 
-def derived(definition: TaskDefinitionTypeDef, start: Start, *, container: str) -> dict[str, Any]:
+def derived(
+    definition: TaskDefinitionTypeDef, start: Start, *, container: str, tags: Sequence[TagTypeDef] = ()
+) -> dict[str, Any]:
     """What RegisterTaskDefinition is asked for a start that needs a copy.
 
     Args:
         definition: the configured one.
-        start: names image and architecture.
+        start: names image and architecture; without one the copy has the definition's own.
         container: the one whose image it is.
+        tags: of the definition; the copy has them, too, but for AWS's own.
     """
     kept: dict[str, Any] = {name: definition[name] for name in _KEPT if name in definition}  # type: ignore[literal-required]
     containers = [dict(each) for each in kept["containerDefinitions"]]
@@ -64,17 +74,16 @@ def derived(definition: TaskDefinitionTypeDef, start: Start, *, container: str) 
             # The image may have an entry point of its own, which would take the command for its arguments.
             known = [*each.get("entryPoint", ()), *each.pop("command", ())]
             each["entryPoint"] = list(start.command) or known or WATCHDOG
-    platform = {**kept.get("runtimePlatform", {}), "cpuArchitecture": _arch(start)}
+    arch = start.arch or arch_of(definition)
+    platform = {**kept.get("runtimePlatform", {}), "cpuArchitecture": _ARCHES.get(arch, arch)}
     platform.setdefault("operatingSystemFamily", "LINUX")
     made = {**kept, "containerDefinitions": containers, "runtimePlatform": platform}
-    return {**made, "family": f"{definition['family']}-{_digest(definition, start)}"}
+    made["family"] = f"{definition['family']}-{_digest(definition, start, arch)}"
+    own = [tag for tag in tags if not tag.get("key", "").lower().startswith(_RESERVED)]
+    return {**made, "tags": own} if own else made
 
 
-def _arch(start: Start) -> str:
-    return _ARCHES.get(start.arch, "X86_64")
-
-
-def _digest(definition: TaskDefinitionTypeDef, start: Start) -> str:
+def _digest(definition: TaskDefinitionTypeDef, start: Start, arch: str) -> str:
     """Another revision of the configured definition has other copies."""
-    said = [definition["taskDefinitionArn"], image_of(start), _arch(start), *start.command]
+    said = [definition["taskDefinitionArn"], image_of(start), arch, *start.command]
     return hashlib.sha256(" ".join(said).encode()).hexdigest()[:12]

@@ -174,6 +174,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         wishes=call.wishes,
         sample=mean(sampled) if sampled else None,
         starts=not call.dry_run,
+        own_arch="" if settings.arch else launchers.own_arch(terms, settings.aws),
     )
     if sampled:
         start = next(iter(terms.values())).usually_within

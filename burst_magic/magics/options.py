@@ -300,7 +300,7 @@ OPTIONS: tuple[Option, ...] = (
         group=SIZE,
         setting="arch",
         choices=config.ARCHES,
-        help="Processor architecture of the workers.",
+        help="Processor architecture of the workers; without it, that of the task definition.",
     ),
     Option(name="--gpus", verbs=_CELL, metavar="N", group=SIZE, read=whole(1), shown=False, help="GPUs per worker."),
     Option(

@@ -17,6 +17,7 @@ from burst_magic.plan.cost import Estimate
 from burst_magic.plan.shapes import Shape, choose
 from burst_magic.units import format_duration, format_money
 
+_DEAREST_ARCH = "x86_64"
 S3_INTERVAL, S3_FLOOR = 20.0, 2.0  # the protocol's two intervals on S3
 
 
@@ -40,8 +41,8 @@ class FleetRequest(Protocol):
         """MiB, or None if unset."""
 
     @property
-    def arch(self) -> str:
-        """``x86_64`` or ``arm64``."""
+    def arch(self) -> str | None:
+        """``x86_64`` or ``arm64``, or None if unset."""
 
     @property
     def env(self) -> str:
@@ -116,6 +117,7 @@ class Plan:
         fallback: the launcher that starts workers when the first has no room for them, or empty.
         fallback_rate: micro-dollars an hour of one worker of that.
         minimum: seconds that are billed of a worker at least.
+        arch: of the workers, "" for that of the account's own settings where these could not be read.
         waves: tasks per slot, None if the number of tasks is unknown.
         estimate: with this launcher, or its fallback where that costs more.
         fargate_rate: micro-dollars an hour of one worker on Fargate.
@@ -158,6 +160,7 @@ def plan(
     sample: float | None = None,
     wishes: Wishes = Wishes(),
     starts: bool = True,
+    own_arch: str = "",
 ) -> Plan:
     """Make a plan, or refuse before anything starts.
 
@@ -168,6 +171,7 @@ def plan(
         sample: measured seconds per task, if known.
         wishes: options that only a cloud can satisfy.
         starts: something will be started; without, what a launcher lacks is a warning of the plan.
+        own_arch: the architecture of workers for which none is asked; "" if unknown: they are priced as x86_64.
 
     Raises:
         PlanError: no such worker size, an option that this launcher cannot satisfy, a setting that it lacks.
@@ -182,9 +186,12 @@ def plan(
     region = asked.aws.get("region", "")
     shape = choose(asked.cpu, asked.memory, slots=asked.slots)
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
-    price = prices.fargate(asked.arch, region=region)
+    syncs = asked.env == "sync" and all(each.syncs for each in terms.values())
+    arch = asked.arch or own_arch or (_DEAREST_ARCH if syncs else "")  # packages are of one architecture
+    price = prices.fargate(arch or _DEAREST_ARCH, region=region)
     fargate_rate = cost.rate(shape, price)
-    rate, *more = (each.rate(shape, asked.arch, region) + each.address(asked.aws) for each in terms.values())
+    rates = (each.rate(shape, arch or _DEAREST_ARCH, region) + each.address(asked.aws) for each in terms.values())
+    rate, *more = rates
     dearest = max([rate, *more])
     fargate = _estimate(fargate_rate, tasks, sample, workers=starting, slots=asked.slots)
     free = Estimate(hourly=0, seconds=fargate.seconds, total=0)
@@ -195,7 +202,7 @@ def plan(
         starting=starting,
         slots=asked.slots,
         shape=shape,
-        arch=asked.arch,
+        arch=arch,
         tasks=tasks,
         waves=None if tasks is None else ceil(tasks / (starting * asked.slots)),
         rate=rate,
@@ -208,7 +215,7 @@ def plan(
         minimum=max(each.minimum for each in terms.values()),
         warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ())),
         env=asked.env,
-        syncs=asked.env == "sync" and all(each.syncs for each in terms.values()),
+        syncs=syncs,
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
     )

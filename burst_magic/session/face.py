@@ -59,7 +59,9 @@ def map(  # noqa: A001 - the name users type
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
     _tell(capture, session)
-    made = plan(settings, launchers.traits(settings.launcher, fallback=settings.spot_fallback), tasks=count(items))
+    terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
+    own_arch = "" if settings.arch else launchers.own_arch(terms, settings.aws)
+    made = plan(settings, terms, tasks=count(items), own_arch=own_arch)
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 

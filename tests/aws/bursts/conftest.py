@@ -13,7 +13,7 @@ import pytest
 from burst_magic import config
 from burst_magic.capture.cell import capture_cell
 from burst_magic.errors import AttachError
-from burst_magic.launchers import traits
+from burst_magic.launchers import own_arch, traits
 from burst_magic.plan.planner import plan
 from burst_magic.session.attach import attach
 from burst_magic.session.session import Session
@@ -67,7 +67,7 @@ class Scientist:
             source, {"items": items, "gate": str(self.root / "gate"), **(values or {})}, map_expr="items"
         )
         terms = traits(settings.launcher, fallback=settings.spot_fallback)
-        made = plan(settings, terms, tasks=len(items))
+        made = plan(settings, terms, tasks=len(items), own_arch=own_arch(terms, settings.aws))
         session = submit(capture, made, settings, home={}, labels=Labels(name=name), into=into)
         self.sessions.append(session)
         return session

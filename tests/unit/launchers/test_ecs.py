@@ -11,6 +11,7 @@ import pytest
 
 from burst_magic.aws.ecs import Ecs
 from burst_magic.errors import Denied, Missing
+from burst_magic.launchers import own_arch
 from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, WorkerState
 from burst_magic.launchers.ecs import FARGATE, SPOT, EcsLauncher
 from burst_magic.protocol.wire import sign
@@ -288,6 +289,8 @@ def test_an_interruption_stops_what_was_started(aws, fargate):
 
         def __iter__(self):
             yield from super().__iter__()
+            if not aws.requests("DescribeTaskDefinition"):  # it only looks what it needs
+                return
             begun.wait(20)
             threading.Timer(0.1, gate.set).start()
             raise Interrupted
@@ -313,6 +316,23 @@ def test_a_hundred_workers_are_asked_for_in_a_few_rounds(aws, fargate):
     assert time.monotonic() - began < 6.0  # one after the other it would be ten
 
 
+def definition(*, driver="awslogs"):
+    log = {
+        "logDriver": driver,
+        "options": {"awslogs-group": "/burst/workers", "awslogs-stream-prefix": "burst", "awslogs-region": "eu-west-1"},
+    }
+    return {
+        "taskDefinition": {
+            "taskDefinitionArn": "arn:aws:ecs:eu-west-1:123456789012:task-definition/burst-worker:7",
+            "family": "burst-worker",
+            "revision": 7,
+            "taskRoleArn": "arn:aws:iam::123456789012:role/task",
+            "networkMode": "awsvpc",
+            "containerDefinitions": [{"name": "worker", "image": "python:3.11-slim", "logConfiguration": log}],
+        }
+    }
+
+
 # --- images and architectures ------------------------------------------------------------------------------------
 
 
@@ -328,7 +348,8 @@ def registers(aws):
 
     def register(request):
         arn = f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{request['family']}:1"
-        there[request["family"]] = {"taskDefinition": {"taskDefinitionArn": arn, **request}}
+        there[request["family"]] = {"taskDefinition": {**request, "taskDefinitionArn": arn}}
+        there[request["family"]]["taskDefinition"].pop("tags", None)  # AWS tells them beside it
         return there[request["family"]]
 
     aws.script["DescribeTaskDefinition"], aws.script["RegisterTaskDefinition"] = [describe], [register]
@@ -410,6 +431,75 @@ def test_the_configured_definition_is_used_as_it_is_where_it_fits(aws, fargate):
     fargate.start([replace(START, env="image:python:3.11-slim"), replace(START, token="another", env="sync")])
     assert aws.requests("RegisterTaskDefinition") == []
     assert {request["taskDefinition"] for request in aws.requests("RunTask")} == {"burst-worker"}
+
+
+def described(arch=None, *, revision=7, tags=()):
+    """The configured definition."""
+    said = definition()
+    if arch:
+        said["taskDefinition"]["runtimePlatform"] = {"cpuArchitecture": arch, "operatingSystemFamily": "LINUX"}
+    said["taskDefinition"]["taskDefinitionArn"] = said["taskDefinition"]["taskDefinitionArn"][:-1] + str(revision)
+    return {**said, "tags": list(tags)}
+
+
+def configure(aws, said):
+    """What DescribeTaskDefinition says of it from now on; of copies it says what it said."""
+    describe, *_ = aws.script["DescribeTaskDefinition"]
+    aws.script["DescribeTaskDefinition"] = [
+        lambda request: said if request["taskDefinition"] == "burst-worker" else describe(request)
+    ]
+
+
+def test_without_an_architecture_workers_have_that_of_the_configured_definition(aws, fargate):
+    registers(aws)
+    configure(aws, described("ARM64"))
+    fargate.start([replace(START, arch="")])
+    assert aws.requests("RegisterTaskDefinition") == []
+    fargate.start([replace(START, arch="", env="image:registry/mine:3")])
+    fargate.start([replace(START, arch="x86_64")])
+    platforms = [made["runtimePlatform"]["cpuArchitecture"] for made in aws.requests("RegisterTaskDefinition")]
+    assert platforms == ["ARM64", "X86_64"]
+
+
+def test_a_copy_has_the_tags_of_the_configured_definition_but_for_those_that_only_aws_may_set(aws, fargate):
+    registers(aws)
+    mine = {"key": "team", "value": "web"}
+    configure(aws, described(tags=[mine, {"key": "aws:cloudformation:stack-name", "value": "burst"}]))
+    fargate.start([replace(START, arch="arm64")])
+    (made,) = aws.requests("RegisterTaskDefinition")
+    assert made["tags"] == [mine]
+    assert aws.requests("DescribeTaskDefinition")[0]["include"] == ["TAGS"]
+
+
+def test_a_new_revision_of_the_configured_definition_is_seen_by_the_next_start(aws, fargate):
+    registers(aws)
+    arm = replace(START, arch="arm64")
+    fargate.start([arm])
+    configure(aws, described(revision=8))
+    fargate.start([arm])
+    families = [made["family"] for made in aws.requests("RegisterTaskDefinition")]
+    assert len(set(families)) == 2
+    assert [asked["taskDefinition"].split("/")[1][:-2] for asked in aws.requests("RunTask")] == families
+
+
+@pytest.mark.parametrize(
+    ("said", "arch"),
+    [
+        (described("ARM64"), "arm64"),
+        (described("X86_64"), "x86_64"),
+        (described(), "x86_64"),
+        (("AccessDeniedException", "User: x is not authorized to perform: ecs:DescribeTaskDefinition"), ""),
+    ],
+)
+@pytest.mark.usefixtures("logging_fargate")
+def test_the_price_is_that_of_the_definitions_architecture_where_it_can_be_read(aws, said, arch):
+    aws.script["DescribeTaskDefinition"] = [said]
+    assert FARGATE.traits.own_arch(OPTIONS) == own_arch({"spot": SPOT.traits}, OPTIONS) == arch
+
+
+def test_nobody_is_asked_for_the_architecture_before_a_launcher_is_set_up(aws):
+    assert own_arch({"fargate": FARGATE.traits}, {"region": "eu-west-1"}) == ""
+    assert aws.calls == []
 
 
 def test_a_definition_that_is_not_there_is_the_reason_for_no_start(aws, fargate):
@@ -620,23 +710,6 @@ def test_a_session_of_many_tasks_is_found_whole(aws, fargate):
 
 
 # --- its log -----------------------------------------------------------------------------------------------------
-
-
-def definition(*, driver="awslogs"):
-    log = {
-        "logDriver": driver,
-        "options": {"awslogs-group": "/burst/workers", "awslogs-stream-prefix": "burst", "awslogs-region": "eu-west-1"},
-    }
-    return {
-        "taskDefinition": {
-            "taskDefinitionArn": "arn:aws:ecs:eu-west-1:123456789012:task-definition/burst-worker:7",
-            "family": "burst-worker",
-            "revision": 7,
-            "taskRoleArn": "arn:aws:iam::123456789012:role/task",
-            "networkMode": "awsvpc",
-            "containerDefinitions": [{"name": "worker", "image": "python:3.11-slim", "logConfiguration": log}],
-        }
-    }
 
 
 @pytest.fixture

@@ -56,6 +56,25 @@ def test_a_public_address_is_paid_for_unless_workers_have_none():
     assert rates == [54_370, 54_370, 49_370]
 
 
+@pytest.mark.parametrize(
+    ("arch", "own", "made_for", "rate"),
+    [
+        (None, "arm64", "arm64", 39_500),
+        (None, "", "x86_64", 49_370),
+        ("x86_64", "arm64", "x86_64", 49_370),
+        ("arm64", "x86_64", "arm64", 39_500),
+    ],
+)
+def test_the_price_follows_the_architecture_and_is_the_dearer_one_where_that_is_not_known(arch, own, made_for, rate):
+    made = plan(asked(arch=arch), FARGATE, tasks=1, own_arch=own)
+    assert (made.arch, made.rate, made.fargate_rate) == (made_for, rate, rate)
+
+
+def test_an_image_runs_on_the_architecture_of_the_account_where_that_is_not_known():
+    made = plan(asked(env="image:mine"), FARGATE, tasks=1, own_arch="")
+    assert (made.arch, made.rate) == ("", 49_370)
+
+
 @pytest.mark.parametrize(("tasks", "sample"), [(None, 1.0), (100, None), (None, None)])
 def test_without_a_sample_or_a_count_time_and_total_are_unknown(tasks, sample):
     made = plan(asked(), FARGATE, tasks=tasks, sample=sample)
