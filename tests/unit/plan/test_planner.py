@@ -71,7 +71,7 @@ def test_the_price_follows_the_architecture_and_is_the_dearer_one_where_that_is_
 
 
 def test_an_image_runs_on_the_architecture_of_the_account_where_that_is_not_known():
-    made = plan(asked(env="image:mine"), FARGATE, tasks=1, own_arch="")
+    made = plan(asked(env="image:mine", arch=None), FARGATE, tasks=1, own_arch="")
     assert (made.arch, made.rate) == ("", 49_370)
 
 
