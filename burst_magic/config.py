@@ -30,7 +30,7 @@ PREFIX = "BURST_"
 DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 TABLE = "aws"  # of config.toml; its keys are written aws.cluster, and BURST_AWS_CLUSTER in the environment
-IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "public_ip", "image")
+IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "public_ip", "image", "account")
 HERE = "local"  # the launcher of this machine
 ARCHES = ("x86_64", "arm64")
 ENVS = ("sync", "image")  # and image:URI
@@ -51,7 +51,7 @@ OF_THE_SESSION = (
     "setenv",
 )
 # Fixed for an account, so no option of a call sets them.
-OF_THE_ACCOUNT = ("spot_fallback", *(f"{TABLE}.{key}" for key in IN_TABLE))
+OF_THE_ACCOUNT = ("spot_fallback", "max_hourly_cost", "cost_alert", *(f"{TABLE}.{key}" for key in IN_TABLE))
 _AT_IMPORT = dict(os.environ)
 _CHANGED: set[str] = set()
 DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects soon after
@@ -61,10 +61,10 @@ DEADLINE_MAX = 21 * 86400.0  # S3's lifecycle rule deletes a session's objects s
 class Settings:
     """The settings of one call.
 
-    Durations are seconds, memory is MiB, budget is micro-dollars. ``None`` means unset: ``plan`` then chooses (cpu,
-    memory, threads), the launcher's own is used (arch), the session draws (seed), the store decides (interval, floor),
-    or there is no limit (timeout, budget). ``aws`` is the table of that name: where in the user's account workers
-    start, as ``burst setup`` wrote it.
+    Durations are seconds, memory is MiB, budget is micro-dollars; ``max_hourly_cost`` and ``cost_alert`` are those an
+    hour. ``None`` means unset: ``plan`` then chooses (cpu, memory, threads), the launcher's own is used (arch), the
+    session draws (seed), the store decides (interval, floor), or there is no limit (timeout, and everything about
+    money). ``aws`` is the table of that name: where in the user's account workers start, as ``burst setup`` wrote it.
     """
 
     store: str
@@ -85,6 +85,8 @@ class Settings:
     budget: int | None = None
     seed: int | None = None
     spot_fallback: bool = True
+    max_hourly_cost: int | None = None
+    cost_alert: int | None = None
     aws: Mapping[str, str] = field(default_factory=dict)
     interval: float | None = None
     floor: float | None = None
@@ -460,6 +462,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "budget": _or_none(parse_money),
     "seed": _or_none(whole(0)),
     "spot_fallback": _yes_or_no,
+    "max_hourly_cost": _or_none(parse_money),
+    "cost_alert": _or_none(parse_money),
     **{key: _text for key in OF_THE_ACCOUNT if key.startswith(TABLE)},
     f"{TABLE}.public_ip": lambda text: str(_yes_or_no(text)).lower(),
     "interval": _number,
@@ -472,5 +476,5 @@ _SHOWN: dict[str, Callable[[Any], str]] = {
     "timeout": format_duration,
     "deadline": format_duration,
     "idle": format_duration,
-    "budget": lambda value: f"{value / 1_000_000:.2f}",
+    **dict.fromkeys(("budget", "max_hourly_cost", "cost_alert"), lambda value: f"{value / 1_000_000:.2f}"),
 }

@@ -27,13 +27,20 @@ class Clients:
         endpoint: a server for all services, instead of the configured one.
         region: instead of the configured one.
         otherwise: the region where none is configured.
+        timeout: seconds to connect, and to wait for a reply.
     """
 
     def __init__(
-        self, session: Session | None = None, *, endpoint: str = "", region: str = "", otherwise: str = ""
+        self,
+        session: Session | None = None,
+        *,
+        endpoint: str = "",
+        region: str = "",
+        otherwise: str = "",
+        timeout: tuple[float, float] = _TIMEOUT,
     ) -> None:
         self._given = session
-        self._endpoint, self._region, self._otherwise = endpoint, region, otherwise
+        self._endpoint, self._region, self._otherwise, self._timeout = endpoint, region, otherwise, timeout
         self._made: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -53,7 +60,13 @@ class Clients:
 
     def anew(self) -> Clients:
         """A copy with a new boto3 session, which rereads AWS's files."""
-        return Clients(self._given, endpoint=self._endpoint, region=self._region, otherwise=self._otherwise)
+        return Clients(
+            self._given,
+            endpoint=self._endpoint,
+            region=self._region,
+            otherwise=self._otherwise,
+            timeout=self._timeout,
+        )
 
     def of(self, service: str) -> Any:
         """The client of a service, e.g. ``"s3"``. In boto3, creating one is not thread-safe; using it is.
@@ -76,8 +89,8 @@ class Clients:
             calm = Config(
                 retries={"total_max_attempts": 1},  # aws/patience.py repeats calls, at the account's rate
                 max_pool_connections=CONNECTIONS,
-                connect_timeout=_TIMEOUT[0],
-                read_timeout=_TIMEOUT[1],
+                connect_timeout=self._timeout[0],
+                read_timeout=self._timeout[1],
             )
             region = self.region or DEFAULT_REGION
             made = make(service, region_name=region, endpoint_url=self._endpoint or None, config=calm)

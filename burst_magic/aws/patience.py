@@ -21,6 +21,7 @@ from burst_magic.stores.retry import Retry, persist
 
 T = TypeVar("T")
 STARTING = Retry(first=0.5, longest=8.0, within=20.0)  # a user waits for the cell; after that the session asks again
+ONCE = Retry(tries=0)  # nothing depends on the answer
 READING = Retry(first=0.5, longest=4.0, within=8.0)  # the next look comes in seconds
 
 

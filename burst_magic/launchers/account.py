@@ -16,6 +16,7 @@ from burst_magic.errors import BurstError, Denied
 from burst_magic.launchers.ecs import FARGATE, SPOT
 from burst_magic.launchers.ecs_task import CPU_UNITS, DEADLINE_FORMAT, TAG
 from burst_magic.plan.cost import charge
+from burst_magic.plan.prices import PriceList, shipped
 from burst_magic.plan.shapes import Shape
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class AccountSession:
         workers: tasks that have not stopped.
         launchers: their names.
         since: when the oldest of them was created.
-        hourly: what they cost an hour.
+        hourly: what they cost an hour; None if a price is not known.
         spend: what they have cost so far; of tasks that have stopped nothing is known here.
     """
 
@@ -44,8 +45,8 @@ class AccountSession:
     workers: int
     launchers: tuple[str, ...]
     since: float
-    hourly: int
-    spend: int
+    hourly: int | None
+    spend: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +64,19 @@ class AccountView:
     problems: tuple[str, ...] = ()
 
 
-def running_sessions(options: Mapping[str, str], *, now: float, ecs: Callable[[str], Ecs] = Ecs) -> AccountView:
+def running_sessions(
+    options: Mapping[str, str],
+    *,
+    now: float,
+    price_list: PriceList | None = None,
+    ecs: Callable[[str], Ecs] = Ecs,
+) -> AccountView:
     """Sessions with tasks in the account's region, in all clusters that the user may list.
 
     Args:
         options: the ``[aws]`` table; without a cluster, only listed clusters are searched.
         now: seconds since the epoch.
+        price_list: the prices; by default, those that come with this version.
         ecs: the control plane of a region, by name.
 
     Raises:
@@ -95,41 +103,47 @@ def running_sessions(options: Mapping[str, str], *, now: float, ecs: Callable[[s
         raise next(iter(unread.values()))
     return AccountView(
         region=region.region,
-        sessions=tuple(by_session(found, now=now, options=options)),
+        sessions=tuple(by_session(found, now=now, options=options, price_list=price_list)),
         problems=tuple(f"cluster {cluster} was not searched: {error.problem}" for cluster, error in unread.items()),
     )
 
 
-def by_session(tasks: Iterable[TaskTypeDef], *, now: float, options: Mapping[str, str]) -> list[AccountSession]:
+def by_session(
+    tasks: Iterable[TaskTypeDef], *, now: float, options: Mapping[str, str], price_list: PriceList | None = None
+) -> list[AccountSession]:
     """Group tasks by their session's tag, oldest first; those without one are not ours.
 
     Args:
         tasks: as DescribeTasks returns them.
         now: seconds since the epoch.
         options: the ``[aws]`` table: ECS does not tell whether a task has a public address.
+        price_list: the prices; by default, those that come with this version.
     """
+    listed = price_list or shipped()
     grouped: dict[str, list[TaskTypeDef]] = {}
     for task in tasks:
         sid = _tags(task).get("session", "")
         if sid and task.get("lastStatus") != "STOPPED":
             grouped.setdefault(sid, []).append(task)
-    rows = [_session(sid, mine, now, options) for sid, mine in grouped.items()]
+    rows = [_session(mine, [_rate(task, options, listed) for task in mine], now) for mine in grouped.values()]
     return sorted(rows, key=lambda row: (row.since, row.sid))
 
 
-def _session(sid: str, tasks: list[TaskTypeDef], now: float, options: Mapping[str, str]) -> AccountSession:
+def _session(tasks: list[TaskTypeDef], rates: list[int | None], now: float) -> AccountSession:
+    """One session's tasks, each with its rate."""
     tags = [_tags(task) for task in tasks]
     deadlines = [end for each in tags if (end := _parsed(each.get("deadline", ""))) is not None]
-    rates = [_rate(task, options) for task in tasks]
+    known = [rate for rate in rates if rate is not None]
+    priced = len(known) == len(rates)
     return AccountSession(
-        sid=sid,
+        sid=tags[0]["session"],
         owner=next((each["owner"] for each in tags if "owner" in each), ""),
         deadline=max(deadlines, default=None),
         workers=len(tasks),
         launchers=tuple(sorted({_launcher(task) for task in tasks})),
         since=min((task["createdAt"].timestamp() for task in tasks if "createdAt" in task), default=now),
-        hourly=sum(rates),
-        spend=sum(charge(rate, _billed(task, now)) for rate, task in zip(rates, tasks, strict=True)),
+        hourly=sum(known) if priced else None,
+        spend=sum(map(charge, known, (_billed(task, now) for task in tasks))) if priced else None,
     )
 
 
@@ -150,13 +164,14 @@ def _launcher(task: TaskTypeDef) -> str:
     return _KINDS[provider].name if provider in _KINDS else provider.lower() or "unknown"
 
 
-def _rate(task: TaskTypeDef, options: Mapping[str, str]) -> int:
+def _rate(task: TaskTypeDef, options: Mapping[str, str], listed: PriceList) -> int | None:
     """By its own size, at the price of its capacity; on demand if that is not known."""
     shape = Shape(int(task.get("cpu") or 0) / CPU_UNITS, int(task.get("memory") or 0))
     attributes = {each.get("name"): each.get("value") for each in task.get("attributes", ())}
     arch = attributes.get("ecs.cpu-architecture") or "x86_64"
     kind = _KINDS.get(task.get("capacityProviderName", ""), FARGATE)
-    return kind.traits.rate(shape, arch, task["taskArn"].split(":")[3]) + kind.traits.address(options)
+    rate = kind.traits.rate(shape, listed.market(arch, task["taskArn"].split(":")[3]))
+    return None if rate is None else rate + kind.traits.address(options)
 
 
 def _billed(task: TaskTypeDef, now: float) -> float:

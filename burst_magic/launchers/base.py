@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
-from burst_magic.plan.cost import free, no_address
-from burst_magic.plan.shapes import Shape
+from burst_magic.plan.cost import Rate, free, no_address
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.model import EndCause
 
@@ -244,7 +243,9 @@ class Traits:
             ``Start.options``.
         refuses: option (``gpus``, ``instance_type``, ``image``) -> why it cannot satisfy it.
         fallback: the launcher that starts workers when this one has no room, unless ``spot_fallback`` is false.
-        rate: micro-dollars per hour for one worker: ``rate(shape, arch, region)``.
+        rate: micro-dollars per hour for one worker, ``rate(shape, market)``; None if its price is not known.
+        ceiling: what it costs at most, where nobody tells the price: estimates and limits count that. By default,
+            ``rate``.
         own_arch: the architecture of workers for which none is asked, by the ``[aws]`` table; "" if that is not known.
             May ask the engine.
         address: micro-dollars per hour for a worker's public address, by the ``[aws]`` table.
@@ -262,7 +263,8 @@ class Traits:
     needs: tuple[str, ...] = ()
     refuses: Mapping[str, str] = field(default_factory=dict)
     fallback: str = ""
-    rate: Callable[[Shape, str, str], int] = free
+    rate: Rate = free
+    ceiling: Rate | None = None
     own_arch: Callable[[Mapping[str, str]], str] = unknown_arch
     address: Callable[[Mapping[str, str]], int] = no_address
     minimum: float = 0.0

@@ -323,5 +323,5 @@ FARGATE = EcsKind(name="fargate", provider="FARGATE", traits=_ON_DEMAND)
 SPOT = EcsKind(
     name="spot",
     provider="FARGATE_SPOT",
-    traits=replace(_ON_DEMAND, fallback="fargate", rate=on_fargate_spot),
+    traits=replace(_ON_DEMAND, fallback="fargate", rate=on_fargate_spot, ceiling=on_fargate),
 )

@@ -149,6 +149,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
+    from burst_magic.session.outlook import price_list
     from burst_magic.session.submit import count, environment_of
 
     settings = config.load(call.settings)
@@ -175,6 +176,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         sample=mean(sampled) if sampled else None,
         starts=not call.dry_run,
         own_arch="" if settings.arch else launchers.own_arch(terms, settings.aws),
+        price_list=price_list(settings, terms),
     )
     if sampled:
         start = next(iter(terms.values())).usually_within

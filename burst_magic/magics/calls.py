@@ -138,9 +138,19 @@ class CleanupCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostCall(Call):
-    """``%burst_cost``."""
+    """``%burst_cost``: the bill of a session, or the list of sessions; ``refresh``: ask AWS for prices.
+
+    Attributes:
+        all: the list, and not only of the newest.
+        csv: a file to write the list to.
+        json: the list as JSON.
+    """
 
     id: str = ""
+    all: bool = False
+    csv: str = ""
+    json: bool = False
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

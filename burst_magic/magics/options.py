@@ -186,7 +186,12 @@ VERBS: tuple[Verb, ...] = (
         help="Cancel a session, or one job (a name or session/job). Finished results are kept.",
     ),
     Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers and keep the results."),
-    Verb(name="cost", call=calls.CostCall, arguments=(ID,), help="Show what the session has cost so far."),
+    Verb(
+        name="cost",
+        call=calls.CostCall,
+        arguments=(ID,),
+        help="Show a session's bill; --all, or a terminal without ID: what each session cost.",
+    ),
     Verb(
         name="config",
         call=calls.ConfigCall,
@@ -422,7 +427,10 @@ OPTIONS: tuple[Option, ...] = (
         default="raise",
         help="For a failed task: raise its exception, return it as a value, or skip the task.",
     ),
-    Option(name="--all", verbs=("sessions",), help="List all of them, not only the newest 20."),
+    Option(name="--all", verbs=("sessions", "cost"), help="List all of them, not only the newest 20."),
+    Option(name="--csv", verbs=("cost",), metavar="FILE", help="Write the list to this file as CSV, in dollars."),
+    Option(name="--json", verbs=("cost",), help="Print JSON."),
+    Option(name="--refresh", verbs=("cost",), help="Ask AWS for today's prices, and show them with source and date."),
     Option(
         name="--account",
         verbs=("sessions",),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
 from burst_magic import launchers
-from burst_magic.errors import AttachError, BurstError
+from burst_magic.errors import AttachError, BurstError, OptionError
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over
 from burst_magic.protocol.wire.keys import is_session_id
@@ -184,10 +184,11 @@ def sessions(call: calls.SessionsCall, settings: Settings) -> str:
 
 def _account(settings: Settings, *, now: float) -> str:
     """What costs money in the account at the moment, whoever started it and whether or not its store is there."""
+    from burst_magic.aws.prices import PriceFile
     from burst_magic.launchers.account import running_sessions
     from burst_magic.ui import text
 
-    found = running_sessions(settings.aws, now=now)
+    found = running_sessions(settings.aws, now=now, price_list=PriceFile(settings.data_dir).listed())
     overdue = [row.sid for row in found.sessions if row.deadline is not None and row.deadline < now]
     late = [f"past the deadline: {', '.join(overdue)}"] if overdue else []
     stop = [f"stop one: {_typed('cleanup')} ID"] if found.sessions else []
@@ -303,9 +304,17 @@ def _remove_remains(ident: str, settings: Settings) -> str:
 
 
 def cost(call: calls.CostCall, settings: Settings) -> str:
-    """Show the cost so far, and what Fargate would have charged."""
+    """Show a session's bill so far, or what each session was expected to cost and did."""
+    from burst_magic.magics import costs
     from burst_magic.ui.bill import bill_text
 
+    if call.refresh:
+        return costs.refreshed(settings)
+    listing = call.all or call.csv or call.json
+    if call.id and listing:
+        raise OptionError("--all, --csv and --json are for the list of sessions", way_out="leave out the ID")
+    if listing or not (call.id or DESK.shell):  # a terminal has no latest session
+        return costs.listed(call, settings)
     session = DESK.find(call.id, settings)
     return bill_text(session.status(), session.manifest)
 

@@ -5,18 +5,19 @@ Fargate bills each worker by the second with a minimum of one minute (aws.amazon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil, log
 
 from burst_magic.plan import prices
-from burst_magic.plan.prices import FargatePrice, RequestPrice
+from burst_magic.plan.prices import FargatePrice, Market, RequestPrice
 from burst_magic.plan.shapes import Shape
 from burst_magic.protocol import money
 from burst_magic.units import MIB_PER_GB, MICRO
 
 HOUR = 3600
 MINIMUM = 60  # minimum billed seconds
+UNPRICED = "the price of its workers is not known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +29,14 @@ class Estimate:
         seconds: until the last task is done, None if the duration of a task is unknown.
         total: until then, None if unknown; a fleet without a rate always costs 0.
         requests: the part of ``total`` for store requests.
+        at_most: money is an upper bound, because nobody tells the price of what will probably run.
     """
 
     hourly: int
     seconds: float | None
     total: int | None
     requests: int = 0
+    at_most: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,24 +47,28 @@ class Requests:
     reads: int
 
 
+Rate = Callable[[Shape, Market], int | None]  # micro-dollars an hour of one worker; None: its price is not known
+
+
 def rate(shape: Shape, price: FargatePrice) -> int:
     """Micro-dollars per hour for one worker."""
     return round(MICRO * (shape.cpu * price.vcpu + shape.memory / MIB_PER_GB * price.gb))
 
 
-def free(shape: Shape, arch: str, region: str) -> int:  # noqa: ARG001 - one signature for all launchers
+def free(shape: Shape, market: Market) -> int:  # noqa: ARG001 - one signature for all launchers
     """The rate of free workers."""
     return 0
 
 
-def on_fargate(shape: Shape, arch: str, region: str) -> int:
+def on_fargate(shape: Shape, market: Market) -> int | None:
     """Micro-dollars an hour of one worker on Fargate."""
-    return rate(shape, prices.fargate(arch, region=region))
+    return None if market.fargate is None else rate(shape, market.fargate)
 
 
-def on_fargate_spot(shape: Shape, arch: str, region: str) -> int:
+def on_fargate_spot(shape: Shape, market: Market) -> int | None:
     """Micro-dollars an hour of one worker on Fargate Spot, at the smallest discount that is reported for it."""
-    return round(on_fargate(shape, arch, region) * prices.fargate_spot_share())
+    ceiling = on_fargate(shape, market)
+    return None if ceiling is None else round(ceiling * prices.fargate_spot_share())
 
 
 def no_address(options: Mapping[str, str]) -> int:  # noqa: ARG001 - one signature for all launchers

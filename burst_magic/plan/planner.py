@@ -7,13 +7,14 @@ said beside it. What differs between launchers comes in as their terms: nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Protocol
 
 from burst_magic.errors import BudgetExceeded, PlanError
 from burst_magic.plan import cost, prices
-from burst_magic.plan.cost import Estimate
+from burst_magic.plan.cost import Estimate, Rate
+from burst_magic.plan.prices import Market, PriceList
 from burst_magic.plan.shapes import Shape, choose
 from burst_magic.units import format_duration, format_money
 
@@ -53,6 +54,14 @@ class FleetRequest(Protocol):
         """Micro-dollars, or None for no limit."""
 
     @property
+    def max_hourly_cost(self) -> int | None:
+        """Micro-dollars an hour above which nothing starts, or None."""
+
+    @property
+    def cost_alert(self) -> int | None:
+        """Micro-dollars an hour above which a plan warns, or None."""
+
+    @property
     def store(self) -> str:
         """The store's URL."""
 
@@ -85,8 +94,12 @@ class Terms(Protocol):
         """Its workers can begin in a bare Python and install the kernel's packages."""
 
     @property
-    def rate(self) -> Callable[[Shape, str, str], int]:
-        """Micro-dollars an hour of one worker of (shape, arch, region)."""
+    def rate(self) -> Rate:
+        """What one worker costs an hour."""
+
+    @property
+    def ceiling(self) -> Rate | None:
+        """What it costs at most, where ``rate`` is a guess."""
 
     @property
     def address(self) -> Callable[[Mapping[str, str]], int]:
@@ -113,7 +126,8 @@ class Plan:
         workers: the requested number; later jobs of the session may need them all.
         starting: number to start for this job; never more than there are tasks.
         shape: size of one worker.
-        rate: micro-dollars an hour of one worker with this launcher.
+        rate: micro-dollars an hour of one worker with this launcher; 0 if nothing is known of its price.
+        priced: whether all prices are known.
         fallback: the launcher that starts workers when the first has no room for them, or empty.
         fallback_rate: micro-dollars an hour of one worker of that.
         minimum: seconds that are billed of a worker at least.
@@ -122,7 +136,7 @@ class Plan:
         estimate: with this launcher, or its fallback where that costs more.
         fargate_rate: micro-dollars an hour of one worker on Fargate.
         fargate: the estimate on Fargate.
-        region: of these prices.
+        region: of these two prices: the default one if those of the configured region are not known.
         env: what ``--env`` asks for.
         syncs: its workers begin in a bare Python and install the kernel's packages.
         wishes: options that only a cloud can satisfy.
@@ -142,6 +156,7 @@ class Plan:
     fargate_rate: int
     fargate: Estimate
     region: str
+    priced: bool = True
     fallback: str = ""
     fallback_rate: int = 0
     minimum: float = 0.0
@@ -161,6 +176,7 @@ def plan(
     wishes: Wishes = Wishes(),
     starts: bool = True,
     own_arch: str = "",
+    price_list: PriceList | None = None,
 ) -> Plan:
     """Make a plan, or refuse before anything starts.
 
@@ -172,10 +188,11 @@ def plan(
         wishes: options that only a cloud can satisfy.
         starts: something will be started; without, what a launcher lacks is a warning of the plan.
         own_arch: the architecture of workers for which none is asked; "" if unknown: they are priced as x86_64.
+        price_list: the prices; by default, those that come with this version.
 
     Raises:
         PlanError: no such worker size, an option that this launcher cannot satisfy, a setting that it lacks.
-        BudgetExceeded: the estimate is above the budget.
+        BudgetExceeded: the estimate is above the budget or the limit per hour, or there is one and no price is known.
     """
     launcher, *others = terms
     for name, each in terms.items():
@@ -188,14 +205,19 @@ def plan(
     starting = asked.workers if tasks is None else max(1, min(asked.workers, ceil(tasks / asked.slots)))
     syncs = asked.env == "sync" and all(each.syncs for each in terms.values())
     arch = asked.arch or own_arch or (_DEAREST_ARCH if syncs else "")  # packages are of one architecture
-    price = prices.fargate(arch or _DEAREST_ARCH, region=region)
-    fargate_rate = cost.rate(shape, price)
-    rates = (each.rate(shape, arch or _DEAREST_ARCH, region) + each.address(asked.aws) for each in terms.values())
-    rate, *more = rates
-    dearest = max([rate, *more])
+    listed = price_list or prices.shipped()
+    priced_as = arch or _DEAREST_ARCH
+    example = listed.example(priced_as, region)
+    fargate_rate = cost.on_fargate(shape, example) or 0
+    market = listed.market(priced_as, region)
+    rates = _rates(terms, shape, market, asked.aws)
+    rate, *more = (each or 0 for each in rates.usual)
+    dearest = max(each or 0 for each in rates.most)
     fargate = _estimate(fargate_rate, tasks, sample, workers=starting, slots=asked.slots)
-    free = Estimate(hourly=0, seconds=fargate.seconds, total=0)
+    free = Estimate(hourly=0, seconds=fargate.seconds, total=None if None in rates.most else 0)
     estimate = _estimate(dearest, tasks, sample, workers=starting, slots=asked.slots) if dearest else free
+    estimate = replace(estimate, at_most=dearest > rate)
+    unknown = [] if None not in rates.most else [f"{_unknown(launcher, market)}; the run will show no cost"]
     made = Plan(
         launcher=launcher,
         workers=asked.workers,
@@ -209,18 +231,55 @@ def plan(
         estimate=estimate,
         fargate_rate=fargate_rate,
         fargate=fargate,
-        region=price.region,
+        region=example.region,
+        priced=None not in rates.most,
         fallback="".join(others),
         fallback_rate=sum(more),
         minimum=max(each.minimum for each in terms.values()),
-        warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ())),
+        warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ()), *unknown),
         env=asked.env,
         syncs=syncs,
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
     )
+    if not made.priced:
+        _check_unpriced(launcher, market, asked)
     check_budget(made.estimate, asked.budget)
+    check_hourly(made.estimate.hourly, asked.max_hourly_cost)
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rates:
+    """What one worker of each launcher costs an hour, as a rule and at most; None: not known."""
+
+    usual: tuple[int | None, ...]
+    most: tuple[int | None, ...]
+
+
+def _rates(terms: Mapping[str, Terms], shape: Shape, market: Market, aws: Mapping[str, str]) -> _Rates:
+    def whole(each: Terms, rate: Rate) -> int | None:
+        alone = rate(shape, market)
+        return None if alone is None else alone + each.address(aws)
+
+    usual = tuple(whole(each, each.rate) for each in terms.values())
+    return _Rates(usual=usual, most=tuple(whole(each, each.ceiling or each.rate) for each in terms.values()))
+
+
+def _unknown(launcher: str, market: Market) -> str:
+    return f"no price is known for {market.arch} workers of {launcher} in {market.region}"
+
+
+def _check_unpriced(launcher: str, market: Market, asked: FleetRequest) -> None:
+    """A limit that nobody can keep is a reason not to start."""
+    limits = {"budget": asked.budget, "max_hourly_cost": asked.max_hourly_cost}
+    for name, limit in limits.items():
+        if limit is not None:
+            raise BudgetExceeded(
+                f"{_unknown(launcher, market)}, so the {name} of {format_money(limit)} cannot be kept",
+                context="nothing was started",
+                way_out=f"`burst cost --refresh` asks AWS for its prices; or start without {name}",
+            )
 
 
 def threads(lanes: int, *, here: bool, slots: int, cores: int, cpu: float) -> int:
@@ -277,6 +336,17 @@ def check_budget(estimate: Estimate, budget: int | None) -> None:
     )
 
 
+def check_hourly(hourly: int, limit: int | None) -> None:
+    """Raise ``BudgetExceeded`` if a fleet costs more than ``limit`` an hour (micro-dollars)."""
+    if limit is None or hourly <= limit:
+        return
+    raise BudgetExceeded(
+        f"the workers cost {format_money(hourly)} an hour, and max_hourly_cost is {format_money(limit)}",
+        context="nothing was started",
+        way_out="use fewer or smaller workers, or %burst_config max_hourly_cost=DOLLARS",
+    )
+
+
 def summary(made: Plan) -> str:
     """One line for display: the fleet, its price, and Fargate's price if it differs."""
     few = f" of {made.workers}" if made.starting < made.workers else ""
@@ -285,7 +355,9 @@ def summary(made: Plan) -> str:
         parts[0] += f" ({made.fallback} where there is no room)"
     if made.slots > 1:
         parts[0] += f" × {made.slots} slots"
-    if not made.estimate.hourly:
+    if not made.priced:
+        parts.append(f"{made.shape}, price unknown")
+    elif not made.estimate.hourly:
         parts.append(f"on Fargate ({made.shape}, {made.region}) {_forecast(made.fargate)}")
     else:
         parts.append(f"{made.shape}, {made.region}, {_forecast(made.estimate)}")
@@ -303,9 +375,10 @@ def _estimate(rate: int, tasks: int | None, sample: float | None, *, workers: in
 
 
 def _forecast(estimate: Estimate) -> str:
+    about = "at most" if estimate.at_most else "≈"
     if estimate.total is None or estimate.seconds is None:
-        return f"≈ {format_money(estimate.hourly)} an hour, time unknown"
-    return f"≈ {format_money(estimate.total)} in {coarse(estimate.seconds)}"
+        return f"{about} {format_money(estimate.hourly)} an hour, time unknown"
+    return f"{about} {format_money(estimate.total)} in {coarse(estimate.seconds)}"
 
 
 def coarse(seconds: float) -> str:
@@ -322,4 +395,9 @@ def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[st
     if asked.budget is not None and estimate.total is None:
         lasts = coarse(asked.budget * cost.HOUR / estimate.hourly)
         said.append(f"the run time is unknown; the budget of {format_money(asked.budget)} lasts {lasts}")
+    if asked.cost_alert is not None and estimate.hourly > asked.cost_alert:
+        said.append(
+            f"the workers cost {format_money(estimate.hourly)} an hour, more than the cost_alert of "
+            f"{format_money(asked.cost_alert)}"
+        )
     return tuple(said)

@@ -63,14 +63,17 @@ def lines(verdict: Verdict) -> list[str]:
     made, count = verdict.plan, len(verdict.sample)
     spread = f" ({_short(min(verdict.sample))} to {_short(max(verdict.sample))})" if count > 1 else ""
     said = [f"sample: {count} task{'s' * (count > 1)} ran here in {_short(verdict.mean)} each{spread}"]
+    if not made.priced and verdict.there is None:
+        return [*said, "number of tasks unknown; so is the price of the fleet"]
     if verdict.here is None or verdict.there is None:
         return [*said, f"number of tasks unknown; the fleet costs {format_money(made.estimate.hourly)} an hour"]
     said.append(f"here, on {verdict.cores} core{'s' * (verdict.cores > 1)}: ≈ {_short(verdict.here)}")
-    if not made.estimate.hourly:
+    if made.priced and not made.estimate.hourly:
         return said
     fleet = f"{made.starting} {made.launcher} worker{'s' * (made.starting > 1)}"
-    price = format_money(made.estimate.total or 0)
-    said.append(f"on {fleet}: ≈ {_short(verdict.there)}, of which ≈ {_short(verdict.start)} to start, ≈ {price}")
+    about = "at most" if made.estimate.at_most else "≈"
+    price = f"{about} {format_money(made.estimate.total or 0)}" if made.priced else "at an unknown price"
+    said.append(f"on {fleet}: ≈ {_short(verdict.there)}, of which ≈ {_short(verdict.start)} to start, {price}")
     return [*said, f"verdict: {_choice(verdict.here, verdict.there)}"]
 
 

@@ -30,9 +30,13 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """One row of ``%burst_sessions``. Times are seconds since the epoch; cost is micro-dollars.
+    """One row of ``%burst_sessions`` and ``%burst_cost``. Times are seconds since the epoch; money is micro-dollars.
 
-    ``problem`` says why the session could not be read; the counts are then 0.
+    Attributes:
+        cost: so far; None if nobody knows the price of its workers.
+        estimate: what its jobs were expected to cost when they were submitted; None if that was not known of each.
+        fargate: what Fargate would have charged, for workers that are free.
+        problem: why the session could not be read; the counts are then 0.
     """
 
     id: str
@@ -44,7 +48,11 @@ class SessionRow:
     running: int = 0
     completed: int = 0
     failed: int = 0
-    cost: int = 0
+    cost: int | None = 0
+    estimate: int | None = None
+    fargate: int | None = None
+    launcher: str = ""
+    region: str = ""
     state: str = ""
     notebook: str = ""
     problem: str = ""
@@ -213,7 +221,7 @@ def session_ids(store: Store) -> Iterator[str]:
 
 def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
     try:
-        session, seen = _looked_at(sid, _at(settings, url), home)
+        session, seen, estimate = _looked_at(sid, _at(settings, url), home)
     except BurstError as problem:
         return _unreadable(sid, url, settings, problem)
     return SessionRow(
@@ -226,21 +234,27 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
         running=sum(each.running for each in seen),
         completed=sum(each.completed for each in seen),
         failed=sum(each.failed for each in seen),
-        cost=seen[0].spend,
+        cost=seen[0].spend if session.manifest.priced else None,
+        estimate=estimate,
+        fargate=seen[0].fargate_spend if session.manifest.priced and not seen[0].rate else None,
+        launcher=session.manifest.launcher,
+        region=dict(session.manifest.options).get("region", ""),
         state=seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running",
         notebook=session.manifest.notebook,
     )
 
 
-def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot]]:
-    """A session with the state of each of its jobs, latest first."""
+def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot], int | None]:
+    """A session with the state of each of its jobs, latest first, and what they were expected to cost together."""
     session = attach(sid, settings=settings, home=home, replaces_lost_workers=False)
     jobs = [session]
     try:
         for ident in siblings(session):
             with contextlib.suppress(AttachError):  # announced, and never committed
                 jobs.append(sibling(session, ident))
-        return session, [session.status(), *(job.facts() for job in jobs[1:])]
+        known = [each.description.estimate for each in jobs if each.description.estimate is not None]
+        estimate = sum(known) if len(known) == len(jobs) else None
+        return session, [session.status(), *(job.facts() for job in jobs[1:])], estimate
     finally:
         for job in jobs:
             job.detach()

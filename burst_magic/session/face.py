@@ -10,6 +10,7 @@ from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.protocol.wire.keys import is_label
 from burst_magic.session import attach as attaching
+from burst_magic.session.outlook import price_list
 from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, count, submit
 
@@ -61,7 +62,8 @@ def map(  # noqa: A001 - the name users type
     _tell(capture, session)
     terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
     own_arch = "" if settings.arch else launchers.own_arch(terms, settings.aws)
-    made = plan(settings, terms, tasks=count(items), own_arch=own_arch)
+    prices = price_list(settings, terms)
+    made = plan(settings, terms, tasks=count(items), own_arch=own_arch, price_list=prices)
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 

@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from burst_magic.config import DEADLINE_MAX
-from burst_magic.errors import AttachError, BurstError, Denied, OptionError
+from burst_magic.errors import AttachError, BudgetExceeded, BurstError, Denied, OptionError
 from burst_magic.payload.exceptions import attributes
+from burst_magic.plan.cost import UNPRICED
+from burst_magic.plan.planner import check_hourly
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, JobEnd, Outcome, Snapshot
@@ -250,7 +252,12 @@ class Session:
         Args:
             duration: how much later, in seconds or text such as "1h".
             budget: the session's total budget in micro-dollars.
+
+        Raises:
+            BudgetExceeded: nobody knows what its workers cost, so that no budget can be kept.
         """
+        if budget is not None and not self.manifest.priced:
+            raise BudgetExceeded(f"session {self.id}: {UNPRICED}, so a budget cannot be kept")
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
         self.check_open(late=True)
         deadline = max(time.time(), self._followed.refresh().deadline) + seconds
@@ -261,10 +268,16 @@ class Session:
         return deadline
 
     def scale(self, workers: int) -> None:
-        """Change the number of workers."""
+        """Change the number of workers.
+
+        Raises:
+            BudgetExceeded: more workers than there are would cost more than ``max_hourly_cost``.
+        """
         if workers < 1:
             raise OptionError(f"{workers} workers: at least 1", way_out="to stop it, use cancel")
         snapshot = self._followed.refresh()
+        if workers > snapshot.wanted:
+            check_hourly(workers * snapshot.rate, self._settings.max_hourly_cost)
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
         surplus = snapshot.alive + snapshot.starting - workers

@@ -102,7 +102,7 @@ def submit(
     """
     labels = labels or Labels()
     if into is not None:
-        return _add(capture, into, settings, home=home, labels=labels, progress=progress)
+        return _add(capture, plan, settings, into=into, home=home, labels=labels, progress=progress)
     if synced is None:
         synced = environment_of(plan, settings)
     store = open_own_store(settings.store, settings)
@@ -120,6 +120,7 @@ def submit(
             synced.upload(store)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
+        job = replace(job, estimate=_estimated(plan, manifest))
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
         session = Session(Driver(store, secret, manifest, fleet), job, settings=settings, home=home)
@@ -139,9 +140,10 @@ def submit(
 
 def _add(
     capture: Capture,
-    into: Session,
+    plan: Plan,
     settings: Settings,
     *,
+    into: Session,
     home: dict[str, object],
     labels: Labels,
     progress: Any,
@@ -161,6 +163,7 @@ def _add(
         writer.say_coming()
         size = _Size(workers=capacity, here=into.fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
+        job = replace(job, estimate=_estimated(plan, manifest))
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
@@ -259,6 +262,7 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced
         interval=settings.interval or _INTERVAL[scheme],
         floor=settings.floor or _FLOOR[scheme],
         rate=plan.rate,
+        priced=plan.priced,
         fargate_rate=plan.fargate_rate,
         budget=settings.budget,
         notebook=labels.notebook,
@@ -268,6 +272,12 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced
         setenv=labels.setenv,
         version=__version__,
     )
+
+
+def _estimated(plan: Plan, manifest: Manifest) -> int | None:
+    """What the job's workers were expected to cost; not known if the plan was for workers of another price."""
+    total = plan.estimate.total
+    return total - plan.estimate.requests if total is not None and plan.rate == manifest.rate else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

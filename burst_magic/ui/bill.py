@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from burst_magic.plan import cost, prices
+from burst_magic.plan.cost import UNPRICED
 from burst_magic.protocol import money
 from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire.model import Manifest, Snapshot
@@ -19,6 +20,8 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
         seen: one of its jobs.
         manifest: the session.
     """
+    if not manifest.priced:
+        return f"session {seen.sid}: {UNPRICED}\n{_lived(seen)}"
     if not manifest.rate:
         rate = format_money(manifest.fargate_rate)
         return (
@@ -28,6 +31,11 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
     minimum = f" (a worker is billed for {duration(manifest.minimum)} at least)" if manifest.minimum else ""
     head = f"session {seen.sid}: {format_money(seen.spend)} so far, at list price{minimum}"
     return "\n".join([head, *_workers(seen, manifest), _requests(seen, manifest)])
+
+
+def _lived(seen: Snapshot) -> str:
+    lived = duration(sum(each.seen - each.started for each in seen.workers))
+    return f"  {len(seen.workers)} workers, {lived} together; `burst cost --refresh` asks AWS for its prices"
 
 
 def _workers(seen: Snapshot, manifest: Manifest) -> list[str]:

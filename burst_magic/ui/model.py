@@ -13,6 +13,7 @@ from enum import Enum
 from itertools import groupby
 
 from burst_magic import units
+from burst_magic.plan.cost import UNPRICED
 from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
@@ -266,6 +267,8 @@ def cost_line(snapshot: Snapshot) -> str:
 
 
 def _cost(snapshot: Snapshot) -> str:
+    if not snapshot.priced:
+        return UNPRICED
     if not snapshot.rate:
         return f"no charge; on Fargate this would be {dollars(snapshot.fargate_spend)}"
     return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import model
 from burst_magic.ui.model import PanelModel, Phase, panel_model
-from burst_magic.ui.rows import AccountLine, CapturedRow, SessionLine
+from burst_magic.ui.rows import AccountLine, CapturedRow, CostLine, SessionLine
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -101,6 +101,38 @@ def sessions_table(rows: Sequence[SessionLine], *, now: float) -> str:
     return table(head, named, right=range(5, 11), gap=gap)
 
 
+def cost_table(rows: Sequence[CostLine], *, now: float) -> str:
+    """What sessions were expected to cost and did, one a line, with their sum.
+
+    Args:
+        rows: in the order in which they are shown.
+        now: times of this day are shown by the clock, others by their date.
+    """
+    if not rows:
+        return "no sessions"
+    head = ("id", "name", "state", "since", "launcher", "tasks", "estimate", "cost", "on Fargate")
+    body = [
+        (
+            row.id,
+            model.clean(row.name, limit=_LEAST_NAME),
+            model.clean(row.state, limit=_LONGEST_STATE),
+            _short_time(row.created, now),
+            row.launcher,
+            _short_count(row.total),
+            "" if row.estimate is None else _dollars(row.estimate),
+            _dollars(None if row.problem else row.cost),
+            "" if row.fargate is None else _dollars(row.fargate),
+        )
+        for row in rows
+    ]
+    lines = [f"{model.dollars(sum(row.cost or 0 for row in rows))} at list price, without the store's requests"]
+    estimated = [(row.estimate, row.cost) for row in rows if row.estimate is not None and row.cost is not None]
+    if estimated:
+        expected, real = (model.dollars(sum(column)) for column in zip(*estimated, strict=True))
+        lines.append(f"{len(estimated)} with an estimate: {expected} expected, {real} so far")
+    return "\n".join([table(head, body, right=(5, 6, 7, 8)), *lines])
+
+
 def account_table(rows: Sequence[AccountLine], *, region: str, now: float) -> str:
     """Running sessions of the account, one a line, with what they cost together.
 
@@ -121,15 +153,21 @@ def account_table(rows: Sequence[AccountLine], *, region: str, now: float) -> st
             "+".join(row.launchers),
             _short_time(row.since, now),
             "none" if row.deadline is None else _short_time(row.deadline, now),
-            model.dollars(row.hourly, gap=GAP),
-            model.dollars(row.spend, gap=GAP),
+            _dollars(row.hourly),
+            _dollars(row.spend),
         )
         for row in rows
     ]
-    hourly = model.dollars(sum(row.hourly for row in rows))
+    known = [row.hourly for row in rows if row.hourly is not None]
+    more = "" if len(known) == len(rows) else f", and those of {len(rows) - len(known)} without a known price"
     workers = sum(row.workers for row in rows)
-    total = f"{workers} worker{'s' * (workers != 1)}{where}, {hourly} an hour at list price"
+    hourly = model.dollars(sum(known))
+    total = f"{workers} worker{'s' * (workers != 1)}{where}, {hourly} an hour at list price{more}"
     return f"{table(head, body, right=(2, 6, 7))}\n{total}"
+
+
+def _dollars(micros: int | None) -> str:
+    return "?" if micros is None else model.dollars(micros, gap=GAP)
 
 
 def _session_cells(row: SessionLine, now: float) -> tuple[str, ...]:
@@ -141,7 +179,7 @@ def _session_cells(row: SessionLine, now: float) -> tuple[str, ...]:
         _short_time(row.created, now),
         _short_time(row.last_activity, now),
         *map(_short_count, counts),
-        model.dollars(row.cost, gap=GAP),
+        _dollars(row.cost),
     )
 
 

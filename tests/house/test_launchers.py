@@ -22,6 +22,7 @@ def test_no_launcher_is_named_outside_the_folder_but_the_default_setting(project
         "payload/notes.py: local",  # a kind of module
         "plan/prices.py: fargate",  # a price list
         "protocol/wire/model.py: spot",  # why a worker ended
+        "testing/sandbox/quota_api.py: fargate",  # a service of Service Quotas
         "testing/simcloud.py: spot",  # the name of a simulated cloud
     ]
 

@@ -30,7 +30,7 @@ from burst_magic.testing.sandbox import Sandbox
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-ON_AWS = {"ecs.md"}  # pages whose reader has an account: the sandbox's
+ON_AWS = {"costs.md", "ecs.md"}  # pages whose reader has an account: the sandbox's
 SECTION_ON_AWS = re.compile(r"^## On AWS\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)  # of other pages
 RUN = {"python", "console"}
 # What differs from run to run, and on whose machine: (pattern, what it is compared as).

@@ -47,6 +47,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         title=job.title,
         launcher=manifest.launcher,
         rate=max(manifest.rate, manifest.fallback_rate),
+        priced=manifest.priced,
         wanted=session.wanted,
         starting=session.starts.starting(now),
         coming=coming,

@@ -134,6 +134,7 @@ class Manifest:
     gpus: int = 0
     instance_type: str = ""
     options: tuple[tuple[str, str], ...] = ()  # the settings that its launchers were configured with
+    priced: bool = True  # whether the rates are known; if not, they are 0 and mean nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +150,7 @@ class Job:
         threads_asked: the user set the number; it overrides the workers' environment.
         name: the label given by ``--name``.
         cell: identifies the cell with its ``--map``.
+        estimate: micro-dollars that its workers were expected to cost, or None if that was not known.
     """
 
     jid: str
@@ -168,6 +170,7 @@ class Job:
     map: str = ""
     title: str = ""
     warnings: tuple[str, ...] = ()
+    estimate: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -358,7 +361,7 @@ class Snapshot:
         ended: why nothing will run any more, or None while it may; end_detail: more about that, in words.
         finished_at: when the last result was in; of a job that was cancelled by itself, when that was asked or its last
             result came; of what ended otherwise, when a worker was heard of last.
-        rate: micro-dollars per hour and worker; 0 if workers are free.
+        rate: micro-dollars per hour and worker; 0 if workers are free, or not ``priced``.
         spend: micro-dollars so far, real on AWS; sessions without a rate cost nothing and say in fargate_spend what
             Fargate would have charged.
         eta: seconds to go, None while unknown.
@@ -382,6 +385,7 @@ class Snapshot:
     title: str = ""
     launcher: str = ""
     rate: int = 0
+    priced: bool = True  # whether anything is known of what workers cost
     wanted: int = 0
     starting: int = 0  # asked for, not heard of yet
     coming: tuple[StartView, ...] = ()  # the same, one by one

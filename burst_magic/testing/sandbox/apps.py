@@ -1,4 +1,4 @@
-"""moto's applications, one a service, with our ECS and S3 in them."""
+"""moto's applications, one a service, with what is ours in them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from burst_magic.testing.sandbox.ecs_api import EcsApi
 from burst_magic.testing.sandbox.engine import Engine
+from burst_magic.testing.sandbox.iam_api import IamApi
 from burst_magic.testing.sandbox.network import Network
+from burst_magic.testing.sandbox.pricing_api import PricingApi
+from burst_magic.testing.sandbox.quota_api import QuotaApi, QuotaDesk, UsageApi
 from burst_magic.testing.sandbox.roles import Roles
 from burst_magic.testing.sandbox.s3_api import S3Api
 
-_AT_ONCE = {"ec2", "ecs", "iam", "logs", "s3", "sts"}  # found by the name in the signature: moto looks through folders
+# Found by the name in the signature: moto looks through folders.
+_AT_ONCE = {"ec2", "ecs", "iam", "logs", "monitoring", "pricing", "s3", "servicequotas", "sts"}
+# Where a signature has another name than moto's folder; pricing is a class of ours at the same address as any other.
+_MOTOS = {"monitoring": "cloudwatch", "pricing": "servicequotas"}
 
 
 class Apps:
     """The applications of one sandbox."""
 
-    def __init__(self, *, engine: Engine, roles: Roles, network: Network) -> None:
+    def __init__(self, *, engine: Engine, roles: Roles, network: Network, desk: QuotaDesk) -> None:
         # moto makes one object a request, and knows its class only: what an object needs is the class's.
         self._replaced = {
             "ecs": type("EcsOfSandbox", (EcsApi,), {"engine": engine, "roles": roles, "network": network}),
             "s3": type("S3OfSandbox", (S3Api,), {"writing": threading.Lock()}),
+            "iam": IamApi,
+            "monitoring": type("CloudWatchOfSandbox", (UsageApi,), {"desk": desk}),
+            "pricing": PricingApi,
+            "servicequotas": type("ServiceQuotasOfSandbox", (QuotaApi,), {"desk": desk}),
         }
         self._lock = threading.Lock()
         self._made: dict[str, Flask] = {}
@@ -42,7 +52,7 @@ class Apps:
             return self._made[service]
 
     def _make(self, service: str) -> Flask:
-        app = create_backend_app(cast("Any", service))
+        app = create_backend_app(cast("Any", _MOTOS.get(service, service)))
         ours = self._replaced.get(service)
         if ours is not None:
             for endpoint, view in app.view_functions.items():

@@ -205,6 +205,11 @@ class Engine:
             **times,
         }
 
+    def used(self, provider: str) -> float:
+        """The vCPUs of a provider's tasks that are not over."""
+        living = [life.order for life in self.lives if not life.task.is_over]
+        return sum(order.cpu for order in living if order.provider == provider) / 1024
+
     def close(self, *, within: float) -> None:
         """Kill what still runs and wait for the agents."""
         for life in self.lives:

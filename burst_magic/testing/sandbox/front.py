@@ -29,7 +29,7 @@ from burst_magic.testing.sandbox.roles import Roles
 
 _SIGNED = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/aws4_request")
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
-_JSON = {"ecs", "logs", "servicequotas", "pricing", "tagging"}  # services that speak JSON; the others speak XML
+_JSON = {"ecs", "logs", "monitoring", "pricing", "servicequotas", "tagging"}  # speak JSON; the others speak XML
 
 _BACKLOG = 512  # a fleet that starts connects all at once
 _LAG = 0.05  # seconds until the server sees that it is to end

@@ -1,4 +1,4 @@
-"""What moto's policies lack for S3: conditions on ``s3:prefix``, and who may delete which of many objects."""
+"""What moto's policies lack: conditions on ``s3:prefix``, who may delete which of many objects, CloudWatch's name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from moto.core.authorization import enable_iam_authentication
 from moto.iam import access_control
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 
+_NAMES = {"monitoring": "cloudwatch"}  # moto takes a service's name from the signature, policies have another
 _request = threading.local()
 
 
@@ -41,6 +42,8 @@ class ConditionalStatement(IAMPolicyStatement):
         self, action: str, resource: str = "*", principal: str | None = None, incoming: Any = None
     ) -> PermissionResult:
         """Moto's verdict, for a statement whose conditions are met and on every object that is asked for."""
+        service, _, name = action.partition(":")
+        action = f"{_NAMES.get(service, service)}:{name}"
         asked: Asked = getattr(_request, "asked", Asked())
         conditions = {} if principal else self._statement.get("Condition") or {}
         if not _met(conditions, asked.prefix):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from burst_magic.testing.sandbox.engine import Engine
     from burst_magic.testing.sandbox.front import AwsCall
     from burst_magic.testing.sandbox.limits import Limits
+    from burst_magic.testing.sandbox.quota_api import QuotaDesk
     from burst_magic.testing.sandbox.stack import SandboxStack
 
 _WORKER = ("python", "-m", "burst_magic.worker.watchdog")
@@ -75,6 +76,7 @@ class Sandbox:
         self._exits = contextlib.ExitStack()
         self._engine: Engine
         self._limits: Limits
+        self._desk: QuotaDesk
         self._user: Keys
 
     def __enter__(self) -> Sandbox:  # noqa: PYI034 - Self needs Python 3.11, or a dependency
@@ -99,6 +101,7 @@ class Sandbox:
         from burst_magic.testing.sandbox.limits import Limits
         from burst_magic.testing.sandbox.network import Network
         from burst_magic.testing.sandbox.policies import enforced
+        from burst_magic.testing.sandbox.quota_api import QuotaDesk
         from burst_magic.testing.sandbox.roles import Roles
         from burst_magic.testing.sandbox.s3_api import free
         from burst_magic.testing.sandbox.stack import build
@@ -122,7 +125,8 @@ class Sandbox:
             now=self._now,
         )
         self._engine = Engine(tools=tools, limits=self._limits)
-        apps = Apps(engine=self._engine, roles=roles, network=network)
+        self._desk = QuotaDesk(limits=self._limits, used=self._engine.used, now=self._now)
+        apps = Apps(engine=self._engine, roles=roles, network=network, desk=self._desk)
         front = Front(apps, account=account, engine=self._engine, roles=roles, limits=self._limits, heard=self._heard)
         door.open(front)
         exits.callback(self._engine.close, within=_PATIENCE)
@@ -235,6 +239,10 @@ class Sandbox:
             code=EcsStopCode.EXITED, reason="Essential container in task exited", at_once=True, of_container=killed
         )
         self._end(ident, ending)
+
+    def decide_quota(self, status: str) -> None:
+        """AWS's answer to the latest request for a larger quota: ``DENIED``, or ``APPROVED``, which raises it."""
+        self._desk.decide(self._desk.requests[-1].ident, status)
 
     def _end(self, ident: str, ending: Ending) -> None:
         self._engine.life(ident).end(ending)

@@ -9,13 +9,14 @@ import sys
 import time
 
 from burst_magic.launchers import traits
+from burst_magic.plan.prices import shipped
 from burst_magic.plan.shapes import Shape
 from burst_magic.protocol.wire.model import EndCause, JobEnd
 from burst_magic.testing.sandbox import TaskState
 
 WORKERS, INTERVAL = 2, 2.0
 SPOT = traits("spot")["spot"]
-RATE = SPOT.rate(Shape(1, 2048), "x86_64", "us-east-1") + SPOT.address({})  # micro-dollars an hour
+RATE = SPOT.rate(Shape(1, 2048), shipped().market("x86_64")) + SPOT.address({})  # micro-dollars an hour
 BUDGET = WORKERS * RATE * 70 / 3600  # Fargate bills a minute at least
 KERNEL = f"""
 import time

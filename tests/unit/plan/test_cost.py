@@ -1,4 +1,4 @@
-"""Prices and arithmetic of money."""
+"""The arithmetic of money."""
 
 import pytest
 
@@ -7,29 +7,7 @@ from burst_magic.plan.cost import Requests
 from burst_magic.plan.shapes import Shape
 
 GB = 1024
-REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1", "sa-east-1")
-
-
-@pytest.mark.parametrize("region", REGIONS)
-def test_what_the_table_says_of_a_region_is_no_slip_of_a_digit(region):
-    """Everywhere a vCPU costs nine times a GB, ARM a fifth less, and no region twice the cheapest."""
-    cheapest = prices.fargate("x86_64")
-    x86, arm = (prices.fargate(arch, region=region) for arch in ("x86_64", "arm64"))
-    assert x86.region == arm.region == region
-    assert [price.vcpu / price.gb for price in (x86, arm)] == pytest.approx([9.1, 9.1], abs=0.07)
-    assert [arm.vcpu / x86.vcpu, arm.gb / x86.gb] == pytest.approx([0.8, 0.8], abs=0.01)
-    assert 1 <= x86.vcpu / cheapest.vcpu < 2
-
-
-def test_a_region_has_its_own_prices():
-    assert [prices.fargate("x86_64", region=name).vcpu for name in ("us-east-1", "eu-central-1", "sa-east-1")] == [
-        pytest.approx(dollars) for dollars in (0.04048, 0.04656, 0.0696)
-    ]
-
-
-@pytest.mark.parametrize("region", ["moon-1", ""])
-def test_an_unknown_region_gets_the_default_prices_and_says_so(region):
-    assert prices.fargate("arm64", region=region) == prices.fargate("arm64", region="us-east-1")
+US = prices.shipped().market("x86_64")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +15,7 @@ def test_an_unknown_region_gets_the_default_prices_and_says_so(region):
     [((0.25, 512), 0.0123425), ((1, 2 * GB), 0.04937), ((4, 8 * GB), 0.19748), ((16, 120 * GB), 1.18108)],
 )
 def test_the_rate_of_a_worker_is_its_vcpu_and_its_memory(shape, dollars):
-    assert cost.rate(Shape(*shape), prices.fargate("x86_64")) == pytest.approx(dollars * 1e6, abs=1)
+    assert cost.on_fargate(Shape(*shape), US) == pytest.approx(dollars * 1e6, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +57,11 @@ def test_a_million_writes_cost_five_dollars_and_a_million_reads_forty_cents():
 
 def test_a_worker_in_a_public_subnet_pays_for_its_address():
     shape = Shape(cpu=1, memory=2048)
-    assert cost.on_fargate(shape, "x86_64", "us-east-1") == 49_370
+    assert cost.on_fargate(shape, US) == 49_370
     assert cost.public_address({}) == cost.public_address({"public_ip": "true"}) == 5_000
     assert cost.public_address({"public_ip": "false"}) == 0
+
+
+@pytest.mark.parametrize("on", [cost.on_fargate, cost.on_fargate_spot])
+def test_without_a_price_there_is_no_rate(on):
+    assert on(Shape(cpu=1, memory=2048), prices.Market(region="moon-1", arch="x86_64")) is None

@@ -1,6 +1,7 @@
 """From what was asked to a plan, or to a refusal before anything starts."""
 
 import inspect
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +12,12 @@ from burst_magic.launchers.base import Traits
 from burst_magic.launchers.local import LocalLauncher
 from burst_magic.plan.cost import on_fargate, public_address
 from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
+from burst_magic.plan.prices import FargatePrice, shipped
 
+MOON = {"region": "moon-1"}
 LOCAL = {"local": LocalLauncher.traits}
 FARGATE = {"fargate": Traits(starting_within=600, rate=on_fargate, syncs=True)}
-SPOT = {"spot": Traits(starting_within=600, rate=lambda *shape: on_fargate(*shape) // 3)}
+SPOT = {"spot": Traits(starting_within=600, rate=lambda *shape: on_fargate(*shape) // 3, ceiling=on_fargate)}
 
 
 def asked(**changes):
@@ -26,6 +29,8 @@ def asked(**changes):
         "arch": "x86_64",
         "env": "sync",
         "budget": None,
+        "max_hourly_cost": None,
+        "cost_alert": None,
         "store": "file:///store",
         "aws": {},
     }
@@ -156,7 +161,7 @@ def test_the_dearer_of_a_launcher_and_its_fallback_is_what_a_budget_must_allow()
     made = plan(asked(), SPOT | FARGATE, tasks=100, sample=360.0)
     assert (made.launcher, made.fallback) == ("spot", "fargate")
     assert (made.rate, made.fallback_rate) == (49_370 // 3, 49_370)
-    assert made.estimate == plan(asked(), FARGATE, tasks=100, sample=360.0).estimate
+    assert made.estimate == replace(plan(asked(), FARGATE, tasks=100, sample=360.0).estimate, at_most=True)
 
 
 def test_the_plan_says_who_stands_in_where_there_is_no_room():
@@ -164,6 +169,44 @@ def test_the_plan_says_who_stands_in_where_there_is_no_room():
         "4 spot workers (fargate where there is no room)"
     )
     assert "fargate" not in summary(plan(asked(), SPOT, tasks=100)).partition(";")[0]
+
+
+@pytest.mark.parametrize("name", ["budget", "max_hourly_cost"])
+def test_where_no_price_is_known_a_limit_cannot_be_kept_and_nothing_starts(name):
+    with pytest.raises(BudgetExceeded) as caught:
+        plan(asked(aws=MOON, **{name: 5_000_000}), FARGATE, tasks=100)
+    assert caught.value.problem.startswith("no price is known for x86_64 workers of fargate in moon-1, so the ")
+    assert "burst cost --refresh" in caught.value.way_out
+
+
+def test_where_no_price_is_known_and_no_limit_set_it_goes_on_and_says_so():
+    made = plan(asked(aws=MOON), FARGATE, tasks=100, sample=36.0)
+    assert (made.priced, made.rate, made.estimate.total, made.estimate.seconds) == (False, 0, None, 900)
+    assert made.warnings == ("no price is known for x86_64 workers of fargate in moon-1; the run will show no cost",)
+
+
+def test_a_price_list_of_today_counts_more_than_the_one_that_was_shipped():
+    today = shipped().with_region("moon-1", {"x86_64": FargatePrice(vcpu=1.0, gb=0.5)})
+    assert plan(asked(aws=MOON), FARGATE, tasks=100, price_list=today).rate == 2_000_000
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(4 * 49_370, False), (4 * 49_370 - 1, True)])
+def test_a_fleet_that_costs_more_an_hour_than_is_allowed_does_not_start(limit, refused):
+    for terms in (FARGATE, SPOT):
+        if refused:
+            with pytest.raises(BudgetExceeded, match=r"the workers cost \$0\.20 an hour, and max_hourly_cost is"):
+                plan(asked(max_hourly_cost=limit), terms, tasks=100)
+        else:
+            assert plan(asked(max_hourly_cost=limit), terms, tasks=100).workers == 4
+    assert plan(asked(max_hourly_cost=1), LOCAL, tasks=100).workers == 4
+
+
+def test_an_alert_warns_of_an_expensive_fleet_and_lets_it_start():
+    assert plan(asked(cost_alert=100_000), FARGATE, tasks=100).warnings == (
+        "the workers cost $0.20 an hour, more than the cost_alert of $0.10",
+    )
+    assert plan(asked(cost_alert=4 * 49_370), FARGATE, tasks=100).warnings == ()
+    assert plan(asked(cost_alert=1), LOCAL, tasks=100).warnings == ()
 
 
 def test_the_exact_budget_is_enough():
@@ -180,6 +223,9 @@ def test_the_exact_budget_is_enough():
         (LOCAL, {"workers": 1}, "1 local worker; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 1h"),
         (LOCAL, {"slots": 2}, "4 local workers × 2 slots; on Fargate (2 vCPU with 4GB, us-east-1) ≈ $0.05 in 8m"),
         (FARGATE, {}, "4 fargate workers; 1 vCPU with 2GB, us-east-1, ≈ $0.05 in 15m"),
+        (SPOT, {}, "4 spot workers; 1 vCPU with 2GB, us-east-1, at most $0.05 in 15m"),
+        (FARGATE, {"aws": MOON}, "4 fargate workers; 1 vCPU with 2GB, price unknown"),
+        (LOCAL, {"aws": MOON}, "4 local workers; on Fargate (1 vCPU with 2GB, us-east-1) ≈ $0.05 in 15m"),
     ],
 )
 def test_the_summary_is_one_line(terms, changes, text):

@@ -15,7 +15,8 @@ LOCAL = {"local": Traits(starting_within=60, here=True)}
 
 def judged(sample, *, terms=FARGATE, tasks=100, workers=10, cores=2, start=45.0):
     size = {"slots": 1, "cpu": None, "memory": None, "arch": "x86_64"}
-    asked = SimpleNamespace(**size, workers=workers, env="sync", budget=None, store="s3://b", aws={})
+    limits = {"budget": None, "max_hourly_cost": None, "cost_alert": None}
+    asked = SimpleNamespace(**size, **limits, workers=workers, env="sync", store="s3://b", aws={})
     made = plan(asked, terms, tasks=tasks, sample=sum(sample) / len(sample))
     return judge(sample, made, cores=cores, start=start)
 
