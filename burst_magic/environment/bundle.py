@@ -17,7 +17,7 @@ import py_compile
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,13 @@ def stage0_command() -> tuple[str, ...]:
     return ("python", "-I", "-c", Path(stage0.__file__).read_text(encoding="utf-8"))
 
 
-def worker_bundle(target: Target, folder: Path, *, indexes: Sequence[str] = ()) -> Archive:
+def worker_bundle(target: Target, folder: Path, *, environ: Mapping[str, str] | None = None) -> Archive:
     """The worker for a platform, as a virtual environment without its interpreter.
 
     Args:
         target: the platform.
         folder: where archives are kept.
-        indexes: uv's options for where packages come from.
+        environ: variables that tell uv where packages come from.
 
     Raises:
         PlanError: a package cannot be had.
@@ -62,7 +62,7 @@ def worker_bundle(target: Target, folder: Path, *, indexes: Sequence[str] = ()) 
 
     def fill(root: Path) -> None:
         site = root / "lib" / f"python{target.python}" / "site-packages"
-        _download([f"{name}=={version}" for name, version in versions.items()], target, site, indexes)
+        _download([f"{name}=={version}" for name, version in versions.items()], target, site, environ)
         shutil.rmtree(site / "bin", ignore_errors=True)
         (site / ".lock").unlink(missing_ok=True)  # uv's
         shutil.copytree(_SOURCES, site / _SOURCES.name, ignore=shutil.ignore_patterns(*_STAYS_HERE))
@@ -74,7 +74,7 @@ def worker_bundle(target: Target, folder: Path, *, indexes: Sequence[str] = ()) 
     return _kept(folder, "worker", facts, fill)
 
 
-def uv_tool(target: Target, folder: Path, *, indexes: Sequence[str] = ()) -> Archive:
+def uv_tool(target: Target, folder: Path, *, environ: Mapping[str, str] | None = None) -> Archive:
     """The installer, for a platform, in this kernel's version.
 
     Raises:
@@ -84,7 +84,7 @@ def uv_tool(target: Target, folder: Path, *, indexes: Sequence[str] = ()) -> Arc
 
     def fill(root: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="burst-uv-") as place:
-            _download([f"uv=={versions['uv']}"], target, Path(place), indexes)
+            _download([f"uv=={versions['uv']}"], target, Path(place), environ)
             shutil.copy2(Path(place) / "bin" / "uv", root / "uv")
 
     return _kept(folder, "uv", [_FORMAT, "uv", target.arch, versions], fill)
@@ -98,9 +98,9 @@ def _installed(names: Sequence[str]) -> Iterator[tuple[str, str]]:
             continue
 
 
-def _download(wanted: Sequence[str], target: Target, place: Path, indexes: Sequence[str]) -> None:
+def _download(wanted: Sequence[str], target: Target, place: Path, environ: Mapping[str, str] | None) -> None:
     try:
-        run("pip", "install", "--quiet", *indexes, *target.options, "--target", str(place), *wanted)
+        run("pip", "install", "--quiet", *target.options, "--target", str(place), *wanted, environ=environ)
     except UvError as error:
         raise refusal(error, "the worker for " + f"Python {target.python} on {target.arch}") from None
 

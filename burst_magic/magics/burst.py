@@ -150,7 +150,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
     from burst_magic.session.outlook import price_list
-    from burst_magic.session.submit import count, environment_of
+    from burst_magic.session.submit import Labels, count, environment_of
 
     settings = config.load(call.settings)
     setenv = _values(call.setenv)
@@ -181,7 +181,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     if sampled:
         start = next(iter(terms.values())).usually_within
         print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))
-    synced = None if call.session else environment_of(made, settings)
+    synced = None if call.session else environment_of(made, settings, capture, Labels(setenv=setenv))
     into = (
         DESK.find(call.session, settings)
         if call.session
@@ -195,6 +195,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     warnings = (
         *capture.warnings,
         *(_other_environment(capture, into) if into is not None and not joins else made.warnings),
+        *(synced.warnings if synced is not None else ()),
         *([repeats] if repeats else _name_taken(call.name, settings)),
     )
     return _Prepared(
@@ -346,6 +347,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
         ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
         ("threads", f"{_threads(prepared)} in each slot"),
         ("settings", describe(capture.settings)),
+        *([("environment", prepared.synced.summary)] if prepared.synced is not None else ()),
         ("modules", ", ".join(f"{name} {version}".strip() for name, version in capture.modules) or "none"),
         ("changed in place", ", ".join(capture.mutated) or "nothing captured"),
     ]

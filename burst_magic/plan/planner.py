@@ -238,7 +238,7 @@ def plan(
         minimum=max(each.minimum for each in terms.values()),
         warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ()), *unknown),
         env=asked.env,
-        syncs=syncs,
+        syncs=syncs and not lacks,
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
     )

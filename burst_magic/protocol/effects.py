@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.protocol.wire.model import (
     ClaimBody,
     ClaimKey,
@@ -25,7 +26,7 @@ from burst_magic.protocol.wire.model import (
     SegmentKey,
 )
 
-Record = Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next
+Record = Manifest | InstalledPack | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next
 
 
 class Wrote(Enum):

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from burst_magic.config import changed_variables, environment
-from burst_magic.environment.bundle import stage0_command
 from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
 from burst_magic.launchers import open_launcher
 from burst_magic.launchers.base import Again, Handle, Launcher, PrintedLine, Refusal, Start, Status, Traits, WorkerState
@@ -192,6 +191,11 @@ class Fleet:
         manifest, secret = self._manifest, self._secret or b""
         here = launcher.traits.here
         syncs = bool(manifest.bundle) and launcher.traits.syncs
+        command: tuple[str, ...] = ()
+        if syncs:
+            from burst_magic.environment.bundle import stage0_command  # local fleets have no use for it
+
+            command = stage0_command()
         return Start(
             store=self._store.url,
             sid=manifest.sid,
@@ -205,7 +209,7 @@ class Fleet:
             instance_type=manifest.instance_type,
             env=manifest.environment,
             python=".".join(manifest.python.split(".")[:2]),
-            command=stage0_command() if syncs else (),
+            command=command,
             bundle=manifest.bundle if syncs else "",
             deadline=max(manifest.deadline, self.deadline),
             rate=self._rate_of(launcher.name),

@@ -16,7 +16,7 @@ from burst_magic.plan.planner import check_hourly
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, JobEnd, Outcome, Snapshot
-from burst_magic.session import keyring, session_list
+from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.followed import Followed
@@ -351,6 +351,7 @@ class Session:
             return 0
         self._await_end(grace)
         self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
+        packs.learn(self._settings, self.store, self.id, self.manifest.lock)  # outlives the session
         deleted = delete_all(self.store, self._keys, secret=self._secret)
         keyring.forget(self._settings.keys_dir, self.id)
         session_list.remove(self._settings.sessions_file, self.id)

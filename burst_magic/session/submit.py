@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import __version__, cores
-from burst_magic.environment.sync import Synced, prepare
 from burst_magic.errors import BurstError, CaptureError, LaunchError, OptionError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
@@ -27,7 +26,7 @@ from burst_magic.plan.planner import S3_FLOOR, S3_INTERVAL, threads
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
-from burst_magic.session import keyring, session_list
+from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
@@ -38,6 +37,7 @@ from burst_magic.stores import open_store
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
     from burst_magic.config import Settings
+    from burst_magic.environment.sync import Synced
     from burst_magic.plan.planner import Plan
     from burst_magic.stores import Store
 
@@ -104,10 +104,11 @@ def submit(
     if into is not None:
         return _add(capture, plan, settings, into=into, home=home, labels=labels, progress=progress)
     if synced is None:
-        synced = environment_of(plan, settings)
+        synced = environment_of(plan, settings, capture, labels)
     store = open_own_store(settings.store, settings)
     sid, secret = new_session_id(time.time()), secrets.token_bytes(sign.SECRET_BYTES)
     manifest = manifest_of(sid, plan, settings, labels, synced)
+    manifest = replace(manifest, pack=packs.known(settings, store, manifest.lock))
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
@@ -118,6 +119,7 @@ def submit(
             keyring.publish(store, sid, secret)
         if synced is not None:
             synced.upload(store)
+            packs.note(settings, store, manifest)
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         job = replace(job, estimate=_estimated(plan, manifest))
@@ -226,13 +228,19 @@ def new_session_id(now: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{word}"
 
 
-def environment_of(plan: Plan, settings: Settings) -> Synced | None:
+def environment_of(plan: Plan, settings: Settings, capture: Capture, labels: Labels) -> Synced | None:
     """What the plan's workers get installed; None where they have it already.
 
     Raises:
         PlanError: it cannot be prepared.
     """
-    return prepare(settings, python=platform.python_version(), arch=plan.arch) if plan.syncs else None
+    if not plan.syncs:
+        return None
+    from burst_magic.environment.sync import prepare  # local fleets have no use for it
+
+    imported = [name for name, _ in capture.modules]
+    setenv = [name for name, _ in labels.setenv]
+    return prepare(settings, python=platform.python_version(), arch=plan.arch, imported=imported, setenv=setenv)
 
 
 def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced: Synced | None = None) -> Manifest:
@@ -256,6 +264,7 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced
         options=plan.options,
         environment=plan.env,
         bundle=synced.bundle.sha256 if synced is not None else "",
+        lock=synced.lock if synced is not None else "",
         seed=secrets.randbits(63) if settings.seed is None else settings.seed,
         deadline=now + settings.deadline,
         idle=settings.idle,

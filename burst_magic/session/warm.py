@@ -85,7 +85,6 @@ def _is_over(job: Session) -> bool:
 
 
 def _alike(one: Manifest, other: Manifest) -> bool:
-    """Whether two manifests differ only in id, times, seed and number of workers."""
-    return one == replace(
-        other, sid=one.sid, created=one.created, deadline=one.deadline, seed=one.seed, workers=one.workers
-    )
+    """Whether two manifests differ only in id, times, seed, number of workers, and how the same packages come there."""
+    same = {name: getattr(one, name) for name in ("sid", "created", "deadline", "seed", "workers", "pack")}
+    return one == replace(other, **same)

@@ -83,12 +83,16 @@ def _summoned(cwd: str | None) -> EndCause:
     _log()
 
     from burst_magic.stores import open_store
+    from burst_magic.stores.retry import slept
+    from burst_magic.stores.store_driver import Carrier
+    from burst_magic.worker.install import Installer
     from burst_magic.worker.stage import Staging
     from burst_magic.worker.supervisor import fetch_key, join
 
     store = open_store(summons.store)
     born = birth.answer(summons, lambda key: fetch_key(store, key), config.environment())
-    return join(born, store, Staging(cwd=cwd), leash)
+    installer = Installer(carrier=Carrier(store, born.secret, slept), wid=born.wid, packs=not born.number)
+    return join(born, store, Staging(cwd=cwd, install=installer.python, doing=lambda: installer.doing), leash)
 
 
 def _log() -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from burst_magic.errors import BurstError
 from burst_magic.protocol.wire.model import Manifest
 from burst_magic.worker.forkserver import Template
 
@@ -25,9 +26,10 @@ def this_python(_: Manifest) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The template is there; slots can be opened."""
+    """The template is there; slots can be opened. Or the problem."""
 
-    template: Template
+    template: Template | None
+    problem: BurstError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +39,16 @@ class Staging:
     Attributes:
         cwd: where tasks run; None: where this worker runs.
         install: blocks until the environment is there.
+        doing: what it is at, for people.
     """
 
     cwd: str | None = None
     install: Install = this_python
+    doing: Callable[[], str] = lambda: INSTALLING
 
     def run(self, manifest: Manifest) -> Staged:
-        """Blocks; raises whatever keeps the environment from being installed."""
-        return Staged(Template.start(self.cwd, python=self.install(manifest)))
+        """Blocks; the result says what keeps the environment from being installed."""
+        try:
+            return Staged(Template.start(self.cwd, python=self.install(manifest)))
+        except BurstError as problem:
+            return Staged(None, problem)

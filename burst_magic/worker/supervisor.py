@@ -32,7 +32,7 @@ from burst_magic.worker.birth import Birth
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.pool import SlotPool
 from burst_magic.worker.slots.slot import NUDGE_AFTER
-from burst_magic.worker.stage import INSTALLING, Staged, Staging
+from burst_magic.worker.stage import Staged, Staging
 from burst_magic.worker.supply.courier import Courier, Errand
 from burst_magic.worker.supply.supply import Items, Opened, Supply
 from burst_magic.worker.watchdog import Leash
@@ -48,6 +48,10 @@ def _rate(manifest: Manifest, birth: Birth) -> int:
     """Micro-dollars per hour of its launcher; a session may have two."""
     launcher = json.loads(birth.handle)["launcher"] if birth.handle else manifest.launcher
     return manifest.fallback_rate if launcher == manifest.fallback else manifest.rate
+
+
+class _Unprepared(Exception):
+    """What tasks need cannot be installed: another worker would fail in the same way, and is started after a pause."""
 
 
 class Supervisor:
@@ -118,8 +122,12 @@ class Supervisor:
         signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))
         try:
             return self._work()
+        except _Unprepared as fault:
+            problem = fault.__cause__ or fault
+            self._say_broken(" ".join(str(problem).split()), EndCause.UNSTARTED, ExitCode.REFUSED)
+            raise problem from None
         except Exception as fault:
-            self._say_broken(fault)
+            self._say_broken(f"{type(fault).__name__}: {fault}", EndCause.BROKEN, ExitCode.BROKEN)
             raise
         finally:
             self._courier.close()
@@ -140,13 +148,10 @@ class Supervisor:
             _LOG.warning("cannot reach the store: unpublished outcomes are lost")
         return end.cause
 
-    def _say_broken(self, fault: Exception) -> None:
+    def _say_broken(self, why: str, cause: EndCause, code: ExitCode) -> None:
         """Try once to record why it failed; otherwise others wait until its silence counts as death."""
         wid, now = self._machine.wid, self._machine.wall(time.monotonic())
-        said = f"{type(fault).__name__}: {fault}"
-        end = Gone(
-            worker=wid, cause=EndCause.BROKEN, at=now, token=self._birth.token, exit_code=ExitCode.BROKEN, detail=said
-        )
+        end = Gone(worker=wid, cause=cause, at=now, token=self._birth.token, exit_code=code, detail=why)
         self._carrier.once().carry(fx.Create(keys.SessionKeys(self._birth.sid).gone(wid), end))
 
     def _turn(self) -> None:
@@ -175,6 +180,8 @@ class Supervisor:
     def _events(self, news: fx.Event | Items | Opened | Staged) -> list[fx.Event]:
         """Convert a thread's result to events for the machine."""
         if isinstance(news, Staged):
+            if news.template is None:
+                raise _Unprepared from news.problem
             self._template, self._stage = news.template, None
             self._slots.open(news.template)
             return []
@@ -217,7 +224,7 @@ class Supervisor:
             slots=self._slots.views(self._machine.wall),
             refusals=self._carrier.refusals.count,
             refused=self._carrier.refusals.said,
-            stage="" if self._stage is None else INSTALLING,
+            stage="" if self._stage is None else self._stage.doing(),
         )
         self._courier.call(lambda: self._courier.beat(effect.key, body), errand=Errand.BEAT)
 

@@ -4,6 +4,7 @@
     envs/<sha256>                                             what workers have installed
     keys/<sid>.<fingerprint>                                  the session's key, for workers that no pipe reaches
     sessions/<sid>/manifest.json
+    sessions/<sid>/pack.json                                  what its first worker has installed, packed
     sessions/<sid>/control/<id>-<what>
     sessions/<sid>/workers/<wid>.<billed-from-ms>.<rate>      heartbeat
     sessions/<sid>/workers/<wid>.gone
@@ -100,6 +101,11 @@ class SessionKeys:
     def manifest(self) -> str:
         """Immutable description of the session; deleted first."""
         return f"{self.root}/manifest.json"
+
+    @property
+    def pack(self) -> str:
+        """What a worker of the session has installed and packed, for the others."""
+        return f"{self.root}/pack.json"
 
     @property
     def control_folder(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from burst_magic.errors import RecordError, VersionError
 from burst_magic.protocol.wire import sign
+from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.protocol.wire.model import (
     ClaimBody,
     Control,
@@ -37,8 +38,10 @@ from burst_magic.protocol.wire.model import (
 )
 
 SCHEMA = 2
-T = TypeVar("T", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next)
-R = TypeVar("R", bound=Manifest | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next | SlotView)
+T = TypeVar("T", bound=Manifest | InstalledPack | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next)
+R = TypeVar(
+    "R", bound=Manifest | InstalledPack | Job | ClaimBody | Control | Final | Gone | Heartbeat | Next | SlotView
+)
 
 _ENUMS: dict[type, tuple[tuple[str, type[Enum]], ...]] = {
     Gone: (("cause", EndCause),),

@@ -1,19 +1,106 @@
-"""``--env sync`` on a stock Python image, which has nothing but the standard library: the whole road."""
+"""``--env sync`` on a stock Python image, which has nothing but the standard library: the whole road.
+
+The kernel is another interpreter, with an environment of its own.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from burst_magic.launchers.ecs_definition import STOCK
 
 MINOR = ".".join(platform.python_version_tuple()[:2])
-HAS = """\
-import importlib.util, sys
-(sys.version_info[:2], sys.prefix != sys.base_prefix, importlib.util.find_spec("".join(["bo", "to3"])), item)"""
+ROOT = Path(__file__).parents[3]
+NUMPY, NUMPY_AFTER = "2.3.0", "2.3.1"
+NOTEBOOKS = {"boto3", "burst_magic", "ipykernel", "ipython", "ipywidgets", "nbformat", "obstore", "traitlets", "uv"}
 
 
-def test_a_burst_runs_on_a_stock_python_image(scientist):
-    session = scientist.burst(HAS, range(3), workers=2, env="sync")
-    version = tuple(map(int, MINOR.split(".")))
-    assert list(session.results()) == [(version, True, None, item) for item in range(3)]
-    assert {task.image for task in scientist.tasks} == {f"{STOCK}:{MINOR}-slim"}
+def uv(*arguments):
+    subprocess.run([sys.executable, "-m", "uv", *arguments], check=True, capture_output=True)
+
+
+def project(folder: Path, name: str, *, needs: str = "") -> Path:
+    """A small project of the user's own."""
+    (folder / name / "src" / name).mkdir(parents=True)
+    (folder / name / "pyproject.toml").write_text(
+        f'[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{name}"\nversion = "1.5"\ndependencies = [{needs}]\n'
+    )
+    (folder / name / "src" / name / "__init__.py").write_text(f"said = '{name} runs'\n")
+    (folder / name / "src" / name / "data.txt").write_text("data\n")
+    return folder / name
+
+
+class Kernel:
+    """An interpreter with Jupyter's side, numpy, and two projects: one installed from its folder, one editable."""
+
+    def __init__(self, folder: Path, cloud) -> None:
+        self.cloud, self.python = cloud, folder / "env" / "bin" / "python"
+        uv("venv", "--python", str(Path(sys._base_executable).resolve()), str(folder / "env"))
+        self.install("-r", str(ROOT / "requirements" / "demo.lock"), f"numpy=={NUMPY}")
+        self.install("--no-build-isolation", "--no-deps", "--editable", str(ROOT))
+        self.install("--no-build-isolation", "--no-deps", str(project(folder, "installed_here")))
+        needs = "\"colorama>=0.4 ; sys_platform == 'linux'\""  # not installed: as on a Mac
+        edited = str(project(folder, "edited_here", needs=needs))
+        self.install("--no-build-isolation", "--no-deps", "--editable", edited)
+
+    def install(self, *what: str) -> None:
+        uv("pip", "install", "--quiet", "--python", str(self.python), *what)
+
+    def run(self, code: str, **environ: str):
+        """What a script prints last, as JSON."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BURST_"))}
+        done = subprocess.run(
+            [str(self.python), "-c", code],
+            env={**clean, **self.cloud.environ(), **environ},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert not done.returncode, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory, _cloud):
+    return Kernel(tmp_path_factory.mktemp("kernel"), _cloud)
+
+
+LOOK = """
+import json, sys
+import burst_magic as burst
+import installed_here, edited_here, numpy
+
+def look(item):
+    import importlib.metadata, sys
+    from pathlib import Path
+    data = (Path(installed_here.__file__).parent / "data.txt").read_text()
+    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+    own = numpy.__file__.startswith(sys.prefix) and sys.prefix != sys.base_prefix
+    return [int(numpy.arange(item).sum()), own, installed_here.said, data, edited_here.said, installed]
+
+session = burst.map(look, range(4), workers=2, launcher="fargate", env="sync")
+results = list(session.results())
+print(json.dumps([results, session.manifest.lock, session.manifest.pack, session.fleet.logs()]))
+session.cleanup()
+"""
+
+
+def test_a_burst_runs_on_a_stock_python_with_the_kernels_packages(kernel, cloud):
+    results, _, _, _ = kernel.run(LOOK)
+    for item, (total, own, *said, installed) in enumerate(results):
+        assert (total, own) == (sum(range(item)), True)
+        assert said == ["installed_here runs", "data\n", "edited_here runs"]
+        assert installed["numpy"] == NUMPY
+        assert (installed["installed_here"], installed["edited_here"]) == ("1.5", "1.5")
+        assert {"colorama", "dill", "threadpoolctl"} <= installed.keys()  # the first is for Linux only
+        assert NOTEBOOKS & installed.keys() == set()
+    assert {task.image for task in cloud.tasks()[-2:]} == {f"{STOCK}:{MINOR}-slim"}

@@ -73,7 +73,7 @@ def test_what_cannot_be_installed_ends_the_worker_with_the_reason(session):
     session.open()
     with pytest.raises(Exception, match="numpy==99 is nowhere"):
         session.work(Staging(install=install))
-    assert session.gone().cause is EndCause.BROKEN
+    assert session.gone().cause is EndCause.UNSTARTED
     assert "numpy==99 is nowhere" in session.gone().detail
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from burst_magic.errors import RecordError, SignatureError, VersionError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import records, sign
+from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.protocol.wire.model import (
     ClaimBody,
     Control,
@@ -81,6 +82,7 @@ EVERY_RECORD = {
         ).map(tuple),
     ),
     "next": st.builds(Next, token=texts, launcher=texts, number=st.none() | numbers, at=times),
+    "pack": st.builds(InstalledPack, lock=texts, sha256=texts, by=texts),
 }
 outcomes = st.builds(
     Outcome,
@@ -105,6 +107,7 @@ SAMPLES = {
     "gone": Gone(worker="w", cause=EndCause.IDLE, at=1.0),
     "heartbeat": Heartbeat(worker="w", number=1, at=1.0, slots=(SlotView(job="0", task=3),)),
     "next": Next(token="t", launcher="local", number=None, at=1.0),
+    "pack": InstalledPack(lock="l", sha256="s", by="w"),
 }
 
 
