@@ -200,12 +200,14 @@ class Status:
 
     Attributes:
         phase: what a worker that is coming is at: provisioning, pulling the image.
+        missing: its engine answers, and does not know it: it has ended long ago, or began just now.
         cause: of its end.
         reason: in the engine's words, or the worker's last line of output.
     """
 
     state: WorkerState
     phase: str = "starting"
+    missing: bool = False
     cause: Cause | None = None
     reason: str = ""
     exit_code: int | None = None

@@ -218,12 +218,14 @@ class EcsLauncher:
             self._tell_once(f"cannot see the workers in {place.cluster}: {error.problem}")
             return {wid: self._unseen(wid, error.problem) for wid in wids}
         said = {wid_of(task): status_of(task) for task in found}
-        return {wid: said.get(wid) or self._unseen(wid, "ECS does not list this task") for wid in wids}
+        return {wid: said.get(wid) or self._unseen(wid, "ECS does not list this task", missing=True) for wid in wids}
 
-    def _unseen(self, wid: str, reason: str) -> Status:
+    def _unseen(self, wid: str, reason: str, *, missing: bool = False) -> Status:
         """A task that ECS accepted a moment ago is coming, though DescribeTasks may not know it yet."""
         fresh = self._clock() - self._started.get(wid, float("-inf")) < _FRESH
-        return Status(state=WorkerState.COMING if fresh else WorkerState.UNKNOWN, reason=reason)
+        if fresh:
+            return Status(state=WorkerState.COMING, reason=reason)
+        return Status(state=WorkerState.UNKNOWN, reason=reason, missing=missing)
 
     def _tell_once(self, fault: str) -> None:
         if fault not in self._faults:

@@ -12,7 +12,7 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,6 +66,8 @@ class Fleet:
         self._ended: set[str] = set()
         self._awake: set[str] = set()
         self._given_up: set[str] = set()  # silent, replaced, and told to stop
+        self._missing: dict[str, float] = {}  # wid -> since when its engine says that it doesn't know it
+        self._forgotten: set[str] = set()  # missing for so long that nothing more will be heard of their ends
         self.environment: dict[str, str] | None = None
         self.deadline = 0.0
         self.coming: dict[str, tuple[str, float]] = {}
@@ -258,7 +260,8 @@ class Fleet:
     def look(self) -> bool:
         """Write ``.gone`` for workers that have definitely ended; returns whether there were any."""
         self._search()
-        described = self._describe([handle for wid, handle in self._known() if wid not in self._ended])
+        described = self._describe([each for wid, each in self._known() if wid not in self._ended | self._forgotten])
+        self._forget(described)
         self.coming = {
             self._handles[wid].token: (status.phase, time.time() - status.created if status.created else 0.0)
             for wid, status in described.items()
@@ -270,6 +273,12 @@ class Fleet:
             if silent or self._say_gone(wid, status):
                 self._ended.add(wid)
         return bool(ends)
+
+    def _forget(self, described: Mapping[str, Status]) -> None:
+        """Describe no more what its engine has not known for a while: it ended long ago, and nobody will hear how."""
+        now, patience = time.monotonic(), DEAD_AFTER * self._manifest.interval
+        self._missing = {wid: self._missing.get(wid, now) for wid, status in described.items() if status.missing}
+        self._forgotten.update(wid for wid, since in self._missing.items() if now - since >= patience)
 
     def _search(self) -> None:
         """Ask the engines once for workers without a heartbeat, since the client that started them may be gone."""

@@ -251,7 +251,10 @@ class SessionMachine:
             self._look(now)
             again = self._judge(now)
         elif self._looking and all(job.state is JobState.SETTLED for job in self.jobs.values()):
-            self._questions.list_folder(self._keys.workers_folder)  # results are final, but workers still cost money
+            # Results are final, but workers still cost money, and their number may have been changed.
+            self._questions.list_folder(self._keys.workers_folder)
+            if any(job.finished for job in self.jobs.values()):
+                self._questions.list_folder(self._keys.control_folder)
             self._looking = False
         self.wake = min([self.wake, *(job.wake for job in self.jobs.values())])
         return [*again, *self._questions.take()]
@@ -307,7 +310,13 @@ class SessionMachine:
             elif end is not JobEnd.NOBODY:
                 job.conclude(end)
             elif not replaced:  # otherwise wait until the starts show
-                job.conclude(end, self.crew.last_words())
+                job.conclude(end, self.crew.last_words() or self._never_asked())
+
+    def _never_asked(self) -> str:
+        """What to do about a job whose client died before it asked for workers, for a client that starts none."""
+        if self.crew.log.starting or self.crew.log.beats or self.crew.log.gone or self.replaces_lost_workers:
+            return ""
+        return f"no worker was ever asked for; %burst_attach {self.manifest.sid} starts them"
 
     def _was_cancelled(self, job: JobMachine, now: float) -> bool:
         """Whether a job was cancelled long enough ago that workers have published its finished tasks."""
@@ -349,9 +358,10 @@ class SessionMachine:
     def _replace(self, missed: list[JobMachine], living: int, now: float) -> bool:
         """Start missing workers for jobs with waiting ranges; returns whether any start is due or postponed."""
         since = max(job.newest for job in missed)
-        due = self.starts.due(now, wanted=self.wanted, running=living, since=since)
+        useful = -(-sum(job.job.tasks - job.cover.covered for job in missed) // self.manifest.slots)
+        due = self.starts.due(now, wanted=self.wanted, running=living, useful=useful, since=since)
         if due is None:
-            return self.starts.postponed(now, running=living, since=since)
+            return self.starts.postponed(now, wanted=min(self.wanted, useful), running=living, since=since)
         if self._bare or self._ask_clock(now):
             return True
         if not self._there:  # no worker is started in a deleted session

@@ -131,13 +131,14 @@ class Starts:
         silent = {keys.base_of(wid) for wid in log.living()} - {keys.base_of(wid) for wid in self._crew.living()}
         return {name for name in silent if replacement_token(sid, name) in announced}
 
-    def due(self, now: float, *, wanted: int, running: int, since: float) -> Due | None:
+    def due(self, now: float, *, wanted: int, running: int, useful: int, since: float) -> Due | None:
         """The starts that are due while some range waits; None if there are none.
 
         Args:
             now: the observer's clock.
             wanted: number of workers requested.
             running: number of workers alive or starting.
+            useful: number of workers that the waiting tasks can occupy.
             since: time of the last result, or the job's start; earlier losses do not count towards the bound.
         """
         room = max(0, wanted - running)
@@ -145,13 +146,34 @@ class Starts:
         again = sorted(token for token in late if token not in self.tried)[:room]
         again += self._orphans(now, set(late))
         early = self.refusals.put_off(now)
-        fresh = self.replacements_due(now, early, nobody_left=not running, since=since)[: max(0, room - len(again))]
+        fresh = self.replacements_due(now, early, nobody_left=not running, since=since)
+        if self.sure_of_unannounced:
+            fresh += self.unannounced(min(wanted, useful))
+        fresh = fresh[: max(0, room - len(again))]
         return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
 
-    def postponed(self, now: float, *, running: int, since: float) -> bool:
-        """Whether some start only waits for its pause after a failure; arguments as for ``due``."""
-        waits = bool(self.refusals.put_off(now))
-        return waits and bool(self.replacements_due(now, set(), nobody_left=not running, since=since))
+    def postponed(self, now: float, *, wanted: int, running: int, since: float) -> bool:
+        """Whether some start only waits for its pause after a failure, or for its announcement by the client that has
+        submitted the job; arguments as for ``due``."""
+        if self.refusals.put_off(now) and self.replacements_due(now, set(), nobody_left=not running, since=since):
+            return True
+        return bool(self.unannounced(wanted)) and not self.sure_of_unannounced
+
+    def unannounced(self, wanted: int) -> list[str]:
+        """Tokens of the workers of a session in which none was ever announced: its client died before it came to that.
+
+        All clients that find such a session make the same tokens. Where some were announced, they do the work.
+        """
+        log = self._crew.log
+        if log.starting or log.beats or log.gone:
+            return []
+        tokens = [replacement_token(self._manifest.sid, f"unannounced {place}") for place in range(wanted)]
+        return [token for token in tokens if self.failed_announcements[token] < _ANNOUNCED_AT_MOST]
+
+    @property
+    def sure_of_unannounced(self) -> bool:
+        """Whether this client has watched long enough that nobody can be about to announce them."""
+        return self._crew.log.watched >= self._crew.patience
 
     def replacements_due(self, now: float, early: set[str], *, nobody_left: bool, since: float) -> list[str]:
         """Tokens of missing replacements; clients that see the same losses get the same list.

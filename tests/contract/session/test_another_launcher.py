@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic import launchers
-from burst_magic.launchers.base import Again, Refusal, Traits
+from burst_magic.launchers.base import Again, Refusal, Status, Traits, WorkerState
 from burst_magic.launchers.local import LocalLauncher
 
 PAGE = Path(__file__).parents[3] / "docs" / "launchers.md"
@@ -130,3 +130,32 @@ def test_workers_that_are_retried_together_are_started_in_one_call_and_warned_of
     assert full.calls == (6,) * 4
     warnings = [record.getMessage() for record in caplog.records if "not started" in record.getMessage()]
     assert warnings == ["6 of 6 full workers were not started: no capacity"]
+
+
+class Forgetful(LocalLauncher):
+    """Its engine knows no worker any more, as ECS an hour after its end."""
+
+    name = "forgetful"
+    asked = 0
+
+    def describe(self, handles):
+        type(self).asked += len(handles)
+        return {each.wid: Status(state=WorkerState.UNKNOWN, missing=True) for each in handles}
+
+
+def test_a_worker_that_its_engine_has_forgotten_is_described_no_more(world, until):
+    forget = launchers.register("forgetful", Forgetful)
+    try:
+        session = world.burst("item", [1], launcher="forgetful")
+        assert list(session.results()) == [1]
+
+        def described():
+            before = Forgetful.asked
+            session.fleet.look()
+            return Forgetful.asked - before
+
+        until(lambda: not described(), "it to be forgotten")
+        assert Forgetful.asked
+        assert session.fleet.living
+    finally:
+        forget()

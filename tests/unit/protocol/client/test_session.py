@@ -442,6 +442,58 @@ def test_workers_that_were_lost_are_counted_until_a_start_makes_up_for_them(clie
     assert talk.machine.starts.lost() == 0
 
 
+def announced_in_time(talk, *known):
+    """What it announces within a minute, and when."""
+    begins(talk, workers=known)
+    while talk.now < 60.0:
+        made = [each for each in answer(talk, *known) if isinstance(each, fx.Create)]
+        if made:
+            return made, talk.now
+        assert talk.job.end is None
+        talk.wait(1.0)
+    return [], talk.now
+
+
+def test_workers_that_were_asked_for_and_announced_nowhere_are_started_once_nobody_can_still_announce_them(client):
+    """The kernel was killed between ``job.json`` and its first ``.next``."""
+    talk = client(workers=2, deadline=WALL + 1e5)
+    made, at = announced_in_time(talk)
+    assert at >= 30.0  # three intervals
+    tokens = [each.record.token for each in made]
+    for each in made:
+        talk.created(each.key, fx.Wrote.DONE)
+    assert len(set(tokens)) == 2
+    assert talk.of(fx.Replace) == [fx.Replace(tokens[-1], "local")]
+    same, _ = announced_in_time(client(workers=2, deadline=WALL + 1e5, me="another"))
+    assert [each.key for each in same] == [each.key for each in made]
+    assert announced_in_time(client(workers=2, deadline=WALL + 1e5), f"{tokens[0]}.next") == ([], 60.0)
+
+
+def test_of_workers_that_were_announced_nowhere_no_more_are_started_than_there_are_tasks(client):
+    made, _ = announced_in_time(client(workers=64, deadline=WALL + 1e5))
+    assert len(made) == 4
+
+
+def test_who_only_looks_says_how_workers_that_were_announced_nowhere_are_started(client):
+    talk = client(workers=2, replaces_lost_workers=False)
+    begins(talk)
+    answer(talk)
+    assert talk.job.end is JobEnd.NOBODY
+    assert f"%burst_attach {SESSION.sid}" in talk.job.detail
+
+
+def test_who_asks_about_a_finished_job_hears_what_was_asked_of_its_session_since(client):
+    talk = client(workers=2)
+    talk.tell(fx.Tick())
+    talk.got(JOB_KEYS.final, final(FIRST, SECOND))
+    assert talk.lists() == []
+    talk.machine.look_now(talk.now)
+    talk.tell(fx.Tick())
+    assert SESSION.control_folder in talk.lists()
+    talk.control(kind=ControlKind.SCALE, workers=5, revision=1)
+    assert talk.machine.snapshot(talk.job, talk.now).wanted == 5
+
+
 def refused(token, why="no capacity", cause=EndCause.REFUSED, *, name=""):
     return Gone(worker=name or token, cause=cause, at=WALL, token=token, detail=why)
 
