@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 
 from burst_magic.environment.uv import Target
 
-_FORMAT = 1  # of the cached facts
+_FORMAT = 2  # of the cached facts
 # Roots of the notebook's side, and installers. What else asks for one of them keeps it.
 _NOTEBOOK = re.compile(
     r"(jupyter(lab)?(-.*)?|notebook(-shim)?|nb(classic|client|convert|dime|format)|ipykernel|ipython|ipywidgets"
@@ -53,6 +53,7 @@ class Package:
         name: normalized, as ``scikit-learn``.
         info: its metadata's folder.
         needs: normalized names of installed packages that it asks for on the workers' platform.
+        asks: the same on this platform.
         lacks: requirements for the workers' platform that are not installed here.
         modules: top-level names that it installs.
         pure: no compiled code.
@@ -63,6 +64,7 @@ class Package:
     origin: PackageOrigin
     info: str
     needs: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     pure: bool = True
@@ -96,16 +98,19 @@ class Installed:
         needed = self._closure(named & self.packages.keys())
         notebook = {name for name in self.roots if _NOTEBOOK.match(name)}
         others = self._closure(self.roots - notebook) | needed
-        circles = self.packages.keys() - others - self._closure(notebook)  # they ask for each other, so none is a root
+        reached = self._closure(self.roots, here=True)
+        circles = self.packages.keys() - others - reached  # they ask for each other, so none is a root
         return frozenset(others | self._closure(circles)), frozenset(needed)
 
-    def _closure(self, names: Iterable[str]) -> set[str]:
+    def _closure(self, names: Iterable[str], *, here: bool = False) -> set[str]:
+        """With whatever they ask for on the workers' platform, or on both."""
         found, todo = set[str](), list(names)
         while todo:
             name = todo.pop()
             if name not in found:
                 found.add(name)
-                todo.extend(self.packages[name].needs)
+                package = self.packages[name]
+                todo.extend((*package.needs, *package.asks) if here else package.needs)
         return found
 
 
@@ -136,7 +141,11 @@ def read(target: Target, cache: Path, *, path: Iterable[str] | None = None) -> I
 
 def _tupled(package: Package) -> Package:
     return dataclasses.replace(
-        package, needs=tuple(package.needs), lacks=tuple(package.lacks), modules=tuple(package.modules)
+        package,
+        needs=tuple(package.needs),
+        asks=tuple(package.asks),
+        lacks=tuple(package.lacks),
+        modules=tuple(package.modules),
     )
 
 
@@ -170,6 +179,7 @@ def _examine(places: list[str], target: Target) -> Installed:
             origin=_origin(each),
             info=str(_info(each)),
             needs=tuple(sorted(need for need in mine if need in found)),
+            asks=tuple(sorted(need for need in asked_here[name] if need in found)),
             lacks=tuple(sorted(text for need, text in mine.items() if need not in found)),
             modules=tuple(sorted(_modules(each, files))),
             pure=bool(files) and not any(file.endswith(_COMPILED) for file in files),

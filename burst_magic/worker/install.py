@@ -20,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import time
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Installer:
         carrier: the store, with the session's key.
         wid: this worker, which signs what it packs.
         packs: it is the one that packs what it installs, unless that was done already.
+        folder: for what it makes.
 
     Attributes:
         doing: for people, while ``python`` runs.
@@ -57,6 +59,7 @@ class Installer:
     carrier: Carrier
     wid: str
     packs: bool
+    folder: str = field(default_factory=tempfile.gettempdir)
     doing: str = field(default="installing", init=False)
 
     def python(self, manifest: Manifest) -> str:
@@ -69,17 +72,20 @@ class Installer:
             return sys.executable
         lock = Lock.from_bytes(self._verified(manifest.lock))
         self._check_version(lock)
-        root = tempfile.mkdtemp(prefix="burst-environment-")
+        began = time.monotonic()
+        root = tempfile.mkdtemp(prefix="burst-environment-", dir=self.folder)
         place = os.path.join(root, "env")  # of one name on all machines, since scripts may contain it
         known = self._known_pack(manifest)
-        if known and self._unpacked(known, place):
-            return _checked(place)
-        self.doing = f"installing {len(lock.versions)} packages"
-        _virtual_environment(place)
-        self._install(lock, manifest, root, place)
-        if self.packs and not known:
+        how = "unpacked"
+        if not (known and self._unpacked(known, place)):
+            how, self.doing = "installed", f"installing {len(lock.versions)} packages"
+            _virtual_environment(place)
+            self._install(lock, manifest, root, place)
+        python = _checked(place)
+        _LOG.warning("%s %d packages in %.1f s", how, len(lock.versions), time.monotonic() - began)
+        if how == "installed" and self.packs and not known:
             self._pack(manifest, root, place)
-        return _checked(place)
+        return python
 
     def _check_version(self, lock: Lock) -> None:
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -114,7 +120,7 @@ class Installer:
     def _unpacked(self, sha256: str, place: str) -> bool:
         """Whether the pack is there, and is what was named; if not, this worker installs."""
         self.doing = "unpacking packages"
-        with tempfile.TemporaryFile() as file:
+        with tempfile.TemporaryFile(dir=self.folder) as file:
             try:
                 seen = hashlib.sha256()
                 for part in self._parts(keys.env(sha256)):
@@ -182,7 +188,7 @@ class Installer:
         with open(requirements, "w", encoding="utf-8") as file:
             file.write("\n".join(lines))
         command = [
-            *(os.path.join(tools, "uv"), "pip", "install", "--python", os.path.join(place, "bin", "python")),
+            *(os.path.join(tools, "uv"), "pip", "install", "--quiet", "--python", os.path.join(place, "bin", "python")),
             *("--no-config", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--compile-bytecode"),
             *("--cache-dir", os.path.join(root, "cache"), "--no-progress", "--color", "never"),
             *(*lock.indexes, "-r", requirements),
