@@ -66,7 +66,7 @@ _TABLE: tuple[tuple[str, StartProblem, str], ...] = (
         StartProblem.QUOTA,
         (
             "the account's limit of Fargate vCPUs is reached: workers start as others end; "
-            "Service Quotas of AWS (Fargate, vCPU resource count) raises it"
+            "%burst_quota shows it, %burst_quota request N raises it"
         ),
     ),
     (

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from burst_magic.plan.cost import Rate, free, no_address
+from burst_magic.plan.quota import VcpuQuota
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.model import EndCause
 
@@ -252,6 +253,7 @@ class Traits:
             May ask the engine.
         address: micro-dollars per hour for a worker's public address, by the ``[aws]`` table.
         minimum: seconds that are billed of a worker at least.
+        quota: what limits how many of its workers the account may run at a time.
     """
 
     starting_within: float
@@ -270,6 +272,7 @@ class Traits:
     own_arch: Callable[[Mapping[str, str]], str] = unknown_arch
     address: Callable[[Mapping[str, str]], int] = no_address
     minimum: float = 0.0
+    quota: VcpuQuota | None = None
 
 
 class Launcher(Protocol):

@@ -32,6 +32,7 @@ from burst_magic.launchers.ecs_task import (
     wid_of,
 )
 from burst_magic.plan.cost import MINIMUM, on_fargate, on_fargate_spot, public_address
+from burst_magic.plan.quota import VcpuQuota
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import TaskTypeDef
@@ -308,6 +309,15 @@ class EcsKind:
         return EcsLauncher(self)
 
 
+_QUOTA = VcpuQuota(
+    service="fargate",
+    code="L-3032A538",
+    name="Fargate On-Demand vCPU resource count",
+    usage="Standard/OnDemand",
+)
+_SPOT_QUOTA = VcpuQuota(
+    service="fargate", code="L-36FBB829", name="Fargate Spot vCPU resource count", usage="Standard/Spot"
+)
 _ON_DEMAND = Traits(
     starting_within=600.0,
     usually_within=_USUALLY,
@@ -320,10 +330,11 @@ _ON_DEMAND = Traits(
     own_arch=_own_arch,
     address=public_address,
     minimum=MINIMUM,
+    quota=_QUOTA,
 )
 FARGATE = EcsKind(name="fargate", provider="FARGATE", traits=_ON_DEMAND)
 SPOT = EcsKind(
     name="spot",
     provider="FARGATE_SPOT",
-    traits=replace(_ON_DEMAND, fallback="fargate", rate=on_fargate_spot, ceiling=on_fargate),
+    traits=replace(_ON_DEMAND, fallback="fargate", rate=on_fargate_spot, ceiling=on_fargate, quota=_SPOT_QUOTA),
 )

@@ -149,7 +149,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
-    from burst_magic.session.outlook import price_list
+    from burst_magic.session.outlook import price_list, room
     from burst_magic.session.submit import Labels, count, environment_of
 
     settings = config.load(call.settings)
@@ -190,12 +190,14 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     if call.session and into is not None:
         into.check_open()
     joins = into is not None and not call.session
+    quotas = () if into is not None else room(made, terms, settings)
     fingerprint = joining.fingerprint(cell, call.map)
     repeats = joining.about_repeating(fingerprint, settings)
     warnings = (
         *capture.warnings,
         *(_other_environment(capture, into) if into is not None and not joins else made.warnings),
         *(synced.warnings if synced is not None else ()),
+        *quotas,
         *([repeats] if repeats else _name_taken(call.name, settings)),
     )
     return _Prepared(

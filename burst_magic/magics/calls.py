@@ -154,6 +154,21 @@ class CostCall(Call):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaCall(Call):
+    """``%burst_quota``; ``request``: ask AWS for a larger one, of ``wanted`` vCPU or what the settings need.
+
+    Attributes:
+        settings: ``launcher``, as typed.
+        json: the quotas as JSON.
+    """
+
+    request: str = ""
+    wanted: int | None = None
+    json: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigCall(Call):
     """``%burst_config``: settings to write; empty to show them."""
 

@@ -193,6 +193,15 @@ VERBS: tuple[Verb, ...] = (
         help="Show a session's bill; --all, or a terminal without ID: what each session cost.",
     ),
     Verb(
+        name="quota",
+        call=calls.QuotaCall,
+        arguments=(
+            Argument(metavar="request", field="request", read=config.one_of(("request",))),
+            Argument(metavar="N", field="wanted", read=whole(1)),
+        ),
+        help="Show how many workers the AWS account may run, or request more: N is a number of vCPU.",
+    ),
+    Verb(
         name="config",
         call=calls.ConfigCall,
         help="Show settings, or write them: key=value sets one, key= removes it.",
@@ -274,7 +283,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="--workers", verbs=_CELL, metavar="N", group=WHERE, setting="workers", help="Number of workers."),
     Option(
         name="--launcher",
-        verbs=_CELL,
+        verbs=(*_CELL, "quota"),
         metavar="|".join(launchers.TABLE),
         group=WHERE,
         setting="launcher",
@@ -429,7 +438,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(name="--all", verbs=("sessions", "cost"), help="List all of them, not only the newest 20."),
     Option(name="--csv", verbs=("cost",), metavar="FILE", help="Write the list to this file as CSV, in dollars."),
-    Option(name="--json", verbs=("cost",), help="Print JSON."),
+    Option(name="--json", verbs=("cost", "quota"), help="Print JSON."),
     Option(name="--refresh", verbs=("cost",), help="Ask AWS for today's prices, and show them with source and date."),
     Option(
         name="--account",

@@ -319,6 +319,13 @@ def cost(call: calls.CostCall, settings: Settings) -> str:
     return bill_text(session.status(), session.manifest)
 
 
+def quota(call: calls.QuotaCall, settings: Settings) -> str:
+    """Show the account's quotas, or request a larger one."""
+    from burst_magic.magics import quotas
+
+    return quotas.requested(call, settings) if call.request else quotas.shown(call, settings)
+
+
 def config(call: calls.ConfigCall, settings: Settings) -> str:
     """Show or write settings."""
     if call.changes:

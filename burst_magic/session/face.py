@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.protocol.wire.keys import is_label
 from burst_magic.session import attach as attaching
-from burst_magic.session.outlook import price_list
+from burst_magic.session.outlook import price_list, room
 from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, count, submit
 
@@ -64,13 +65,14 @@ def map(  # noqa: A001 - the name users type
     own_arch = "" if settings.arch else launchers.own_arch(terms, settings.aws)
     prices = price_list(settings, terms)
     made = plan(settings, terms, tasks=count(items), own_arch=own_arch, price_list=prices)
+    if session is None:
+        for text in room(made, terms, settings):
+            warnings.warn(text, stacklevel=2)
     return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
 
 
 def _tell(capture: Capture, session: Session | None) -> None:
     """Issue the warnings that a cell would print."""
-    import warnings
-
     from burst_magic.capture.settings import about_environment
 
     said = list(capture.warnings)

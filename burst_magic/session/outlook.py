@@ -1,15 +1,18 @@
-"""What is looked up before a plan is made: today's prices. Nothing of AWS is asked for launchers that cost nothing."""
+"""What is looked up for a plan: prices, the account's quotas. Launchers that cost nothing ask nothing of AWS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from burst_magic.errors import BurstError
 from burst_magic.plan.prices import PriceList, shipped
+from burst_magic.plan.quota import outlook
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.launchers.base import Traits
+    from burst_magic.plan.planner import Plan
 
 
 def price_list(settings: Settings, terms: Mapping[str, Traits]) -> PriceList:
@@ -34,3 +37,40 @@ def known_prices(settings: Settings) -> PriceList:
     from burst_magic.aws.prices import PriceFile
 
     return PriceFile(settings.data_dir).listed()
+
+
+def room(made: Plan, terms: Mapping[str, Traits], settings: Settings) -> tuple[str, ...]:
+    """What the account's quotas mean for a plan, for its warnings. A quota that cannot be read stops nothing.
+
+    Args:
+        made: the plan.
+        terms: its launchers' traits, by name.
+        settings: name the region.
+
+    Raises:
+        QuotaExceeded: not even one worker could ever run.
+    """
+    quotas = [each.quota for each in terms.values() if each.quota is not None]
+    if not quotas or any(not settings.aws.get(need) for each in terms.values() for need in each.needs):
+        return ()
+    from burst_magic.aws.quotas import Quotas
+
+    account = Quotas(settings.aws.get("region", ""))
+    try:
+        readings = [account.read(quota) for quota in quotas]
+    except BurstError as error:
+        return _once(
+            f"the account's quota of vCPUs cannot be read ({error.problem}); workers start as far as AWS has room"
+        )
+    unread = [f"{each.quota.code}: its use cannot be read: {each.problem}" for each in readings if each.problem]
+    said = outlook(made, readings)
+    return (*([said] if said else []), *_once(*unread))
+
+
+_TOLD: set[str] = set()  # in this process: whoever may not read a quota needs not hear it with every cell
+
+
+def _once(*texts: str) -> tuple[str, ...]:
+    new = tuple(text for text in texts if text not in _TOLD)
+    _TOLD.update(new)
+    return new

@@ -15,8 +15,8 @@ def behind(gate, value):
         time.sleep(0.01)
     return value
 """
-VERBS = ["status", "collect", "attach", "sessions", "logs", "scale", "extend", "cancel", "cleanup", "cost", "config",
-         "doctor"]  # fmt: skip
+VERBS = ["status", "collect", "attach", "sessions", "logs", "scale", "extend", "cancel", "cleanup", "cost", "quota",
+         "config", "doctor"]  # fmt: skip
 
 
 @pytest.fixture

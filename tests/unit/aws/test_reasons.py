@@ -13,7 +13,11 @@ WORDS = [
         "--arch",
     ),
     ("RESOURCE:CPU", StartProblem.CAPACITY, "capacity"),
-    ("You've reached the limit on the number of vCPUs you can run concurrently", StartProblem.QUOTA, "Service Quotas"),
+    (
+        "You've reached the limit on the number of vCPUs you can run concurrently",
+        StartProblem.QUOTA,
+        "%burst_quota request",
+    ),
     ("You've reached the limit on the number of tasks you can run concurrently", StartProblem.QUOTA, "limit"),
     ("The requested CPU configuration is above your limit", StartProblem.QUOTA, "limit"),
     ("RESOURCE:ENI", StartProblem.ADDRESSES, "aws.subnets"),

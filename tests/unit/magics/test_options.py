@@ -52,6 +52,7 @@ MAGICS = [
     "%burst_cancel",
     "%burst_cleanup",
     "%burst_cost",
+    "%burst_quota",
     "%burst_config",
     "%burst_doctor",
 ]
@@ -61,7 +62,6 @@ LATER = [
     "batch",
     "burst_setup",
     "burst_teardown",
-    "burst_quota",
     "burst_retry",
     "burst_debug",
     "joblib",
