@@ -66,8 +66,8 @@ class Driver:
             wall=time.time(),
             me=secrets.token_hex(8),
             replaces_lost_workers=fleet.replaces_lost_workers,
-            patience=fleet.patience,
-            orphaned_after=fleet.orphaned_after,
+            patience=fleet.engines.patience,
+            orphaned_after=fleet.engines.orphaned_after,
         )
         self._carrier = Carrier(store, secret, lambda _: True, give_up=(Denied,))
         self._stall = Stall(store, manifest)

@@ -17,14 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from burst_magic.config import changed_variables, environment
-from burst_magic.errors import Denied, LaunchError, OptionError, StoreError
-from burst_magic.launchers import open_launcher
+from burst_magic.errors import Denied, LaunchError, StoreError
 from burst_magic.launchers.base import Again, Handle, Launcher, PrintedLine, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import DEAD_AFTER, unended
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import EndCause, Gone, Manifest, Next
 from burst_magic.session.deletion import is_there
+from burst_magic.session.engines import Engines
 from burst_magic.session.inherited import Inherited, inherited
 from burst_magic.session.start_warnings import StartWarnings
 from burst_magic.stores import Store
@@ -49,6 +49,7 @@ class Fleet:
         replaces_lost_workers: replace lost workers; a client that only looks starts none.
 
     Attributes:
+        engines: its launchers.
         environment: the environment of this client's first workers; None if it has started none.
         deadline: the session's end as its driver knows it, extensions included; 0 before the first look.
         coming: token -> (phase, seconds since the engine accepted it) of the starts that were coming at the last look.
@@ -57,8 +58,8 @@ class Fleet:
     def __init__(
         self, manifest: Manifest, secret: bytes | None, store: Store, logs: Path, *, replaces_lost_workers: bool = True
     ) -> None:
-        self._manifest, self._secret, self._store, self._logs = manifest, secret, store, logs
-        self._launchers: dict[str, Launcher | None] = {}
+        self._manifest, self._secret, self._store = manifest, secret, store
+        self.engines = Engines(manifest, logs)
         self._replaces_lost_workers = replaces_lost_workers
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, slept, retry=PERSON)
@@ -75,57 +76,23 @@ class Fleet:
         self._inherited: dict[str, Inherited] = {}  # by token, of the workers that this process has started
         self._handed: HandedOn | None = None  # credentials, for workers of this machine
         self._warnings = StartWarnings()
-
-    # --- launchers -------------------------------------------------------------------------------------------
-
-    def _launcher(self, name: str) -> Launcher | None:
-        """None if this installation lacks the launcher: its workers are visible in the store, but cannot be
-        controlled."""
-        if name not in self._launchers:
-            try:
-                self._launchers[name] = open_launcher(name, logs=self._logs)
-            except OptionError:
-                self._launchers[name] = None
-        return self._launchers[name]
+        self._unsure: dict[str, tuple[str, int | None]] = {}  # token -> launcher, number; every reply was lost
+        self._settled_at = 0.0
 
     @property
     def traits(self) -> dict[str, Traits]:
         """Traits of its launcher and of the fallback, by name, as far as they are installed."""
-        names = filter(None, (self._manifest.launcher, self._manifest.fallback))
-        return {name: launcher.traits for name in names if (launcher := self._launcher(name)) is not None}
+        return self.engines.traits
 
     @property
     def here(self) -> bool:
         """Whether its workers share this machine."""
-        traits = self.traits.get(self._manifest.launcher)
-        return traits is not None and traits.here
-
-    @property
-    def patience(self) -> dict[str, float]:
-        """Launcher -> seconds that a start may take without any news."""
-        return {name: traits.starting_within for name, traits in self.traits.items()}
-
-    @property
-    def orphaned_after(self) -> dict[str, float]:
-        """Launcher -> seconds after which an announced start that its engine doesn't know was never made.
-
-        Not for workers of this machine: that of another one cannot be asked.
-        """
-        after = DEAD_AFTER * self._manifest.interval
-        return {name: min(after, each.starting_within) for name, each in self.traits.items() if not each.here}
+        return self.engines.here
 
     @property
     def replaces_lost_workers(self) -> bool:
         """Whether this client replaces lost workers; an engine may do that by itself."""
-        traits = self.traits.get(self._manifest.launcher)
-        return self._replaces_lost_workers and traits is not None and not traits.keeps_fleet
-
-    def _for_each_launcher(self, handles: Iterable[Handle]) -> list[tuple[Launcher, list[Handle]]]:
-        """Handles by launcher, without unknown launchers."""
-        by_name: dict[str, list[Handle]] = {}
-        for handle in handles:
-            by_name.setdefault(handle.launcher, []).append(handle)
-        return [(launcher, mine) for name, mine in by_name.items() if (launcher := self._launcher(name)) is not None]
+        return self._replaces_lost_workers and not self.engines.keep_fleet
 
     # --- starting --------------------------------------------------------------------------------------------
 
@@ -159,25 +126,34 @@ class Fleet:
         if self._secret is not None:
             self._launch(launcher, dict.fromkeys(tokens))
 
-    def _launch(self, name: str, numbers: dict[str, int | None]) -> list[Refusal]:
-        """Start a worker per token; report and record refusals."""
+    def _launch(
+        self, name: str, numbers: dict[str, int | None], *, pauses: tuple[float, ...] = _ASKED_AGAIN
+    ) -> list[Refusal]:
+        """Start a worker per token; report and record refusals.
+
+        Args:
+            name: of the launcher.
+            numbers: token -> the worker's place in the fleet.
+            pauses: before retries of a start whose answer was lost.
+        """
         changed_variables()  # what the workers are born with is remembered
         self.environment = self.environment or environment()
         self._inherited.update(dict.fromkeys(numbers, inherited()))
-        launcher = self._launcher(name)
+        launcher = self.engines.open(name)
         if launcher is None:
             problem = f"this installation has no launcher called {name}"
             refused = [Refusal(token=token, problem=problem) for token in numbers]
         else:
-            refused = self._ask(launcher, [self._start_of(launcher, *each) for each in numbers.items()])
+            refused = self._ask(launcher, [self._start_of(launcher, *each) for each in numbers.items()], pauses)
+        self._unsure.update((each.token, (name, numbers[each.token])) for each in refused if each.end is None)
         self._record_refused(refused)
         self._warnings.warn(name, refused, of=len(numbers))
         return refused
 
-    def _ask(self, launcher: Launcher, starts: Sequence[Start]) -> list[Refusal]:
+    def _ask(self, launcher: Launcher, starts: Sequence[Start], pauses: tuple[float, ...]) -> list[Refusal]:
         """Retry starts with lost answers, with the same tokens."""
         refused: list[Refusal] = []
-        for pause in (*_ASKED_AGAIN, None):
+        for pause in (*pauses, None):
             answers = launcher.start(starts)
             self._handles.update((each.wid, each) for each in answers if isinstance(each, Handle))
             unsure = [each for each in answers if isinstance(each, Refusal) and each.again is Again.SAME_TOKEN]
@@ -260,6 +236,7 @@ class Fleet:
     def look(self) -> bool:
         """Write ``.gone`` for workers that have definitely ended; returns whether there were any."""
         self._search()
+        self._settle()
         described = self._describe([each for wid, each in self._known() if wid not in self._ended | self._forgotten])
         self._forget(described)
         self.coming = {
@@ -286,17 +263,32 @@ class Fleet:
             self._searched = True
             self._find()
 
+    def _settle(self) -> None:
+        """Look for the workers of starts whose every reply was lost, once an interval; repeat those that no engine
+        knows, under their tokens: the same token is the same worker."""
+        now = time.monotonic()
+        if not self._unsure or now - self._settled_at < self._manifest.interval:
+            return
+        self._settled_at = now
+        self._find()
+        found = {handle.token for _, handle in self._known()}
+        unsure, self._unsure = self._unsure, {}
+        for name in {launcher for launcher, _ in unsure.values()}:
+            numbers = {token: each[1] for token, each in unsure.items() if each[0] == name and token not in found}
+            if numbers:
+                self._launch(name, numbers, pauses=())
+
     def _find(self) -> set[str]:
         """Ask the engines for the session's workers; returns those that have not stopped."""
         found: set[str] = set()
-        for launcher in filter(None, map(self._launcher, self.traits)):
+        for launcher in filter(None, map(self.engines.open, self.traits)):
             for handle in launcher.find(self._manifest.sid, dict(self._manifest.options)):
                 self._handles.setdefault(handle.wid, handle)
                 found.add(handle.wid)
         return found
 
     def _describe(self, handles: list[Handle]) -> dict[str, Status]:
-        known = self._for_each_launcher(handles)
+        known = self.engines.of(handles)
         return {wid: status for launcher, mine in known for wid, status in launcher.describe(mine).items()}
 
     def _deleted(self) -> bool:
@@ -360,13 +352,14 @@ class Fleet:
     def poke(self) -> None:
         """Notify workers, so that those that can be poked react at once."""
         awake = [self._handles[wid] for wid in self._awake.copy() - self._ended]
-        for launcher, handles in self._for_each_launcher(awake):
+        for launcher, handles in self.engines.of(awake):
             if launcher.traits.can_be_poked:
                 for handle in handles:
                     launcher.poke(handle)
 
     def stop(self, *, kill: bool) -> None:
         """Stop all workers that this client or an engine knows, those that have not been heard of included."""
+        self._unsure.clear()
         found = self._find()  # whatever is recorded of them
         self._stop([handle for wid, handle in self._known() if wid in found or wid not in self._ended], kill=kill)
 
@@ -376,6 +369,7 @@ class Fleet:
         Args:
             most: at most so many, the youngest first; None: all.
         """
+        self._unsure.clear()
         self._find()
         unheard = [handle for wid, handle in self._known() if wid not in self._awake | self._ended]
         described = self._describe(unheard)
@@ -400,7 +394,7 @@ class Fleet:
     def _stop(self, handles: list[Handle], *, kill: bool) -> list[Handle]:
         """Stop many at a time, since an engine takes a moment for each; returns those whose engine was asked."""
         asked: list[Handle] = []
-        for launcher, mine in self._for_each_launcher(handles):
+        for launcher, mine in self.engines.of(handles):
             with ThreadPoolExecutor(_STOPPED_AT_ONCE) as pool:
                 answers = [(handle, pool.submit(launcher.stop, handle, kill=kill)) for handle in mine]
                 asked += [handle for handle, answer in answers if answer.result() is not False]
@@ -414,6 +408,7 @@ class Fleet:
     def take_back(self, begun: Collection[str]) -> None:
         """Kill workers that were started for an abandoned job; they are not replaced, and the others stay."""
         self._find()  # a start whose reply was lost has a worker, too
+        self._unsure = {token: each for token, each in self._unsure.items() if token not in begun}
         mine = [handle for _, handle in self._known() if handle.token in begun]
         self._ended.update(handle.wid for handle in mine)  # first: no look may take them for lost
         stopped = self._stop(mine, kill=True)
@@ -434,7 +429,7 @@ class Fleet:
 
     def logs(self, worker: str = "") -> dict[str, str]:
         """The logs of the worker processes whose ids begin with ``worker``."""
-        known = self._for_each_launcher([handle for wid, handle in self._known() if wid.startswith(worker)])
+        known = self.engines.of([handle for wid, handle in self._known() if wid.startswith(worker)])
         return {handle.wid: launcher.log(handle) for launcher, handles in known for handle in handles}
 
     @property
@@ -453,7 +448,7 @@ class Fleet:
             known = self._handles.get(wid)
             by_launcher.setdefault(known.launcher if known else self._manifest.launcher, set()).add(wid)
         options = dict(self._manifest.options)
-        asked = [(launcher, wids) for name, wids in by_launcher.items() if (launcher := self._launcher(name))]
+        asked = [(launcher, wids) for name, wids in by_launcher.items() if (launcher := self.engines.open(name))]
         lines = [line for launcher, wids in asked for line in launcher.printed(wids, options, since=since)]
         return sorted(lines, key=lambda line: line.at)
 
@@ -467,7 +462,7 @@ class Fleet:
         handles = [handle for wid, handle in self._known() if wid not in self._ended]
         if not handles or any(handle.token not in self._inherited for handle in handles):
             return False
-        launchers = dict(self._for_each_launcher(handles))
+        launchers = dict(self.engines.of(handles))
         inheriting = [each.token for launcher, some in launchers.items() if launcher.traits.inherits for each in some]
         now = inherited() if inheriting else None
         return all(self._inherited[token] == now for token in inheriting)

@@ -159,3 +159,39 @@ def test_a_worker_that_its_engine_has_forgotten_is_described_no_more(world, unti
         assert session.fleet.living
     finally:
         forget()
+
+
+class Unanswering(LocalLauncher):
+    """Its first replies are lost, with or without a worker behind them."""
+
+    name = "unanswering"
+    traits = Traits(starting_within=3600.0, here=True)
+    lost, accepts = 4, False
+    calls, accepted = (), ()
+
+    def start(self, starts):
+        type(self).calls += (tuple(start.token for start in starts),)
+        said = super().start(starts) if self.accepts or len(self.calls) > self.lost else []
+        type(self).accepted += tuple(said)
+        if len(self.calls) <= self.lost:
+            return [Refusal(token=start.token, problem="no answer", again=Again.SAME_TOKEN) for start in starts]
+        return said
+
+    def find(self, sid, options):
+        return list(self.accepted)
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_a_start_whose_every_reply_was_lost_is_looked_for_and_repeated_long_before_its_patience_ends(
+    world, until, accepts
+):
+    launcher = type("Unanswering", (Unanswering,), {"accepts": accepts})
+    forget = launchers.register("unanswering", launcher)
+    try:
+        session = world.burst("item * 2", range(4), launcher="unanswering")
+        until(lambda: session.status().completed == 4, "the results")
+        assert len(set(launcher.calls)) == 1  # one token all the time
+        assert len(launcher.calls) == (4 if accepts else 5)
+        assert len({worker.wid for worker in session.status().workers}) == 1
+    finally:
+        forget()
