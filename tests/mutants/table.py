@@ -387,4 +387,96 @@ MUTANTS = (
         "if not secret:",
         "contract/session/test_watchdog.py::test_a_key_that_cannot_be_believed_ends_the_worker_at_once",
     ),
+    # --- aws, launchers
+    Mutant(
+        "a start that is repeated is another task",
+        '"clientToken": start.token,',
+        '"clientToken": f"{start.token}{id(object())}",',
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "a throttle is a lack of room, so on-demand workers start",
+        '(request limit of the account)"\n            return Refusal(token=start.token, problem=problem, context=said, again=Again.LATER)',
+        '(request limit of the account)"\n            return Refusal(token=start.token, problem=problem, context=said, again=Again.NO_ROOM)',
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "a missing image is a reason for the fallback",
+        "not by_fallback and cause is EndCause.REFUSED",
+        "not by_fallback",
+        "unit/protocol/client/test_session.py",
+    ),
+    Mutant(
+        "each of a hundred throttled starts waits its whole patience",
+        "elif answer.again is not Again.NO_ROOM:  # each may find room of its own",
+        "elif answer.again is Again.NEVER:",
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "a worker is billed from its start, not from its image pull",
+        'billed_from=_seconds(task.get("pullStartedAt")),',
+        'billed_from=_seconds(task.get("startedAt")),',
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "the session's key is in the request",
+        "fingerprint=sign.fingerprint(bytes.fromhex(start.secret)),\n        launcher=launcher,",
+        "fingerprint=start.secret,\n        launcher=launcher,",
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "a session takes another session's tasks for its own",
+        "arns = ecs.list_tasks(place.cluster, started_by=sid, stopped=stopped)",
+        "arns = ecs.list_tasks(place.cluster, stopped=stopped)",
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "the first page of a log is read again and again",
+        'asked["nextToken"] = answer["nextToken"]',
+        'asked["limit"] = _MOST',
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "a Spot interruption is blamed on the task that ran",
+        "if outside is not None:\n        return outside, words or code",
+        "if outside is not None and exit_code is None:\n        return outside, words or code",
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "a copy of the task definition claims tags that only AWS may set",
+        'if not tag.get("key", "").lower().startswith(_RESERVED)',
+        "if tag",
+        "unit/launchers/test_ecs.py",
+    ),
+    Mutant(
+        "AWS is asked in a region that nobody has named",
+        "if not self.region and not _other_server(made.meta.endpoint_url):",
+        "if False:",
+        "unit/aws/test_credentials.py",
+    ),
+    Mutant(
+        "expired credentials are not read anew",
+        "            if not is_expired(denied):\n                raise",
+        "            if denied:\n                raise",
+        "unit/aws/test_patience.py",
+    ),
+    Mutant(
+        "a token bucket forgets its size",
+        "return max(0.0, full_at - now - self._rate.burst / self._rate.per_second)",
+        "return 0.0",
+        "unit/aws/test_rates.py",
+    ),
+    # --- plan
+    Mutant(
+        "a private worker pays for a public address",
+        'return 0 if options.get("public_ip", "true").lower() == "false" else',
+        "return",
+        "unit/plan/test_cost.py",
+    ),
+    Mutant(
+        "an estimate on Spot counts on its discount",
+        "dearest = max(each or 0 for each in rates.most)",
+        "dearest = max(each or 0 for each in rates.usual)",
+        "unit/plan/test_planner.py",
+    ),
 )
