@@ -11,6 +11,7 @@ the lock's hashes.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import logging
@@ -19,7 +20,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 import venv
 from collections.abc import Iterator
@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 
 from burst_magic import config
 from burst_magic.errors import BurstError, LaunchError, Missing, RecordError, SignatureError, StoreError
-from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.lock import InstalledPack, Lock
 from burst_magic.protocol.wire.model import Manifest
@@ -147,25 +146,21 @@ class Installer:
                 return
 
     def _pack(self, manifest: Manifest, root: str, place: str) -> None:
-        """Pack before a task can change anything, and store in the background: this worker's tasks need not wait."""
-        self.doing = "packing packages"
+        """Pack before a task can change anything. Readers check the bytes by their name, and the name by the record."""
+        self.doing = "packing packages for other workers"
         path = os.path.join(root, "pack.tar.gz")
-        _archive(place, path)
-        sha256 = _digest(path)
-        threading.Thread(target=self._publish, args=(manifest, path, sha256), name="burst-pack", daemon=True).start()
-
-    def _publish(self, manifest: Manifest, path: str, sha256: str) -> None:
-        """Readers check the bytes by their name, and the name by the record, which is written last."""
-        key = keys.SessionKeys(manifest.sid).pack
-        record = InstalledPack(lock=manifest.lock, sha256=sha256, by=self.wid)
+        session = keys.SessionKeys(manifest.sid)
         try:
-            self.carrier.store.put(keys.env(sha256), _chunks(path))
-            if self.carrier.create(key, self.carrier.encode(record, key)) is not fx.Wrote.DONE:
-                _LOG.info("another worker was first to store a pack")
+            _archive(place, path)
+            record = InstalledPack(lock=manifest.lock, sha256=_digest(path), by=self.wid)
+            self.carrier.store.put(keys.env(record.sha256), _chunks(path))
+            self.carrier.fetch(session.manifest)  # nothing is written behind the deletion of a session
+            self.carrier.create(session.pack, self.carrier.encode(record, session.pack))  # or another one was first
         except (BurstError, OSError) as fault:
             _LOG.warning("the installed packages were not stored for other workers: %s", fault)
         finally:
-            os.unlink(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
 
     # --- installing ------------------------------------------------------------------------------------------
 

@@ -54,11 +54,11 @@ class Kernel:
     def install(self, *what: str) -> None:
         uv("pip", "install", "--quiet", "--python", str(self.python), *what)
 
-    def run(self, code: str, **environ: str):
+    def run(self, code: str, *arguments: str, **environ: str):
         """What a script prints last, as JSON."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BURST_"))}
         done = subprocess.run(
-            [str(self.python), "-c", code],
+            [str(self.python), "-c", code, *arguments],
             env={**clean, **self.cloud.environ(), **environ},
             capture_output=True,
             text=True,
@@ -87,15 +87,20 @@ def look(item):
     own = numpy.__file__.startswith(sys.prefix) and sys.prefix != sys.base_prefix
     return [int(numpy.arange(item).sum()), own, installed_here.said, data, edited_here.said, installed]
 
-session = burst.map(look, range(4), workers=2, launcher="fargate", env="sync")
+session = burst.map(look, range(4), workers=int(sys.argv[1]), launcher="fargate", env="sync")
 results = list(session.results())
 print(json.dumps([results, session.manifest.lock, session.manifest.pack, session.fleet.logs()]))
 session.cleanup()
 """
 
 
-def test_a_burst_runs_on_a_stock_python_with_the_kernels_packages(kernel, cloud):
-    results, _, _, _ = kernel.run(LOOK)
+@pytest.fixture(scope="module")
+def first(kernel):
+    return kernel.run(LOOK, "1")
+
+
+def test_a_burst_runs_on_a_stock_python_with_the_kernels_packages(first, cloud):
+    results, _, pack, logs = first
     for item, (total, own, *said, installed) in enumerate(results):
         assert (total, own) == (sum(range(item)), True)
         assert said == ["installed_here runs", "data\n", "edited_here runs"]
@@ -103,4 +108,25 @@ def test_a_burst_runs_on_a_stock_python_with_the_kernels_packages(kernel, cloud)
         assert (installed["installed_here"], installed["edited_here"]) == ("1.5", "1.5")
         assert {"colorama", "dill", "threadpoolctl"} <= installed.keys()  # the first is for Linux only
         assert NOTEBOOKS & installed.keys() == set()
-    assert {task.image for task in cloud.tasks()[-2:]} == {f"{STOCK}:{MINOR}-slim"}
+    assert {task.image for task in cloud.tasks()[-1:]} == {f"{STOCK}:{MINOR}-slim"}
+    assert not pack
+    assert all("installed" in text for text in logs.values())
+
+
+def test_workers_of_a_later_session_unpack_what_the_first_has_installed(kernel, first):
+    results, lock, pack, logs = kernel.run(LOOK, "2")
+    assert (results, lock) == (first[0], first[1])
+    assert pack
+    assert len(logs) == 2
+    assert all("unpacked" in text for text in logs.values())
+
+
+def test_another_version_is_another_environment(kernel, first):
+    kernel.install(f"numpy=={NUMPY_AFTER}")
+    try:
+        results, lock, pack, _ = kernel.run(LOOK, "2")
+    finally:
+        kernel.install(f"numpy=={NUMPY}")
+    assert {installed["numpy"] for *_, installed in results} == {NUMPY_AFTER}
+    assert lock != first[1]
+    assert not pack

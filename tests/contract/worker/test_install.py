@@ -6,7 +6,6 @@ import hashlib
 import platform
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +65,7 @@ class Environment:
     def sign(self, lock: Lock) -> None:
         sha256 = hashlib.sha256(lock.to_bytes()).hexdigest()
         self.store.put(keys.env(sha256), lock.to_bytes())
+        self.store.put(keys.SessionKeys(SID).manifest, b"is there")
         self.manifest = replace(self.manifest, lock=sha256)
 
     def worker(self, *, packs: bool = False, wid: str = "w") -> Installer:
@@ -79,9 +79,6 @@ class Environment:
     def packed(self) -> str:
         """A first worker installs and packs; the sha256 of its pack."""
         self.worker(packs=True).python(self.manifest)
-        for thread in threading.enumerate():
-            if thread.name == "burst-pack":
-                thread.join()
         return self.record().sha256
 
     def record(self) -> InstalledPack:
@@ -161,6 +158,13 @@ def test_a_second_pack_does_not_replace_the_first(environment):
     environment.store.delete([keys.env(sha256)])
     environment.worker(packs=True, wid="v").python(environment.manifest)
     assert environment.record().by == "w"
+
+
+def test_nothing_is_written_to_a_session_that_was_deleted_meanwhile(environment, caplog):
+    environment.store.delete([keys.SessionKeys(SID).manifest])
+    assert environment.has(environment.worker(packs=True).python(environment.manifest))
+    assert environment.store.list("sessions") == []
+    assert "were not stored for other workers" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["lock", "wheel", "installer"])
