@@ -195,7 +195,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     repeats = joining.about_repeating(fingerprint, settings)
     warnings = (
         *capture.warnings,
-        *(_other_environment(capture, into) if into is not None and not joins else made.warnings),
+        *(_other_environment(capture, into, settings) if into is not None and not joins else made.warnings),
         *(synced.warnings if synced is not None else ()),
         *quotas,
         *([repeats] if repeats else _name_taken(call.name, settings)),
@@ -231,12 +231,13 @@ def _sample(
         raise
 
 
-def _other_environment(capture: Capture, into: Session) -> tuple[str, ...]:
+def _other_environment(capture: Capture, into: Session, settings: config.Settings) -> tuple[str, ...]:
     from burst_magic.capture.settings import about_environment
+    from burst_magic.session.differing import about_packages
 
     set_there = {name for name, _ in into.manifest.setenv}
-    said = about_environment(capture.settings, into.fleet.environment, set_there)
-    return (said,) if said else ()
+    variables = about_environment(capture.settings, into.fleet.environment, set_there)
+    return tuple(filter(None, (variables, about_packages(into, capture, settings))))
 
 
 def _name_taken(name: str, settings: config.Settings) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.protocol.wire.keys import is_label
 from burst_magic.session import attach as attaching
+from burst_magic.session.differing import about_packages
 from burst_magic.session.outlook import price_list, room
 from burst_magic.session.session import Session
-from burst_magic.session.submit import Labels, count, submit
+from burst_magic.session.submit import Labels, count, environment_of, submit
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
@@ -60,26 +61,34 @@ def map(  # noqa: A001 - the name users type
         session = attach(session)
     home = vars(sys.modules["__main__"])
     capture = capture_call(function, items, namespace=home)
-    _tell(capture, session)
+    _tell(*_about(capture, session, settings))
     terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
     own_arch = "" if settings.arch else launchers.own_arch(terms, settings.aws)
     prices = price_list(settings, terms)
     made = plan(settings, terms, tasks=count(items), own_arch=own_arch, price_list=prices)
+    labels = Labels(name=name)
+    synced = None
     if session is None:
-        for text in room(made, terms, settings):
-            warnings.warn(text, stacklevel=2)
-    return submit(capture, made, settings, home=home, labels=Labels(name=name), into=session)
+        _tell(*room(made, terms, settings))
+        synced = environment_of(made, settings, capture, labels)
+        _tell(*(synced.warnings if synced is not None else ()))
+    return submit(capture, made, settings, home=home, labels=labels, into=session, synced=synced)
 
 
-def _tell(capture: Capture, session: Session | None) -> None:
-    """Issue the warnings that a cell would print."""
+def _about(capture: Capture, session: Session | None, settings: config.Settings) -> list[str]:
+    """The warnings that a cell would print."""
     from burst_magic.capture.settings import about_environment
 
     said = list(capture.warnings)
     if session is not None:
         set_there = {name for name, _ in session.manifest.setenv}
         said.append(about_environment(capture.settings, session.fleet.environment, set_there))
-    for text in filter(None, said):
+        said.append(about_packages(session, capture, settings))
+    return said
+
+
+def _tell(*texts: str) -> None:
+    for text in filter(None, texts):
         warnings.warn(text, stacklevel=3)
 
 

@@ -130,3 +130,54 @@ def test_another_version_is_another_environment(kernel, first):
     assert {installed["numpy"] for *_, installed in results} == {NUMPY_AFTER}
     assert lock != first[1]
     assert not pack
+
+
+ADD = """
+import json, subprocess, sys, warnings
+import burst_magic as burst
+import numpy
+
+def version(item):
+    return numpy.__version__
+
+session = burst.map(version, range(2), workers=1, launcher="fargate", env="sync")
+before = list(session.results())
+subprocess.run(sys.argv[1:], check=True)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    after = list(burst.map(version, range(2), session=session).results())
+print(json.dumps([before, after, [str(each.message) for each in told]]))
+session.cleanup()
+"""
+
+
+def test_a_cell_that_is_added_to_a_session_is_told_which_packages_differ_there(kernel):
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(kernel.python)]
+    try:
+        before, after, told = kernel.run(ADD, *install, f"numpy=={NUMPY_AFTER}")
+    finally:
+        kernel.install(f"numpy=={NUMPY}")
+    assert before == after == [NUMPY] * 2
+    (warning,) = told
+    assert f"keep the packages that they have: numpy {NUMPY} (here {NUMPY_AFTER})" in warning
+
+
+def test_what_a_cell_needs_and_workers_cannot_have_is_refused_before_anything_is_stored(kernel, cloud):
+    """A compiled package that was installed from a folder."""
+    code = (
+        "import json, burst_magic as burst\nimport numpy\n"
+        "try: burst.map(lambda item: numpy.pi, range(2), launcher='fargate', env='sync')\n"
+        "except Exception as error: print(json.dumps([type(error).__name__, str(error)]))"
+    )
+    site = next(kernel.python.parent.parent.glob("lib/python*/site-packages/numpy-*.dist-info"))
+    (site / "direct_url.json").write_text(json.dumps({"url": "file:///src/numpy", "dir_info": {}}))
+    tasks, objects = len(cloud.tasks()), cloud.server.clients.of("s3").list_objects_v2(Bucket=cloud.stack.bucket)
+    try:
+        kind, text = kernel.run(code)
+    finally:
+        (site / "direct_url.json").unlink()
+    assert kind == "PlanError"
+    assert f"numpy=={NUMPY} was installed from a folder or a repository, and it is compiled for this machine" in text
+    assert "--env image:URI" in text
+    assert len(cloud.tasks()) == tasks
+    assert cloud.server.clients.of("s3").list_objects_v2(Bucket=cloud.stack.bucket)["KeyCount"] == objects["KeyCount"]
