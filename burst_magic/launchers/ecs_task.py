@@ -27,7 +27,7 @@ TAG = "burst:"  # session, owner, deadline: who looks at the account finds what 
 DEADLINE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"  # of that tag
 CPU_UNITS = 1024  # of one vCPU
 _OVERRIDES = 8192  # characters of RunTask's overrides, by its API reference
-_TAG_VALUE = re.compile(r"[^\w\s+\-=.:/@]")  # what AWS allows in a tag's value, inverted
+_TAG_VALUE = re.compile(r"[^\w +\-=.:/@]")  # what AWS allows in a tag's value, inverted
 _TAG_LENGTH = 256
 
 _COMING = {"PROVISIONING": "provisioning", "PENDING": "pending", "ACTIVATING": "starting"}

@@ -18,7 +18,7 @@ from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobMachine
 from burst_magic.protocol.client.session import SessionMachine
-from burst_magic.protocol.wire.model import Heartbeat, Job, Manifest, Snapshot
+from burst_magic.protocol.wire.model import Heartbeat, Job, JobEnd, Manifest, Snapshot
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.stall import Stall
@@ -78,6 +78,7 @@ class Driver:
         self._fault: Exception | None = None  # the thread's failure; raised to the next waiting caller, then retried
         self._rounds, self._under_way, self._look_asked = 0, False, False  # the last: list everything in the next round
         self._framed = self._fleet_at = 0.0
+        self._stopped_at = 0.0  # the deadline at which workers that were still coming were stopped
 
     # --- following ----------------------------------------------------------------------------------------
 
@@ -285,9 +286,15 @@ class Driver:
         ended = self.fleet.look()
         with self.news:
             covered = sum(job.cover.covered for job in self.machine.jobs.values())
-            replaced = self.machine.starts.replaced() if self.machine.replaces_lost_workers else ()
+            attends = self.machine.replaces_lost_workers
+            replaced = self.machine.starts.replaced() if attends else ()
+            late = attends and any(job.end is JobEnd.DEADLINE for job in self.machine.jobs.values())
+            deadline = self.machine.deadline
         if replaced:
             self.fleet.stop_replaced(replaced)
+        if late and deadline != self._stopped_at:
+            self._stopped_at = deadline
+            self.fleet.stop_coming()  # they would end at once, and cost a minute each
         stalled = self.secret is not None and self._stall.asks(covered, now)
         self._look_asked |= ended or stalled
 

@@ -286,7 +286,8 @@ class SessionMachine:
         lacking = [job for job in self.jobs.values() if job.lacks_results]
         if not lacking or self._outstanding:
             return []
-        living = len(self.crew.living()) + self.starts.starting(now)
+        starting = 0 if self.clock.wall(now) >= self.deadline else self.starts.starting(now)  # too late to do anything
+        living = len(self.crew.living()) + starting
         doubtful = [job for job in lacking if not living or self._was_cancelled(job, now)]
         for job in lacking:
             job.looked_again &= job in doubtful

@@ -653,6 +653,17 @@ def test_before_it_says_deadline_it_asks_the_store_what_time_it_is(client):
     assert [each.key for each in talk.of(fx.Create)] == [SESSION.next(TOKEN)]
 
 
+def test_a_worker_that_is_still_coming_at_the_deadline_keeps_no_job_open(client):
+    talk = client(deadline=WALL + 30, patience={"local": 3600.0})
+    begins(talk, workers=("a.next",))
+    while talk.now < 60.0 and talk.job.end is None:
+        answer(talk, "a.next", "~watch")
+        talk.tell(fx.Coming((("a", "provisioning", 1.0),)))
+        talk.wait(1.0)
+    assert talk.job.end is JobEnd.DEADLINE
+    assert talk.now >= 30.0
+
+
 def test_a_deadline_long_gone_is_said_without_a_write(client):
     """Who lists old sessions leaves nothing in them."""
     talk = client(deadline=WALL - 3600)
