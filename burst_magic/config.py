@@ -30,7 +30,9 @@ PREFIX = "BURST_"
 DIRECTORIES = ("config_dir", "data_dir")
 HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 TABLE = "aws"  # of config.toml; its keys are written aws.cluster, and BURST_AWS_CLUSTER in the environment
-IN_TABLE = ("region", "cluster", "task_definition", "subnets", "security_groups", "public_ip", "image", "account")
+IN_TABLE = (
+    *("stack", "region", "cluster", "task_definition", "subnets", "security_groups", "public_ip", "image", "account"),
+)
 HERE = "local"  # the launcher of this machine
 ARCHES = ("x86_64", "arm64")
 ENVS = ("sync", "image")  # and image:URI

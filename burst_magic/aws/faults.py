@@ -68,6 +68,15 @@ def _not_ours(said: str, _: str) -> BurstError:
     return Denied("AWS does not accept your credentials", context=said, way_out=_SET_UP)
 
 
+def _blocked(said: str, _: str) -> BurstError:
+    return Denied("AWS has blocked the account", context=said, way_out="ask AWS Support: Account and billing")
+
+
+def _skewed(said: str, _: str) -> BurstError:
+    problem = "this computer's clock is wrong: AWS refuses requests that are five minutes off"
+    return Denied(problem, context=said, way_out="set the clock, for example with timedatectl set-ntp true")
+
+
 def _no_answer(said: str, call: str) -> BurstError:
     return Unknown(f"{call} was not answered: AWS has a problem of its own", context=said)
 
@@ -112,6 +121,11 @@ _ANSWERS: tuple[tuple[re.Pattern[str], Callable[[str, str], BurstError]], ...] =
         _expired,
     ),
     (re.compile(r"Throttl|RequestLimitExceeded|TooManyRequests|Rate exceeded|SlowDown"), _throttled),
+    (re.compile(r"TimeTooSkewed|Signature (expired|not yet current)", re.IGNORECASE), _skewed),
+    (
+        re.compile(r"^Blocked|AccountProblem|AllAccessDisabled|PendingVerification|account.*blocked", re.IGNORECASE),
+        _blocked,
+    ),
     (re.compile(r"UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch"), _not_ours),
     (re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized|not authorized"), _denied),
     (re.compile(r"^(ServerException|InternalFailure|InternalError|InternalServer|ServiceUnavailable)"), _no_answer),

@@ -177,7 +177,9 @@ class ConfigCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorCall(Call):
-    """``%burst_doctor``."""
+    """``%burst_doctor``; ``json``: the findings as JSON."""
+
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

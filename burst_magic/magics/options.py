@@ -206,7 +206,11 @@ VERBS: tuple[Verb, ...] = (
         call=calls.ConfigCall,
         help="Show settings, or write them: key=value sets one, key= removes it.",
     ),
-    Verb(name="doctor", call=calls.DoctorCall, help="Check that burst_magic works on this machine."),
+    Verb(
+        name="doctor",
+        call=calls.DoctorCall,
+        help="Check what bursts need: this machine, the store and, if configured, the AWS account.",
+    ),
     Verb(
         name="inspect",
         call=calls.InspectCall,
@@ -438,7 +442,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(name="--all", verbs=("sessions", "cost"), help="List all of them, not only the newest 20."),
     Option(name="--csv", verbs=("cost",), metavar="FILE", help="Write the list to this file as CSV, in dollars."),
-    Option(name="--json", verbs=("cost", "quota"), help="Print JSON."),
+    Option(name="--json", verbs=("cost", "quota", "doctor"), help="Print JSON."),
     Option(name="--refresh", verbs=("cost",), help="Ask AWS for today's prices, and show them with source and date."),
     Option(
         name="--account",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
@@ -338,16 +340,22 @@ def config(call: calls.ConfigCall, settings: Settings) -> str:
     return "\n".join(f"{row.key:<{width}}  {row.text}  ({row.source})" for row in rows)
 
 
-def doctor(call: calls.DoctorCall, settings: Settings) -> str:  # noqa: ARG001
-    """Check that burst_magic works here."""
+def doctor(call: calls.DoctorCall, settings: Settings) -> str:
+    """Check that burst_magic works here and in the account; raises for what is wrong, so that scripts see it."""
     from burst_magic.session.doctor import examine
+    from burst_magic.ui.text import findings_text
 
     found = examine(settings)
-    lines = [f"{'ok  ' if finding.good else 'BAD '} {finding.what}: {finding.detail}" for finding in found]
-    bad = [finding for finding in found if not finding.good]
-    if bad:
-        raise BurstError("\n".join(lines), way_out=bad[0].way_out)
-    return "\n".join(lines)
+    wrong = [each for each in found if not each.good]
+    if call.json:
+        said = [{**asdict(each), "level": each.level.value} for each in found]
+        text = json.dumps({"ok": not wrong, "findings": said}, indent=1)
+    else:
+        text = findings_text(found)
+    if not wrong:
+        return text
+    print(text, flush=True)
+    raise BurstError(f"{len(wrong)} of {len(found)} checks found something wrong", way_out=wrong[0].way_out)
 
 
 def inspect(call: calls.InspectCall, settings: Settings) -> str:

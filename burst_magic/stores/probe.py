@@ -29,7 +29,7 @@ def probe(store: Store, *, remembered: Path) -> None:
     lasting = not store.url.startswith("memory:")
     if lasting and notes.exists() and name in notes.read_text(encoding="utf-8").splitlines():
         return
-    if not _keeps_the_first(store):
+    if not keeps_the_first(store):
         way_out = "S3, SeaweedFS, moto 5 and folders honour them; update the server or use another --store"
         raise StoreError("this store ignores conditional writes (If-None-Match)", context=name, way_out=way_out)
     if lasting:
@@ -45,7 +45,8 @@ def try_to_write(store: Store) -> None:
     store.delete([key])
 
 
-def _keeps_the_first(store: Store) -> bool:
+def keeps_the_first(store: Store) -> bool:
+    """Whether a second create of a key is refused. Leaves no object behind."""
     key = f"probe-{secrets.token_hex(8)}"
     try:
         kept = _created(store, key, b"first") and not _created(store, key, b"second") and store.get(key) == b"first"

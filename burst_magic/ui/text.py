@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from burst_magic.plan.finding import Finding
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import model
 from burst_magic.ui.model import PanelModel, Phase, panel_model
@@ -79,6 +80,15 @@ def errors_text(snapshot: Snapshot) -> str:
     lines = [f"  {_count(number):>{width}} × {text}" for number, text in shown.errors]
     if shown.more_errors:
         lines.append(f"  and {_count(shown.more_errors)} more kinds of failure")
+    return "\n".join(lines)
+
+
+def findings_text(found: Iterable[Finding]) -> str:
+    """What ``burst doctor`` has found, each with its way out below."""
+    lines = []
+    for each in found:
+        lines.append(f"{each.level.value:<4} {each.what}: {each.detail}")
+        lines += [f"     try: {each.way_out}"] if each.way_out else []
     return "\n".join(lines)
 
 

@@ -273,7 +273,7 @@ def test_a_session_that_was_never_wholly_begun_hides_no_other(home, begin):
 
 
 def test_doctor_and_config(home):
-    assert ok(home.burst("doctor")).count("ok  ") == 4
+    assert ok(home.burst("doctor")).count("ok  ") == 5
     assert "workers" in ok(home.burst("config"))
     assert str(home.config) in ok(home.burst("config", "workers=3"))
     assert re.search(r"workers +3 ", ok(home.burst("config")))
@@ -281,8 +281,9 @@ def test_doctor_and_config(home):
     home.extra["BURST_STORE"] = "file:///proc/no-such-place"
     told = home.burst("doctor")
     assert told.returncode == 1
-    assert "BAD  store" in told.stderr
-    assert "ok   directories" in told.stderr
+    assert "BAD  store" in told.stdout
+    assert "ok   directories" in told.stdout
+    assert "found something wrong" in told.stderr
 
 
 @pytest.mark.parametrize("words", [["colect"], ["status", "--nonsense"], ["scale", "x"], ["logs", "-n", "0"], []])

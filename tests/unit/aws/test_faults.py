@@ -42,6 +42,13 @@ def error(code, message="", status=400):
         ("ExpiredTokenException", "The security token included in the request is expired", 400, Denied),
         ("UnrecognizedClientException", "The security token included in the request is invalid.", 400, Denied),
         ("AccessDeniedException", DENIED, 400, Denied),
+        ("BlockedException", "Your AWS account is currently blocked.", 400, Denied),
+        (
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+            403,
+            Denied,
+        ),
         ("ConflictException", "The clientToken has been used with different parameters", 400, Exists),
         ("ClusterNotFoundException", "Cluster not found.", 400, Missing),
         ("ResourceNotFoundException", "The specified log group does not exist.", 400, Missing),
@@ -110,3 +117,31 @@ def test_a_meaning_survives_a_pickle():
     fault = pickle.loads(pickle.dumps(meaning(error("ThrottlingException", "Rate exceeded"), "ecs:RunTask")))
     assert isinstance(fault, StoreError)
     assert "fewer ecs:RunTask" in fault.problem
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "problem", "way_out"),
+    [
+        ("BlockedException", "Your AWS account is currently blocked.", "AWS has blocked the account", "AWS Support"),
+        ("PendingVerification", "Your request for accessing resources needs validation.", "blocked", "AWS Support"),
+        ("AccountProblem", "There is a problem with your AWS account", "blocked", "AWS Support"),
+        ("RequestTimeTooSkewed", "The difference is too large.", "clock is wrong", "set the clock"),
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20261128T1 is now earlier than 20261128T2",
+            "clock",
+            "set the clock",
+        ),
+        ("InvalidSignatureException", "Signature not yet current: 20261128T2 is still later", "clock", "set the clock"),
+        (
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match",
+            "does not accept",
+            "aws configure",
+        ),
+    ],
+)
+def test_a_blocked_account_and_a_wrong_clock_are_told_from_wrong_credentials(code, message, problem, way_out):
+    fault = meaning(error(code, message, 403), "sts:GetCallerIdentity")
+    assert isinstance(fault, Denied)
+    assert (problem in fault.problem, way_out in fault.way_out) == (True, True)

@@ -1,0 +1,259 @@
+"""The account as ``burst doctor`` looks at it: each check asks AWS a little, and changes nothing.
+
+A check that may not ask says so and is no reason to despair: bursts need fewer rights than a check-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+from burst_magic.aws import patience
+from burst_magic.aws.clients import Clients
+from burst_magic.aws.quotas import Quotas
+from burst_magic.errors import BurstError, Denied, LaunchError, Missing
+from burst_magic.launchers import health, rights
+from burst_magic.launchers.ecs_definition import arch_of
+from burst_magic.launchers.ecs_task import CONTAINER
+from burst_magic.plan.finding import Finding, bad, note
+from burst_magic.plan.quota import VcpuQuota
+
+T = TypeVar("T")
+_WITHIN = (3.0, 8.0)  # seconds to connect, and for each reply
+_NO_REVISION = 2147483647
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedFleet:
+    """What the settings would start.
+
+    Attributes:
+        options: the ``[aws]`` table.
+        store: URL.
+        workers, cpu: how many, and vCPU of each.
+        arch: what ``--arch`` asks for, or "".
+        python: of this kernel, ``3.11``.
+        syncs: workers begin in a stock Python and install the kernel's packages.
+        quotas: by launcher.
+    """
+
+    options: Mapping[str, str]
+    store: str
+    workers: int
+    cpu: float
+    arch: str
+    python: str
+    syncs: bool
+    quotas: Mapping[str, VcpuQuota]
+
+
+Check = Callable[[], "list[Finding]"]
+
+
+class Checkup:
+    """Checks of one account and region.
+
+    Args:
+        fleet: what is to start.
+        clients: makes boto3 clients; the default reads AWS's environment and files.
+    """
+
+    def __init__(self, fleet: CheckedFleet, clients: Clients | None = None) -> None:
+        self._fleet = fleet
+        self._clients = clients or Clients(region=fleet.options.get("region", ""), timeout=_WITHIN)
+
+    def checks(self) -> dict[str, Check]:
+        """Each check by what it is about; they may run at the same time."""
+        known: dict[str, tuple[Check, str]] = {
+            "credentials": (self._credentials, ""),
+            "permissions": (self._permissions, ""),
+            "stack": (self._stack, "stack"),
+            "cluster": (self._cluster, "cluster"),
+            "task definition": (self._definition, "task_definition"),
+            "network": (self._network, "subnets"),
+            "addresses": (self._addresses, "subnets"),
+            "security group": (self._groups, "security_groups"),
+            "quota": (self._quota, "cluster"),
+        }
+        due = {what: check for what, (check, need) in known.items() if not need or self._fleet.options.get(need)}
+        return {what: self._careful(what, check) for what, check in due.items()}
+
+    def _careful(self, what: str, check: Check) -> Check:
+        def checked() -> list[Finding]:
+            try:
+                return check()
+            except BurstError as error:
+                return [_of_error(what, error)]
+
+        return checked
+
+    def _ask(self, service: str, action: str, call: Callable[[Any], T]) -> T:
+        return patience.Service(service, clients=self._clients).ask(call, action, patience.ONCE)
+
+    @cached_property
+    def _caller(self) -> dict[str, str]:
+        """Who asks; no right is needed for it."""
+        return dict(self._ask("sts", "GetCallerIdentity", lambda sts: sts.get_caller_identity()))
+
+    def _credentials(self) -> list[Finding]:
+        expected = health.expected_account(self._fleet.options)
+        server = self._clients.endpoint("sts")
+        return [health.of_identity(self._caller["Arn"], self._caller["Account"], expected=expected, server=server)]
+
+    def _stack(self) -> list[Finding]:
+        name = self._fleet.options["stack"]
+        try:
+            found = self._ask(
+                "cloudformation", "DescribeStacks", lambda api: api.describe_stacks(StackName=name)["Stacks"]
+            )
+        except (LaunchError, Missing) as error:
+            if "does not exist" not in str(error):
+                raise
+            found = []
+        return [health.of_stack(name, next(iter(found), None))]
+
+    def _cluster(self) -> list[Finding]:
+        name = self._fleet.options["cluster"]
+        found = self._ask("ecs", "DescribeClusters", lambda ecs: ecs.describe_clusters(clusters=[name])["clusters"])
+        return [health.of_cluster(name, found)]
+
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        name = self._fleet.options["task_definition"]
+        return dict(
+            self._ask(
+                "ecs",
+                "DescribeTaskDefinition",
+                lambda ecs: ecs.describe_task_definition(taskDefinition=name)["taskDefinition"],
+            )
+        )
+
+    def _definition(self) -> list[Finding]:
+        fleet = self._fleet
+        try:
+            said: Any = self._described
+        except (LaunchError, Missing) as error:  # AWS has no error of its own for a family that isn't there
+            problem = f"{fleet.options['task_definition']}: {error.problem}"
+            return [bad("task definition", problem, "burst config aws.task_definition=NAME, or burst setup")]
+        found = health.of_definition(said, container=CONTAINER)
+        images = [each.get("image", "") for each in said["containerDefinitions"] if each["name"] == CONTAINER]
+        return [
+            *found,
+            *(
+                health.of_image(image, arch_of(said), python=fleet.python, wanted_arch=fleet.arch, syncs=fleet.syncs)
+                for image in images
+            ),
+        ]
+
+    @cached_property
+    def _subnets(self) -> list[dict[str, Any]]:
+        idents = [each.strip() for each in self._fleet.options["subnets"].split(",")]
+        return list(self._ask("ec2", "DescribeSubnets", lambda ec2: ec2.describe_subnets(SubnetIds=idents)["Subnets"]))
+
+    def _addresses(self) -> list[Finding]:
+        free = sum(int(each["AvailableIpAddressCount"]) for each in self._subnets)
+        return [health.of_addresses(free, workers=self._fleet.workers)]
+
+    def _network(self) -> list[Finding]:
+        subnets, public = self._subnets, self._fleet.options.get("public_ip", "true").lower() != "false"
+        mine = [{"Name": "vpc-id", "Values": sorted({each["VpcId"] for each in subnets})}]
+        tables = self._ask(
+            "ec2", "DescribeRouteTables", lambda ec2: ec2.describe_route_tables(Filters=mine)["RouteTables"]
+        )
+        endpoints = self._ask(
+            "ec2", "DescribeVpcEndpoints", lambda ec2: ec2.describe_vpc_endpoints(Filters=mine)["VpcEndpoints"]
+        )
+        ways = [health.of_subnet(each, tables, endpoints, public=public) for each in subnets]
+        return [health.of_network([way for way in ways if way], subnets=len(subnets), public=public)]
+
+    def _groups(self) -> list[Finding]:
+        idents = [each.strip() for each in self._fleet.options["security_groups"].split(",")]
+        found = self._ask(
+            "ec2", "DescribeSecurityGroups", lambda ec2: ec2.describe_security_groups(GroupIds=idents)["SecurityGroups"]
+        )
+        return [health.of_groups(found)]
+
+    def _quota(self) -> list[Finding]:
+        account = Quotas(clients=self._clients)
+        readings = {name: account.read(quota) for name, quota in self._fleet.quotas.items()}
+        if not readings:
+            return []
+        return [health.of_quota(readings, workers=self._fleet.workers, cpu=self._fleet.cpu)]
+
+    # --- what the user may do ------------------------------------------------------------------------------------
+
+    def _permissions(self) -> list[Finding]:
+        """By simulation, and where that is not possible, by calls that change nothing."""
+        arn, region = self._caller["Arn"], self._fleet.options.get("region", "") or self._clients.region
+        place = rights.RightsPlace(account=self._caller["Account"], region=region, arn=arn)
+        wanted = rights.needed(self._fleet.options, self._fleet.store, place)
+        if arn.endswith(":root"):
+            return [note("permissions", "these are the keys of the account's root user", "use those of a user or role")]
+        with contextlib.suppress(BurstError):  # said by its own check
+            wanted += rights.of_definition(self._described, place, container=CONTAINER)
+        try:
+            denied = [
+                f"{right.action} ({right.reason})"
+                for right in wanted
+                if not self._may(rights.principal(arn), right, rights.context(self._fleet.options, place))
+            ]
+            return [health.of_rights(denied, checked=len(wanted), how="simulated")]
+        except (Denied, LaunchError, Missing):
+            tried = self._tries()
+            denied = [f"{action} ({reason})" for action, reason, call in tried if _is_denied(call)]
+            return [health.of_rights(denied, checked=len(tried), how="tried; the others cannot be without effect")]
+
+    def _may(self, principal: str, right: rights.Right, context: list[dict[str, Any]]) -> bool:
+        said = {"PolicySourceArn": principal, "ActionNames": [right.action], "ResourceArns": [right.resource]}
+
+        def call(iam: Any) -> str:
+            answer = iam.simulate_principal_policy(**said, ContextEntries=context)
+            return str(answer["EvaluationResults"][0]["EvalDecision"])
+
+        return self._ask("iam", "SimulatePrincipalPolicy", call) == "allowed"
+
+    def _tries(self) -> list[tuple[str, str, Callable[[], object]]]:
+        """Calls about things that do not exist: AWS checks the right before it looks for them."""
+        options = self._fleet.options
+        cluster, nothing = options.get("cluster", ""), "0" * 32
+        family = re.sub(r":\d+$", "", options.get("task_definition", "").rpartition("/")[2])
+        network = {"awsvpcConfiguration": {"subnets": options.get("subnets", "").split(",")}}
+        strategy = [{"capacityProvider": "FARGATE"}]
+
+        def run(ecs: Any) -> object:
+            return ecs.run_task(
+                cluster=cluster,
+                taskDefinition=f"{family}:{_NO_REVISION}",
+                capacityProviderStrategy=strategy,
+                networkConfiguration=network,
+            )
+
+        calls: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
+            ("RunTask", "to start workers", run),
+            ("StopTask", "to stop workers", lambda ecs: ecs.stop_task(cluster=cluster, task=nothing)),
+            ("ListTasks", "to find workers", lambda ecs: ecs.list_tasks(cluster=cluster, maxResults=1)),
+            ("DescribeTasks", "to see workers", lambda ecs: ecs.describe_tasks(cluster=cluster, tasks=[nothing])),
+        )
+        return [(f"ecs:{action}", reason, partial(self._ask, "ecs", action, call)) for action, reason, call in calls]
+
+
+def _is_denied(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except Denied:
+        return True
+    except BurstError:
+        pass  # nothing of that name: the right was there
+    return False
+
+
+def _of_error(what: str, error: BurstError) -> Finding:
+    """A check that could not be made."""
+    lacks_right = isinstance(error, Denied) and error.problem.startswith("you are not allowed")
+    if lacks_right and what != "credentials":
+        return note(what, f"not checked: {error.problem}", "")
+    return bad(what, error.problem, error.way_out or "see burst doctor's other lines, then try again")
