@@ -6,12 +6,16 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from burst_magic import config
-from burst_magic.errors import AttachError, BurstError
+from burst_magic.errors import AttachError, BurstError, RecordError, SignatureError, VersionError
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DESK, described
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
+
+
+# A session that is not whole, or whose records cannot be read, goes too; not one of a newer version.
+DELETED_ALL_THE_SAME = (AttachError, SignatureError, RecordError)
 
 
 class Terminal(Protocol):
@@ -44,10 +48,11 @@ def _session_to_delete(ident: str) -> tuple[str, Session | None]:
     settings = config.load()
     try:
         session = DESK.session_to_delete(ident, settings)
-    except AttachError:
-        if not ident:
+    except DELETED_ALL_THE_SAME as problem:
+        if not ident or isinstance(problem, VersionError):
             raise
-        return f"the remains of {ident}", None
+        why = "" if isinstance(problem, AttachError) else f", which cannot be read ({problem.problem})"
+        return f"the remains of {ident}{why}", None
     return f"every object of {described(session)}", session
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
 from burst_magic import launchers
-from burst_magic.errors import AttachError, BurstError, OptionError
+from burst_magic.errors import AttachError, BurstError, OptionError, VersionError
 from burst_magic.magics import calls
+from burst_magic.magics.consent import DELETED_ALL_THE_SAME
 from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over
 from burst_magic.protocol.wire.keys import is_session_id
 from burst_magic.units import format_money
@@ -283,8 +284,9 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
             session = DESK.agreed or DESK.session_to_delete(call.id, settings)
         else:
             session = DESK.find(call.id, settings, sure=True)
-    except AttachError:
-        removed = _remove_remains(call.id, settings) if call.force and call.id else ""
+    except DELETED_ALL_THE_SAME as problem:
+        newer = isinstance(problem, VersionError)
+        removed = _remove_remains(call.id, settings, problem) if call.force and call.id and not newer else ""
         if not removed:
             raise
         return removed
@@ -297,11 +299,11 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
     return f"session {session.id}: deleted, {deleted} objects{others}"
 
 
-def _remove_remains(ident: str, settings: Settings) -> str:
-    """Delete the remains of a session whose submission or deletion was interrupted."""
+def _remove_remains(ident: str, settings: Settings, problem: BurstError) -> str:
+    """Delete the remains of a session whose submission or deletion was interrupted, or that cannot be read."""
     from burst_magic.session import remains
 
-    removed = remains.remove(ident, settings)
+    removed = remains.remove(ident, settings, damaged=not isinstance(problem, AttachError))
     return f"session {removed[0]}: its remains were deleted, {removed[1]} objects" if removed else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, Missing
@@ -12,16 +12,22 @@ if TYPE_CHECKING:
     from burst_magic.protocol.wire import keys
     from burst_magic.stores import Store
 
+_LOG = logging.getLogger(__name__)
 _PASSES = 5  # for what an uninformed process may write meanwhile
 
 
 def is_there(store: Store, session: keys.SessionKeys) -> bool:
     """Whether the session still exists; if not, nothing may be written there."""
     try:
-        store.get(session.manifest)
+        store.get(session.manifest, end=1)
     except Missing:
         return False
     return True
+
+
+def objects(store: Store, session: keys.SessionKeys) -> list[str]:
+    """The keys of all its objects. What others put into its folder is not the session's."""
+    return [entry.key for entry in store.list(session.root) if session.is_ours(entry.key)]
 
 
 def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None = None) -> int:
@@ -35,17 +41,17 @@ def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None 
     Raises:
         BurstError: another process keeps writing.
     """
-    found = [entry.key for entry in store.list(session.root)] + published(store, session.sid, secret=secret)
+    found = objects(store, session) + published(store, session.sid, secret=secret)
     count = len(found)
     store.delete([session.manifest])
     for _ in range(_PASSES):
         store.delete(found)
-        found = [entry.key for entry in store.list(session.root)]
+        found = objects(store, session)
         if not found:
             break
     else:
         raise BurstError("another process is still writing to this session", context=session.root, way_out="try again")
-    folder = store.path(session.root)
-    if folder is not None:  # a partial file of a dead writer is not an object, but takes space
-        shutil.rmtree(folder, ignore_errors=True)
+    left = store.list(session.root)
+    if left:
+        _LOG.warning("%d files that burst_magic did not write were left in %s/%s", len(left), store.url, session.root)
     return count

@@ -9,26 +9,28 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import BurstError
+from burst_magic.errors import BurstError, Missing, RecordError, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimBody, Control, ControlKind, Final, Gone, Outcome
 from burst_magic.session.story import Log, Seen, Story, clock, ending
-from burst_magic.stores.store_driver import ours
+from burst_magic.stores.store_driver import ours, read_record
 from burst_magic.units import format_duration, format_money
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
+    from burst_magic.stores import Store
 
 
 def tell(session: Session) -> Iterator[str]:
     """The log, one fact per line: the session, its requests and workers, the job's events, and one task's history."""
-    now, log = time.time(), read(session)
+    now, unread = time.time(), list[str]()
+    log = read(session, unread)
     manifest, job = session.manifest, session.description
     yield f"session {manifest.sid}"
     yield f"  by {manifest.user} on {manifest.host}, {clock(manifest.created, now)}, in {session.store.url}"
     fleet = f"{manifest.workers} {manifest.launcher} workers of {manifest.slots} slots"
     yield f"  {fleet}, until {clock(manifest.deadline, now)}"
-    yield from (f"  {line}" for line in _asked(session, now))
+    yield from (f"  {line}" for line in _asked(session, now, unread))
     yield from (f"  {line}" for line in _workers(log, now))
     yield f"job {f'{job.jid} {job.name}'.rstrip()}: {job.tasks} tasks in {len(job.lanes)} lanes, seed {job.seed}"
     story = Story(log, now)
@@ -37,31 +39,51 @@ def tell(session: Session) -> Iterator[str]:
     if task is not None:
         yield f"task {task}, from the cell to its result"
         yield from (f"  {line}" for line in story.way(task))
+    yield from (f"not read: {problem}" for problem in dict.fromkeys(unread))
 
 
-def read(session: Session) -> Log:
-    """Read the objects of this session's job."""
-    store, job_keys = session.store, keys.SessionKeys(session.id).job(session.job)
-    claims = {
-        keys.parse_claim(entry.key): records.decode(ClaimBody, store.get(entry.key), secret=None, key=entry.key)
-        for entry in ours(store, job_keys.claims_folder)
-    }
-    segments = tuple((keys.parse_segment(entry.key), entry.size) for entry in ours(store, job_keys.results_folder))
+def read(session: Session, unread: list[str]) -> Log:
+    """Read the objects of this session's job.
+
+    Args:
+        session: the job.
+        unread: receives what could not be read, and why.
+    """
+    store, job_keys, tasks = session.store, keys.SessionKeys(session.id).job(session.job), session.description.tasks
+    claims = {}
+    for entry in ours(store, job_keys.claims_folder):
+        claim, body = keys.parse_claim(entry.key), _record(ClaimBody, store, entry.key, unread)
+        if body is not None and claim.start < max(1, tasks):
+            claims[claim] = body
+    found = [(keys.parse_segment(entry.key), entry.size) for entry in ours(store, job_keys.results_folder)]
+    segments = tuple((segment, size) for segment, size in found if segment.start < segment.stop <= tasks)
     return Log(
         manifest=session.manifest,
         job=session.description,
-        workers=_seen(session),
+        workers=_seen(session, unread),
         claims=claims,
         segments=segments,
-        final=_final(session, job_keys),
+        final=_final(session, job_keys, unread),
         failures=_failures(session) if any(segment.failed for segment, _ in segments) else {},
     )
 
 
-def _final(session: Session, job_keys: keys.JobKeys) -> Final | None:
-    for entry in session.store.list(job_keys.root, after=f"{job_keys.root}/fina", limit=1):
-        if entry.key == job_keys.final:
-            return records.decode(Final, session.store.get(entry.key), secret=None, key=entry.key)
+def _record(kind: type[records.T], store: Store, key: str, unread: list[str]) -> records.T | None:
+    """A record; None if it cannot be read, or is gone."""
+    try:
+        return read_record(kind, store, key, None)
+    except Missing:
+        return None
+    except (SignatureError, RecordError) as problem:
+        unread.append(f"{key}: {problem.problem}")
+        return None
+
+
+def _final(session: Session, job_keys: keys.JobKeys, unread: list[str]) -> Final | None:
+    final = _record(Final, session.store, job_keys.final, unread)
+    if final is None or all(keys.is_segment(name) for _, _, name in final.parts):
+        return final
+    unread.append(f"{job_keys.final}: it names what is no segment")
     return None
 
 
@@ -74,7 +96,7 @@ def _failures(session: Session) -> dict[int, Outcome]:
         return {}
 
 
-def _seen(session: Session) -> dict[str, Seen]:
+def _seen(session: Session, unread: list[str]) -> dict[str, Seen]:
     beats: dict[str, tuple[float, float]] = {}
     ends: dict[str, Gone] = {}
     for entry in ours(session.store, keys.SessionKeys(session.id).workers_folder):
@@ -82,7 +104,8 @@ def _seen(session: Session) -> dict[str, Seen]:
         if key.kind == "beat":
             beats[key.ident] = (key.billed_from_ms / 1000, entry.modified)
         elif key.kind == "gone":
-            ends[key.ident] = records.decode(Gone, session.store.get(entry.key), secret=None, key=entry.key)
+            gone = _record(Gone, session.store, entry.key, unread)
+            ends |= {} if gone is None else {key.ident: gone}
     found = {}
     for wid in sorted({*beats, *ends}):
         started, beat = beats.get(wid, (0.0, None))
@@ -90,11 +113,12 @@ def _seen(session: Session) -> dict[str, Seen]:
     return found
 
 
-def _asked(session: Session, now: float) -> Iterator[str]:
+def _asked(session: Session, now: float, unread: list[str]) -> Iterator[str]:
     for entry in ours(session.store, keys.SessionKeys(session.id).control_folder):
         key = keys.parse_control(entry.key)
-        control = records.decode(Control, session.store.get(entry.key), secret=None, key=entry.key)
-        yield f"{clock(control.at, now)} asked: {_wish(key.kind, control, now)}"
+        control = _record(Control, session.store, entry.key, unread)
+        if control is not None:
+            yield f"{clock(control.at, now)} asked: {_wish(key.kind, control, now)}"
 
 
 def _wish(kind: ControlKind, control: Control, now: float) -> str:

@@ -31,8 +31,9 @@ def find(folder: Path, sid: str) -> bytes | None:
     """A session's key, or None if it is not on this machine."""
     if not is_session_id(sid):
         return None
+    file = folder / sid
     try:
-        return parse((folder / sid).read_text(), where=sid)
+        return parse(file.read_text(errors="replace"), where=str(file))
     except FileNotFoundError:
         return None
 

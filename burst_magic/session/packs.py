@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from burst_magic.environment import FOLDER
 from burst_magic.errors import BurstError
-from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.session import keyring
+from burst_magic.stores.store_driver import read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def learn(settings: Settings, store: Store, sid: str, lock: str) -> str:
         return ""
     key = keys.SessionKeys(sid).pack
     try:
-        record = records.decode(InstalledPack, store.get(key), secret=secret, key=key)
+        record = read_record(InstalledPack, store, key, secret)
     except BurstError:  # none yet, deleted, or not signed by it
         return ""
     if record.lock != lock:

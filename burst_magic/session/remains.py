@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 from burst_magic.protocol.wire import keys
 from burst_magic.session import keyring, session_list
-from burst_magic.session.deletion import delete_all
+from burst_magic.session.deletion import delete_all, objects
 from burst_magic.session.submit import open_own_store
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
 
 
-def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
+def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[str, int] | None:
     """Deletes them, with the session's key and its line in the user's list.
 
     Args:
         ident: a session's id or name.
         settings: the user's directories and default store.
+        damaged: it is all there, but cannot be read.
 
     Returns:
         The session's id and how many objects were deleted; None when nothing is known of such a session, or it is
@@ -33,8 +34,8 @@ def remove(ident: str, settings: Settings) -> tuple[str, int] | None:
         return None
     store = open_own_store(lines[-1].store if lines else settings.store, settings)
     session = keys.SessionKeys(sid)
-    found = [entry.key for entry in store.list(session.root)]
-    if session.manifest in found and any(key.endswith("/job.json") for key in found):
+    found = objects(store, session)
+    if not damaged and session.manifest in found and any(key.endswith("/job.json") for key in found):
         return None
     secret = keyring.find(settings.keys_dir, sid)
     if not found and not lines and secret is None:

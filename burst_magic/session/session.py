@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from burst_magic.config import DEADLINE_MAX
-from burst_magic.errors import AttachError, BudgetExceeded, BurstError, Denied, OptionError
+from burst_magic.errors import (
+    AttachError,
+    BudgetExceeded,
+    BurstError,
+    Denied,
+    Missing,
+    OptionError,
+    RecordError,
+    SignatureError,
+    VersionError,
+)
 from burst_magic.payload.exceptions import attributes
 from burst_magic.plan.cost import UNPRICED
 from burst_magic.plan.planner import check_hourly
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
-from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, JobEnd, Outcome, Snapshot
 from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.deletion import delete_all, is_there
@@ -25,12 +36,13 @@ from burst_magic.session.printed import LogLine
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.retry import PERSON, slept
-from burst_magic.stores.store_driver import Carrier, ours
+from burst_magic.stores.store_driver import Carrier, ours, read_record
 from burst_magic.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
 
+_LOG = logging.getLogger(__name__)
 GRACE = 15.0  # seconds that workers get to end before their objects go
 _LAST = 5.0  # seconds to wait for the rest after that
 _LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two checks whether they have ended
@@ -393,12 +405,18 @@ class Session:
 
     def _controls(self) -> list[Control]:
         found = [entry.key for entry in ours(self.store, self._keys.control_folder)]
-        return [self._control(key) for key in found if keys.parse_control(key).kind is not ControlKind.ADD_JOB]
+        asked = [key for key in found if keys.parse_control(key).kind is not ControlKind.ADD_JOB]
+        return [control for key in asked if (control := self._control(key)) is not None]
 
-    def _control(self, key: str) -> Control:
-        return self._carrier.believed(
-            lambda: records.decode(Control, self.store.get(key), secret=self._secret, key=key)
-        )
+    def _control(self, key: str) -> Control | None:
+        """A request; None if it is none of this session's, whoever wrote it, or gone."""
+        try:
+            return read_record(Control, self.store, key, self._secret)
+        except VersionError:
+            raise
+        except (Missing, SignatureError, RecordError) as problem:
+            _LOG.warning("%s", problem)
+            return None
 
     def _must_be_there(self) -> None:
         if not is_there(self.store, self._keys):

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from burst_magic.protocol.wire.fitting import LATEST
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedJob:
@@ -27,7 +29,7 @@ class ListedJob:
     cell: str = ""
 
 
-_FIELDS = frozenset(each.name for each in fields(ListedJob))
+_FIELDS = {each.name: (int, float) if each.name == "created" else (str,) for each in fields(ListedJob)}
 
 
 def append(path: Path, line: ListedJob) -> None:
@@ -64,12 +66,14 @@ def _names(text: str, sid: str, job: str) -> bool:
 
 
 def _parsed(text: str) -> ListedJob | None:
-    """Ignores fields that a newer version has added."""
+    """Ignores fields that a newer version has added; None if it is no line of ours."""
     try:
-        said = json.loads(text)
-        return ListedJob(**{name: value for name, value in said.items() if name in _FIELDS})
-    except (ValueError, TypeError, AttributeError):
+        said = {name: value for name, value in json.loads(text).items() if name in _FIELDS}
+        line = ListedJob(**said)
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    fit = all(type(value) in _FIELDS[name] for name, value in said.items())
+    return line if fit and -LATEST < line.created < LATEST else None
 
 
 @contextlib.contextmanager

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, Missing
-from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, Job
 from burst_magic.session import keyring
 from burst_magic.session.session_list import ListedJob
-from burst_magic.stores.store_driver import believed, ours
+from burst_magic.stores.store_driver import ours, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +33,7 @@ def announced(store: Store, sid: str) -> list[str]:
 
 def read_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; raises ``Missing`` if it was never committed. Without the key it is not verified."""
-    key = keys.SessionKeys(sid).job(jid).record
-    return believed(lambda: records.decode(Job, store.get(key), secret=secret, key=key))
+    return read_record(Job, store, keys.SessionKeys(sid).job(jid).record, secret)
 
 
 def named_in_store(name: str, store: Store, keys_dir: Path) -> tuple[list[ListedJob], list[BurstError]]:

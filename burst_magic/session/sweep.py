@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import Missing
+from burst_magic.errors import Missing, RecordError, SignatureError
 from burst_magic.payload import Envelope
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.session.attach import session_ids
@@ -15,6 +15,8 @@ from burst_magic.session.values import FOLDER, YOUNG, find, is_old
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.stores import Store
+
+_HEADER = 64 << 20  # bytes of a payload at most that tell its values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ def sweep_blobs(settings: Settings) -> Swept:
     """Delete unused values except recent ones: a submission in progress has not written its payload yet."""
     store = open_own_store(settings.store, settings)
     needed = _Needed(store)
-    idle = [entry for entry in store.list(FOLDER) if entry.key not in needed]
+    idle = [entry for entry in store.list(FOLDER) if keys.is_blob(entry.key) and entry.key not in needed]
     needed.look()  # a submission that reuses an old value names it before it checks once more that it exists
     old = [entry for entry in idle if is_old(entry, YOUNG) and entry.key not in needed]
     deleted = size = 0
@@ -64,7 +66,12 @@ class _Needed:
 
     def _named_in(self, payload: str) -> list[str]:
         try:
-            envelope = Envelope.from_bytes(sign.peek(payload, self._store.get(payload)))
+            envelope = Envelope.from_bytes(sign.peek(payload, self._store.get(payload, end=_HEADER)))
         except Missing:  # deleted in the meantime
             return []
+        except SignatureError:  # no worker of any version uses it
+            return []
+        except RecordError as problem:  # a later version may
+            way_out = "use a newer burst_magic, or delete that session first: burst cleanup ID --force"
+            raise RecordError(problem.problem, context=payload, way_out=way_out) from None
         return [sha256 for sha256, _ in envelope.blobs] + [envelope.bundle] * bool(envelope.bundle)

@@ -1,4 +1,4 @@
-"""Object stores: ``open_store(url)`` opens one, with five operations on keys.
+"""Object stores: ``open_store(url)`` opens one, with a few operations on keys.
 
 A new kind of store is a module here and a line in ``TABLE``. obstore is imported when a store is opened.
 """
@@ -26,11 +26,11 @@ def open_store(url: str, *, credentials: Callable[[], object] | None = None) -> 
     """Opens a store.
 
     Args:
-        url: ``file:///dir`` (created if missing), ``memory://name`` (shared in this process) or ``s3://bucket/prefix``.
+        url: ``file:///dir`` (its first write creates it), ``memory://name`` (shared in this process) or ``s3://bucket/prefix``.
         credentials: an obstore credential provider for S3; None uses the environment.
 
     Raises:
-        StoreError: not a store URL, or the folder cannot be created.
+        StoreError: not a store URL.
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in TABLE:

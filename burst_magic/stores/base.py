@@ -1,4 +1,4 @@
-"""What the protocol requires of a store: five operations on keys. Provider-independent.
+"""What the protocol requires of a store: a few operations on keys. Provider-independent.
 
 Keys are relative to the store's root, use ``/``, and contain no ``..`` and no empty part.
 Every operation is thread-safe. Faults are distinguished by class:
@@ -9,7 +9,7 @@ carries the key as its context.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -17,9 +17,10 @@ from burst_magic.errors import StoreError
 
 Bytes = bytes | bytearray | memoryview
 
-# No empty part, no "." or "..", no control character, no backslash; "#" marks files that are still being written.
+# No empty part, no "." or "..", no control character, no backslash; "#" marks files that are no objects.
 _PART = r"(?!\.{1,2}(?:/|\Z))[^/\\#\x00-\x1f\x7f\ud800-\udfff]+"
 _legal = re.compile(f"{_PART}(?:/{_PART})*").fullmatch
+_part = re.compile(_PART).fullmatch
 
 
 def checked(key: str) -> str:
@@ -27,6 +28,11 @@ def checked(key: str) -> str:
     if _legal(key) is None:
         raise StoreError("a store cannot hold this key", context=repr(key), way_out="parts divided by single slashes")
     return key
+
+
+def is_part(name: str) -> bool:
+    """Whether every store can hold a key with this part, between its slashes."""
+    return _part(name) is not None
 
 
 def folder_of(prefix: str) -> str:
@@ -50,16 +56,19 @@ class Entry(NamedTuple):
 
 
 class Store(Protocol):
-    """Five operations on keys."""
+    """Operations on keys."""
 
     @property
     def url(self) -> str:
         """The URL that opens the same store again, in this or another process."""
 
-    def create(self, key: str, data: Bytes) -> None:
-        """Writes an object that must not exist yet; raises ``Exists`` if it does."""
+    def create(self, key: str, data: Bytes, *, whole: bool = False) -> None:
+        """Writes an object that must not exist yet; raises ``Exists`` if it does.
 
-    def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
+        ``whole``: not even a power loss may leave a part of it, on a store where that takes time.
+        """
+
+    def put(self, key: str, data: Bytes | Iterator[bytes], *, whole: bool = False) -> None:
         """Writes or replaces an object. An iterator is streamed with flat memory; when it
         raises, nothing is left behind and its exception comes through unchanged."""
 
@@ -74,6 +83,10 @@ class Store(Protocol):
         server that lists folder by folder (SeaweedFS) differs if ``after`` names a folder without its slash, or if a
         folder ``x/`` has a sibling that begins with ``x`` and one of ``!"$%&'()*+,-.``. The protocol has no such
         keys."""
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly below the folder ``prefix``, sorted, with one request for a thousand. In a
+        local folder one may be empty."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ class MemoryStore:
         """The URL that opens the same store again in this process."""
         return self._url
 
-    def create(self, key: str, data: Bytes) -> None:
+    def create(self, key: str, data: Bytes, *, whole: bool = False) -> None:  # noqa: ARG002  it is, or not at all
         """Writes an object that must not exist yet; raises ``Exists`` if it does."""
         try:
             with self._lock:
@@ -53,13 +53,13 @@ class MemoryStore:
         except Exception as error:
             raise fault(error, key) from error
 
-    def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
+    def put(self, key: str, data: Bytes | Iterator[bytes], *, whole: bool = False) -> None:  # noqa: ARG002
         """Writes or replaces an object."""
         checked(key)
-        whole = _own(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
+        joined = _own(data) if isinstance(data, (bytes, bytearray, memoryview)) else b"".join(data)
         try:
             with self._lock:
-                obstore_io.write(self._backend, key, whole, create=False)
+                obstore_io.write(self._backend, key, joined, create=False)
         except Exception as error:
             raise fault(error, key) from error
 
@@ -77,6 +77,11 @@ class MemoryStore:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
         with self._lock:
             return obstore_io.listed(self._backend, prefix, after, limit)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly below the folder ``prefix``, sorted."""
+        with self._lock:
+            return obstore_io.folders(self._backend, prefix)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""

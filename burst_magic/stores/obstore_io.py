@@ -53,6 +53,16 @@ def listed(store: ObjectStore, prefix: str, after: str, limit: int | None) -> li
     return entries[:limit]
 
 
+def folders(store: ObjectStore, prefix: str) -> list[str]:
+    """Names of the folders directly below another; all pages are read."""
+    folder = folder_of(prefix)
+    try:
+        found = store.list_with_delimiter(folder.rstrip("/") or None)["common_prefixes"]
+    except Exception as error:
+        raise fault(error, prefix) from error
+    return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
+
+
 def _entry(meta: ObjectMeta) -> Entry:
     return Entry(key=meta["path"], size=meta["size"], modified=meta["last_modified"].timestamp())
 

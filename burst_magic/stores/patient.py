@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,16 +55,16 @@ class Patient:
         """The provider of the store behind it, if it has one."""
         return getattr(self._store, "credentials", None)
 
-    def create(self, key: str, data: Bytes) -> None:
+    def create(self, key: str, data: Bytes, *, whole: bool = False) -> None:
         """Writes an object that must not exist yet; raises ``Exists`` if it does."""
-        self._patiently(lambda: self._store.create(key, data), Throttled)
+        self._patiently(lambda: self._store.create(key, data, whole=whole), Throttled)
 
-    def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
+    def put(self, key: str, data: Bytes | Iterator[bytes], *, whole: bool = False) -> None:
         """Writes or replaces an object."""
         if isinstance(data, (bytes, bytearray, memoryview)):
-            self._patiently(lambda: self._store.put(key, data), Throttled, Unknown)
+            self._patiently(lambda: self._store.put(key, data, whole=whole), Throttled, Unknown)
         else:
-            self._store.put(key, data)
+            self._store.put(key, data, whole=whole)
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
@@ -73,6 +73,10 @@ class Patient:
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
         return self._patiently(lambda: self._store.list(prefix, after=after, limit=limit), Throttled, Unknown)
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly below the folder ``prefix``, sorted."""
+        return self._patiently(lambda: self._store.folders(prefix), Throttled, Unknown)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; a missing one is no error."""

@@ -27,7 +27,7 @@ def probe(store: Store, *, remembered: Path) -> None:
     name = f"{getattr(store, 'endpoint', '')} {store.url}".strip()
     notes = remembered / _FILE
     lasting = not store.url.startswith("memory:")
-    if lasting and notes.exists() and name in notes.read_text(encoding="utf-8").splitlines():
+    if lasting and notes.exists() and name in notes.read_text(encoding="utf-8", errors="replace").splitlines():
         return
     if not keeps_the_first(store):
         way_out = "S3, SeaweedFS, moto 5 and folders honour them; update the server or use another --store"

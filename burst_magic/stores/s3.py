@@ -144,12 +144,12 @@ class S3Store:
     def _patient(self) -> Backend:
         return self._connect(_LONG_PATIENCE)
 
-    def create(self, key: str, data: Bytes) -> None:
+    def create(self, key: str, data: Bytes, *, whole: bool = False) -> None:  # noqa: ARG002
         """Writes an object that must not exist yet; raises ``Exists`` if it does, or if S3 answers 409 to concurrent
         creates."""
         self._told(checked(key), lambda: obstore_io.write(self._for(data), key, data, create=True))
 
-    def put(self, key: str, data: Bytes | Iterator[bytes]) -> None:
+    def put(self, key: str, data: Bytes | Iterator[bytes], *, whole: bool = False) -> None:  # noqa: ARG002
         """Writes or replaces an object; an iterator is sent in parts, in constant memory."""
         checked(key)
         if isinstance(data, (bytes, bytearray, memoryview)):
@@ -180,6 +180,10 @@ class S3Store:
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
         return self._told(prefix, lambda: obstore_io.listed(self._backend, prefix, after, limit))
+
+    def folders(self, prefix: str) -> Sequence[str]:
+        """Names of the folders directly below the folder ``prefix``, sorted, a thousand per request."""
+        return self._told(prefix, lambda: obstore_io.folders(self._backend, prefix))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects, a thousand per request; missing ones are ignored."""

@@ -91,6 +91,7 @@ class Carrier:
         self._clock = clock
         self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
         self._told: dict[str, float] = {}
+        self._passed_over: set[str] = set()  # said once
         self._unanswered = 0  # creates in a row
         self.refusals = Refusals()
         self.trouble = ""
@@ -105,7 +106,7 @@ class Carrier:
 
     def _with(self, pause: Callable[[float], bool]) -> Carrier:
         other = Carrier(self.store, self.secret, pause, retry=self._retry, give_up=self._give_up, clock=self._clock)
-        other._told, other.refusals = self._told, self.refusals
+        other._told, other._passed_over, other.refusals = self._told, self._passed_over, self.refusals
         return other
 
     def carry(self, effect: fx.List | fx.Read | fx.Create) -> fx.Event:
@@ -165,6 +166,12 @@ class Carrier:
         """Read an object's bytes; retries until the store answers. Raises ``Missing``."""
         return self.patiently(lambda: self.store.get(key, start=start, end=end), StoreError)
 
+    def record(self, kind: type[records.T], key: str) -> records.T:
+        """A verified record; retries until the store answers. Raises ``Missing``, and what ``decode`` raises."""
+        return self.believed(
+            lambda: records.read(kind, lambda end: self.fetch(key, end=end), secret=self.secret, key=key)
+        )
+
     def _list(self, effect: fx.List) -> fx.Listed:
         after = f"{effect.folder}/{effect.after}" if effect.after else ""
         entries = self.patiently(lambda: ours(self.store, effect.folder, after=after, limit=effect.limit), StoreError)
@@ -175,11 +182,13 @@ class Carrier:
     def _read(self, effect: fx.Read) -> fx.Record | None:
         kind, key = effect.kind, effect.key
         try:
-            return self.believed(lambda: records.decode(kind, self.fetch(key), secret=self.secret, key=key))
+            return self.record(kind, key)
         except Missing:
             return None
         except (SignatureError, RecordError) as fault:  # whoever wrote it, it is not believed
-            _LOG.warning("%s", fault)
+            if key not in self._passed_over:
+                self._passed_over.add(key)
+                _LOG.warning("%s", fault)
             return ClaimBody(worker="", slot=0, nonce="", at=0.0) if effect.kind is ClaimBody else None
 
     def patiently(self, call: Callable[[], T], repeat: type[StoreError]) -> T:
@@ -198,7 +207,7 @@ class Carrier:
 
     def believed(self, read: Callable[[], T]) -> T:
         """Result of ``read``, which verifies its bytes; see the function of this name."""
-        return believed(read, self._pause)
+        return believed(read, self.store, self._pause)
 
     def tell(self, fault: BurstError) -> None:
         """Log a fault; a persistent one once a minute."""
@@ -212,9 +221,19 @@ def _folder(key: str) -> str:
     return key.rpartition("/")[0]
 
 
-def believed(read: Callable[[], T], pause: Callable[[float], bool] = slept) -> T:
-    """Result of ``read``. Bytes that do not verify may have been truncated in transit: they are reread a few times."""
+def believed(read: Callable[[], T], store: Store, pause: Callable[[float], bool] = slept) -> T:
+    """Result of ``read``. Bytes that do not verify may have been truncated in transit: they are reread a few times.
+
+    Not those of a local file: they stay as they are.
+    """
+    if store.path("manifest.json") is not None:
+        return read()
     return persist(read, DOUBTFUL, SignatureError, RecordError, never=(VersionError,), wait=pause)
+
+
+def read_record(kind: type[records.T], store: Store, key: str, secret: bytes | None) -> records.T:
+    """One record, verified if there is a key; raises ``Missing``, and what ``decode`` raises."""
+    return believed(lambda: records.read(kind, lambda end: store.get(key, end=end), secret=secret, key=key), store)
 
 
 def ours(store: Store, folder: str, *, after: str = "", limit: int | None = None) -> list[Entry]:

@@ -159,6 +159,16 @@ def a_listing_goes_on_after_a_key(open_one: Callable[[], Store], folder: str) ->
         must(found == expected, f"after {after}, {limit} at most: listed {found}")
 
 
+def folders_are_told_without_what_is_in_them(open_one: Callable[[], Store], folder: str) -> None:
+    """So the sessions of a store are found without a look into each."""
+    store = open_one()
+    for name in ("10/a/b", "2/a", "2/b", "a.b/c", "a/c", "file"):
+        store.put(f"{folder}/in/{name}", b"")
+    found = [*open_one().folders(f"{folder}/in")]
+    must(found == ["10", "2", "a", "a.b"], f"the folders are {found}")
+    must([*store.folders(f"{folder}/nothing")] == [], "an empty folder has folders")
+
+
 def it_is_opened_again_by_its_url(open_one: Callable[[], Store], folder: str) -> None:
     """Workers know it by that."""
     store = open_one()
@@ -178,5 +188,6 @@ STORE_CHECKS: tuple[StoreCheck, ...] = (
     what_is_missing_is_said_to_be,
     a_listing_is_sorted_exact_and_recent,
     a_listing_goes_on_after_a_key,
+    folders_are_told_without_what_is_in_them,
     it_is_opened_again_by_its_url,
 )

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 from burst_magic import config
 from burst_magic.errors import BurstError, LaunchError, Missing, RecordError, SignatureError, StoreError
-from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.lock import InstalledPack, Lock
 from burst_magic.protocol.wire.model import Manifest
 from burst_magic.stores.store_driver import Carrier
@@ -111,7 +111,7 @@ class Installer:
             return manifest.pack
         key = keys.SessionKeys(manifest.sid).pack
         try:
-            record = records.decode(InstalledPack, self.carrier.fetch(key), secret=self.carrier.secret, key=key)
+            record = self.carrier.record(InstalledPack, key)
         except (Missing, RecordError, SignatureError):
             return ""
         return record.sha256 if record.lock == manifest.lock else ""

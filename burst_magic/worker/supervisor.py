@@ -21,7 +21,7 @@ from burst_magic.config import __version__
 from burst_magic.errors import Denied, Missing, RecordError, SignatureError, StoreError, VersionError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.exits import ExitCode
-from burst_magic.protocol.wire import keys, records
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Gone, Heartbeat, Manifest, Provenance
 from burst_magic.protocol.worker.conduct import Conductor, Hand
 from burst_magic.protocol.worker.machine import WorkerMachine
@@ -265,7 +265,7 @@ def _refuse(birth: Birth, store: Store, problem: VersionError) -> None:
 
 def _manifest(birth: Birth, store: Store) -> Manifest:
     carrier, key = Carrier(store, birth.secret, slept, retry=_UNBORN), keys.SessionKeys(birth.sid).manifest
-    return carrier.believed(lambda: records.decode(Manifest, carrier.fetch(key), secret=birth.secret, key=key))
+    return carrier.record(Manifest, key)
 
 
 def fetch_key(store: Store, key: str) -> bytes:

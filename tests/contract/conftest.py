@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic.stores import Store, open_store
+from burst_magic.stores.folder import MARK
 from burst_magic.testing.servers import Server
 
 _names = itertools.count()
@@ -47,7 +48,9 @@ def in_folder(root: Path) -> Place:
     return Place(
         kind="folder",
         url=(root / "a store").as_uri(),
-        debris=lambda: [str(path) for path in root.rglob("*") if path.is_file() and "#" in path.name],
+        debris=lambda: [
+            str(path) for path in root.rglob("*") if path.is_file() and path.name.startswith("#") and path.name != MARK
+        ],
     )
 
 

@@ -170,10 +170,19 @@ class JobMachine:
             self.cover.add_all(keys.parse_segment(name) for name, _ in fresh)
 
     def _on_final(self, record: fx.Record | None) -> None:
-        if isinstance(record, Final):
+        if isinstance(record, Final) and (self._signed or self._is_partition(record)):
             self._adopt(record)
         elif self.state is JobState.ASKING:
             self.state = JobState.FOLLOWING
+
+    def _is_partition(self, final: Final) -> bool:
+        """Whether an unverified ``final`` has a segment for each task, once."""
+        at = 0
+        for start, stop, name in sorted(final.parts):
+            if start != at or not keys.is_segment(name):
+                return False
+            at = stop
+        return at == self.job.tasks
 
     def _adopt(self, final: Final) -> None:
         self.final, self.finished_at = final, final.at

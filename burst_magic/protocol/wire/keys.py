@@ -32,16 +32,28 @@ from burst_magic.protocol.wire.model import ClaimKey, ControlKind, SegmentKey
 
 SESSIONS = "sessions"
 SESSION_KEYS = "keys"
-_ID = r"[A-Za-z0-9][A-Za-z0-9_~-]*"
+_ID = r"[A-Za-z0-9][A-Za-z0-9_~-]{0,199}"
+_INT = r"\d{1,16}"  # exact as a float, too
 _SID = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\Z")
 _KINDS = tuple(kind for kind in ControlKind if kind is not ControlKind.OTHER)  # a newer version's are passed over
 _NAMES = {  # names of the objects in a folder
     "control": rf"{_ID}-(?:{'|'.join(kind.value for kind in _KINDS)})",
-    "workers": rf"~watch|{_ID}\.(?:gone|next|\d+\.\d+)",
-    "claims": r"\d+\.\d+",
-    "results": r"\d+\.\d+-\d+\.\d+\.\d+-\d+",
+    "workers": rf"~watch|{_ID}\.(?:gone|next|{_INT}\.{_INT})",
+    "claims": rf"{_INT}\.{_INT}",
+    "results": rf"{_INT}\.{_INT}-{_INT}\.{_INT}\.{_INT}-{_INT}",
 }
+_SEGMENT = re.compile(_NAMES["results"], re.ASCII)
+_NAMED = re.compile(
+    rf"{SESSIONS}/(?:([^/]+)/manifest\.json|[^/]+/jobs/([^/]+)/(?:job\.json|final)"
+    rf"|[^/]+/workers/([^/.]+)\.(?:gone|\d+\.\d+))"
+)
+_BLOB = re.compile(r"blobs/[0-9a-f]{64}", re.ASCII)
 _START, _NUMBER, _MS = 10, 3, 14
+_OURS = re.compile(  # a later version's requests, too
+    rf"(?:manifest|pack)\.json|control/{_ID}|workers/(?:{_NAMES['workers']})"
+    rf"|jobs/{_ID}/(?:payload|items|job\.json|coming|final|claims/{_NAMES['claims']}|results/{_NAMES['results']})",
+    re.ASCII,
+)
 
 
 def is_session_id(text: str) -> bool:
@@ -64,6 +76,11 @@ def blob(sha256: str) -> str:
 def env(sha256: str) -> str:
     """Content-addressed parts of an environment: the worker's bundle, a lock, its wheels, an installed pack."""
     return f"envs/{sha256}"
+
+
+def is_blob(key: str) -> bool:
+    """Whether it is the name of content-addressed bytes."""
+    return _BLOB.fullmatch(key) is not None
 
 
 def session_key(sid: str, fingerprint: str) -> str:
@@ -147,6 +164,10 @@ class SessionKeys:
         """The keys of one job."""
         return JobKeys(self.sid, _checked(jid))
 
+    def is_ours(self, key: str) -> bool:
+        """Whether it is an object of this session, by its name: others may put files into its folder."""
+        return key.startswith(f"{self.root}/") and _OURS.fullmatch(key, len(self.root) + 1) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
@@ -223,6 +244,11 @@ def parse_segment(key: str) -> SegmentKey:
         raise RecordError("not a segment's key", context=key) from None
 
 
+def is_segment(name: str) -> bool:
+    """Whether it is the name of a segment, in its folder."""
+    return _SEGMENT.fullmatch(name) is not None
+
+
 @lru_cache(maxsize=8192)  # one claim has many segments
 def _parse_named_claim(text: str) -> ClaimKey:
     start, number = text.split("-")
@@ -288,6 +314,12 @@ def parse_worker(key: str) -> WorkerKey:
         return WorkerKey(ident=ident, kind="beat", billed_from_ms=int(billed), rate=int(rate))
     except ValueError:
         raise RecordError("not a worker's key", context=key) from None
+
+
+def named_in(key: str) -> str | None:
+    """The session, job or worker that an object of a session belongs to, by its key; None for other keys."""
+    found = _NAMED.fullmatch(key)
+    return None if found is None else next(filter(None, found.groups()))
 
 
 def ours_in(folder: str) -> Callable[[str], object]:

@@ -13,12 +13,13 @@ import dataclasses
 import json
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, NamedTuple, TypeVar
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar, cast
 
 from burst_magic.errors import RecordError, VersionError
-from burst_magic.protocol.wire import sign
+from burst_magic.protocol.wire import fitting, keys, sign
 from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.protocol.wire.model import (
     ClaimBody,
@@ -49,6 +50,16 @@ _ENUMS: dict[type, tuple[tuple[str, type[Enum]], ...]] = {
 }
 
 _WORKERS = (Heartbeat, Gone, Next)  # they explain a mismatch of versions, so both versions read them
+
+_MOST_TASKS = 10**9
+_SENSIBLE: dict[type, Callable[[Any], bool]] = {
+    Manifest: lambda it: it.interval > 0 and it.floor >= 0 and it.slots > 0 and it.workers >= 0,
+    Job: lambda it: 0 <= it.tasks <= _MOST_TASKS and all(a < b for a, b in pairwise((-1, *it.lanes, it.tasks + 1))),
+    Final: lambda it: all(0 <= start < stop <= _MOST_TASKS for start, stop, _ in it.parts),
+}
+_IDENTITY = {Manifest: "sid", Job: "jid", Final: "job", Gone: "worker", Heartbeat: "worker"}
+_MOST_BYTES = {Final: 128 << 20, Manifest: 16 << 20, Job: 16 << 20}  # a part for each task; setenv; lanes
+_SMALL = 4 << 20
 
 _ORIGIN = struct.Struct("<HH")  # bytes of the worker's id, which follows; slot
 _HEAD = struct.Struct("<QBHdfffII")  # the fields of a Header
@@ -93,6 +104,29 @@ def encode(record: T, *, secret: bytes, key: str) -> bytes:
     return sign.seal(secret, key, json.dumps(body, separators=(",", ":")).encode())
 
 
+def read(kind: type[T], get: Callable[[int], bytes], *, secret: bytes | None, key: str) -> T:
+    """Decode a record without reading more than there can be of it.
+
+    Args:
+        kind: the expected type.
+        get: the object's first bytes, at most so many.
+        secret: the session's key, or None.
+        key: the object's.
+
+    Raises:
+        BurstError: as ``decode``.
+    """
+    data, most = get(_SMALL + 1), most_bytes(kind)
+    if len(data) > _SMALL < most and sign.is_sealed(data):
+        data = get(most + 1)
+    return decode(kind, data, secret=secret, key=key)
+
+
+def most_bytes(kind: Any) -> int:
+    """The size of the largest object that is read as a record of this kind."""
+    return _MOST_BYTES.get(kind, _SMALL)
+
+
 def decode(kind: type[T], data: bytes, *, secret: bytes | None, key: str) -> T:
     """Decode a record.
 
@@ -105,15 +139,19 @@ def decode(kind: type[T], data: bytes, *, secret: bytes | None, key: str) -> T:
     Raises:
         SignatureError: it was changed, moved or replayed.
         VersionError: a version of another schema wrote it.
-        RecordError: it is damaged, or not a ``kind``.
+        RecordError: it is damaged, not a ``kind``, or tells of another session, job or worker than its key.
     """
+    if len(data) > most_bytes(kind):
+        raise RecordError("an object in the store is larger than such a record can be", context=key)
     body = sign.peek(key, data) if secret is None else sign.unseal(secret, key, data)
     try:
         fields: dict[str, Any] = json.loads(body)
         schema, is_a = fields.pop("schema"), fields.pop("is")
         if is_a == kind.__name__ and (schema == SCHEMA or kind in _WORKERS):
-            return _restored(kind, fields)
-    except (ValueError, KeyError, TypeError, AttributeError):
+            record = _restored(kind, fields)
+            _check(record, key)
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RecordError("an object in the store is damaged", context=key) from None
     problem = f"written as {is_a} of schema {schema}; this version reads {kind.__name__} of schema {SCHEMA}"
     error = RecordError if schema == SCHEMA else VersionError
@@ -130,8 +168,21 @@ def _restored(kind: type[R], fields: dict[str, Any]) -> R:
         try:
             found[name] = enum(fields[name])
         except ValueError:
-            found |= {name: enum("other"), "other": str(fields[name])}
+            found |= {name: enum("other"), "other": fields[name]}
+    checks = fitting.fields_of(cast("Any", kind))
+    if not all(checks[name](value) for name, value in found.items()):
+        raise ValueError(kind)
     return kind(**found)
+
+
+def _check(record: Any, key: str) -> None:
+    """Raise ``ValueError`` or ``RecordError`` unless it can be what its key says."""
+    kind = type(record)
+    if not _SENSIBLE.get(kind, lambda _: True)(record):
+        raise ValueError(kind)
+    said, named = getattr(record, _IDENTITY.get(kind, ""), None), keys.named_in(key)
+    if said is not None and named is not None and said != named:
+        raise RecordError(f"an object in the store is called {named!r} and says that it is {said!r}", context=key)
 
 
 def _tuples(value: Any) -> Any:

@@ -55,8 +55,13 @@ def unseal(secret: bytes, key: str, data: bytes) -> bytes:
     return body
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether it looks like a sealed record, from its first bytes."""
+    return data[_HEX : _HEX + 1] == b"\n"
+
+
 def peek(key: str, data: bytes) -> bytes:
     """Return the unverified body of a sealed record: for status only, never for anything that is executed."""
-    if len(data) <= _HEX or data[_HEX : _HEX + 1] != b"\n":
+    if not is_sealed(data):
         raise SignatureError("an object in the store is not a signed record; it was not read", context=key)
     return data[_HEX + 1 :]

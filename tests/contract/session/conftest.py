@@ -155,13 +155,13 @@ class Flaky:
         self.calls.append((name, key))
         self.weather(name, key)
 
-    def create(self, key, data):
+    def create(self, key, data, *, whole=False):
         self._verb("create", key)
-        self.inner.create(key, data)
+        self.inner.create(key, data, whole=whole)
 
-    def put(self, key, data):
+    def put(self, key, data, *, whole=False):
         self._verb("put", key)
-        self.inner.put(key, data)
+        self.inner.put(key, data, whole=whole)
 
     def get(self, key, *, start=0, end=None):
         self._verb("get", key)
@@ -170,6 +170,10 @@ class Flaky:
     def list(self, prefix, *, after="", limit=None):
         self._verb("list", prefix)
         return self.inner.list(prefix, after=after, limit=limit)
+
+    def folders(self, prefix):
+        self._verb("folders", prefix)
+        return self.inner.folders(prefix)
 
     def delete(self, keys):
         keys = list(keys)

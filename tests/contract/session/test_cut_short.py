@@ -51,12 +51,12 @@ class Deadly:
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def create(self, key, data):
+    def create(self, key, data, *, whole=False):
         self.step()
-        self.inner.create(key, data)
+        self.inner.create(key, data, whole=whole)
         self.step()
 
-    def put(self, key, data):
+    def put(self, key, data, *, whole=False):
         self.step()
         self.inner.put(key, data if isinstance(data, (bytes, memoryview)) else self.pieces(data))
         self.step()
@@ -235,6 +235,6 @@ def test_what_a_killed_worker_had_begun_to_write_goes_with_its_session(world):
     session = world.burst("item", [1])
     assert list(session.results()) == [1]
     root = world.store.path(f"sessions/{session.id}")
-    (root / "jobs/0/results/half#1").write_bytes(b"x" * 1000)
+    (root / "jobs/0/results/#0123456789abcdef").write_bytes(b"x" * 1000)
     session.cleanup(force=True)
     assert not root.exists()

@@ -154,14 +154,14 @@ class Silent:
         self._store, self._left, self._meanwhile = store, beats, meanwhile
         self.asked, self.answers = threading.Event(), threading.Event()
 
-    def create(self, key, data):
+    def create(self, key, data, *, whole=False):
         if "/results/" in key:
             self.asked.set()
             assert self.answers.wait(PATIENCE)
-        self._store.create(key, data)
+        self._store.create(key, data, whole=whole)
 
-    def put(self, key, data):
-        self._store.put(key, data)
+    def put(self, key, data, *, whole=False):
+        self._store.put(key, data, whole=whole)
         if "/workers/" in key and self.asked.is_set() and not self.answers.is_set():
             self._left -= 1
             if not self._left:

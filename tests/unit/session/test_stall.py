@@ -32,7 +32,7 @@ class Refusing:
     def __init__(self, url, fault):
         self._inner, self._fault = open_store(url), fault
 
-    def put(self, key, data):
+    def put(self, key, data, *, whole=False):
         raise self._fault
 
     create = put

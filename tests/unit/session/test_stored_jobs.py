@@ -35,6 +35,9 @@ class Bucket:
             raise Denied("access denied", context=prefix)
         return self.inner.list(prefix, **span)
 
+    def path(self, key):
+        return None
+
     def write(self, number, *names, secret=SECRET, signed_by=None, publish=True, created=0.0):
         sid = sid_of(number)
         for jid, name in enumerate(names):

@@ -31,7 +31,7 @@ class TriesTwice:
     def __getattr__(self, name):
         return getattr(self._inner, name)
 
-    def create(self, key, data):
+    def create(self, key, data, *, whole=False):
         self._inner.create(key, data)
         self._inner.create(key, data)
 

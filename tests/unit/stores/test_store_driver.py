@@ -43,17 +43,20 @@ class Rough:
             raise step
         return act() if step is None else step
 
-    def create(self, key, data):
-        return self._next("create", lambda: self.calm.create(key, data))
+    def create(self, key, data, *, whole=False):
+        return self._next("create", lambda: self.calm.create(key, data, whole=whole))
 
-    def put(self, key, data):
-        return self._next("put", lambda: self.calm.put(key, data))
+    def put(self, key, data, *, whole=False):
+        return self._next("put", lambda: self.calm.put(key, data, whole=whole))
 
     def get(self, key, *, start=0, end=None):
         return self._next("get", lambda: self.calm.get(key, start=start, end=end))
 
     def list(self, prefix, *, after="", limit=None):
         return self._next("list", lambda: self.calm.list(prefix, after=after, limit=limit))
+
+    def folders(self, prefix):
+        return self._next("folders", lambda: self.calm.folders(prefix))
 
     def delete(self, keys):
         return self._next("delete", lambda: self.calm.delete(keys))

@@ -40,8 +40,10 @@ EVERY_RECORD = {
     "manifest": st.builds(
         Manifest,
         **dict.fromkeys(("sid", "launcher", "arch"), texts),
-        **dict.fromkeys(("created", "cpu", "deadline", "idle", "interval", "floor"), times),
-        **dict.fromkeys(("workers", "slots", "memory_mb", "seed", "rate"), numbers),
+        **dict.fromkeys(("created", "cpu", "deadline", "idle", "floor"), times),
+        **dict.fromkeys(("workers", "memory_mb", "seed", "rate"), numbers),
+        interval=st.floats(0.001, 1e6),
+        slots=st.integers(1, 100),
         budget=st.none() | numbers,
         setenv=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
     ),
@@ -50,8 +52,8 @@ EVERY_RECORD = {
         jid=texts,
         name=texts,
         created=times,
-        tasks=numbers,
-        lanes=st.lists(numbers, max_size=4).map(tuple),
+        tasks=st.integers(10**6, 10**7),
+        lanes=st.lists(numbers, max_size=4, unique=True).map(sorted).map(tuple),
         seed=numbers,
         items=st.none() | st.tuples(numbers, numbers),
         timeout=st.none() | times,
@@ -69,7 +71,11 @@ EVERY_RECORD = {
         revision=numbers,
     ),
     "final": st.builds(
-        Final, job=texts, at=times, by=texts, parts=st.lists(st.tuples(numbers, numbers, texts), max_size=4).map(tuple)
+        Final,
+        job=texts,
+        at=times,
+        by=texts,
+        parts=st.lists(st.builds(lambda at, many, name: (at, at + 1 + many, name), numbers, numbers, texts)).map(tuple),
     ),
     "gone": st.builds(Gone, worker=texts, cause=st.sampled_from(EndCause), at=times, exit_code=st.none() | numbers),
     "heartbeat": st.builds(
@@ -166,6 +172,77 @@ def test_a_record_of_another_kind_or_version_says_which():
     with pytest.raises(VersionError, match="schema 99") as refused:
         records.decode(ClaimBody, newer, secret=SECRET, key=KEY)
     assert KEY in str(refused.value)
+
+
+# --- what anybody may have written ---------------------------------------------------------------------------------
+
+JUNK = [
+    None, True, -1, 10**400, 1e300, float("nan"), float("inf"), "text", "", [], [1, 2, 3], [[]], [["a"]], {}, {"a": [1]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_field_of_another_type_or_without_bounds_is_damage_and_nothing_else(name):
+    kind, fields = type(SAMPLES[name]), written(SAMPLES[name])
+    for field, junk in itertools.product(fields, JUNK):
+        try:
+            read = records.decode(kind, sealed({**fields, field: junk}), secret=None, key=KEY)
+        except (RecordError, VersionError):
+            continue
+        before, after = getattr(SAMPLES[name], field, ""), getattr(read, field, "")
+        assert isinstance(after, type(before)) or before is None or isinstance(after, int | float)
+        assert str(10**400) not in repr(read)
+        json.dumps(dataclasses.asdict(read), allow_nan=False)
+
+
+BODIES = [
+    b"[1,2,3]",
+    b"null",
+    b"1e999",
+    b'"text"',
+    b"\xff\xfe",
+    b"{",
+    b"[" * 100_000,
+    b'{"schema":2,"is":"Job"}',
+    b"9" * 5000,
+]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: repr(body[:20]))
+def test_bytes_that_are_no_record_are_damage_and_nothing_else(body):
+    for kind in map(type, SAMPLES.values()):
+        with pytest.raises(RecordError):
+            records.decode(kind, sign.seal(SECRET, KEY, body), secret=None, key=KEY)
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_refused_in_our_own_words(data):
+    with pytest.raises((RecordError, SignatureError)):
+        records.decode(Job, data, secret=None, key=KEY)
+
+
+def test_an_object_that_is_too_large_for_its_kind_is_not_opened():
+    for kind in map(type, SAMPLES.values()):
+        with pytest.raises(RecordError, match="larger"):
+            records.decode(kind, memoryview(bytearray(records.most_bytes(kind) + 1)), secret=None, key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("sessions/other/manifest.json", "manifest"),
+        ("sessions/s/jobs/1/job.json", "job"),
+        ("sessions/s/jobs/1/final", "final"),
+        ("sessions/s/workers/other.gone", "gone"),
+        ("sessions/s/workers/other.1.0", "heartbeat"),
+    ],
+)
+def test_a_record_that_names_another_session_job_or_worker_than_its_key_is_refused(key, name):
+    record = SAMPLES[name]
+    with pytest.raises(RecordError, match="says that it is"):
+        records.decode(type(record), records.encode(record, secret=SECRET, key=key), secret=None, key=key)
+    with pytest.raises(RecordError, match="says that it is"):
+        records.decode(type(record), records.encode(record, secret=SECRET, key=key), secret=SECRET, key=key)
 
 
 # --- what a newer version may have written ------------------------------------------------------------------------
