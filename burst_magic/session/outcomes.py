@@ -6,7 +6,10 @@ import time
 
 from burst_magic.errors import (
     BurstError,
+    Missing,
     NotRun,
+    RecordError,
+    SignatureError,
     TaskError,
     TaskFailed,
     TaskTimeout,
@@ -23,6 +26,7 @@ _KINDS: dict[OutcomeKind, type[TaskError]] = {
     OutcomeKind.CRASHED: WorkerLost,
     OutcomeKind.LOST: WorkerLost,
     OutcomeKind.UNPICKLABLE: UnpicklableResult,
+    OutcomeKind.DAMAGED: TaskFailed,
     OutcomeKind.OTHER: TaskFailed,
 }
 
@@ -71,6 +75,8 @@ def ran(outcome: Outcome) -> str:
 
 def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
     """The exception of a failed task: its own if it can be rebuilt, otherwise one that describes it."""
+    if outcome.kind is OutcomeKind.DAMAGED:
+        return _damage(outcome)
     error = _rebuilt(outcome, home)
     where = f"task {outcome.task}" + (f", item {outcome.item}" * bool(outcome.item))
     if error is None:
@@ -82,6 +88,14 @@ def error_of(outcome: Outcome, home: dict[str, object]) -> BaseException:
     set_cause(_first_raised(error), RemoteTraceback(text))
     attributes(error)["_render_traceback_"] = _Shown(text)
     return error
+
+
+def _damage(outcome: Outcome) -> BurstError:
+    """Why a published outcome cannot be read."""
+    problem, _, key = outcome.message.partition("\n")
+    kind = {each.__name__: each for each in (Missing, RecordError)}.get(outcome.error, SignatureError)
+    way_out = "someone changed the store, or its disk failed; run the cell again"
+    return kind(problem, context=key or f"task {outcome.task}", way_out=way_out)
 
 
 def raisable(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol.wire import keys
@@ -35,7 +36,7 @@ def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[st
     store = open_own_store(lines[-1].store if lines else settings.store, settings)
     session = keys.SessionKeys(sid)
     found = objects(store, session)
-    if not damaged and session.manifest in found and any(key.endswith("/job.json") for key in found):
+    if not damaged and _is_whole(session, found):
         return None
     secret = keyring.find(settings.keys_dir, sid)
     if not found and not lines and secret is None:
@@ -44,3 +45,10 @@ def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[st
     keyring.forget(settings.keys_dir, sid)
     session_list.remove(settings.sessions_file, sid)
     return sid, deleted
+
+
+def _is_whole(session: keys.SessionKeys, found: Collection[str]) -> bool:
+    """Whether some job was announced and committed."""
+    announced = [key for key in found if key.startswith(f"{session.control_folder}/") and key.endswith("-add-job")]
+    jobs = [session.job(keys.parse_control(key).ident) for key in announced]
+    return session.manifest in found and any(job.record in found for job in jobs)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from burst_magic.errors import NotRun, OptionError
 from burst_magic.payload.unpack import NAMES_NOTHING
-from burst_magic.protocol.wire.model import JobEnd, Outcome, Provenance, SegmentKey
+from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
 from burst_magic.session.segments import Failures, SegmentReader
@@ -198,8 +198,11 @@ class Results(Sequence[Any]):
 
     @property
     def errors(self) -> tuple[Outcome, ...]:
-        """The failed tasks so far: index, item, error, message, traceback, output. Never waits."""
-        return tuple(outcome for _, failed in self._failures.within(self._job.failing) for outcome in failed)
+        """The failed tasks so far: index, item, error, message, traceback, output. Never waits.
+
+        Damaged results are among them once they were read."""
+        parts = [*self._job.failing, *self._reader.in_doubt(self._job.segments)]
+        return tuple(outcome for _, failed in self._failures.within(sorted(set(parts))) for outcome in failed)
 
     def _arriving(self) -> Iterator[tuple[int, Known]]:
         """Each task's outcome once, as they arrive; at the end, the reason for each missing one."""
@@ -297,7 +300,10 @@ class Results(Sequence[Any]):
         """
         data = value_in(record)
         if data is None:
-            error = self._errors[task] = error_of(unpack_outcome(record, origin), self._home)
+            outcome = unpack_outcome(record, origin)
+            error = error_of(outcome, self._home)
+            if outcome.kind is not OutcomeKind.DAMAGED:  # it may be read again: the disk may be repaired
+                self._errors[task] = error
             return PENDING, error
         opened, trouble = open_value(task, data, self._home)
         if trouble is not None:

@@ -13,11 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from burst_magic.errors import AttachError, Missing, RecordError, StoreError
+from burst_magic.errors import AttachError, BurstError, Missing, RecordError, SignatureError, StoreError
 from burst_magic.protocol.ranges import Part
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import Outcome, Provenance, SegmentKey
-from burst_magic.protocol.wire.records import UNKNOWN, places_of, read_origin, unpack_outcome, values_of
+from burst_magic.protocol.wire.model import Outcome, OutcomeKind, Provenance, SegmentKey
+from burst_magic.protocol.wire.records import (
+    UNKNOWN,
+    pack_outcome,
+    places_of,
+    read_origin,
+    unpack_outcome,
+    values_of,
+)
 from burst_magic.session.deletion import is_there
 from burst_magic.stores.store_driver import Carrier
 
@@ -43,6 +50,7 @@ class SegmentReader:
         self._at_hand = carrier.store.path(job_keys.payload) is not None
         self._open: OrderedDict[SegmentKey, OpenSegment] = OrderedDict()
         self._held = 0  # bytes of them
+        self.damaged: dict[SegmentKey, BurstError] = {}  # of the segments that were read, those that cannot be
         self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
 
     def record(self, segment: SegmentKey, task: int) -> tuple[memoryview, Provenance]:
@@ -105,8 +113,12 @@ class SegmentReader:
             opened = self._open.get(segment)
         return self._fetch(segment, carrier) if opened is None else opened
 
+    def in_doubt(self, parts: Iterable[Part]) -> list[Part]:
+        """Those of some parts that were found to be damaged."""
+        return [part for part in parts if part[2] in self.damaged] if self.damaged else []
+
     def _hold(self, segment: SegmentKey, opened: OpenSegment) -> None:
-        if segment in self._open:  # opened before, or another thread has fetched it too
+        if segment in self._open or segment in self.damaged:  # or another thread has fetched it too
             return
         self._open[segment] = opened
         self._held += opened.bytes
@@ -118,11 +130,20 @@ class SegmentReader:
         key = f"{self._keys.results_folder}/{name}"
         secret = _secret(carrier, key)
         try:
-            return carrier.believed(lambda: OpenSegment(carrier.fetch(key), secret, key))
+            opened = carrier.believed(lambda: OpenSegment(_whole(carrier, key, secret), secret, key))
         except Missing:
-            if carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
-                raise
-        raise Missing(f"session {self._name} was deleted before this result was read", way_out="run the cell again")
+            if not carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
+                problem = f"session {self._name} was deleted before this result was read"
+                raise Missing(problem, way_out="run the cell again") from None
+            return self._damaged(segment, Missing("somebody deleted an object with results", context=key))
+        except (SignatureError, RecordError) as fault:
+            return self._damaged(segment, fault)
+        self.damaged.pop(segment, None)
+        return opened
+
+    def _damaged(self, segment: SegmentKey, fault: BurstError) -> OpenSegment:
+        self.damaged[segment] = fault
+        return DamagedSegment(fault)
 
 
 class OpenSegment:
@@ -169,6 +190,41 @@ class OpenSegment:
             if begin < end:
                 found = values_of(body, block.first, block.count)
                 yield begin, found[begin - block.first : end - block.first]
+
+
+class DamagedSegment(OpenSegment):
+    """Stands in for a segment that cannot be read: each of its tasks has failed, and says why."""
+
+    def __init__(self, fault: BurstError) -> None:
+        self._fault, self.bytes = fault, 0
+
+    def records(self, start: int, stop: int) -> Iterator[tuple[int, memoryview, Provenance]]:
+        """An outcome that says why, of the tasks ``start`` … ``stop`` − 1."""
+        error, message = type(self._fault).__name__, f"{self._fault.problem}\n{self._fault.context}"
+        for task in range(start, stop):
+            outcome = Outcome(task=task, kind=OutcomeKind.DAMAGED, error=error, message=message)
+            yield task, memoryview(pack_outcome(outcome)), UNKNOWN
+
+    def values(self, start: int, stop: int) -> Iterator[tuple[int, list[memoryview | None]]]:
+        """None of them has a value."""
+        yield start, [None] * (stop - start)
+
+
+def _whole(carrier: Carrier, key: str, secret: bytes) -> bytes:
+    """The bytes of a segment. Those of a large file are read once its index is believed: it may be a hole."""
+    path = carrier.store.path(key)
+    try:
+        size = 0 if path is None else path.lstat().st_size
+    except OSError:  # the store says why
+        size = 0
+    if size > _KEPT:
+        offset, length = blocks.locate_index(key, carrier.fetch(key, start=size - blocks.TRAILER_BYTES), size)
+        if length > _KEPT:
+            raise RecordError("an object in the store is damaged", context=key)
+        found = blocks.read_index(secret, key, carrier.fetch(key, start=offset, end=offset + length))
+        if sum(block.length for block in found) != offset:
+            raise RecordError("an object in the store is damaged", context=key)
+    return carrier.fetch(key)
 
 
 def _secret(carrier: Carrier, key: str) -> bytes:

@@ -331,12 +331,12 @@ class _Writer:
         """Announce the upload of a job, so that a client that cancels another job leaves the workers running."""
         self._put(self._job.coming, b"")
 
-    def put_record(self, key: str, record: Any) -> None:
-        self._put(key, records.encode(record, secret=self._secret, key=key))
+    def put_record(self, key: str, record: Any, *, whole: bool = True) -> None:
+        self._put(key, records.encode(record, secret=self._secret, key=key), whole=whole)
 
-    def _put(self, key: str, data: Any) -> None:
+    def _put(self, key: str, data: Any, *, whole: bool = False) -> None:
         self._written.append(key)
-        self._store.put(key, data)
+        self._store.put(key, data, whole=whole)
 
     def write_job(
         self,
@@ -388,7 +388,7 @@ class _Writer:
     def commit(self, job: Job) -> None:
         """Write ``add-job``, then ``job.json``: after a crash in between, no worker runs anything."""
         add = self._session.control(job.jid, ControlKind.ADD_JOB)
-        self.put_record(add, Control(kind=ControlKind.ADD_JOB, at=job.created, job=job.jid))
+        self.put_record(add, Control(kind=ControlKind.ADD_JOB, at=job.created, job=job.jid), whole=False)
         self.put_record(self._job.record, job)
 
     def undo(self) -> None:

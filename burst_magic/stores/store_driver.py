@@ -123,10 +123,10 @@ class Carrier:
             raise SignatureError("this session's key is not on this machine: the session is read-only", context=key)
         return records.encode(record, secret=self.secret, key=key)
 
-    def create(self, key: str, data: bytes) -> fx.Wrote:
-        """Create-only put; returns its result."""
+    def create(self, key: str, data: bytes, *, whole: bool = False) -> fx.Wrote:
+        """Create-only put; returns its result. ``whole``: as in a store's."""
         try:
-            self.patiently(lambda: self.store.create(key, data), Throttled)
+            self.patiently(lambda: self.store.create(key, data, whole=whole), Throttled)
         except Exists:
             return fx.Wrote.REFUSED
         except StoreError as fault:

@@ -33,6 +33,7 @@ class OutcomeKind(str, Enum):
     CRASHED = "crashed"  # ended its process: signal, exit, out of memory
     UNPICKLABLE = "unpicklable"  # its result cannot be pickled
     LOST = "lost"  # killed three workers
+    DAMAGED = "damaged"  # what was published of it cannot be read; never written, only read
     OTHER = "other"  # of a newer version; its texts say what
 
 

@@ -85,7 +85,9 @@ class WorkerMachine:
         slept = now - state.wake
         if slept > self.manifest.interval:  # time asleep is neither idleness nor the store's silence
             state.idle_since, state.heard = state.idle_since + slept, state.heard + slept
-        if isinstance(event, fx.Listed | fx.Got | fx.Created):
+        if isinstance(event, fx.Listed | fx.Got) or (
+            isinstance(event, fx.Created) and event.wrote is not fx.Wrote.UNKNOWN
+        ):
             state.heard = now
         if not self.left:
             _HANDLERS[type(event)](self, event, now)

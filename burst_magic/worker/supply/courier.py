@@ -128,7 +128,7 @@ class Courier(Generic[T]):
         key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
         writer = blocks.BlockWriter(carrier.secret or b"", key, lengths=False, head=pack_origin(by))
         data = b"".join([*_blocks(writer, effect.segment, chosen), writer.finish()])
-        return fx.Published(effect.job, effect.segment, carrier.create(key, data))
+        return fx.Published(effect.job, effect.segment, carrier.create(key, data, whole=True))
 
     def beat(self, key: str, body: Heartbeat) -> fx.Beaten:
         """Put the heartbeat; now and then, read the store's clock from it."""
