@@ -6,10 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, Missing
+from burst_magic.protocol.wire import keys
 from burst_magic.session.keyring import published
 
 if TYPE_CHECKING:
-    from burst_magic.protocol.wire import keys
     from burst_magic.stores import Store
 
 _LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def is_there(store: Store, session: keys.SessionKeys) -> bool:
 
 def objects(store: Store, session: keys.SessionKeys) -> list[str]:
     """The keys of all its objects. What others put into its folder is not the session's."""
-    return [entry.key for entry in store.list(session.root) if session.is_ours(entry.key)]
+    return [entry.key for entry in store.list(session.root) if keys.is_ours(entry.key, session.sid)]
 
 
 def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None = None) -> int:

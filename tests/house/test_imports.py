@@ -113,12 +113,18 @@ session.cleanup()
 def test_a_local_burst_on_a_folder_loads_nothing_of_aws_in_the_kernel(modules_after):
     modules = modules_after(LOCAL_ROAD)
 
-    assert {"burst_magic.session.submit", "burst_magic.launchers.local", "obstore"} <= modules
-    assert {name.partition(".")[0] for name in modules} & {"boto3", "botocore", "s3transfer", "moto"} == set()
+    assert {"burst_magic.session.submit", "burst_magic.launchers.local", "burst_magic.stores.folder"} <= modules
+    assert {name.partition(".")[0] for name in modules} & {
+        "boto3",
+        "botocore",
+        "s3transfer",
+        "moto",
+        "obstore",
+    } == set()
     assert [name for name in modules if name.startswith("burst_magic.aws.")] == []
 
 
-def test_a_working_worker_and_its_slots_imported_dill_and_obstore_only(tmp_path):
+def test_a_working_worker_on_a_folder_and_its_slots_imported_dill_only(tmp_path):
     """The whole life of a real worker, as the interpreter itself reports it in the worker's log."""
     (tmp_path / "burst.py").write_text(A_BURST)
     surroundings = {
@@ -141,7 +147,7 @@ def test_a_working_worker_and_its_slots_imported_dill_and_obstore_only(tmp_path)
     (log,) = (tmp_path / "data").rglob("*.log")
     lines = log.read_text().splitlines()
     modules = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
-    assert {"burst_magic.worker.supervisor", "burst_magic.worker.child.execute", "obstore"} <= modules
+    assert {"burst_magic.worker.supervisor", "burst_magic.worker.child.execute"} <= modules
     assert third_party(modules) <= WORKER_MAY | site_modules() | {"org"}  # the standard pickle looks for Jython's
     assert [name for name in modules if name.startswith(tuple(WORKER_MAY_NOT))] == []
 

@@ -164,10 +164,6 @@ class SessionKeys:
         """The keys of one job."""
         return JobKeys(self.sid, _checked(jid))
 
-    def is_ours(self, key: str) -> bool:
-        """Whether it is an object of this session, by its name: others may put files into its folder."""
-        return key.startswith(f"{self.root}/") and _OURS.fullmatch(key, len(self.root) + 1) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
@@ -314,6 +310,12 @@ def parse_worker(key: str) -> WorkerKey:
         return WorkerKey(ident=ident, kind="beat", billed_from_ms=int(billed), rate=int(rate))
     except ValueError:
         raise RecordError("not a worker's key", context=key) from None
+
+
+def is_ours(key: str, sid: str) -> bool:
+    """Whether it is an object of a session, by its name: others may put files into its folder."""
+    root = f"{SESSIONS}/{sid}/"
+    return key.startswith(root) and _OURS.fullmatch(key, len(root)) is not None
 
 
 def named_in(key: str) -> str | None:
