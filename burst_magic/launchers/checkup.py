@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
@@ -25,6 +25,7 @@ from burst_magic.plan.quota import VcpuQuota
 T = TypeVar("T")
 _WITHIN = (3.0, 8.0)  # seconds to connect, and for each reply
 _NO_REVISION = 2147483647
+_IN_ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)(?::([^@]+))?(?:@(sha256:\w+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class CheckedFleet:
         store: URL.
         workers, cpu: how many, and vCPU of each.
         arch: what ``--arch`` asks for, or "".
+        image: what ``--env image:URI`` asks for, or "".
         python: of this kernel, ``3.11``.
         syncs: workers begin in a stock Python and install the kernel's packages.
         quotas: by launcher.
@@ -46,6 +48,7 @@ class CheckedFleet:
     workers: int
     cpu: float
     arch: str
+    image: str
     python: str
     syncs: bool
     quotas: Mapping[str, VcpuQuota]
@@ -74,6 +77,7 @@ class Checkup:
             "stack": (self._stack, "stack"),
             "cluster": (self._cluster, "cluster"),
             "task definition": (self._definition, "task_definition"),
+            "image": (self._image, "task_definition"),
             "network": (self._network, "subnets"),
             "addresses": (self._addresses, "subnets"),
             "security group": (self._groups, "security_groups"),
@@ -139,15 +143,30 @@ class Checkup:
         except (LaunchError, Missing) as error:  # AWS has no error of its own for a family that isn't there
             problem = f"{fleet.options['task_definition']}: {error.problem}"
             return [bad("task definition", problem, "burst config aws.task_definition=NAME, or burst setup")]
-        found = health.of_definition(said, container=CONTAINER)
+        return health.of_definition(said, container=CONTAINER)
+
+    def _image(self) -> list[Finding]:
+        fleet, said = self._fleet, cast("Any", self._described)
         images = [each.get("image", "") for each in said["containerDefinitions"] if each["name"] == CONTAINER]
-        return [
-            *found,
-            *(
-                health.of_image(image, arch_of(said), python=fleet.python, wanted_arch=fleet.arch, syncs=fleet.syncs)
-                for image in images
-            ),
-        ]
+        image = fleet.image or next(iter(images), "")
+        found = health.of_image(image, arch_of(said), python=fleet.python, wanted_arch=fleet.arch, syncs=fleet.syncs)
+        place = None if fleet.syncs else _IN_ECR.fullmatch(image)
+        if place is None or not found.good:
+            return [found]
+        account, region, repository, tag, digest = place.groups()
+        which: Any = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
+
+        def look(ecr: Any) -> object:
+            return ecr.describe_images(registryId=account, repositoryName=repository, imageIds=[which])
+
+        clients = self._clients if region == self._clients.region else Clients(region=region, timeout=_WITHIN)
+        try:
+            patience.Service("ecr", clients=clients).ask(look, "DescribeImages", patience.ONCE)
+        except (Missing, LaunchError) as error:
+            return [
+                bad("image", f"{image} is not in ECR: {error.problem}", "push it, or name another with --env image:URI")
+            ]
+        return [found]
 
     @cached_property
     def _subnets(self) -> list[dict[str, Any]]:

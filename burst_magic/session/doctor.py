@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from burst_magic import launchers
+from burst_magic.config import IMAGE
 from burst_magic.errors import BurstError
 from burst_magic.plan.finding import Finding, bad, ok
 from burst_magic.plan.shapes import choose
@@ -95,6 +96,7 @@ def _account(settings: Settings) -> dict[str, Check]:
         workers=settings.workers,
         cpu=choose(settings.cpu, settings.memory, slots=settings.slots).cpu,
         arch=settings.arch or "",
+        image=settings.env.removeprefix(IMAGE) if settings.env.startswith(IMAGE) else "",
         python=".".join(platform.python_version_tuple()[:2]),
         syncs=settings.env == "sync" and all(each.syncs for each in terms.values()),
         quotas={name: each.quota for name, each in terms.items() if each.quota is not None},

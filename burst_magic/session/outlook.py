@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError
@@ -57,7 +58,8 @@ def room(made: Plan, terms: Mapping[str, Traits], settings: Settings) -> tuple[s
 
     account = Quotas(settings.aws.get("region", ""))
     try:
-        readings = [account.read(quota) for quota in quotas]
+        with ThreadPoolExecutor(len(quotas)) as pool:  # a user waits: both at the same time
+            readings = list(pool.map(account.read, quotas))
     except BurstError as error:
         return _once(
             f"the account's quota of vCPUs cannot be read ({error.problem}); workers start as far as AWS has room"

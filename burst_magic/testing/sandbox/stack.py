@@ -194,6 +194,7 @@ def user_policy(bucket: str, prefix: str, roles: Sequence[str]) -> dict[str, Any
                 "ec2:DescribeSecurityGroups",
                 "ec2:DescribeVpcEndpoints",
                 "cloudformation:DescribeStacks",
+                "ecr:DescribeImages",
                 "logs:FilterLogEvents",
                 "logs:GetLogEvents",
                 "logs:DescribeLogStreams",

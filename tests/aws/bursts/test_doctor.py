@@ -143,6 +143,21 @@ def test_a_subnet_that_leads_nowhere_is_found(look, as_user):
     assert (found.level, found.detail) == (Level.BAD, f"{made} has no route to the internet")
 
 
+def test_an_image_that_was_never_pushed_is_found_before_workers_wait_for_it(look, as_user):
+    ecr = as_user.administrator.clients.of("ecr")
+    ecr.create_repository(repositoryName="mine")
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": {"digest": f"sha256:{'0' * 64}"}, "layers": []}
+    ecr.put_image(repositoryName="mine", imageManifest=json.dumps(manifest), imageTag="there")
+    account = as_user.server.clients.of("sts").get_caller_identity()["Account"]
+    image = f"image:{account}.dkr.ecr.us-east-1.amazonaws.com/mine"
+
+    assert look(BURST_ENV=f"{image}:there")["image"].level is Level.NOTE  # its name does not tell its Python
+    found = look(BURST_ENV=f"{image}:missing")["image"]
+    assert (found.level, "mine:missing is not in ECR" in found.detail) == (Level.BAD, True)
+    assert "is not in ECR" in look(BURST_ENV=f"{image}s:there")["image"].detail
+
+
 def test_a_quota_for_fewer_workers_than_asked_is_noted(look, as_user):
     as_user.weather = replace(as_user.weather, vcpus=1.0, spot_vcpus=2.0)
     found = look()["quota"]
