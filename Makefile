@@ -116,7 +116,7 @@ spelling: $(STAMPS)/dev
 	@$(BIN)/codespell
 
 dockerfile: $(STAMPS)/dev
-	@$(BIN)/hadolint Dockerfile.worker
+	@$(BIN)/hadolint Dockerfile.worker burst_magic/environment/Dockerfile.image
 
 unit: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(QUICK)

@@ -150,7 +150,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
     from burst_magic.session.outlook import price_list, room
-    from burst_magic.session.submit import Labels, count, environment_of
+    from burst_magic.session.submit import Labels, checked_image, count, environment_of
 
     settings = config.load(call.settings)
     setenv = _values(call.setenv)
@@ -182,6 +182,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         start = next(iter(terms.values())).usually_within
         print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))
     synced = None if call.session else environment_of(made, settings, capture, Labels(setenv=setenv))
+    unchecked = () if call.session else checked_image(made)
     into = (
         DESK.find(call.session, settings)
         if call.session
@@ -197,6 +198,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         *capture.warnings,
         *(_other_environment(capture, into, settings) if into is not None and not joins else made.warnings),
         *(synced.warnings if synced is not None else ()),
+        *unchecked,
         *quotas,
         *([repeats] if repeats else _name_taken(call.name, settings)),
     )

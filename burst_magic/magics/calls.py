@@ -205,6 +205,25 @@ class SandboxCall(Call):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCall(Call):
+    """``burst image``: build and push; with ``prune``, delete old ones instead.
+
+    Attributes:
+        settings: the architecture, if given.
+        base: the image below it; "" for the stock one.
+        older_than: seconds after which ``prune`` deletes an image; ``all``: whatever their age.
+        yes: don't ask.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""
+    prune: bool = False
+    older_than: float = 30 * 86400.0
+    all: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCall(Call):
     """``burst key show``."""
 

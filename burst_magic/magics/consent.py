@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # A session that is not whole, or whose records cannot be read, goes too; not one of a newer version.
 DELETED_ALL_THE_SAME = (AttachError, SignatureError, RecordError)
+_NAMED = 5  # images in a question, at most
 
 
 class Terminal(Protocol):
@@ -32,15 +33,33 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
         BurstError: the user declined, there is no terminal, or the ID is ambiguous.
     """
     DESK.agreed = None
+    if isinstance(call, calls.ImageCall):
+        _confirm_images(call, ask)
+        return
     if not isinstance(call, calls.CleanupCall) or call.yes or not (call.force or call.blobs):
         return
     what, session = ("stored values that no session uses", None) if call.blobs else _session_to_delete(call.id)
+    _ask_about(what, ask)
+    DESK.agreed = session
+
+
+def _confirm_images(call: calls.ImageCall, ask: Terminal) -> None:
+    if call.prune and not call.yes:
+        from burst_magic.magics.images import to_delete
+
+        images = to_delete(call, config.load())
+        if images:
+            named = ", ".join(image.tag for image in images[:_NAMED])
+            more = f" and {len(images) - _NAMED} more" if len(images) > _NAMED else ""
+            _ask_about(f"{len(images)} image{'s' * (len(images) > 1)} ({named}{more})", ask)
+
+
+def _ask_about(what: str, ask: Terminal) -> None:
     answer = ask(f"Delete {what}? [y/N] ")
     if answer is None:
         raise BurstError(f"this deletes {what}. Add --yes to confirm.")
     if answer.strip().lower() not in {"y", "yes"}:
         raise BurstError("nothing was deleted")
-    DESK.agreed = session
 
 
 def _session_to_delete(ident: str) -> tuple[str, Session | None]:

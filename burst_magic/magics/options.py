@@ -226,6 +226,12 @@ VERBS: tuple[Verb, ...] = (
         help="Start a stand-in for AWS on this machine, and print what to export to use it.",
     ),
     Verb(
+        name="image",
+        call=calls.ImageCall,
+        place="terminal",
+        help="Build an image of the workers with this kernel's packages, and push it to aws.repository.",
+    ),
+    Verb(
         name="key",
         words="key show",
         call=calls.KeyCall,
@@ -313,7 +319,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         name="--arch",
-        verbs=_CELL,
+        verbs=(*_CELL, "image"),
         metavar="|".join(config.ARCHES),
         group=SIZE,
         setting="arch",
@@ -488,7 +494,22 @@ OPTIONS: tuple[Option, ...] = (
         verbs=("sandbox",),
         help="Run a notebook with 32 Spot workers on it, write it to cloud-demo.ipynb, and end.",
     ),
-    Option(name="--yes", verbs=("cleanup",), help="Don't ask for confirmation."),
+    Option(
+        name="--base",
+        verbs=("image",),
+        metavar="IMAGE",
+        help="Image below it, with this minor version of Python and anything of yours; by default the stock Python.",
+    ),
+    Option(name="--prune", verbs=("image",), help="List the images in aws.repository, and delete old ones."),
+    Option(
+        name="--older-than",
+        verbs=("image",),
+        metavar="D",
+        read=parse_duration,
+        help="With --prune: delete images that were pushed longer ago than this, by default 30d.",
+    ),
+    Option(name="--all", verbs=("image",), help="With --prune: delete all of them."),
+    Option(name="--yes", verbs=("cleanup", "image"), help="Don't ask for confirmation."),
     Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this help."),
 )
 

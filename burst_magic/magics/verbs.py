@@ -388,6 +388,13 @@ def sandbox(call: calls.SandboxCall, settings: Settings) -> str:  # noqa: ARG001
     return running.demo(call.port) if call.demo else running.run(call.port)
 
 
+def image(call: calls.ImageCall, settings: Settings) -> str:
+    """Build and push the workers' image, or delete old ones."""
+    from burst_magic.magics import images
+
+    return images.pruned(call, settings) if call.prune else images.built(call, settings)
+
+
 def key(call: calls.KeyCall, settings: Settings) -> str:
     """Print a session's key, to attach from another machine."""
     return DESK.find(call.id, settings).key

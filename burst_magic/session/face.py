@@ -14,7 +14,7 @@ from burst_magic.session import attach as attaching
 from burst_magic.session.differing import about_packages
 from burst_magic.session.outlook import price_list, room
 from burst_magic.session.session import Session
-from burst_magic.session.submit import Labels, count, environment_of, submit
+from burst_magic.session.submit import Labels, checked_image, count, environment_of, submit
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
@@ -71,7 +71,7 @@ def map(  # noqa: A001 - the name users type
     if session is None:
         _tell(*room(made, terms, settings))
         synced = environment_of(made, settings, capture, labels)
-        _tell(*(synced.warnings if synced is not None else ()))
+        _tell(*(synced.warnings if synced is not None else ()), *checked_image(made))
     return submit(capture, made, settings, home=home, labels=labels, into=session, synced=synced)
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burst_magic.config import __version__, cores
+from burst_magic.config import IMAGE, __version__, cores
 from burst_magic.errors import BurstError, CaptureError, LaunchError, OptionError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
@@ -241,6 +241,19 @@ def environment_of(plan: Plan, settings: Settings, capture: Capture, labels: Lab
     imported = [name for name, _ in capture.modules]
     setenv = [name for name, _ in labels.setenv]
     return prepare(settings, python=platform.python_version(), arch=plan.arch, imported=imported, setenv=setenv)
+
+
+def checked_image(plan: Plan) -> tuple[str, ...]:
+    """Check the image of the plan's workers; returns what could not be checked.
+
+    Raises:
+        PlanError: there is no such image, or it does not fit this kernel.
+    """
+    if not plan.env.startswith(IMAGE) or not plan.options:  # not in an account of AWS
+        return ()
+    from burst_magic.environment.image_check import about_image
+
+    return about_image(plan.env, python=platform.python_version(), arch=plan.arch)
 
 
 def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced: Synced | None = None) -> Manifest:

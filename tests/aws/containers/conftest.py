@@ -140,6 +140,7 @@ class PodmanLauncher:
     podman: Podman  # set by the fixture
     environ: dict[str, str]
     options: tuple[str, ...] = ()
+    image = IMAGE
 
     def __init__(self, logs: Path) -> None:
         """Containers keep their own logs."""
@@ -162,7 +163,7 @@ class PodmanLauncher:
         told = [f"--env={name}={value}" for name, value in {**self.environ, **summons.variables()}.items()]
         hard = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"]
         self.podman(
-            "run", "--detach", f"--name={wid}", f"--label=session={start.sid}", *hard, *self.options, *told, IMAGE
+            "run", "--detach", f"--name={wid}", f"--label=session={start.sid}", *hard, *self.options, *told, self.image
         )
         return Handle(launcher=self.name, wid=wid, token=start.token)
 

@@ -56,7 +56,7 @@ MAGICS = [
     "%burst_config",
     "%burst_doctor",
 ]
-COMMAND_ONLY = ["burst inspect", "burst watch", "burst sandbox", "burst key show"]
+COMMAND_ONLY = ["burst inspect", "burst watch", "burst sandbox", "burst image", "burst key show"]
 LATER = [
     "ec2",
     "batch",

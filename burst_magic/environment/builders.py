@@ -1,0 +1,78 @@
+"""Whatever builds and pushes images on this machine: docker, podman or buildah, by their common commands."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from burst_magic.errors import LaunchError
+
+TOOLS = ("docker", "podman", "buildah")
+_PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
+_MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
+_LAST = 8  # lines of output in an error
+
+
+class ImageBuilder:
+    """One of the tools.
+
+    Args:
+        tool: its name.
+    """
+
+    def __init__(self, tool: str) -> None:
+        self.tool = tool
+
+    def build(self, context: Path, *, name: str, arch: str, arguments: Mapping[str, str]) -> None:
+        """Build the ``Dockerfile`` of a folder.
+
+        Args:
+            context: the folder.
+            name: of the image.
+            arch: of the image.
+            arguments: of the Dockerfile.
+
+        Raises:
+            LaunchError: it cannot be built; shows the end of what the tool said.
+        """
+        how = [] if self.tool == "docker" else ["--format", "docker"]  # the OCI's own knows no health check
+        if arch != _MACHINES.get(platform.machine().lower(), ""):
+            how += ["--platform", _PLATFORMS[arch]]
+        said = [word for key, value in arguments.items() for word in ("--build-arg", f"{key}={value}")]
+        command = "bud" if self.tool == "buildah" else "build"
+        self._run(command, *how, *said, "--file", str(context / "Dockerfile"), "--tag", name, str(context))
+
+    def login(self, server: str, *, user: str, password: str) -> None:
+        """Log in to a registry; the password goes through stdin."""
+        self._run("login", "--username", user, "--password-stdin", server, stdin=password)
+
+    def push(self, name: str) -> None:
+        """Push an image to the repository that its name begins with."""
+        self._run("push", name)
+
+    def _run(self, *words: str, stdin: str = "") -> str:
+        done = subprocess.run([self.tool, *words], input=stdin, capture_output=True, text=True, check=False)
+        if done.returncode:
+            lines = (done.stderr + done.stdout).strip().splitlines()[-_LAST:]
+            raise LaunchError(f"{self.tool} {words[0]} failed", context=" | ".join(lines))
+        return done.stdout
+
+
+def find_builder() -> ImageBuilder:
+    """The first tool that is installed and works: docker needs its daemon.
+
+    Raises:
+        LaunchError: there is none.
+    """
+    for tool in TOOLS:
+        if shutil.which(tool) is not None:
+            done = subprocess.run([tool, "version"], capture_output=True, check=False)
+            if not done.returncode:
+                return ImageBuilder(tool)
+    raise LaunchError(
+        f"nothing here can build an image: none of {', '.join(TOOLS)} is installed and running",
+        way_out="install one; or no image: --env sync needs none",
+    )

@@ -1,0 +1,96 @@
+"""``burst image`` in an environment of its own, built for real, and a burst on its containers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from burst_magic.config import __version__
+from burst_magic.testing import Sandbox
+
+from .conftest import PYTHON, ROOT, PodmanLauncher
+
+NAME = re.compile(r"--env image:(\S+)")
+PACKAGE = "humanize"  # pure, small, and not in a worker's own image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desk:
+    """An environment of its own, with burst_magic and a package."""
+
+    folder: Path
+    environ: dict[str, str]
+
+    def image(self, *words: str, **environ: str) -> str:
+        """What ``burst image`` prints."""
+        command = [self.folder / "venv" / "bin" / "burst", "image", *words]
+        told = {**self.environ, **environ}
+        done = subprocess.run(command, env=told, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr + done.stdout
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def desk(podman, tmp_path_factory) -> Desk:
+    folder = tmp_path_factory.mktemp("environment")
+    uv, python = [sys.executable, "-m", "uv"], folder / "venv" / "bin" / "python"
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True)
+    subprocess.run([*uv, "pip", "install", "--quiet", "--python", python, ROOT, PACKAGE], check=True)
+    environ = {name: value for name, value in podman.environ.items() if not name.startswith(("BURST_", "AWS_"))}
+    environ |= {"BURST_CONFIG_DIR": str(folder / "config"), "BURST_DATA_DIR": str(folder / "data")}
+    environ |= {"BUILDAH_ISOLATION": "chroot"}  # this machine may have no rights for another one
+    return Desk(folder=folder, environ=environ)
+
+
+@pytest.fixture(scope="module")
+def built(podman, base, desk):
+    """What ``burst image`` printed, and the name of the image."""
+    said = desk.image("--base", base)
+    name = f"localhost/{NAME.search(said)[1]}"
+    yield said, name
+    podman("rmi", "--force", name)
+
+
+def test_it_says_what_it_holds_and_how_to_use_it(podman, built):
+    said, name = built
+    assert f"{PACKAGE} " in said
+    assert "not pushed: aws.repository" in said
+    config = podman.inspect("image", name)["Config"]
+    assert config["User"] == "10001"
+    assert config["Labels"]["org.opencontainers.image.version"] == __version__
+    assert config["Labels"]["io.burst-magic.python"] == PYTHON
+    assert re.fullmatch(rf"localhost/burst-worker:.+-py{PYTHON}-(x86_64|arm64)-[0-9a-f]{{12}}", name)
+
+
+def test_it_holds_the_kernels_packages_and_nothing_of_the_notebook(podman, built):
+    listed = "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions(path=['/opt/worker/lib/python%s/site-packages'])))"
+    names = podman("run", "--rm", "--entrypoint", "python", built[1], "-c", listed % PYTHON).split()
+    assert {PACKAGE, "dill", "obstore"} <= set(names)
+    assert not {"ipython", "jupyter", "boto3"} & set(names)
+
+
+def test_its_containers_are_workers_and_tasks_import_the_packages(fleet, built, monkeypatch):
+    monkeypatch.setattr(PodmanLauncher, "image", built[1])
+    session = fleet.burst(f"import {PACKAGE}, os\n({PACKAGE}.__name__, os.getuid(), item * 2)", range(4))
+    assert list(session.results()) == [(PACKAGE, 10001, n * 2) for n in range(4)]
+
+
+def test_what_is_in_the_repository_is_not_built_again(base, desk, built, tmp_path):
+    tag = built[1].rpartition(":")[2]
+    rule = {"Effect": "Allow", "Action": ["ecr:*"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+    with Sandbox(home=tmp_path) as cloud:
+        iam, ecr = cloud.administrator.clients.of("iam"), cloud.administrator.clients.of("ecr")
+        iam.put_user_policy(UserName=cloud.stack.user_name, PolicyName="images", PolicyDocument=policy)
+        address = ecr.create_repository(repositoryName="burst")["repository"]["repositoryUri"]
+        manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
+        ecr.put_image(repositoryName="burst", imageManifest=json.dumps(manifest), imageTag=tag)
+        there = {**cloud.environ(), **desk.environ, "BURST_AWS_REPOSITORY": address, "PATH": str(tmp_path)}
+        said = desk.image("--base", base, **there)  # there is nothing that could build
+    assert f"{address}:{tag} is in the repository already" in said
