@@ -232,7 +232,9 @@ class Fleet:
             with contextlib.suppress(BurstError):
                 session.cancel()
             session.detach()
-        self.podman("rm", "--all", "--force", "--time", 0)
+        # One that ends at this moment cannot be removed at the first try.
+        remove = ("podman", "rm", "--all", "--force", "--time", 0)
+        wait_until(lambda: not self.podman.call(*remove, check=False).returncode, "the containers to be removed")
 
 
 @pytest.fixture(scope="session")
