@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from burst_magic import config
-from burst_magic.errors import BurstError, OptionError
+from burst_magic.errors import BurstError, OptionError, visible
 from burst_magic.magics import calls, consent
 from burst_magic.magics.grammar import parse_argv
 from burst_magic.magics.helptext import overview
@@ -58,7 +58,7 @@ def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str 
         consent.confirm(call, ask)
         text = call.text if isinstance(call, calls.Help) else perform(call, config.load())
         if text:
-            print(text, flush=True)
+            print(visible(text), flush=True)
     except BurstError as error:
         print(_as_typed_here(str(error)), file=sys.stderr)
         return FAILED

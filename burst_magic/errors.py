@@ -27,6 +27,19 @@ BurstError                      an error for the user: problem, context, way out
 
 from __future__ import annotations
 
+import re
+
+# Control characters but line feed and tab, marks that reorder or end a line, and halves of characters.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""A text for a terminal: what would move its cursor, change its colours or hide is shown as ``\x1b``.
+
+    Names, hosts, output and messages come from a store that others may write to, and from tasks.
+    """
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class BurstError(Exception):
     """A problem that the user can act on.
@@ -50,7 +63,7 @@ class BurstError(Exception):
             lines.append(f"  where: {self.context}")
         if self.way_out:
             lines.append(f"  try:   {self.way_out}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickles with its context: the default would lose the keyword arguments."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config, launchers
-from burst_magic.errors import BurstError, OptionError
+from burst_magic.errors import BurstError, OptionError, visible
 from burst_magic.magics import calls, complete, consent, failures, joining, unsupported
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
@@ -79,7 +79,7 @@ def _line(name: str, line: str) -> object:
         return None
     text: str | None = getattr(verbs, name)(call, settings)
     if text:
-        print(text)
+        print(visible(text))
     return None
 
 

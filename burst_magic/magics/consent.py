@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from burst_magic import config
-from burst_magic.errors import AttachError, BurstError, RecordError, SignatureError, VersionError
+from burst_magic.errors import AttachError, BurstError, RecordError, SignatureError, VersionError, visible
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DESK, described
 
@@ -80,6 +80,6 @@ def ask(question: str, /) -> str | None:
     if not sys.stdin or not sys.stdin.isatty():
         return None
     try:
-        return input(question)
+        return input(visible(question))
     except EOFError:
         return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
-from burst_magic.errors import AttachError, BurstError, OptionError
+from burst_magic.errors import AttachError, BurstError, OptionError, visible
 from burst_magic.notebook import sessions_of, this_notebook
 from burst_magic.protocol.wire.keys import is_session_id
 
@@ -304,7 +304,7 @@ def none_alive(sids: list[str]) -> OptionError:
 
 def pass_over(sid: str, problem: BurstError) -> None:
     """Warn about a session that cannot be read, and continue."""
-    print(f"burst: session {sid} was skipped: {problem.problem}", file=sys.stderr)
+    print(visible(f"burst: session {sid} was skipped: {problem.problem}"), file=sys.stderr)
 
 
 def described(session: Session) -> str:

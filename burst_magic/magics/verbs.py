@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import asdict
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
 from burst_magic import launchers
-from burst_magic.errors import AttachError, BurstError, OptionError, VersionError
+from burst_magic.errors import AttachError, BurstError, OptionError, VersionError, visible
 from burst_magic.magics import calls
 from burst_magic.magics.consent import DELETED_ALL_THE_SAME
 from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over
@@ -96,7 +97,9 @@ def attach_here(call: calls.AttachCall, settings: Settings) -> None:
     for session in sessions:
         out = session.description.out
         held = DESK.home.get(out)
-        if held is not None and not isinstance(held, Results) and not call.id:
+        if out and not _may_bind(session, out):
+            print(visible(f"{out} was not bound: {_why_not(session)}"))
+        elif held is not None and not isinstance(held, Results) and not call.id:
             results = f"burst.attach('{session.id}/{session.job}').results()"
             print(f"{out} is bound to something else here and was not overwritten; use {results}")
         elif out:
@@ -105,6 +108,17 @@ def attach_here(call: calls.AttachCall, settings: Settings) -> None:
             print(f"{out} = {session.results()!r} of session {session.id}")
     latest = sessions[-1]
     show(latest, out=latest.description.out, shell=DESK.shell)
+
+
+def _may_bind(session: Session, out: str) -> bool:
+    """Whether the user chose this name: its record is verified, and it is a name."""
+    return session.secret is not None and out.isidentifier() and not iskeyword(out)
+
+
+def _why_not(session: Session) -> str:
+    if session.secret is None:
+        return f"the key of session {session.id} is not on this machine: %burst_attach {session.id} --key KEY"
+    return f"it is no name that session {session.id} can bind"
 
 
 def attach(call: calls.AttachCall, settings: Settings) -> str:
@@ -207,7 +221,7 @@ def logs(call: calls.LogsCall, settings: Settings) -> str | None:
     if not call.follow:
         return "\n".join(shown) or "no output yet"
     for line in shown:
-        print(line, flush=True)
+        print(visible(line), flush=True)
     return None
 
 
@@ -356,7 +370,7 @@ def doctor(call: calls.DoctorCall, settings: Settings) -> str:
         text = findings_text(found)
     if not wrong:
         return text
-    print(text, flush=True)
+    print(visible(text), flush=True)
     raise BurstError(f"{len(wrong)} of {len(found)} checks found something wrong", way_out=wrong[0].way_out)
 
 

@@ -15,6 +15,7 @@ from burst_magic.errors import (
     TaskTimeout,
     UnpicklableResult,
     WorkerLost,
+    visible,
 )
 from burst_magic.payload import unpack_value
 from burst_magic.payload.exceptions import attributes, raised_from, set_cause, stand_in
@@ -64,7 +65,7 @@ def story(outcome: Outcome) -> str:
         parts.append(f"  after {outcome.attempts} attempts")
     if outcome.output:
         parts.append(f"  it printed:\n{outcome.output.rstrip()}")
-    return "\n".join(parts)
+    return visible("\n".join(parts))
 
 
 def ran(outcome: Outcome) -> str:

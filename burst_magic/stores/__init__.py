@@ -22,12 +22,13 @@ TABLE: Mapping[str, tuple[str, str]] = {
 }
 
 
-def open_store(url: str, *, credentials: Callable[[], object] | None = None) -> Store:
+def open_store(url: str, *, credentials: Callable[[], object] | None = None, there: bool = False) -> Store:
     """Opens a store.
 
     Args:
         url: ``file:///dir`` (its first write creates it), ``memory://name`` (shared in this process) or ``s3://bucket/prefix``.
         credentials: an obstore credential provider for S3; None uses the environment.
+        there: it is known to exist: a folder that is missing is away for a while, and is not created.
 
     Raises:
         StoreError: not a store URL.
@@ -37,4 +38,4 @@ def open_store(url: str, *, credentials: Callable[[], object] | None = None) -> 
         ways = "file:///dir, memory://name or s3://bucket/prefix"
         raise StoreError("not a store URL", context=repr(url), way_out=ways)
     module, name = TABLE[scheme]
-    return cast("Store", getattr(import_module(module), name)(url, credentials=credentials))
+    return cast("Store", getattr(import_module(module), name)(url, credentials=credentials, there=there))

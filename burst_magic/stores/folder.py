@@ -37,12 +37,15 @@ _FOLDER = 0o775  # and the umask: one that we make in it
 _MARK_BYTES = 64
 
 
-def open_folder(url: str, **_: object) -> FolderStore:
-    """Open ``file:///dir``. The first write creates the folder, private to the user, if it is missing."""
+def open_folder(url: str, *, there: bool = False, **_: object) -> FolderStore:
+    """Open ``file:///dir``. The first write creates the folder, private to the user, if it is missing.
+
+    ``there``: it exists. If it is missing, it is away.
+    """
     root = _folder_of(url)
     if root.exists() and not root.is_dir():
         raise StoreError("this is not a folder", context=url, way_out="choose another folder")
-    return FolderStore(root)
+    return FolderStore(root, there=there)
 
 
 def _folder_of(url: str) -> Path:
@@ -68,8 +71,8 @@ def _folder_of(url: str) -> Path:
 class FolderStore:
     """The store operations on a folder."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, *, there: bool = False) -> None:
+        self._root, self._there = root, there
         self._base = os.path.realpath(root)
         self._place: tuple[int, int] | None = None  # device and inode of the folder, once it was there
         self._id = ""  # its mark's
@@ -144,7 +147,7 @@ class FolderStore:
 
     def _join(self) -> None:
         """Before the first write: create the folder and its mark. One that may not be marked is used as it is."""
-        if self._place is None:
+        if self._place is None and not self._there:
             Path(self._base).mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         root = self._here()
         try:
@@ -191,7 +194,7 @@ class FolderStore:
         try:
             root = os.open(self._base, beneath.FOLDER)
         except OSError as error:
-            if self._place is None or error.errno not in _ABSENT:
+            if error.errno not in _ABSENT or (self._place is None and not self._there):
                 raise
             raise self._away() from error
         place = _place_of(os.fstat(root))

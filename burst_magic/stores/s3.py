@@ -36,7 +36,7 @@ _DELETE_AT_ONCE = 1000  # S3's limit of one bulk delete
 T = TypeVar("T")
 
 
-def open_s3(url: str, *, credentials: Callable[[], object] | None = None) -> S3Store:
+def open_s3(url: str, *, credentials: Callable[[], object] | None = None, **_: object) -> S3Store:
     """Open ``s3://bucket/prefix``.
 
     Args:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Protocol, TextIO
 
-from burst_magic.errors import BurstError
+from burst_magic.errors import BurstError, visible
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import html, text
 from burst_magic.ui.model import frame, panel_model
@@ -291,7 +291,7 @@ def frontend_cell(shell: object) -> str:
 
 
 def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object, stream: TextIO | None) -> None:
-    line = f"session {snapshot.sid}: {text.one_line(snapshot)}"
+    line = visible(f"session {snapshot.sid}: {text.one_line(snapshot)}")
     if shell is None:  # stderr, like a bar: a command's stdout contains only its values
         print(line, file=stream or sys.stderr)
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from burst_magic.errors import visible
 from burst_magic.plan.finding import Finding
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import model
@@ -294,12 +295,12 @@ class Bar:
             self._bar.close()  # draws a last time
             self._bar = None
             if snapshot is not None and snapshot.errors:
-                print(errors_text(snapshot), file=self._stream)
+                print(visible(errors_text(snapshot)), file=self._stream)
 
     def _set(self, shown: PanelModel) -> tqdm[Any]:
         bar = self._bar = self._bar or _new_bar(shown.total, self._stream)
         bar.n = shown.done
-        bar.bar_format = f"{_plain(shown.progress):>5} |{{bar:24}}| {_braces(bar_text(shown))}"
+        bar.bar_format = f"{_plain(shown.progress):>5} |{{bar:24}}| {_braces(visible(bar_text(shown)))}"
         return bar
 
 

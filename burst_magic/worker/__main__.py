@@ -67,7 +67,7 @@ def _born(cwd: str | None) -> EndCause:
 
         handed = None if credentials.handed is None else HandedOn(credentials.handed)
         provider = from_command(list(credentials.command), handed=handed)
-    return join(born, open_store(born.store, credentials=provider), template)
+    return join(born, open_store(born.store, credentials=provider, there=True), template)
 
 
 def _summoned(cwd: str | None) -> EndCause:
