@@ -115,8 +115,8 @@ MUTANTS = (
     # --- stores
     Mutant(
         "an unfinished file is listed as an object",
-        'if "#" in item.name:',
-        'if item.name == "#":',
+        "if key > after and is_part(item.name) and (",
+        "if key > after and (",
         "unit/stores/test_folder.py contract/test_stores.py",
     ),
     Mutant(
