@@ -15,17 +15,16 @@ from typing import Any, TypeVar, cast
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.quotas import Quotas
-from burst_magic.errors import BurstError, Denied, LaunchError, Missing
+from burst_magic.errors import BurstError, Denied, LaunchError, Missing, PlanError
 from burst_magic.launchers import health, rights
 from burst_magic.launchers.ecs_definition import arch_of
 from burst_magic.launchers.ecs_task import CONTAINER
-from burst_magic.plan.finding import Finding, bad, note
+from burst_magic.plan.finding import Finding, Level, bad, note
 from burst_magic.plan.quota import VcpuQuota
 
 T = TypeVar("T")
 _WITHIN = (3.0, 8.0)  # seconds to connect, and for each reply
 _NO_REVISION = 2147483647
-_IN_ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com/([^:@]+)(?::([^@]+))?(?:@(sha256:\w+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +61,19 @@ class Checkup:
 
     Args:
         fleet: what is to start.
+        about_image: says of an image and an architecture what could not be checked; raises ``PlanError`` if workers
+            cannot run in it.
         clients: makes boto3 clients; the default reads AWS's environment and files.
     """
 
-    def __init__(self, fleet: CheckedFleet, clients: Clients | None = None) -> None:
-        self._fleet = fleet
+    def __init__(
+        self,
+        fleet: CheckedFleet,
+        *,
+        about_image: Callable[[str, str], tuple[str, ...]],
+        clients: Clients | None = None,
+    ) -> None:
+        self._fleet, self._about_image = fleet, about_image
         self._clients = clients or Clients(region=fleet.options.get("region", ""), timeout=_WITHIN)
 
     def checks(self) -> dict[str, Check]:
@@ -150,23 +157,13 @@ class Checkup:
         images = [each.get("image", "") for each in said["containerDefinitions"] if each["name"] == CONTAINER]
         image = fleet.image or next(iter(images), "")
         found = health.of_image(image, arch_of(said), python=fleet.python, wanted_arch=fleet.arch, syncs=fleet.syncs)
-        place = None if fleet.syncs else _IN_ECR.fullmatch(image)
-        if place is None or not found.good:
+        if fleet.syncs or not found.good:
             return [found]
-        account, region, repository, tag, digest = place.groups()
-        which: Any = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
-
-        def look(ecr: Any) -> object:
-            return ecr.describe_images(registryId=account, repositoryName=repository, imageIds=[which])
-
-        clients = self._clients if region == self._clients.region else Clients(region=region, timeout=_WITHIN)
         try:
-            patience.Service("ecr", clients=clients).ask(look, "DescribeImages", patience.ONCE)
-        except (Missing, LaunchError) as error:
-            return [
-                bad("image", f"{image} is not in ECR: {error.problem}", "push it, or name another with --env image:URI")
-            ]
-        return [found]
+            said = self._about_image(image, fleet.arch or arch_of(said))
+        except PlanError as error:
+            return [bad("image", error.problem, error.way_out)]
+        return [note("image", "; ".join(said)) if said and found.level is Level.OK else found]
 
     @cached_property
     def _subnets(self) -> list[dict[str, Any]]:

@@ -88,6 +88,7 @@ def _account(settings: Settings) -> dict[str, Check]:
     missing = sorted({f"aws.{need}" for each in terms.values() for need in each.needs if not settings.aws.get(need)})
     if not settings.aws and not missing and not settings.store.startswith("s3:"):
         return {}
+    from burst_magic.environment.image_check import about_image
     from burst_magic.launchers.checkup import CheckedFleet, Checkup
 
     fleet = CheckedFleet(
@@ -101,7 +102,11 @@ def _account(settings: Settings) -> dict[str, Check]:
         syncs=settings.env == "sync" and all(each.syncs for each in terms.values()),
         quotas={name: each.quota for name, each in terms.items() if each.quota is not None},
     )
-    found = Checkup(fleet).checks()
+
+    def about(image: str, arch: str) -> tuple[str, ...]:
+        return about_image(f"{IMAGE}{image}", python=platform.python_version(), arch=arch)
+
+    found = Checkup(fleet, about_image=about).checks()
     if missing:
         lacks = bad("settings", f"{settings.launcher} is not set up: no {', '.join(missing)}", "burst setup")
         return {**found, "settings": lambda: [lacks]}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+import burst_magic as burst
 from burst_magic import config, launchers
 from burst_magic.errors import Denied, PlanError, QuotaExceeded
 from burst_magic.magics import calls, verbs
@@ -52,6 +53,18 @@ def test_a_burst_on_spot_may_use_both_quotas(as_user):
     as_user.weather = replace(as_user.weather, vcpus=4.0, spot_vcpus=3.0)
     assert look("spot", workers=7) == ()
     assert look("spot", workers=8)[0].startswith("7 of 8 workers can run now")
+
+
+def test_a_burst_that_is_larger_than_the_quota_says_so_starts_what_it_can_and_ends_whole(as_user):
+    as_user.weather = replace(as_user.weather, vcpus=1.0)
+    with pytest.warns(UserWarning, match="1 of 3 workers can run now"):
+        session = burst.map(abs, range(-5, 1), workers=3, launcher="fargate", idle="60s")
+    try:
+        assert list(session.results()) == [5, 4, 3, 2, 1, 0]
+        assert len({task.id for task in as_user.tasks() if task.provider == "FARGATE" and not task.is_over}) == 1
+    finally:
+        session.cleanup(force=True)
+        session.detach()
 
 
 def test_a_worker_that_can_never_run_is_refused(as_user):
