@@ -22,6 +22,7 @@ import pytest
 
 from burst_magic import config, launchers
 from burst_magic.capture.cell import capture_cell
+from burst_magic.environment.sync import Synced
 from burst_magic.errors import BurstError
 from burst_magic.launchers.base import Cause, Handle, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.plan.planner import plan
@@ -140,6 +141,7 @@ class PodmanLauncher:
     podman: Podman  # set by the fixture
     environ: dict[str, str]
     options: tuple[str, ...] = ()
+    hardening: tuple[str, ...] = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
     image = IMAGE
 
     def __init__(self, logs: Path) -> None:
@@ -156,16 +158,20 @@ class PodmanLauncher:
             fingerprint=sign.fingerprint(bytes.fromhex(start.secret)),
             launcher=self.name,
             number=start.number,
+            bundle=start.bundle,
             deadline=start.deadline,
             grace=10.0,
         )
         wid = f"{self.name}-{start.token}"
         told = [f"--env={name}={value}" for name, value in {**self.environ, **summons.variables()}.items()]
-        hard = ["--read-only", "--cap-drop=all", "--security-opt=no-new-privileges"]
-        self.podman(
-            "run", "--detach", f"--name={wid}", f"--label=session={start.sid}", *hard, *self.options, *told, self.image
-        )
+        words, entry = self.command(start)
+        how = ["--detach", f"--name={wid}", f"--label=session={start.sid}", *self.hardening, *self.options, *entry]
+        self.podman("run", *how, *told, self.image, *words)
         return Handle(launcher=self.name, wid=wid, token=start.token)
+
+    def command(self, start: Start) -> tuple[tuple[str, ...], list[str]]:
+        """What follows the image, and podman's options: the image knows what it runs."""
+        return (), []
 
     def describe(self, handles: Iterable[Handle]) -> dict[str, Status]:
         return {handle.wid: self._status(handle.wid) for handle in handles}
@@ -202,7 +208,7 @@ class Fleet:
     options: list[str] = field(default_factory=list)  # of podman run, for each worker
     sessions: list[Session] = field(default_factory=list)
 
-    def burst(self, source: str, items: Iterable[object], **asked: Any) -> Session:
+    def burst(self, source: str, items: Iterable[object], synced: Synced | None = None, **asked: Any) -> Session:
         """What ``%%burst --launcher … --map "item in items"`` does."""
         PodmanLauncher.options = tuple(self.options)
         folders = {"config_dir": self.folder / "config", "data_dir": self.folder / "data"}
@@ -210,7 +216,7 @@ class Fleet:
         settings = replace(config.load(asked, environ={}, **folders), interval=0.5, floor=0.1)
         capture = capture_cell(source, {"items": list(items)}, map_expr="items")
         made = plan(settings, launchers.traits(self.launcher), tasks=len(list(items)))
-        session = submit(capture, made, settings, home={})
+        session = submit(capture, made, settings, home={}, synced=synced)
         self.sessions.append(session)
         return session
 
