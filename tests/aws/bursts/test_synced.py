@@ -181,3 +181,29 @@ def test_what_a_cell_needs_and_workers_cannot_have_is_refused_before_anything_is
     assert "--env image:URI" in text
     assert len(cloud.tasks()) == tasks
     assert cloud.server.clients.of("s3").list_objects_v2(Bucket=cloud.stack.bucket)["KeyCount"] == objects["KeyCount"]
+
+
+CELLS = """
+import json
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+shell, said = InteractiveShell.instance(), []
+shell.run_line_magic("load_ext", "burst_magic")
+for options in ("--dry-run", "--wait --out first", "--wait --out again"):
+    with capture_output() as shown:
+        shell.run_cell_magic("burst", f"{options} --launcher fargate --env sync --workers 1 --map range(3)",
+                             "import numpy\\nint(numpy.arange(item).sum())")
+    said.append(shown.stdout + "".join(each.data.get("text/plain", "") for each in shown.outputs))
+shell.run_line_magic("burst_cleanup", "--yes")
+print(json.dumps([said, list(shell.user_ns["first"]), list(shell.user_ns["again"])]))
+"""
+
+
+def test_a_cell_is_told_its_environment_before_it_runs_and_joins_workers_that_have_the_same(kernel):
+    (dry, _, joined), first, again = kernel.run(CELLS)
+    assert f"Python {MINOR} on Linux" in dry
+    assert f"numpy {NUMPY}" in dry
+    assert "sent from here: edited_here, installed_here" in dry
+    assert first == again == [0, 0, 1]
+    assert "runs on the idle workers of session" in joined

@@ -164,6 +164,8 @@ class PodmanLauncher:
         )
         wid = f"{self.name}-{start.token}"
         told = [f"--env={name}={value}" for name, value in {**self.environ, **summons.variables()}.items()]
+        if self.podman.call("podman", "container", "exists", wid, check=False).returncode == 0:
+            return Handle(launcher=self.name, wid=wid, token=start.token)  # the same token twice is one worker
         words, entry = self.command(start)
         how = ["--detach", f"--name={wid}", f"--label=session={start.sid}", *self.hardening, *self.options, *entry]
         self.podman("run", *how, *told, self.image, *words)
