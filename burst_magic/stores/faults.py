@@ -22,6 +22,7 @@ _refused = re.compile(
     "|SignatureDoesNotMatch"
 ).search
 _stale = re.compile(r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch").search
+_skewed = re.compile(r"RequestTimeTooSkewed|RequestInTheFuture").search
 _code = re.compile(r"<Code>(\w+)</Code>").search
 _rejected = re.compile(r"Client error with status 4\d\d|status: 4\d\d").search
 _range = re.compile(r"\b416\b|InvalidRange|range was invalid|StartTooLarge").search
@@ -85,6 +86,9 @@ def _known(kind: type[StoreError], key: str, text: str) -> StoreError:
 
 
 def _denied(text: str, key: str) -> Denied:
+    if _skewed(text):  # S3 refuses signatures that are a quarter of an hour old, or young
+        way_out = "set the clock, then run it again"
+        return Denied("the store refuses this computer's requests: its clock is wrong", context=key, way_out=way_out)
     found = _code(text)
     renew, check = "sign in again, or replace the credentials", "check the credentials and their permissions"
     way_out = renew if _stale(text) else check

@@ -102,6 +102,16 @@ def test_what_a_provider_says_comes_through(server):
     assert server.requests == 0
 
 
+def test_a_computer_whose_clock_is_wrong_is_told_so_and_not_to_check_its_credentials():
+    said = (
+        "status: 403 Forbidden: <Error><Code>RequestTimeTooSkewed</Code><Message>The difference is too large</Message>"
+    )
+    denied = fault(RuntimeError(said), "key")
+    assert isinstance(denied, Denied)
+    assert "clock is wrong" in denied.problem
+    assert "set the clock" in denied.way_out
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
