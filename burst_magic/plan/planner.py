@@ -127,6 +127,7 @@ class Plan:
         starting: number to start for this job; never more than there are tasks.
         shape: size of one worker.
         rate: micro-dollars an hour of one worker with this launcher; 0 if nothing is known of its price.
+        ceiling: the same at most, of whatever launcher starts it; limits by the hour count this.
         priced: whether all prices are known.
         fallback: the launcher that starts workers when the first has no room for them, or empty.
         fallback_rate: micro-dollars an hour of one worker of that.
@@ -156,6 +157,7 @@ class Plan:
     fargate_rate: int
     fargate: Estimate
     region: str
+    ceiling: int = 0
     priced: bool = True
     fallback: str = ""
     fallback_rate: int = 0
@@ -232,6 +234,7 @@ def plan(
         fargate_rate=fargate_rate,
         fargate=fargate,
         region=example.region,
+        ceiling=dearest,
         priced=None not in rates.most,
         fallback="".join(others),
         fallback_rate=sum(more),

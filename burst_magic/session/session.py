@@ -289,7 +289,7 @@ class Session:
             raise OptionError(f"{workers} workers: at least 1", way_out="to stop it, use cancel")
         snapshot = self._followed.refresh()
         if workers > snapshot.wanted:
-            check_hourly(workers * snapshot.rate, self._settings.max_hourly_cost)
+            check_hourly(workers * max(snapshot.rate, self.manifest.ceiling), self._settings.max_hourly_cost)
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
         surplus = snapshot.alive + snapshot.starting - workers

@@ -285,6 +285,7 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced
         floor=settings.floor or _FLOOR[scheme],
         rate=plan.rate,
         priced=plan.priced,
+        ceiling=plan.ceiling,
         fargate_rate=plan.fargate_rate,
         budget=settings.budget,
         notebook=labels.notebook,

@@ -136,6 +136,7 @@ class Manifest:
     instance_type: str = ""
     options: tuple[tuple[str, str], ...] = ()  # the settings that its launchers were configured with
     priced: bool = True  # whether the rates are known; if not, they are 0 and mean nothing
+    ceiling: int = 0  # micro-dollars an hour of one worker at most, where rates are guesses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

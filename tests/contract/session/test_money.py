@@ -22,6 +22,13 @@ class Dear(LocalLauncher):
     traits = Traits(starting_within=60.0, here=True, rate=lambda *_: 1_000_000)
 
 
+class Guessed(LocalLauncher):
+    """Half a dollar an hour as a rule, and a dollar at most."""
+
+    name = "guessed"
+    traits = Traits(starting_within=60.0, here=True, rate=lambda *_: 500_000, ceiling=lambda *_: 1_000_000)
+
+
 class Untold(LocalLauncher):
     """Nobody knows."""
 
@@ -31,14 +38,15 @@ class Untold(LocalLauncher):
 
 @pytest.fixture(autouse=True)
 def both():
-    forgets = [launchers.register(each.name, each) for each in (Dear, Untold)]
+    forgets = [launchers.register(each.name, each) for each in (Dear, Guessed, Untold)]
     yield
     for forget in forgets:
         forget()
 
 
-def test_a_fleet_grows_no_further_than_an_hour_may_cost(world):
-    session = world.burst("item", [1], launcher="dear", workers=1, max_hourly_cost="2.00")
+@pytest.mark.parametrize("launcher", ["dear", "guessed"])
+def test_a_fleet_grows_no_further_than_an_hour_may_cost_at_most(world, launcher):
+    session = world.burst("item", [1], launcher=launcher, workers=1, max_hourly_cost="2.00")
     session.scale(2)
     with pytest.raises(BudgetExceeded, match=r"the workers cost \$3\.00 an hour, and max_hourly_cost is \$2\.00"):
         session.scale(3)
