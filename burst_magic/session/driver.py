@@ -50,20 +50,23 @@ class Driver:
         store, secret: the session's store and key (None: read only).
         manifest: the session.
         fleet: its workers.
+        ahead: seconds that the store's clock is ahead of ours, as far as it is known.
 
     Attributes:
         machine: the session's state; use it with ``news`` held.
         news: notified after each round.
     """
 
-    def __init__(self, store: Store, secret: bytes | None, manifest: Manifest, fleet: Fleet) -> None:
+    def __init__(
+        self, store: Store, secret: bytes | None, manifest: Manifest, fleet: Fleet, *, ahead: float = 0.0
+    ) -> None:
         self.store, self.secret, self.manifest, self.fleet = store, secret, manifest, fleet
         self.news = threading.Condition()
         self.machine = SessionMachine(
             manifest=manifest,
             signed=secret is not None,
             now=time.monotonic(),
-            wall=time.time(),
+            wall=time.time() + ahead,
             me=secrets.token_hex(8),
             replaces_lost_workers=fleet.replaces_lost_workers,
             patience=fleet.engines.patience,

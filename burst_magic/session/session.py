@@ -272,7 +272,7 @@ class Session:
             raise BudgetExceeded(f"session {self.id}: {UNPRICED}, so a budget cannot be kept")
         seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
         self.check_open(late=True)
-        deadline = max(time.time(), self._followed.refresh().deadline) + seconds
+        deadline = max(self.now(), self._followed.refresh().deadline) + seconds
         if deadline > self.manifest.created + DEADLINE_MAX:
             raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
         self._ask(ControlKind.EXTEND, deadline=deadline, budget=budget)
@@ -336,7 +336,7 @@ class Session:
         over = {
             "cancelled": asked.cancel_all,
             "closed": asked.closed,
-            "deadline": not late and time.time() >= max(self.manifest.deadline, asked.deadline),
+            "deadline": not late and self.now() >= max(self.manifest.deadline, asked.deadline),
         }
         for reason, holds in over.items():
             if holds:
@@ -417,6 +417,10 @@ class Session:
         except (Missing, SignatureError, RecordError) as problem:
             _LOG.warning("%s", problem)
             return None
+
+    def now(self) -> float:
+        """The time by the store's clock, as far as it is known, in seconds since the epoch."""
+        return self._driver.machine.clock.wall(time.monotonic())
 
     def _must_be_there(self) -> None:
         if not is_there(self.store, self._keys):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import getpass
+import logging
+import math
 import platform
 import secrets
 import socket
@@ -23,6 +25,7 @@ from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
 from burst_magic.plan.planner import S3_FLOOR, S3_INTERVAL, threads
+from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
@@ -33,6 +36,7 @@ from burst_magic.session.fleet import Fleet
 from burst_magic.session.session import Session, note
 from burst_magic.session.values import Values
 from burst_magic.stores import open_store
+from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
 
 _UNSENT = "nothing was started; create it in the cell, from values that can be pickled"
 FIRST_JOB = "0"  # of a session; later ones are named by their time
+_LOG = logging.getLogger(__name__)
+_CLOCK_TOLD = 60.0  # seconds that this computer's clock may be wrong without a word
 _FRESH = 0.001  # seconds: a stream that loads within this can be reloaded for each task, if tasks change it
 _INTERVAL = {"s3": S3_INTERVAL, "file": 1.0, "memory": 1.0}  # seconds between heartbeats, by kind of store
 _FLOOR = {"s3": S3_FLOOR, "file": 0.05, "memory": 0.05}  # minimum seconds between flushes
@@ -123,9 +129,15 @@ def submit(
         size = _Size(workers=manifest.workers, here=fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         job = replace(job, estimate=_estimated(plan, manifest))
+        ahead = writer.ahead
+        if ahead:  # this computer's clock is wrong, and workers go by the store's
+            _tell_clock(ahead)
+            manifest = replace(manifest, created=manifest.created + ahead, deadline=manifest.deadline + ahead)
+            job = replace(job, created=job.created + ahead)
+            fleet = Fleet(manifest, secret, store, settings.logs_dir)
         writer.put_record(keys.SessionKeys(sid).manifest, manifest)
         writer.commit(job)
-        session = Session(Driver(store, secret, manifest, fleet), job, settings=settings, home=home)
+        session = Session(Driver(store, secret, manifest, fleet, ahead=ahead), job, settings=settings, home=home)
         fleet.start(min(manifest.workers, -(-job.tasks // manifest.slots)), first=0)
     except BaseException as error:
         _take_back(
@@ -166,6 +178,7 @@ def _add(
         size = _Size(workers=capacity, here=into.fleet.here)
         job = writer.write_job(capture, manifest, settings, labels=labels, progress=progress, fleet=size)
         job = replace(job, estimate=_estimated(plan, manifest))
+        job = replace(job, created=into.now())
         _enlist(settings, into.store.url, manifest, labels, job=job.jid)
         into.fleet.look()
         wanted = min(capacity, -(-job.tasks // manifest.slots))
@@ -186,6 +199,13 @@ def _add(
     session = into.beside(job, home=home)
     session.follow()
     return session
+
+
+def _tell_clock(ahead: float) -> None:
+    """Say that this computer's clock is wrong, if that is worth a word."""
+    if abs(ahead) > _CLOCK_TOLD:
+        off = f"{format_duration(round(abs(ahead)))} {'slow' if ahead > 0 else 'fast'}"
+        _LOG.warning("this computer's clock is %s by the store's, which the session goes by; set the clock", off)
 
 
 def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
@@ -340,6 +360,17 @@ class _Writer:
         self._job = self._session.job(jid)
         self._written: list[str] = []
         self._values = Values(store)
+        self._paid = 0.0, math.inf  # when the payload was written, by our clock
+
+    @property
+    def ahead(self) -> float:
+        """Seconds that the store's clock is ahead of ours, by the payload's last-modified; 0 if they agree."""
+        key, (before, after) = self._job.payload, self._paid
+        found = next(iter(self._store.list(self._job.root, after=key[:-1], limit=1)), None)
+        if found is None or found.key != key:
+            return 0.0
+        ahead = max(0.0, found.modified - after) + min(0.0, found.modified - before)
+        return ahead if abs(ahead) > SKEW else 0.0
 
     def say_coming(self) -> None:
         """Announce the upload of a job, so that a client that cancels another job leaves the workers running."""
@@ -377,7 +408,10 @@ class _Writer:
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
         folder = str(Path.cwd()) if fleet.here else ""
         envelope = capture.envelope(blobs=blobs, bundle=bundle, folder=folder)
-        self._put(self._job.payload, sign.seal(self._secret, self._job.payload, envelope.to_bytes()))
+        sealed = sign.seal(self._secret, self._job.payload, envelope.to_bytes())
+        before = time.time()
+        self._put(self._job.payload, sealed)
+        self._paid = before, time.time()
         self._values.keep_again()
         return Job(
             jid=self._job.jid,
@@ -386,6 +420,7 @@ class _Writer:
             lanes=job_lanes(tasks, fleet.workers * manifest.slots),
             seed=manifest.seed if settings.seed is None else settings.seed,
             items=index,
+            payload=len(sealed),
             fresh=seconds <= _FRESH,
             threads=settings.threads or _threads(manifest, fleet, tasks),
             threads_asked=settings.threads is not None,

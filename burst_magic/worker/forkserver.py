@@ -340,5 +340,5 @@ def _kill_group(pid: int, shared: Shared) -> None:
         os.killpg(pid, signal.SIGKILL)
     runner = shared.words[Word.RUNNER]
     if runner:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError, OverflowError):  # user code can write there
             os.kill(runner, signal.SIGKILL)

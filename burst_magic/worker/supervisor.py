@@ -30,7 +30,7 @@ from burst_magic.stores.retry import Retry, slept
 from burst_magic.stores.store_driver import Carrier
 from burst_magic.worker.birth import Birth
 from burst_magic.worker.forkserver import Template
-from burst_magic.worker.slots.pool import SlotPool
+from burst_magic.worker.slots.pool import ForkServerLost, SlotPool
 from burst_magic.worker.slots.slot import NUDGE_AFTER
 from burst_magic.worker.stage import Staged, Staging
 from burst_magic.worker.supply.courier import Courier, Errand
@@ -126,6 +126,9 @@ class Supervisor:
             problem = fault.__cause__ or fault
             self._say_broken(" ".join(str(problem).split()), EndCause.UNSTARTED, ExitCode.REFUSED)
             raise problem from None
+        except ForkServerLost as fault:  # a task may have killed it, and counts as having ended this worker
+            self._say_broken(str(fault), EndCause.CRASH, ExitCode.BROKEN)
+            raise
         except Exception as fault:
             self._say_broken(f"{type(fault).__name__}: {fault}", EndCause.BROKEN, ExitCode.BROKEN)
             raise

@@ -147,7 +147,7 @@ class Job:
         items: (offset, length) of the index inside the ``items`` object, or None when the cell runs once.
         lanes: the first task of each lane, ascending, starting with 0.
         fresh: captured values load fast enough to be reloaded for each task, if tasks change them.
-        payload: bytes of the sealed payload.
+        payload: bytes of the sealed payload; None: untold.
         threads: per slot, for BLAS, OpenMP and similar libraries; 0 leaves it to them.
         threads_asked: the user set the number; it overrides the workers' environment.
         name: the label given by ``--name``.
@@ -161,6 +161,7 @@ class Job:
     lanes: tuple[int, ...]
     seed: int
     items: tuple[int, int] | None = None
+    payload: int | None = None
     fresh: bool = True
     threads: int = 0
     threads_asked: bool = False

@@ -5,6 +5,7 @@ All of it may be out of date. Claims are settled by creating them, not by this k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -51,6 +52,7 @@ class KnownJob:
 
     Attributes:
         since: when the worker learned of it, by the worker's monotonic clock.
+        read_at: while it is not committed, when to look for that again.
         closed: finished or cancelled, so no work is left.
         own_tried: slots that have tried the lane of their number.
         owners: owner of each claim whose body was read.
@@ -67,6 +69,7 @@ class KnownJob:
     keys: keys.JobKeys
     since: float
     record: Job | None = None
+    read_at: float = -math.inf
     closed: bool = False
     own_tried: set[int] = field(default_factory=set)
     claims: dict[ClaimKey, float] = field(default_factory=dict)  # when each was made, by the store's clock

@@ -26,6 +26,7 @@ from burst_magic.protocol.worker.state import Chance, State, job_of
 
 LIVE = 2.0  # seconds between two heartbeats, while a viewer watches a small fleet
 LIVE_BEATS = 8  # a second, of a whole fleet while a viewer watches: more would cost as much as spot workers do
+_UNCOMMITTED = 30.0  # seconds between two looks for an announced job, at most
 VIEWED = 60.0  # seconds that a viewer's ``~watch`` holds
 
 
@@ -239,7 +240,9 @@ class WorkerMachine:
         job = jobs.get(jid)
         if job is None:
             job = jobs[jid] = KnownJob(keys=self._state.keys.job(jid), since=now)
-        if job.record is None and not job.closed:
+        due = now >= job.read_at or self._leaving.stage == "look"  # the last chance to see it
+        if job.record is None and not job.closed and due:
+            job.read_at = now + min(_UNCOMMITTED, now - job.since)  # anyone can announce thousands
             job.reading += 1
             self._state.ask(fx.Read(job.keys.record, Job))
 

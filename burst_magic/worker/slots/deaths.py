@@ -27,6 +27,7 @@ class Died:
         overdue: the time limit in seconds, if this task was killed for exceeding it.
         over_mb: the memory limit in MiB, if this task was killed for exceeding it.
         system: whether the system was killing processes for lack of memory; None if unknown.
+        distrusted: it sent what no slot sends, and was killed for it.
         item: the task's item, if its repr doesn't need user code.
     """
 
@@ -42,12 +43,13 @@ class Died:
     overdue: float | None = None
     over_mb: float | None = None
     system: bool | None = None
+    distrusted: bool = False
     item: str = ""
 
     @property
     def culprit(self) -> tuple[str, int] | None:
         """The task that this death decides. None: no task was running, or we killed the slot for another reason."""
-        if self.jid is None or self.task is None or (self.killed and not self.exceeded):
+        if self.jid is None or self.task is None or self.distrusted or (self.killed and not self.exceeded):
             return None
         return self.jid, self.task
 
@@ -89,6 +91,8 @@ def cause_of(died: Died) -> tuple[OutcomeKind, str, str]:
 
 
 def _end(died: Died) -> str:
+    if died.distrusted:
+        return "it wrote to a file descriptor that is not its own: into its process's connection to the worker"
     if died.signal is not None:
         text = f"its process was killed by {_signal_name(died.signal)}"
         if died.signal == signal.SIGKILL and died.system is None:

@@ -32,6 +32,10 @@ _UNBORN = 3  # slot processes that may die while they load one job
 _STILLBORN = 20  # consecutive deaths before a slot was ready
 
 
+class ForkServerLost(Broken):
+    """The template is gone, and all slots with it: if it was a task's deed, that task ends workers."""
+
+
 @dataclass(slots=True)
 class _Occupant:
     """The current process of a slot."""
@@ -324,14 +328,19 @@ class SlotPool:
 
     def _died(self, number: int, died: Died) -> list[fx.Event]:
         """Give the running task an outcome, and continue the range in a new child."""
-        self._stillborn += 1
+        self._stillborn = 0 if died.task is not None or died.distrusted else self._stillborn + 1
         if self._stillborn > _STILLBORN:
             raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # not its output
         seat, slot, events = self._ledger.seats[number], self._processes[number].slot, list[fx.Event]()
         self._selector.unregister(slot.fileno())
         slot.close()
         work = seat.work
-        if died.culprit is not None and work is not None:
+        if died.distrusted and work is not None:  # the task that did it may have ended: each is watched by itself
+            if work.alone:
+                self._take_one(number, death_outcome(replace(died, jid=work.job, task=work.done)))
+                events += self._progress(number, (work.done - 1,))
+            work.alone = True
+        elif died.culprit is not None and work is not None:
             if died.culprit == (work.job, work.done):
                 self._take_one(number, death_outcome(died))
                 events += self._progress(number, (work.done - 1,))
@@ -351,7 +360,9 @@ class SlotPool:
 
     def _count_unborn(self, work: JobWork, died: Died) -> None:
         """Give up a job that kills every process that loads it: no task is to blame, and it would never end."""
-        if died.culprit is not None or died.killed or died.exit_code == 0:  # 0: it exited for a clean process
+        if died.culprit is not None or died.killed or died.distrusted:
+            return
+        if died.exit_code == 0:  # it exited for a clean process
             return
         work.unborn += 1
         if work.unborn >= _UNBORN:
@@ -370,7 +381,7 @@ class SlotPool:
     def watch(self, now: float) -> None:
         """Enforce limits; ``now`` by ``time.monotonic()``."""
         if self._template is not None and self._template.lost():
-            raise Broken("the fork server has died")
+            raise ForkServerLost("a task, or somebody else, killed the process that its own was forked from")
         for process in self._processes.values():
             process.slot.enforce(now)
             process.slot.bound_output()

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from burst_magic.errors import LaunchError
-from burst_magic.protocol.wire.records import PackedRun, read_task
+from burst_magic.errors import LaunchError, RecordError
+from burst_magic.protocol.wire.records import PackedRun, places_of, read_task
 from burst_magic.worker.channel.board import (
     ENTRY,
     FAILED,
@@ -26,7 +27,9 @@ from burst_magic.worker.channel.board import (
     RECORD,
     RING_BYTES,
     SKIP,
+    TOLD,
     VALUE,
+    WAKE,
     JobCode,
     PauseCode,
     RunCode,
@@ -43,6 +46,8 @@ from burst_magic.worker.slots.items import AskedTasks
 __all__ = ["Died", "JobCode", "Message", "PackedOutcomes", "Ready", "Slot", "death_outcome"]
 
 READ_BYTES = 1 << 20
+_MOST = 1 << 40  # bytes of one outcome
+_NONSENSE = (RecordError, ValueError, IndexError, struct.error)
 NUDGE_AFTER = 0.005  # seconds that earlier outcomes may wait for the running task; later their range would seem stuck
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
 
@@ -101,6 +106,7 @@ class Slot:
         self._last: tuple[str, int] | None = None
         self._killed = self._dead = False
         self._excess = _Excess(0)
+        self._distrusted = False
         self._asked: deque[AskedTasks] = deque()
         self._nudged = 0  # the last nudged TURN
         self._limit_mb = limit_mb
@@ -229,8 +235,7 @@ class Slot:
         written = self._shared.words[Word.WRITTEN]
         end = self._fill(everything=dead)  # the system call after reading the counter makes the bytes visible
         messages: list[Message] = []
-        self._take_notes(messages)
-        self._take_ring(messages, written)
+        self._believe(messages, written)
         if messages and self._last is not None:
             self._forget_asked(*self._last)
         if dead or end:
@@ -251,7 +256,11 @@ class Slot:
             turn = words[Word.TURN]
             task, since, job, ended = words[Word.TASK], reals[Word.SINCE], words[Word.JOB], reals[Word.ENDED]
             if turn % 2 == 0 and turn == words[Word.TURN]:
-                return (turn, job, task - 1, since, ended if ended > since else None) if task else None
+                if (
+                    not task or job >= len(self._jobs) or not 0 <= since <= time.monotonic()
+                ):  # user code can write there
+                    return None
+                return turn, job, task - 1, since, ended if ended > since else None
         return None  # it died, or was suspended, between two words
 
     def tail(self, limit: int = 4096) -> str:
@@ -265,7 +274,7 @@ class Slot:
     def memory_mb(self) -> float:
         """MiB that the child occupies now (on macOS: its peak so far)."""
         runner = self._shared.words[Word.RUNNER]
-        return memory.resident_mb(runner or self.pid) or self._shared.reals[Word.PEAK]
+        return memory.resident_mb(runner or self.pid) or _megabytes(self._shared.reals[Word.PEAK])
 
     def close(self) -> None:
         """Free the handle's resources and kill a live child."""
@@ -308,11 +317,26 @@ class Slot:
                 return False
         return False
 
+    def _believe(self, messages: list[Message], written: int) -> None:
+        """Add what it says, unless that makes no sense: user code may have written into its pipe."""
+        if self._distrusted:
+            self._buffer.clear()
+            return
+        try:
+            self._take_notes(messages)
+            self._take_ring(messages, written)
+        except _NONSENSE:
+            self._distrusted = True
+            self._buffer.clear()
+            self._ask_kill(0)
+
     def _take_notes(self, messages: list[Message]) -> None:
         buffer, at = self._buffer, 0
         while len(buffer) - at >= NOTE.size:
-            kind, outcomes, job, count, position, length = NOTE.unpack_from(buffer, at)
+            kind, outcomes, job, count, position, length = note = NOTE.unpack_from(buffer, at)
             begin = at + NOTE.size
+            if not self._makes_sense(note):
+                raise RecordError("a slot sends what no slot sends")
             if kind == READY:
                 self._take_ring(messages, position)
                 if length == self._outbox.sent and self._outbox.empty:
@@ -323,14 +347,26 @@ class Slot:
                 break
             if kind == RECORD:
                 self._take_ring(messages, position)
-                self._hand_out(messages, job, outcomes, count, bytes(memoryview(buffer)[begin : begin + length]))
+                data = bytes(memoryview(buffer)[begin : begin + length])
+                places_of(data, read_task(data), count)
+                self._hand_out(messages, job, outcomes, count, data)
             at = begin + length
         del buffer[:at]
+
+    def _makes_sense(self, note: tuple[int, int, int, int, int, int]) -> bool:
+        kind, outcomes, job, count, position, length = note
+        if position > self._shared.words[Word.WRITTEN]:
+            return False
+        if kind == RECORD:
+            return outcomes in {VALUE, TOLD, FAILED} and job < len(self._jobs) and count > 0 and length < _MOST
+        return kind in {WAKE, READY} and not outcomes and not job and not count
 
     def _take_ring(self, messages: list[Message], until: int) -> None:
         ring, at = self._shared.ring, self._consumed
         if at >= until:
             return
+        if until - at > RING_BYTES:
+            raise RecordError("a slot sends what no slot sends")
         values: list[memoryview] = []  # of the tasks ``first`` … ``following`` − 1 of a job
         of, first, following = SKIP, 0, 0
         while at < until:
@@ -370,7 +406,7 @@ class Slot:
     def _death(self) -> Died:
         self._dead = True
         words, reals = self._shared.words, self._shared.reals
-        status = words[Word.STATUS] if words[Word.DEAD] else None
+        status = words[Word.STATUS] if words[Word.DEAD] and words[Word.STATUS] < 1 << 16 else None
         jid, task, wall, began, excess = None, None, 0.0, 0.0, _Excess(0)
         running = self._running()
         if running is not None and (self._jobs[running[1]].jid, running[2]) != self._last:
@@ -387,9 +423,10 @@ class Slot:
             task=task,
             wall=wall,
             began=began,
-            peak_mb=max(reals[Word.PEAK], reals[Word.FINAL_PEAK], excess.occupied_mb),
+            peak_mb=max(_megabytes(reals[Word.PEAK]), _megabytes(reals[Word.FINAL_PEAK]), excess.occupied_mb),
             output=output.bounded(self._output, self._shared),
             killed=self._killed,
+            distrusted=self._distrusted,
             overdue=excess.seconds,
             over_mb=excess.limit_mb,
             system=system == 2 if system else None,
@@ -400,3 +437,8 @@ class Slot:
         if jid is None or task is None:
             return ""
         return next((asked.text(jid, task) for asked in self._asked if asked.holds(jid, task)), "")
+
+
+def _megabytes(said: float) -> float:
+    """A plausible number from the board, or 0."""
+    return said if 0 <= said < _MOST else 0.0

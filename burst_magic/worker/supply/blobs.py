@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import stat
 from typing import NamedTuple
 
 from burst_magic.errors import SignatureError
+
+_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 class BlobFile(NamedTuple):
@@ -23,22 +26,27 @@ class BlobFile(NamedTuple):
 
     def open(self) -> tuple[int, int]:
         """(descriptor, bytes). Raises ``SignatureError`` if it has changed since."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(self.path, _FILE)
         found = os.fstat(descriptor)
-        if _stamp(found) != self.stamp and digest(descriptor) != self.sha256:
+        if _stamp(found) != self.stamp and not _holds(descriptor, found, self.sha256, self.stamp[2]):
             os.close(descriptor)
             raise SignatureError("a blob was changed after it was verified", context=self.path)
         return descriptor, found.st_size
 
 
-def verified(path: str, sha256: str) -> BlobFile | None:
-    """The file, if its bytes match their hash."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def verified(path: str, sha256: str, size: int) -> BlobFile | None:
+    """The file, if it has that size and its bytes match their hash."""
+    descriptor = os.open(path, _FILE)
     try:
-        stamp = _stamp(os.fstat(descriptor))  # before reading, so that later changes show
-        return BlobFile(path, sha256, stamp) if digest(descriptor) == sha256 else None
+        found = os.fstat(descriptor)  # before reading, so that later changes show
+        return BlobFile(path, sha256, _stamp(found)) if _holds(descriptor, found, sha256, size) else None
     finally:
         os.close(descriptor)
+
+
+def _holds(descriptor: int, found: os.stat_result, sha256: str, size: int) -> bool:
+    """Whether it is a file of that size and content. Others may have put a pipe or a hole of terabytes there."""
+    return stat.S_ISREG(found.st_mode) and found.st_size == size and digest(descriptor) == sha256
 
 
 def digest(descriptor: int) -> str:

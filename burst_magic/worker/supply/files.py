@@ -15,6 +15,7 @@ from burst_magic.worker.supply import blobs
 from burst_magic.worker.supply.scratch import Scratch
 
 _PART = 64 << 20  # bytes of a blob fetched at a time
+_BUNDLE_BYTES = 1 << 30  # of code at most: what is larger does not match its name
 _WRONG_BLOB = "a blob in the store does not match its name; it was not read"
 
 
@@ -30,7 +31,7 @@ class JobFiles:
 
     def __init__(self, carrier: Carrier, sid: str, job: Job, scratch: Scratch) -> None:
         self._carrier, self._scratch = carrier, scratch
-        self._keys = keys.SessionKeys(sid).job(job.jid)
+        self._keys, self._payload = keys.SessionKeys(sid).job(job.jid), job.payload
         self._secret = carrier.secret or b""
         self.envelope_bytes = carrier.believed(self._envelope)
         envelope = Envelope.from_bytes(self.envelope_bytes)
@@ -47,7 +48,7 @@ class JobFiles:
         return block.first, self._carrier.believed(lambda: self._read_block(block))
 
     def _envelope(self) -> bytes:
-        return sign.unseal(self._secret, self._keys.payload, self._carrier.fetch(self._keys.payload))
+        return sign.unseal(self._secret, self._keys.payload, self._carrier.fetch(self._keys.payload, end=self._payload))
 
     def _read_index(self, offset: int, length: int) -> tuple[blocks.Block, ...]:
         data = self._carrier.fetch(self._keys.items, start=offset, end=offset + length)
@@ -71,7 +72,7 @@ class JobFiles:
         """The bytes of a blob with code; exactly those that were verified."""
 
         def read() -> bytes:
-            data = self._carrier.fetch(keys.blob(sha256))
+            data = self._carrier.fetch(keys.blob(sha256), end=_BUNDLE_BYTES)
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise SignatureError(_WRONG_BLOB, context=keys.blob(sha256))
             return data
@@ -82,21 +83,21 @@ class JobFiles:
         """A blob as a file: the store's own in a local folder, otherwise fetched once for all workers here."""
         key = keys.blob(sha256)
         path = self._carrier.store.path(key)
-        if path is None or not path.exists():
+        if path is None or not path.is_file():
             path = self._scratch.keep(
                 sha256, lambda draft: self._carrier.believed(lambda: self._fetch(key, draft, size))
             )
-        return _verified_file(path, sha256, key)
+        return _verified_file(path, sha256, key, size)
 
     def _fetch(self, key: str, draft: Path, size: int) -> None:
         with draft.open("wb") as file:
             for start in range(0, size, _PART):
                 file.write(self._carrier.fetch(key, start=start, end=min(start + _PART, size)))
-        _verified_file(draft, key.rpartition("/")[2], key)
+        _verified_file(draft, key.rpartition("/")[2], key, size)
 
 
-def _verified_file(path: Path, sha256: str, key: str) -> blobs.BlobFile:
-    found = blobs.verified(str(path), sha256)
+def _verified_file(path: Path, sha256: str, key: str, size: int) -> blobs.BlobFile:
+    found = blobs.verified(str(path), sha256, size)
     if found is None:
         raise SignatureError(_WRONG_BLOB, context=key)
     return found

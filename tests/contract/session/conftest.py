@@ -146,6 +146,7 @@ class Flaky:
         self.weather: Callable[[str, str], None] = lambda verb, key: None
         self.calls: list[tuple[str, str]] = []
         self.has_files = True
+        self.ahead = 0.0  # seconds that its clock is ahead of ours
 
     @property
     def url(self) -> str:
@@ -169,7 +170,8 @@ class Flaky:
 
     def list(self, prefix, *, after="", limit=None):
         self._verb("list", prefix)
-        return self.inner.list(prefix, after=after, limit=limit)
+        found = self.inner.list(prefix, after=after, limit=limit)
+        return [entry._replace(modified=entry.modified + self.ahead) for entry in found]
 
     def folders(self, prefix):
         self._verb("folders", prefix)

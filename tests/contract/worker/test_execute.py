@@ -529,7 +529,7 @@ def test_big_arrays_that_a_slot_loads_once_are_fresh_too(bench, tmp_path):
         names=packed.names,
     )
     slot = bench.slot()
-    blobs = (verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest()),)
+    blobs = (verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest(), blob.stat().st_size),)
     slot.load(JobCode(jid="j", envelope=envelope.to_bytes(), blobs=blobs, fresh=False))
     bench.run(slot, "j", range(6))
     assert values(bench.outcomes(slot)) == [1.0] * 6
@@ -760,7 +760,7 @@ def test_big_arrays_are_writable_and_fresh(bench, tmp_path):
         JobCode(
             jid="j",
             envelope=envelope.to_bytes(),
-            blobs=(verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest()),),
+            blobs=(verified(str(blob), hashlib.sha256(blob.read_bytes()).hexdigest(), blob.stat().st_size),),
         )
     )
     bench.run(slot, "j", [1, 2, 3])

@@ -625,3 +625,17 @@ def test_a_large_fleet_that_somebody_watches_beats_eight_times_a_second_together
     others = [f"other{number}.{'1':0>13}.40000" for number in range(63)]
     talk.listed(SESSION.workers_folder, "~watch", *others)
     assert 4 <= beats(talk, 40.0) <= 6  # 64 workers: each every eight seconds
+
+
+def test_thousands_of_jobs_that_are_announced_and_never_committed_are_looked_for_less_and_less(worker):
+    talk = worker()
+    talk.joins()
+    names = [f"{number}-add-job" for number in range(1, 3001)]
+    reads = 0
+    for _ in range(100):
+        talk.now += 1.0
+        talk.listed(SESSION.control_folder, "0-add-job", *names)
+        reads += len(talk.reads())
+        for key in talk.reads():
+            talk.got(key, None)
+    assert reads < 12 * len(names)

@@ -281,7 +281,7 @@ def test_of_what_could_not_be_made_whole_nothing_is_left(scratch):
 def test_a_blob_that_was_changed_after_it_was_verified_is_not_opened(tmp_path, how):
     path = tmp_path / "blob"
     path.write_bytes(b"what was meant")
-    blob = verified(str(path), hashlib.sha256(b"what was meant").hexdigest())
+    blob = verified(str(path), hashlib.sha256(b"what was meant").hexdigest(), 14)
     if how == "replaced":
         (tmp_path / "other").write_bytes(b"what is there!")
         (tmp_path / "other").replace(path)
@@ -294,7 +294,7 @@ def test_a_blob_that_was_changed_after_it_was_verified_is_not_opened(tmp_path, h
 def test_a_blob_that_was_only_touched_is_opened(tmp_path):
     path = tmp_path / "blob"
     path.write_bytes(b"what was meant")
-    blob = verified(str(path), hashlib.sha256(b"what was meant").hexdigest())
+    blob = verified(str(path), hashlib.sha256(b"what was meant").hexdigest(), 14)
     os.utime(path)
     descriptor, size = blob.open()
     assert os.read(descriptor, 100) == b"what was meant"
