@@ -87,8 +87,9 @@ def test_output_and_errors_of_tasks_are_shown_as_text(world, said):
 def notebook(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # the shell takes its place
     shell = InteractiveShell()
-    monkeypatch.setattr(DESK, "shell", shell)
+    DESK.shell = shell
     yield shell.user_ns
+    DESK.shell = None
     while DESK.open:
         DESK.open.popitem()[1].detach()
 
