@@ -49,6 +49,7 @@ def unload(shell: Any) -> None:
         magics["line"].pop(spec.name if spec.place == "cell" else f"burst_{spec.name}", None)
     for session in DESK.open.values():
         session.detach()
+    DESK.shell = None
 
 
 def _unexpanded(magic: Callable[..., object]) -> Callable[..., object]:

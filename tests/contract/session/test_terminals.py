@@ -8,7 +8,7 @@ import sys
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from burst_magic import cli
+from burst_magic import cli, load_ipython_extension, unload_ipython_extension
 from burst_magic.errors import BurstError, visible
 from burst_magic.magics import calls, verbs
 from burst_magic.magics.desk import DESK
@@ -87,9 +87,9 @@ def test_output_and_errors_of_tasks_are_shown_as_text(world, said):
 def notebook(monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # the shell takes its place
     shell = InteractiveShell()
-    DESK.shell = shell
+    load_ipython_extension(shell)
     yield shell.user_ns
-    DESK.shell = None
+    unload_ipython_extension(shell)
     while DESK.open:
         DESK.open.popitem()[1].detach()
 
