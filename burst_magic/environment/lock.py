@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,7 @@ class Locker:
         indexes: where packages come from.
         folder: where locks and wheels are kept.
         installer: sha256 of the archive with uv, for the document.
+        tell: hears of what takes seconds, before it begins.
     """
 
     target: Target
@@ -79,6 +80,7 @@ class Locker:
     indexes: Indexes
     folder: Path
     installer: str
+    tell: Callable[[str], object] = lambda _: None
 
     def lock(self, wanted: Collection[str], needed: Collection[str]) -> Resolved:
         """Resolve these packages.
@@ -98,6 +100,10 @@ class Locker:
         kept = self.folder / f"lock-{self._digest(attempt)}.json"
         resolved = _read(kept, attempt.packed.values())
         if resolved is None:
+            if attempt.pinned:
+                count = len(attempt.pinned)
+                some = f"{count} package{'s' * (count > 1)}"
+                self.tell(f"resolving {some} for {self._platform}, once until one changes")
             resolved = self._resolve(attempt)
             _keep(kept, resolved)
         refused = [why for name, why in resolved[2] if name in needed]

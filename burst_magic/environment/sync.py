@@ -79,7 +79,13 @@ class Synced:
 
 
 def prepare(
-    settings: Settings, *, python: str, arch: str, imported: Collection[str] = (), setenv: Collection[str] = ()
+    settings: Settings,
+    *,
+    python: str,
+    arch: str,
+    imported: Collection[str] = (),
+    setenv: Collection[str] = (),
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Synced:
     """Prepare what workers get; in milliseconds if it is what an earlier session got.
 
@@ -89,6 +95,7 @@ def prepare(
         arch: the workers' architecture.
         imported: top-level modules that the cell and its helpers import.
         setenv: names of the variables that workers get.
+        tell: hears of what takes seconds, before it begins.
 
     Raises:
         PlanError: it cannot be prepared; says why, and what else would do.
@@ -98,7 +105,9 @@ def prepare(
     found = indexes.find(config.environment(), setenv=setenv)
     installer = uv_tool(target, folder, environ=found.here)
     installed = read(target, folder)
-    locker = Locker(target=target, installed=installed, indexes=found, folder=folder, installer=installer.sha256)
+    locker = Locker(
+        target=target, installed=installed, indexes=found, folder=folder, installer=installer.sha256, tell=tell
+    )
     resolved = locker.lock(*installed.wanted(imported, ALWAYS))
     return Synced(bundle=worker_bundle(target, folder, environ=found.here), installer=installer, resolved=resolved)
 

@@ -182,7 +182,9 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     if sampled:
         start = next(iter(terms.values())).usually_within
         print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))
-    synced = None if call.session else environment_of(made, settings, capture, Labels(setenv=setenv))
+    synced = None
+    if not call.session:
+        synced = environment_of(made, settings, capture, Labels(setenv=setenv), tell=_say)
     unchecked = () if call.session else checked_image(made)
     into = (
         DESK.find(call.session, settings)
@@ -250,6 +252,10 @@ def _name_taken(name: str, settings: config.Settings) -> tuple[str, ...]:
         return ()
     older = f"{alike}, which is still running" if lives else alike
     return (f"--name {name} now refers to this job; the earlier one is {older}",)
+
+
+def _say(text: str) -> None:
+    print(f"burst: {text}")
 
 
 def _warn(*texts: str) -> None:

@@ -248,7 +248,14 @@ def new_session_id(now: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{word}"
 
 
-def environment_of(plan: Plan, settings: Settings, capture: Capture, labels: Labels) -> Synced | None:
+def environment_of(
+    plan: Plan,
+    settings: Settings,
+    capture: Capture,
+    labels: Labels,
+    *,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Synced | None:
     """What the plan's workers get installed; None where they have it already.
 
     Raises:
@@ -260,7 +267,8 @@ def environment_of(plan: Plan, settings: Settings, capture: Capture, labels: Lab
 
     imported = [name for name, _ in capture.modules]
     setenv = [name for name, _ in labels.setenv]
-    return prepare(settings, python=platform.python_version(), arch=plan.arch, imported=imported, setenv=setenv)
+    python = platform.python_version()
+    return prepare(settings, python=python, arch=plan.arch, imported=imported, setenv=setenv, tell=tell)
 
 
 def checked_image(plan: Plan) -> tuple[str, ...]:

@@ -479,4 +479,35 @@ MUTANTS = (
         "dearest = max(each or 0 for each in rates.usual)",
         "unit/plan/test_planner.py",
     ),
+    # --- environments
+    Mutant(
+        "stage 0 unpacks whatever the store holds",
+        'raise Stage0Error(UNSUPPLIED, f"{url}: its bytes are not those that the launcher has named")',
+        "return",
+        "contract/worker/test_stage0.py::test_bytes_that_the_launcher_has_not_named_are_not_unpacked",
+    ),
+    Mutant(
+        "a pack is unpacked whatever its bytes are",
+        'says; it was not used", sha256)\n                return False',
+        'says; it was not used", sha256)',
+        "contract/worker/test_install.py::test_a_pack_that_cannot_be_believed_or_had_is_installed_again",
+    ),
+    Mutant(
+        "an index with a password is open to workers",
+        "is_open=found.is_on_the_network and (given or not secret)",
+        "is_open=found.is_on_the_network",
+        "unit/environment/test_indexes.py",
+    ),
+    Mutant(
+        "what a cell needs and workers cannot have is left out",
+        "refused = [why for name, why in resolved[2] if name in needed]",
+        "refused: list[str] = []",
+        "unit/environment/test_lock.py",
+    ),
+    Mutant(
+        "workers get what only the notebook needs",
+        "notebook = {name for name in self.roots if _NOTEBOOK.match(name)}",
+        "notebook: set[str] = set()",
+        "unit/environment/test_installed.py",
+    ),
 )

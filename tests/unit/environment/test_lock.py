@@ -24,13 +24,13 @@ class Resolver:
 
     def __init__(self, site, index) -> None:
         self.site, self.index = site, index
+        self.told: list[str] = []
         self.indexes = Indexes(default=index.index, of_pip=True)
 
     def locked(self, *imported, target=X86):
         installed = self.site.read(target)
-        locker = Locker(
-            target=target, installed=installed, indexes=self.indexes, folder=self.site.cache, installer="ab"
-        )
+        how = {"indexes": self.indexes, "folder": self.site.cache, "installer": "ab", "tell": self.told.append}
+        locker = Locker(target=target, installed=installed, **how)
         return locker.lock(*installed.wanted(imported, ()))
 
     def versions(self, *imported, target=X86):
@@ -169,6 +169,7 @@ def test_an_unchanged_environment_asks_no_index_and_a_changed_one_does(resolver,
     resolver.index.server.shutdown()
     resolver.index.server.server_close()
     assert resolver.locked("plain") == before
+    assert resolver.told == ["resolving 1 package for Python 3.11 on Linux x86_64, once until one changes"]
     site.add("another")
     with pytest.raises(PlanError):
         resolver.locked("plain")
