@@ -68,15 +68,14 @@ def known(settings: Settings, store: Store, lock: str) -> str:
 
 def learn(settings: Settings, store: Store, sid: str, lock: str) -> str:
     """What a session's worker has signed: the sha256 of its pack, which is remembered; or ""."""
-    secret = keyring.find(settings.keys_dir, sid)
-    if not lock or secret is None:
+    if not lock:
         return ""
-    key = keys.SessionKeys(sid).pack
     try:
-        record = read_record(InstalledPack, store, key, secret)
-    except BurstError:  # none yet, deleted, or not signed by it
+        secret = keyring.find(settings.keys_dir, sid)
+        record = secret and read_record(InstalledPack, store, keys.SessionKeys(sid).pack, secret)
+    except BurstError:  # none yet, deleted, or not signed by it; or a damaged key
         return ""
-    if record.lock != lock:
+    if not record or record.lock != lock:
         return ""
     _append(settings, KnownPack(lock=lock, store=store.url, sid=sid, pack=record.sha256))
     return record.sha256
