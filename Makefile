@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo cloud-demo test system check lint ruff types layers spelling dockerfile unit versions sim mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test system check lint ruff types layers spelling dockerfile template unit versions sim mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -100,7 +100,7 @@ system:
 check: lint unit
 
 # One target each, so that `make -k check` reports everything at once and -j runs them in parallel.
-lint: ruff types layers spelling dockerfile
+lint: ruff types layers spelling dockerfile template
 
 ruff: $(STAMPS)/dev
 	@$(BIN)/ruff check --quiet .
@@ -117,6 +117,9 @@ spelling: $(STAMPS)/dev
 
 dockerfile: $(STAMPS)/dev
 	@$(BIN)/hadolint Dockerfile.worker burst_magic/environment/Dockerfile.image
+
+template: $(STAMPS)/dev
+	@$(BIN)/cfn-lint burst_magic/aws/stack.yaml
 
 unit: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(QUICK)

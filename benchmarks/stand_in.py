@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.counted import kind_of
 
 if TYPE_CHECKING:
-    from burst_magic.testing.sandbox.front import AwsCall
+    from burst_magic.testing.sandbox.aws_call import AwsCall
 
 AGENT = ("provisioning", "pulling", "activating")  # what a task waits for before its container starts
 

@@ -382,7 +382,9 @@ def _document(path: Path) -> TOMLDocument:
 
 
 def _plain(text: str) -> int | float | str:
-    """Keep numbers as numbers in the file."""
+    """Keep numbers as numbers in the file, but for those that begin with a zero: an account's."""
+    if text.startswith("0") and text.isdecimal() and len(text) > 1:
+        return text
     with suppress(ValueError):
         return int(text)
     with suppress(ValueError):

@@ -15,7 +15,8 @@ BurstError                      an error for the user: problem, context, way out
 ├── SignatureError              bytes that are not what the session's key signed
 ├── RecordError                 an object that this version cannot read
 ├── LaunchError                 workers could not be started
-│   └── KeyRefused              a worker does not believe, or cannot read, the key of its session
+│   ├── KeyRefused              a worker does not believe, or cannot read, the key of its session
+│   └── StackFailed             a resource of the account's stack was not made, changed or deleted
 ├── AttachError                 no such session, expired, or no key
 └── TaskError                   a task has no value
     ├── TaskFailed              user code raised, and its exception cannot be rebuilt here
@@ -141,6 +142,22 @@ class LaunchError(BurstError):
 
 class KeyRefused(LaunchError):
     """The session's key is missing, may not be read, or is not the one that the worker was told of."""
+
+
+class StackFailed(LaunchError):
+    """A resource of the account's stack was not made, changed or deleted.
+
+    Args:
+        problem, context, way_out: as ever.
+        resource: its logical name.
+        reason: AWS's.
+    """
+
+    def __init__(
+        self, problem: str, *, context: str = "", way_out: str = "", resource: str = "", reason: str = ""
+    ) -> None:
+        super().__init__(problem, context=context, way_out=way_out)
+        self.resource, self.reason = resource, reason
 
 
 class AttachError(BurstError):

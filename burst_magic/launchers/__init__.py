@@ -23,10 +23,22 @@ TABLE: dict[str, str] = {
     "fargate": "burst_magic.launchers.ecs:FARGATE",
     "spot": "burst_magic.launchers.ecs:SPOT",
 }
+IN_AN_ACCOUNT = "fargate"  # what `burst setup` makes the default
 GROUP = "burst_magic.launchers"
 _REGISTERED: dict[str, Callable[[Path], Launcher]] = {}
 
-__all__ = ["GROUP", "TABLE", "check", "names", "open_launcher", "own_arch", "parse", "register", "traits"]
+__all__ = [
+    "GROUP",
+    "IN_AN_ACCOUNT",
+    "TABLE",
+    "check",
+    "names",
+    "open_launcher",
+    "own_arch",
+    "parse",
+    "register",
+    "traits",
+]
 
 
 def register(name: str, launcher: Callable[[Path], Launcher]) -> Callable[[], None]:

@@ -198,10 +198,45 @@ class WatchCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxCall(Call):
-    """``burst sandbox``; ``port`` 0 takes any; ``demo`` runs a notebook on it and ends."""
+    """``burst sandbox``; ``port`` 0 takes any; ``demo`` runs a notebook on it and ends; ``empty``: without a stack."""
 
     port: int = 0
     demo: bool = False
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupCall(Call):
+    """``%burst_setup``.
+
+    Attributes:
+        name: of the stack.
+        allow_read, allow_write: URLs of buckets or folders in them.
+        policy: ARNs.
+        revoke: forget those of earlier calls.
+    """
+
+    plan: bool = False
+    name: str = "burst"
+    region: str = ""
+    vpc: str = ""
+    subnets: tuple[str, ...] = ()
+    allow_read: tuple[str, ...] = ()
+    allow_write: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
+    revoke: bool = False
+    repository: bool = False
+    no_trial: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeardownCall(Call):
+    """``%burst_teardown``."""
+
+    name: str = "burst"
+    region: str = ""
+    yes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

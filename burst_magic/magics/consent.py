@@ -1,4 +1,7 @@
-"""Ask for confirmation before destroying anything. Without a terminal it refuses; it never hangs."""
+"""Ask for confirmation before destroying anything, or making anything in an account.
+
+Without a terminal it refuses; it never hangs.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,9 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
     if isinstance(call, calls.ImageCall):
         _confirm_images(call, ask)
         return
+    if isinstance(call, (calls.SetupCall, calls.TeardownCall)):
+        _confirm_account(call, ask)
+        return
     if not isinstance(call, calls.CleanupCall) or call.yes or not (call.force or call.blobs):
         return
     what, session = ("stored values that no session uses", None) if call.blobs else _session_to_delete(call.id)
@@ -55,11 +61,28 @@ def _confirm_images(call: calls.ImageCall, ask: Terminal) -> None:
 
 
 def _ask_about(what: str, ask: Terminal) -> None:
-    answer = ask(f"Delete {what}? [y/N] ")
+    _insist(ask(f"Delete {what}? [y/N] "), what=f"deletes {what}", done="deleted")
+
+
+def _confirm_account(call: calls.SetupCall | calls.TeardownCall, ask: Terminal) -> None:
+    """Ask before anything is made or deleted in the AWS account."""
+    if call.yes or (isinstance(call, calls.SetupCall) and call.plan):
+        return
+    if isinstance(call, calls.SetupCall):
+        what, done = f"makes the stack {call.name} in your AWS account (--plan shows it)", "made"
+        question = f"Make the stack {call.name} in your AWS account? burst setup --plan shows what is in it. [y/N] "
+    else:
+        what, done = f"deletes the stack {call.name} with all stored results", "deleted"
+        question = f"Stop what runs, and delete the stack {call.name} with all stored results? [y/N] "
+    _insist(ask(question), what=what, done=done)
+
+
+def _insist(answer: str | None, *, what: str, done: str) -> None:
+    """Raise unless the answer is yes."""
     if answer is None:
-        raise BurstError(f"this deletes {what}. Add --yes to confirm.")
+        raise BurstError(f"this {what}. Add --yes to confirm.")
     if answer.strip().lower() not in {"y", "yes"}:
-        raise BurstError("nothing was deleted")
+        raise BurstError(f"nothing was {done}")
 
 
 def _session_to_delete(ident: str) -> tuple[str, Session | None]:

@@ -5,6 +5,7 @@ Options that this version lacks are not listed; like any unknown name, they get 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from keyword import iskeyword
@@ -132,6 +133,32 @@ def _label(text: str) -> str:
     return text
 
 
+def _stack(text: str) -> str:
+    name = text if text == "burst" or text.startswith("burst-") else f"burst-{text}"
+    if not re.fullmatch(r"burst(-[a-z0-9]+)*", name) or len(name) > 24:
+        raise ValueError(f"{text!r} is not a name for a stack (lower-case letters, digits and dashes; 18 at most)")
+    return name
+
+
+def _subnets(text: str) -> tuple[str, ...]:
+    found = tuple(each.strip() for each in text.split(",") if each.strip())
+    if not found or not all(each.startswith("subnet-") for each in found):
+        raise ValueError(f"{text!r} is not a list of subnets (subnet-1a2b,subnet-3c4d)")
+    return found
+
+
+def _bucket(text: str) -> str:
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^,\s]*)?", text):
+        raise ValueError(f"{text!r} is not s3://bucket or s3://bucket/prefix")
+    return text
+
+
+def _arn(text: str) -> str:
+    if not re.fullmatch(r"arn:[\w-]+:iam::(\d+|aws):policy/\S+", text) or "," in text:
+        raise ValueError(f"{text!r} is not the ARN of a policy (arn:aws:iam::…:policy/…)")
+    return text
+
+
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 16:
         raise ValueError(f"{text!r} is not a port (1 to 65535)")
@@ -205,6 +232,16 @@ VERBS: tuple[Verb, ...] = (
         name="config",
         call=calls.ConfigCall,
         help="Show settings, or write them: key=value sets one, key= removes it.",
+    ),
+    Verb(
+        name="setup",
+        call=calls.SetupCall,
+        help="Make what bursts need in your AWS account, write it to config.toml, and try it.",
+    ),
+    Verb(
+        name="teardown",
+        call=calls.TeardownCall,
+        help="Stop what runs and delete all that setup made in your AWS account, stored results included.",
     ),
     Verb(
         name="doctor",
@@ -509,7 +546,79 @@ OPTIONS: tuple[Option, ...] = (
         help="With --prune: delete images that were pushed longer ago than this, by default 30d.",
     ),
     Option(name="--all", verbs=("image",), help="With --prune: delete all of them."),
-    Option(name="--yes", verbs=("cleanup", "image"), help="Don't ask for confirmation."),
+    Option(
+        name="--empty",
+        verbs=("sandbox",),
+        help="Start it as an account in which nothing is set up, to try burst setup.",
+    ),
+    Option(
+        name="--plan",
+        verbs=("setup",),
+        help="Show each resource, each policy and what it costs; make nothing.",
+    ),
+    Option(
+        name="--name",
+        verbs=("setup", "teardown"),
+        metavar="NAME",
+        read=_stack,
+        default="burst",
+        help="The stack, one for each user or group in an account; everything is called burst-NAME.",
+    ),
+    Option(
+        name="--region",
+        verbs=("setup", "teardown"),
+        metavar="REGION",
+        help="Region of AWS, instead of the configured one.",
+    ),
+    Option(
+        name="--vpc",
+        verbs=("setup",),
+        metavar="ID",
+        help="VPC of workers, instead of the account's default.",
+    ),
+    Option(
+        name="--subnets",
+        verbs=("setup",),
+        metavar="IDS",
+        read=_subnets,
+        help="Subnets of workers, separated by commas, instead of the VPC's public ones.",
+    ),
+    Option(
+        name="--allow-read",
+        verbs=("setup",),
+        metavar="URL",
+        read=_bucket,
+        many=True,
+        help="Let tasks read s3://bucket or s3://bucket/prefix. Can be repeated.",
+    ),
+    Option(
+        name="--allow-write",
+        verbs=("setup",),
+        metavar="URL",
+        read=_bucket,
+        many=True,
+        help="Let tasks read, write and delete there, too. Can be repeated.",
+    ),
+    Option(
+        name="--policy",
+        verbs=("setup",),
+        metavar="ARN",
+        read=_arn,
+        many=True,
+        help="Give tasks a managed policy of your account, too. Can be repeated.",
+    ),
+    Option(
+        name="--revoke",
+        verbs=("setup",),
+        help="Take back what earlier calls allowed tasks.",
+    ),
+    Option(
+        name="--repository",
+        verbs=("setup",),
+        help="Make an ECR repository for images of your own, too.",
+    ),
+    Option(name="--no-trial", verbs=("setup",), help="Don't run the trial burst."),
+    Option(name="--yes", verbs=("cleanup", "image", "setup", "teardown"), help="Don't ask for confirmation."),
     Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this help."),
 )
 

@@ -21,19 +21,23 @@ _HEAD = """\
 _TAIL = """
 # Then %%burst --launcher spot runs on it, without an account. Ctrl-C here ends it and all its tasks."""
 
+_EMPTY = """
+# Nothing is set up in this account. `burst setup` does it. Ctrl-C here ends the sandbox and all its tasks."""
 
-def run(port: int) -> str:
+
+def run(port: int, *, empty: bool = False) -> str:
     """Start it, print what to export, and wait for Ctrl-C or SIGTERM.
 
     Args:
         port: to listen on; 0 for any.
+        empty: as an account in which nothing is set up.
 
     Returns:
         What to print at the end.
     """
     with tempfile.TemporaryDirectory(prefix="burst-sandbox-", ignore_cleanup_errors=True) as home:
         try:
-            with Sandbox(home=Path(home), port=port) as cloud:
+            with Sandbox(home=Path(home), port=port, empty=empty) as cloud:
                 for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what it puts behind it deaf to SIGINT
                     signal.signal(number, _interrupt)
                 print(exports(cloud), flush=True)
@@ -66,7 +70,8 @@ def demo(port: int) -> str:
 def exports(cloud: Sandbox) -> str:
     """What to export, as lines for a shell; everything else is a comment."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in cloud.environ().items()]
-    return "\n".join([_HEAD.format(endpoint=cloud.endpoint), *lines, _TAIL])
+    tail = _TAIL if cloud.stack.store else _EMPTY
+    return "\n".join([_HEAD.format(endpoint=cloud.endpoint), *lines, tail])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of every handler

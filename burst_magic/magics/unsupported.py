@@ -7,7 +7,7 @@ from typing import Any
 
 from burst_magic.errors import OptionError
 
-_NAMES = ("setup", "teardown", "retry", "debug")
+_NAMES = ("retry", "debug")
 _CALL = re.compile(rf"%(burst_(?:{'|'.join(_NAMES)}))\b")
 
 

@@ -356,6 +356,20 @@ def config(call: calls.ConfigCall, settings: Settings) -> str:
     return "\n".join(f"{row.key:<{width}}  {row.text}  ({row.source})" for row in rows)
 
 
+def setup(call: calls.SetupCall, settings: Settings) -> str:
+    """Make what bursts need in the AWS account, and try it."""
+    from burst_magic.magics import setup as setting_up
+
+    return setting_up.run(call, settings)
+
+
+def teardown(call: calls.TeardownCall, settings: Settings) -> str:
+    """Delete all that setup made."""
+    from burst_magic.magics import setup as setting_up
+
+    return setting_up.tear_down(call, settings)
+
+
 def doctor(call: calls.DoctorCall, settings: Settings) -> str:
     """Check that burst_magic works here and in the account; raises for what is wrong, so that scripts see it."""
     from burst_magic.session.doctor import examine
@@ -399,7 +413,7 @@ def sandbox(call: calls.SandboxCall, settings: Settings) -> str:  # noqa: ARG001
     """Run the stand-in cloud until Ctrl-C."""
     from burst_magic.magics import sandbox as running
 
-    return running.demo(call.port) if call.demo else running.run(call.port)
+    return running.demo(call.port) if call.demo else running.run(call.port, empty=call.empty)
 
 
 def image(call: calls.ImageCall, settings: Settings) -> str:

@@ -82,13 +82,13 @@ class Account:
     def run_task(self, code: str = "", **more: Any) -> dict[str, Any]:
         return self.client("ecs").run_task(**self.request(code, **more))
 
-    def impatient(self, service: str) -> Any:
+    def impatient(self, service: str, *, by: Server | None = None) -> Any:
         """A client that tries once."""
-        return _client(self.cloud.server, service, 0)
+        return _client(by or self.cloud.server, service, 0)
 
-    def refusal(self, code: str = "", **more: Any) -> str:
-        """``code: message`` of a RunTask that is refused at once."""
-        ecs = self.impatient("ecs")
+    def refusal(self, code: str = "", *, by: Server | None = None, **more: Any) -> str:
+        """``code: message`` of a RunTask that is refused at once, of the user or of somebody with more rights."""
+        ecs = self.impatient("ecs", by=by)
         with pytest.raises(ecs.exceptions.ClientError) as caught:
             ecs.run_task(**self.request(code, **more))
         return refused(caught.value)

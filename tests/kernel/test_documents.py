@@ -9,7 +9,8 @@ A block is told by its language:
 * ``sh`` (installing, variables) and blocks without a language (drawings) are only read.
 
 All documents share one user and, until one of them kills it, one kernel, whose environment names a bucket on moto. What
-is about AWS, a page or a section, shares another one, whose environment is the sandbox's.
+is about AWS, a page or a section, shares another one, whose environment is the sandbox's; how to set up an account is
+read by somebody whose account is empty.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 ON_AWS = {"costs.md", "ecs.md"}  # pages whose reader has an account: the sandbox's
+ON_NOTHING = {"setup.md"}  # pages whose reader has an account in which nothing is set up
 SECTION_ON_AWS = re.compile(r"^## On AWS\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)  # of other pages
 RUN = {"python", "console"}
 # What differs from run to run, and on whose machine: (pattern, what it is compared as).
@@ -59,6 +61,8 @@ class Step:
 def part(page: Path, *, on_aws: bool) -> str:
     """What a page says to somebody with an account, or to everybody."""
     text = page.read_text(encoding="utf-8")
+    if page.name in ON_NOTHING:
+        return ""
     if page.name in ON_AWS:
         return text if on_aws else ""
     return "".join(SECTION_ON_AWS.findall(text)) if on_aws else SECTION_ON_AWS.sub("", text)
@@ -66,15 +70,20 @@ def part(page: Path, *, on_aws: bool) -> str:
 
 def steps(page: Path, *, on_aws: bool) -> list[Step]:
     """The examples of a part of a page, in order."""
+    return steps_of(part(page, on_aws=on_aws), page.name)
+
+
+def steps_of(said: str, page: str) -> list[Step]:
+    """The examples in a text, in order."""
     found: list[Step] = []
     last = ""
-    for language, fate, text in BLOCK.findall(part(page, on_aws=on_aws)):
+    for language, fate, text in BLOCK.findall(said):
         if language == "python":
             found.append(Step(code=text, fate=fate))
         elif language == "console":
             found.extend(commands(text))
         elif language == "text":
-            assert last in RUN, f"{page.name}: whose output is this?\n{text}"
+            assert last in RUN, f"{page}: whose output is this?\n{text}"
             found[-1] = Step(**{**vars(found[-1]), "shown": text})
         last = language
     return found
@@ -197,14 +206,33 @@ def test_the_examples_of_a_page_about_aws_show_what_they_say(page, reader_on_aws
     read(page, reader_on_aws, on_aws=True)
 
 
+@pytest.mark.parametrize("page", sorted(ON_NOTHING))
+def test_the_examples_of_a_page_about_a_new_account_show_what_they_say(page, tmp_path, shared_home):
+    conftest = sys.modules[type(shared_home).__module__]
+    with Sandbox(home=tmp_path / "sandbox", empty=True, stop_timeout=5) as cloud:
+        cloud.weather = replace(cloud.weather, full_images=True)  # installing what the tests need would take minutes
+        home = conftest.Home(tmp_path / "home", extra={**cloud.environ(), "BURST_ENV": "image"})
+        reader = Reader(home, partial(conftest.Kernel, home, load=False))
+        try:
+            follow(steps_of((ROOT / "docs" / page).read_text(encoding="utf-8"), page), page, reader)
+            assert [task.id for task in cloud.tasks() if not task.is_over] == []
+        finally:
+            reader.close()
+    home.none_left()
+
+
 def read(page, reader, *, on_aws):
     try:
-        for step in steps(page, on_aws=on_aws):
-            seen = reader.follow(step)
-            unseen = missing(step.shown, seen)
-            assert not unseen, f"{page.name} says\n\n{unseen}\n\nof\n\n{step.code}\nbut there was\n\n{seen}"
+        follow(steps(page, on_aws=on_aws), page.name, reader)
     finally:
         reader.forget()
+
+
+def follow(found, page, reader):
+    for step in found:
+        seen = reader.follow(step)
+        unseen = missing(step.shown, seen)
+        assert not unseen, f"{page} says\n\n{unseen}\n\nof\n\n{step.code}\nbut there was\n\n{seen}"
 
 
 def test_an_example_that_shows_something_else_is_found():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.calls import calls_table
 from benchmarks.stand_in import name_of
-from burst_magic.testing.sandbox.front import AwsCall
+from burst_magic.testing.sandbox.aws_call import AwsCall
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -113,7 +113,7 @@ class Agent:
         if trouble in {StartFailure.IMAGE, StartFailure.REGISTRY}:
             raise NotStarted(trouble.value.format(image=life.order.image))
         try:
-            python = interpreter_of(life.order.image)
+            python = interpreter_of("" if tools.weather().full_images else life.order.image)
         except NoImage as error:
             raise NotStarted(StartFailure.IMAGE.value.format(image=life.order.image)) from error
         if stopped:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from flask import Flask
 from moto.core.utils import convert_to_flask_response
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from burst_magic.aws.clients import Clients
+from burst_magic.testing.sandbox.cfn_api import CloudFormationApi, EcrApi
+from burst_magic.testing.sandbox.cfn_stacks import Stacks
 from burst_magic.testing.sandbox.ecs_api import EcsApi
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.iam_api import IamApi
@@ -19,17 +23,41 @@ from burst_magic.testing.sandbox.roles import Roles
 from burst_magic.testing.sandbox.s3_api import S3Api
 
 # Found by the name in the signature: moto looks through folders.
-_AT_ONCE = {"ec2", "ecs", "iam", "logs", "monitoring", "pricing", "s3", "servicequotas", "sts"}
+_AT_ONCE = {
+    *("cloudformation", "ec2", "ecr", "ecs", "iam", "logs"),
+    *("monitoring", "pricing", "s3", "servicequotas", "sts"),
+}
 # Where a signature has another name than moto's folder; pricing is a class of ours at the same address as any other.
 _MOTOS = {"monitoring": "cloudwatch", "pricing": "servicequotas"}
 
 
 class Apps:
-    """The applications of one sandbox."""
+    """The applications of one sandbox.
 
-    def __init__(self, *, engine: Engine, roles: Roles, network: Network, desk: QuotaDesk) -> None:
+    Args:
+        engine: of ECS.
+        roles: and keys of the account.
+        network: of the account.
+        desk: of quotas.
+        stacks: of CloudFormation.
+        clients: of somebody, by access key and the headers of a request.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        roles: Roles,
+        network: Network,
+        desk: QuotaDesk,
+        stacks: Stacks,
+        clients: Callable[[str, Mapping[str, str]], Clients],
+    ) -> None:
         # moto makes one object a request, and knows its class only: what an object needs is the class's.
+        callers = {"stacks": stacks, "clients": staticmethod(clients)}
         self._replaced = {
+            "cloudformation": type("CloudFormationOfSandbox", (CloudFormationApi,), callers),
+            "ecr": type("EcrOfSandbox", (EcrApi,), {"rules": {}}),
             "ecs": type("EcsOfSandbox", (EcsApi,), {"engine": engine, "roles": roles, "network": network}),
             "s3": type("S3OfSandbox", (S3Api,), {"writing": threading.Lock()}),
             "iam": IamApi,

@@ -1,22 +1,26 @@
-"""moto's ECS with four of its actions replaced by the engine's. The rest (clusters, definitions, tags) is moto's."""
+"""moto's ECS with four of its actions replaced by the engine's, and with checks of ECS on clusters and definitions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ecs.responses import EC2ContainerServiceResponse
 
+from burst_magic.testing.sandbox.aws_call import AskedRight
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.network import Network
-from burst_magic.testing.sandbox.orders import AccountFacts, EcsRefusal
+from burst_magic.testing.sandbox.orders import AccountFacts, EcsRefusal, invalid
 from burst_magic.testing.sandbox.roles import Roles
+
+_OWN_ROLE = "AWSServiceRoleForECS"
 
 
 class EcsApi(EC2ContainerServiceResponse):
-    """The four actions."""
+    """What differs."""
 
     engine: Engine
     roles: Roles
@@ -25,10 +29,52 @@ class EcsApi(EC2ContainerServiceResponse):
     def run_task(self) -> Any:
         """RunTask."""
 
-        def may_pass(role: str) -> None:
-            self.roles.check_pass(self.access_key, dict(self.headers), role)
+        def run() -> dict[str, Any]:
+            if self._said.get("tags") or self._said.get("propagateTags"):
+                self._check("ecs:TagResource", f"{self._cluster().arn.replace(':cluster/', ':task/')}/*")
+            return self.engine.run(self._said, self._facts(), may_pass=partial(self._check, "iam:PassRole"))
 
-        return self._answered(lambda: self.engine.run(self._said, self._facts(), may_pass=may_pass))
+        return self._answered(run)
+
+    def register_task_definition(self) -> Any:
+        """RegisterTaskDefinition."""
+
+        def register() -> Any:
+            for role in filter(None, (self._said.get("taskRoleArn"), self._said.get("executionRoleArn"))):
+                self._check("iam:PassRole", role)
+            return super(EcsApi, self).register_task_definition().result
+
+        return self._answered(register)
+
+    def create_cluster(self) -> Any:
+        """CreateCluster. Capacity providers need ECS's own role in the account."""
+
+        def create() -> Any:
+            if self._said.get("capacityProviders") and not self.roles.has(_OWN_ROLE):
+                raise invalid(
+                    "Unable to assume the service linked role. Please verify that the ECS service linked role exists."
+                )
+            return super(EcsApi, self).create_cluster().result
+
+        return self._answered(create)
+
+    def delete_cluster(self) -> Any:
+        """DeleteCluster."""
+
+        def delete() -> Any:
+            cluster = self._cluster().arn
+            if any(life.order.cluster == cluster and not life.task.is_over for life in self.engine.lives):
+                raise EcsRefusal(
+                    "ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active."
+                )
+            return super(EcsApi, self).delete_cluster().result
+
+        return self._answered(delete)
+
+    def _check(self, action: str, resource: str) -> None:
+        context = {"ecs:createaction": ["RunTask"], "iam:passedtoservice": ["ecs-tasks.amazonaws.com"]}
+        right = AskedRight(access=self.access_key, action=action, resources=(resource,), context=context)
+        self.roles.check_right(right, dict(self.headers))
 
     def stop_task(self) -> Any:
         """StopTask."""
@@ -42,7 +88,7 @@ class EcsApi(EC2ContainerServiceResponse):
         """ListTasks."""
         return self._answered(lambda: self.engine.list(self._said, cluster=self._cluster().arn))
 
-    def _answered(self, call: Callable[[], dict[str, Any]]) -> Any:
+    def _answered(self, call: Callable[[], Any]) -> Any:
         try:
             return ActionResult(call())
         except EcsRefusal as refused:

@@ -5,17 +5,13 @@ Every request is the account's whose sandbox it reaches, so that several sandbox
 
 from __future__ import annotations
 
-import html
-import io
 import json
 import logging
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -23,53 +19,17 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from burst_magic.errors import BurstError
 from burst_magic.testing.sandbox import policies
 from burst_magic.testing.sandbox.apps import Apps
+from burst_magic.testing.sandbox.aws_call import JSON_SERVICES, AskedRight, AwsCall, right_of
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.limits import Limits
 from burst_magic.testing.sandbox.roles import Roles
 
-_SIGNED = re.compile(r"Credential=([^/,]+)/\d+/[^/]+/([^/]+)/aws4_request")
-_KEY = re.compile(r"<Key>([^<]*)</Key>")
-_JSON = {"ecs", "logs", "monitoring", "pricing", "servicequotas", "tagging"}  # speak JSON; the others speak XML
-
 _BACKLOG = 512  # a fleet that starts connects all at once
 _LAG = 0.05  # seconds until the server sees that it is to end
 
+_CALLER = re.compile(r"User: (\S+) is not")
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwsCall:
-    """One request: who signed it, for which service and action."""
-
-    access: str
-    service: str
-    action: str
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-
-    @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> AwsCall:
-        """The call in a WSGI environment."""
-        signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
-        return cls(
-            access=signed[1] if signed else "",
-            service=signed[2] if signed else "",
-            action=environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2],
-            method=environ["REQUEST_METHOD"],
-            path=environ.get("PATH_INFO", ""),
-            query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
-        )
-
-    def asked(self, environ: dict[str, Any]) -> policies.Asked:
-        """What it is about, for policies. A body that is read for it is put back."""
-        if self.service != "s3" or "/" in self.path.strip("/"):
-            return policies.Asked()
-        if self.method == "POST" and "delete" in self.query:
-            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            environ["wsgi.input"] = io.BytesIO(body)
-            return policies.Asked(deleted=[html.unescape(key) for key in _KEY.findall(body.decode())])
-        return policies.Asked(prefix=self.query["prefix"][0] if "prefix" in self.query else None)
 
 
 class Front:
@@ -79,6 +39,7 @@ class Front:
         account: of this sandbox.
         apps: answer for AWS.
         heard: called with each request before it is answered, in the thread that answers it.
+        judged: called with each right that a request of AWS needs, before it is judged.
     """
 
     def __init__(
@@ -90,6 +51,7 @@ class Front:
         roles: Roles,
         limits: Limits,
         heard: Callable[[AwsCall], object],
+        judged: Callable[[AskedRight], object],
     ) -> None:
         self._apps = apps
         self._account = account
@@ -97,6 +59,7 @@ class Front:
         self._roles = roles
         self._limits = limits
         self._heard = heard
+        self._judged = judged
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
@@ -115,6 +78,8 @@ class Front:
         weather = self._limits.weather
         if call.service == "s3" and self._roles.task_of(call.access) in weather.cut_off:
             return _cut(environ)
+        if call.service == "s3" and self._roles.age(call.access) < weather.role_lag:
+            return _xml(403, "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>", start_response)
         if call.access in weather.expired:
             return _expired(call, start_response)
         if call.action == "DescribeTasks" and self._limits.due("describe_errors"):
@@ -123,8 +88,10 @@ class Front:
 
     def _aws(self, call: AwsCall, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
-        policies.about(call.asked(environ))
-        answer: Iterable[bytes] = self._apps.of(call.service)(environ, start_response)
+        right = right_of(call, account=self._account)
+        self._judged(right)
+        policies.about(right)
+        answer = _as_aws_denies(self._apps.of(call.service), right, call, environ, start_response)
         if call.action == "RunTask" and self._limits.due("lost_replies"):
             return _cut(environ)
         return answer
@@ -150,10 +117,37 @@ def _json(status: int, document: Mapping[str, Any], start_response: Callable[...
     return [body]
 
 
+def _as_aws_denies(
+    app: Application, right: AskedRight, call: AwsCall, environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    """The answer of an application; where it forbids, in the service's own words, which name action and resource."""
+    told: list[Any] = []
+    answer = app(environ, lambda *said, **_: told.extend(said[:2]))
+    if not told or not str(told[0]).startswith("403") or call.service not in {*JSON_SERVICES, "s3"}:
+        start_response(*told)
+        return answer
+    body = b"".join(answer)
+    found = _CALLER.search(body.decode())
+    said = f"User: {found[1] if found else right.access} is not authorized to perform: {right.action} on resource: "
+    said += f"{right.resources[0]} because no policy allows the {right.action} action"
+    if call.service in JSON_SERVICES:
+        return _json(400, {"__type": "AccessDeniedException", "message": said}, start_response)
+    if body or call.method == "HEAD":  # S3 of moto has words of its own, but not for a bucket's policy
+        start_response(*told)
+        return [body]
+    return _xml(403, f"<Error><Code>AccessDenied</Code><Message>{said}</Message></Error>", start_response)
+
+
+def _xml(status: int, text: str, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    body = text.encode()
+    start_response(f"{status} Error", [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
 def _expired(call: AwsCall, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """What each kind of service says of credentials that are over."""
     said = "The security token included in the request is expired"
-    if call.service in _JSON:
+    if call.service in JSON_SERVICES:
         return _json(400, {"__type": "ExpiredTokenException", "message": said}, start_response)
     error = f"<Error><Code>ExpiredToken</Code><Message>{said}</Message></Error>"
     body = (error if call.service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>").encode()

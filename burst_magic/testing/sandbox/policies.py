@@ -1,11 +1,10 @@
-"""What moto's policies lack: conditions on ``s3:prefix``, who may delete which of many objects, CloudWatch's name."""
+"""What moto's policies lack: conditions, and the resources that a request is about."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,47 +12,33 @@ from moto.core.authorization import enable_iam_authentication
 from moto.iam import access_control
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 
-_NAMES = {"monitoring": "cloudwatch"}  # moto takes a service's name from the signature, policies have another
+from burst_magic.testing.sandbox.aws_call import PREFIXES, AskedRight
+
 _request = threading.local()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What this thread's request is about.
-
-    Attributes:
-        prefix: the folder that it lists; None where it lists none.
-        deleted: the keys that it deletes in one go.
-    """
-
-    prefix: str | None = None
-    deleted: Sequence[str] = ()
-
-
-def about(asked: Asked) -> None:
-    """Say what this thread's request is about, before moto judges it."""
-    _request.asked = asked
+def about(right: AskedRight) -> None:
+    """Say what this thread's request needs, before moto judges it."""
+    _request.right = right
 
 
 class ConditionalStatement(IAMPolicyStatement):
-    """A statement whose condition on ``s3:prefix`` counts; other conditions count as met."""
+    """A statement whose conditions count, and which is asked about the resources of the request."""
 
     def is_action_permitted(
         self, action: str, resource: str = "*", principal: str | None = None, incoming: Any = None
     ) -> PermissionResult:
-        """Moto's verdict, for a statement whose conditions are met and on every object that is asked for."""
+        """Moto's verdict, for a statement whose conditions are met and on every resource that is asked for."""
         service, _, name = action.partition(":")
-        action = f"{_NAMES.get(service, service)}:{name}"
-        asked: Asked = getattr(_request, "asked", Asked())
-        conditions = {} if principal else self._statement.get("Condition") or {}
-        if not _met(conditions, asked.prefix):
+        action = f"{PREFIXES.get(service, service)}:{name}"
+        right: AskedRight = getattr(_request, "right", AskedRight(access="", action=""))
+        if not principal and not met(self._statement.get("Condition") or {}, right.context):
             return PermissionResult.NEUTRAL
         rest = {name: value for name, value in self._statement.items() if name != "Condition" or principal}
         statement = IAMPolicyStatement(rest)
-        if action == "s3:DeleteObject" and asked.deleted and "/" not in resource:  # moto judges the bucket
-            places = [f"{resource}/{key}" for key in asked.deleted]
-            return _least([statement.is_action_permitted(action, place, principal, incoming) for place in places])
-        return statement.is_action_permitted(action, resource, principal, incoming)
+        whole = resource == "*" or (action == "s3:DeleteObject" and "/" not in resource)  # moto judges the bucket
+        places = right.resources if whole and right.action == action else (resource,)
+        return _least([statement.is_action_permitted(action, place, principal, incoming) for place in places])
 
 
 def _least(verdicts: Sequence[PermissionResult]) -> PermissionResult:
@@ -63,19 +48,28 @@ def _least(verdicts: Sequence[PermissionResult]) -> PermissionResult:
     return PermissionResult.PERMITTED
 
 
-def _met(conditions: Mapping[str, Mapping[str, Any]], prefix: str | None) -> bool:
-    for operator, wanted in conditions.items():
-        for key, patterns in wanted.items():
-            if key.lower() != "s3:prefix":
-                continue
-            some = [patterns] if isinstance(patterns, str) else list(patterns)
-            like = operator.startswith("StringLike")
-            hit = prefix is not None and any(
-                fnmatchcase(prefix, pattern) if like else prefix == pattern for pattern in some
-            )
-            if not hit:
-                return False
-    return True
+def met(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, Sequence[str]]) -> bool:
+    """Whether all conditions of a statement are met.
+
+    Args:
+        conditions: operator -> key -> value or values, as in a policy.
+        context: the request's keys in lower case. A key that isn't there meets no condition but ``Null``.
+    """
+    return all(
+        _one(operator, [wanted] if isinstance(wanted, str) else list(wanted), context.get(key.lower(), ()))
+        for operator, keys in conditions.items()
+        for key, wanted in keys.items()
+    )
+
+
+def _one(operator: str, wanted: Sequence[str], there: Sequence[str]) -> bool:
+    if operator == "Null":
+        return (not there) == (wanted[0] == "true")
+    if operator in {"StringEquals", "Bool"}:
+        return any(value in wanted for value in there)
+    if operator in {"StringLike", "ArnLike", "ArnEquals"}:
+        return any(fnmatchcase(value, pattern) for value in there for pattern in wanted)
+    raise NotImplementedError(f"the sandbox knows no condition {operator}")
 
 
 @contextlib.contextmanager

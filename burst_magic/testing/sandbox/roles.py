@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import Any
 
+from moto.core.utils import utcnow
 from moto.iam.access_control import IAMPolicy, PermissionResult, create_access_key
-from moto.iam.models import iam_backends
+from moto.iam.models import SERVICE_NAME_CONVERSION, iam_backends
 from moto.sts.models import sts_backends
 
+from burst_magic.testing.sandbox.aws_call import AskedRight
 from burst_magic.testing.sandbox.orders import EcsRefusal
 from burst_magic.testing.servers import Keys
 
 _LIFETIME = 6 * 3600  # seconds, as of Fargate's task credentials
 _PARTITION = "aws"
+SERVICE_NAME_CONVERSION.setdefault("ecs", "ECS")  # AWSServiceRoleForECS, which moto spells otherwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +41,14 @@ class TaskCredentials:
 class Roles:
     """The roles of one account."""
 
-    def __init__(self, account: str, region: str) -> None:
+    def __init__(self, account: str, region: str, *, judged: Callable[[AskedRight], object]) -> None:
         self._account = account
+        self._judged = judged
         self._region = region
         self._lock = threading.Lock()
         self._given: dict[str, TaskCredentials] = {}
         self._task_of: dict[str, str] = {}
+        self._made: dict[str, datetime] = {}  # access key -> when its role was created
 
     @property
     def _iam(self) -> Any:
@@ -56,6 +61,10 @@ class Roles:
         self._iam.put_user_policy("sandbox-administrator", "everything", policy)
         key = self._iam.create_access_key("sandbox-administrator")
         return Keys(access=key.access_key_id, secret=key.secret_access_key)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a role of that name."""
+        return any(role.name == name for role in self._iam.roles.values())
 
     def check(self, arn: str) -> None:
         """Raises what RunTask answers if ECS cannot assume the role."""
@@ -74,16 +83,23 @@ class Roles:
                 "permissions to pass this role.",
             )
 
-    def check_pass(self, access_key: str, headers: Mapping[str, str], arn: str) -> None:
-        """Raises what RunTask answers if the caller may not pass the role on."""
-        caller = create_access_key(self._account, _PARTITION, access_key, dict(headers))
-        verdicts = [IAMPolicy(policy).is_action_permitted("iam:PassRole", arn) for policy in caller.collect_policies()]
+    def check_right(self, right: AskedRight, headers: Mapping[str, str]) -> None:
+        """Raises what ECS answers if a caller lacks a right that a call implies, such as to pass a role on."""
+        self._judged(right)
+        caller = create_access_key(self._account, _PARTITION, right.access, dict(headers))
+        (resource,) = right.resources
+        verdicts = [IAMPolicy(each).is_action_permitted(right.action, resource) for each in caller.collect_policies()]
         if PermissionResult.DENIED in verdicts or PermissionResult.PERMITTED not in verdicts:
             raise EcsRefusal(
                 "AccessDeniedException",
-                f"User: {caller.arn} is not authorized to perform: iam:PassRole on resource: {arn} because no "
-                "identity-based policy allows the iam:PassRole action",
+                f"User: {caller.arn} is not authorized to perform: {right.action} on resource: {resource} because no "
+                f"identity-based policy allows the {right.action} action",
             )
+
+    def keys_of(self, access_key: str, headers: Mapping[str, str]) -> Keys:
+        """All of the keys with which a request was signed."""
+        found = create_access_key(self._account, _PARTITION, access_key, dict(headers)).create_credentials()
+        return Keys(access=found.access_key, secret=found.secret_key, token=found.token)
 
     def assume(self, arn: str, *, task: str) -> Keys:
         """New credentials of a role for a task's use."""
@@ -97,6 +113,7 @@ class Roles:
         )
         with self._lock:
             self._task_of[role.access_key_id] = task
+            self._made[role.access_key_id] = self._iam.get_role_by_arn(arn).create_date
         return Keys(access=role.access_key_id, secret=role.secret_access_key, token=role.session_token)
 
     def give(self, arn: str, *, task: str) -> TaskCredentials:
@@ -123,6 +140,11 @@ class Roles:
         if given is None or not secrets.compare_digest(given.secret, secret):
             return None
         return given.document
+
+    def age(self, access_key: str) -> float:
+        """Seconds since the key's role was created; infinite for keys of no role."""
+        made = self._made.get(access_key)
+        return float("inf") if made is None else (utcnow() - made).total_seconds()
 
     def task_of(self, access_key: str) -> str:
         """The id of the task that the key was made for, or ""."""

@@ -12,14 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.aws.template import Whereabouts
 from burst_magic.errors import BurstError
 from burst_magic.testing.sandbox.lives import EcsStopCode, Ending, SandboxTask, TaskState
 from burst_magic.testing.sandbox.weather import SandboxWeather
 from burst_magic.testing.servers import Keys, Server
 
 if TYPE_CHECKING:
+    from burst_magic.testing.sandbox.aws_call import AskedRight, AwsCall
     from burst_magic.testing.sandbox.engine import Engine
-    from burst_magic.testing.sandbox.front import AwsCall
     from burst_magic.testing.sandbox.limits import Limits
     from burst_magic.testing.sandbox.quota_api import QuotaDesk
     from burst_magic.testing.sandbox.stack import SandboxStack
@@ -42,16 +43,19 @@ class Sandbox:
         now: seconds since the epoch, for the times that ECS tells.
         heard: called with each request, before it is answered and in a thread of its own: to count requests, or to
             answer as late as a distant server.
+        empty: make no stack; its user may run ``burst setup``.
 
     Attributes:
         endpoint: its address, ``http://127.0.0.1:PORT``.
         stack: what it has made for itself: bucket, cluster, roles, user.
         administrator: may do everything.
+        judged: called with each right that a request needs, before it is judged; exchange it at any time.
     """
 
     endpoint: str
     stack: SandboxStack
     administrator: Server
+    judged: Callable[[AskedRight], object]
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Sandbox:
         stop_timeout: int = _STOP_TIMEOUT,
         now: Callable[[], float] = time.time,
         heard: Callable[[AwsCall], object] = lambda _: None,
+        empty: bool = False,
     ) -> None:
         self._home = home
         self._port = port
@@ -73,6 +78,8 @@ class Sandbox:
         self._stop_timeout = stop_timeout
         self._now = now
         self._heard = heard
+        self.judged = lambda _: None
+        self._empty = empty
         self._exits = contextlib.ExitStack()
         self._engine: Engine
         self._limits: Limits
@@ -96,6 +103,7 @@ class Sandbox:
     def _start(self, exits: contextlib.ExitStack) -> None:
         from burst_magic.testing.sandbox.agent import AgentTools
         from burst_magic.testing.sandbox.apps import Apps
+        from burst_magic.testing.sandbox.cfn_stacks import Stacks
         from burst_magic.testing.sandbox.engine import Engine
         from burst_magic.testing.sandbox.front import Door, Front
         from burst_magic.testing.sandbox.limits import Limits
@@ -104,12 +112,13 @@ class Sandbox:
         from burst_magic.testing.sandbox.quota_api import QuotaDesk
         from burst_magic.testing.sandbox.roles import Roles
         from burst_magic.testing.sandbox.s3_api import free
-        from burst_magic.testing.sandbox.stack import build
+        from burst_magic.testing.sandbox.stack import build, empty, furnish
 
         account = f"{secrets.randbelow(10**11) + 10**11}"
         exits.enter_context(enforced())
         exits.callback(free, account)
-        roles, network = Roles(account, self._region), Network(account, self._region)
+        roles = Roles(account, self._region, judged=self._tell_judged)
+        network = Network(account, self._region)
         self._limits = Limits(self._first_weather, clock=time.monotonic)
         door = Door(self._port)
         exits.callback(door.close)
@@ -126,15 +135,45 @@ class Sandbox:
         )
         self._engine = Engine(tools=tools, limits=self._limits)
         self._desk = QuotaDesk(limits=self._limits, used=self._engine.used, now=self._now)
-        apps = Apps(engine=self._engine, roles=roles, network=network, desk=self._desk)
-        front = Front(apps, account=account, engine=self._engine, roles=roles, limits=self._limits, heard=self._heard)
+        stacks = Stacks(Whereabouts(account=account, region=self._region))
+        apps = Apps(
+            engine=self._engine,
+            roles=roles,
+            network=network,
+            desk=self._desk,
+            stacks=stacks,
+            clients=lambda access, headers: self._of(roles.keys_of(access, headers)).clients,
+        )
+        front = Front(
+            apps,
+            account=account,
+            engine=self._engine,
+            roles=roles,
+            limits=self._limits,
+            heard=self._heard,
+            judged=self._tell_judged,
+        )
         door.open(front)
+        exits.callback(stacks.close)
         exits.callback(self._engine.close, within=_PATIENCE)
         self.administrator = self._server(roles.administrator())
-        self.stack = build(self.administrator, command=self._command, stop_timeout=self._stop_timeout, account=account)
+        furnish(self.administrator)
+        self.stack = (
+            empty(self.administrator, account=account)
+            if self._empty
+            else build(self.administrator, command=self._command, stop_timeout=self._stop_timeout)
+        )
         self._user = self.stack.user
-        self._write_config()
+        if not self._empty:
+            self._write_config()
         self._write_credentials()
+
+    def _tell_judged(self, right: AskedRight) -> None:
+        self.judged(right)
+
+    def _of(self, keys: Keys) -> Server:
+        """Somebody's view; the administrator's clients are there already."""
+        return self.administrator if keys.access == self.administrator.keys.access else self._server(keys)
 
     def _server(self, keys: Keys) -> Server:
         return Server(endpoint=self.endpoint, keys=keys, pid=0, region=self._region)
@@ -187,7 +226,7 @@ class Sandbox:
             **said,
             "BURST_CONFIG_DIR": str(self._home / "config"),
             "BURST_DATA_DIR": str(self._home / "data"),
-            "BURST_STORE": self.stack.store,
+            **({"BURST_STORE": self.stack.store} if self.stack.store else {}),
         }
 
     @property

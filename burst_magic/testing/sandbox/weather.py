@@ -52,6 +52,8 @@ class SandboxWeather:
         throttled_runs, throttled_describes, describe_errors: the next so many calls are answered with
             ThrottlingException, or with 500.
         wrapped_throttling: EC2's limit, as ECS hands it on, for the next so many RunTask calls.
+        full_images: stock images of Python have all that this process has, so that nothing need be installed.
+        role_lag: seconds in which the rights of a new role don't count in S3.
         cut_off: ids of tasks that cannot reach S3.
         expired: access keys whose credentials are over.
         rate: how much faster time passes in what ECS tells; agents and delays keep to the real time.
@@ -77,6 +79,8 @@ class SandboxWeather:
     wrapped_throttling: int = 0
     throttled_describes: int = 0
     describe_errors: int = 0
+    full_images: bool = False
+    role_lag: float = 0.0
     cut_off: frozenset[str] = frozenset()
     expired: frozenset[str] = field(default=frozenset(), repr=False)
     rate: float = 1.0

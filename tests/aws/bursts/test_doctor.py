@@ -138,7 +138,9 @@ def test_settings_that_name_nothing_are_found_one_by_one(look, environ, what, sa
 def test_a_subnet_that_leads_nowhere_is_found(look, as_user):
     ec2 = as_user.administrator.clients.of("ec2")
     subnet = ec2.describe_subnets(SubnetIds=[as_user.aws["subnets"].split(",")[0]])["Subnets"][0]
-    made = ec2.create_subnet(VpcId=subnet["VpcId"], CidrBlock="10.0.200.0/24")["Subnet"]["SubnetId"]
+    made = ec2.create_subnet(VpcId=subnet["VpcId"], CidrBlock="172.31.200.0/24")["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=subnet["VpcId"])["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=made)
     found = look(BURST_AWS_SUBNETS=made)["network"]
     assert (found.level, found.detail) == (Level.BAD, f"{made} has no route to the internet")
 
@@ -181,5 +183,5 @@ def test_a_script_sees_it_by_exit_code_and_json(look, as_user, tmp_path):
     assert (well.returncode, json.loads(well.stdout)["ok"], well.stderr) == (0, True, "")
     said = json.loads(ill.stdout)
     assert (ill.returncode, said["ok"]) == (1, False)
-    assert [each["what"] for each in said["findings"] if each["level"] == "BAD"] == ["cluster"]
-    assert "1 of " in ill.stderr
+    assert [each["what"] for each in said["findings"] if each["level"] == "BAD"] == ["permissions", "cluster"]
+    assert "2 of " in ill.stderr

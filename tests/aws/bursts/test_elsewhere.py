@@ -53,7 +53,8 @@ def plant(scientist):
 
     def write(key, data):
         written.append(f"{root}/{key}")
-        s3.put_object(Bucket=bucket, Key=f"{root}/{key}", Body=data)
+        s3.delete_object(Bucket=bucket, Key=f"{root}/{key}")  # nobody may replace it: its first writer won
+        s3.put_object(Bucket=bucket, Key=f"{root}/{key}", Body=data, IfNoneMatch="*")
 
     yield write
     for name in written:

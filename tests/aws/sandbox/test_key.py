@@ -25,7 +25,7 @@ def born(cloud, account):
         bucket = cloud.environ()["BURST_STORE"].split("/")[2]
         if secret is not None:
             name = f"{below}/{keys.session_key(SID, FINGERPRINT)}"
-            account.client("s3").put_object(Bucket=bucket, Key=name, Body=secret)
+            account.client("s3").put_object(Bucket=bucket, Key=name, Body=secret, IfNoneMatch="*")
             written.append((bucket, name))
         summons = Summons(
             store=f"s3://{bucket}/{below}",

@@ -63,14 +63,14 @@ def test_the_same_token_with_other_parameters_is_a_conflict(account):
 def test_a_wrong_request_is_refused_as_ecs_words_it(account, cloud, change, said):
     before = len(cloud.tasks())
 
-    assert account.refusal(**change).startswith(said)
+    assert account.refusal(by=cloud.administrator, **change).startswith(said)
     assert len(cloud.tasks()) == before
 
 
 def test_a_user_who_may_not_pass_the_role_starts_nothing(account, cloud):
     iam = cloud.administrator.clients.of("iam")
-    policy = iam.get_role_policy(RoleName="burst-task", PolicyName="burst")["PolicyDocument"]
-    trust = iam.get_role(RoleName="burst-task")["Role"]["AssumeRolePolicyDocument"]
+    policy = iam.get_role_policy(RoleName="burst-task-us-east-1", PolicyName="worker")["PolicyDocument"]
+    trust = iam.get_role(RoleName="burst-task-us-east-1")["Role"]["AssumeRolePolicyDocument"]
     import json
 
     role = iam.create_role(RoleName="another", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
@@ -92,7 +92,7 @@ def test_size_disk_and_tags_of_a_task_are_what_the_overrides_say(account, cloud)
     [task] = account.describe(arn, include=["TAGS"])["tasks"]
 
     assert (task["cpu"], task["memory"], task["ephemeralStorage"]) == ("2048", "4096", {"sizeInGiB": 40})
-    assert {tag["key"]: tag["value"] for tag in task["tags"]} == {"burst": "sandbox", "burst:session": "s"}
+    assert {tag["key"]: tag["value"] for tag in task["tags"]} == {"burst": "burst", "burst:session": "s"}
     assert account.describe(arn)["tasks"][0].get("tags", []) == []
 
 

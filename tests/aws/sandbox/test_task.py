@@ -103,7 +103,7 @@ def test_a_task_sees_its_definitions_environment_and_overrides_and_nothing_of_th
 
 
 def test_a_task_may_do_what_its_role_may_and_nothing_else(account, cloud):
-    account.client("s3").put_object(Bucket=cloud.stack.bucket, Key="burst/keys/s.f", Body=b"secret")
+    account.client("s3").put_object(Bucket=cloud.stack.bucket, Key="burst/keys/s.f", Body=b"secret", IfNoneMatch="*")
 
     done = account.said(account.start(ROLE.format(bucket=cloud.stack.bucket, endpoint=cloud.endpoint)))
 

@@ -163,7 +163,7 @@ def test_a_task_that_fails_to_start_says_why_and_has_no_exit_code(account, cloud
 def test_a_subnet_runs_out_of_addresses_and_gets_them_back(account, cloud):
     ec2 = cloud.administrator.clients.of("ec2")
     vpc = ec2.describe_subnets(SubnetIds=cloud.aws["subnets"].split(","))["Subnets"][0]["VpcId"]
-    small = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/28")["Subnet"]["SubnetId"]
+    small = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.250.0/28")["Subnet"]["SubnetId"]
     network = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": [small]}}}
     for _ in range(11):  # 16 addresses, of which AWS takes five
         eni = ec2.create_network_interface(SubnetId=small)["NetworkInterface"]["NetworkInterfaceId"]
@@ -177,16 +177,12 @@ def test_a_subnet_runs_out_of_addresses_and_gets_them_back(account, cloud):
 
 
 def test_a_missing_log_group_fails_the_start(account, cloud):
-    ecs = cloud.administrator.clients.of("ecs")
-    definition = ecs.describe_task_definition(taskDefinition="burst-worker")["taskDefinition"]
-    [container] = definition["containerDefinitions"]
-    container["logConfiguration"]["options"]["awslogs-group"] = "/none"
-    ecs.register_task_definition(
-        family="elsewhere", containerDefinitions=[container],
-        **{name: definition[name] for name in ("cpu", "memory", "networkMode", "requiresCompatibilities",
-                                               "taskRoleArn", "executionRoleArn")},
-    )  # fmt: skip
-    over = account.finished(account.start(taskDefinition="elsewhere"))
+    logs, group = cloud.administrator.clients.of("logs"), cloud.stack.log_group
+    logs.delete_log_group(logGroupName=group)
+    try:
+        over = account.finished(account.start())
+    finally:
+        logs.create_log_group(logGroupName=group)
 
     assert over["stopCode"] == "TaskFailedToStart"
     assert over["stoppedReason"].startswith("ResourceInitializationError: failed to validate logger args")

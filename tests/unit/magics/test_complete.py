@@ -66,7 +66,7 @@ def test_what_fits_is_offered(line, offered):
         "%%burst --gp",  # hidden
         "%%burst --launcher x",
         "%%timeit --wo",
-        "%burst_setup --",
+        "%burst_debug --",
         "%burst_inspect ",
         "%%burst_status ",
         "burst_status ",

@@ -260,7 +260,7 @@ def test_the_command_has_the_same_grammar(argv, call):
         (["statsu"], "burst statsu: unknown verb; did you mean status?"),
         (["burst"], "burst burst: unknown verb"),
         (["retry"], "burst retry: unknown verb (available: status, collect, "),
-        (["setup"], "burst setup: unknown verb (available: status, collect, "),
+        (["debug"], "burst debug: unknown verb (available: status, collect, "),
         (["key"], "burst key: unknown verb"),
         (["inspect"], "burst inspect: ID is missing"),
         (["key", "show"], "burst key show: ID is missing"),

@@ -54,14 +54,14 @@ MAGICS = [
     "%burst_cost",
     "%burst_quota",
     "%burst_config",
+    "%burst_setup",
+    "%burst_teardown",
     "%burst_doctor",
 ]
 COMMAND_ONLY = ["burst inspect", "burst watch", "burst sandbox", "burst image", "burst key show"]
 LATER = [
     "ec2",
     "batch",
-    "burst_setup",
-    "burst_teardown",
     "burst_retry",
     "burst_debug",
     "joblib",
@@ -89,6 +89,24 @@ def test_every_verb_is_there_and_no_other():
         ("logs", ["--follow", "--task", "--worker", "-n"]),
         ("extend", ["--budget"]),
         ("cleanup", ["--force", "--yes"]),
+        (
+            "setup",
+            [
+                "--allow-read",
+                "--allow-write",
+                "--name",
+                "--no-trial",
+                "--plan",
+                "--policy",
+                "--region",
+                "--repository",
+                "--revoke",
+                "--subnets",
+                "--vpc",
+                "--yes",
+            ],
+        ),
+        ("teardown", ["--name", "--region", "--yes"]),
     ],
 )
 def test_every_option_of_a_line_magic_is_there_and_no_other(name, taken):
