@@ -182,9 +182,13 @@ def _workers(name: str, settings: Settings) -> Finding:
 def _try_worker(launcher: Launcher, settings: Settings) -> None:
     from burst_magic.launchers.base import Refusal, Start, WorkerState
     from burst_magic.session.submit import new_session_id
+    from burst_magic.stores import open_store
 
+    store = (settings.data_dir / "doctor").as_uri() if launcher.traits.here else settings.store
+    if launcher.traits.here:  # a worker waits for a folder that is not there
+        open_store(store).put("doctor", b"")
     start = Start(
-        store=(settings.data_dir / "doctor").as_uri() if launcher.traits.here else settings.store,
+        store=store,
         sid=new_session_id(time.time()),
         secret=secrets.token_hex(32),
         token=secrets.token_hex(8),
@@ -193,12 +197,13 @@ def _try_worker(launcher: Launcher, settings: Settings) -> None:
     (handle,) = launcher.start([start])
     if isinstance(handle, Refusal):
         raise BurstError(handle.problem, context=handle.context)
-    end = time.monotonic() + launcher.traits.starting_within
+    within = min(launcher.traits.starting_within, WITHIN / 2)  # it is stopped before the doctor gives up
+    end = time.monotonic() + within
     while (status := launcher.describe([handle])[handle.wid]).state is not WorkerState.ENDED:
         if time.monotonic() > end:
             launcher.stop(handle, kill=True)
             raise BurstError(
-                f"a worker did not start within {launcher.traits.starting_within:.0f} s",
+                f"a worker did not start within {within:.0f} s",
                 context=launcher.log(handle)[-500:],
             )
         time.sleep(0.01)
