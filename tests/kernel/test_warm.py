@@ -108,6 +108,26 @@ def test_a_local_module_that_was_edited_travels_to_the_warm_workers(own):
     assert own.value("one[0], two[0]") == (1, "two")
 
 
+DRAWS = """%%burst --workers 1 --seed 7 --out out --wait
+before = "_multiarray_umath" in open("/proc/self/maps").read(), "numpy" in __import__("sys").modules
+import numpy, random
+before, numpy.__name__, numpy.random.random(), numpy.random.default_rng().random(), random.random()"""
+
+
+def test_idle_workers_import_in_advance_for_the_next_cell_which_cannot_tell(own, until):
+    def draw():
+        own.run(DRAWS)
+        (there, seen), *found = own.value("out[0]")
+        assert not seen
+        return there, found
+
+    there, fresh = draw()
+    assert not there
+    again = until(lambda: (found := draw())[0] and found, "an import in advance")
+    assert again[1] == fresh
+    assert len(own.home.workers()) == 1
+
+
 def test_cells_that_share_workers_draw_different_numbers_unless_they_are_given_a_seed(own):
     draws = "%%burst --workers 1 --map range(3) --out {out} --wait {seed}\nimport random\nrandom.random()"
     for out, seed in (("a", ""), ("b", ""), ("c", "--seed 7"), ("d", "--seed 7")):

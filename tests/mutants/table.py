@@ -189,9 +189,27 @@ MUTANTS = (
     ),
     Mutant(
         "an environment variable set by a task stays set",
-        "        for name in set(self._raw) - set(self._environment):\n            del os.environb[name]\n",
+        "        for name in set(self.raw) - set(self._environment):\n            del os.environb[name]\n",
         "",
         "contract/worker/test_execute.py::test_what_a_task_changes_around_it_is_put_back",
+    ),
+    Mutant(
+        "a task that changed its environment is shown modules imported before",
+        "if not right or not (ours or self._is_clean()):",
+        "if not right:",
+        "contract/worker/test_preparation.py::test_a_task_that_imports_a_module_in_changed_surroundings_imports_it_itself",
+    ),
+    Mutant(
+        "a job finds modules imported with another job's environment",
+        "return not self.ordered or (self.ground.job == ground.job and",
+        "return not self.ordered or (",
+        "contract/worker/test_preparation.py::test_a_job_on_other_ground_gets_a_process_that_imported_nothing",
+    ),
+    Mutant(
+        "a job waits until all is imported in advance",
+        "return words[Word.SENT] <= handled",
+        "return True",
+        "contract/worker/test_preparation.py::test_a_job_like_the_last_one_waits_for_the_module_that_is_being_imported_only",
     ),
     Mutant(
         "one retry too few",

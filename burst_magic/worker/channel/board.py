@@ -30,7 +30,8 @@ RING_AT = BOARD_BYTES + KEPT_BYTES
 SHARED_BYTES = RING_AT + RING_BYTES
 
 NOTE = struct.Struct("<BBxxIIQQ")  # kind, kind of outcomes, number of the job, tasks, ring position, bytes that follow
-WAKE, RECORD, READY = range(3)
+WAKE, RECORD, READY, IMPORTED = range(4)
+IMPORTED_BYTES = 1 << 18  # of one note with names of modules
 
 ENTRY = struct.Struct("<IIII")  # number of the job, kind, tasks, bytes of the outcomes; the outcomes follow
 VALUE, TOLD, FAILED = range(3)  # kinds of outcomes: only values, a value with output, no value
@@ -69,6 +70,7 @@ class Word(IntEnum):
     HELD = 21  # runner: 1 while outcomes wait until they are known to be right
     LOG = 22  # runner: which of two files has its messages
     PAUSED = 23  # slot: 1 while it is paused
+    PREPARED = 24  # slot: number of modules that it has imported in advance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,19 @@ class PauseCode:
 
     jid: str
     task: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareCode:
+    """Import these modules in advance, for a job like the last one.
+
+    Attributes:
+        ground: what such a job's tasks find when they import: a job without a cell.
+        modules: their names, each after those that it needs.
+    """
+
+    ground: JobCode
+    modules: tuple[str, ...]
 
 
 class Shared:

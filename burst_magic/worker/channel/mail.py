@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from burst_magic.worker.channel.board import JobCode, PauseCode, RunCode, StopCode, anonymous_file
+from burst_magic.worker.channel.board import JobCode, PauseCode, PrepareCode, RunCode, StopCode, anonymous_file
 
 INLINE_BYTES = 16 * 1024  # larger bytes travel as a file
 _LENGTH = 4  # bytes of a message's length; its highest bit says that a file comes with it
 _WITH_FILE = 1 << 31
 _MOST_FILES = 16  # taken from the socket at a time
 
-Code = JobCode | RunCode | StopCode | PauseCode
+Code = JobCode | RunCode | StopCode | PauseCode | PrepareCode
 
 
 class Outbox:

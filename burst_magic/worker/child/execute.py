@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from time import monotonic, process_time, time
 from typing import Any
@@ -27,15 +27,16 @@ from burst_magic.worker.channel.board import FAILED, NUDGE, TOLD, VALUE, Word
 from burst_magic.worker.child import seeds
 from burst_magic.worker.child.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.child.isolation.changes import ChangeDetector
-from burst_magic.worker.child.isolation.descent import Threads, leave_fork
+from burst_magic.worker.child.isolation.descent import Threads, leave_fork, may_be_forked
 from burst_magic.worker.child.isolation.import_hook import ImportHook
 from burst_magic.worker.child.isolation.libraries import Libraries
+from burst_magic.worker.child.isolation.prepared import PreparedModules
 from burst_magic.worker.child.isolation.settings import NotebookSettings, variables
 from burst_magic.worker.child.isolation.surroundings import Surroundings
 from burst_magic.worker.child.output import OutputCapture
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.threads import LoadedLibraries, settled
-from burst_magic.worker.slots.memory import Footprint
+from burst_magic.worker.slots.memory import Footprint, resident_mb
 
 _close = os.close  # before `Surroundings` wraps it
 PEAK_EVERY = 64  # very short tasks between two looks at the memory
@@ -48,7 +49,7 @@ class Stage:
     It is set up in the slot's own process; each runner has a copy.
     """
 
-    def __init__(self, capture: OutputCapture, reals: memoryview[float]) -> None:
+    def __init__(self, capture: OutputCapture, reals: memoryview[float], *, start_again: Callable[[], None]) -> None:
         main = types.ModuleType("__main__")
         self.home: dict[str, Any] = vars(main)
         self.home["__builtins__"] = builtins
@@ -58,6 +59,7 @@ class Stage:
         sys.modules["__main__"] = main
         self._capture = capture
         self._import_hook = ImportHook()
+        self.imports = self._import_hook.record  # installed modules that tasks imported
         self._seeder = seeds.Seeder(self._import_hook)
         self._surroundings = Surroundings(check_output=capture.check)
         self._libraries = Libraries(self._import_hook, self._spoil)
@@ -71,6 +73,7 @@ class Stage:
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._reals = reals  # of the board
         self._limit_mb = reals[Word.LIMIT]
+        self._start_again = start_again
         self._peak = 0.0
         self._looked = 0
         self._cpu = self._cpu_at = 0.0  # time.process_time(), and time.monotonic() of that reading; 0: read again
@@ -96,6 +99,7 @@ class Stage:
             self._settings.enter(program.envelope.settings)
         self._numeric.follow(self._surroundings.variables, job.setenv)
         self._seeder.enter(job.bundle)
+        self.imports.enter(job.bundle, (name for name, _ in program.envelope.modules))
         if program.problem is None:
             program.check_modules()
 
@@ -119,11 +123,69 @@ class Stage:
         if program.problem is None and not program.anew:
             program.load(self.home)
 
+    def prepare(self, program: Program, modules: Sequence[str], go_on: Callable[[int], bool]) -> bool:
+        """Import modules in advance. False if a task might notice one: then this process must not run any.
+
+        Args:
+            program: a job without a cell, with the environment, folder and settings of the job that is to find them.
+            modules: their names, each after those that it needs.
+            go_on: called after each with the number so far; whether to import the next, too.
+        """
+        self.enter(program)
+        hook, context = self._import_hook, copy_context()
+        prepared = hook.prepared = PreparedModules(
+            self._surroundings,
+            self.imports,
+            spoiled=lambda: self.spoiled,
+            arrived=self._show_module,
+            refuse=self._refuse,
+        )
+        before, self._seeder.watched = dict(context), True
+
+        def unnoticed() -> bool:
+            return (
+                not self._seeder.drawn_by_import
+                and not self._capture.collect()
+                and all(value is before.get(key) or _is_default(value) for key, value in context.items())
+                and may_be_forked()
+                and not 0 < self._limit_mb < resident_mb()
+            )
+
+        def load() -> bool:
+            self._apply_settings()
+            for count, right in enumerate(prepared.load(modules, unnoticed), 1):
+                if not right:
+                    return False
+                if not go_on(count):
+                    break
+            return True
+
+        right = False
+        with contextlib.suppress(BaseException):
+            right = context.run(load)
+        self._seeder.watched = False
+        return right
+
+    def _apply_settings(self) -> None:
+        with self._import_hook.aside():
+            self._settings.prepare()
+        self._surroundings.accept()
+
+    def _show_module(self, module: types.ModuleType) -> None:
+        """Treat a module imported in advance as loaded now."""
+        self._settings.arrived(module)
+        self._look_at(module)
+
+    def _refuse(self) -> None:
+        if not self._forked:  # a task's own fork cannot start again
+            self._start_again()
+
     # --- in a runner ----------------------------------------------------------------------------------------
 
     def become_runner(self, nudged: Callable[..., None]) -> None:
         """Turn this fork into the process that runs tasks; the supervisor may request outcomes on hold."""
         self._forked, self._cpu_at, self.spoiled = False, 0.0, False
+        self.imports.forget()
         self._surroundings.listen(NUDGE, nudged)
         self._footprint.start()
 
@@ -206,8 +268,7 @@ class Stage:
         """The packed value, or the description of the failure."""
         try:
             if self._settings.wanted:
-                with self._import_hook.aside():
-                    self._settings.prepare()
+                self._apply_settings()
             result = copy_context().run(self._run, program, task, entry)
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
             if self._forked:
@@ -316,6 +377,14 @@ class Stage:
             return pack_error(error, home=self.home)
         except BaseException:  # noqa: BLE001 - a __reduce__ is user code
             return b""
+
+
+def _is_default(value: object) -> bool:
+    """Whether a context variable's value is what code that asks for it finds anyway: decimal makes its context then."""
+    try:
+        return repr(value) == repr(type(value)())
+    except Exception:  # noqa: BLE001 - it needs arguments
+        return False
 
 
 def _unpicklable(task: int, value: object, error: BaseException, home: dict[str, Any]) -> dict[str, Any]:

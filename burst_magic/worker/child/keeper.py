@@ -19,14 +19,14 @@ import traceback
 from typing import Any, NoReturn
 
 from burst_magic.payload import Envelope
-from burst_magic.worker.channel.board import READY, JobCode, Shared, Word
+from burst_magic.worker.channel.board import READY, JobCode, PrepareCode, Shared, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.child.execute import Stage
 from burst_magic.worker.child.output import OutputCapture
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.queue import MessageLog, QueueState, SlotQueue, TaskRun
 from burst_magic.worker.child.runner import Runner, RunnerReport
-from burst_magic.worker.slots.deaths import BROKEN
+from burst_magic.worker.slots.deaths import BROKEN, RENEW
 
 _OOM_SCORE = "900"  # when memory runs out, the system must kill a task, not the supervisor
 _MIB_RSS = 1 / (1 << 20) if sys.platform == "darwin" else 1 / 1024
@@ -73,7 +73,7 @@ class _Keeper:
         faulthandler.enable(file=2)  # type: ignore[arg-type, unused-ignore] # a segfault shows its line in the output
         self._queue, self._shared, self._words, self._capture = SlotQueue(control), shared, shared.words, capture
         self._channel = SlotChannel(notes, shared)
-        self._stage = Stage(capture, shared.reals)
+        self._stage = Stage(capture, shared.reals, start_again=self._start_again)
         self._log = MessageLog(shared.words)
         self._on: Program | None = None
 
@@ -81,6 +81,8 @@ class _Keeper:
         """Work until the supervisor closes the socket."""
         self._capture.collect()
         while True:
+            if self._queue.prepare is not None:
+                self._prepare(self._queue.prepare)
             if self._queue.runs and not self._queue.pauses:
                 if not self._let_run(self._queue.runs[0]):
                     return
@@ -91,6 +93,24 @@ class _Keeper:
             if not self._queue.receive():
                 return
             self._words[Word.PAUSED] = 0
+
+    def _prepare(self, code: PrepareCode) -> None:
+        """Import modules in advance until a message comes; if a task might notice, make way for another process."""
+        self._queue.prepare, words, handled = None, self._words, self._queue.handled
+        if self._queue.jobs:  # it came with the order
+            return
+
+        def go_on(count: int) -> bool:
+            words[Word.PREPARED] = count
+            return words[Word.SENT] <= handled
+
+        if not self._stage.prepare(Program(code.ground), code.modules, go_on):
+            os._exit(RENEW)
+
+    def _start_again(self) -> NoReturn:
+        """Make way for a process that has imported nothing in advance; the running task starts again there."""
+        self._words[Word.TASK] = self._words[Word.PREPARED] = 0
+        os._exit(RENEW)
 
     def _let_run(self, run: TaskRun) -> bool:
         """Let a runner do the work; return False if the supervisor has closed the socket."""

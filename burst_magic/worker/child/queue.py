@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from burst_magic.worker.channel.board import JobCode, PauseCode, RunCode, StopCode, Word, anonymous_file
+from burst_magic.worker.channel.board import JobCode, PauseCode, PrepareCode, RunCode, StopCode, Word, anonymous_file
 from burst_magic.worker.channel.mail import Code, Inbox
 from burst_magic.worker.child.program import Program
 
@@ -179,6 +179,7 @@ class SlotQueue:
         self._inbox = Inbox(control)
         self.jobs: dict[str, tuple[int, Program]] = {}
         self.runs: deque[TaskRun] = deque()
+        self.prepare: PrepareCode | None = None  # the order to import modules in advance, until it is done
         self.handled = 0  # messages
         self._met = 0  # jobs
         self._asked = 0  # runs
@@ -214,6 +215,8 @@ class SlotQueue:
             for run in self.runs:
                 if run.jid == code.jid:
                     run.pause(code.task)
+        elif isinstance(code, PrepareCode):
+            self.prepare = code
         elif data is not None:
             self.jobs[code.jid] = (self._met, Program(replace(code, envelope=bytes(data))))
             self._met += 1

@@ -8,16 +8,16 @@ still counts; the others run again, each in its own fork.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from dataclasses import dataclass
 from time import monotonic
 
-from burst_magic.worker.channel.board import READY, Word
+from burst_magic.worker.channel.board import IMPORTED, READY, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.child.execute import Stage
 from burst_magic.worker.child.isolation.changes import ChangeDetector
+from burst_magic.worker.child.isolation.descent import may_be_forked
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.queue import MessageLog, SlotQueue, TaskRun
 
@@ -116,6 +116,7 @@ class Runner:
     def _do(self, run: TaskRun) -> bool:
         """Run tasks until the run ends or a message comes; True if this process must not run another task."""
         words, reals, stage, handled = self._words, self._reals, self._stage, self._queue.handled
+        imports = stage.imports
         program = self._enter(run)
         words[_SERIAL] = run.serial
         alone = program.alone or run.alone
@@ -132,6 +133,8 @@ class Runner:
             self._in_task = False
             reals[_ENDED] = stage.ended
             run.task = task + 1
+            if imports.new:
+                self._tell_imports()
             news = words[_SENT] > handled
             if at_once:
                 self._channel.publish(self._number, (outcome,), ended=stage.ended)
@@ -151,6 +154,11 @@ class Runner:
         if run.task >= run.end:
             self._queue.runs.popleft()
         return False
+
+    def _tell_imports(self) -> None:
+        """Before the outcome: its job may be over once that is read."""
+        names = "\n".join(self._stage.imports.news()).encode()
+        self._channel.tell(IMPORTED, length=len(names), record=names)
 
     def _release(self, program: Program, run: TaskRun) -> bool:
         """Send the held outcomes; if values have changed, only the first, and return False."""
@@ -188,7 +196,7 @@ class Runner:
         words[_SERIAL], words[_NEXT] = queue.serial, queue.runs[0].task if queue.runs else 0
         if program is not None:
             modules = tuple(name for name in sys.modules if name not in self._modules)
-            known = modules if _may_be_forked() else None
+            known = modules if may_be_forked() else None
             self._log.add(RunnerReport(self._jid, known, anew=program.anew, alone=program.alone))
 
 
@@ -198,22 +206,3 @@ def _give_up(program: Program) -> None:
         program.anew = True
     else:
         program.alone = True
-
-
-def _may_be_forked() -> bool:
-    """Whether this process has no library threads that a fork would lose.
-
-    Threads with the process's own name belong to linear algebra libraries, which handle forks.
-    """
-    import threading
-
-    if threading.active_count() > 1:
-        return False
-    try:
-        names = set()
-        for thread in os.listdir("/proc/self/task"):
-            with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm", "rb") as file:
-                names.add(file.read())
-    except OSError:
-        return True
-    return len(names) <= 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Seeder:
         self._global: list[_Global] = []  # global generators of loaded libraries
         self._depth = 0  # nested imports with their own stream
         self._new: list[list[Named]] = []  # generators of modules that are being loaded
+        self.watched = self.drawn_by_import = False  # a module drew while it was loaded; found out only if watched
         for name, seeder in (("random", _random), ("numpy.random", _numpy), ("torch", _torch)):
             import_hook.of(name, functools.partial(self._meet, seeder))
         import_hook.of_any(self._look_into)
@@ -127,6 +129,8 @@ class Seeder:
         try:
             yield
         finally:
+            if self.watched and (self._drawn or self._new or any(map(_has_moved, self._global))):
+                self.drawn_by_import = True
             self._origin, self._known, self._drawn = before
             for generator, state in zip(self._global, states, strict=False):  # the import may have added some
                 generator.restore(state)
@@ -159,6 +163,13 @@ class _Global:
     again: Callable[[], None]
     save: Callable[[], Any]
     restore: Callable[[Any], object]
+
+
+def _has_moved(generator: _Global) -> bool:
+    """Whether it is no longer where its stream starts."""
+    now = pickle.dumps(generator.save())
+    generator.again()
+    return now != pickle.dumps(generator.save())
 
 
 def _random(seeder: Seeder, module: Any) -> _Global | None:

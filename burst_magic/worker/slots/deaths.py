@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 
+RENEW = 75  # EX_TEMPFAIL: its exit code when it imported modules in advance, and a task must not find them
 BROKEN = 70  # EX_SOFTWARE: a slot's exit code when our own code in it can no longer work
 
 

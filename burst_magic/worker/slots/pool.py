@@ -16,10 +16,12 @@ from burst_magic.protocol.wire.model import Manifest, Outcome, OutcomeKind, Segm
 from burst_magic.protocol.wire.records import PackedRun, pack_outcome, unpack_outcome
 from burst_magic.protocol.worker.ledger import Ledger
 from burst_magic.protocol.worker.publishing import MAX_HELD
+from burst_magic.worker.channel.board import JobCode
 from burst_magic.worker.forkserver import Template
 from burst_magic.worker.slots.deaths import cause_of
 from burst_magic.worker.slots.items import AskedTasks
 from burst_magic.worker.slots.mask import Mask
+from burst_magic.worker.slots.preparation import Ground, Plans, Preparation
 from burst_magic.worker.slots.slot import Died, PackedOutcomes, Ready, Slot, death_outcome
 from burst_magic.worker.supply.courier import Broken
 from burst_magic.worker.supply.files import JobFiles
@@ -42,6 +44,8 @@ class _Occupant:
 
     slot: Slot
     served: str = ""  # the only job that it loads
+    ground: Ground | None = None  # of that job
+    preparation: Preparation | None = None
     heeded: bool = True  # its messages are read
     heard: tuple[str, bytes] = ("", b"")  # job and record of its last outcome with output
 
@@ -62,6 +66,7 @@ class SlotPool:
         self._ledger = Ledger[PackedRun, JobFiles](manifest.slots)
         self._processes: dict[int, _Occupant] = {}
         self._stillborn = 0
+        self._plans = Plans()
 
     def open(self, template: Template) -> None:
         """Start all slots; ``template`` forks them."""
@@ -171,7 +176,9 @@ class SlotPool:
         """Renew an idle slot whose job is over: the next job finds a new process, and need not wait for it."""
         seat = self._ledger.seats[number]
         if seat.work is None and not seat.ending and self._supply.is_over(self._processes[number].served):
+            ground, imported = self._processes[number].ground, self._processes[number].slot.imported
             self._renew(number)
+            self._processes[number].preparation = self._plans.of(ground, imported)
 
     def _renew(self, number: int) -> None:
         """Replace the process: the next job must not see what this one's tasks left in modules and libraries."""
@@ -204,18 +211,27 @@ class SlotPool:
             work.problem = items.problem
         else:
             try:
-                if self._processes[number].served not in {"", work.job}:
-                    self._renew(number)
-                self._hand_over(self._processes[number], items, items.files)
+                self._hand_over(self._loaded(number, work, items.files), items)
             except OSError as error:
                 work.problem = no_room(error)
         return self._top_up(number, work, here)
 
-    def _hand_over(self, process: _Occupant, items: Items, files: JobFiles) -> None:
+    def _loaded(self, number: int, work: JobWork, files: JobFiles) -> _Occupant:
+        """The slot's process, which has loaded the job; a new one if another job has left something in it."""
+        process = self._processes[number]
+        if process.served == work.job:
+            return process
+        code = self._supply.code(work.job, files, self._manifest.setenv)
+        ground = Ground(JobCode(jid="", envelope=files.ground, setenv=code.setenv), files.modules)
+        if process.served or (process.preparation is not None and not process.preparation.serves(ground)):
+            self._renew(number)
+            process = self._processes[number]
+        process.slot.load(code)
+        process.served, process.ground = work.job, ground
+        return process
+
+    def _hand_over(self, process: _Occupant, items: Items) -> None:
         work = items.work
-        if not process.served:
-            process.slot.load(self._supply.code(work.job, files, self._manifest.setenv))
-            process.served = work.job
         if items.entries is None:
             process.slot.run(work.job, work.fed, None, work.stop - work.fed, alone=work.alone, pause=work.pause)
             work.fed = work.stop
@@ -324,39 +340,62 @@ class SlotPool:
             self._fetch_more(number, work)
         events = self._ledger.ready(number)
         self._leave(number)
+        self._prepare(number)
         return events
+
+    def _prepare(self, number: int) -> None:
+        """Let an idle slot import in advance, or note that it has."""
+        seat, process = self._ledger.seats[number], self._processes[number]
+        preparation = process.preparation
+        if preparation is None or process.served or seat.work is not None:
+            return
+        preparation.ready = preparation.ordered
+        if not preparation.ordered:
+            preparation.ordered = True
+            process.slot.prepare(preparation.code)
 
     def _died(self, number: int, died: Died) -> list[fx.Event]:
         """Give the running task an outcome, and continue the range in a new child."""
-        self._stillborn = 0 if died.task is not None or died.distrusted else self._stillborn + 1
-        if self._stillborn > _STILLBORN:
-            raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # not its output
+        made, done = self._processes[number].preparation, self._processes[number].slot.prepared
+        unfit = self._plans.is_unfit(made, died, done)
+        if not unfit:
+            self._count_stillborn(died)
         seat, slot, events = self._ledger.seats[number], self._processes[number].slot, list[fx.Event]()
         self._selector.unregister(slot.fileno())
         slot.close()
-        work = seat.work
-        if died.distrusted and work is not None:  # the task that did it may have ended: each is watched by itself
-            if work.alone:
-                self._take_one(number, death_outcome(replace(died, jid=work.job, task=work.done)))
-                events += self._progress(number, (work.done - 1,))
-            work.alone = True
-        elif died.culprit is not None and work is not None:
-            if died.culprit == (work.job, work.done):
-                self._take_one(number, death_outcome(died))
-                events += self._progress(number, (work.done - 1,))
-            else:  # held outcomes of earlier tasks died with it
-                work.alone = True
+        if seat.work is not None:
+            events += self._blame(number, seat.work, died)
         if seat.ending:
             events += self._ledger.stopped(number)
         work = seat.work
         if work is not None:
             work.lose_slot()
-            self._count_unborn(work, died)
+            if not unfit:
+                self._count_unborn(work, died)
         if self._template is not None:
             self._open(number, self._template)
+            self._processes[number].preparation = self._plans.again(made) if unfit else None
         if work is not None and work.problem is not None:
             events += self._top_up(number, work)
         return events
+
+    def _blame(self, number: int, work: JobWork, died: Died) -> list[fx.Event]:
+        """Give the task that ended its process its outcome, or have each task watched by itself."""
+        if died.distrusted:  # the task that did it may have ended
+            outcome = death_outcome(replace(died, jid=work.job, task=work.done)) if work.alone else None
+        else:
+            outcome = death_outcome(died) if died.culprit == (work.job, work.done) else None
+        if outcome is None:  # held outcomes of earlier tasks died with it
+            work.alone = work.alone or died.distrusted or died.culprit is not None
+            return []
+        work.alone = work.alone or died.distrusted
+        self._take_one(number, outcome)
+        return self._progress(number, (work.done - 1,))
+
+    def _count_stillborn(self, died: Died) -> None:
+        self._stillborn = 0 if died.task is not None or died.distrusted else self._stillborn + 1
+        if self._stillborn > _STILLBORN:
+            raise Broken(f"slots exit before they accept work: {cause_of(died)[2]}")  # not its output
 
     def _count_unborn(self, work: JobWork, died: Died) -> None:
         """Give up a job that kills every process that loads it: no task is to blame, and it would never end."""

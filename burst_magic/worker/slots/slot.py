@@ -21,6 +21,8 @@ from burst_magic.protocol.wire.records import PackedRun, places_of, read_task
 from burst_magic.worker.channel.board import (
     ENTRY,
     FAILED,
+    IMPORTED,
+    IMPORTED_BYTES,
     NOTE,
     NUDGE,
     READY,
@@ -32,6 +34,7 @@ from burst_magic.worker.channel.board import (
     WAKE,
     JobCode,
     PauseCode,
+    PrepareCode,
     RunCode,
     StopCode,
     Word,
@@ -47,6 +50,7 @@ __all__ = ["Died", "JobCode", "Message", "PackedOutcomes", "Ready", "Slot", "dea
 
 READ_BYTES = 1 << 20
 _MOST = 1 << 40  # bytes of one outcome
+_MOST_IMPORTED = 1 << 14  # modules
 _NONSENSE = (RecordError, ValueError, IndexError, struct.error)
 NUDGE_AFTER = 0.005  # seconds that earlier outcomes may wait for the running task; later their range would seem stuck
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
@@ -108,6 +112,7 @@ class Slot:
         self._excess = _Excess(0)
         self._distrusted = False
         self._asked: deque[AskedTasks] = deque()
+        self.imported: tuple[str, ...] = ()  # installed modules that tasks imported, each after those that it needs
         self._nudged = 0  # the last nudged TURN
         self._limit_mb = limit_mb
         self._shared.reals[Word.LIMIT] = limit_mb or 0.0
@@ -159,6 +164,15 @@ class Slot:
         code = RunCode(jid=jid, first=first, count=count, items=entries is not None, alone=alone, pause=pause)
         self._send(code, entries)
         self._asked.append(AskedTasks(jid, first, count, entries))
+
+    @property
+    def prepared(self) -> int:
+        """Number of modules that it has imported in advance, of those that it was asked for."""
+        return 0 if self.closed else self._shared.words[Word.PREPARED]
+
+    def prepare(self, code: PrepareCode) -> None:
+        """Let it import modules in advance until it gets other orders; it exits with ``RENEW`` if it cannot."""
+        self._send(code)
 
     def stop_at(self, jid: str, task: int) -> None:
         """Start no task of the requests so far from ``task`` on. A running task continues."""
@@ -345,6 +359,9 @@ class Slot:
                 continue
             if len(buffer) - begin < length:
                 break
+            if kind == IMPORTED:
+                names = bytes(memoryview(buffer)[begin : begin + length]).decode().split("\n")
+                self.imported = tuple(dict.fromkeys((*self.imported, *names)))[:_MOST_IMPORTED]
             if kind == RECORD:
                 self._take_ring(messages, position)
                 data = bytes(memoryview(buffer)[begin : begin + length])
@@ -359,7 +376,9 @@ class Slot:
             return False
         if kind == RECORD:
             return outcomes in {VALUE, TOLD, FAILED} and job < len(self._jobs) and count > 0 and length < _MOST
-        return kind in {WAKE, READY} and not outcomes and not job and not count
+        if kind == IMPORTED and length > IMPORTED_BYTES:
+            return False
+        return kind in {WAKE, READY, IMPORTED} and not outcomes and not job and not count
 
     def _take_ring(self, messages: list[Message], until: int) -> None:
         ring, at = self._shared.ring, self._consumed

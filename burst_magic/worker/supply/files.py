@@ -27,6 +27,10 @@ class JobFiles:
         sid: the session.
         job: its record.
         scratch: the session's folder on this machine.
+
+    Attributes:
+        modules: installed packages that it mentions.
+        ground: settings and folder of its tasks: an envelope without a cell.
     """
 
     def __init__(self, carrier: Carrier, sid: str, job: Job, scratch: Scratch) -> None:
@@ -35,6 +39,8 @@ class JobFiles:
         self._secret = carrier.secret or b""
         self.envelope_bytes = carrier.believed(self._envelope)
         envelope = Envelope.from_bytes(self.envelope_bytes)
+        self.modules = frozenset(name for name, _ in envelope.modules)
+        self.ground = Envelope(source="", stream=b"", settings=envelope.settings, folder=envelope.folder).to_bytes()
         self.blobs = tuple(self._blob(sha256, size) for sha256, size in envelope.blobs)
         self.bundle = str(self._unpacked(envelope.bundle)) if envelope.bundle else ""
         self._index: tuple[blocks.Block, ...] = ()

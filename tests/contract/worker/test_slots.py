@@ -4,139 +4,21 @@ from __future__ import annotations
 
 import itertools
 import os
-import selectors
 import signal
 import tempfile
-import threading
-import time
 
 import pytest
 
 from burst_magic.errors import StoreError
-from burst_magic.payload import Envelope, pack, pack_value, unpack_value
+from burst_magic.payload import Envelope
 from burst_magic.protocol import effects as fx
-from burst_magic.protocol.ranges import cut_lanes
-from burst_magic.protocol.wire import blocks, keys, sign
-from burst_magic.protocol.wire.model import ClaimKey, Job, OutcomeKind, SegmentKey
-from burst_magic.protocol.wire.records import unpack_outcome
-from burst_magic.stores import open_store
-from burst_magic.stores.store_driver import Carrier
-from burst_magic.worker.slots.pool import SlotPool
-from burst_magic.worker.supply.courier import Courier
-from burst_magic.worker.supply.supply import Items, Opened, Supply
+from burst_magic.protocol.wire import keys, sign
+from burst_magic.protocol.wire.model import ClaimKey, OutcomeKind
 
 SECRET, SID = bytes(range(32)), "20260101-000000-aaaaaaaa"
 CLAIM, HEIR = ClaimKey(start=0, number=1), ClaimKey(start=0, number=2)
 PATIENCE = 60.0
 _names = itertools.count()
-
-
-class Gated:
-    """A store in memory whose reads of some keys wait."""
-
-    def __init__(self) -> None:
-        self._inner = open_store(f"memory://slots-{next(_names)}")
-        self.closed = ""  # reads of keys that end so wait
-        self.open = threading.Event()
-        self.got: list[str] = []
-
-    def get(self, key, **part):
-        self.got.append(key)
-        if self.closed and key.endswith(self.closed):
-            assert self.open.wait(PATIENCE)
-        return self._inner.get(key, **part)
-
-    def __getattr__(self, name):
-        return getattr(self._inner, name)
-
-
-class Hand:
-    """The supervisor's loop without its machine."""
-
-    def __init__(self, template, manifest) -> None:
-        self.store, self.stopping, self.told = Gated(), threading.Event(), []
-        self.answer = lambda event: None
-        carrier = Carrier(self.store, SECRET, lambda seconds: not self.stopping.wait(seconds))
-        self.courier = Courier(carrier, self.stopping)
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.courier.fileno(), selectors.EVENT_READ)
-        self.supply = Supply(carrier, SID, self.courier)
-        self.slots = SlotPool(manifest, supply=self.supply, selector=self.selector)
-        self.slots.open(template)
-
-    def hear(self, events) -> None:
-        for event in events:
-            self.told.append(event)
-            self.answer(event)
-
-    def add(self, source, items, jid="0", captured=None) -> None:
-        job = keys.SessionKeys(SID).job(jid)
-        writer = blocks.BlockWriter(SECRET, job.items, lengths=True)
-        pieces = [writer.add(task, pack_value(item, home={})) for task, item in enumerate(items)]
-        self.store.put(job.items, b"".join(pieces) + writer.finish())
-        packed = pack(captured or {}, home={})
-        envelope = Envelope(source=source, stream=packed.stream, names=packed.names, target="item", has_value=True)
-        self.store.put(job.payload, sign.seal(SECRET, job.payload, envelope.to_bytes()))
-        lanes = cut_lanes(len(items), 1)
-        job = Job(jid=jid, created=0.0, tasks=len(items), lanes=lanes, seed=1, items=writer.index)
-        self.supply.meet(fx.Open(job))
-
-    def until(self, done, *, deaf=False):
-        """Goes round until that is so; ``deaf``: what slots say stays unread."""
-        end = time.monotonic() + PATIENCE
-        while not (value := done()):
-            assert time.monotonic() < end, f"waited too long; told: {self.told}"
-            self.selector.select(0.02)
-            for event in self.courier.events():
-                if isinstance(event, Items):
-                    self.hear(self.slots.feed(event))
-                else:
-                    assert isinstance(event, Opened)
-                    for items in self.supply.opened(event):
-                        self.hear(self.slots.feed(items))
-            if not deaf:
-                for slot in self.slots.numbers:
-                    self.hear(self.slots.read(slot))
-            self.slots.watch(time.monotonic())
-        return value
-
-    def reach(self, upto, claim=CLAIM, job="0"):
-        """Waits for the progress; all that was said to have failed on the way there."""
-        self.until(lambda: [e for e in self.progress(claim, job) if e.upto >= upto])
-        return [task for event in self.progress(claim, job) for task in event.failed_at]
-
-    def progress(self, claim=CLAIM, job="0"):
-        return [e for e in self.told if isinstance(e, fx.Progress) and (e.claim, e.job) == (claim, job)]
-
-    def held(self):
-        """Bytes of outcomes that wait to be published, as last told."""
-        newest = {event.claim: event for event in self.told if isinstance(event, fx.Progress)}
-        return sum(event.held for event in newest.values())
-
-    def go_round(self, times=40):
-        """Long enough for slots to say whatever they would."""
-        turns = iter(range(times))
-        self.until(lambda: next(turns, None) is None)
-
-    def outcomes(self, start, stop, claim=CLAIM, job="0"):
-        segment = SegmentKey(at_ms=1, start=start, stop=stop, failed=0, claim=claim)
-        runs = self.slots.outcomes(job, segment)
-        each = [run.part(task, task + 1) for run in runs for task in range(run.first, run.first + run.count)]
-        return [unpack_outcome(one.data) for one in each]
-
-    def values(self, *where, **claim):
-        return [unpack_value(outcome.value, home={}) for outcome in self.outcomes(*where, **claim)]
-
-
-@pytest.fixture
-def hand(template, request, describe):
-    hand = Hand(template, describe(sid=SID, slots=getattr(request, "param", 1)))
-    yield hand
-    hand.store.open.set()
-    for process in hand.slots._processes.values():
-        process.slot.close()
-    hand.courier.close()
-    hand.supply.close()
 
 
 def behind(gate):

@@ -18,6 +18,7 @@ from typing import Any
 from burst_magic.payload.fingerprint import fingerprint, fingerprint_each
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.walk import functions_of
+from burst_magic.worker.child.isolation.surroundings import packages_in
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ENTRY = 8  # bytes per page in /proc/self/pagemap
@@ -61,7 +62,7 @@ class ChangeDetector:
         self._others: list[_Shelf] = []
         self._imports = imports | _imports_of(values.values(), home)
         self._seen: set[str] = set()
-        self._local = frozenset(_packages(bundle))
+        self._local = frozenset(packages_in(bundle))
         self.seconds = float("inf")  # duration of a comparison
         for module in list(sys.modules.values()):
             self._note_local(module)
@@ -172,11 +173,6 @@ class _Shelf:
         for name, value in self._before.items():
             if name not in _OF_EACH_MODULE and not isinstance(value, types.ModuleType):
                 yield name, value
-
-
-def _packages(bundle: str) -> Iterator[str]:
-    with contextlib.suppress(OSError):
-        yield from (entry.partition(".")[0] for entry in (os.listdir(bundle) if bundle else ()))
 
 
 def _mentioned(values: Iterable[Any], local: Iterable[types.ModuleType]) -> list[types.ModuleType]:

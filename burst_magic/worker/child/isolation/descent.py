@@ -40,6 +40,23 @@ def _is_ending(thread: threading.Thread) -> bool:
     return not hasattr(thread, "_target")
 
 
+def may_be_forked() -> bool:
+    """Whether this process has no library threads that a fork would lose.
+
+    Threads with the process's own name belong to linear algebra libraries, which handle forks.
+    """
+    if threading.active_count() > 1:
+        return False
+    try:
+        names = set()
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/comm", "rb") as file:
+                names.add(file.read())
+    except OSError:
+        return True
+    return len(names) <= 1
+
+
 def leave_fork(error: BaseException | None, filename: str) -> None:
     """Exit this process, a fork that the task made itself; the original process reports the task's outcome.
 

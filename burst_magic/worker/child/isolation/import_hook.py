@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from burst_magic.worker.child.isolation.import_record import ImportRecord
+
+if TYPE_CHECKING:
+    from burst_magic.worker.child.isolation.prepared import PreparedModules
 
 Told = Callable[[ModuleType], None]
 
@@ -20,6 +25,8 @@ class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 1
     def __init__(self) -> None:
         self._by_name: dict[str, list[Told]] = {}
         self._any: list[Told] = []
+        self.record = ImportRecord()
+        self.prepared: PreparedModules | None = None
         self.loading: Callable[[str, ModuleType], AbstractContextManager[None]] = lambda *_: contextlib.nullcontext()
         self._thread = get_ident()  # the thread that runs tasks
         self.under_way = 0  # nested imports and other activities that are not the task's own
@@ -40,6 +47,9 @@ class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 1
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find a module through the other finders, with a loader that notifies listeners."""
+        hidden = None if self.prepared is None else self.prepared.take(fullname)
+        if hidden is not None:
+            return hidden
         for finder in sys.meta_path:
             spec = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None:
@@ -60,7 +70,11 @@ class ImportHook:  # not an importlib.abc.MetaPathFinder: importing that takes 1
     def load(self, name: str, loader: Any, module: ModuleType) -> None:
         """Run a module's code and notify listeners; its ``__name__`` may differ (``_decimal`` has ``decimal``)."""
         mine = get_ident() == self._thread  # imports of other threads must not move this one's generators
-        with self.aside(), self.loading(name, module) if mine else contextlib.nullcontext():
+        if not mine:
+            with self.aside():
+                self._load(name, loader, module)
+            return
+        with self.aside(), self.record.loading(name, module), self.loading(name, module):
             self._load(name, loader, module)
 
     def _load(self, name: str, loader: Any, module: ModuleType) -> None:

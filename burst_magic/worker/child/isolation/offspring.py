@@ -29,15 +29,16 @@ def end_strangers() -> bool:
     for child in list(getattr(process, "_children", ())):
         workers_stay = "loky" in type(child).__module__  # joblib's pool serves the next task too
         (kept if workers_stay else pools).add(child.pid)
-    children = _children()
-    for pid in children - kept - pools:
+    running = children()
+    for pid in running - kept - pools:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    return not children & pools
+    return not running & pools
 
 
-def _children() -> set[int]:
+def children() -> set[int]:
+    """This process's child processes, on Linux."""
     found: set[int] = set()
     with contextlib.suppress(OSError):
         for thread in os.listdir("/proc/self/task"):

@@ -48,7 +48,7 @@ class NotebookSettings:
         self._modules = 0  # number of modules when the settings were last applied
         self._awaited: set[str] = set()  # modules with settings, or with warning categories in filters
         self.wanted = False  # the active job has settings besides its environment
-        import_hook.of_any(self._arrived)
+        import_hook.of_any(self.arrived)
 
     def enter(self, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Revert the last job's settings; this job's are applied with its tasks. Its environment is already set."""
@@ -91,7 +91,7 @@ class NotebookSettings:
             if module is not None and not kind.in_context:
                 self._set(kind, module, state)
 
-    def _arrived(self, module: ModuleType) -> None:
+    def arrived(self, module: ModuleType) -> None:
         """Apply a module's settings when a task loads it; other settings that the task has changed stay."""
         if module.__name__ not in self._awaited:
             return

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from burst_magic.payload.display import display
@@ -31,7 +31,8 @@ class Surroundings:
         self._first_environment = dict(os.environb)
         self._environment = dict(self._first_environment)
         self.variables = os.environ
-        self._raw: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined] # noqa: SLF001 - 20 x faster
+        self.raw: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined] # noqa: SLF001 - 20 x faster
+        self.local: frozenset[str] = frozenset()  # top-level names of the active job's local modules
         self._first_path = list(sys.path)
         self._path = list(sys.path)
         self._filters = list(warnings.filters)
@@ -46,6 +47,7 @@ class Surroundings:
         for entry in set(self._path) - set(self._first_path):
             _forget_modules(entry)
         self._path = [bundle, *self._first_path] if bundle else list(self._first_path)
+        self.local = frozenset(packages_in(bundle))
         self._go_back()
         self._restore_environment()
         self.restore()
@@ -53,6 +55,10 @@ class Surroundings:
     def listen(self, number: int, handler: Callable[..., None]) -> None:
         """Make a signal handler part of the clean state, with all changes so far."""
         self._touched.listen(number, handler)
+
+    def accept(self) -> None:
+        """The changes so far are not the task's (see ``only_replayable``); they are undone after it all the same."""
+        self._touched.accept()
 
     def restore(self) -> bool:
         """Undo the last task's changes. Return False if something cannot be restored."""
@@ -65,6 +71,33 @@ class Surroundings:
         if warnings.filters != self._filters:
             self._restore_filters()
         return not self._touched.spoiled
+
+    def are_clean(self, filters: Container[tuple[Any, ...]], variables: Mapping[bytes, bytes]) -> bool:
+        """Whether a module imported now finds what it would find at the start of a task.
+
+        Args:
+            filters: warning filters that modules added meanwhile.
+            variables: environment variables that modules set meanwhile.
+        """
+        clean, now = self._environment, warnings.filters
+        return (
+            _OS.get("environ") is self.variables
+            and self.raw.keys() >= clean.keys()
+            and all(value in {clean.get(name), variables.get(name)} for name, value in self.raw.items())
+            and self.only_replayable()
+            and sys.argv == [""]
+            and all(one in now for one in self._filters)
+            and all(one[0] == "ignore" or one in self._filters or one in filters for one in now)
+        )
+
+    def set_variables(self, variables: Mapping[bytes, bytes]) -> None:
+        """Set environment variables, as a task would."""
+        for name, value in variables.items():
+            os.environb[name] = value
+
+    def only_replayable(self) -> bool:
+        """Whether nothing was changed but the environment; opened files and ended processes don't count."""
+        return sys.path == self._path and not self._touched.beyond_environment
 
     def _go_back(self) -> None:
         with contextlib.suppress(OSError):  # a task removed the folder; other tasks may not need it
@@ -82,11 +115,17 @@ class Surroundings:
 
     def _restore_environment(self) -> None:
         """Undo changes of variables; ``os.environ`` makes them with ``putenv`` and ``unsetenv``."""
-        for name in set(self._raw) - set(self._environment):
+        for name in set(self.raw) - set(self._environment):
             del os.environb[name]
         for name, value in self._environment.items():
-            if self._raw.get(name) != value:
+            if self.raw.get(name) != value:
                 os.environb[name] = value
+
+
+def packages_in(bundle: str) -> Iterator[str]:
+    """Top-level names of the modules in a folder."""
+    with contextlib.suppress(OSError):
+        yield from (entry.partition(".")[0] for entry in (os.listdir(bundle) if bundle else ()))
 
 
 def set_filters(filters: list[Any]) -> None:

@@ -30,7 +30,7 @@ class Touched:
 
     def __init__(self, check_output: Undo, go_back: Undo, restore_environment: Undo) -> None:
         self._check_output, self._go_back, self._restore_environment = check_output, go_back, restore_environment
-        self.chdir = os.chdir
+        self.chdir, self._read_zone = os.chdir, time.tzset
         self.undo: dict[Callable[[], None], None] = {}  # functions to call; an ordered set
         self._handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -40,6 +40,7 @@ class Touched:
         self._depth, self._switch = sys.getrecursionlimit(), sys.getswitchinterval()
         self._thresholds = gc.get_threshold()
         self._processors = os.sched_getaffinity(0) if sys.platform == "linux" else None
+        self._accepted: frozenset[Callable[[], None]] = frozenset()
         self.spoiled = False  # something cannot be restored
         self._watch_all()
 
@@ -49,6 +50,16 @@ class Touched:
         self._handlers[signal.Signals(number)] = handler
         self.undo.clear()
         self.spoiled = False
+
+    def accept(self) -> None:
+        """Take changes of these kinds for accepted from now on."""
+        self._accepted = frozenset(self.undo)
+
+    @property
+    def beyond_environment(self) -> bool:
+        """Something not accepted was changed since ``restore``, other than variables, files and processes."""
+        others = {self._check_output, self._restore_environment, self._end_offspring, self._read_zone}
+        return bool(self.undo.keys() - others - self._accepted)
 
     def restore(self) -> None:
         """Undo changes since the last call."""
@@ -68,7 +79,7 @@ class Touched:
         self._watch(self._restore_numbers, sys, "setrecursionlimit", "setswitchinterval")
         self._watch(self._restore_numbers, gc, "disable", "set_threshold")
         self._watch(self._restore_numbers, os, "umask", "sched_setaffinity")
-        self._watch(time.tzset, time, "tzset")
+        self._watch(self._read_zone, time, "tzset")
         self._watch(self._go_back, os, "chdir", "fchdir")
         self._watch(self._restore_environment, os, "putenv", "unsetenv")
         self._watch(self._check_output, os, "close", "closerange", "dup2")
