@@ -291,6 +291,7 @@ def test_a_fork_of_a_task_imports_in_surroundings_that_it_has_changed(jobs, tmp_
     task = textwrap.dedent(task)
     assert jobs.run(task) == ("1", True)
     assert jobs.settle()
+    told.unlink()
     assert jobs.run(task) == ("1", False)
 
 
