@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,9 @@ def run(*arguments: str, stdin: str = "", environ: Mapping[str, str] | None = No
 
     try:
         command = [find_uv_bin(), *arguments, "--color", "never", "--no-progress"]
-        surroundings = {**config.environment(), "NO_COLOR": "1", **(environ or {})}
+        # This very interpreter: without one on the PATH, uv would download another.
+        mine = {"NO_COLOR": "1", "UV_PYTHON": sys.executable, "UV_PYTHON_DOWNLOADS": "never"}
+        surroundings = {**config.environment(), **mine, **(environ or {})}
         done = subprocess.run(
             command, input=stdin, env=surroundings, capture_output=True, text=True, check=False, timeout=_WITHIN
         )

@@ -81,16 +81,34 @@ def test_its_containers_are_workers_and_tasks_import_the_packages(fleet, built, 
     assert list(session.results()) == [(PACKAGE, 10001, n * 2) for n in range(4)]
 
 
-def test_what_is_in_the_repository_is_not_built_again(base, desk, built, tmp_path):
-    tag = built[1].rpartition(":")[2]
+DOCKER = """#!/bin/sh
+echo "$@" >> {folder}/said
+[ "$1" != login ] || /bin/cat > {folder}/password
+"""
+
+
+def test_it_is_pushed_with_ecrs_password_and_what_is_there_is_not_built_again(base, desk, built, tmp_path):
+    """No registry can be had here: a docker of the test notes what it is told."""
+    tag, tools = built[1].rpartition(":")[2], tmp_path / "bin"
+    tools.mkdir()
+    docker = tools / "docker"
+    docker.write_text(DOCKER.format(folder=tmp_path))
+    docker.chmod(0o755)
     rule = {"Effect": "Allow", "Action": ["ecr:*"], "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
-    with Sandbox(home=tmp_path) as cloud:
+    with Sandbox(home=tmp_path / "cloud") as cloud:
         iam, ecr = cloud.administrator.clients.of("iam"), cloud.administrator.clients.of("ecr")
         iam.put_user_policy(UserName=cloud.stack.user_name, PolicyName="images", PolicyDocument=policy)
         address = ecr.create_repository(repositoryName="burst")["repository"]["repositoryUri"]
+        there = {**cloud.environ(), **desk.environ, "BURST_AWS_REPOSITORY": address, "PATH": str(tools)}
+        assert f"{address}:{tag} was built with docker and pushed" in desk.image("--base", base, **there)
         manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
         ecr.put_image(repositoryName="burst", imageManifest=json.dumps(manifest), imageTag=tag)
-        there = {**cloud.environ(), **desk.environ, "BURST_AWS_REPOSITORY": address, "PATH": str(tmp_path)}
-        said = desk.image("--base", base, **there)  # there is nothing that could build
-    assert f"{address}:{tag} is in the repository already" in said
+        docker.unlink()  # nothing could build
+        again = desk.image("--base", base, **there)
+    assert f"{address}:{tag} is in the repository already" in again
+    version, build, login, push = (tmp_path / "said").read_text().splitlines()
+    assert (version, push) == ("version", f"push {address}:{tag}")
+    assert f"--tag {address}:{tag}" in build
+    assert login == f"login --username AWS --password-stdin {address.partition('/')[0]}"
+    assert (tmp_path / "password").read_text()
