@@ -71,11 +71,11 @@ class Synced:
 
     def upload(self, store: Store) -> None:
         """Store what the store lacks."""
-        _store(store, self.bundle.sha256, self.bundle.path.read_bytes)
+        archives = (self.bundle, self.installer, *self.resolved.wheels) if self.installs else (self.bundle,)
+        for archive in archives:
+            _store(store, archive.sha256, archive.path.stat().st_size, archive.path.read_bytes)
         if self.installs:
-            for archive in (self.installer, *self.resolved.wheels):
-                _store(store, archive.sha256, archive.path.read_bytes)
-            _store(store, self.lock, lambda: self._document)
+            _store(store, self.lock, len(self._document), lambda: self._document)
 
 
 def prepare(
@@ -112,9 +112,9 @@ def prepare(
     return Synced(bundle=worker_bundle(target, folder, environ=found.here), installer=installer, resolved=resolved)
 
 
-def _store(store: Store, sha256: str, read_bytes: Callable[[], bytes]) -> None:
+def _store(store: Store, sha256: str, size: int, read_bytes: Callable[[], bytes]) -> None:
     """Content-addressed, so whoever was first stored the same; an old one is renewed before its bucket expires it."""
     key = keys.env(sha256)
     there = next((entry for entry in store.list(_IN_STORE, after=key[:-1], limit=1) if entry.key == key), None)
-    if there is None or time.time() - there.modified > _OLD:
+    if there is None or there.size != size or time.time() - there.modified > _OLD:
         store.put(key, read_bytes())

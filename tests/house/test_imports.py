@@ -122,6 +122,7 @@ def test_a_local_burst_on_a_folder_loads_nothing_of_aws_in_the_kernel(modules_af
         "obstore",
     } == set()
     assert [name for name in modules if name.startswith("burst_magic.aws.")] == []
+    assert {"packaging", "uv", "burst_magic.environment.sync", "burst_magic.environment.bundle"} & modules == set()
 
 
 def test_a_working_worker_on_a_folder_and_its_slots_imported_dill_only(tmp_path):
