@@ -220,3 +220,35 @@ def test_a_cell_is_told_its_environment_before_it_runs_and_joins_workers_that_ha
     assert "sent from here: edited_here, installed_here" in dry
     assert first == again == [0, 0, 1]
     assert "runs on the idle workers of session" in joined
+
+
+@pytest.fixture
+def no_environments(cloud):
+    """The task role may not read ``envs/``."""
+    iam, role = cloud.administrator.clients.of("iam"), cloud.stack.task_role.rpartition("/")[2]
+    bucket, _, root = cloud.stack.store.removeprefix("s3://").partition("/")
+    rule = {"Effect": "Deny", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{bucket}/{root}/envs/*"]}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+    iam.put_role_policy(RoleName=role, PolicyName="no-envs", PolicyDocument=document)
+    yield
+    iam.delete_role_policy(RoleName=role, PolicyName="no-envs")
+
+
+WAIT = """
+import json, time
+import burst_magic as burst
+
+session = burst.map(len, ["a"], workers=1, launcher="fargate", env="sync")
+end = time.monotonic() + 60
+while "could not" not in (waiting := session.status().waiting) and time.monotonic() < end:
+    time.sleep(0.1)
+session.cleanup()
+print(json.dumps([waiting, session.fleet.logs()]))
+"""
+
+
+@pytest.mark.usefixtures("no_environments")
+def test_a_worker_that_cannot_fetch_itself_says_why_and_is_tried_again_later(kernel):
+    waiting, logs = kernel.run(WAIT)
+    assert waiting.startswith("1 of 1 workers could not start; retrying: it could not fetch or unpack the worker's own")
+    assert all("stage 0: s3://" in text and "HTTP 403" in text for text in logs.values())

@@ -73,7 +73,7 @@ def test_what_is_there_is_not_sent_again_unless_it_is_old_or_something_else(sync
     os.utime(store.path(key), (before - WEEK, before - WEEK))
     synced.upload(store)
     assert store.path(key).stat().st_mtime > before
-    store.put(key, b"half a bund")
+    store.put(key, b"half of it")
     synced.upload(store)
     assert store.get(key) == b"bundle"
 
