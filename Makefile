@@ -68,12 +68,13 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 	@build/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ministack.lock
 	@touch $@
 
-# What runs side by side on all cores, two stand-in clouds whose tasks mostly wait, and what watches the time that its
-# processes take.
+# What runs side by side on all cores; two stand-in clouds, whose tasks mostly wait; real kernels and workers, file by
+# file, since their fixtures are dear; and the containers, which share one machine-wide store of images.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
 ON_AWS := tests/aws/sandbox tests/aws/bursts
-ALONE := tests/aws/containers tests/contract tests/kernel
+BY_FILE := tests/contract tests/kernel
+ALONE := tests/aws/containers
 
 # ---- the two commands -------------------------------------------------------------------------------------------
 
@@ -89,6 +90,7 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest -q -n 2 $(PYTEST_FLAGS) $(ON_AWS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.

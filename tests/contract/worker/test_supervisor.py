@@ -286,11 +286,11 @@ def test_a_worker_whose_template_is_lost_ends_loudly(session):
     session.open(idle=60.0)
     session.add("__import__('time').sleep(60)", range(2))
     session.meanwhile(lambda: os.kill(session.template.pid, signal.SIGKILL), claimed(session))
-    with pytest.raises(Broken, match="fork server has died"):
+    with pytest.raises(Broken, match="the process that its own was forked from"):
         session.work()
     assert session.store.list(session.job.results_folder) == []  # nothing is made up for the tasks
-    assert (session.gone().cause, session.gone().exit_code) == (EndCause.BROKEN, 1)
-    assert "fork server has died" in session.gone().detail
+    assert (session.gone().cause, session.gone().exit_code) == (EndCause.CRASH, 1)
+    assert "was forked from" in session.gone().detail
 
 
 class Stillborn:
