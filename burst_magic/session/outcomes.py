@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from burst_magic.errors import (
@@ -21,6 +22,11 @@ from burst_magic.payload import unpack_value
 from burst_magic.payload.exceptions import attributes, raised_from, set_cause, stand_in
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 
+_IN_THE_ACCOUNT = re.compile(r"[0-9a-f]{32}(~\d+)?")  # ids of ECS tasks
+_REFUSED = re.compile(r"Access ?Denied|not authorized to perform: s3:|\(403\).*(Forbidden|HeadObject)")
+_OF_S3 = re.compile(r"\bs3\b|\bS3\b|(Get|Head|Put|Delete|Copy)Object|ListObjects|MultipartUpload")
+_WRITES = re.compile(r"(Put|Delete|Copy)Object|MultipartUpload")
+_BUCKET = re.compile(r"arn:[\w-]+:s3:::([\w.-]+)|s3://([\w.-]+)")
 _KINDS: dict[OutcomeKind, type[TaskError]] = {
     OutcomeKind.ERROR: TaskFailed,
     OutcomeKind.TIMEOUT: TaskTimeout,
@@ -63,9 +69,25 @@ def story(outcome: Outcome) -> str:
         parts.append(f"  {ran(outcome)}")
     if outcome.attempts > 1:
         parts.append(f"  after {outcome.attempts} attempts")
+    if allowed_by := way_to_data(outcome):
+        parts.append(f"  try:   {allowed_by}")
     if outcome.output:
         parts.append(f"  it printed:\n{outcome.output.rstrip()}")
     return visible("\n".join(parts))
+
+
+def way_to_data(outcome: Outcome) -> str:
+    """The command that lets tasks reach what S3 has refused this one; "" if that is not why it failed.
+
+    A task in the account uses AWS as the stack's task role; one on this machine, as the user.
+    """
+    said = f"{outcome.message}\n{outcome.traceback}"
+    if not (_IN_THE_ACCOUNT.fullmatch(outcome.worker) and _REFUSED.search(said) and _OF_S3.search(said)):
+        return ""
+    found = _BUCKET.search(said)
+    bucket = next(filter(None, found.groups())) if found else "…"
+    option = "--allow-write" if _WRITES.search(outcome.message) else "--allow-read"
+    return f"burst setup {option} s3://{bucket} (tasks use AWS as the stack's task role, not as you)"
 
 
 def ran(outcome: Outcome) -> str:

@@ -74,6 +74,20 @@ ALLOWED = {
 SAID = {"AccessDenied", "AccessDeniedException", "PermissionDeniedError", "GenericError", "403"}
 
 
+READ = "import boto3\nboto3.client('s3').get_object(Bucket='data-of-others', Key='x')['Body'].read()"
+
+
+def test_a_task_that_s3_refuses_something_is_told_the_command_that_allows_it(scientist):
+    s3 = scientist.cloud.administrator.clients.of("s3")
+    s3.create_bucket(Bucket="data-of-others")
+    s3.put_object(Bucket="data-of-others", Key="x", Body=b"x")
+    results = scientist.burst(READ, range(1), workers=1).results()
+    (error,) = results.collect(errors="return")
+    shown = "\n".join(error._render_traceback_())
+    assert "AccessDenied" in shown
+    assert "try:   burst setup --allow-read s3://" in shown
+
+
 # The role is one for all sessions of a store: a task may read and overwrite what another session wrote there. It cannot
 # sign it, so it can keep others from their results and not forge them.
 def test_a_task_may_work_in_its_folders_and_do_nothing_else(scientist):
