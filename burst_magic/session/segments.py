@@ -135,7 +135,7 @@ class SegmentReader:
             if not carrier.patiently(lambda: is_there(carrier.store, keys.SessionKeys(self._keys.sid)), StoreError):
                 problem = f"session {self._name} was deleted before this result was read"
                 raise Missing(problem, way_out="run the cell again") from None
-            return self._damaged(segment, Missing("somebody deleted an object with results", context=key))
+            return self._damaged(segment, Missing("no such object: results were deleted from the session", context=key))
         except (SignatureError, RecordError) as fault:
             return self._damaged(segment, fault)
         self.damaged.pop(segment, None)

@@ -220,6 +220,17 @@ def test_a_folder_that_is_named_like_a_session_of_no_time_is_no_trouble(world, f
     assert not rows[finished.id].problem
 
 
+def test_sessions_are_found_with_one_look_however_many_strays_there_are(world, flaky):
+    for number in range(20):
+        world.store.put(f"sessions/{PLANTED[:-1]}{'abcdefghijklmnopqrstuvwxyz'[number]}/manifest.json", b"")
+        world.store.put(f"sessions/stray{number}", b"")
+        world.store.put(f"sessions/stray folder {number}/a", b"")
+    flaky.calls.clear()
+    assert len(attach.whereabouts(world.settings())) == 20
+    assert flaky.calls == [("folders", "sessions")]
+    world.store.delete(world.objects())
+
+
 def test_keys_of_sessions_are_found_among_strays(tmp_path):
     (tmp_path / "README").write_bytes(b"")
     assert keyring.find(tmp_path, "README") is None
