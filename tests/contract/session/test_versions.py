@@ -25,7 +25,7 @@ OLDER = {  # it has never heard of some fields and causes
         '    stage: str = ""  # what it does before its slots can run: "installing"\n',
         "",
     ),
-    "worker/supervisor.py": ('            stage="" if self._stage is None else INSTALLING,\n', ""),
+    "worker/supervisor.py": ('            stage="" if self._stage is None else self._stage.doing(),\n', ""),
 }
 NEWER = {  # it says more, and ends in a way that this version does not know
     CONFIG: ('__version__ = "0.1.0"', '__version__ = "9.0.0"'),
