@@ -13,7 +13,7 @@ from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.ecs import Ecs
 from burst_magic.aws.stack import TAG, Stack
-from burst_magic.errors import LaunchError, Missing
+from burst_magic.errors import LaunchError, Missing, StackFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.client import ECRClient
@@ -28,6 +28,7 @@ _OURS = "burst:session"  # a tag of every worker's task
 _ENDING = 300.0  # seconds that tasks may take to stop: 120 of their own, and AWS's part
 _LISTED = 120.0  # seconds for which the tagging service may still list what is gone
 _PAUSE = 1.0
+_TRIES = 5  # to delete a bucket into which somebody writes
 _TOGETHER = 10  # task definitions in one DeleteTaskDefinitions
 
 
@@ -79,12 +80,23 @@ class Teardown:
                 self._stop_tasks(made["Cluster"])
             if made.get("UserPolicy"):
                 self._detach(made["UserPolicy"])
-            if made.get("Bucket"):
-                self._empty(made["Bucket"])
             if facts.parameters.get("Cache") == "make":
                 self._forget_images(facts.parameters["CachePrefix"])
-            self._stack.delete()
+            self._delete_stack(made.get("Bucket", ""))
         self._forget_definitions()
+
+    def _delete_stack(self, bucket: str) -> None:
+        """A kernel that follows a session may write the end of its workers after the bucket was emptied."""
+        for left in reversed(range(_TRIES)):
+            if bucket:
+                self._empty(bucket)
+            try:
+                return self._stack.delete()
+            except StackFailed as failed:
+                if failed.resource != "Bucket" or not left:
+                    raise
+            self._sleep(_PAUSE)
+        return None
 
     # --- what runs ---------------------------------------------------------------------------------------------
 

@@ -303,6 +303,20 @@ def test_teardown_deletes_copies_of_the_task_definition_old_versions_and_the_pol
         assert made["Bucket"] not in {each["Name"] for each in s3.list_buckets()["Buckets"]}
 
 
+def test_teardown_empties_the_bucket_again_if_a_kernel_writes_into_it_meanwhile(account):
+    account.done("setup", "--yes", "--no-trial")
+    bucket, s3 = account.resources()["Bucket"], account.client("s3")
+    written = []
+
+    def write_once(right):
+        if right.action == "s3:ListBucketMultipartUploads" and not written:  # it has just been emptied
+            written.append(s3.put_object(Bucket=bucket, Key="burst/sessions/s/workers/w.late", Body=b"{}"))
+
+    account.cloud.judged = write_once
+    assert "0 resources tagged burst=burst are left" in account.done("teardown", "--yes")
+    assert written
+
+
 def test_setup_in_a_kernels_magic_is_the_same(account):
     code = (
         "from IPython.core.interactiveshell import InteractiveShell\n"
