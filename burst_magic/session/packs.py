@@ -67,8 +67,11 @@ def known(settings: Settings, store: Store, lock: str) -> str:
 
 
 def learn(settings: Settings, store: Store, sid: str, lock: str) -> str:
-    """What a session's worker has signed: the sha256 of its pack, which is remembered; or ""."""
-    if not lock:
+    """What a session's worker has signed: the sha256 of its pack, which is remembered; or "".
+
+    Only of sessions that this user has started: whoever shares the key of another one can sign anything with it.
+    """
+    if not lock or not any((each.sid, each.store) == (sid, store.url) for each in _read(settings)):
         return ""
     try:
         secret = keyring.find(settings.keys_dir, sid)

@@ -82,6 +82,13 @@ def test_a_session_whose_key_is_not_here_proves_nothing(settings, store, session
     assert packs.known(settings, store, LOCK) == ""
 
 
+def test_a_session_of_somebody_else_whose_key_was_given_proves_nothing(settings, store, session):
+    manifest = session()
+    (settings.data_dir / "environments" / "packs.jsonl").unlink()
+    assert packs.learn(settings, store, manifest.sid, LOCK) == ""
+    assert packs.known(settings, store, LOCK) == ""
+
+
 def test_another_store_has_packs_of_its_own(settings, store, session, tmp_path):
     session()
     assert packs.known(settings, open_store((tmp_path / "other").as_uri()), LOCK) == ""
