@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 PYPI = "https://pypi.org/simple"
+_TOKEN = re.compile(r"[A-Za-z0-9_]{16,}")
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)=(?P<url>.+)\Z")
 
 
@@ -125,13 +126,19 @@ class _Reader:
         named = _NAMED.match(text) if "://" not in text.partition("=")[0] else None
         name, url = (named["name"], named["url"]) if named else ("", text)
         parts = urlsplit(url)
-        secret = bool(parts.username or parts.password) or (parts.hostname or "") in self._netrc
+        secret = bool(parts.username or parts.password or parts.query) or (parts.hostname or "") in self._netrc
+        secret = secret or any(map(_is_token, parts.path.split("/")))
         variable = f"UV_INDEX_{re.sub(r'[^A-Z0-9]', '_', name.upper())}_" if name else ""
         if name and any(f"{variable}{end}" in self._environ for end in ("USERNAME", "PASSWORD")):
             secret = True
         given = bool(name) and any(f"{variable}{end}" in self._setenv for end in ("USERNAME", "PASSWORD"))
         found = Index(url=_bare(url), private=url, name=name)
         return replace(found, is_open=found.is_on_the_network and (given or not secret))
+
+
+def _is_token(part: str) -> bool:
+    """Whether part of a path is a credential: some services of private indexes have it there."""
+    return _TOKEN.fullmatch(part) is not None and any(map(str.isdigit, part)) and any(map(str.isalpha, part))
 
 
 def _bare(url: str) -> str:

@@ -218,7 +218,8 @@ class Locker:
             return [name for name, lacking in zip(ordered, pool.map(lacks, ordered), strict=True) if lacking]
 
     def _document(self, attempt: _Attempt, text: str) -> Lock:
-        lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+        # A user's configuration may let uv write options, too, such as addresses of indexes with their passwords.
+        lines = [line for line in text.splitlines() if not line.startswith("--") and not line.lstrip().startswith("#")]
         versions = dict(_versions(text))
         sent = {name: self.installed.packages[name].version for name in attempt.packed}
         return Lock(

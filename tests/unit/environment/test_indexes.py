@@ -92,6 +92,13 @@ def test_an_index_with_credentials_is_closed_to_workers_and_nothing_shows_them(h
     assert SECRET not in repr(indexes) + json.dumps(indexes.facts) + json.dumps(indexes.there)
 
 
+@pytest.mark.parametrize("url", ["https://a/Zq7RkP0x2LmW9tYb/lab", "https://a/basic/s?token=hunter2"])
+def test_an_address_that_is_itself_a_credential_is_closed_to_workers(home, url):
+    indexes = found(home, {"UV_INDEX": f"{url} https://b/api/v4/projects/12345678/packages/pypi/simple"})
+    assert [index.is_open for index in indexes.others] == [False, True]
+    assert not any(url.partition("?")[0] in option for option in indexes.there)
+
+
 def test_an_index_whose_host_is_in_netrc_is_closed(home):
     (home / ".netrc").write_text(f"machine a login me password {SECRET}\n")
     (home / ".netrc").chmod(0o600)

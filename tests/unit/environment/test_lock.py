@@ -149,6 +149,16 @@ def test_what_comes_from_an_index_with_a_password_is_sent_or_refused_and_the_pas
     assert closed.index.url not in found.lock.to_bytes().decode()
 
 
+def test_options_that_a_configuration_lets_uv_write_are_not_in_the_lock(resolver, site, tmp_path, monkeypatch):
+    (tmp_path / "uv.toml").write_text("[pip]\nemit-index-url = true\nemit-build-options = true\n")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    site.add("plain")
+    resolver.index.wheel("plain")
+    first, *rest = resolver.locked("plain").lock.requirements.strip().splitlines()
+    assert first.startswith("plain==1.0")
+    assert all(line.startswith("    --hash=") for line in rest)
+
+
 def test_an_index_that_does_not_answer_is_said_with_the_ways_out(resolver, site, monkeypatch):
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     site.add("plain")
