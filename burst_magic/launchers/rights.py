@@ -68,15 +68,17 @@ def _of_ecs(options: Mapping[str, str], place: RightsPlace) -> list[Right]:
     cluster = options["cluster"].rpartition("/")[2]
     family = re.sub(r":\d+$", "", options.get("task_definition", "").rpartition("/")[2])
     task = place.named("ecs", f"task/{cluster}/{'0' * 32}")
-    definition = place.named("ecs", f"task-definition/{family}:1")
+    definition, copy = (place.named("ecs", f"task-definition/{name}:1") for name in (family, f"{family}-{'0' * 12}"))
     return [
         Right(action="ecs:RunTask", resource=definition, reason="to start workers"),
+        Right(action="ecs:RunTask", resource=copy, reason="to start workers with --env sync"),
         Right(action="ecs:TagResource", resource=task, reason="to tag workers"),
+        Right(action="ecs:TagResource", resource=copy, reason="to copy the task definition with its tags"),
         Right(action="ecs:StopTask", resource=task, reason="to stop workers"),
         Right(action="ecs:DescribeTasks", resource=task, reason="to see workers"),
         Right(action="ecs:ListTasks", resource="*", reason="to find workers"),
         Right(action="ecs:DescribeTaskDefinition", resource="*", reason="to start workers"),
-        Right(action="ecs:RegisterTaskDefinition", resource="*", reason="for another image or architecture"),
+        Right(action="ecs:RegisterTaskDefinition", resource="*", reason="for --env sync, or another image"),
     ]
 
 

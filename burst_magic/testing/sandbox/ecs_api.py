@@ -42,6 +42,10 @@ class EcsApi(EC2ContainerServiceResponse):
         def register() -> Any:
             for role in filter(None, (self._said.get("taskRoleArn"), self._said.get("executionRoleArn"))):
                 self._check("iam:PassRole", role)
+            if self._said.get("tags"):
+                place = f"{self.region}:{self.current_account}"
+                definition = f"arn:{self.partition}:ecs:{place}:task-definition/{self._said['family']}:*"
+                self._check("ecs:TagResource", definition, creates="RegisterTaskDefinition")
             return super(EcsApi, self).register_task_definition().result
 
         return self._answered(register)
@@ -71,8 +75,8 @@ class EcsApi(EC2ContainerServiceResponse):
 
         return self._answered(delete)
 
-    def _check(self, action: str, resource: str) -> None:
-        context = {"ecs:createaction": ["RunTask"], "iam:passedtoservice": ["ecs-tasks.amazonaws.com"]}
+    def _check(self, action: str, resource: str, *, creates: str = "RunTask") -> None:
+        context = {"ecs:createaction": [creates], "iam:passedtoservice": ["ecs-tasks.amazonaws.com"]}
         right = AskedRight(access=self.access_key, action=action, resources=(resource,), context=context)
         self.roles.check_right(right, dict(self.headers))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 SPOT = [{"capacityProvider": "FARGATE_SPOT"}]
@@ -71,12 +73,26 @@ def test_a_user_who_may_not_pass_the_role_starts_nothing(account, cloud):
     iam = cloud.administrator.clients.of("iam")
     policy = iam.get_role_policy(RoleName="burst-task-us-east-1", PolicyName="worker")["PolicyDocument"]
     trust = iam.get_role(RoleName="burst-task-us-east-1")["Role"]["AssumeRolePolicyDocument"]
-    import json
-
     role = iam.create_role(RoleName="another", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
     iam.put_role_policy(RoleName="another", PolicyName="same", PolicyDocument=json.dumps(policy))
 
     assert account.refusal(overrides={"taskRoleArn": role}).startswith("AccessDeniedException: User: arn:aws:iam::")
+
+
+def test_a_definition_with_tags_needs_the_right_to_tag_it(account, cloud):
+    ecs, iam = account.client("ecs"), cloud.administrator.clients.of("iam")
+    asked = {"family": "burst-worker-copy", "containerDefinitions": [{"name": "worker", "image": "x", "memory": 512}]}
+    tagged = {**asked, "tags": [{"key": "burst", "value": "burst"}]}
+    ecs.register_task_definition(**tagged)
+    rule = {"Effect": "Deny", "Action": "ecs:TagResource", "Resource": "arn:aws:ecs:*:*:task-definition/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+    iam.put_user_policy(UserName=cloud.stack.user_name, PolicyName="untagged", PolicyDocument=document)
+    try:
+        with pytest.raises(ecs.exceptions.ClientError, match=r"ecs:TagResource on resource: .*burst-worker-copy"):
+            ecs.register_task_definition(**tagged)
+        ecs.register_task_definition(**asked)
+    finally:
+        iam.delete_user_policy(UserName=cloud.stack.user_name, PolicyName="untagged")
 
 
 def test_size_disk_and_tags_of_a_task_are_what_the_overrides_say(account, cloud):

@@ -200,10 +200,14 @@ def test_a_stack_is_as_it_was_made_or_setup_repairs_it(found, level, says):
 def test_rights_are_asked_on_the_very_things_that_bursts_use():
     place = rights.RightsPlace(account="111122223333", region="eu-west-1", arn=USER)
     options = {"cluster": "arn:aws:ecs:eu-west-1:111122223333:cluster/burst", "task_definition": "burst-worker:3"}
-    asked = {each.action: each.resource for each in rights.needed(options, "s3://lab/burst", place)}
+    wanted = rights.needed(options, "s3://lab/burst", place)
+    asked = {each.action: each.resource for each in wanted}
     assert asked["s3:PutObject"] == "arn:aws:s3:::lab/burst/sessions/x"
     assert asked["s3:ListBucket"] == "arn:aws:s3:::lab"
-    assert asked["ecs:RunTask"] == "arn:aws:ecs:eu-west-1:111122223333:task-definition/burst-worker:1"
+    definition = "arn:aws:ecs:eu-west-1:111122223333:task-definition/burst-worker"
+    started = {each.resource for each in wanted if each.action == "ecs:RunTask"}
+    assert started == {f"{definition}:1", f"{definition}-000000000000:1"}  # and its copies
+    assert f"{definition}-000000000000:1" in {each.resource for each in wanted if each.action == "ecs:TagResource"}
     assert asked["ecs:StopTask"].startswith("arn:aws:ecs:eu-west-1:111122223333:task/burst/")
     more = {each.resource for each in rights.of_definition(DEFINITION, place, container="worker")}
     assert more == {
