@@ -26,6 +26,7 @@ _PATIENCE = 1800.0  # seconds for one change of the stack; it takes two minutes 
 _FIRST, _LONGEST = 0.1, 3.0  # seconds between two looks
 _NO_CHANGE = ("didn't contain changes", "No updates are to be performed")
 _CANCELLED = ("cancelled", "The following resource(s) failed")  # no causes: something else failed
+_NOTHING_YET = {"REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}  # such a stack holds nothing
 _OVER = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}  # such a stack can only be deleted
 
 
@@ -38,6 +39,7 @@ class StackFacts:
     reason: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -88,6 +90,9 @@ class Stack:
 
         Args:
             ident: the id of one that is being deleted; its name finds it no more.
+
+        Raises:
+            LaunchError: somebody else's stack has this name.
         """
         try:
             found = self._ask(lambda api: api.describe_stacks(StackName=ident or self.name), "DescribeStacks")
@@ -95,7 +100,14 @@ class Stack:
             if "does not exist" in str(error):
                 return None
             raise
-        return _facts(found["Stacks"][0])
+        facts = _facts(found["Stacks"][0])
+        if facts.status not in _NOTHING_YET and facts.tags.get(TAG) != self.name:
+            raise LaunchError(
+                f"stack {self.name} was not made by burst setup: it has no tag {TAG}={self.name}",
+                context=facts.id,
+                way_out="nothing of it was changed; choose another --name",
+            )
+        return facts
 
     def resources(self) -> list[StackResourceTypeDef]:
         """What it has made, with physical ids and states."""
@@ -282,4 +294,5 @@ def _facts(said: StackTypeDef) -> StackFacts:
         reason=said.get("StackStatusReason", ""),
         parameters={each["ParameterKey"]: each.get("ParameterValue", "") for each in said.get("Parameters", ())},
         outputs={each["OutputKey"]: each["OutputValue"] for each in said.get("Outputs", ())},
+        tags={each["Key"]: each["Value"] for each in said.get("Tags", ())},
     )

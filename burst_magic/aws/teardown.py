@@ -5,6 +5,7 @@ What CloudFormation does not know is removed here; the rest is the stack's. Ever
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -223,7 +224,8 @@ class Teardown:
             return [family for page in pages for family in page["families"]]
 
         found = self._ask("ecs", call, "ListTaskDefinitionFamilies")
-        return [family for family in found if family == prefix or family.startswith(f"{prefix}-")]
+        # A stack called burst-worker has definitions that begin with the same words.
+        return [family for family in found if re.fullmatch(rf"{prefix}(-[0-9a-f]{{12}})?", family)]
 
     def _definitions(self, family: str) -> list[str]:
         found: list[str] = []

@@ -158,6 +158,7 @@ class Stacks:
             raise CfnRefusal(f"Stack:{stack.id} is in {stack.status} state and can not be updated.")
         wanted = stack.change_sets.pop(ident)["wanted"]
         word = "UPDATE" if stack.resources else "CREATE"
+        stack.tags = stack.tags or wanted["tags"]  # a stack has them from its first moment
         stack.enter(f"{word}_IN_PROGRESS", "User Initiated")
         self._begin(lambda: self._carry_out(stack, wanted, clients(), word))
 

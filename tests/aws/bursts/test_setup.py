@@ -264,6 +264,22 @@ def test_teardown_stops_what_runs_and_spares_what_is_not_its_own(account):
     assert account.running == []
 
 
+def test_a_stack_that_setup_did_not_make_is_neither_changed_nor_deleted(account):
+    cloudformation = account.client("cloudformation")
+    rule = "{EcrRepositoryPrefix: of-a-pipeline, UpstreamRegistryUrl: public.ecr.aws}"
+    template = f"Resources: {{Rule: {{Type: AWS::ECR::PullThroughCacheRule, Properties: {rule}}}}}"
+    asked = {"StackName": "burst-pipeline", "ChangeSetName": "c", "ChangeSetType": "CREATE", "TemplateBody": template}
+    asked["Capabilities"] = ["CAPABILITY_NAMED_IAM"]
+    made = cloudformation.create_change_set(**asked)["Id"]
+    cloudformation.execute_change_set(StackName="burst-pipeline", ChangeSetName=made)
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName="burst-pipeline", WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    for verb in ("setup", "teardown"):
+        assert "burst-pipeline was not made by burst setup" in account.refused(verb, "--name", "pipeline", "--yes")
+    assert account.resources("burst-pipeline") == {"Rule": "of-a-pipeline"}
+
+
 def _stopped():
     from burst_magic.testing.sandbox import TaskState
 
@@ -289,7 +305,7 @@ def test_teardown_deletes_copies_of_the_task_definition_old_versions_and_the_pol
     s3.delete_object(Bucket=made["Bucket"], Key="burst/blobs/x")
     s3.create_multipart_upload(Bucket=made["Bucket"], Key="burst/blobs/unfinished")
     definition = ecs.describe_task_definition(taskDefinition="burst-worker")["taskDefinition"]
-    for family in ("burst-worker-abc", "burst-workers-of-others"):
+    for family in ("burst-worker-0123456789ab", "burst-worker-of-others"):
         ecs.register_task_definition(
             family=family, containerDefinitions=definition["containerDefinitions"], cpu="256", memory="512",
             networkMode="awsvpc", requiresCompatibilities=["FARGATE"],
@@ -298,7 +314,7 @@ def test_teardown_deletes_copies_of_the_task_definition_old_versions_and_the_pol
 
     account.done("teardown", "--yes")
     (left,) = ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"]
-    assert "/burst-workers-of-others:" in left
+    assert "/burst-worker-of-others:" in left
     with contextlib.suppress(KeyError):
         assert made["Bucket"] not in {each["Name"] for each in s3.list_buckets()["Buckets"]}
 
