@@ -8,11 +8,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from burst_magic import config
 from burst_magic.errors import LaunchError
 
 TOOLS = ("docker", "podman", "buildah")
 _PLATFORMS = {"x86_64": "linux/amd64", "arm64": "linux/arm64"}
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
+# docker would push a statement about the build beside the image, without a tag: no one would ever delete that.
+_ALONE = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 _LAST = 8  # lines of output in an error
 
 
@@ -54,7 +57,10 @@ class ImageBuilder:
         self._run("push", name)
 
     def _run(self, *words: str, stdin: str = "") -> str:
-        done = subprocess.run([self.tool, *words], input=stdin, capture_output=True, text=True, check=False)
+        surroundings = {**config.environment(), **_ALONE}
+        done = subprocess.run(
+            [self.tool, *words], input=stdin, env=surroundings, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             lines = (done.stderr + done.stdout).strip().splitlines()[-_LAST:]
             raise LaunchError(f"{self.tool} {words[0]} failed", context=" | ".join(lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,16 +52,27 @@ def _build(made: Recipe, name: str, *, push: bool, repository: Repository | None
     from burst_magic.environment.builders import find_builder
 
     builder = find_builder()
+    for each in needed(made.base, repository):
+        login = each.login()
+        builder.login(login.server, user=login.user, password=login.password)
     with tempfile.TemporaryDirectory(prefix="burst-image-", ignore_cleanup_errors=True) as folder:
         made.lay_out(Path(folder))
         builder.build(Path(folder), name=name, arch=made.target.arch, arguments=made.arguments)
     if not push:
         return f"{name} was built with {builder.tool} and not pushed: aws.repository names no repository"
-    if repository is not None:
-        login = repository.login()
-        builder.login(login.server, user=login.user, password=login.password)
     builder.push(name)
     return f"{name} was built with {builder.tool} and pushed"
+
+
+def needed(base: str, repository: Repository | None) -> Iterator[Repository]:
+    """Repositories of ECR that the build pulls from and the push goes to, one of each registry."""
+    from burst_magic.environment.image_check import ImageAddress
+
+    below = RepositoryPlace.of(ImageAddress.of(base).repository)
+    if below is not None and (repository is None or repository.place.server != below.server):
+        yield Repository(below)
+    if repository is not None:
+        yield repository
 
 
 def _about(made: Recipe, name: str) -> list[str]:

@@ -107,7 +107,7 @@ def test_it_is_pushed_with_ecrs_password_and_what_is_there_is_not_built_again(ba
         docker.unlink()  # nothing could build
         again = desk.image("--base", base, **there)
     assert f"{address}:{tag} is in the repository already" in again
-    version, build, login, push = (tmp_path / "said").read_text().splitlines()
+    version, login, build, push = (tmp_path / "said").read_text().splitlines()
     assert (version, push) == ("version", f"push {address}:{tag}")
     assert f"--tag {address}:{tag}" in build
     assert login == f"login --username AWS --password-stdin {address.partition('/')[0]}"

@@ -76,6 +76,12 @@ def test_each_is_told_the_same_in_its_own_words(tools, tmp_path, tool, command, 
     assert tools.said[1][tools.said[1].index("--platform") + 1] == f"linux/{other.replace('x86_64', 'amd64')}"
 
 
+def test_nothing_is_pushed_beside_the_image(tools, tmp_path):
+    tools.install("docker", f'echo "$BUILDX_NO_DEFAULT_ATTESTATIONS" > {tmp_path}/alone')
+    ImageBuilder("docker").build(tmp_path, name="mine:1", arch="x86_64", arguments={})
+    assert (tmp_path / "alone").read_text() == "1\n"
+
+
 def test_a_password_is_in_no_command(tools):
     tools.install("podman")
     ImageBuilder("podman").login("registry", user="AWS", password="hunter2")
