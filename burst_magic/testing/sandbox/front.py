@@ -127,6 +127,9 @@ def _as_aws_denies(
         start_response(*told)
         return answer
     body = b"".join(answer)
+    if body and b"AccessDenied" not in body:  # keys that do not exist, or a wrong signature
+        start_response(*told)
+        return [body]
     found = _CALLER.search(body.decode())
     said = f"User: {found[1] if found else right.access} is not authorized to perform: {right.action} on resource: "
     said += f"{right.resources[0]} because no policy allows the {right.action} action"
