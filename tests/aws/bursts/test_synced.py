@@ -223,9 +223,9 @@ def test_a_cell_is_told_its_environment_before_it_runs_and_joins_workers_that_ha
 
 
 @pytest.fixture
-def no_environments(cloud):
+def no_environments(first, cloud):
     """The task role may not read ``envs/``."""
-    iam, role = cloud.administrator.clients.of("iam"), cloud.stack.task_role.rpartition("/")[2]
+    iam, role = cloud.administrator.clients.of("iam"), cloud.tasks()[-1].role.rpartition("/")[2]
     bucket, _, root = cloud.stack.store.removeprefix("s3://").partition("/")
     rule = {"Effect": "Deny", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{bucket}/{root}/envs/*"]}
     document = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
