@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 import time
 import venv
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -38,6 +39,7 @@ _PART = 16 << 20  # bytes read from the store at a time
 _LEVEL = 1  # of compression: the store is near, and a worker has a core or so
 _OURS = ("bin/python", "bin/python3", "pyvenv.cfg")  # of a virtual environment: each machine has its own
 _TOLD = 2000  # characters of what uv says, from its end
+_NOT_INSTALLED = "the packages of this session could not be installed"
 _SAME = "import dill, sys; sys.stdout.write(dill.__version__)"
 
 
@@ -69,6 +71,12 @@ class Installer:
         """
         if not manifest.lock:
             return sys.executable
+        try:
+            return self._brought(manifest)
+        except (OSError, tarfile.TarError, EOFError, zlib.error) as fault:  # a full disk, for example
+            raise LaunchError(f"{_NOT_INSTALLED}: {type(fault).__name__}: {fault}") from fault
+
+    def _brought(self, manifest: Manifest) -> str:
         lock = Lock.from_bytes(self._verified(manifest.lock))
         self._check_version(lock)
         began = time.monotonic()
@@ -199,8 +207,10 @@ class Installer:
         )
         _remove(os.path.join(root, "cache"))
         if done.returncode:
-            said = " ".join(done.stderr.split())[-_TOLD:]
-            raise LaunchError(f"the packages of this session could not be installed: {said}")
+            from burst_magic.worker.slots.mask import Mask
+
+            said = " ".join(Mask(manifest.setenv).text(done.stderr).split())[-_TOLD:]
+            raise LaunchError(f"{_NOT_INSTALLED}: {said}")
 
 
 def _virtual_environment(place: str) -> None:

@@ -206,5 +206,26 @@ def test_a_variable_of_setenv_reaches_the_installer(environment):
     manifest = replace(
         environment.manifest, setenv=(("UV_DEFAULT_INDEX", "http://127.0.0.1:9/mine"), ("UV_HTTP_RETRIES", "0"))
     )
-    with pytest.raises(LaunchError, match=r"127\.0\.0\.1:9/mine"):
+    with pytest.raises(LaunchError, match=r"Failed to fetch: \*{4}/tiny/"):  # it was asked, and its address is hidden
         environment.worker().python(manifest)
+
+
+def test_values_of_setenv_are_not_in_what_is_said_of_the_installer(environment):
+    hidden = "hunter2-hunter2"
+    lock = replace(
+        environment.lock,
+        requirements=f"absent==1.0 --hash=sha256:{'0' * 64}",
+        indexes=("--default-index", f"http://127.0.0.1:9/{hidden}/simple"),
+    )
+    environment.sign(lock)
+    manifest = replace(environment.manifest, setenv=(("TOKEN", hidden), ("UV_HTTP_RETRIES", "0")))
+    with pytest.raises(LaunchError, match=r"could not be installed: .*127\.0\.0\.1:9") as refused:
+        environment.worker().python(manifest)
+    assert hidden not in str(refused.value)
+
+
+def test_a_disk_that_cannot_be_written_is_said_as_what_keeps_packages_from_being_installed(environment):
+    worker = environment.worker()
+    worker.folder += "/not/there"
+    with pytest.raises(LaunchError, match="packages of this session could not be installed: FileNotFoundError"):
+        worker.python(environment.manifest)
