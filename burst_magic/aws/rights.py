@@ -52,6 +52,7 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                     "cloudformation:DescribeStackResources",
                     "cloudformation:DescribeStacks",
                     "cloudformation:ExecuteChangeSet",
+                    "cloudformation:TagResource",
                 ],
                 [arn("cloudformation", f"{regional}:stack/{name}/*")],
             ),
@@ -95,8 +96,12 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                 **_allow(["iam:DetachGroupPolicy", "iam:DetachRolePolicy", "iam:DetachUserPolicy"], ["*"]),
                 "Condition": {"ArnEquals": {"iam:PolicyARN": arn("iam", f":{account}:policy/{name}-user-{region}")}},
             },
-            _allow(
-                ["iam:CreateServiceLinkedRole"], [arn("iam", f":{account}:role/aws-service-role/ecs.amazonaws.com/*")]
+            _allow(  # the first cluster and the first cache of an account need one each
+                ["iam:CreateServiceLinkedRole"],
+                [
+                    arn("iam", f":{account}:role/aws-service-role/{service}.amazonaws.com/*")
+                    for service in ("ecs", "pullthroughcache.ecr")
+                ],
             ),
             _allow(["iam:GetRole"], [arn("iam", f":{account}:role/*AWSServiceRoleForECS")]),
             _allow(
@@ -116,7 +121,15 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                 ],
             ),
             _allow(
-                ["ecr:CreateRepository", "ecr:DeleteRepository", "ecr:PutLifecyclePolicy", "ecr:TagResource"],
+                [
+                    "ecr:CreateRepository",
+                    "ecr:DeleteRepository",
+                    "ecr:GetLifecyclePolicy",
+                    "ecr:GetRepositoryPolicy",
+                    "ecr:ListTagsForResource",
+                    "ecr:PutLifecyclePolicy",
+                    "ecr:TagResource",
+                ],
                 [
                     arn("ecr", f"{regional}:repository/{name}-worker"),
                     arn("ecr", f"{regional}:repository/{name}-public/*"),
@@ -156,6 +169,7 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                     "ecs:RegisterTaskDefinition",
                     "ecs:StopTask",
                     "ecs:TagResource",
+                    "logs:DescribeLogGroups",
                     "tag:GetResources",
                 ],
                 ["*"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
@@ -210,8 +210,10 @@ class Teardown:
 
     def _forget_definitions(self) -> None:
         """The stack's task definition, and the copies that launchers have made of it for images and architectures."""
-        arns = [arn for family in self._families() for arn in self._definitions(family)]
-        for arn in arns:
+        families = self._families()
+        active = [arn for family in families for arn in self._definitions(family, "ACTIVE")]
+        arns = active + [arn for family in families for arn in self._definitions(family, "INACTIVE")]
+        for arn in active:
             self._deregister(arn)
         for start in range(0, len(arns), _TOGETHER):
             self._delete_definitions(arns[start : start + _TOGETHER])
@@ -227,18 +229,13 @@ class Teardown:
         # A stack called burst-worker has definitions that begin with the same words.
         return [family for family in found if re.fullmatch(rf"{prefix}(-[0-9a-f]{{12}})?", family)]
 
-    def _definitions(self, family: str) -> list[str]:
-        found: list[str] = []
-        for status in ("ACTIVE", "INACTIVE"):
-            asked: Any = {"familyPrefix": family, "status": status}
+    def _definitions(self, family: str, status: Literal["ACTIVE", "INACTIVE"]) -> list[str]:
+        def call(ecs: ECSClient) -> list[str]:
+            pages = ecs.get_paginator("list_task_definitions").paginate(familyPrefix=family, status=status)
+            return [arn for page in pages for arn in page["taskDefinitionArns"]]
 
-            def call(ecs: ECSClient, asked: Mapping[str, Any] = asked) -> list[str]:
-                pages = ecs.get_paginator("list_task_definitions").paginate(**asked)
-                return [arn for page in pages for arn in page["taskDefinitionArns"]]
-
-            arns = self._ask("ecs", call, "ListTaskDefinitions")
-            found += [arn for arn in arns if arn.rpartition("/")[2].partition(":")[0] == family]
-        return found
+        arns = self._ask("ecs", call, "ListTaskDefinitions")
+        return [arn for arn in arns if arn.rpartition("/")[2].partition(":")[0] == family]
 
     def _deregister(self, arn: str) -> None:
         def call(ecs: ECSClient) -> object:

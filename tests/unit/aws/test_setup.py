@@ -63,3 +63,13 @@ def test_setup_makes_no_role_and_no_policy_but_its_own():
             if action.startswith("iam:") and not action.startswith(("iam:Get", "iam:List")):
                 narrow = all("burst-ada-" in each or "aws-service-role" in each for each in statement["Resource"])
                 assert narrow or "burst-ada-user" in str(statement["Condition"]), action
+
+
+def test_it_may_make_the_roles_that_aws_services_make_once_in_an_account():
+    made = [
+        resource
+        for statement in rights.setup_policy("burst-ada", WHERE)["Statement"]
+        for resource in statement["Resource"]
+        if "iam:CreateServiceLinkedRole" in statement["Action"]
+    ]
+    assert [each.split("/")[2] for each in made] == ["ecs.amazonaws.com", "pullthroughcache.ecr.amazonaws.com"]
