@@ -19,7 +19,7 @@ from burst_magic.aws import reasons
 from burst_magic.aws.ecs import Ecs
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
 from burst_magic.launchers.base import Again, Handle, PrintedLine, Refusal, Start, Status, Traits, WorkerState
-from burst_magic.launchers.ecs_definition import arch_of, derived, fits, image_of
+from burst_magic.launchers.ecs_definition import arch_of, check_worker, derived, fits, image_of
 from burst_magic.launchers.ecs_logs import ContainerLogs
 from burst_magic.launchers.ecs_task import (
     CONTAINER,
@@ -144,6 +144,7 @@ class EcsLauncher:
         """The configured definition, or a copy, which is registered by whoever needs it first."""
         ecs, name = self._in(start.options.get("region", "")), start.options.get("task_definition", "")
         configured, tags = ecs.tagged_definition(name)
+        check_worker(configured, start, container=CONTAINER)
         if fits(configured, start, container=CONTAINER):
             return name
         wanted = derived(configured, start, container=CONTAINER, tags=tags)

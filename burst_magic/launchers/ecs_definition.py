@@ -8,10 +8,12 @@ definition of its own. It is called by what it holds: whoever needs it finds it,
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import IMAGE
+from burst_magic.errors import PlanError
 from burst_magic.launchers.base import Start
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 STOCK = "public.ecr.aws/docker/library/python"  # for all architectures; no account is needed to pull it
 WATCHDOG = ["python", "-m", "burst_magic.worker.watchdog"]  # what a worker's container runs (docs/container.md)
+_STOCK = re.compile(r"(?:^|/)(?:docker/library/)?python:[\w.]+-slim$")
 _ARCHES = {"x86_64": "X86_64", "arm64": "ARM64"}  # ours -> ECS's
 _RESERVED = "aws:"  # how the names of tags begin that only AWS may set, such as CloudFormation's
 # What DescribeTaskDefinition says and RegisterTaskDefinition is told again.
@@ -53,6 +56,18 @@ def fits(definition: TaskDefinitionTypeDef, start: Start, *, container: str) -> 
     """Whether a start can use this definition as it is."""
     image = next((each.get("image") for each in definition["containerDefinitions"] if each["name"] == container), "")
     return not start.command and image_of(start) in {"", image} and start.arch in {"", arch_of(definition)}
+
+
+def check_worker(definition: TaskDefinitionTypeDef, start: Start, *, container: str) -> None:
+    """Raise ``PlanError`` if the configured image is a stock Python, which without stage 0 is no worker."""
+    image = next(
+        (each.get("image", "") for each in definition["containerDefinitions"] if each["name"] == container), ""
+    )
+    if not start.command and not image_of(start) and _STOCK.search(image):
+        raise PlanError(
+            f"the image of {definition['family']} is a stock Python, which holds no worker: {image}",
+            way_out="--env sync installs it there, and --env image:URI names an image that has it",
+        )
 
 
 def derived(

@@ -328,7 +328,7 @@ def definition(*, driver="awslogs"):
             "revision": 7,
             "taskRoleArn": "arn:aws:iam::123456789012:role/task",
             "networkMode": "awsvpc",
-            "containerDefinitions": [{"name": "worker", "image": "python:3.11-slim", "logConfiguration": log}],
+            "containerDefinitions": [{"name": "worker", "image": "registry/burst:3.11", "logConfiguration": log}],
         }
     }
 
@@ -360,7 +360,7 @@ def registers(aws):
     ("change", "image", "arch"),
     [
         ({"env": "image:registry/mine:3"}, "registry/mine:3", "X86_64"),
-        ({"arch": "arm64"}, "python:3.11-slim", "ARM64"),
+        ({"arch": "arm64"}, "registry/burst:3.11", "ARM64"),
         ({"env": "image:registry/mine:3", "arch": "arm64"}, "registry/mine:3", "ARM64"),
     ],
 )
@@ -377,6 +377,26 @@ def test_another_image_or_architecture_is_a_copy_of_the_definition_that_is_regis
     assert made["taskRoleArn"].endswith("role/task")
     used = {request["taskDefinition"] for request in aws.requests("RunTask")}
     assert used == {f"arn:aws:ecs:eu-west-1:123456789012:task-definition/{made['family']}:1"}
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "python:3.11-slim",
+        "public.ecr.aws/docker/library/python:3.12-slim",
+        "1.dkr.ecr/burst-public/docker/library/python:3.13-slim",
+    ],
+)
+def test_a_stock_python_that_is_told_nothing_is_no_worker_and_nothing_starts(aws, fargate, image):
+    bare = definition()
+    bare["taskDefinition"]["containerDefinitions"][0]["image"] = image
+    aws.script["DescribeTaskDefinition"] = [bare]
+    (answer,) = fargate.start([replace(START, env="image")])
+    assert isinstance(answer, Refusal)
+    assert answer.again is Again.NEVER
+    assert "is a stock Python" in answer.problem
+    assert "--env sync" in answer.problem
+    assert aws.requests("RunTask") == []
 
 
 def test_another_image_runs_the_worker_whatever_its_own_entry_point_is(aws, fargate):
@@ -428,7 +448,7 @@ def test_a_stock_python_of_the_kernels_version_runs_the_command_that_makes_it_th
 
 def test_the_configured_definition_is_used_as_it_is_where_it_fits(aws, fargate):
     registers(aws)
-    fargate.start([replace(START, env="image:python:3.11-slim"), replace(START, token="another", env="sync")])
+    fargate.start([replace(START, env="image:registry/burst:3.11"), replace(START, token="another", env="sync")])
     assert aws.requests("RegisterTaskDefinition") == []
     assert {request["taskDefinition"] for request in aws.requests("RunTask")} == {"burst-worker"}
 
