@@ -14,6 +14,7 @@ from burst_magic.protocol.exits import ExitCode
 
 if TYPE_CHECKING:
     from burst_magic.aws.setup import Prepared
+    from burst_magic.aws.template import Whereabouts
     from burst_magic.config import Settings
 
 _TASKS = 4
@@ -215,7 +216,7 @@ def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[s
     teardown = Teardown(call.name, region=where.region, clients=account.clients, tell=tell)
     teardown.run()
     left = teardown.left()
-    forgotten = _forget(call.name, settings)
+    forgotten = _forget(call.name, where, settings)
     if left:
         raise BurstError(
             f"{len(left)} resources tagged burst={call.name} are left",
@@ -226,11 +227,11 @@ def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[s
     return f"stack {call.name} is gone from {where.region}: 0 resources tagged burst={call.name} are left{kept}"
 
 
-def _forget(name: str, settings: Settings) -> list[str]:
+def _forget(name: str, where: Whereabouts, settings: Settings) -> list[str]:
     """Take what setup wrote out of the user's settings, if it is still this stack's."""
     mine = config.load(environ={}, config_dir=settings.config_dir, data_dir=settings.data_dir)
-    if mine.aws.get("stack") != name:
-        return []
+    if [mine.aws.get(key) for key in ("stack", "account", "region")] != [name, where.account, where.region]:
+        return []  # it may have the same name in another account
     gone = [key for key in _OURS if key.startswith(f"{config.TABLE}.") and key.partition(".")[2] in mine.aws]
     gone += ["store"] if mine.store.startswith(f"s3://{name}-") else []
     gone += ["launcher"] if mine.launcher == launchers.IN_AN_ACCOUNT else []

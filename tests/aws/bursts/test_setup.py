@@ -142,6 +142,15 @@ def _task_policies(account) -> dict[str, list[str]]:
     }
 
 
+def test_settings_of_another_account_stay_when_a_stack_of_the_same_name_goes(account):
+    account.done("setup", "--yes", "--no-trial")
+    account.done("config", "aws.account=999999999999")
+    before = account.config.read_text()
+    assert "account = 999999999999" in before
+    assert "removed from" not in account.done("teardown", "--yes")
+    assert account.config.read_text() == before
+
+
 def test_several_people_set_up_in_one_account(account):
     account.done("setup", "--yes", "--no-trial", "--name", "ada")
     account.done(
