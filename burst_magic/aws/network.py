@@ -101,7 +101,8 @@ def find(ec2: Ec2, *, vpc: str = "", subnets: Sequence[str] = ()) -> WorkerNetwo
     homes = {each["VpcId"] for each in there}
     if len(homes) > 1 or (vpc and homes - {vpc}):
         raise LaunchError(
-            f"the subnets are in other VPCs than one: {', '.join(sorted(homes))}", way_out="give subnets of one VPC"
+            f"the subnets are in several VPCs: {', '.join(sorted({*homes, *filter(None, [vpc])}))}",
+            way_out="give subnets of one VPC",
         )
     if not there:
         raise LaunchError(f"{vpc} has no subnets", way_out="give --subnets of another VPC")

@@ -284,7 +284,7 @@ def _way_out(kind: str, reason: str) -> str:
         return "run burst teardown again, which empties it"
     if "LimitExceeded" in reason or "limit" in reason.lower():
         return f"raise the account's quota for {kind} in Service Quotas, or delete one; then run the command again"
-    return "run the command again when that is put right: it takes up where it is"
+    return "put that right and run the command again: it goes on from there"
 
 
 def _facts(said: StackTypeDef) -> StackFacts:

@@ -1,6 +1,6 @@
 """The account as ``burst doctor`` looks at it: each check asks AWS a little, and changes nothing.
 
-A check that may not ask says so and is no reason to despair: bursts need fewer rights than a check-up.
+A check that may not ask says so, and counts as a note: bursts need fewer rights than a check-up.
 """
 
 from __future__ import annotations

@@ -89,6 +89,8 @@ def derived(
             # The image may have an entry point of its own, which would take the command for its arguments.
             known = [*each.get("entryPoint", ()), *each.pop("command", ())]
             each["entryPoint"] = list(start.command) or known or WATCHDOG
+            if start.command:
+                _fit_for_stage_0(each)
     arch = start.arch or arch_of(definition)
     platform = {**kept.get("runtimePlatform", {}), "cpuArchitecture": _ARCHES.get(arch, arch)}
     platform.setdefault("operatingSystemFamily", "LINUX")
@@ -96,6 +98,15 @@ def derived(
     made["family"] = f"{definition['family']}-{_digest(definition, start, arch)}"
     own = [tag for tag in tags if not tag.get("key", "").lower().startswith(_RESERVED)]
     return {**made, "tags": own} if own else made
+
+
+def _fit_for_stage_0(container: dict[str, Any]) -> None:
+    """A stock Python has no health check of ours. Stage 0 is PID 1, so that it gives root away, and writes files."""
+    container.pop("healthCheck", None)
+    if "linuxParameters" in container:
+        container["linuxParameters"] = {**container["linuxParameters"], "initProcessEnabled": False}
+    if not container.get("mountPoints"):
+        container.pop("readonlyRootFilesystem", None)
 
 
 def _digest(definition: TaskDefinitionTypeDef, start: Start, arch: str) -> str:

@@ -470,6 +470,30 @@ def configure(aws, said):
     ]
 
 
+@pytest.mark.parametrize(("mounts", "read_only"), [([], None), ([{"containerPath": "/tmp"}], True)])
+def test_what_a_definition_says_for_its_own_image_does_not_keep_a_stock_python_from_working(
+    aws, fargate, mounts, read_only
+):
+    registers(aws)
+    said = described("X86_64")
+    said["taskDefinition"]["containerDefinitions"][0] |= {
+        "healthCheck": {"command": ["CMD", "python", "-m", "burst_magic.worker.health"]},
+        "linuxParameters": {"initProcessEnabled": True, "swappiness": 0},
+        "readonlyRootFilesystem": True,
+        "mountPoints": mounts,
+    }
+    configure(aws, said)
+    fargate.start([replace(START, python="3.12", command=("python", "-c", "1"), bundle="ab12", env="sync")])
+    container = aws.requests("RegisterTaskDefinition")[0]["containerDefinitions"][0]
+    assert "healthCheck" not in container
+    assert container["linuxParameters"] == {"initProcessEnabled": False, "swappiness": 0}
+    assert container.get("readonlyRootFilesystem") is read_only
+    fargate.start([replace(START, env="image:registry/mine:3", token="another")])
+    kept = aws.requests("RegisterTaskDefinition")[1]["containerDefinitions"][0]
+    assert kept["readonlyRootFilesystem"]
+    assert kept["healthCheck"]
+
+
 def test_without_an_architecture_workers_have_that_of_the_configured_definition(aws, fargate):
     registers(aws)
     configure(aws, described("ARM64"))
