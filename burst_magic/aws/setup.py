@@ -125,7 +125,7 @@ class Account:
         try:
             self._services["iam"].ask(make, "CreateServiceLinkedRole", patience.READING)
         except (Exists, LaunchError) as error:
-            if "taken" in str(error):  # somebody else has made it meanwhile
+            if any(words in str(error) for words in ("taken", "already exists")):  # somebody else has made it meanwhile
                 return False
             raise
         return True
@@ -249,14 +249,14 @@ def _tables(found: WorkerNetwork, old: Mapping[str, str]) -> list[str]:
 def _cache(
     account: Account, wishes: SetupWishes, old: Mapping[str, str], where: Whereabouts
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Where the image comes from: this stack's cache, somebody's, a new one; without the right to look, the public."""
+    """Where the image comes from: a cache that is there, a new one; where AWS says nothing of caches, the public."""
     registry = f"{where.account}.dkr.ecr.{where.region}.amazonaws.com"
     if old.get("Cache") == "make":
         return _image(wishes.python, "make", old["CachePrefix"], registry), ()
     try:
         rules = account.cache_rules()
-    except Denied as denied:
-        return _image(wishes.python, "none", ""), (f"workers pull the public image directly: {denied.problem}",)
+    except (Denied, LaunchError) as fault:  # no right to look, or a partition without such caches
+        return _image(wishes.python, "none", ""), (f"workers pull the public image directly: {fault.problem}",)
     others = [prefix for prefix, upstream in rules.items() if upstream == PUBLIC and not prefix.startswith(NAME)]
     if others:
         return _image(wishes.python, "use", others[0], registry), ()

@@ -6,6 +6,7 @@ ministack is somebody else's idea of ECS, S3 and CloudWatch Logs. It knows no cl
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from burst_magic.aws.setup import Account, SetupWishes, settings
+from burst_magic.aws.setup import prepare as prepare_setup
 from burst_magic.launchers import open_launcher
 from burst_magic.launchers.base import Handle, Status, WorkerState
 from burst_magic.protocol.exits import ExitCode
@@ -108,7 +111,7 @@ def account(podman, ministack, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     (tmp_path / "config").mkdir()
     lines = [f'{name} = "{value}"' for name, value in ACCOUNT.items()]
-    (tmp_path / "config" / "config.toml").write_text("\n".join(["[aws]", *lines, ""]))
+    (tmp_path / "config" / "config.toml").write_text("\n".join(['env = "image"', "[aws]", *lines, ""]))
     fleet = Fleet(podman=podman, folder=tmp_path, launcher="fargate")
     yield fleet
     fleet.close()
@@ -135,3 +138,27 @@ def test_a_burst_runs_in_containers_of_another_stand_in_and_its_tasks_stop(accou
 
     assert [status.exit_code for status in wait_until(ends, "both to stop")] == [ExitCode.FINISHED] * 2
     assert "ended: cancel" in wait_until(lambda: launcher.log(handles[0]), "its log")
+
+
+def test_the_stack_of_setup_is_made_by_another_stand_in_and_made_once(ministack):
+    ec2, s3 = ministack.clients.of("ec2"), ministack.clients.of("s3")
+    (vpc,) = [each["VpcId"] for each in ec2.describe_vpcs()["Vpcs"] if each["IsDefault"]]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]  # as each default VPC of AWS has
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    for table in ec2.describe_route_tables()["RouteTables"]:
+        ec2.create_route(RouteTableId=table["RouteTableId"], DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    told: list[str] = []
+    prepared = prepare_setup(SetupWishes(name="burst-lab"), Account(ministack.region, ministack.clients))
+    assert any("workers pull the public image directly" in note for note in prepared.notes)  # it has no such caches
+    facts, changed = prepared.deploy(told.append)
+    assert (facts.status, changed) == ("CREATE_COMPLETE", True)
+    assert [line for line in told if "failed" in line] == []
+    found = settings(facts)
+    bucket = found["store"].removeprefix("s3://").partition("/")[0]
+    statements = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+    assert {each["Sid"] for each in statements} == {"OnlyEncryptedConnections", "FirstWriterWins"}
+    assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
+    definition = ministack.clients.of("ecs").describe_task_definition(taskDefinition=found["aws.task_definition"])
+    (container,) = definition["taskDefinition"]["containerDefinitions"]
+    assert container["image"].startswith("public.ecr.aws/docker/library/python:")
+    assert prepared.deploy(told.append)[1] is False
