@@ -68,12 +68,16 @@ def _confirm_account(call: calls.SetupCall | calls.TeardownCall, ask: Terminal) 
     """Ask before anything is made or deleted in the AWS account."""
     if call.yes or (isinstance(call, calls.SetupCall) and call.plan):
         return
+    from burst_magic.aws.setup import Account
+
+    where = Account(call.region or config.load().aws.get("region", "")).identity().where
+    stack = f"the stack {call.name} in account {where.account}, {where.region}"  # a profile may be another one's
     if isinstance(call, calls.SetupCall):
-        what, done = f"makes the stack {call.name} in your AWS account (--plan shows it)", "made"
-        question = f"Make the stack {call.name} in your AWS account? burst setup --plan shows what is in it. [y/N] "
+        what, done = f"makes {stack} (--plan shows it)", "made"
+        question = f"Make {stack}? burst setup --plan shows what is in it. [y/N] "
     else:
-        what, done = f"deletes the stack {call.name} with all stored results", "deleted"
-        question = f"Stop what runs, and delete the stack {call.name} with all stored results? [y/N] "
+        what, done = f"deletes {stack}, with all stored results", "deleted"
+        question = f"Stop what runs, and delete {stack}, with all stored results? [y/N] "
     _insist(ask(question), what=what, done=done)
 
 

@@ -211,7 +211,7 @@ def test_the_examples_of_a_page_about_a_new_account_show_what_they_say(page, tmp
     conftest = sys.modules[type(shared_home).__module__]
     with Sandbox(home=tmp_path / "sandbox", empty=True, stop_timeout=5) as cloud:
         cloud.weather = replace(cloud.weather, full_images=True)  # installing what the tests need would take minutes
-        home = conftest.Home(tmp_path / "home", extra={**cloud.environ(), "BURST_ENV": "image"})
+        home = conftest.Home(tmp_path / "home", extra={**cloud.environ(), "BURST_ENV": "image:burst-sandbox/python"})
         reader = Reader(home, partial(conftest.Kernel, home, load=False))
         try:
             follow(steps_of((ROOT / "docs" / page).read_text(encoding="utf-8"), page), page, reader)

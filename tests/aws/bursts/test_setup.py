@@ -26,7 +26,7 @@ class Account:
         self.cloud = cloud
         self.config = home / "config" / "config.toml"
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BURST_"))}
-        self.environ = {**plain, **cloud.environ(), "BURST_ENV": "image"}
+        self.environ = {**plain, **cloud.environ(), "BURST_ENV": "image:burst-sandbox/python"}
 
     def burst(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "burst_magic", *words]
@@ -69,7 +69,8 @@ def account(tmp_path):
 
 
 def test_an_account_becomes_a_fleet_and_an_account_again(account):
-    assert "Add --yes" in account.refused("setup")
+    number = account.client("sts").get_caller_identity()["Account"]
+    assert f"makes the stack burst in account {number}, us-east-1 (--plan shows it)" in account.refused("setup")
     plan = account.done("setup", "--plan")
     assert all(name in plan for name in STACK)
     assert "standing still: nothing is billed by the hour" in plan
@@ -93,7 +94,7 @@ def test_an_account_becomes_a_fleet_and_an_account_again(account):
 
     assert "nothing changed" in account.done("setup", "--yes")  # and it may be said again
 
-    assert "Add --yes" in account.refused("teardown")
+    assert f"deletes the stack burst in account {number}, us-east-1" in account.refused("teardown")
     account.config.write_text(account.config.read_text() + "\n", encoding="utf-8")
     said = account.done("teardown", "--yes")
     assert "0 resources tagged burst=burst are left" in said
