@@ -298,15 +298,16 @@ def heavy(item):
     time.sleep(0.002)
     return item, os.urandom(4000)
 
-def fill(over):  # and what workers give back as their own writes fail
+def fill(full, over):  # and what workers give back as their own writes fail
     with contextlib.suppress(OSError), open(folder + "/filler", "wb", buffering=0) as filler:
         while not over.wait(0.0005):
             with contextlib.suppress(OSError):
                 while filler.write(bytes(4096)):
                     pass
+            full.set()
 
 def debris():
-    return [name for _, _, names in os.walk(folder) for name in names if "#" in name]
+    return [name for _, _, names in os.walk(folder) for name in names if "#" in name and name != "#store"]
 
 folder = sys.argv[1]
 os.mkdir(folder)
@@ -321,11 +322,10 @@ assert told == ["the store's disk is full: No space left on device"], told
 assert 0 < len(given) < 300, len(given)
 there = [value for value in session.results().collect(wait=False) if value is not burst.PENDING]
 assert len(there) >= len(given)
-over = threading.Event()
-filler = threading.Thread(target=fill, args=(over,))
+full, over = threading.Event(), threading.Event()
+filler = threading.Thread(target=fill, args=(full, over))
 filler.start()
-while not os.path.exists(folder + "/filler"):
-    time.sleep(0.001)
+full.wait()
 try:
     burst.map(heavy, range(300), workers=2, store="file://" + folder)
 except StoreError as error:

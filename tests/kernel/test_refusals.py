@@ -96,7 +96,7 @@ def test_wrong_use_of_a_verb_is_one_line(kernel, line, said):
     assert len(shown.traceback.splitlines()) <= 4
 
 
-@pytest.mark.parametrize("verb", ["retry", "debug", "setup", "quota", "teardown"])
+@pytest.mark.parametrize("verb", ["retry", "debug"])
 def test_what_this_version_has_not_is_an_unknown_name(kernel, verb):
     shown = kernel.fails(f"%burst_{verb}")
     assert f"burst_{verb}" in shown.text
