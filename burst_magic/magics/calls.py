@@ -7,10 +7,11 @@ the other layers. Everything else is parsed: durations are seconds, money is mic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from burst_magic.config import Settings
     from burst_magic.plan.planner import Wishes
 
 
@@ -210,14 +211,14 @@ class SetupCall(Call):
     """``%burst_setup``.
 
     Attributes:
-        name: of the stack.
+        name: of the stack; "" for the one in the settings, or else ``burst``.
         allow_read, allow_write: URLs of buckets or folders in them.
         policy: ARNs.
         revoke: forget those of earlier calls.
     """
 
     plan: bool = False
-    name: str = "burst"
+    name: str = ""
     region: str = ""
     vpc: str = ""
     subnets: tuple[str, ...] = ()
@@ -232,11 +233,19 @@ class SetupCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeardownCall(Call):
-    """``%burst_teardown``."""
+    """``%burst_teardown``; ``name`` as in setup."""
 
-    name: str = "burst"
+    name: str = ""
     region: str = ""
     yes: bool = False
+
+
+AboutStack = TypeVar("AboutStack", bound="SetupCall | TeardownCall")
+
+
+def of_stack(call: AboutStack, settings: Settings) -> AboutStack:
+    """The call with the name of its stack: without ``--name``, whoever has a stack of their own means that one."""
+    return replace(call, name=call.name or settings.aws.get("stack") or "burst")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,8 +70,10 @@ def _confirm_account(call: calls.SetupCall | calls.TeardownCall, ask: Terminal) 
         return
     from burst_magic.aws.setup import Account
 
-    where = Account(call.region or config.load().aws.get("region", "")).identity().where
-    stack = f"the stack {call.name} in account {where.account}, {where.region}"  # a profile may be another one's
+    settings = config.load()
+    where = Account(call.region or settings.aws.get("region", "")).identity().where
+    name = calls.of_stack(call, settings).name
+    stack = f"the stack {name} in account {where.account}, {where.region}"  # a profile may be another one's
     if isinstance(call, calls.SetupCall):
         what, done = f"makes {stack} (--plan shows it)", "made"
         question = f"Make {stack}? burst setup --plan shows what is in it. [y/N] "

@@ -561,8 +561,7 @@ OPTIONS: tuple[Option, ...] = (
         verbs=("setup", "teardown"),
         metavar="NAME",
         read=_stack,
-        default="burst",
-        help="The stack, one for each user or group in an account; everything is called burst-NAME.",
+        help="The stack, instead of the configured one or `burst`; everything in it is called burst-NAME.",
     ),
     Option(
         name="--region",

@@ -360,14 +360,14 @@ def setup(call: calls.SetupCall, settings: Settings) -> str:
     """Make what bursts need in the AWS account, and try it."""
     from burst_magic.magics import setup as setting_up
 
-    return setting_up.run(call, settings)
+    return setting_up.run(calls.of_stack(call, settings), settings)
 
 
 def teardown(call: calls.TeardownCall, settings: Settings) -> str:
     """Delete all that setup made."""
     from burst_magic.magics import setup as setting_up
 
-    return setting_up.tear_down(call, settings)
+    return setting_up.tear_down(calls.of_stack(call, settings), settings)
 
 
 def doctor(call: calls.DoctorCall, settings: Settings) -> str:

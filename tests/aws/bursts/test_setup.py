@@ -160,7 +160,9 @@ def test_several_people_set_up_in_one_account(account):
     ada, bob = account.resources("burst-ada"), account.resources("burst-bob")
     assert not {*ada.values()} & {*bob.values()}
     assert "Endpoint" not in bob  # ada's serves the network that both use
-    account.done("teardown", "--yes", "--name", "ada")
+    assert "the stack burst-ada" in account.refused("setup")
+    assert "the stack burst-ada" in account.refused("teardown")
+    account.done("teardown", "--yes")
     assert set(account.resources("burst-bob")) == set(bob)
     assert "is there" in account.done("setup", "--plan", "--name", "bob")
 
