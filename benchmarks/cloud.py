@@ -81,6 +81,47 @@ def counted(*, n: int, workers: int, seconds: float) -> Figures:
     return figures
 
 
+def first_minutes() -> Figures:
+    """From an account in which nothing is set up to a burst with this environment's packages: seconds of each phase."""
+    import burst_magic as burst
+    from burst_magic import config
+    from burst_magic.magics import setup
+    from burst_magic.magics.calls import SetupCall
+
+    told: list[tuple[float, str]] = []
+
+    def tell(line: str) -> None:
+        told.append((time.perf_counter(), line))
+
+    def first_result() -> float:
+        began = time.perf_counter()
+        session = burst.map(largest, range(4), workers=2, launcher="fargate")
+        values = list(session.results())
+        took = time.perf_counter() - began
+        session.cleanup(force=True)
+        assert values == [0, 1, 2, 3]
+        return took
+
+    with stand_in(empty=True):
+        began = time.perf_counter()
+        setup.run(SetupCall(plan=True), config.load())
+        planned = time.perf_counter()
+        setup.run(SetupCall(yes=True), config.load(), tell=tell)
+        ended = time.perf_counter()
+        stack = next(at for at, line in told if line.startswith("stack ") and "ready" in line)
+        figures: Figures = {"plan": planned - began, "stack": stack - planned, "trial": ended - stack}
+        figures["own"] = first_result()
+        figures["again"] = first_result()
+    return {**figures, "wall": figures["stack"] + figures["trial"] + figures["own"]}
+
+
+def largest(item: int) -> int:
+    """A task that needs a package."""
+    import numpy as np
+
+    return int(np.arange(item + 1).max())
+
+
 def _counts(when: str, calls: Sequence[Call]) -> Figures:
     """Numbers by ``session ecs``, ``session ecs RunTask``, ``session s3 PUT claims``."""
     counts: Counter[str] = Counter()
@@ -95,4 +136,4 @@ def _at(calls: Sequence[Call], kind: str) -> float:
 
 
 if __name__ == "__main__":
-    serve({"first_claim": first_claim, "asked": asked, "counted": counted})
+    serve({"first_claim": first_claim, "first_minutes": first_minutes, "asked": asked, "counted": counted})

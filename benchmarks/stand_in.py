@@ -61,16 +61,19 @@ class StandIn:
 
 
 @contextmanager
-def stand_in(*, reply: float = 0.0, cores: set[int] | None = None, **weather: float) -> Iterator[StandIn]:
+def stand_in(
+    *, reply: float = 0.0, cores: set[int] | None = None, empty: bool = False, **weather: float
+) -> Iterator[StandIn]:
     """The cloud as AWS of this process.
 
     Args:
+        empty: nothing is set up in it.
         reply: seconds that it takes for each answer to RunTask.
         cores: where it and its tasks run; None: anywhere.
         weather: changes to it.
     """
     home = Path(os.environ["BENCH_HOME"]) / "cloud"
-    wanted = {"home": str(home), "reply": reply, "cores": sorted(cores or ()), "weather": weather}
+    wanted = {"home": str(home), "reply": reply, "cores": sorted(cores or ()), "empty": empty, "weather": weather}
     command = [sys.executable, "-m", "benchmarks.stand_in", json.dumps(wanted)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin
@@ -100,7 +103,8 @@ def main() -> None:
         if call.action == "RunTask":
             time.sleep(wanted["reply"])
 
-    with Sandbox(home=Path(wanted["home"]), weather=SandboxWeather(**wanted["weather"]), heard=heard) as cloud:
+    weather = SandboxWeather(**wanted["weather"])
+    with Sandbox(home=Path(wanted["home"]), weather=weather, heard=heard, empty=wanted["empty"]) as cloud:
         print(json.dumps(cloud.environ()), flush=True)
         calls.clear()
         for line in sys.stdin:

@@ -155,11 +155,19 @@ WORKS: dict[str, Work] = {
 }
 WORKS |= {  # on ECS, in the stand-in cloud
     "cloud_first": Work(case="first_claim", module=CLOUD),
+    "cloud_setup": Work(case="first_minutes", module=CLOUD, runs=3),
     "cloud_asked": Work(case="asked", module=CLOUD, arguments={"workers": 100, "reply": 1.0}, runs=3),
     "cloud_asked_here": Work(case="asked", module=CLOUD, arguments={"workers": 100, "reply": 0.0}, runs=3),
     "cloud_noops": Work(case="counted", module=CLOUD, arguments={"n": 1000, "workers": 32, "seconds": 0.0}, runs=1),
     "cloud_naps": Work(case="counted", module=CLOUD, arguments={"n": 1000, "workers": 32, "seconds": 1.0}, runs=1),
     "cloud_watched": Work(case="watched", module=BUSY, arguments={"workers": 32, "pairs": 3, "seconds": 10.0}, runs=1),
+}
+_MINUTES = {
+    "plan": "`burst setup --plan`",
+    "stack": "the stack",
+    "trial": "the trial: packages resolved, installed and packed by the first worker",
+    "own": "the first burst of one's own, with numpy: packages unpacked",
+    "again": "the next session",
 }
 _TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
 
@@ -285,6 +293,9 @@ ROWS = (
         unit="requests"),
     Row(number="20", label="ECS: a busy cell of 10 s while 32 workers are followed and shown: slower by",
         work="cloud_watched", value=_of("slower"), unit="%", at_most=2.0),
+    Row(number="21", label="the first five minutes on AWS, in the stand-in: setup, trial, a burst of one's own",
+        work="cloud_setup", value=_of("wall"), at_most=300.0),
+    *(Row(number="", label=f"… {label}", work="cloud_setup", value=_of(phase)) for phase, label in _MINUTES.items()),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")

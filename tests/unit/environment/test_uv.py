@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from burst_magic.environment.uv import run
 
 
-def test_it_uses_this_interpreter_whatever_is_on_the_path_and_downloads_none(monkeypatch):
+def test_it_looks_at_this_interpreters_packages_whatever_is_on_the_path_or_in_the_folder(monkeypatch, tmp_path):
+    (tmp_path / ".venv").mkdir()
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
-    assert Path(run("python", "find").strip()).resolve() == Path(sys.executable).resolve()
+    (location,) = [line for line in run("pip", "show", "uv").splitlines() if line.startswith("Location: ")]
+    assert location.removeprefix("Location: ").startswith(sys.prefix)
