@@ -67,8 +67,8 @@ class Teardown:
     def _ask(self, service: str, call: Callable[[Any], T], action: str) -> T:
         return self._services[service].ask(call, action, patience.READING)
 
-    def run(self) -> None:
-        """Remove everything.
+    def run(self) -> bool:
+        """Remove everything. Returns whether there was a stack.
 
         Raises:
             StackFailed: CloudFormation could not delete a resource.
@@ -85,6 +85,7 @@ class Teardown:
                 self._forget_images(facts.parameters["CachePrefix"])
             self._delete_stack(made.get("Bucket", ""))
         self._forget_definitions()
+        return facts is not None
 
     def _delete_stack(self, bucket: str) -> None:
         """A kernel that follows a session may write the end of its workers after the bucket was emptied."""

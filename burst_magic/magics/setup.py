@@ -214,7 +214,7 @@ def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[s
     account = Account(call.region or settings.aws.get("region", ""))
     where = account.identity().where
     teardown = Teardown(call.name, region=where.region, clients=account.clients, tell=tell)
-    teardown.run()
+    was_there = teardown.run()
     left = teardown.left()
     forgotten = _forget(call.name, where, settings)
     if left:
@@ -224,7 +224,8 @@ def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[s
             way_out="run burst teardown again in some minutes",
         )
     kept = f"\nremoved from {settings.config_file}: {', '.join(forgotten)}" if forgotten else ""
-    return f"stack {call.name} is gone from {where.region}: 0 resources tagged burst={call.name} are left{kept}"
+    gone = f"stack {call.name} is gone from" if was_there else f"there is no stack {call.name} in"
+    return f"{gone} {where.region}: 0 resources tagged burst={call.name} are left{kept}"
 
 
 def _forget(name: str, where: Whereabouts, settings: Settings) -> list[str]:

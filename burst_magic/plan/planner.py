@@ -248,6 +248,7 @@ def plan(
     if not made.priced:
         _check_unpriced(launcher, market, asked)
     check_budget(made.estimate, asked.budget)
+    check_least(made, asked.budget)
     check_hourly(made.estimate.hourly, asked.max_hourly_cost)
     return made
 
@@ -336,6 +337,20 @@ def check_budget(estimate: Estimate, budget: int | None) -> None:
         f"the estimate is {format_money(estimate.total)}, the budget {format_money(budget)}",
         context="nothing was started",
         way_out="use fewer items, smaller workers, or a larger --budget",
+    )
+
+
+def check_least(made: Plan, budget: int | None) -> None:
+    """Raise ``BudgetExceeded`` if what is billed of the workers at least is above ``budget`` (micro-dollars)."""
+    least = made.starting * cost.charge(made.rate, made.minimum)
+    if budget is None or least <= budget:
+        return
+    workers = f"{made.starting} worker{'s' * (made.starting > 1)}"
+    raise BudgetExceeded(
+        f"{workers} cost at least {format_money(least)}, as each is billed for {format_duration(made.minimum)}; "
+        f"the budget is {format_money(budget)}",
+        context="nothing was started",
+        way_out="use fewer or smaller workers, or a larger --budget",
     )
 
 

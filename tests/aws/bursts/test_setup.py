@@ -99,7 +99,7 @@ def test_an_account_becomes_a_fleet_and_an_account_again(account):
     said = account.done("teardown", "--yes")
     assert "0 resources tagged burst=burst are left" in said
     assert account.settings() == {"aws": {}}
-    assert "0 resources" in account.done("teardown", "--yes")  # nothing is left to be done
+    assert "there is no stack burst in" in account.done("teardown", "--yes")  # nothing is left to be done
 
 
 def test_the_users_other_settings_and_comments_stay(account):

@@ -209,6 +209,17 @@ def test_an_alert_warns_of_an_expensive_fleet_and_lets_it_start():
     assert plan(asked(cost_alert=1), LOCAL, tasks=100).warnings == ()
 
 
+@pytest.mark.parametrize(("workers", "tasks", "refused"), [(2, 4, True), (2, 1, False), (1, 4, False)])
+def test_a_budget_below_what_is_billed_at_least_is_refused_though_no_time_is_known(workers, tasks, refused):
+    terms = {"fargate": Traits(starting_within=600, rate=on_fargate, minimum=60.0)}
+    budget = 1_000  # a minute of one worker costs $0.0008
+    if not refused:
+        assert plan(asked(workers=workers, budget=budget), terms, tasks=tasks).starting == 1
+        return
+    with pytest.raises(BudgetExceeded, match=r"2 workers cost at least \$0\.0016, as each is billed for 1m"):
+        plan(asked(workers=workers, budget=budget), terms, tasks=tasks)
+
+
 def test_the_exact_budget_is_enough():
     total = plan(asked(), FARGATE, tasks=100, sample=360.0).estimate.total
     assert plan(asked(budget=total), FARGATE, tasks=100, sample=360.0).estimate.total == total
