@@ -148,6 +148,17 @@ def test_tasks_get_what_they_are_allowed_and_no_more():
     assert resolved(PolicyArns="arn:1,arn:2").properties("TaskRole")["ManagedPolicyArns"] == ["arn:1", "arn:2"]
 
 
+def test_users_may_push_images_into_the_stacks_own_repository_only():
+    def pushes(**parameters):
+        statements = rights.policies(resolved(**parameters))["user"]["Statement"]
+        return [statement["Resource"] for statement in statements if "ecr:PutImage" in statement["Action"]]
+
+    assert pushes() == []
+    (where,) = pushes(MakeRepository="true")
+    assert "Repository" in where
+    assert where != "*"
+
+
 def test_no_policy_of_the_stack_allows_more_than_single_actions():
     for document in rights.policies(resolved(Cache="make")).values():
         for statement in document["Statement"]:
