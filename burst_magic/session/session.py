@@ -283,12 +283,14 @@ class Session:
         """Change the number of workers.
 
         Raises:
-            BudgetExceeded: more workers than there are would cost more than ``max_hourly_cost``.
+            BudgetExceeded: more workers than there are would cost more than ``max_hourly_cost``, or nobody knows.
         """
         if workers < 1:
             raise OptionError(f"{workers} workers: at least 1", way_out="to stop it, use cancel")
         snapshot = self._followed.refresh()
         if workers > snapshot.wanted:
+            if self._settings.max_hourly_cost is not None and not self.manifest.priced:
+                raise BudgetExceeded(f"session {self.id}: {UNPRICED}, so max_hourly_cost cannot be kept")
             check_hourly(workers * max(snapshot.rate, self.manifest.ceiling), self._settings.max_hourly_cost)
         asked = self.check_open()
         self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)

@@ -73,6 +73,16 @@ def test_no_budget_can_be_given_to_a_session_of_an_unknown_price(world):
     session.extend("1h")
 
 
+def test_a_fleet_of_an_unknown_price_does_not_grow_where_an_hour_is_limited(world):
+    session = world.burst("__import__('time').sleep(30)", [1, 2], launcher="untold", workers=1)
+    limited = attaching.attach(session.id, settings=world.settings(max_hourly_cost="2.00"), home={})
+    with pytest.raises(BudgetExceeded, match="so max_hourly_cost cannot be kept"):
+        limited.scale(2)
+    assert limited.status().wanted == 1
+    limited.scale(1)
+    session.cancel()
+
+
 def test_the_estimate_of_its_jobs_stands_beside_what_a_session_cost(world):
     settings = world.settings(launcher="dear")
     terms = launchers.traits("dear")
