@@ -48,8 +48,8 @@ class Scientist:
         self._store = open_own_store(self.settings().store, self.settings())
         self._old = {entry.key for entry in self._store.list("")}
 
-    def settings(self, **changes) -> config.Settings:
-        return replace(config.load({"launcher": "spot", **changes}), interval=INTERVAL, floor=FLOOR)
+    def settings(self, *, interval: float = INTERVAL, **changes) -> config.Settings:
+        return replace(config.load({"launcher": "spot", **changes}), interval=interval, floor=FLOOR)
 
     def burst(
         self,

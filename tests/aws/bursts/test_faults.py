@@ -109,7 +109,7 @@ def test_a_task_for_which_there_was_no_room_after_all_is_retried_and_says_why(
 )
 def test_tasks_that_can_never_start_end_the_job_and_say_why(scientist, weather, until, trouble, words):
     weather(trouble=trouble)
-    session = scientist.burst(SHORT, range(16), workers=1)
+    session = scientist.burst(SHORT, range(16), workers=1, interval=0.1)  # pauses double from one to the next
     with pytest.raises(NotRun, match=words):
         session.wait()
     until(lambda: not scientist.living, "all to be over")
@@ -172,8 +172,8 @@ def test_a_role_that_is_missing_is_an_error_of_the_cell_and_starts_nothing(scien
     known = ecs.describe_task_definition(taskDefinition=scientist.cloud.aws["task_definition"])["taskDefinition"]
     kept = ("networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory", "executionRoleArn")
     roles = {"taskRoleArn": known["taskRoleArn"].replace("role/", "role/no-such-")}
-    ecs.register_task_definition(family="without-a-role", **{name: known[name] for name in kept}, **roles)
-    monkeypatch.setenv("BURST_AWS_TASK_DEFINITION", "without-a-role")
+    ecs.register_task_definition(family="burst-worker-without-a-role", **{name: known[name] for name in kept}, **roles)
+    monkeypatch.setenv("BURST_AWS_TASK_DEFINITION", "burst-worker-without-a-role")
     with pytest.raises(LaunchError, match="roles of the task definition"):
         scientist.burst(SHORT, range(16), workers=3)
     assert scientist.tasks == []
