@@ -54,11 +54,16 @@ REFUSED = {
 }  # fmt: skip
 
 
+def objects(store):
+    """The mark of the folder is none."""
+    return {path for path in store.rglob("*") if path.is_file() and "#" not in path.name}
+
+
 @pytest.mark.parametrize(("cell", "error", "said"), REFUSED.values(), ids=REFUSED)
 def test_a_refusal_is_one_message_and_leaves_nothing(kernel, cell, error, said):
     kernel.run(ITEMS)
     store = kernel.home.folder
-    before = {path for path in store.rglob("*") if path.is_file()} if store.exists() else set()
+    before = objects(store)
     separator = " " if cell.startswith("--") else "\n"
     shown = kernel.fails(f"%%burst{separator}{cell}")
 
@@ -68,8 +73,7 @@ def test_a_refusal_is_one_message_and_leaves_nothing(kernel, cell, error, said):
     assert "site-packages" not in shown.traceback
     assert len(shown.traceback.splitlines()) <= 6
     assert not kernel.home.workers()
-    after = {path for path in store.rglob("*") if path.is_file()} if store.exists() else set()
-    assert after == before
+    assert objects(store) == before
     assert kernel.run("'out' in globals()").result == "False"
     assert not kernel.value("[row.id for row in __import__('burst_magic').sessions()]")
 
