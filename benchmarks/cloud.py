@@ -104,9 +104,9 @@ def first_minutes() -> Figures:
 
     with stand_in(empty=True):
         began = time.perf_counter()
-        setup.run(SetupCall(plan=True), config.load())
+        setup.run(SetupCall(name="burst", plan=True), config.load())
         planned = time.perf_counter()
-        setup.run(SetupCall(yes=True), config.load(), tell=tell)
+        setup.run(SetupCall(name="burst", yes=True), config.load(), tell=tell)
         ended = time.perf_counter()
         stack = next(at for at, line in told if line.startswith("stack ") and "ready" in line)
         figures: Figures = {"plan": planned - began, "stack": stack - planned, "trial": ended - stack}

@@ -165,8 +165,8 @@ WORKS |= {  # on ECS, in the stand-in cloud
 _MINUTES = {
     "plan": "`burst setup --plan`",
     "stack": "the stack",
-    "trial": "the trial: packages resolved, installed and packed by the first worker",
-    "own": "the first burst of one's own, with numpy: packages unpacked",
+    "trial": "the trial: packages resolved and installed",
+    "own": "the first burst of one's own, with numpy",
     "again": "the next session",
 }
 _TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
