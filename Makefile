@@ -89,7 +89,7 @@ cloud-demo: $(STAMPS)/cloud
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -q -n 3 --dist worksteal $(PYTEST_FLAGS) $(ON_AWS)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(PYTEST_FLAGS) $(ON_AWS)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 
