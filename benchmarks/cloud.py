@@ -87,6 +87,7 @@ def first_minutes() -> Figures:
     from burst_magic import config
     from burst_magic.magics import setup
     from burst_magic.magics.calls import SetupCall
+    from burst_magic.session import packs
 
     told: list[tuple[float, str]] = []
 
@@ -98,6 +99,8 @@ def first_minutes() -> Figures:
         session = burst.map(largest, range(4), workers=2, launcher="fargate")
         values = list(session.results())
         took = time.perf_counter() - began
+        while not packs.known(config.load(), session.store, session.manifest.lock):  # its first worker still packs
+            time.sleep(0.2)
         session.cleanup(force=True)
         assert values == [0, 1, 2, 3]
         return took

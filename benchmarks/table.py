@@ -167,7 +167,7 @@ _MINUTES = {
     "stack": "the stack",
     "trial": "the trial: packages resolved and installed",
     "own": "the first burst of one's own, with numpy",
-    "again": "the next session",
+    "again": "the next session, which unpacks what the last one's first worker has packed",
 }
 _TARGETS = {"constant": 1.05, "exponential": 1.10, "pareto": 1.10}
 
