@@ -9,17 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from burst_magic.aws import patience
+from burst_magic.aws import patience, routes
 from burst_magic.aws.clients import Clients
 from burst_magic.errors import LaunchError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
-    from mypy_boto3_ec2.type_defs import RouteTableTypeDef, RouteTypeDef, SubnetTypeDef, VpcEndpointTypeDef
+    from mypy_boto3_ec2.type_defs import RouteTableTypeDef, SubnetTypeDef, VpcEndpointTypeDef
 
 T = TypeVar("T")
-_ANYWHERE = "0.0.0.0/0"
-_NEEDED = ("ecr.api", "ecr.dkr", "logs")  # endpoints that replace a way out, beside the one for S3, which setup makes
 _WAYS = ("NatGatewayId", "TransitGatewayId", "NetworkInterfaceId", "InstanceId", "VpcPeeringConnectionId", "GatewayId")
 
 
@@ -112,7 +110,7 @@ def find(ec2: Ec2, *, vpc: str = "", subnets: Sequence[str] = ()) -> WorkerNetwo
     chosen = there if subnets else _with_a_way(there, ways)
     _prove(vpc, chosen, ways)
     served = {table for each in endpoints if _is_for_s3(each) for table in each.get("RouteTableIds", ())}
-    used = {_table(each["SubnetId"], tables) for each in chosen} - {""}
+    used = {routes.table_of(each["SubnetId"], tables).get("RouteTableId", "") for each in chosen} - {""}
     return WorkerNetwork(
         vpc=vpc,
         subnets=tuple(each["SubnetId"] for each in chosen),
@@ -137,7 +135,7 @@ def _prove(vpc: str, chosen: Sequence[SubnetTypeDef], ways: Mapping[str, str]) -
             context=vpc,
             way_out=(
                 "give --subnets with a route to an internet gateway or a NAT gateway, or make interface endpoints for "
-                f"{', '.join(_NEEDED)} in the VPC"
+                f"{', '.join(routes.NEEDED)} in the VPC"
             ),
         )
     if not sum(each["AvailableIpAddressCount"] for each in chosen):
@@ -147,29 +145,19 @@ def _prove(vpc: str, chosen: Sequence[SubnetTypeDef], ways: Mapping[str, str]) -
         )
 
 
-def _table(subnet: str, tables: Sequence[RouteTableTypeDef]) -> str:
-    """The id of the route table that counts for a subnet: its own, or the VPC's main one."""
-    for table in tables:
-        if any(each.get("SubnetId") == subnet for each in table.get("Associations", ())):
-            return table["RouteTableId"]
-    return next((each["RouteTableId"] for each in tables if any(a.get("Main") for a in each["Associations"])), "")
-
-
 def _way(subnet: str, tables: Sequence[RouteTableTypeDef], endpoints: Sequence[VpcEndpointTypeDef]) -> str:
     """``public``, ``private``, or why there is no way out."""
-    ident = _table(subnet, tables)
-    routes: Sequence[RouteTypeDef] = next((each["Routes"] for each in tables if each["RouteTableId"] == ident), ())
-    default = next((each for each in routes if each.get("DestinationCidrBlock") == _ANYWHERE), None)
-    if default is not None and default.get("State", "active") == "active":
-        return "public" if default.get("GatewayId", "").startswith("igw-") else "private"
-    have = {each["ServiceName"] for each in endpoints if each.get("VpcEndpointType") == "Interface"}
-    missing = [name for name in _NEEDED if not any(each.endswith(f".{name}") for each in have)]
-    if not missing:
+    table = routes.table_of(subnet, tables)
+    default = routes.default_route(table)
+    if default is not None and not routes.is_gone(default):
+        return "public" if routes.is_public(default) else "private"
+    if routes.have_endpoints(endpoints):
         return "private"
+    ident = table.get("RouteTableId", "")
     if default is not None:
-        through = next((str(default[key]) for key in _WAYS if default.get(key)), "something")  # type: ignore[literal-required]
-        return f"{ident} routes {_ANYWHERE} through {through}, which is gone (blackhole)"
-    return f"{ident or 'no route table'} has no route to {_ANYWHERE}"
+        through = next((str(default[key]) for key in _WAYS if default.get(key)), "something")
+        return f"{ident} routes {routes.ANYWHERE} through {through}, which is gone (blackhole)"
+    return f"{ident or 'no route table'} has no route to {routes.ANYWHERE}"
 
 
 def _is_for_s3(endpoint: VpcEndpointTypeDef) -> bool:

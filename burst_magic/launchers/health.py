@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from burst_magic.aws import routes
 from burst_magic.plan.finding import Finding, bad, note, ok
 from burst_magic.plan.quota import QuotaReading
 
-_ANYWHERE = "0.0.0.0/0"
 _PROVIDERS = ("FARGATE", "FARGATE_SPOT")
-_ENDPOINTS = ("ecr.api", "ecr.dkr", "logs")  # what replaces a way out, beside the gateway for S3
 _PYTHON = re.compile(r"python:(\d+\.\d+)")
 _SETUP = "burst setup repairs what it made"
 
@@ -122,26 +121,17 @@ def of_subnet(
         endpoints: of its VPC.
         public: workers get a public address.
     """
-    ident, table = subnet["SubnetId"], _table(subnet["SubnetId"], list(tables))
-    default = next((each for each in table.get("Routes", ()) if each.get("DestinationCidrBlock") == _ANYWHERE), None)
-    have = [each["ServiceName"] for each in endpoints if each.get("VpcEndpointType") == "Interface"]
-    if all(any(name.endswith(f".{need}") for name in have) for need in _ENDPOINTS):
+    ident = subnet["SubnetId"]
+    default = routes.default_route(routes.table_of(ident, list(tables)))
+    if routes.have_endpoints(endpoints):
         return ""
     if default is None:
         return f"{ident} has no route to the internet"
-    if default.get("State") == "blackhole":
+    if routes.is_gone(default):
         return f"{ident} routes to a gateway that is gone"
-    if str(default.get("GatewayId", "")).startswith("igw-") and not public:
+    if routes.is_public(default) and not public:
         return f"{ident} leads to an internet gateway, and workers have no public address"
     return ""
-
-
-def _table(subnet: str, tables: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The route table that counts for a subnet: its own, or the VPC's main one."""
-    for table in tables:
-        if any(each.get("SubnetId") == subnet for each in table.get("Associations", ())):
-            return table
-    return next((each for each in tables if any(a.get("Main") for a in each.get("Associations", ()))), {})
 
 
 def of_network(closed: Sequence[str], *, subnets: int, public: bool) -> Finding:
@@ -172,7 +162,7 @@ def of_groups(groups: Iterable[Mapping[str, Any]]) -> Finding:
     listed = list(groups)
     for group in listed:
         for rule in group.get("IpPermissionsEgress", ()):
-            anywhere = any(each.get("CidrIp") == _ANYWHERE for each in rule.get("IpRanges", ()))
+            anywhere = any(each.get("CidrIp") == routes.ANYWHERE for each in rule.get("IpRanges", ()))
             if anywhere and (rule.get("IpProtocol") == "-1" or _holds(rule, 443)):
                 return ok("security group", f"{group['GroupId']} lets workers out")
     names = ", ".join(each["GroupId"] for each in listed) or "none"
