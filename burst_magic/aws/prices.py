@@ -56,7 +56,7 @@ def fetch(region: str, clients: Clients | None = None) -> dict[str, FargatePrice
 
 
 def parsed(products: list[dict[str, Any]]) -> dict[str, FargatePrice]:
-    """The prices in entries of the price list, by architecture; one of which a part is missing is left out.
+    """The prices in entries of the price list, by architecture. An architecture without both parts is left out.
 
     Args:
         products: ``product``, ``terms`` and ``publicationDate`` of each, as the API has them.

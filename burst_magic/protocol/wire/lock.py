@@ -1,6 +1,7 @@
 """What a session's workers install: exact versions with hashes, and wheels that are sent. Pure.
 
-The document lies in the store under its sha256, which is in the signed manifest. So are the wheels that it names.
+The store has the document under its sha256, which the signed manifest names, and the wheels under theirs, which the
+document names.
 """
 
 from __future__ import annotations

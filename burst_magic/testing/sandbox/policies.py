@@ -12,6 +12,7 @@ from moto.core.authorization import enable_iam_authentication
 from moto.iam import access_control
 from moto.iam.access_control import IAMPolicyStatement, PermissionResult
 
+from burst_magic.errors import BurstError
 from burst_magic.testing.sandbox.aws_call import PREFIXES, AskedRight
 
 _request = threading.local()
@@ -69,7 +70,7 @@ def _one(operator: str, wanted: Sequence[str], there: Sequence[str]) -> bool:
         return any(value in wanted for value in there)
     if operator in {"StringLike", "ArnLike", "ArnEquals"}:
         return any(fnmatchcase(value, pattern) for value in there for pattern in wanted)
-    raise NotImplementedError(f"the sandbox knows no condition {operator}")
+    raise BurstError(f"the sandbox knows no condition {operator}")
 
 
 @contextlib.contextmanager
