@@ -16,7 +16,7 @@ from burst_magic.errors import BurstError, OptionError, visible
 from burst_magic.magics import calls, consent
 from burst_magic.magics.grammar import parse_argv
 from burst_magic.magics.helptext import overview
-from burst_magic.magics.options import VERBS
+from burst_magic.magics.verb_table import VERBS
 
 _MAGIC = re.compile(r"%burst_(\w+)")
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130

@@ -10,7 +10,7 @@ from burst_magic.magics import helptext
 PAGE = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
 
-Made by `make docs` from `burst_magic/magics/options.py` and `burst_magic/config.py`; do not edit.
+Made by `make docs` from `burst_magic/magics/{verb_table,options}.py` and `burst_magic/config.py`; do not edit.
 
 A duration is `300`, `300s`, `5m`, `24h` or `2d`; a size is `8GB`, `512MB` or a number of GB; a budget is dollars.
 An ID is a session (its latest job), `session/job`, or a `--name`; without one, this notebook's latest

@@ -64,15 +64,6 @@ class SetupWishes:
     python: str = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
-def stack_name(name: str) -> str:
-    """The stack that ``--name`` means: everything of burst_magic begins with the same word.
-
-    >>> stack_name("ada"), stack_name("burst"), stack_name("burst-lab")
-    ('burst-ada', 'burst', 'burst-lab')
-    """
-    return name if name == NAME or name.startswith(f"{NAME}-") else f"{NAME}-{name}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who asks, and where."""

@@ -13,7 +13,7 @@ from burst_magic.errors import BurstError, OptionError, visible
 from burst_magic.magics import calls, complete, consent, failures, joining, unsupported
 from burst_magic.magics.desk import DESK
 from burst_magic.magics.grammar import parse_line
-from burst_magic.magics.options import VERBS
+from burst_magic.magics.verb_table import VERBS
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture

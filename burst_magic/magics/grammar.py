@@ -14,7 +14,9 @@ from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.magics import calls
 from burst_magic.magics.helptext import help_text
-from burst_magic.magics.options import VERBS, Argument, Option, Reader, Verb, options, verb
+from burst_magic.magics.option import Argument, Option, Reader, Verb
+from burst_magic.magics.options import options
+from burst_magic.magics.verb_table import VERBS, verb
 
 _PIECE = r"""(?:[^\s'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _WORD = re.compile(rf"{_PIECE}+")

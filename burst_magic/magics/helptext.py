@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 
 from burst_magic import config
-from burst_magic.magics.options import VERBS, Option, Verb, options
+from burst_magic.magics.option import Option, Verb
+from burst_magic.magics.options import options
+from burst_magic.magics.verb_table import VERBS
 
 _DEFAULTS = {"workers": "config, or the number of cores here", "store": "config, or a folder in your data directory"}
 _SIZED = {"cpu": "one per slot", "memory": "2GB per vCPU"}

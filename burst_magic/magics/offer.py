@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from burst_magic import config, launchers
-from burst_magic.magics.options import Option, Verb, options, verb
+from burst_magic.magics.option import Option, Verb
+from burst_magic.magics.options import options
+from burst_magic.magics.verb_table import verb
 
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*$")
 _CELL = re.compile(r"%%burst\s+(.*)", re.DOTALL)

@@ -1,23 +1,15 @@
-"""The single table of verbs and options. Parser, ``--help``, reference and completion are derived from it.
+"""The table of options. Parser, ``--help``, reference and completion are derived from it and from ``verb_table``.
 
 Options that this version lacks are not listed; like any unknown name, they get a one-line error.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from keyword import iskeyword
-from typing import Literal
-
 from burst_magic import config, launchers
-from burst_magic.magics import calls
-from burst_magic.protocol.wire.keys import is_label
+from burst_magic.magics import readers
+from burst_magic.magics.option import Option
+from burst_magic.magics.verb_table import VERBS
 from burst_magic.units import parse_duration, parse_money, whole
-
-Reader = Callable[[str], object]
-Place = Literal["cell", "line", "terminal"]
 
 WHAT, WHERE, SIZE, LIMITS, REACH = (
     "What to run",
@@ -28,255 +20,6 @@ WHAT, WHERE, SIZE, LIMITS, REACH = (
 )
 ERRORS = ("raise", "return", "skip")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """An option of one or more verbs.
-
-    Attributes:
-        name: as typed, with its dashes.
-        verbs: names of the verbs that accept it.
-        help: one sentence.
-        metavar: name of its value; empty for a flag.
-        default: for display; empty if there is nothing to say.
-        group: heading in the help of ``%%burst``.
-        setting: a key of ``config.Settings``, which then parses, checks and defaults it.
-        read: parser for options that are not settings; raises ValueError.
-        choices: allowed values, for completion.
-        field: of the call; by default the name without dashes.
-        many: may be repeated.
-        rest: takes spaces without quotes, up to the next option.
-        shown: appears in help, reference and completion; a hidden option exists only to be refused with a reason.
-        terminal: for the ``burst`` command only.
-    """
-
-    name: str
-    verbs: tuple[str, ...]
-    help: str
-    metavar: str = ""
-    default: str = ""
-    group: str = ""
-    setting: str = ""
-    read: Reader = str
-    choices: tuple[str, ...] = ()
-    field: str = ""
-    many: bool = False
-    rest: bool = False
-    shown: bool = True
-    terminal: bool = False
-
-    @property
-    def target(self) -> str:
-        """The field of the call that it sets."""
-        return self.field or self.name.strip("-").replace("-", "_")
-
-    @property
-    def flag(self) -> bool:
-        """True if it takes no value."""
-        return not self.metavar
-
-    @property
-    def usage(self) -> str:
-        """The option with its metavar."""
-        return f"{self.name} {self.metavar}".strip()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
-    """A positional argument."""
-
-    metavar: str
-    field: str
-    read: Reader = str
-    required: bool = False
-    skip: bool = False  # if it cannot parse the word, the next argument gets it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verb:
-    """One magic, one subcommand of ``burst``, or both.
-
-    Attributes:
-        name: the subcommand; the magic is ``burst_<name>``.
-        call: the class it is parsed to.
-        place: a cell magic, a line magic that is a subcommand too, or a subcommand only.
-        words: of the subcommand, if it differs from its name.
-    """
-
-    name: str
-    call: type[calls.Call]
-    help: str
-    arguments: tuple[Argument, ...] = ()
-    place: Place = "line"
-    words: str = ""
-
-    @property
-    def magic(self) -> str:
-        """The magic with its percent signs; empty if there is none."""
-        return {"cell": "%%burst", "line": f"%burst_{self.name}", "terminal": ""}[self.place]
-
-    @property
-    def command(self) -> str:
-        """The command as typed in a terminal; empty if there is none."""
-        return "" if self.place == "cell" else f"burst {self.words or self.name}"
-
-
-def _variable(text: str) -> str:
-    if not text.isidentifier() or iskeyword(text):
-        raise ValueError(f"{text!r} is not a variable name")
-    return text
-
-
-def _label(text: str) -> str:
-    if not is_label(text):
-        raise ValueError(f"{text!r} is not a valid label (no slashes, no spaces at its ends, no session id, no option)")
-    return text
-
-
-def _stack(text: str) -> str:
-    name = text if text == "burst" or text.startswith("burst-") else f"burst-{text}"
-    if not re.fullmatch(r"burst(-[a-z0-9]+)*", name) or len(name) > 24:
-        raise ValueError(f"{text!r} is not a name for a stack (lower-case letters, digits and dashes; 18 at most)")
-    return name
-
-
-def _subnets(text: str) -> tuple[str, ...]:
-    found = tuple(each.strip() for each in text.split(",") if each.strip())
-    if not found or not all(each.startswith("subnet-") for each in found):
-        raise ValueError(f"{text!r} is not a list of subnets (subnet-1a2b,subnet-3c4d)")
-    return found
-
-
-def _bucket(text: str) -> str:
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^,\s]*)?", text):
-        raise ValueError(f"{text!r} is not s3://bucket or s3://bucket/prefix")
-    return text
-
-
-def _arn(text: str) -> str:
-    if not re.fullmatch(r"arn:[\w-]+:iam::(\d+|aws):policy/\S+", text) or "," in text:
-        raise ValueError(f"{text!r} is not the ARN of a policy (arn:aws:iam::…:policy/…)")
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
-        raise ValueError(f"{text!r} is not a port (1 to 65535)")
-    return int(text)
-
-
-def _setenv(text: str) -> tuple[str, str | None]:
-    name, mark, value = text.partition("=")
-    if not name.isidentifier():
-        raise ValueError(f"{text!r} is not NAME or NAME=VALUE")
-    return name, value if mark else None
-
-
-ID = Argument(metavar="ID", field="id")
-THIS = Argument(metavar="ID", field="id", required=True)
-
-VERBS: tuple[Verb, ...] = (
-    Verb(
-        name="burst",
-        call=calls.BurstCall,
-        place="cell",
-        help="Run this cell on workers: once, or once per item with --map.",
-    ),
-    Verb(
-        name="status",
-        call=calls.StatusCall,
-        arguments=(ID,),
-        help="Show progress, workers, cost, and what it is waiting for.",
-    ),
-    Verb(name="collect", call=calls.CollectCall, arguments=(ID,), help="Return the results as a list, in item order."),
-    Verb(name="attach", call=calls.AttachCall, arguments=(ID,), help="Reattach to the sessions this notebook started."),
-    Verb(name="sessions", call=calls.SessionsCall, help="List your newest sessions with state, progress and cost."),
-    Verb(
-        name="logs", call=calls.LogsCall, arguments=(ID,), help="Show what tasks and workers printed, merged by time."
-    ),
-    Verb(
-        name="scale",
-        call=calls.ScaleCall,
-        arguments=(Argument(metavar="N", field="workers", read=whole(0), required=True), ID),
-        help="Change the number of workers.",
-    ),
-    Verb(
-        name="extend",
-        call=calls.ExtendCall,
-        arguments=(Argument(metavar="D", field="duration", read=parse_duration, skip=True), ID),
-        help="Move the deadline back by D, or raise the budget.",
-    ),
-    Verb(
-        name="cancel",
-        call=calls.CancelCall,
-        arguments=(ID,),
-        help="Cancel a session, or one job (a name or session/job). Finished results are kept.",
-    ),
-    Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers and keep the results."),
-    Verb(
-        name="cost",
-        call=calls.CostCall,
-        arguments=(ID,),
-        help="Show a session's bill; --all, or a terminal without ID: what each session cost.",
-    ),
-    Verb(
-        name="quota",
-        call=calls.QuotaCall,
-        arguments=(
-            Argument(metavar="request", field="request", read=config.one_of(("request",))),
-            Argument(metavar="N", field="wanted", read=whole(1)),
-        ),
-        help="Show how many workers the AWS account may run, or request more: N is a number of vCPU.",
-    ),
-    Verb(
-        name="config",
-        call=calls.ConfigCall,
-        help="Show settings, or write them: key=value sets one, key= removes it.",
-    ),
-    Verb(
-        name="setup",
-        call=calls.SetupCall,
-        help="Make what bursts need in your AWS account, write it to config.toml, and try it.",
-    ),
-    Verb(
-        name="teardown",
-        call=calls.TeardownCall,
-        help="Stop what runs and delete all that setup made in your AWS account, stored results included.",
-    ),
-    Verb(
-        name="doctor",
-        call=calls.DoctorCall,
-        help="Check what bursts need: this machine, the store and, if configured, the AWS account.",
-    ),
-    Verb(
-        name="inspect",
-        call=calls.InspectCall,
-        arguments=(THIS,),
-        place="terminal",
-        help="Show every object of a session.",
-    ),
-    Verb(name="watch", call=calls.WatchCall, arguments=(ID,), place="terminal", help="Follow a session's progress."),
-    Verb(
-        name="sandbox",
-        call=calls.SandboxCall,
-        place="terminal",
-        help="Start a stand-in for AWS on this machine, and print what to export to use it.",
-    ),
-    Verb(
-        name="image",
-        call=calls.ImageCall,
-        place="terminal",
-        help="Build an image of the workers with this kernel's packages, and push it to aws.repository.",
-    ),
-    Verb(
-        name="key",
-        words="key show",
-        call=calls.KeyCall,
-        arguments=(THIS,),
-        place="terminal",
-        help="Print the session's key, to attach from another machine.",
-    ),
-)
 
 _CELL = ("burst",)
 
@@ -295,11 +38,13 @@ OPTIONS: tuple[Option, ...] = (
         verbs=_CELL,
         metavar="NAME",
         group=WHAT,
-        read=_variable,
+        read=readers.variable,
         help="Bind NAME to the results at once. Accessing a value that isn't ready blocks.",
     ),
     Option(name="--wait", verbs=_CELL, group=WHAT, help="Block until the job finishes; raise the first failure."),
-    Option(name="--name", verbs=_CELL, metavar="LABEL", group=WHAT, read=_label, help="Name this job, to use as ID."),
+    Option(
+        name="--name", verbs=_CELL, metavar="LABEL", group=WHAT, read=readers.label, help="Name this job, to use as ID."
+    ),
     Option(
         name="--session",
         verbs=_CELL,
@@ -452,7 +197,7 @@ OPTIONS: tuple[Option, ...] = (
         verbs=_CELL,
         metavar="NAME[=VALUE]",
         group=REACH,
-        read=_setenv,
+        read=readers.setenv,
         many=True,
         help="Set an environment variable for tasks, by default to the kernel's value. Masked in logs.",
     ),
@@ -523,7 +268,7 @@ OPTIONS: tuple[Option, ...] = (
         name="--port",
         verbs=("sandbox",),
         metavar="N",
-        read=_port,
+        read=readers.port,
         help="Port on 127.0.0.1 to listen on; by default any free one.",
     ),
     Option(
@@ -560,7 +305,7 @@ OPTIONS: tuple[Option, ...] = (
         name="--name",
         verbs=("setup", "teardown"),
         metavar="NAME",
-        read=_stack,
+        read=readers.stack,
         help="The stack, instead of the configured one or `burst`; everything in it is called burst-NAME.",
     ),
     Option(
@@ -579,14 +324,14 @@ OPTIONS: tuple[Option, ...] = (
         name="--subnets",
         verbs=("setup",),
         metavar="IDS",
-        read=_subnets,
+        read=readers.subnets,
         help="Subnets of workers, separated by commas, instead of the VPC's public ones.",
     ),
     Option(
         name="--allow-read",
         verbs=("setup",),
         metavar="URL",
-        read=_bucket,
+        read=readers.bucket,
         many=True,
         help="Let tasks read s3://bucket or s3://bucket/prefix. Can be repeated.",
     ),
@@ -594,7 +339,7 @@ OPTIONS: tuple[Option, ...] = (
         name="--allow-write",
         verbs=("setup",),
         metavar="URL",
-        read=_bucket,
+        read=readers.bucket,
         many=True,
         help="Let tasks read, write and delete there, too. Can be repeated.",
     ),
@@ -602,7 +347,7 @@ OPTIONS: tuple[Option, ...] = (
         name="--policy",
         verbs=("setup",),
         metavar="ARN",
-        read=_arn,
+        read=readers.arn,
         many=True,
         help="Give tasks a managed policy of your account, too. Can be repeated.",
     ),
@@ -620,13 +365,6 @@ OPTIONS: tuple[Option, ...] = (
     Option(name="--yes", verbs=("cleanup", "image", "setup", "teardown"), help="Don't ask for confirmation."),
     Option(name="--help", verbs=tuple(verb.name for verb in VERBS), help="Show this help."),
 )
-
-_BY_NAME = {each.name: each for each in VERBS}
-
-
-def verb(name: str) -> Verb:
-    """The verb of that name; ``KeyError`` for none."""
-    return _BY_NAME[name]
 
 
 def options(name: str, *, terminal: bool = False) -> tuple[Option, ...]:

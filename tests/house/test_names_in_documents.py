@@ -10,7 +10,8 @@ import pytest
 
 from burst_magic import config, errors
 from burst_magic.magics import unsupported
-from burst_magic.magics.options import OPTIONS, VERBS
+from burst_magic.magics.options import OPTIONS
+from burst_magic.magics.verb_table import VERBS
 from burst_magic.protocol.wire.summons import Summons
 
 ROOT = Path(__file__).resolve().parents[2]

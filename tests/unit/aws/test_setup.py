@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from burst_magic.aws import rights
-from burst_magic.aws.setup import buckets, objects, settings, stack_name
+from burst_magic.aws.setup import buckets, objects, settings
 from burst_magic.aws.stack import StackFacts
 from burst_magic.aws.template import Whereabouts
 from burst_magic.errors import OptionError
+from burst_magic.magics.readers import stack
 
 WHERE = Whereabouts(account="012345678901", region="cn-north-1", partition="aws-cn")
 
 
 def test_every_stack_begins_with_the_same_word():
-    assert [stack_name(name) for name in ("burst", "ada", "burst-ada")] == ["burst", "burst-ada", "burst-ada"]
+    assert [stack(name) for name in ("burst", "ada", "burst-ada")] == ["burst", "burst-ada", "burst-ada"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from burst_magic import config
 from burst_magic.magics.grammar import parse_argv, parse_line
 from burst_magic.magics.helptext import default, help_text, overview, reference
-from burst_magic.magics.options import OPTIONS, VERBS, options, verb
+from burst_magic.magics.options import OPTIONS, options
+from burst_magic.magics.verb_table import VERBS, verb
 
 OF_THE_CELL = [
     "--workers",
