@@ -174,8 +174,6 @@ def unpack(file: IO[bytes], folder: str) -> str:
         os.makedirs(os.path.dirname(there), mode=0o755)
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:gz") as archive:
-            if hasattr(tarfile, "data_filter"):
-                archive.extraction_filter = tarfile.data_filter
             extract(archive, folder)
         os.symlink(python, there)
         with open(os.path.join(folder, "pyvenv.cfg"), "w", encoding="utf-8") as config:
@@ -187,6 +185,8 @@ def unpack(file: IO[bytes], folder: str) -> str:
 
 def extract(archive: tarfile.TarFile, folder: str) -> None:
     """Files and folders below ``folder``, and nothing else."""
+    if hasattr(tarfile, "data_filter"):  # older releases of 3.10 and 3.11 have none
+        archive.extraction_filter = tarfile.data_filter
     for member in archive:
         inside = not member.name.startswith("/") and ".." not in member.name.split("/")
         if not inside or not (member.isfile() or member.isdir()):
