@@ -18,8 +18,8 @@ from burst_magic.session import keyring, session_list, stored_jobs
 from burst_magic.session.deletion import objects
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
+from burst_magic.session.own_store import open_own_store
 from burst_magic.session.session import Session
-from burst_magic.session.submit import open_own_store
 from burst_magic.stores.store_driver import ours, read_record
 
 if TYPE_CHECKING:

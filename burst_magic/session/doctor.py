@@ -127,7 +127,7 @@ def _directories(settings: Settings) -> Finding:
 
 def _store(settings: Settings) -> list[Finding]:
     """Try each store operation once, on a separate key; look at the store's clock."""
-    from burst_magic.session.submit import open_own_store
+    from burst_magic.session.own_store import open_own_store
     from burst_magic.stores.probe import keeps_the_first
 
     try:

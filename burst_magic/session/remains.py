@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from burst_magic.protocol.wire import keys
 from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all, objects
-from burst_magic.session.submit import open_own_store
+from burst_magic.session.own_store import open_own_store
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings

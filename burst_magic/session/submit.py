@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.config import IMAGE, __version__, cores
-from burst_magic.errors import BurstError, CaptureError, LaunchError, OptionError
+from burst_magic.errors import BurstError, CaptureError, LaunchError
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
@@ -33,9 +33,9 @@ from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
+from burst_magic.session.own_store import open_own_store
 from burst_magic.session.session import Session, note
 from burst_magic.session.values import Values
-from burst_magic.stores import open_store
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
@@ -215,26 +215,6 @@ def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
             step()
         except Exception as fault:  # noqa: BLE001 - the other steps are due all the same
             note(error, f"and undoing it failed: {fault}")
-
-
-def open_own_store(url: str, settings: Settings) -> Store:
-    """Open a store with this user's credentials, and probe it."""
-    from burst_magic.stores.patient import Patient
-    from burst_magic.stores.probe import probe
-
-    if url.startswith("memory:"):
-        problem = "workers are other processes and cannot see a store in this process's memory"
-        raise OptionError(problem, context=url, way_out="file:///dir or s3://bucket/prefix")
-    credentials = None
-    if url.startswith("s3://"):
-        from burst_magic.aws.credentials import provider
-
-        credentials = provider(otherwise=settings.aws.get("region", ""))
-    store = open_store(url, credentials=credentials)
-    if url.startswith("s3://"):
-        probe(store, remembered=settings.data_dir)
-        store = Patient(store)
-    return store
 
 
 def count(items: Iterable[object]) -> int | None:

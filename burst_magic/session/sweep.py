@@ -9,7 +9,7 @@ from burst_magic.errors import Missing, RecordError, SignatureError
 from burst_magic.payload import Envelope
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.session.attach import session_ids
-from burst_magic.session.submit import open_own_store
+from burst_magic.session.own_store import open_own_store
 from burst_magic.session.values import FOLDER, YOUNG, find, is_old
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from burst_magic.errors import AttachError
 from burst_magic.launchers import own_arch, traits
 from burst_magic.plan.planner import plan
 from burst_magic.session.attach import attach
+from burst_magic.session.own_store import open_own_store
 from burst_magic.session.session import Session
-from burst_magic.session.submit import Labels, open_own_store, submit
+from burst_magic.session.submit import Labels, submit
 from burst_magic.testing.sandbox import Sandbox, SandboxTask
 
 PATIENCE = 60.0

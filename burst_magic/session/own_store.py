@@ -1,0 +1,32 @@
+"""Open a store as this user: with the user's credentials, after a probe. Loads no pickle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import OptionError
+from burst_magic.stores import open_store
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.stores import Store
+
+
+def open_own_store(url: str, settings: Settings) -> Store:
+    """Open a store with this user's credentials, and probe it."""
+    from burst_magic.stores.patient import Patient
+    from burst_magic.stores.probe import probe
+
+    if url.startswith("memory:"):
+        problem = "workers are other processes and cannot see a store in this process's memory"
+        raise OptionError(problem, context=url, way_out="file:///dir or s3://bucket/prefix")
+    credentials = None
+    if url.startswith("s3://"):
+        from burst_magic.aws.credentials import provider
+
+        credentials = provider(otherwise=settings.aws.get("region", ""))
+    store = open_store(url, credentials=credentials)
+    if url.startswith("s3://"):
+        probe(store, remembered=settings.data_dir)
+        store = Patient(store)
+    return store
