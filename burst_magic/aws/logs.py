@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilterLogEventsResponseTypeDef, GetLogEventsResponseTypeDef
 
 _MOST = 1000  # events of one answer
-_PAGES = 20  # answers read of one question; they come oldest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +58,12 @@ class Logs:
     Args:
         region: its name; "" for the configured one.
         clients: makes boto3 clients; the default reads AWS's environment and files.
+        pages: answers that ``events`` reads at most; they come oldest first.
     """
 
-    def __init__(self, region: str = "", clients: Clients | None = None) -> None:
+    def __init__(self, region: str = "", clients: Clients | None = None, *, pages: int = 20) -> None:
         self._service = patience.Service("logs", region, clients)
+        self._pages = pages
 
     def tail(self, stream: LogStream, characters: int) -> str:
         """The end of what a container printed, in whole lines; empty if it has printed nothing yet.
@@ -106,7 +107,7 @@ class Logs:
         }
         found: list[LogEvent] = []
         complete = True
-        for _ in range(_PAGES):
+        for _ in range(self._pages):
             answer = self._filter(asked)
             found += [
                 LogEvent(stream=each["logStreamName"], at=each["timestamp"] / 1000, text=each["message"])

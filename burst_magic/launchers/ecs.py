@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic.aws import reasons
 from burst_magic.aws.ecs import Ecs
+from burst_magic.aws.logs import Logs
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
 from burst_magic.launchers.base import Again, Handle, PrintedLine, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.launchers.ecs_definition import arch_of, check_worker, derived, fits, image_of
@@ -55,11 +56,17 @@ class EcsLauncher:
     Args:
         kind: which one.
         ecs: the control plane of a region, by name.
+        logs: CloudWatch Logs of a region, by name.
         clock: seconds.
     """
 
     def __init__(
-        self, kind: EcsKind, *, ecs: Callable[[str], Ecs] = Ecs, clock: Callable[[], float] = time.monotonic
+        self,
+        kind: EcsKind,
+        *,
+        ecs: Callable[[str], Ecs] = Ecs,
+        logs: Callable[[str], Logs] = Logs,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name, self.traits = kind.name, kind.traits
         self._provider, self._ecs, self._clock = kind.provider, ecs, clock
@@ -68,7 +75,7 @@ class EcsLauncher:
         self._started: dict[str, float] = {}  # wid -> when this client started it
         self._described: dict[str, tuple[float, Status]] = {}
         self._faults: set[str] = set()  # told already
-        self._logs = ContainerLogs(self._in)
+        self._logs = ContainerLogs(self._in, logs=logs)
 
     def _in(self, region: str) -> Ecs:
         with self._lock:

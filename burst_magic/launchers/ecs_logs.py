@@ -24,11 +24,14 @@ class ContainerLogs:
 
     Args:
         ecs: the control plane of a region, by name.
+        logs: CloudWatch Logs of a region, by name.
         clock: seconds since the epoch.
     """
 
-    def __init__(self, ecs: Callable[[str], Ecs], *, clock: Callable[[], float] = time.time) -> None:
-        self._ecs, self._clock = ecs, clock
+    def __init__(
+        self, ecs: Callable[[str], Ecs], *, logs: Callable[[str], Logs] = Logs, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._ecs, self._open, self._clock = ecs, logs, clock
         self._logs: dict[str, Logs] = {}
         self._definitions: dict[tuple[str, str], TaskDefinitionTypeDef] = {}
 
@@ -83,4 +86,6 @@ class ContainerLogs:
         return stream_of(self._definitions[known], task, container=CONTAINER)
 
     def _in(self, region: str) -> Logs:
-        return self._logs.setdefault(region, Logs(region))
+        if region not in self._logs:
+            self._logs[region] = self._open(region)
+        return self._logs[region]

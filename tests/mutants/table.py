@@ -470,7 +470,7 @@ MUTANTS = (
         "AWS is asked in a region that nobody has named",
         "if not self.region and not _other_server(made.meta.endpoint_url):",
         "if False:",
-        "unit/aws/test_credentials.py",
+        "contract/aws/test_credentials.py",
     ),
     Mutant(
         "expired credentials are not read anew",

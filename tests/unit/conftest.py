@@ -8,7 +8,6 @@ import json
 import threading
 from collections import defaultdict
 
-import botocore.loaders
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
@@ -16,8 +15,8 @@ from botocore.validate import ParamValidator
 from burst_magic.aws.clients import Clients
 
 _POLL = 0.01  # seconds until the server sees that its test has ended
-_LOADER = botocore.loaders.Loader()  # shared: to read AWS's models takes 0.1 s
-_MODEL = botocore.session.get_session().get_service_model("ecs")
+_CORE = botocore.session.get_session()  # shared: to read AWS's models takes 0.1 s
+_MODEL = _CORE.get_service_model("ecs")
 
 
 class Aws:
@@ -77,9 +76,7 @@ class Aws:
     def clients(self, region="eu-west-1"):
         from boto3.session import Session
 
-        core = botocore.session.get_session()
-        core.register_component("data_loader", _LOADER)
-        session = Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=region, botocore_session=core)
+        session = Session(aws_access_key_id="a", aws_secret_access_key="b", region_name=region, botocore_session=_CORE)
         return Clients(session, endpoint=self.endpoint)
 
 

@@ -15,6 +15,7 @@ from burst_magic.environment.indexes import Index
 from burst_magic.environment.installed import read
 from burst_magic.environment.uv import Target
 
+_POLL = 0.01  # seconds until a server sees that its test has ended
 X86 = Target(python="3.11", arch="x86_64")
 
 
@@ -78,7 +79,7 @@ class PackageIndex:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(_POLL,), daemon=True).start()
 
     def wheel(self, name: str, *needs: str, tag: str = "py3-none-any", version: str = "1.0") -> None:
         place = self.folder / "simple" / name.replace("_", "-")

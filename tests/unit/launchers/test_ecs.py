@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from burst_magic.aws.ecs import Ecs
+from burst_magic.aws.logs import Logs
 from burst_magic.errors import Denied, Missing
 from burst_magic.launchers import own_arch
 from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, WorkerState
@@ -87,7 +88,12 @@ def clock():
 
 @pytest.fixture
 def fargate(aws, clock):
-    return EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region)), clock=clock)
+    return EcsLauncher(
+        FARGATE,
+        ecs=lambda region: Ecs(region, aws.clients(region)),
+        logs=lambda region: Logs(region, aws.clients(region), pages=3),
+        clock=clock,
+    )
 
 
 @pytest.fixture
@@ -95,6 +101,13 @@ def impatient(aws):
     """It tries each call for a moment only."""
     soon = Retry(first=0.001, longest=0.001, within=0.002)
     return EcsLauncher(FARGATE, ecs=lambda region: Ecs(region, aws.clients(region), starting=soon))
+
+
+@pytest.fixture
+def _settings_name_this_server(aws, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
 
 
 @pytest.fixture(autouse=True)
@@ -535,7 +548,7 @@ def test_a_new_revision_of_the_configured_definition_is_seen_by_the_next_start(a
         (("AccessDeniedException", "User: x is not authorized to perform: ecs:DescribeTaskDefinition"), ""),
     ],
 )
-@pytest.mark.usefixtures("logging_fargate")
+@pytest.mark.usefixtures("_settings_name_this_server")
 def test_the_price_is_that_of_the_definitions_architecture_where_it_can_be_read(aws, said, arch):
     aws.script["DescribeTaskDefinition"] = [said]
     assert FARGATE.traits.own_arch(OPTIONS) == own_arch({"spot": SPOT.traits}, OPTIONS) == arch
@@ -756,20 +769,11 @@ def test_a_session_of_many_tasks_is_found_whole(aws, fargate):
 # --- its log -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def logging_fargate(aws, fargate, monkeypatch):
-    """Its logs come from the same server."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    return fargate
-
-
-def test_the_log_is_the_end_of_the_containers_stream(aws, logging_fargate):
+def test_the_log_is_the_end_of_the_containers_stream(aws, fargate):
     aws.script["DescribeTaskDefinition"] = [definition()]
     aws.script["GetLogEvents"] = [{"events": [{"message": "one"}, {"message": "two"}]}]
     for _ in range(2):
-        assert logging_fargate.log(handle("w")) == "one\ntwo\n"
+        assert fargate.log(handle("w")) == "one\ntwo\n"
     assert aws.requests("GetLogEvents")[0]["logStreamName"] == "burst/worker/w"
     assert len(aws.requests("DescribeTaskDefinition")) == 1
 
@@ -782,17 +786,17 @@ def test_the_log_is_the_end_of_the_containers_stream(aws, logging_fargate):
         (("AccessDeniedException", "User: x is not authorized to perform: logs:GetLogEvents"), "logs:GetLogEvents"),
     ],
 )
-def test_a_log_that_cannot_be_read_says_why(aws, logging_fargate, said, words):
+def test_a_log_that_cannot_be_read_says_why(aws, fargate, said, words):
     aws.script["DescribeTaskDefinition"] = [definition()]
     aws.script["GetLogEvents"] = [said]
-    log = logging_fargate.log(handle("w"))
+    log = fargate.log(handle("w"))
     assert words in log
     assert bool(log) == bool(words)
 
 
-def test_a_container_that_logs_elsewhere_has_no_log_here(aws, logging_fargate):
+def test_a_container_that_logs_elsewhere_has_no_log_here(aws, fargate):
     aws.script["DescribeTaskDefinition"] = [definition(driver="splunk")]
-    assert logging_fargate.log(handle("w")) == ""
+    assert fargate.log(handle("w")) == ""
 
 
 def printed(aws, fargate, *, workers=("a", "b"), since=None):
@@ -804,12 +808,12 @@ def event(stream, at, message):
     return {"logStreamName": f"burst/worker/{stream}", "timestamp": at, "message": message}
 
 
-def test_what_a_session_printed_is_one_question_in_order_of_time_and_nobody_elses(aws, logging_fargate):
+def test_what_a_session_printed_is_one_question_in_order_of_time_and_nobody_elses(aws, fargate):
     aws.script["FilterLogEvents"] = [
         {"events": [event("a", 2000, "two\nlines"), event("other", 1000, "not mine")], "nextToken": "n"},
         {"events": [event("b", 1500, "one")]},
     ]
-    lines = printed(aws, logging_fargate)
+    lines = printed(aws, fargate)
     assert [(line.worker, line.at, line.text) for line in lines] == [
         ("b", 1.5, "one"),
         ("a", 2.0, "two"),
@@ -820,17 +824,17 @@ def test_what_a_session_printed_is_one_question_in_order_of_time_and_nobody_else
     assert second["nextToken"] == "n"
 
 
-def test_that_there_is_more_than_is_read_is_said(aws, logging_fargate):
+def test_that_there_is_more_than_is_read_is_said(aws, fargate):
     aws.script["FilterLogEvents"] = [{"events": [event("a", 2000, "line")], "nextToken": "n"}]
-    lines = printed(aws, logging_fargate)
+    lines = printed(aws, fargate)
     assert {line.text for line in lines[:-1]} == {"line"}
     assert lines[-1].text == "more was printed than is shown; the rest is in the log group /burst/workers"
-    assert len(aws.requests("FilterLogEvents")) == 20
+    assert len(aws.requests("FilterLogEvents")) == 3
 
 
-def test_one_worker_is_asked_for_by_its_own_stream(aws, logging_fargate):
+def test_one_worker_is_asked_for_by_its_own_stream(aws, fargate):
     aws.script["FilterLogEvents"] = [{"events": []}]
-    assert printed(aws, logging_fargate, workers=["a"]) == []
+    assert printed(aws, fargate, workers=["a"]) == []
     assert aws.requests("FilterLogEvents")[0]["logStreamNamePrefix"] == "burst/worker/a"
 
 
@@ -845,15 +849,15 @@ def test_one_worker_is_asked_for_by_its_own_stream(aws, logging_fargate):
         ),
     ],
 )
-def test_lines_that_cannot_be_read_say_why(aws, logging_fargate, said, error, words):
+def test_lines_that_cannot_be_read_say_why(aws, fargate, said, error, words):
     aws.script["FilterLogEvents"] = [said]
     with pytest.raises(error, match=words):
-        printed(aws, logging_fargate)
+        printed(aws, fargate)
 
 
-def test_lines_that_were_deleted_by_now_are_told(aws, logging_fargate):
+def test_lines_that_were_deleted_by_now_are_told(aws, fargate):
     aws.script["FilterLogEvents"] = [{"events": []}]
     aws.script["DescribeLogGroups"] = [{"logGroups": [{"logGroupName": "/burst/workers", "retentionInDays": 3}]}]
     with pytest.raises(Missing, match="keeps lines for 3 days"):
-        printed(aws, logging_fargate, since=time.time() - 5 * 86400)
-    assert printed(aws, logging_fargate, since=time.time() - 2 * 86400) == []
+        printed(aws, fargate, since=time.time() - 5 * 86400)
+    assert printed(aws, fargate, since=time.time() - 2 * 86400) == []
