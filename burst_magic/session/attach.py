@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from burst_magic.config import nearest
-from burst_magic.errors import AttachError, BurstError, Denied, Missing, SignatureError
+from burst_magic.errors import AttachError, BurstError, Denied, SignatureError
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, Job, Manifest, Snapshot
+from burst_magic.protocol.wire.model import ControlKind, Snapshot
 from burst_magic.session import keyring, session_list, stored_jobs
 from burst_magic.session.deletion import objects
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.own_store import open_own_store
 from burst_magic.session.session import Session
-from burst_magic.stores.store_driver import ours, read_record
+from burst_magic.stores.store_driver import ours
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -85,12 +85,12 @@ def attach(
     mine = keyring.find(settings.keys_dir, sid)
     secret = keyring.parse(key, where="--key") if key else mine or keyring.fetch(store, sid)
     try:
-        manifest = _manifest(store, sid, secret, url)
+        manifest = stored_jobs.read_manifest(store, sid, secret)
     except SignatureError:
         if not key:
             raise
         raise AttachError(f"this is not the key of session {sid}", way_out="burst key show ID prints it") from None
-    job = _job(store, sid, jid, secret)
+    job = stored_jobs.latest_job(store, sid, jid, secret)
     if secret is not None and secret != mine:
         keyring.keep(settings.keys_dir, sid, secret)  # it has verified the manifest
     fleet = Fleet(manifest, secret, store, settings.logs_dir, replaces_lost_workers=replaces_lost_workers)
@@ -117,7 +117,7 @@ def beside(session: Session) -> list[tuple[str, str]]:
     found = []
     for jid in (ident.rpartition("/")[2] for ident in siblings(session)):
         try:
-            job = _job(session.store, session.id, jid, session.secret)
+            job = stored_jobs.latest_job(session.store, session.id, jid, session.secret)
         except AttachError:  # announced but never committed
             continue
         except BurstError:  # damaged, but it exists
@@ -137,7 +137,7 @@ def sibling(session: Session, ident: str) -> Session:
     Raises:
         AttachError: it was announced but never committed.
     """
-    job = session.beside(_job(session.store, session.id, ident.rpartition("/")[2], session.secret))
+    job = session.beside(stored_jobs.latest_job(session.store, session.id, ident.rpartition("/")[2], session.secret))
     job.follow()
     return job
 
@@ -183,7 +183,7 @@ def in_store(settings: Settings, *, notebook: str) -> list[str]:
     found = []
     for sid in session_ids(store):
         try:
-            manifest = _manifest(store, sid, None, settings.store)
+            manifest = stored_jobs.read_manifest(store, sid, None)
         except BurstError:
             continue
         if manifest.notebook == notebook:
@@ -292,35 +292,6 @@ def _resolve(ident: str, settings: Settings) -> tuple[str, str, str]:
         return newest.id, newest.job, newest.store
     urls = [line.store for line in session_list.read(settings.sessions_file) if line.id == sid]
     return sid, jid, urls[-1] if urls else settings.store
-
-
-def _manifest(store: Store, sid: str, secret: bytes | None, url: str) -> Manifest:
-    key = keys.SessionKeys(sid).manifest
-    try:
-        return read_record(Manifest, store, key, secret)
-    except Missing:
-        if objects(store, keys.SessionKeys(sid)):
-            raise _cut_short(sid) from None
-        problem = f"session {sid} is unknown or has expired"
-        raise AttachError(problem, context=url, way_out="%burst_sessions lists the sessions in the store") from None
-
-
-def _cut_short(sid: str) -> AttachError:
-    problem = f"the submission of session {sid} was interrupted or is still in progress"
-    return AttachError(problem, way_out=f"to delete what was written: %burst_cleanup {sid} --force")
-
-
-def _job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
-    """A job's record; without an id, the latest committed one."""
-    jobs = []
-    for each in [jid] if jid else stored_jobs.announced(store, sid):
-        with contextlib.suppress(Missing):
-            jobs.append(stored_jobs.read_job(store, sid, each, secret))
-    if not jobs and not jid:
-        raise _cut_short(sid)
-    if not jobs:
-        raise AttachError(f"session {sid} has no job {jid}", way_out=f"%burst_status {sid} shows its latest job")
-    return max(jobs, key=lambda job: job.created)
 
 
 __all__ = [

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from burst_magic.config import DEADLINE_MAX
-from burst_magic.errors import (
-    AttachError,
-    BudgetExceeded,
-    BurstError,
-    Denied,
-    Missing,
-    OptionError,
-    RecordError,
-    SignatureError,
-    VersionError,
-)
+from burst_magic.errors import AttachError, BurstError, Denied
 from burst_magic.payload.exceptions import attributes
-from burst_magic.plan.cost import UNPRICED
-from burst_magic.plan.planner import check_hourly
-from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog, fold_control
+from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import Control, ControlKind, Job, JobEnd, Outcome, Snapshot
+from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome, Snapshot
 from burst_magic.session import keyring, packs, session_list
+from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.followed import Followed
@@ -35,9 +22,8 @@ from burst_magic.session.logs import read_logs
 from burst_magic.session.printed import LogLine
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
-from burst_magic.stores.retry import PERSON, slept
-from burst_magic.stores.store_driver import Carrier, ours, read_record
-from burst_magic.units import format_duration, parse_duration
+from burst_magic.stores.retry import slept
+from burst_magic.stores.store_driver import Carrier, ours
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -66,8 +52,16 @@ class Session:
         self.manifest, self.description = driver.manifest, job
         self.store, self.fleet, self._secret = driver.store, driver.fleet, driver.secret
         self._keys = keys.SessionKeys(self.manifest.sid)
-        self._carrier = Carrier(self.store, self._secret, slept, retry=PERSON, give_up=(Denied,))
         self._followed = Followed(driver, job)
+        self._asking = Asking(
+            self.store,
+            self._secret,
+            self.manifest,
+            self.fleet,
+            refresh=self._followed.refresh,
+            now=self.now,
+            max_hourly_cost=settings.max_hourly_cost,
+        )
         reads = Carrier(self.store, self._secret, slept, give_up=(Denied,))  # results are waited for
         self._reader = SegmentReader(reads, self._keys.job(job.jid), self.name or self.id)
         failures = Failures(self._reader)
@@ -233,9 +227,7 @@ class Session:
         Args:
             only_job: cancel only this job; the workers continue with the others.
         """
-        self._ask(ControlKind.CANCEL, job=self.job if only_job else "")
-        if not only_job:
-            self.fleet.stop_coming()
+        self._asking.cancel(job=self.job if only_job else "")
 
     def cancel_job(self) -> bool:
         """Cancel only this job; if it is the session's only job, the session ends, so that no worker idles.
@@ -243,20 +235,11 @@ class Session:
         Returns:
             Whether the session continues: it has other jobs, or one is being uploaded.
         """
-        others = self._may_have_others()
-        self.cancel(only_job=others)
-        return others
-
-    def _may_have_others(self) -> bool:
-        """Whether any object of another job was written."""
-        folder, mine = self._keys.jobs_folder, self._keys.job(self.job).root
-        found = [*self.store.list(folder, limit=1), *self.store.list(folder, after=f"{mine}0", limit=1)]
-        return any(not entry.key.startswith(f"{mine}/") for entry in found)  # "0" is the character after "/"
+        return self._asking.cancel_job(self.job)
 
     def close(self) -> None:
         """Let running tasks finish, then stop the workers."""
-        self._ask(ControlKind.CLOSE)
-        self.fleet.stop_coming()
+        self._asking.close()
 
     def extend(self, duration: float | str | None = None, *, budget: int | None = None) -> float:
         """Move the deadline, raise the budget, or both; return the deadline in seconds since the epoch.
@@ -268,16 +251,7 @@ class Session:
         Raises:
             BudgetExceeded: nobody knows what its workers cost, so that no budget can be kept.
         """
-        if budget is not None and not self.manifest.priced:
-            raise BudgetExceeded(f"session {self.id}: {UNPRICED}, so a budget cannot be kept")
-        seconds = parse_duration(duration) if isinstance(duration, str) else float(duration or 0)
-        self.check_open(late=True)
-        deadline = max(self.now(), self._followed.refresh().deadline) + seconds
-        if deadline > self.manifest.created + DEADLINE_MAX:
-            raise OptionError(f"a session lasts at most {format_duration(DEADLINE_MAX)}", context=f"extend {duration}")
-        self._ask(ControlKind.EXTEND, deadline=deadline, budget=budget)
-        self._followed.refresh()
-        return deadline
+        return self._asking.extend(duration, budget=budget)
 
     def scale(self, workers: int) -> None:
         """Change the number of workers.
@@ -285,20 +259,7 @@ class Session:
         Raises:
             BudgetExceeded: more workers than there are would cost more than ``max_hourly_cost``, or nobody knows.
         """
-        if workers < 1:
-            raise OptionError(f"{workers} workers: at least 1", way_out="to stop it, use cancel")
-        snapshot = self._followed.refresh()
-        if workers > snapshot.wanted:
-            if self._settings.max_hourly_cost is not None and not self.manifest.priced:
-                raise BudgetExceeded(f"session {self.id}: {UNPRICED}, so max_hourly_cost cannot be kept")
-            check_hourly(workers * max(snapshot.rate, self.manifest.ceiling), self._settings.max_hourly_cost)
-        asked = self.check_open()
-        self._ask(ControlKind.SCALE, workers=workers, revision=asked.revision + 1)
-        surplus = snapshot.alive + snapshot.starting - workers
-        if surplus > 0:
-            self.fleet.stop_coming(surplus)
-        self.fleet.start(self._missing(workers, snapshot))
-        self._followed.refresh()  # the next waiting caller must not see the old state
+        self._asking.scale(workers)
 
     def fill(
         self, workers: int, *, begun: list[str] | None = None, instead_of: frozenset[str] | None = None
@@ -315,13 +276,9 @@ class Session:
         """
         snapshot = self._followed.refresh()
         alive = frozenset(worker.wid for worker in snapshot.workers if worker.alive)
-        missing = self._missing(workers, snapshot)
+        missing = self._asking.missing(workers, snapshot)
         self.fleet.start(missing if instead_of is None else min(missing, len(instead_of - alive)), begun=begun)
         return alive
-
-    def _missing(self, workers: int, snapshot: Snapshot) -> int:
-        gone = {worker.wid for worker in snapshot.workers if not worker.alive}
-        return max(0, workers - max(snapshot.alive + snapshot.starting, len(set(self.fleet.living) - gone)))
 
     def check_open(self, *, late: bool = False) -> Requested:
         """What was asked of the session, all of it; refuses when that was to end.
@@ -333,19 +290,7 @@ class Session:
             AttachError: the session was deleted.
             OptionError: it accepts no more work and no more workers.
         """
-        self._must_be_there()
-        asked = fold_control(self._controls())
-        over = {
-            "cancelled": asked.cancel_all,
-            "closed": asked.closed,
-            "deadline": not late and self.now() >= max(self.manifest.deadline, asked.deadline),
-        }
-        for reason, holds in over.items():
-            if holds:
-                raise OptionError(
-                    f"session {self.id} accepts no more work: {reason}", way_out="omit --session to start a new one"
-                )
-        return asked
+        return self._asking.check_open(late=late)
 
     def cleanup(self, *, force: bool = False, grace: float = GRACE) -> int:
         """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted.
@@ -357,9 +302,9 @@ class Session:
         if not force and self._secret is None:
             raise AttachError("this session's key is not on this machine: cannot stop its workers", context=self.id)
         if not force:
-            self._ask(ControlKind.CLOSE)
+            self._asking.ask(ControlKind.CLOSE)
         elif self._secret is not None and is_there(self.store, self._keys):
-            self._ask(ControlKind.CANCEL)
+            self._asking.ask(ControlKind.CANCEL)
         self.fleet.stop(kill=False)
         if not force:
             return 0
@@ -405,34 +350,9 @@ class Session:
         fresh = [since for since in log.starting.values() if now - since < patience]
         return bool(fresh) and len(log.starting) > len(begun)  # an unanswered start
 
-    def _controls(self) -> list[Control]:
-        found = [entry.key for entry in ours(self.store, self._keys.control_folder)]
-        asked = [key for key in found if keys.parse_control(key).kind is not ControlKind.ADD_JOB]
-        return [control for key in asked if (control := self._control(key)) is not None]
-
-    def _control(self, key: str) -> Control | None:
-        """A request; None if it is none of this session's, whoever wrote it, or gone."""
-        try:
-            return read_record(Control, self.store, key, self._secret)
-        except VersionError:
-            raise
-        except (Missing, SignatureError, RecordError) as problem:
-            _LOG.warning("%s", problem)
-            return None
-
     def now(self) -> float:
         """The time by the store's clock, as far as it is known, in seconds since the epoch."""
         return self._driver.machine.clock.wall(time.monotonic())
-
-    def _must_be_there(self) -> None:
-        if not is_there(self.store, self._keys):
-            raise AttachError(f"session {self.id} was deleted")
-
-    def _ask(self, kind: ControlKind, **wishes: Any) -> None:
-        self._must_be_there()
-        key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
-        self._carrier.insist(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
-        self.fleet.poke()
 
 
 def looks(interval: float, *, at_hand: bool) -> Iterator[float]:

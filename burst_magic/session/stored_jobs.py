@@ -1,4 +1,4 @@
-"""The jobs of sessions as the store records them, and finding one by a name that this computer's list doesn't have.
+"""Sessions and their jobs as the store records them, and finding one by a name that this computer's list doesn't have.
 
 A search believes signed records only, so only sessions whose key this user has or may read. Keys in the store name
 their sessions: one LIST finds up to 1,000 of them.
@@ -6,13 +6,15 @@ their sessions: one LIST finds up to 1,000 of them.
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import BurstError, Missing
+from burst_magic.errors import AttachError, BurstError, Missing
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, Job
+from burst_magic.protocol.wire.model import ControlKind, Job, Manifest
 from burst_magic.session import keyring
+from burst_magic.session.deletion import objects
 from burst_magic.session.session_list import ListedJob
 from burst_magic.stores.store_driver import ours, read_record
 
@@ -34,6 +36,46 @@ def announced(store: Store, sid: str) -> list[str]:
 def read_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; raises ``Missing`` if it was never committed. Without the key it is not verified."""
     return read_record(Job, store, keys.SessionKeys(sid).job(jid).record, secret)
+
+
+def read_manifest(store: Store, sid: str, secret: bytes | None) -> Manifest:
+    """A session's record. Without the key it is not verified.
+
+    Raises:
+        AttachError: the session doesn't exist, has expired, or its submission was interrupted.
+    """
+    session = keys.SessionKeys(sid)
+    try:
+        return read_record(Manifest, store, session.manifest, secret)
+    except Missing:
+        if objects(store, session):
+            raise _cut_short(sid) from None
+        problem = f"session {sid} is unknown or has expired"
+        raise AttachError(
+            problem, context=store.url, way_out="%burst_sessions lists the sessions in the store"
+        ) from None
+
+
+def latest_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
+    """A job's record; without an id, the latest committed one's.
+
+    Raises:
+        AttachError: the session has no such job.
+    """
+    jobs = []
+    for each in [jid] if jid else announced(store, sid):
+        with contextlib.suppress(Missing):
+            jobs.append(read_job(store, sid, each, secret))
+    if not jobs and not jid:
+        raise _cut_short(sid)
+    if not jobs:
+        raise AttachError(f"session {sid} has no job {jid}", way_out=f"%burst_status {sid} shows its latest job")
+    return max(jobs, key=lambda job: job.created)
+
+
+def _cut_short(sid: str) -> AttachError:
+    problem = f"the submission of session {sid} was interrupted or is still in progress"
+    return AttachError(problem, way_out=f"to delete what was written: %burst_cleanup {sid} --force")
 
 
 def named_in_store(name: str, store: Store, keys_dir: Path) -> tuple[list[ListedJob], list[BurstError]]:

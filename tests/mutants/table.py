@@ -322,8 +322,8 @@ MUTANTS = (
     ),
     Mutant(
         "a manifest is accepted without its signature",
-        "read_record(Manifest, store, key, secret)",
-        "read_record(Manifest, store, key, None)",
+        "read_record(Manifest, store, session.manifest, secret)",
+        "read_record(Manifest, store, session.manifest, None)",
         "contract/session/test_session.py::test_what_is_no_key_is_refused",
     ),
     Mutant(
