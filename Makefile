@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo cloud-demo test system check lint ruff types layers spelling dockerfile template unit versions sim mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template unit versions sim mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make mutations plant bugs; the simulation and the tests must find each'
 	@echo 'make figures   compute what the protocol costs, simulated'
 	@echo 'make bench     run the benchmarks, with peers for comparison'
+	@echo 'make browser   run the tests in JupyterLab and Chromium'
 	@echo 'make lab       open the executed quickstart in JupyterLab'
 	@echo 'make docs      regenerate docs/reference.md and the pictures of docs/protocol.md from the code'
 	@echo 'make lock      regenerate requirements/*.lock from pyproject.toml'
@@ -57,6 +58,10 @@ $(STAMPS)/lab: requirements/lab.lock $(STAMPS)/demo
 	@$(INSTALL) requirements/lab.lock
 	@touch $@
 
+$(STAMPS)/browser: requirements/browser.lock $(STAMPS)/dev
+	@$(INSTALL) requirements/browser.lock
+	@touch $@
+
 $(STAMPS)/bench: requirements/bench.lock $(STAMPS)/dev
 	@$(INSTALL) requirements/bench.lock
 	@touch $@
@@ -69,12 +74,14 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 	@touch $@
 
 # What runs side by side on all cores; two stand-in clouds, whose tasks mostly wait; real kernels and workers, file by
-# file, since their fixtures are dear; and the containers, which share one machine-wide store of images.
+# file, since their fixtures are dear; the containers, which share one machine-wide store of images;
+# and JupyterLab in a browser.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
 ON_AWS := tests/aws/sandbox tests/aws/bursts
 BY_FILE := tests/contract tests/kernel
 ALONE := tests/aws/containers
+IN_BROWSER := tests/browser
 
 # ---- the two commands -------------------------------------------------------------------------------------------
 
@@ -92,6 +99,10 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(PYTEST_FLAGS) $(ON_AWS)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
+	@$(MAKE) --no-print-directory browser
+
+browser: $(STAMPS)/browser
+	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(IN_BROWSER)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.
 system:

@@ -19,6 +19,8 @@ compile bench pyproject.toml --group bench --group lint "$@"
 for name in dev lab cloud demo; do
     compile "$name" pyproject.toml --group "$name" --constraint requirements/bench.lock
 done
+# Beside the environment of the tests, and with the JupyterLab of `make lab`.
+compile browser pyproject.toml --group browser --constraint requirements/bench.lock --constraint requirements/lab.lock
 # A worker's image has these two alone, without what notebooks need: first what is in it, then what builds it.
 compile worker --group worker --constraint requirements/bench.lock
 compile image --group image --constraint requirements/bench.lock

@@ -11,7 +11,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-GROUPS = {"demo": ["demo"], "cloud": ["cloud"], "dev": ["dev"], "lab": ["lab"], "bench": ["bench", "lint"]}
+GROUPS = {
+    "demo": ["demo"],
+    "cloud": ["cloud"],
+    "dev": ["dev"],
+    "lab": ["lab"],
+    "browser": ["browser"],
+    "bench": ["bench", "lint"],
+}
 ALONE = {"worker": ["worker"], "image": ["image"], "ministack": ["ministack"]}  # without the package's own requirements
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)(?: ; ([^\\]*))?")
 
@@ -67,7 +74,7 @@ def test_every_pin_of_a_lock_has_a_hash_and_no_line_an_address(root, lock):
     assert [line for line in text.splitlines() if "//" in line or "@" in line] == []
 
 
-@pytest.mark.parametrize("lock", ["demo", "dev", "lab", "worker", "image"])
+@pytest.mark.parametrize("lock", ["demo", "dev", "lab", "browser", "worker", "image"])
 def test_locks_agree_on_versions(root, lock):
     versions = pinned(root / "requirements" / f"{lock}.lock")
     every = pinned(root / "requirements" / "bench.lock")
