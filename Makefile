@@ -160,8 +160,10 @@ build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
 	@$(BIN)/python notebooks/demo.py
 
 # Uses the demo's own directories, so that the notebook finds its sessions again.
+# Jupyter refuses to run as root unless told otherwise; a container has no other user. Its terminals find `burst`.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: $(STAMPS)/lab build/quickstart.ipynb
-	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' $(BIN)/jupyter lab $(LAB_FLAGS) build/quickstart.ipynb
+	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) $(LAB_FLAGS) build/quickstart.ipynb
 
 docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py

@@ -33,6 +33,11 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*__all__, *_HOMES})
+
+
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext burst_magic``."""
     from burst_magic.magics.burst import load

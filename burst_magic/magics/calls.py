@@ -61,19 +61,22 @@ class BurstCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCall(Call):
-    """``%burst_status``."""
+    """``%burst_status``; ``json``: the facts as JSON."""
 
     id: str = ""
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectCall(Call):
-    """``%burst_collect``; ``errors`` is raise, return or skip."""
+    """``%burst_collect``; ``errors`` is raise, return or skip, ``pending`` keep or skip; ``json``: a JSON array."""
 
     id: str = ""
     nowait: bool = False
     timeout: float | None = None
     errors: str = "raise"
+    pending: str = "keep"
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +89,12 @@ class AttachCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsCall(Call):
-    """``%burst_sessions``; ``all``: not only the newest; ``account``: what runs in the AWS account instead."""
+    """``%burst_sessions``; ``all``: not only the newest; ``json``: the rows as JSON; ``account``: what runs in the AWS
+    account instead."""
 
     all: bool = False
     account: bool = False
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

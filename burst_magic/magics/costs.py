@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, OptionError
-from burst_magic.units import MICRO
+from burst_magic.magics.listing import dollars
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -67,16 +67,12 @@ def _record(row: SessionRow) -> dict[str, Cell]:
         row.total,
         row.completed,
         row.failed,
-        _dollars(row.estimate),
-        _dollars(None if row.problem else row.cost),
-        _dollars(row.fargate),
+        dollars(row.estimate),
+        dollars(None if row.problem else row.cost),
+        dollars(row.fargate),
         row.notebook,
     )
     return dict(zip(COLUMNS, values, strict=True))
-
-
-def _dollars(micros: int | None) -> float | None:
-    return None if micros is None else micros / MICRO
 
 
 def _write(rows: Sequence[SessionRow], path: Path) -> str:

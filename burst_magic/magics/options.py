@@ -19,6 +19,7 @@ WHAT, WHERE, SIZE, LIMITS, REACH = (
     "What is sent, what is repeatable",
 )
 ERRORS = ("raise", "return", "skip")
+PENDINGS = ("keep", "skip")
 
 
 _CELL = ("burst",)
@@ -228,9 +229,24 @@ OPTIONS: tuple[Option, ...] = (
         default="raise",
         help="For a failed task: raise its exception, return it as a value, or skip the task.",
     ),
+    Option(
+        name="--pending",
+        verbs=("collect",),
+        metavar="|".join(PENDINGS),
+        read=config.one_of(PENDINGS),
+        choices=PENDINGS,
+        default="keep",
+        help="For a missing result: return burst_magic.PENDING in its place, or skip the task.",
+    ),
     Option(name="--all", verbs=("sessions", "cost"), help="List all of them, not only the newest 20."),
     Option(name="--csv", verbs=("cost",), metavar="FILE", help="Write the list to this file as CSV, in dollars."),
-    Option(name="--json", verbs=("cost", "quota", "doctor"), help="Print JSON."),
+    Option(name="--json", verbs=("status", "sessions", "cost", "quota", "doctor"), help="Print JSON."),
+    Option(
+        name="--json",
+        verbs=("collect",),
+        terminal=True,
+        help="Print a JSON array; a value that JSON cannot express is given as its repr.",
+    ),
     Option(name="--refresh", verbs=("cost",), help="Ask AWS for today's prices, and show them with source and date."),
     Option(
         name="--account",

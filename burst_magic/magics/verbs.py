@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import asdict
+from functools import partial
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
 from burst_magic import launchers
 from burst_magic.errors import AttachError, BurstError, OptionError, VersionError, visible
-from burst_magic.magics import calls
+from burst_magic.magics import calls, listing
 from burst_magic.magics.consent import DELETED_ALL_THE_SAME
 from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over
 from burst_magic.protocol.wire.keys import is_session_id
@@ -32,6 +33,8 @@ def status(call: calls.StatusCall, settings: Settings) -> str:
     from burst_magic.ui import text
 
     session = DESK.find(call.id, settings)
+    if call.json:
+        return listing.status_json(session.status())
     idents = attaching.siblings(session)
     others, older = _beside(session, idents[-_OTHERS:]), len(idents[:-_OTHERS])
     try:
@@ -60,15 +63,16 @@ def _beside(session: Session, idents: list[str]) -> list[Session]:
 def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
     """Return a plain list in item order."""
     session = DESK.find(call.id, settings, waits=not call.nowait)
+    collect = partial(session.results().collect, errors=call.errors, pending=call.pending)
     if call.nowait:
-        return session.results().collect(wait=False, errors=call.errors)
+        return collect(wait=False)
     from burst_magic.session.results import stopped
     from burst_magic.ui.panel import show
 
     try:
         showing = show(session, blocking=True, shell=DESK.shell)
         try:
-            return session.results().collect(timeout=call.timeout, errors=call.errors)
+            return collect(timeout=call.timeout)
         finally:
             showing.finish()
     except KeyboardInterrupt:  # at any point: while showing, waiting or reading
@@ -76,9 +80,10 @@ def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
 
 
 def collect(call: calls.CollectCall, settings: Settings) -> str:
-    """Return one value per line, for a terminal."""
+    """Return one value per line, or a JSON array of them, for a terminal."""
     try:
-        return "\n".join(map(repr, collected(call, settings)))
+        values = collected(call, settings)
+        return listing.values_json(values) if call.json else "\n".join(map(repr, values))
     except BurstError:
         raise
     except Exception as error:
@@ -193,6 +198,8 @@ def sessions(call: calls.SessionsCall, settings: Settings) -> str:
     where = attaching.whereabouts(settings)
     shown = where if call.all else where[-_NEWEST:]
     rows = attaching.sessions(settings, where=shown)
+    if call.json:
+        return listing.sessions_json(rows)
     problems = [f"{row.id}: {row.problem}" for row in rows if row.problem]
     more = len(where) - len(shown)
     rest = [f"{more} older sessions: {_typed('sessions')} --all"] if more else []
@@ -305,12 +312,12 @@ def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
             raise
         return removed
     others = other_jobs(session)
-    deleted = session.cleanup(force=call.force)
+    done = session.cleanup(force=call.force)
     if not call.force:
-        return f"session {session.id}: stopping workers; results are kept (--force deletes them){others}"
+        return f"{done} (--force deletes them){others}"
     for key in [key for key in DESK.open if key[0] == session.id]:
         DESK.open.pop(key).detach()
-    return f"session {session.id}: deleted, {deleted} objects{others}"
+    return f"{done}{others}"
 
 
 def _remove_remains(ident: str, settings: Settings, problem: BurstError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, Missing
@@ -11,6 +12,31 @@ from burst_magic.session.keyring import published
 
 if TYPE_CHECKING:
     from burst_magic.stores import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """What ``session.cleanup()`` did.
+
+    Attributes:
+        session: the session's id.
+        workers: number of workers that were told to end.
+        deleted: number of objects that are gone; None if results were kept.
+    """
+
+    session: str
+    workers: int
+    deleted: int | None = None
+
+    def __str__(self) -> str:
+        """One line, as ``%burst_cleanup`` prints it."""
+        if self.deleted is not None:
+            return f"session {self.session}: deleted, {self.deleted} objects"
+        ended = f"{self.workers} worker{'s' * (self.workers != 1)} will end" if self.workers else "no worker is running"
+        return f"session {self.session}: {ended}; results are kept"
+
+    __repr__ = __str__
+
 
 _LOG = logging.getLogger(__name__)
 _PASSES = 5  # for what an uninformed process may write meanwhile

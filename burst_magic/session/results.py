@@ -14,12 +14,14 @@ from burst_magic.errors import NotRun, OptionError
 from burst_magic.payload.unpack import NAMES_NOTHING
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
+from burst_magic.session.frame import frame_of
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
 from burst_magic.session.segments import Failures, SegmentReader
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
     from burst_magic.session.followed import Followed
+    from burst_magic.session.session import Session
 
 
 class _Pending:
@@ -39,6 +41,7 @@ class _Pending:
 
 PENDING: Final = _Pending()
 ERRORS = ("raise", "return", "skip")
+PENDINGS = ("keep", "skip")
 Known = tuple[Any, BaseException | None]  # a value and None, or PENDING and why there is none
 _GO_ON = "stopped waiting; session {id} is still running. Wait again: %burst_collect {id}   Stop it: %burst_cancel {id}"
 
@@ -59,10 +62,17 @@ class Results(Sequence[Any]):
     """
 
     def __init__(
-        self, job: Followed, reader: SegmentReader, failures: Failures, tasks: int, home: dict[str, object]
+        self,
+        job: Followed,
+        reader: SegmentReader,
+        failures: Failures,
+        tasks: int,
+        home: dict[str, object],
+        *,
+        session: Session,
     ) -> None:
         self._job, self._reader, self._failures = job, reader, failures
-        self._tasks, self._home = tasks, home
+        self._tasks, self._home, self._session = tasks, home, session
         self._values: dict[int, Any] = {}  # law 1: a returned value never changes
         self._errors: dict[int, BaseException] = {}
 
@@ -136,6 +146,11 @@ class Results(Sequence[Any]):
         """Pickled as the list of its values."""
         return (list, (list(self),))
 
+    @property
+    def session(self) -> Session:
+        """The session that they belong to, for ``status()``, ``logs()``, ``cancel()`` and the like."""
+        return self._session
+
     def ready(self) -> bool:
         """Whether every task has an outcome. Never waits."""
         return self._job.covered >= self._tasks
@@ -148,16 +163,22 @@ class Results(Sequence[Any]):
                 return False
         return True
 
-    def collect(self, *, wait: bool = True, timeout: float | None = None, errors: str = "raise") -> list[Any]:
+    def collect(
+        self, *, wait: bool = True, timeout: float | None = None, errors: str = "raise", pending: str = "keep"
+    ) -> list[Any]:
         """Return a plain list in item order.
 
         Args:
             wait: False returns available values; missing ones are ``PENDING``.
             timeout: maximum seconds to wait; then as with ``wait=False``.
             errors: "raise" the first failure, "return" exceptions in place, or "skip" failed tasks.
+            pending: "keep" ``PENDING`` in the places of missing values, or "skip" these tasks.
+
+        Raises:
+            OptionError: an argument is none of its choices.
         """
-        if errors not in ERRORS:
-            raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
+        _one_of("errors", errors, ERRORS)
+        _one_of("pending", pending, PENDINGS)
         end = _end(timeout) if wait else -math.inf
         if wait:
             self.wait(timeout)
@@ -173,15 +194,36 @@ class Results(Sequence[Any]):
                 raise error
             elif errors == "return":
                 collected.append(error)
-        return collected
+        return collected if pending == "keep" else [value for value in collected if value is not PENDING]
+
+    def to_frame(self, *, wait: bool = True) -> Any:
+        """Return a pandas DataFrame, one row a task.
+
+        Its columns: ``item`` (None if it cannot be loaded here), ``value`` (None if the task failed), ``error``
+        (text, or None), ``began`` (UTC, by the worker's clock), ``wall`` and ``cpu`` (seconds of the last attempt),
+        ``peak_mb`` (MiB of the slot's process), ``attempts``, ``worker``. Its index is the number of the task.
+
+        Args:
+            wait: False returns what is there; the values of other tasks are ``PENDING``.
+
+        Raises:
+            BurstError: pandas is not installed.
+        """
+        if wait:
+            self.wait()
+        else:
+            self._job.refresh()
+        known = list(self._peek(math.inf if wait else -math.inf))
+        if not wait:
+            known = [(PENDING, None) if isinstance(error, NotRun) else (value, error) for value, error in known]
+        return frame_of(self._session.items(), known, self.outcomes)
 
     def as_completed(self, *, errors: str = "raise") -> Iterator[tuple[int, Any]]:
         """Yield (index, value) as tasks finish; failed ones as in ``collect``. Ends when no more results will come.
 
         If the job is revived, a task reported as not run appears again with its result.
         """
-        if errors not in ERRORS:
-            raise OptionError(f"errors={errors!r} is none of {', '.join(ERRORS)}")
+        _one_of("errors", errors, ERRORS)
         for task, (value, error) in self._arriving():
             if error is None:
                 yield task, value
@@ -355,6 +397,11 @@ class Results(Sequence[Any]):
         unopened = self._keep_all(parts)
         for task in range(self._tasks):
             yield (PENDING, unopened[task]) if task in unopened else self._awaited(task, end)
+
+
+def _one_of(name: str, given: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise OptionError(f"{name}={given!r} is none of {', '.join(choices)}")
 
 
 def _end(timeout: float | None) -> float:

@@ -15,9 +15,11 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome, Snapshot
 from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.asking import Asking
-from burst_magic.session.deletion import delete_all, is_there
+from burst_magic.session.deletion import Cleaned, delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
+from burst_magic.session.facts import JobStatus, status_of
 from burst_magic.session.followed import Followed
+from burst_magic.session.items import read_items
 from burst_magic.session.logs import read_logs
 from burst_magic.session.printed import LogLine
 from burst_magic.session.results import Results
@@ -62,10 +64,10 @@ class Session:
             now=self.now,
             max_hourly_cost=settings.max_hourly_cost,
         )
-        reads = Carrier(self.store, self._secret, slept, give_up=(Denied,))  # results are waited for
-        self._reader = SegmentReader(reads, self._keys.job(job.jid), self.name or self.id)
+        self._reads = Carrier(self.store, self._secret, slept, give_up=(Denied,))  # results are waited for
+        self._reader = SegmentReader(self._reads, self._keys.job(job.jid), self.name or self.id)
         failures = Failures(self._reader)
-        self._results = Results(self._followed, self._reader, failures, job.tasks, home)
+        self._results = Results(self._followed, self._reader, failures, job.tasks, home, session=self)
         self._tally = Tally(failures)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for only some of its tasks
         self._distinct: tuple[tuple[int, str], ...] = ()
@@ -112,6 +114,18 @@ class Session:
         """The results, in item order; blocks only when you access a value that isn't ready."""
         return self._results
 
+    def items(self) -> list[object]:
+        """The items of the tasks, read back from the store; None for one that cannot be loaded here.
+
+        Raises:
+            AttachError: the session's key is not on this machine.
+        """
+        index = self.description.items
+        if index is None:
+            return [None] * self.description.tasks
+        secret = bytes.fromhex(self.key)
+        return list(read_items(self._reads, self._keys.job(self.job).items, index, secret, self._home))
+
     def wait(self, timeout: float | None = None, *, errors: str = "raise") -> Session:
         """Block until the job ends.
 
@@ -154,14 +168,14 @@ class Session:
 
     # --- state ------------------------------------------------------------------------------------------------
 
-    def status(self, timeout: float = 30.0) -> Snapshot:
-        """All facts, as they are in the store now.
+    def status(self, timeout: float = 30.0) -> JobStatus:
+        """All facts, as they are in the store now. Printed, they are what ``%burst_status`` shows.
 
         Args:
             timeout: seconds. If the store does not answer in time, the facts are older: see ``as_of``, ``age``, and
                 ``trouble``, the store's error.
         """
-        return self._told(self._followed.refresh(timeout))
+        return status_of(self._told(self._followed.refresh(timeout)))
 
     def facts(self) -> Snapshot:
         """All facts as of the last look, with failures counted; reads nothing else."""
@@ -292,8 +306,8 @@ class Session:
         """
         return self._asking.check_open(late=late)
 
-    def cleanup(self, *, force: bool = False, grace: float = GRACE) -> int:
-        """Stops the workers; with ``force`` also deletes every object of the session. Returns how many were deleted.
+    def cleanup(self, *, force: bool = False, grace: float = GRACE) -> Cleaned:
+        """Stops the workers; with ``force`` also deletes every object of the session. Returns what was done, printable.
 
         Args:
             force: delete.
@@ -305,16 +319,17 @@ class Session:
             self._asking.ask(ControlKind.CLOSE)
         elif self._secret is not None and is_there(self.store, self._keys):
             self._asking.ask(ControlKind.CANCEL)
+        seen = self.snapshot()
         self.fleet.stop(kill=False)
         if not force:
-            return 0
+            return Cleaned(session=self.id, workers=seen.alive + seen.starting)
         self._await_end(grace)
         self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
         packs.learn(self._settings, self.store, self.id, self.manifest.lock)  # outlives the session
         deleted = delete_all(self.store, self._keys, secret=self._secret)
         keyring.forget(self._settings.keys_dir, self.id)
         session_list.remove(self._settings.sessions_file, self.id)
-        return deleted
+        return Cleaned(session=self.id, workers=seen.alive + seen.starting, deleted=deleted)
 
     def _await_end(self, grace: float) -> None:
         """Workers get their grace, then those of this machine are killed: nothing may write behind the deletion."""

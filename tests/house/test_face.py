@@ -29,6 +29,10 @@ def test_the_package_offers_these_names():
     assert burst_magic.__version__
 
 
+def test_its_listing_shows_the_public_names_whether_they_are_loaded_or_not():
+    assert set(dir(burst_magic)) == {*NAMES, "__version__"}
+
+
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_each_name_is_there_and_says_what_it_is(name):
     thing = getattr(burst_magic, name)

@@ -388,3 +388,16 @@ def test_the_sessions_file_names_what_a_script_started(home, begin):
     sid = begin()
     (line,) = (home.root / "data" / "sessions.jsonl").read_text().splitlines()
     assert json.loads(line)["id"] == sid
+
+
+def test_scripts_read_status_sessions_and_results_as_json(home, begin, gate):
+    gate.touch()
+    sid = begin(count=4)
+    home.burst("watch", sid)
+    seen = json.loads(ok(home.burst("status", sid, "--json")))
+    assert (seen["session"], seen["name"], seen["over"]) == (sid, "fit", True)
+    assert (seen["tasks"]["completed"], seen["tasks"]["failed"]) == (3, 1)
+    assert [row["session"] for row in json.loads(ok(home.burst("sessions", "--json")))] == [sid]
+    got = json.loads(home.burst("collect", sid, "--errors", "return", "--json").stdout)
+    assert got == [-12, "ZeroDivisionError('integer division or modulo by zero')", 20, 30]
+    assert json.loads(home.burst("collect", sid, "--errors", "skip", "--json").stdout) == [-12, 20, 30]

@@ -40,7 +40,7 @@ def test_a_session_that_was_deleted_between_two_looks_stays_deleted(world, flaky
     session.status()
     _, held = holds_up(session, flaky)
     other = world.attach(session.id)
-    assert other.cleanup(force=True) > 0
+    assert other.cleanup(force=True).deleted > 0
     held.set()
     with pytest.raises(NotRun, match="deleted"):
         session.results()[0]
@@ -53,12 +53,12 @@ def test_a_session_that_was_deleted_between_two_looks_stays_deleted(world, flaky
 def test_what_is_asked_of_a_deleted_session_is_refused_and_not_written(world, ask):
     session = world.burst("item", [1])
     assert session.results()[0] == 1
-    assert world.attach(session.id).cleanup(force=True) > 0
+    assert world.attach(session.id).cleanup(force=True).deleted > 0
     with pytest.raises(BurstError, match=rf"session {session.id} was deleted"):
         eval(f"session.{ask}")
     with pytest.raises(BurstError, match="was deleted"):
         world.burst("item", [1], into=session)
-    assert session.cleanup(force=True) == 0
+    assert session.cleanup(force=True).deleted == 0
     world.nothing_is_left()
 
 

@@ -45,7 +45,7 @@ def heartbeat_after(session, moment):
 def test_a_forced_clean_up_leaves_no_object_no_worker_no_key_and_no_line(world):
     session = world.burst("item", range(10), workers=2)
     assert len(list(session.results())) == 10
-    assert session.cleanup(force=True) > 5
+    assert session.cleanup(force=True).deleted > 5
     world.nothing_is_left()
 
 
@@ -130,7 +130,9 @@ def test_a_start_that_nobody_answered_yet_is_waited_for_and_not_for_ever(world):
 def test_clean_up_without_force_lets_workers_end_and_keeps_results(world):
     session = world.burst("item", range(3))
     assert list(session.results()) == [0, 1, 2]
-    assert session.cleanup() == 0
+    done = session.cleanup()
+    assert done.deleted is None
+    assert "results are kept" in str(done)
     session.detach()
     assert list(world.attach(session.id).results()) == [0, 1, 2]
 
@@ -163,7 +165,7 @@ def test_without_the_key_a_session_cannot_be_told_to_end(world, gate):
 def test_a_second_clean_up_finds_nothing(world):
     session = world.burst("item", [1])
     session.cleanup(force=True)
-    assert session.cleanup(force=True) <= 1  # its own request
+    assert session.cleanup(force=True).deleted <= 1  # its own request
 
 
 # --- scale ---------------------------------------------------------------------------------------------------------

@@ -35,9 +35,9 @@ def words(line, **more):
         ("%%burst --env s", ("s", "sync")),
         ("%%burst --session ", ("", *IDS)),
         ("%%burst --session=f", ("f", "fit")),
-        ("%burst_status ", ("", *IDS, "--help")),
+        ("%burst_status ", ("", *IDS, "--json", "--help")),
         ("%burst_status 2026", ("2026", IDS[0])),
-        ("%burst_status --", ("--", "--help")),
+        ("%burst_status --", ("--", "--json", "--help")),
         ("  x = %burst_collect --errors r", ("r", "raise", "return")),
         ("x=%burst_collect --errors=s", ("s", "skip")),
         ("%burst_collect fit --n", ("--n", "--nowait")),
@@ -45,7 +45,7 @@ def words(line, **more):
         ("%burst_config wo", ("wo", "workers=")),
         ("%burst_config workers=4 arch=a", ("a", "arm64")),
         ("%burst_config launcher=", ("", "local", "fargate", "spot")),
-        ("%burst_sessions ", ("", "--all", "--account", "--help")),
+        ("%burst_sessions ", ("", "--all", "--json", "--account", "--help")),
     ],
 )
 def test_what_fits_is_offered(line, offered):

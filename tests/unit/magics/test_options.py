@@ -83,10 +83,10 @@ def test_every_verb_is_there_and_no_other():
 @pytest.mark.parametrize(
     ("name", "taken"),
     [
-        ("status", []),
-        ("collect", ["--errors", "--nowait", "--timeout"]),
+        ("status", ["--json"]),
+        ("collect", ["--errors", "--nowait", "--pending", "--timeout"]),
         ("attach", ["--key"]),
-        ("sessions", ["--account", "--all"]),
+        ("sessions", ["--account", "--all", "--json"]),
         ("logs", ["--follow", "--task", "--worker", "-n"]),
         ("extend", ["--budget"]),
         ("cleanup", ["--force", "--yes"]),

@@ -91,7 +91,7 @@ def results_of():
         store = open_store(f"memory://results-{next(_names)}")
         driver = Hasty([published(store, task) for task in range(TASKS)], until)
         reader = SegmentReader(Carrier(store, SECRET, lambda _: False), JOB, "tour")
-        return Results(driver, reader, Failures(reader), TASKS, {})
+        return Results(driver, reader, Failures(reader), TASKS, {}, session=None)
 
     return build
 
