@@ -19,6 +19,7 @@ class StartProblem(Enum):
     QUOTA = "quota"  # the account may not have more
     ADDRESSES = "addresses"  # the subnet has no free address
     NETWORK = "network"  # an interface was not attached in time
+    PULLS = "pulls"  # the image's registry limits them
     IMAGE = "image"
     ROUTE = "route"  # the subnet has no way to the registry, to S3 or to CloudWatch
     ROLE = "role"
@@ -31,7 +32,7 @@ class StartProblem(Enum):
     @property
     def passes(self) -> bool:
         """Whether waiting may help."""
-        return self.is_room or self in {StartProblem.ADDRESSES, StartProblem.NETWORK}
+        return self.is_room or self in {StartProblem.ADDRESSES, StartProblem.NETWORK, StartProblem.PULLS}
 
     @property
     def is_room(self) -> bool:
@@ -85,8 +86,8 @@ _TABLE: tuple[tuple[str, StartProblem, str], ...] = (
         f"the worker's image cannot be reached from its subnet: {_ROUTE}",
     ),
     (
-        r"CannotPull\w*: .*(toomanyrequests|rate limit)",
-        StartProblem.IMAGE,
+        r"CannotPull\w*: .*(toomanyrequests|rate limit|429)",
+        StartProblem.PULLS,
         "the image's registry allows no more pulls now: use a copy in ECR (a pull-through cache)",
     ),
     (

@@ -54,7 +54,7 @@ class Machines(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudWeather:
-    """A cloud's behaviour; all but ``boot`` are probabilities.
+    """A cloud's behaviour; all but ``boot`` and ``barren`` are probabilities.
 
     Attributes:
         boot: (shortest, longest) seconds from an accepted start to the worker's first instruction.
@@ -62,6 +62,7 @@ class CloudWeather:
         lost: a start is made, but its answer is lost.
         stillborn: a worker ends before its first instruction.
         hidden: a worker is missing from a description.
+        barren: seconds, from the cloud's beginning, in which all starts are stillborn: the image is not there yet.
     """
 
     boot: tuple[float, float] = (45.0, 90.0)
@@ -69,6 +70,7 @@ class CloudWeather:
     lost: float = 0.0
     stillborn: float = 0.0
     hidden: float = 0.0
+    barren: float = 0.0
 
 
 @dataclass(slots=True)
@@ -104,6 +106,7 @@ class SimulatedCloud:
         self.tasks: dict[str, CloudTask] = {}  # by token
         self.refused = 0  # starts
         self._machines, self._rng, self._now = machines, rng, now
+        self._fertile_from = now() + weather.barren
 
     # --- a launcher ------------------------------------------------------------------------------------------
 
@@ -130,7 +133,7 @@ class SimulatedCloud:
             handle=handle,
             created=self._now(),
             up_at=self._now() + self._rng.uniform(*self.weather.boot),
-            stillborn=self._rng.random() < self.weather.stillborn,
+            stillborn=self._rng.random() < self.weather.stillborn or self._now() < self._fertile_from,
         )
         return task
 

@@ -20,6 +20,7 @@ from burst_magic.protocol.wire.model import (
     Final,
     Gone,
     JobEnd,
+    Next,
     SegmentKey,
 )
 from burst_magic.protocol.worker.state import MAX_FLUSH
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from burst_magic.testing.simworker import SimulatedWorker
     from burst_magic.testing.world import World
 
+_ROUNDED = 2.0  # seconds by which the store's times may be off: whole seconds, which may slip back by one
 _DEATHS = 3  # deaths after which a task may be given up
 
 
@@ -244,6 +246,27 @@ class Laws:
         if replaced > len(doubtful) and not faults:
             what = f"{client.name} starts number {replaced} in place of {len(doubtful)} workers"
             self.world.broken(5, what, client.job.jid)
+
+    def check_write(self, client: SimulatedClient, effect: fx.Create) -> None:
+        """Law 2: a client without the key writes nothing. Law 5: see ``_check_announced``."""
+        if not client.signed:
+            self.world.broken(2, f"{client.name} writes without the key", client.job.jid)
+        if isinstance(effect.record, Next):
+            self._check_announced(client)
+
+    def _check_announced(self, client: SimulatedClient) -> None:
+        """Law 5: once two starts in a row came to nothing, a client that saw it starts no more: each would cost."""
+        folder = self.keys.workers_folder
+        ends, lived = [], 0.0
+        for name, _ in self.world.store.names(folder):
+            stored = self.world.store.objects[f"{folder}/{name}"]
+            if isinstance(stored.record, Gone) and stored.record.cause is EndCause.UNSTARTED:
+                ends.append(stored.at)
+            elif keys.parse_worker(name).kind == "beat":
+                lived = max(lived, stored.at)
+        in_vain = [at for at in ends if lived + _ROUNDED < at < client.workers_asked_at - _ROUNDED]
+        if len(in_vain) > 1:
+            self.world.broken(5, f"{client.name} starts one more after {len(in_vain)} in vain", client.job.jid)
 
     # --- readers -----------------------------------------------------------------------------------------------
 

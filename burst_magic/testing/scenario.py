@@ -195,15 +195,22 @@ def _in_the_cloud(plan: Scenario, span: float) -> Scenario:
     storm = [Deed.SPOT] * rng.choice((0, 2, 6, 12))  # while workers come and go
     acts = [_act(rng, deed, span + slowest, plan.interval) for deed in storm]
     tasks = replace(plan, task=max(plan.task, plan.interval)) if storm and rng.random() < 0.5 else plan
+    barren = _barren(plan.seed, slowest)
     return replace(
         tasks,
-        cloud=cloud,
-        spare=spare,
+        cloud=replace(cloud, barren=barren),
+        spare=spare and replace(spare, barren=barren),
         budget=0,
         acts=tuple(sorted((*plan.acts, *acts), key=lambda act: act.at)),
         calm=plan.calm + 2 * slowest,
-        lifetime=plan.lifetime + 60 * (slowest + 300.0) + 10 * tasks.tasks * tasks.task,
+        lifetime=plan.lifetime + 60 * (slowest + 300.0) + 10 * tasks.tasks * tasks.task + 2 * barren,
     )
+
+
+def _barren(seed: int, slowest: float) -> float:
+    """For how long no worker can be brought up, with separate randomness."""
+    rng = Random(f"{seed} barren")  # noqa: S311 - reproducible randomness
+    return rng.choice((2.0, 8.0)) * (slowest + 100.0) if rng.random() < 0.2 else 0.0
 
 
 def _cloud(rng: Random) -> CloudWeather:

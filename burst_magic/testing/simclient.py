@@ -125,8 +125,8 @@ class SimulatedClient(SimulatedHost):
         elif isinstance(effect, fx.Watch):
             self._world.store.put(effect.key, None)
         elif isinstance(effect, fx.List | fx.Read | fx.Create):
-            if isinstance(effect, fx.Create) and not self.signed:
-                self._world.broken(2, f"{self.name} writes without the key", self.job.jid)
+            if isinstance(effect, fx.Create):
+                self._world.laws.check_write(self, effect)
             asked_at = self._world.clock.now
             event = yield from self._world.store.carry(effect, self.line)
             if self._world.clock.now < self.paused_until:

@@ -425,6 +425,18 @@ MUTANTS = (
         "unit/protocol/client/test_session.py",
     ),
     Mutant(
+        "a fleet that can never start is tried and paid for again and again",
+        "return len(self._crew.failed_in_a_row()) >= _IN_VAIN",
+        "return False",
+        "unit/protocol/client/test_session.py",
+    ),
+    Mutant(
+        "a worker that installed in vain counts as a sign of life",
+        "for wid, (at, _) in self.log.beats.items() if wid not in failed)",
+        "for wid, (at, _) in self.log.beats.items())",
+        "unit/protocol/client/test_session.py",
+    ),
+    Mutant(
         "each of a hundred throttled starts waits its whole patience",
         "elif answer.again is not Again.NO_ROOM:  # each may find room of its own",
         "elif answer.again is Again.NEVER:",

@@ -21,6 +21,9 @@ NOT_LOST = {
 }
 
 
+_STILLBORN = {EndCause.CRASH, EndCause.BROKEN, EndCause.MEMORY}  # where no heartbeat was ever heard
+
+
 @dataclass(slots=True)
 class Crew:
     """Workers, from listings, heartbeats and ends.
@@ -81,6 +84,18 @@ class Crew:
             if name not in heard
         ]
 
+    def failed_in_a_row(self) -> list[Gone]:
+        """Starts that came to nothing since the last sign of life of any worker, oldest first, by the store's clock.
+
+        Whatever passes by itself, or came from outside, is left out: neither a failure of this kind nor a sign of life.
+        A heartbeat is no sign of life if its worker then could not be brought up, such as one that installed in vain.
+        """
+        heard = {keys.base_of(wid) for wid in self.log.born}
+        failed = {wid: gone for wid, gone in self.gone.items() if _came_to_nothing(gone, heard)}
+        lived = max((at for wid, (at, _) in self.log.beats.items() if wid not in failed), default=0.0)
+        ends = sorted((self.log.gone.get(wid, gone.at), wid) for wid, gone in failed.items())
+        return [failed[wid] for at, wid in ends if at > lived]
+
     def last_end(self) -> tuple[EndCause | None, float]:
         """Cause and time of the latest end, by the store's clock."""
         wid = max(self.gone, key=lambda wid: self.log.gone.get(wid, 0.0), default="")
@@ -92,3 +107,9 @@ class Crew:
         lost = [gone for gone in self.gone.values() if gone.detail and gone.cause not in silent]
         newest = max(lost, key=lambda gone: gone.at, default=None)
         return newest.detail if newest else ""
+
+
+def _came_to_nothing(gone: Gone, heard: set[str]) -> bool:
+    """Whether this start never brought a worker that could run tasks, for a reason that stays."""
+    silent = keys.base_of(gone.worker) not in heard
+    return gone.cause is EndCause.UNSTARTED or (gone.cause in _STILLBORN and silent)

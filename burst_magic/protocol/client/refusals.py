@@ -90,15 +90,21 @@ class RefusedStarts:
         """Failed starts whose retry is not due yet."""
         return {name for name in self._failed if self.again_at(name, now) > now}
 
-    def words(self, wanted: int) -> str:
-        """The message about starts that are still refused, or an empty text."""
+    def words(self, wanted: int, *, retried: bool = True) -> str:
+        """The message about starts that are still refused, or an empty text.
+
+        Args:
+            wanted: number of workers requested.
+            retried: others follow by themselves.
+        """
         named = self._crew.named
         still = [gone for gone in self._crew.gone.values() if self._is_open(gone, named)]
         missing = min(len(still), wanted - len(self._crew.living()))
         if missing <= 0:
             return ""
         newest = max(still, key=lambda gone: gone.at)
-        return f"{missing} of {wanted} workers could not start; retrying: {newest.detail}"
+        fate = "; retrying" if retried else ", and no more are tried"
+        return f"{missing} of {wanted} workers could not start{fate}: {newest.detail}"
 
     def _is_open(self, gone: Gone, named: set[str]) -> bool:
         """Whether its retry has brought neither a worker nor another failure yet."""

@@ -311,7 +311,10 @@ class SessionMachine:
             elif end is not JobEnd.NOBODY:
                 job.conclude(end)
             elif not replaced:  # otherwise wait until the starts show
-                job.conclude(end, self.crew.last_words() or self._never_asked())
+                job.conclude(end, self._why_nobody())
+
+    def _why_nobody(self) -> str:
+        return self.starts.in_vain(self.wanted) or self.crew.last_words() or self._never_asked()
 
     def _never_asked(self) -> str:
         """What to do about a job whose client died before it asked for workers, for a client that starts none."""

@@ -51,7 +51,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         wanted=session.wanted,
         starting=session.starts.starting(now),
         coming=coming,
-        refused=session.starts.refusals.words(session.wanted),
+        refused=session.starts.refused(session.wanted),
         lost=session.starts.lost(),
         attended=session.replaces_lost_workers,
         started=len(crew.log.beats),
@@ -122,7 +122,7 @@ def _why_waiting(
     stages = {crew.beats[worker.wid].stage for worker in alive if worker.wid in crew.beats}
     if stages and all(stages) and not started:
         return f"workers are {max(stages)}"
-    refusals = "" if alive else session.starts.refusals.words(session.wanted)
+    refusals = "" if alive else session.starts.refused(session.wanted)
     phases = f"workers: {words}" if (words := in_words(coming)) else ""
     return "; ".join(filter(None, [refusals, phases])) or ("" if workers or started else "workers are starting")
 

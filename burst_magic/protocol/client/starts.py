@@ -26,6 +26,7 @@ _ANNOUNCED_AT_MOST = 3  # times; a client that may not write must not try for ev
 # Times the fleet, since the last result: workers that always exit at once are not restarted for ever, but even a fleet
 # of one must find a task that kills its workers.
 _REPLACED_AT_MOST = 3
+_IN_VAIN = 2  # starts in a row that came to nothing: the next would, too, and each is billed for a minute at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,25 @@ class Starts:
             if token not in late
         ]
 
+    @property
+    def given_up(self) -> bool:
+        """Whether no more workers are started, because the last ones could not be brought up: each in the same way.
+
+        A worker that comes to life after all, of those that are still coming or of a user's scale, ends this.
+        """
+        return len(self._crew.failed_in_a_row()) >= _IN_VAIN
+
+    def in_vain(self, wanted: int) -> str:
+        """Why no more workers are started, and the way out; "" while they are."""
+        if not self.given_up:
+            return ""
+        reason = self._crew.failed_in_a_row()[-1].detail or "no worker could be brought up"
+        return f"{reason}; %burst_scale {wanted} tries again"
+
+    def refused(self, wanted: int) -> str:
+        """The message about starts that failed, or an empty text."""
+        return self.refusals.words(wanted, retried=not self.given_up)
+
     def lost(self) -> int:
         """Number of lost workers without a replacement so far."""
         announced, sid = self._crew.log.starting, self._manifest.sid
@@ -132,7 +152,7 @@ class Starts:
         return {name for name in silent if replacement_token(sid, name) in announced}
 
     def due(self, now: float, *, wanted: int, running: int, useful: int, since: float) -> Due | None:
-        """The starts that are due while some range waits; None if there are none.
+        """The starts that are due while some range waits; None if there are none, or nothing can be started.
 
         Args:
             now: the observer's clock.
@@ -141,6 +161,8 @@ class Starts:
             useful: number of workers that the waiting tasks can occupy.
             since: time of the last result, or the job's start; earlier losses do not count towards the bound.
         """
+        if self.given_up:
+            return None
         room = max(0, wanted - running)
         late = self._late(now)
         again = sorted(token for token in late if token not in self.tried)[:room]
@@ -155,6 +177,8 @@ class Starts:
     def postponed(self, now: float, *, wanted: int, running: int, since: float) -> bool:
         """Whether some start only waits for its pause after a failure, or for its announcement by the client that has
         submitted the job; arguments as for ``due``."""
+        if self.given_up:
+            return False
         if self.refusals.put_off(now) and self.replacements_due(now, set(), nobody_left=not running, since=since):
             return True
         return bool(self.unannounced(wanted)) and not self.sure_of_unannounced

@@ -79,8 +79,8 @@ class JobEnd(str, Enum):
         return self in {JobEnd.FINISHED, JobEnd.CANCELLED, JobEnd.CLOSED, JobEnd.DELETED}
 
     def words(self, detail: str = "") -> str:
-        """For people; ``detail`` is what the last lost worker said."""
-        return f"{self.value}; the last one said: {detail}" if detail else self.value
+        """For people; ``detail`` is what the last lost worker said, or why none is started."""
+        return f"{self.value}: {detail}" if detail else self.value
 
 
 class ControlKind(str, Enum):

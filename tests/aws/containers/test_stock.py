@@ -14,10 +14,11 @@ from burst_magic.environment.lock import Resolved
 from burst_magic.environment.sync import Synced
 from burst_magic.environment.uv import Target
 from burst_magic.environment.wheels import pack
+from burst_magic.errors import NotRun
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.lock import Lock
 
-from .conftest import PYTHON, PodmanLauncher, wait_until
+from .conftest import PYTHON, PodmanLauncher
 
 TARGET = Target(python=PYTHON, arch="arm64" if platform.machine() == "aarch64" else "x86_64")
 PACKAGES = ("dill", "iniconfig")  # both are here, and pure Python
@@ -84,10 +85,10 @@ def test_a_burst_runs_in_a_stock_image_and_tasks_cannot_change_the_worker(stock,
     ]
 
 
-def test_a_worker_whose_packages_cannot_be_installed_says_so_and_others_are_started_after_pauses(stock, synced):
-    """They would fail in the same way: each pause is longer than the one before."""
+def test_a_worker_whose_packages_cannot_be_installed_says_so_and_one_more_is_tried(stock, synced):
     lock = replace(synced.resolved.lock, requirements="no-such-package==1.0 --hash=sha256:" + "0" * 64)
     session = stock.burst("item", range(3), synced=replace(synced, resolved=replace(synced.resolved, lock=lock)))
-    wait_until(lambda: "no-such-package" in session.status().waiting, "the reason")
-    assert "could not start; retrying" in session.status().waiting
+    with pytest.raises(NotRun, match=r"no-such-package.*; %burst_scale 1 tries again"):
+        session.wait()
+    assert len(stock.containers()) == 2
     assert stock.ended(stock.containers()[-1]) == ExitCode.REFUSED

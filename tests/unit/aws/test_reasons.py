@@ -40,7 +40,7 @@ WORDS = [
         StartProblem.IMAGE,
         "execution role",
     ),
-    ("CannotPullContainerError: inspect image: toomanyrequests: Rate exceeded", StartProblem.IMAGE, "pull-through"),
+    ("CannotPullContainerError: inspect image: toomanyrequests: Rate exceeded", StartProblem.PULLS, "pull-through"),
     (
         "CannotPullContainerError: ref pull has been retried 5 time(s): failed to do request: dial tcp 1.2.3.4:443: i/o timeout",
         StartProblem.ROUTE,
@@ -104,4 +104,5 @@ def test_each_reason_is_told_apart_and_says_what_to_do(words, problem, advice):
 
 def test_only_what_time_may_heal_passes():
     passing = {StartProblem.CAPACITY, StartProblem.QUOTA, StartProblem.ADDRESSES, StartProblem.NETWORK}
+    passing |= {StartProblem.PULLS}
     assert {each for each in StartProblem if each.passes} == passing

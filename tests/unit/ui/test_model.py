@@ -117,7 +117,7 @@ def test_a_frame_says_what_the_model_says(snapshot):
         (
             {"ended": JobEnd.NOBODY, "end_detail": "no\x1b[31m disk"},
             Phase.ENDED,
-            "no workers; the last one said: no disk",
+            "no workers: no disk",
         ),
         ({"ended": JobEnd.FINISHED, "completed": 98, "pending": 0, "running": 0}, Phase.FAILED, "finished, 2 failed"),
         (

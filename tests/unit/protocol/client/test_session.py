@@ -501,12 +501,12 @@ def refused(token, why="no capacity", cause=EndCause.REFUSED, *, name=""):
 def tries(talk, token, *causes, accepted=""):
     """Refuses whatever is started in place of ``token``, at once, or as a worker whose name begins with ``accepted``.
 
-    Returns the seconds until each next try, and by which launcher.
+    Returns the seconds until each next try, and by which launcher; fewer if the job ends.
     """
     known, found = [f"{token}.next", f"{accepted}{token}.gone"], []
     begins(talk, workers=known, gone=(refused(token, cause=causes[0], name=accepted + token),))
     since = talk.now
-    while len(found) < len(causes):
+    while len(found) < len(causes) and talk.job.end is None:
         asked = answer(talk, *known)
         created = [each for each in asked if isinstance(each, fx.Create)]
         if not created:
@@ -535,10 +535,94 @@ def test_a_refused_start_is_made_again_later_and_later_under_new_tokens(client):
 
 
 @pytest.mark.parametrize("accepted", ["", "task-"])
-def test_a_start_that_came_to_nothing_is_made_again_later_and_later(client, accepted):
+def test_a_start_that_came_to_nothing_is_made_again_once_after_a_pause_and_then_said_to_be_in_vain(client, accepted):
     talk = client(workers=1, deadline=WALL + 1e5)
     found = tries(talk, "abc", *[EndCause.UNSTARTED] * 4, accepted=accepted)
-    assert [seconds // 5 for seconds, _ in found] == [2, 4, 8, 16]
+    assert [seconds // 5 for seconds, _ in found] == [2]
+    answer(talk)
+    assert talk.job.end is JobEnd.NOBODY
+    assert talk.job.detail == "no capacity; %burst_scale 1 tries again"
+
+
+def fails(talk, *ends, beats=(), more=()):
+    """These starts have ended, in this order, and these workers have beaten: (name, seconds since the beginning)."""
+    begins(talk)
+    names = [(f"{name}.next", WALL) for name, _ in ends]
+    names += [(f"{gone.worker}.gone", WALL + at) for at, (_, gone) in enumerate(ends)]
+    names += [(f"{name}.0.0", WALL + at) for name, at in beats]
+    talk.tell(fx.Listed(SESSION.workers_folder, "", tuple(names)))
+    for name, _ in beats:
+        talk.got(f"{SESSION.workers_folder}/{name}.0.0", Heartbeat(worker=name, number=1, at=0.0, token=f"t{name}"))
+    for _, gone in ends:
+        talk.got(SESSION.gone(gone.worker), gone)
+    return talk.machine.starts.given_up
+
+
+def came_to(cause, *names):
+    return [(name, refused(name, "for this reason", cause)) for name in names]
+
+
+NOTHING = [EndCause.UNSTARTED, EndCause.CRASH, EndCause.BROKEN, EndCause.MEMORY]
+
+
+@pytest.mark.parametrize("cause", EndCause)
+def test_no_more_workers_are_started_once_two_in_a_row_could_not_be_brought_up_for_a_reason_that_stays(client, cause):
+    assert fails(client(), *came_to(cause, "a", "b")) == (cause in NOTHING)
+    assert not fails(client(), *came_to(cause, "a"))
+
+
+@pytest.mark.parametrize("between", [EndCause.REFUSED, EndCause.DELAYED, EndCause.SPOT, EndCause.STOPPED])
+def test_what_passes_by_itself_is_no_sign_that_the_next_worker_will_start(client, between):
+    ends = (*came_to(EndCause.UNSTARTED, "a"), *came_to(between, "b"), *came_to(EndCause.UNSTARTED, "c"))
+    assert fails(client(), *ends)
+
+
+def test_a_sign_of_life_of_any_worker_shows_that_workers_can_start(client):
+    ends = came_to(EndCause.UNSTARTED, "a", "b")
+    assert fails(client(), *ends, beats=[("w", -1)])
+    assert not fails(client(), *ends, beats=[("w", 1)])
+    assert not fails(client(), *came_to(EndCause.UNSTARTED, "a", "b", "c"), beats=[("w", 1)])
+    assert fails(client(), *came_to(EndCause.UNSTARTED, "a", "b", "c", "d"), beats=[("w", 1)])
+
+
+def test_a_worker_that_lived_while_it_installed_in_vain_is_no_sign_that_others_can(client):
+    """Its heartbeats say "installing"; its end says that it could not."""
+    assert fails(client(), *came_to(EndCause.UNSTARTED, "a", "b"), beats=[("a", 9), ("b", 9)])
+
+
+def test_a_worker_that_lived_and_crashed_is_replaced_however_often(client):
+    """A task may have ended it, and is to be found."""
+    assert not fails(client(), *came_to(EndCause.CRASH, "a", "b", "c"), beats=[("a", 0), ("b", 0), ("c", 0)])
+
+
+def test_while_others_are_coming_their_fate_is_waited_for_and_status_says_that_no_more_are_tried(client):
+    talk = client(workers=3)
+    names = ("a.next", "b.next", "c.next", "a.gone", "b.gone")
+    ends = [refused(name, "no such image", EndCause.UNSTARTED) for name in ("a", "b")]
+    begins(talk, workers=names, gone=ends)
+    talk.wait(STARTING - 1)
+    assert answer(talk, *names) == []
+    assert talk.job.end is None
+    seen = talk.machine.snapshot(talk.job, talk.now)
+    assert seen.waiting == "2 of 3 workers could not start, and no more are tried: no such image"
+
+
+def test_once_a_worker_lives_those_that_could_not_be_brought_up_are_made_up_for(client):
+    """Somebody has asked for a worker, and what was missing was there this time."""
+    talk = client(workers=2, deadline=WALL + 1e5)
+    ends = [refused(name, "no such image", EndCause.UNSTARTED) for name in ("a", "b")]
+    known = ["a.next", "b.next", "a.gone", "b.gone"]
+    begins(talk, workers=known, gone=ends)
+    answer(talk, *known)
+    assert talk.job.end is JobEnd.NOBODY
+    known += ["c.next", "w.0.0"]
+    talk.wait(10.0)
+    answer(talk, *known)
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, token="c"))
+    talk.wait(10.0)
+    made = answer(talk, *known)
+    assert talk.job.end is None
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("accepted", ["", "task-"])
@@ -552,13 +636,13 @@ def test_a_fallback_is_asked_at_once_and_the_first_launcher_again_later(client, 
 
 
 @pytest.mark.parametrize("accepted", ["", "task-"])
-@pytest.mark.parametrize("cause", [EndCause.DELAYED, EndCause.UNSTARTED])
-def test_what_the_fallback_would_meet_too_waits_for_the_first_launcher(client, cause, accepted):
+@pytest.mark.parametrize(("cause", "pauses"), [(EndCause.DELAYED, [2, 4, 8, 16]), (EndCause.UNSTARTED, [2])])
+def test_what_the_fallback_would_meet_too_waits_for_the_first_launcher(client, cause, pauses, accepted):
     """A throttle and a missing image are no lack of room, and the fallback costs more."""
     talk = client(workers=1, deadline=WALL + 1e5, launcher="spot", fallback="fargate")
     found = tries(talk, "abc", *[cause] * 4, accepted=accepted)
-    assert [launcher for _, launcher in found] == ["spot"] * 4
-    assert [seconds // 5 for seconds, _ in found] == [2, 4, 8, 16]
+    assert {launcher for _, launcher in found} == {"spot"}
+    assert [seconds // 5 for seconds, _ in found] == pauses
 
 
 def test_a_fallback_that_is_throttled_waits_and_the_first_launcher_is_asked_for_room_first(client):
