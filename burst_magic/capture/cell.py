@@ -38,7 +38,7 @@ from burst_magic.payload import Envelope, Packed
 from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.settings import Settings
 from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, modules_in, names_in, texts_of
-from burst_magic.payload.walk import Found, closure
+from burst_magic.payload.walk import Found, closure, is_notebook
 
 # Names that IPython keeps in the notebook's globals, and why a cell that runs elsewhere cannot use them.
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
@@ -205,7 +205,7 @@ def _with_texts(capture: Capture, items: object) -> Capture:
     if named:
         capture = _with_modules(replace(capture, imports=capture.imports | named))
     packed, home = capture.packed, capture.home
-    by_value = any(evaluates(home[name]) for name in packed.names)
+    by_value = any(evaluates(home[name]) or is_notebook(home[name], home) for name in packed.names)
     if not by_value and not may_look({*packed.words, *packed.modules, *capture.imports}):
         return capture
     asked = dict.fromkeys(capture.reads, "")
@@ -247,7 +247,8 @@ def _capture(
     if rewritten.source != source:
         source = rewritten.source
         tree = _parse(source, filename)
-    names = cell_names(tree, bound=bound, steady=lambda manager, local: is_steady(manager, namespace, local))
+    main = frozenset(name for name, value in namespace.items() if is_notebook(value, namespace))
+    names = cell_names(tree, bound=bound, steady=lambda manager, local: is_steady(manager, namespace, local), main=main)
     _refuse(names, namespace, mapped=bool(target))
     reads = {name: lines for name, lines in names.reads.items() if name in namespace and name not in OMITTED}
     blank = Capture(

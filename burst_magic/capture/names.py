@@ -77,7 +77,13 @@ def _never(_manager: ast.expr, _local: AbstractSet[str]) -> bool:
     return False
 
 
-def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset(), steady: Steady = _never) -> CellNames:
+def cell_names(
+    tree: ast.Module,
+    *,
+    bound: frozenset[str] = frozenset(),
+    steady: Steady = _never,
+    main: frozenset[str] = frozenset(),
+) -> CellNames:
     """Analyse a cell.
 
     Args:
@@ -85,10 +91,12 @@ def cell_names(tree: ast.Module, *, bound: frozenset[str] = frozenset(), steady:
         bound: names that exist before the first line, such as the target of ``--map``.
         steady: tells whether an expression's context manager surely lets exceptions through; gets the names that the
             cell binds.
+        main: names whose value is the notebook itself, as a module.
     """
     outside, deleted = global_names(tree)
     found = CellNames(bound=bindings(tree.body) | outside | bound)
     visitor = _Visitor(found, set(bound), lambda manager: steady(manager, found.bound), deleted | unbound(tree.body))
+    visitor.main = main
     visitor.run(tree)
     found.has_value = bool(tree.body) and isinstance(tree.body[-1], ast.Expr)
     return found
@@ -123,6 +131,7 @@ class _Visitor(Flow):
     ) -> None:
         super().__init__(bound, steady)
         self.found = found
+        self.main: frozenset[str] = frozenset()
         self.deleted = deleted
         self.possible = set(bound)  # names that may be bound so far
         self.scopes: list[_Scope] = []
@@ -155,6 +164,8 @@ class _Visitor(Flow):
             self.bind({node.id})
             return
         self._read(node.id, node.lineno)
+        if node.id in self.main:
+            self._import("__main__", node.lineno)
         if node not in self.calm:
             self._look(texts.by_name(node.id))
             self.found.star |= node.id == "exec"

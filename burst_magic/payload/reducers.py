@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, PackerView, by_import, find_module, importable
-from burst_magic.payload.walk import belongs, needed
+from burst_magic.payload.walk import belongs, is_notebook, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -161,6 +161,9 @@ def reduce_cell(packer: PackerView, obj: types.CellType) -> Reduction:
 def reduce_module(packer: PackerView, obj: types.ModuleType) -> Reduction:
     """Reduce by import, with the submodules that the code accesses through it; a module created by hand by value."""
     name = obj.__name__
+    if is_notebook(obj, packer.home):  # `import __main__ as me`, `me = sys.modules[__name__]`
+        packer.notes.modules.add("__main__")
+        return rebuild.module, ("__main__",)
     if find_module(name) is not obj:
         state = {key: value for key, value in vars(obj).items() if not (key.startswith("__") and key.endswith("__"))}
         return rebuild.plain_module, (name,), state, None, None, rebuild.fill_module

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Found:
     """Names breadth first -> who needs them; words, modules, files and changes of their code; omitted names.
 
-    `looks` tells how the code uses strings, `functions` where each function was found, `spoken` the names that appear
-    only in strings.
+    `looks` tells how the code uses strings, `by_attribute` whether attributes may be names too, `functions` where each
+    function was found, `spoken` the names that appear only in strings.
     """
 
     names: dict[str, str]
@@ -33,6 +33,7 @@ class Found:
     functions: list[tuple[types.FunctionType, str]]
     spoken: set[str]
     looks: Looks = Looks.NOT
+    by_attribute: bool = False
 
 
 def closure(
@@ -74,7 +75,11 @@ def _texts(found: Found, home: Mapping[str, object]) -> dict[str, str]:
     if found.looks is Looks.NOT:
         return {}
     of_values = ((text, name) for name in found.names for text in texts_of(home[name]))
-    of_functions = ((text, name) for function, name in found.functions for text in _texts_of_function(function))
+    of_functions = (
+        (text, name)
+        for function, name in found.functions
+        for text in _texts_of_function(function) | (of_code(function.__code__).words if found.by_attribute else set())
+    )
     return dict((*of_functions, *of_values))
 
 
@@ -90,6 +95,8 @@ def _follow(
         if name in found.names:
             continue
         found.names[name] = user
+        if is_notebook(home[name], home):
+            found.by_attribute, found.looks = True, Looks.ALL
         if evaluates(home[name]):
             found.looks = Looks.ALL
         for function in functions_of(home[name], home):
@@ -138,6 +145,11 @@ def rank(value: object) -> int:
 def belongs(function: types.FunctionType, home: Mapping[str, object]) -> bool:
     """True for a function of the notebook."""
     return function.__globals__ is globals_of(home)
+
+
+def is_notebook(value: object, home: Mapping[str, object]) -> bool:
+    """True for the notebook itself as a module: its attributes are the notebook's names."""
+    return isinstance(value, types.ModuleType) and vars(value) is globals_of(home)
 
 
 def functions_of(value: object, home: Mapping[str, object]) -> Iterator[types.FunctionType]:

@@ -21,6 +21,10 @@ def nested(): return (lambda: eval("eval('scale') * 2"))()
 def stored(): text = "scale * 2"; return eval(text)
 def asked(df): return int(df.query("x > @limit").shape[0])
 def of_main(): return getattr(sys.modules["__main__"], "scale")
+import __main__ as me
+mine = sys.modules[__name__]
+def of_me(): return me.scale
+def of_mine(): return getattr(mine, "limit") + mine.written()
 def made(text):
     return lambda: eval(text)
 kept = made("scale * 2")
@@ -82,6 +86,12 @@ CASES = {
     "a class attribute": ("Box.by_class()", 4),
     "eval by its name": ("getattr(builtins, 'eval')('scale')", 3),
     "the module by its own name": ("sys.modules[__name__].scale", 3),
+    "the notebook under another name": ("me.scale + mine.limit", 7),
+    "an attribute of it in a text": ('getattr(me, "scale")', 3),
+    "a function of it": ("mine.written()", 6),
+    "a helper that asks it": ("of_me()", 3),
+    "a helper that asks it in a text": ("of_mine()", 10),
+    "it is itself": ("me is mine is sys.modules['__main__']", True),
     "items of a dictionary": ("[eval(text) for key, text in texts.items()]", [6]),
     "map": ('list(map(eval, ["scale", "limit"]))', [3, 4]),
     "a cell's function": ('def f():\n    return eval("scale * 2")\nf()', 6),
