@@ -31,7 +31,7 @@ help:
 	@echo 'make bench     run the benchmarks, with peers for comparison'
 	@echo 'make browser   run the tests in JupyterLab and Chromium'
 	@echo 'make lab       open the executed quickstart in JupyterLab'
-	@echo 'make docs      regenerate docs/reference.md and the pictures of docs/protocol.md from the code'
+	@echo 'make docs      regenerate docs/reference.md, pictures and the panel's types from the code'
 	@echo 'make lock      regenerate requirements/*.lock from pyproject.toml'
 	@echo 'make clean     remove .venv, build output and caches'
 
@@ -168,6 +168,7 @@ lab: $(STAMPS)/lab build/quickstart.ipynb
 docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py
 	@$(BIN)/python docs/pictures.py
+	@$(BIN)/python labextension/frame_types.py
 
 # Without hosts, and for all supported Pythons at once: docs/decisions/0001-locks-without-hosts.md.
 lock: $(STAMPS)/demo

@@ -5,18 +5,18 @@ A Jupyter server, which must not run user code, imports this: neither this modul
 
 from __future__ import annotations
 
-import re
 import threading
 from array import array
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from burst_magic.errors import AttachError, BurstError, Missing, RecordError, SignatureError, StoreError
+from burst_magic.protocol.failures import FailureGroups
 from burst_magic.protocol.ranges import Part
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import Outcome, OutcomeKind, Provenance, SegmentKey
+from burst_magic.protocol.wire.model import FailureGroup, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import (
     UNKNOWN,
     pack_outcome,
@@ -31,9 +31,6 @@ from burst_magic.stores.store_driver import Carrier
 PARALLEL = 8  # segments fetched at a time
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
 _FAILURE = 300  # bytes that it takes to keep a failed outcome, beside its texts
-_LINE = re.compile(r'File "<cell[^"]*", line (\d+)')
-
-Kind = tuple[str, str, str]  # error, place, its own words
 
 
 class SegmentReader:
@@ -274,33 +271,15 @@ def _weight(outcomes: Iterable[Outcome]) -> int:
 
 
 class Tally:
-    """Counts the failures of one job; all kinds are kept, since they are short."""
+    """Counts the failures of one job by group."""
 
     def __init__(self, failures: Failures) -> None:
         self._failures = failures
-        self._known: dict[Part, list[Kind]] = {}
+        self._known: dict[Part, FailureGroups] = {}
 
-    def count(self, parts: list[Part]) -> tuple[int, tuple[tuple[int, str], ...]]:
-        """The number of failed tasks in these parts, and the distinct failures in words, most frequent first."""
+    def count(self, parts: list[Part]) -> tuple[int, tuple[FailureGroup, ...]]:
+        """The number of failed tasks in these parts, and their groups, most frequent first."""
         for part, failed in self._failures.within([part for part in parts if part not in self._known]):
-            self._known[part] = [kind_of(outcome) for outcome in failed]
-        kinds = [kind for part in parts for kind in self._known[part]]
-        return len(kinds), distinct(kinds)
-
-
-def kind_of(failure: Outcome) -> Kind:
-    """Failures of the same type at the same line of the cell are one kind: (type, place, message)."""
-    lines = _LINE.findall(failure.traceback)
-    message = failure.message.splitlines()[0] if failure.message else ""
-    words = f"{failure.error}: {message}" + (f" at line {lines[-1]}" if lines else "")
-    return failure.error, lines[-1] if lines else failure.message, words
-
-
-def distinct(kinds: Iterable[Kind]) -> tuple[tuple[int, str], ...]:
-    """Count failures by kind, with the first one's message, most frequent first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    firsts: dict[tuple[str, str], str] = {}
-    for error, place, words in kinds:
-        counts[error, place] += 1
-        firsts.setdefault((error, place), words)
-    return tuple((number, firsts[kind]) for kind, number in counts.most_common())
+            self._known[part] = FailureGroups().add(failed)
+        groups = FailureGroups().join(self._known[part] for part in parts)
+        return groups.count, groups.largest_first()

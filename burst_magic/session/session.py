@@ -12,7 +12,7 @@ from burst_magic.errors import AttachError, BurstError, Denied
 from burst_magic.payload.exceptions import attributes
 from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome, Snapshot
+from burst_magic.protocol.wire.model import ControlKind, FailureGroup, Job, JobEnd, Outcome, Snapshot
 from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import Cleaned, delete_all, is_there
@@ -70,7 +70,7 @@ class Session:
         self._results = Results(self._followed, self._reader, failures, job.tasks, home, session=self)
         self._tally = Tally(failures)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for only some of its tasks
-        self._distinct: tuple[tuple[int, str], ...] = ()
+        self._groups: tuple[FailureGroup, ...] = ()
 
     def beside(self, job: Job, *, home: dict[str, object] | None = None) -> Session:
         """Another job of the same session; one thread follows both."""
@@ -195,19 +195,15 @@ class Session:
 
     def _told(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot with facts from outcomes and prices."""
+        unread = ""
         if snapshot.failed != self._failed and self._secret is not None:
             try:
-                self._exact, self._distinct = self._tally.count(self._followed.failing)
+                self._exact, self._groups = self._tally.count(self._followed.failing)
                 self._failed = snapshot.failed
             except BurstError as problem:  # only the counts in the keys are known
-                self._exact, self._distinct = snapshot.failed, ((snapshot.failed - self._failed, problem.problem),)
+                self._exact, unread = snapshot.failed, problem.problem
         failed = snapshot.failed if self._secret is None else self._exact
-        return replace(
-            snapshot,
-            failed=failed,
-            completed=snapshot.done - failed,
-            errors=self._distinct,
-        )
+        return replace(snapshot, failed=failed, completed=snapshot.done - failed, failures=self._groups, unread=unread)
 
     def follow(self) -> None:
         """Follow the log in the background from now on."""

@@ -133,7 +133,7 @@ def _facts(shown: PanelModel) -> str:
     facts = [
         ("workers", shown.fleet),
         ("cost", shown.cost),
-        ("longest", model.longest_line(shown.longest)),
+        ("longest", model.longest_line(shown.longest, shown.at)),
         ("reattach", shown.go_on),
     ]
     return waiting + _pairs([(label, fact) for label, fact in facts if fact])

@@ -68,7 +68,7 @@ class Longest:
     """The task that has been running for the longest time."""
 
     task: int
-    seconds: float
+    since: float
     worker: str
 
 
@@ -156,14 +156,14 @@ class PanelModel:
 def panel_model(snapshot: Snapshot) -> PanelModel:
     """Compute what to show of a snapshot."""
     until = snapshot.finished_at if snapshot.finished_at is not None else snapshot.now
-    phase = _phase(snapshot)
+    phase = phase_of(snapshot)
     return PanelModel(
         sid=snapshot.sid,
         jid=snapshot.jid,
         title=clean(snapshot.name or snapshot.title),
         launcher=snapshot.launcher,
         phase=phase,
-        state=_state(phase, snapshot),
+        state=state_of(phase, snapshot),
         total=snapshot.total,
         pending=snapshot.pending,
         running=snapshot.running,
@@ -183,10 +183,10 @@ def panel_model(snapshot: Snapshot) -> PanelModel:
         refused="" if snapshot.ended else clean(snapshot.refused),
         coming="" if snapshot.ended or snapshot.waiting else clean(in_words(snapshot.coming)),
         lost=_lost(snapshot),
-        longest=None if snapshot.ended else _longest(snapshot),
+        longest=None if snapshot.ended else longest(snapshot),
         errors=tuple((count, clean(text)) for count, text in snapshot.errors[:ERRORS]),
         more_errors=max(0, len(snapshot.errors) - ERRORS),
-        tail=_tail(snapshot.tail),
+        tail=tail_lines(snapshot.tail),
         go_on=f"%burst_attach {snapshot.sid}",
     )
 
@@ -243,7 +243,7 @@ def frame(model: PanelModel, *, buttons: tuple[str, ...] = (), notice: str = "")
         "left": model.left,
         "cost": model.cost,
         "waiting": model.stale or model.waiting,
-        "longest": longest_line(model.longest),
+        "longest": longest_line(model.longest, model.at),
         "errors": model.errors,
         "more": model.more_errors,
         "tail": model.tail,
@@ -274,11 +274,11 @@ def _cost(snapshot: Snapshot) -> str:
     return dollars(snapshot.spend) if snapshot.ended else f"{dollars(snapshot.spend)} so far"
 
 
-def longest_line(longest: Longest | None) -> str:
+def longest_line(longest: Longest | None, now: float) -> str:
     """The longest running task in words, or ""."""
     if longest is None:
         return ""
-    return f"task {count(longest.task)} for {duration(longest.seconds)} on {longest.worker}"
+    return f"task {count(longest.task)} for {duration(now - longest.since)} on {longest.worker}"
 
 
 def count(number: int, *, gap: str = THIN) -> str:
@@ -286,13 +286,13 @@ def count(number: int, *, gap: str = THIN) -> str:
     return f"{number:,}".replace(",", gap)
 
 
-def percent(part: int, whole: int) -> str:
+def percent(part: int, whole: int, *, gap: str = THIN) -> str:
     """Percentage, rounded down: 100 % means all and 0 % none."""
     if whole <= 0:
-        return f"100{THIN}%"
+        return f"100{gap}%"
     if 0 < part * 100 < whole:
-        return f"<1{THIN}%"
-    return f"{part * 100 // whole}{THIN}%"
+        return f"<1{gap}%"
+    return f"{part * 100 // whole}{gap}%"
 
 
 def duration(seconds: float) -> str:
@@ -342,7 +342,8 @@ def clean(text: str, *, limit: int = LINE) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-def _phase(snapshot: Snapshot) -> Phase:
+def phase_of(snapshot: Snapshot) -> Phase:
+    """The state of a job."""
     if snapshot.finished or (snapshot.ended and snapshot.done >= snapshot.total):
         return Phase.FAILED if snapshot.failed else Phase.FINISHED
     if snapshot.ended:
@@ -359,7 +360,10 @@ def _lost(snapshot: Snapshot) -> str:
     return f"{snapshot.lost} of {snapshot.wanted} lost{fate}"
 
 
-def _state(phase: Phase, snapshot: Snapshot) -> str:
+def state_of(phase: Phase, snapshot: Snapshot) -> str:
+    """The same in words, such as "finished, 3 failed" or "cancelled"."""
+    if not snapshot.total:
+        return "no items"
     if phase is Phase.FAILED:
         return f"finished, {count(snapshot.failed)} failed"
     if phase is Phase.ENDED and snapshot.ended:
@@ -377,7 +381,7 @@ def _stale(snapshot: Snapshot) -> str:
     return f"as of {duration(snapshot.age)} ago: the store does not answer{trouble}"
 
 
-def _longest(snapshot: Snapshot) -> Longest | None:
+def longest(snapshot: Snapshot) -> Longest | None:
     """From the last heartbeats, minus tasks that have an outcome since."""
     starts = [span.start for span in snapshot.spans]
 
@@ -386,15 +390,16 @@ def _longest(snapshot: Snapshot) -> Longest | None:
         return at >= 0 and task < snapshot.spans[at].stop and snapshot.spans[at].state in {"completed", "failed"}
 
     running = [
-        Longest(task=slot.task, seconds=max(0.0, snapshot.now - slot.since), worker=worker.wid)
+        Longest(task=slot.task, since=slot.since, worker=worker.wid)
         for worker in snapshot.workers
         if worker.alive
         for slot in worker.slots
         if slot.job == snapshot.jid and slot.task is not None and slot.since is not None and not over(slot.task)
     ]
-    return max(running, key=lambda one: one.seconds, default=None)
+    return min(running, key=lambda one: one.since, default=None)
 
 
-def _tail(tail: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+def tail_lines(tail: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    """The last lines of output (task, text), oldest first."""
     lines = [(task, clean(line)) for task, text in tail for line in text.splitlines()]
     return tuple((task, line) for task, line in lines if line)[-TAIL:]

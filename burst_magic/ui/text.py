@@ -52,7 +52,7 @@ def status_text(snapshot: Snapshot) -> str:
         ("cost", _plain(shown.cost)),
         ("waiting", shown.waiting),
         ("stale", shown.stale),
-        ("longest", _plain(model.longest_line(shown.longest))),
+        ("longest", _plain(model.longest_line(shown.longest, shown.at))),
     ]
     head = " · ".join(part for part in (shown.title, f"{shown.sid}/{shown.jid}", _plain(shown.state)) if part)
     lines = [head, *(f"  {label:<9}{text}" for label, text in facts if text)]

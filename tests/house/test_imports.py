@@ -74,7 +74,8 @@ entries = [(0, pack_outcome(outcome))]
 written = blocks.write_blocks(secret, job.segment(segment), entries, lengths=False, head=pack_origin())
 store.put(job.segment(segment), b"".join(written))
 reader = SegmentReader(Carrier(store, secret, lambda _: False), job, "a name")
-assert Tally(Failures(reader)).count([(0, 1, segment)]) == (1, ((1, "KeyError: x"),))
+failed, groups = Tally(Failures(reader)).count([(0, 1, segment)])
+assert (failed, [group.words for group in groups]) == (1, ["KeyError: x"])
 """
 
 

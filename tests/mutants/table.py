@@ -310,8 +310,8 @@ MUTANTS = (
     ),
     Mutant(
         "failures in superseded segments count",
-        "kinds = [kind for part in parts for kind in self._known[part]]",
-        "kinds = [kind for part in self._known for kind in self._known[part]]",
+        "FailureGroups().join(self._known[part] for part in parts)",
+        "FailureGroups().join(self._known.values())",
         "unit/session/test_segments.py",
     ),
     Mutant(

@@ -164,6 +164,12 @@ class SessionMachine:
         return self.manifest.workers if self._requested.wanted is None else self._requested.wanted
 
     @property
+    def budget(self) -> int | None:
+        """What the session may cost at most, in micro-dollars; None: there is no limit."""
+        limits = [limit for limit in (self.manifest.budget, self._requested.budget or None) if limit is not None]
+        return max(limits, default=None)
+
+    @property
     def deadline(self) -> float:
         """The session's end, by the wall clock."""
         return max(self.manifest.deadline, self._requested.deadline)

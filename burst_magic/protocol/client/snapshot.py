@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.money import lived_until, spend
-from burst_magic.protocol.wire.model import EndCause, Gone, SlotView, Snapshot, StartView, WorkerView
+from burst_magic.protocol.wire.model import (
+    EndCause,
+    Gone,
+    SlotView,
+    Snapshot,
+    StartView,
+    WaitCause,
+    WaitReason,
+    WorkerView,
+)
 
 FARGATE_MINIMUM = 60.0  # seconds that are billed of a process at least (aws.amazon.com/fargate/pricing)
 
@@ -31,6 +40,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     done, total, failed = cover.covered, job.tasks, cover.failed
     running = min(len(tasks), total - done)  # at their last heartbeats; by now each may run another task
     finished_at = _stood_still(session, machine, workers) if machine.end else None
+    wait = None if machine.end else _why_waiting(session, workers, job, coming, started=done > 0)
     lives = crew.lives(wall if finished_at is None else min(wall, finished_at))
     return Snapshot(
         sid=manifest.sid,
@@ -45,6 +55,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         failed=failed,
         name=job.name,
         title=job.title,
+        out=job.out,
         launcher=manifest.launcher,
         rate=max(manifest.rate, manifest.fallback_rate),
         priced=manifest.priced,
@@ -61,12 +72,17 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         end_detail=machine.detail,
         finished_at=finished_at,
         deadline=session.deadline,
-        eta=None if machine.end or not done else (wall - job.created) / done * (total - done),
+        forecast=None if machine.end or not done else job.created + (machine.newest - job.created) / done * total,
+        budget=session.budget,
+        estimate=job.estimate,
+        minimum=manifest.minimum,
+        fargate_rate=manifest.fargate_rate,
         spend=int(spend(crew.lives(wall), minimum=manifest.minimum)),
         unheard=tuple(crew.unheard_lives(wall)),
         job_spend=int(spend(replace(life, since=max(life.since, job.created)) for life in lives)),
         fargate_spend=round(spend(lives, rate=manifest.fargate_rate, minimum=FARGATE_MINIMUM)),
-        waiting="" if machine.end else _why_waiting(session, workers, job, coming, started=done > 0),
+        wait=wait,
+        waiting=_in_one_line(wait, coming, wall),
         tail=tuple(_tail([slot for worker in workers for slot in worker.slots], job.jid)),
     )
 
@@ -103,28 +119,52 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
 
 def _why_waiting(
     session: SessionMachine, workers: tuple[WorkerView, ...], job: Job, coming: tuple[StartView, ...], *, started: bool
-) -> str:
+) -> WaitReason | None:
     crew = session.crew
     alive = [worker for worker in workers if worker.alive]
     refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
     if any(refused):
-        return f"the store refuses the workers' writes: {max(refused)}"
+        return WaitReason(cause=WaitCause.WRITES, words=f"the store refuses the workers' writes: {max(refused)}")
     runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
     if any(job.jid in jobs for jobs in runs.values()):
-        return ""
-    silent = [crew.log.silent_for(worker.wid) for worker in alive]
-    if silent and min(silent) > crew.patience:
-        return f"no heartbeat for {min(silent):.0f} s"
+        return None
+    silent = [worker.wid for worker in alive if crew.log.silent_for(worker.wid) > crew.patience]
+    if silent and len(silent) == len(alive):
+        heard = max(crew.log.beats[wid][0] for wid in silent)
+        return WaitReason(cause=WaitCause.SILENT, words="no heartbeat", since=heard)
     # A heartbeat from before this job is outdated; if this job has a result, workers are running it.
     others = {other for wid, jobs in runs.items() if jobs and crew.beats[wid].at > job.created for other in jobs}
     if others and not started:
-        return f"the workers are busy with job {', '.join(sorted(others))} of this session"
+        names = ", ".join(sorted(others))
+        return WaitReason(cause=WaitCause.BUSY, words=f"the workers are busy with job {names} of this session")
+    return _why_none_is_up(session, workers, coming, started=started)
+
+
+def _why_none_is_up(
+    session: SessionMachine, workers: tuple[WorkerView, ...], coming: tuple[StartView, ...], *, started: bool
+) -> WaitReason | None:
+    crew, alive = session.crew, [worker for worker in workers if worker.alive]
     stages = {crew.beats[worker.wid].stage for worker in alive if worker.wid in crew.beats}
     if stages and all(stages) and not started:
-        return f"workers are {max(stages)}"
+        return WaitReason(cause=WaitCause.PREPARING, words=f"workers are {max(stages)}")
     refusals = "" if alive else session.starts.refused(session.wanted)
-    phases = f"workers: {words}" if (words := in_words(coming)) else ""
-    return "; ".join(filter(None, [refusals, phases])) or ("" if workers or started else "workers are starting")
+    if refusals:
+        return WaitReason(cause=WaitCause.REFUSED, words=refusals)
+    if in_words(coming) or not (workers or started):
+        return WaitReason(cause=WaitCause.STARTING, words="workers are starting")
+    return None
+
+
+def _in_one_line(wait: WaitReason | None, coming: tuple[StartView, ...], wall: float) -> str:
+    """Why nothing is running, with how long and with what the workers that are coming are at."""
+    if wait is None:
+        return ""
+    if wait.since is not None:
+        return f"{wait.words} for {wall - wait.since:.0f} s"
+    words = in_words(coming) if wait.cause in {WaitCause.REFUSED, WaitCause.STARTING} else ""
+    if wait.cause is WaitCause.STARTING and words:
+        return f"workers: {words}"
+    return f"{wait.words}; workers: {words}" if words else wait.words
 
 
 def _tail(slots: list[SlotView], jid: str) -> list[tuple[int, str]]:

@@ -353,6 +353,58 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailureGroup:
+    """Failed tasks of one kind: the same class of failure, exception, line of the cell and pattern of the message.
+
+    Attributes:
+        ident: short, and the same for every reader.
+        error: the exception's type, or "".
+        line: of the cell, if the traceback has one.
+        message: the first line of the first task's message.
+        count: failed tasks; messages: different messages among them, of which at most a thousand are told apart.
+        first: the first of the tasks.
+    """
+
+    ident: str
+    kind: OutcomeKind
+    error: str
+    line: int | None
+    message: str
+    count: int
+    messages: int
+    first: int
+
+    @property
+    def words(self) -> str:
+        """In one line: ``KeyError: 'x' at line 4``."""
+        said = ": ".join(part for part in (self.error, self.message) if part) or self.kind.value
+        return said if self.line is None else f"{said} at line {self.line}"
+
+
+class WaitCause(str, Enum):
+    """Why nothing of a job is running."""
+
+    WRITES = "writes"  # the store refuses what workers write
+    SILENT = "silent"  # no worker has been heard of for a while
+    BUSY = "busy"  # the workers run another job of the session
+    PREPARING = "preparing"  # workers install what the job needs
+    REFUSED = "refused"  # the launcher has no room for workers
+    STARTING = "starting"  # no worker is up yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitReason:
+    """Why nothing of a job is running, in words that stay the same while it lasts; ``since``: when it began, if known.
+
+    Times are seconds since the epoch.
+    """
+
+    cause: WaitCause
+    words: str
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """All facts about one job of a session at one instant. Every view is drawn from it.
 
@@ -367,10 +419,13 @@ class Snapshot:
         rate: micro-dollars per hour and worker; 0 if workers are free, or not ``priced``.
         spend: micro-dollars so far, real on AWS; sessions without a rate cost nothing and say in fargate_spend what
             Fargate would have charged.
-        eta: seconds to go, None while unknown.
+        forecast: when the last result is expected, seconds since the epoch, by the pace until the newest one; None
+            while unknown. It changes with results only.
+        budget: of the session, in micro-dollars; estimate: of the job before it began. None: there is none.
+        minimum: seconds that are billed of a worker at least.
         lost: workers that were lost, and that no start makes up for yet; ``attended``: this client replaces them.
-        waiting: why nothing is running, in one line, or "".
-        errors: distinct failures, most frequent first: (count, "KeyError: 'x' at line 4").
+        wait: why nothing is running, or None; waiting: the same in one line with times, or "".
+        failures: of tasks that were read, most frequent first; unread: why they cannot be read, or "".
         tail: the last lines of output, oldest first: (task, text).
     """
 
@@ -386,6 +441,7 @@ class Snapshot:
     reused: int = 0
     name: str = ""
     title: str = ""
+    out: str = ""
     launcher: str = ""
     rate: int = 0
     priced: bool = True  # whether anything is known of what workers cost
@@ -404,13 +460,19 @@ class Snapshot:
     end_detail: str = ""
     finished_at: float | None = None
     deadline: float = 0.0
-    eta: float | None = None
+    forecast: float | None = None
+    budget: int | None = None
+    estimate: int | None = None
+    minimum: float = 0.0
+    fargate_rate: int = 0  # what Fargate would charge for a worker like these, micro-dollars an hour
     spend: int = 0
     job_spend: int = 0  # the part of it that workers cost while this job ran
     fargate_spend: int = 0
     unheard: tuple[Life, ...] = ()  # what is billed of starts that ended before their first heartbeat
+    wait: WaitReason | None = None
     waiting: str = ""
-    errors: tuple[tuple[int, str], ...] = ()
+    failures: tuple[FailureGroup, ...] = ()
+    unread: str = ""
     tail: tuple[tuple[int, str], ...] = ()
 
     @property
@@ -422,6 +484,18 @@ class Snapshot:
     def done(self) -> int:
         """Number of tasks with an outcome."""
         return self.completed + self.failed
+
+    @property
+    def errors(self) -> tuple[tuple[int, str], ...]:
+        """The failures in words, most frequent first: (count, "KeyError: 'x' at line 4")."""
+        groups = tuple((group.count, group.words) for group in self.failures)
+        rest = self.failed - sum(count for count, _ in groups)
+        return (*groups, (rest, self.unread)) if self.unread else groups
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go, None while unknown."""
+        return None if self.forecast is None or self.ended else max(0.0, self.forecast - self.now)
 
     @property
     def age(self) -> float:

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from burst_magic.magics.listing import sessions_json, status_json, values_json
-from burst_magic.protocol.wire.model import JobEnd, Snapshot
+from burst_magic.protocol.wire.model import FailureGroup, JobEnd, OutcomeKind, Snapshot
 from burst_magic.session.attach import SessionRow
 from burst_magic.session.results import PENDING
 
 SID = "20261121-101828-5cj77ijt"
+LOST_KEY = FailureGroup(
+    ident="1", kind=OutcomeKind.ERROR, error="KeyError", line=None, message="'x'", count=1, messages=1, first=0
+)
 
 
 def test_the_facts_of_a_job_are_counts_dollars_seconds_and_times():
     seen = Snapshot(
         sid=SID, jid="0", now=1090.0, created=1000.0, total=4, pending=1, running=1, completed=1, failed=1,
-        launcher="spot", rate=50_000, spend=1_250_000, eta=30.0, errors=((1, "KeyError: 'x'"),), deadline=87400.0,
+        launcher="spot", rate=50_000, spend=1_250_000, forecast=1120.0, failures=(LOST_KEY,), deadline=87400.0,
     )  # fmt: skip
     said = json.loads(status_json(seen))
     assert said["tasks"] == {"total": 4, "pending": 1, "running": 1, "completed": 1, "failed": 1, "reused": 0}
@@ -31,7 +34,7 @@ def test_the_facts_of_a_job_are_counts_dollars_seconds_and_times():
 def test_a_finished_job_has_an_end_and_nothing_left():
     seen = Snapshot(
         sid=SID, jid="0", now=1090.0, created=1000.0, total=1, pending=0, running=0, completed=1, failed=0,
-        ended=JobEnd.FINISHED, finished_at=1010.0, fargate_spend=2_000, eta=5.0,
+        ended=JobEnd.FINISHED, finished_at=1010.0, fargate_spend=2_000, forecast=1095.0,
     )  # fmt: skip
     said = json.loads(status_json(seen))
     assert (said["state"], said["over"], said["left"]) == ("finished", True, None)

@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from burst_magic.protocol.wire.model import JobEnd, Snapshot, Span
+from burst_magic.protocol.wire.model import FailureGroup, JobEnd, OutcomeKind, Snapshot, Span
 
 SID = "20261121-091500-abcd2345"
+
+
+def group(count, message, *, line=None, error="", first=0, messages=1, kind=OutcomeKind.ERROR):
+    """Failed tasks of one kind."""
+    facts = {"kind": kind, "error": error, "line": line, "message": message}
+    return FailureGroup(ident=f"{error}-{line}-{message}"[:40], count=count, messages=messages, first=first, **facts)
 
 
 def snapshot(**changes) -> Snapshot:
@@ -33,9 +39,9 @@ def snapshot(**changes) -> Snapshot:
             Span(start=42, stop=50, state="running"),
             Span(start=50, stop=100, state="pending"),
         ),
-        "eta": 110.0,
+        "forecast": 1190.0,
         "fargate_spend": 4_200,
-        "errors": ((2, "KeyError: 'x' at line 4"),),
+        "failures": (group(2, "'x'", error="KeyError", line=4, first=40),),
     }
     return Snapshot(**(facts | changes))
 
@@ -47,12 +53,12 @@ def finished(**changes) -> Snapshot:
         "running": 0,
         "completed": 100,
         "failed": 0,
-        "errors": (),
+        "failures": (),
         "spans": (Span(start=0, stop=100, state="completed"),),
         "ended": JobEnd.FINISHED,
         "finished_at": 1200.0,
         "now": 9000.0,
-        "eta": None,
+        "forecast": None,
     }
     return snapshot(**(facts | changes))
 
@@ -102,6 +108,11 @@ def snapshot_factory():
 @pytest.fixture(name="finished")
 def finished_factory():
     return finished
+
+
+@pytest.fixture(name="group")
+def group_factory():
+    return group
 
 
 @pytest.fixture

@@ -63,9 +63,10 @@ class Row:
     secret: bool = True
 
 
-def evil_pages(snapshot):
+def evil_pages(snapshot, group):
+    failures = (group(1, EVIL, error=EVIL),)
     shown = panel_model(
-        snapshot(name=EVIL, sid=EVIL, waiting=EVIL, errors=((1, EVIL),), tail=((1, EVIL),), launcher=EVIL)
+        snapshot(name=EVIL, sid=EVIL, waiting=EVIL, failures=failures, tail=((1, EVIL),), launcher=EVIL)
     )
     return {
         "panel": panel_html(shown),
@@ -75,8 +76,8 @@ def evil_pages(snapshot):
 
 
 @pytest.mark.parametrize("page", ["panel", "ended", "dry run"])
-def test_foreign_text_is_text_and_never_a_tag(snapshot, page):
-    html = evil_pages(snapshot)[page]
+def test_foreign_text_is_text_and_never_a_tag(snapshot, group, page):
+    html = evil_pages(snapshot, group)[page]
     seen = Reader(html)
 
     assert not seen.tags & {"script", "img", "iframe", "object", "embed", "link", "form"}

@@ -48,12 +48,12 @@ def test_every_task_is_counted_in_exactly_one_cell_in_its_own_state(runs):
 
 def test_no_task_makes_no_cell_and_counts_as_all_done(snapshot):
     shown = panel_model(
-        snapshot(total=0, pending=0, running=0, completed=0, failed=0, spans=(), errors=(), ended=JobEnd.FINISHED)
+        snapshot(total=0, pending=0, running=0, completed=0, failed=0, spans=(), failures=(), ended=JobEnd.FINISHED)
     )
 
     assert shown.cells == ()
     assert shown.progress == f"100{THIN}%"
-    assert shown.phase is Phase.FINISHED
+    assert (shown.phase, shown.state) == (Phase.FINISHED, "no items")
 
 
 def test_one_task_is_one_cell():
@@ -185,12 +185,12 @@ def test_the_longest_running_task_of_this_job_on_a_living_worker_is_named(snapsh
 
     longest = panel_model(snapshot(workers=workers)).longest
 
-    assert (longest.task, longest.seconds, longest.worker) == (42, 60.0, "w1")
+    assert (longest.task, longest.since, longest.worker) == (42, 1020.0, "w1")
     assert panel_model(snapshot(workers=workers)).alive == 2
 
 
-def test_more_kinds_of_failure_than_fit_are_counted(snapshot):
-    shown = panel_model(snapshot(errors=tuple((1, f"Error{n}") for n in range(11))))
+def test_more_kinds_of_failure_than_fit_are_counted(snapshot, group):
+    shown = panel_model(snapshot(failures=tuple(group(1, f"Error{n}") for n in range(11))))
 
     assert (len(shown.errors), shown.more_errors) == (8, 3)
 

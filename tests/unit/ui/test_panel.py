@@ -81,7 +81,7 @@ def browser(shell):
 
 def numbered(snapshot, count):
     return [
-        snapshot(completed=done, failed=0, pending=92 - done, now=1000.0 + done, errors=()) for done in range(count)
+        snapshot(completed=done, failed=0, pending=92 - done, now=1000.0 + done, failures=()) for done in range(count)
     ]
 
 

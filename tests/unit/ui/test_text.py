@@ -44,7 +44,7 @@ class Terminal(io.StringIO):
 
 
 def test_one_line_says_how_far_and_how_long(snapshot):
-    assert one_line(snapshot(total=1_000, completed=412, failed=0, eta=180.0)) == "412 of 1 000, ≈ 3 min"
+    assert one_line(snapshot(total=1_000, completed=412, failed=0, forecast=1260.0)) == "412 of 1 000, ≈ 3 min"
 
 
 def test_one_line_counts_failures_and_says_why_nothing_runs(snapshot):
@@ -84,10 +84,10 @@ def test_status_of_a_finished_job_has_no_way_to_go_on(finished):
     assert "burst_attach" not in status_text(finished())
 
 
-def test_errors_are_aligned_and_the_rest_is_counted(snapshot):
-    errors = ((1200, "KeyError: 'x'"), *((1, f"Error{n}") for n in range(9)))
+def test_errors_are_aligned_and_the_rest_is_counted(snapshot, group):
+    failures = (group(1200, "'x'", error="KeyError"), *(group(1, f"Error{n}") for n in range(9)))
 
-    lines = errors_text(snapshot(errors=errors)).splitlines()
+    lines = errors_text(snapshot(failures=failures)).splitlines()
 
     assert lines[:2] == ["  1 200 × KeyError: 'x'", "      1 × Error0"]
     assert lines[-1] == "  and 2 more kinds of failure"
@@ -166,10 +166,10 @@ def test_the_bar_of_a_finished_job_is_full_and_ends_its_line(finished):
     assert stream.getvalue() == f"\r100 % |{'#' * 24}| 100 of 100 · 3 min 20 s\n"
 
 
-def test_the_bar_leaves_failures_below(finished):
+def test_the_bar_leaves_failures_below(finished, group):
     stream = io.StringIO()
 
-    Bar(stream).close(finished(completed=98, failed=2, errors=((2, "KeyError: 'x' at line 4"),)))
+    Bar(stream).close(finished(completed=98, failed=2, failures=(group(2, "'x'", error="KeyError", line=4),)))
 
     assert stream.getvalue().endswith("100 of 100 · 2 failed · 3 min 20 s\n  2 × KeyError: 'x' at line 4\n")
 

@@ -1,0 +1,235 @@
+// Made by `make docs` from burst_magic/ui/{frame,details}.py; do not edit. docs/panel.md describes it.
+
+export const VERSION = 1;
+
+export const MIME = "application/vnd.burst+json";
+
+/** Whether an action is possible: ``off`` says why it is not, "" if it is. */
+export interface ActionState {
+  action: PanelAction;
+  off: string;
+}
+
+/** Workers that are being brought up, by phase; ``since``: when the first of them entered it. */
+export interface ComingWorkers {
+  phase: string;
+  count: number;
+  since: number;
+}
+
+/** How tasks failed. */
+export type FailureClass = "raised" | "timeout" | "crashed" | "unpicklable" | "lost" | "damaged" | "not run" | "other";
+
+/** Failed tasks of one class, exception, line of the cell and pattern of the message. */
+export interface FailureView {
+  id: string;
+  kind: FailureClass;
+  type: string;
+  line: number | null;
+  message: string;
+  count: number;
+  messages: number;
+  first: number;
+}
+
+/** The failures, most frequent first. */
+export interface FailuresPart {
+  groups: FailureView[];
+  more: number;
+  more_tasks: number;
+  unread: string;
+}
+
+/** One job of a session at one instant. */
+export interface Frame {
+  version: number;
+  session: string;
+  job: string;
+  title: string;
+  out: string;
+  launcher: string;
+  at: number;
+  created: number;
+  ended: number | null;
+  deadline: number;
+  phase: Phase;
+  end: string;
+  state: string;
+  progress: string;
+  forecast: number | null;
+  counts: TaskCounts;
+  tasks: TaskStrip;
+  money: Money;
+  workers: WorkerFacts;
+  waiting: WaitAdvice | null;
+  stale: Staleness | null;
+  longest: LongestTask | null;
+  attach: string;
+  revisions: PartRevisions;
+  failures?: FailuresPart;
+  output?: OutputPart;
+}
+
+/** Who gives the view its frames. */
+export type HostPlace = "kernel" | "server";
+
+/** What the view's host can do, and its last word about what was asked of it ("" for none). */
+export interface HostState {
+  place: HostPlace;
+  actions: ActionState[];
+  notice: string;
+}
+
+/** The task that has been running for the longest time. */
+export interface LongestTask {
+  task: number;
+  since: number;
+  worker: string;
+}
+
+/** What the session costs. At another instant ``t`` it is ``spent + hourly * (t - at) / 3600``. */
+export interface Money {
+  priced: boolean;
+  at: number;
+  spent: number;
+  hourly: number;
+  job: number | null;
+  estimate: number | null;
+  budget: number | null;
+  fargate: number;
+  fargate_hourly: number;
+}
+
+/** One line that a task printed. */
+export interface OutputLine {
+  task: number;
+  text: string;
+}
+
+/** The last lines that running tasks printed, oldest first. */
+export interface OutputPart {
+  lines: OutputLine[];
+}
+
+/** What a view can ask for beside facts. */
+export type PanelAction = "cancel" | "cancel_session" | "scale" | "extend";
+
+/** What the failures and the output are at: equal revisions mean equal parts, in every process. */
+export interface PartRevisions {
+  failures: string;
+  output: string;
+}
+
+/** The state of a job, in one word that sets the colour of its headline. */
+export type Phase = "waiting" | "running" | "finished" | "failed" | "ended";
+
+/** What one slot of a worker is doing: the task and since when, or None; MiB. */
+export interface SlotRow {
+  task: number | null;
+  since: number | null;
+  memory_mb: number;
+}
+
+/** The store does not answer: all facts are as of ``since``. */
+export interface Staleness {
+  since: number;
+  why: string;
+}
+
+/** The exact states of the tasks ``start`` … ``stop`` − 1. */
+export interface StatesPage {
+  start: number;
+  stop: number;
+  tasks: TaskStrip;
+}
+
+/** Numbers of tasks, which add up to ``total``, but for ``reused``: those are some of the completed ones. */
+export interface TaskCounts {
+  total: number;
+  pending: number;
+  running: number;
+  completed: number;
+  failed: number;
+  not_run: number;
+  reused: number;
+}
+
+/** All that is known of one failed task. Texts have several lines; durations are seconds, memory is MiB. */
+export interface TaskDetail {
+  task: number;
+  kind: FailureClass;
+  type: string;
+  message: string;
+  line: number | null;
+  traceback: string;
+  output: string;
+  item: string;
+  worker: string;
+  slot: number;
+  began: number;
+  wall: number;
+  cpu: number;
+  peak_mb: number;
+  attempts: number;
+}
+
+/** One failed task. ``began`` is seconds since the epoch, 0 if it did not run; ``wall`` is seconds. */
+export interface TaskRow {
+  task: number;
+  item: string;
+  message: string;
+  worker: string;
+  began: number;
+  wall: number;
+}
+
+/** The state of each task in order, as runs: ``c40f2r8p50``; a letter without a number is a run of one. */
+export interface TaskStrip {
+  size: number;
+  cells: string;
+}
+
+/** Tasks of one group of failures, ascending; ``next`` is the task to go on after, or None. */
+export interface TasksPage {
+  group: string;
+  rows: TaskRow[];
+  next: number | null;
+}
+
+/** Why nothing runs, since when if that is known, and what to do about it ("" for nothing). */
+export interface WaitAdvice {
+  cause: WaitCause;
+  words: string;
+  since: number | null;
+  way_out: string;
+}
+
+/** Why nothing of a job is running. */
+export type WaitCause = "writes" | "silent" | "busy" | "preparing" | "refused" | "starting";
+
+/** Numbers of workers: ``started`` ever, ``alive`` now (after the end: none counts), ``wanted``. */
+export interface WorkerFacts {
+  wanted: number;
+  started: number;
+  alive: number;
+  coming: ComingWorkers[];
+  lost: string;
+  refused: string;
+}
+
+/** One worker. ``name`` counts them in order of their start; ``ended`` says why it has, or "". */
+export interface WorkerRow {
+  id: string;
+  name: string;
+  started: number;
+  seen: number;
+  stage: string;
+  ended: string;
+  slots: SlotRow[];
+}
+
+/** The workers, living ones first; ``more`` are not listed. */
+export interface WorkersPage {
+  workers: WorkerRow[];
+  more: number;
+}
