@@ -16,6 +16,7 @@ from burst_magic.protocol.wire.keys import is_session_id
 
 if TYPE_CHECKING:
     from burst_magic.session.session import Session
+    from burst_magic.session.session_list import ListedJob
 
 
 _SECOND = len("YYYYMMDD-hhmmss")
@@ -137,15 +138,15 @@ class Desk:
         if self.open:
             return next(reversed(self.open.values()))
         if not known:
-            raise self.nothing_known()
+            raise self.nothing_known(settings)
         if sure and self.nowhere:
-            raise anybodys(known)
+            raise anybodys(known, self.of_others(settings))
         if sure and self.shell is None:  # a terminal must give an ID to change something
             raise none_alive([each.session for each in known])
         for each in reversed(known):
             with contextlib.suppress(AttachError):  # deleted, or its submission was interrupted
                 return self.keep(self.attach(each, settings, replaces_lost_workers=waits or self.shell is not None))
-        raise self.nothing_known()
+        raise self.nothing_known(settings)
 
     def session_to_delete(self, ident: str, settings: config.Settings) -> Session:
         """Find the session to delete; without an ID, only if it is unambiguous.
@@ -166,7 +167,7 @@ class Desk:
         known = self.known(settings)
         seen = self._seen(known, settings)
         if not seen:
-            raise self.nothing_known()
+            raise self.nothing_known(settings)
         alive = [sid for sid, each in seen.items() if each.lives]
         if self.shell is None and not alive:
             raise none_alive(list(seen))
@@ -178,11 +179,14 @@ class Desk:
             raise which_one("this deletes a session permanently, and more than one matches", names)
         ((sid, one),) = candidates.items()
         if self.nowhere and sid not in {held for held, _ in self.open}:
-            raise anybodys(known)
+            raise anybodys(known, self.of_others(settings))
         return self.find(one.ident, settings)
 
-    def nothing_known(self) -> AttachError:
-        """The error for a verb without an ID if nothing was started."""
+    def nothing_known(self, settings: config.Settings) -> BurstError:
+        """The error for a verb without an ID if nothing was started here: it offers what another kernel started."""
+        others = self.of_others(settings)
+        if others:
+            return anybodys([], others)
         if self.shell is None:
             return AttachError("no session was started here", way_out="%burst_sessions lists the sessions in the store")
         return AttachError("this notebook hasn't started a session", way_out="%burst_sessions lists all your sessions")
@@ -267,18 +271,39 @@ class Desk:
         """
         path = self.notebook
         found: dict[tuple[str, str], Known] = {}
+        lines = self._lines(settings)
+        others = {(line.id, line.job) for line in self._of_others(lines)}
         if path is not None:
             for line in sessions_of(path):
                 found[line.session, line.job] = Known(session=line.session, job=line.job, out=line.out)
-        for mine in _attaching().known(settings):
-            if self.shell is None or mine.notebook == str(path or ""):
-                found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
+        for mine in lines:
+            found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
+        found = {key: known for key, known in found.items() if key not in others}
         if path is not None:
+            taken = {session for session, _ in [*found, *others]}
             for sid in _attaching().in_store(settings, notebook=str(path)):
-                if not any(session == sid for session, _ in found):
+                if sid not in taken:
                     found[sid, ""] = Known(session=sid, job="", out="")
         # By the second in their ids; within one they were written down in order, and ids end in chance.
         return sorted(found.values(), key=lambda known: _started(known.session))
+
+    def of_others(self, settings: config.Settings) -> dict[str, str]:
+        """Sessions of this notebook that another kernel started, which is still running: id -> name, oldest first."""
+        return {line.id: line.name for line in self._of_others(self._lines(settings))}
+
+    def _lines(self, settings: config.Settings) -> list[ListedJob]:
+        """This notebook's lines in the user's list; in a terminal, all lines."""
+        path = str(self.notebook or "")
+        return [line for line in _attaching().known(settings) if self.shell is None or line.notebook == path]
+
+    def _of_others(self, lines: list[ListedJob]) -> list[ListedJob]:
+        """Those of another kernel that is still running, and that this one has not attached to."""
+        if self.shell is None:
+            return []
+        from burst_magic.session.kernels import runs_elsewhere
+
+        running = {process for process in {line.process for line in lines} if runs_elsewhere(process)}
+        return [line for line in lines if line.process in running and (line.id, line.job) not in self.open]
 
 
 def _started(sid: str) -> str:
@@ -291,10 +316,11 @@ def which_one(problem: str, names: dict[str, str]) -> OptionError:
     return OptionError(f"{problem}. Give an id:\n{listed}")
 
 
-def anybodys(known: list[Known]) -> OptionError:
-    """The error for sessions that another kernel may have started."""
-    sids = dict.fromkeys(each.session for each in known)
-    return which_one("this kernel hasn't started a session, but others have", dict.fromkeys(list(sids)[-_SHOWN:], ""))
+def anybodys(known: list[Known], others: dict[str, str]) -> OptionError:
+    """The error for sessions that another kernel started (id -> name), or may have started."""
+    found = {**dict.fromkeys((each.session for each in known), ""), **others}
+    newest = sorted(found, key=_started)[-_SHOWN:]
+    return which_one("this kernel hasn't started a session, but others have", {sid: found[sid] for sid in newest})
 
 
 def none_alive(sids: list[str]) -> OptionError:

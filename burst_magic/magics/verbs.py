@@ -111,6 +111,10 @@ def attach_here(call: calls.AttachCall, settings: Settings) -> None:
             DESK.home[out] = session.results()
             session.status()  # refreshes, so that the line shows the current state
             print(f"{out} = {session.results()!r} of session {session.id}")
+    others = {} if call.id else DESK.of_others(settings)
+    for sid, name in others.items():
+        called = f" ({name})" if name else ""
+        print(visible(f"session {sid}{called} is of another kernel that is running: %burst_attach {sid}"))
     latest = sessions[-1]
     show(latest, out=latest.description.out, shell=DESK.shell)
 
@@ -164,7 +168,7 @@ def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
         except BurstError as problem:  # the others may exist
             problems[each.session] = problem
     if not found:
-        raise next(iter(problems.values()), DESK.nothing_known())
+        raise next(iter(problems.values()), DESK.nothing_known(settings))
     for sid, why in reversed(problems.items()):
         if not isinstance(why, AttachError):  # deleted, or its submission was interrupted: nothing to report
             pass_over(sid, why)

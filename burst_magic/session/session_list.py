@@ -17,7 +17,7 @@ class ListedJob:
     """One job that this user started from this machine.
 
     ``id`` is the session's, ``name`` the job's label, ``out`` the name its results were bound to; ``cell`` tells its
-    cell from all others."""
+    cell from all others, ``process`` the kernel that started it."""
 
     id: str
     job: str
@@ -27,6 +27,7 @@ class ListedJob:
     notebook: str = ""
     out: str = ""
     cell: str = ""
+    process: str = ""
 
 
 _FIELDS = {each.name: (int, float) if each.name == "created" else (str,) for each in fields(ListedJob)}

@@ -29,7 +29,7 @@ from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.ranges import job_lanes
 from burst_magic.protocol.wire import blocks, keys, records, sign
 from burst_magic.protocol.wire.model import Control, ControlKind, Job, Manifest
-from burst_magic.session import keyring, packs, session_list
+from burst_magic.session import kernels, keyring, packs, session_list
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
@@ -334,6 +334,7 @@ def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *,
         notebook=labels.notebook,
         out=labels.out,
         cell=labels.cell,
+        process=kernels.this_process(),
     )
     session_list.append(settings.sessions_file, line)
 

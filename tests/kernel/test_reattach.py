@@ -222,6 +222,7 @@ def test_attaching_without_an_id_leaves_names_that_hold_something_else(start_ker
     burst = Burst(first, tmp_path)
     burst.gate.touch()
     first.run("squares.wait()")
+    first.kill()
     second = start_kernel()
     second.run("squares = 'mine'")
     assert "squares is bound to something else here and was not overwritten" in second.run("%burst_attach").stdout
