@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import logging
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic.config import nearest
@@ -20,6 +18,7 @@ from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.own_store import open_own_store
 from burst_magic.session.session import Session
+from burst_magic.session.session_rows import SessionRow, row_of, unreadable_row
 from burst_magic.stores.store_driver import ours
 
 if TYPE_CHECKING:
@@ -27,36 +26,6 @@ if TYPE_CHECKING:
     from burst_magic.stores import Store
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
-    """One row of ``%burst_sessions`` and ``%burst_cost``. Times are seconds since the epoch; money is micro-dollars.
-
-    Attributes:
-        cost: so far; None if nobody knows the price of its workers.
-        estimate: what its jobs were expected to cost when they were submitted; None if that was not known of each.
-        fargate: what Fargate would have charged, for workers that are free.
-        problem: why the session could not be read; the counts are then 0.
-    """
-
-    id: str
-    name: str
-    created: float
-    last_activity: float
-    total: int = 0
-    pending: int = 0
-    running: int = 0
-    completed: int = 0
-    failed: int = 0
-    cost: int | None = 0
-    estimate: int | None = None
-    fargate: int | None = None
-    launcher: str = ""
-    region: str = ""
-    state: str = ""
-    notebook: str = ""
-    problem: str = ""
 
 
 def attach(
@@ -217,24 +186,7 @@ def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> Ses
         session, seen, estimate = _looked_at(sid, _at(settings, url), home)
     except BurstError as problem:
         return _unreadable(sid, url, settings, problem)
-    return SessionRow(
-        id=sid,
-        name=session.name,
-        created=session.manifest.created,
-        last_activity=max(map(_last_activity, seen)),
-        total=sum(each.total for each in seen),
-        pending=sum(each.pending for each in seen),
-        running=sum(each.running for each in seen),
-        completed=sum(each.completed for each in seen),
-        failed=sum(each.failed for each in seen),
-        cost=seen[0].spend if session.manifest.priced else None,
-        estimate=estimate,
-        fargate=seen[0].fargate_spend if session.manifest.priced and not seen[0].rate else None,
-        launcher=session.manifest.launcher,
-        region=dict(session.manifest.options).get("region", ""),
-        state=seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running",
-        notebook=session.manifest.notebook,
-    )
+    return row_of(session.manifest, session.name, seen, estimate=estimate)
 
 
 def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot], int | None]:
@@ -258,20 +210,7 @@ def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> 
     with contextlib.suppress(BurstError):  # unreachable: already reported
         if not objects(open_own_store(url, settings), keys.SessionKeys(sid)):
             return None
-    created = _began(sid)
-    return SessionRow(id=sid, name="(unreadable)", created=created, last_activity=created, problem=problem.problem)
-
-
-def _began(sid: str) -> float:
-    """When its id was made, or 0: anyone can name a folder like a session."""
-    try:
-        return float(calendar.timegm(time.strptime(sid[:15], "%Y%m%d-%H%M%S")))
-    except ValueError:
-        return 0.0
-
-
-def _last_activity(seen: Snapshot) -> float:
-    return seen.finished_at or max([seen.created, *(worker.seen for worker in seen.workers)])
+    return unreadable_row(sid, problem)
 
 
 def _at(settings: Settings, url: str) -> Settings:

@@ -40,13 +40,14 @@ class SegmentReader:
         carrier: reads the store.
         job_keys: the job's keys.
         name: the session's name for the user.
+        kept: bytes of opened segments that stay at hand.
     """
 
-    def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str) -> None:
+    def __init__(self, carrier: Carrier, job_keys: keys.JobKeys, name: str, *, kept: int = _KEPT) -> None:
         self._carrier, self._keys, self._name = carrier, job_keys, name
         self._at_hand = carrier.store.path(job_keys.payload) is not None
         self._open: OrderedDict[SegmentKey, OpenSegment] = OrderedDict()
-        self._held = 0  # bytes of them
+        self._held, self._kept = 0, kept  # bytes of them
         self.damaged: dict[SegmentKey, BurstError] = {}  # of the segments that were read, those that cannot be
         self._lock = threading.Lock()  # the user's thread reads, and the driver's counts failures
 
@@ -119,7 +120,7 @@ class SegmentReader:
             return
         self._open[segment] = opened
         self._held += opened.bytes
-        while len(self._open) > 1 and self._held > _KEPT:
+        while len(self._open) > 1 and self._held > self._kept:
             self._held -= self._open.popitem(last=False)[1].bytes
 
     def _fetch(self, segment: SegmentKey, carrier: Carrier) -> OpenSegment:
@@ -238,12 +239,16 @@ class Failures:
     """The failed outcomes of one job. Each published part is read once, however often they are requested.
 
     The cache is bounded; parts beyond it are read again.
+
+    Args:
+        reader: opens the job's segments.
+        kept: bytes of failures that stay at hand.
     """
 
-    def __init__(self, reader: SegmentReader) -> None:
+    def __init__(self, reader: SegmentReader, *, kept: int = _KEPT) -> None:
         self._reader = reader
         self._known: dict[Part, tuple[Outcome, ...]] = {}
-        self._room = _KEPT
+        self._room = kept
 
     def within(self, parts: Sequence[Part]) -> Iterator[tuple[Part, tuple[Outcome, ...]]]:
         """Each of these parts with its failed outcomes, in order."""

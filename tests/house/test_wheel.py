@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -29,7 +30,16 @@ def test_the_wheel_holds_every_file_of_the_package(wheel, project_files, root):
 def test_the_wheel_holds_nothing_else(wheel):
     tops = {name.partition("/")[0] for name in wheel.namelist()}
 
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"burst_magic"}
+    assert {top for top in tops if not top.endswith((".dist-info", ".data"))} == {"burst_magic"}
+
+
+def test_jupyter_servers_find_the_extension(wheel):
+    data = [name.partition(".data/data/")[2] for name in wheel.namelist() if ".data/" in name]
+    configured = "etc/jupyter/jupyter_server_config.d/burst_magic.json"
+
+    assert configured in data
+    said = json.loads(wheel.read(next(name for name in wheel.namelist() if name.endswith(configured))))
+    assert said == {"ServerApp": {"jpserver_extensions": {"burst_magic.server": True}}}
 
 
 def test_the_wheel_carries_its_licence_and_the_burst_command(wheel):

@@ -1,0 +1,125 @@
+"""What a view asks of a session: cancel, extend, scale. Each needs the session's key, and tells what came of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import OptionError
+from burst_magic.server.faults import KeyNeeded, WrongRequest
+from burst_magic.server.opening import OpenedSession
+from burst_magic.session import stored_jobs
+from burst_magic.session.asking import Asking
+from burst_magic.session.fleet import Fleet
+from burst_magic.session.onlooker import KEY_WAY_OUT
+from burst_magic.ui.model import dollars, duration
+
+if TYPE_CHECKING:
+    from burst_magic.protocol.wire.model import Snapshot
+
+_PATIENCE = 20.0  # seconds that the store may take
+_SECONDS = 21 * 86400.0  # an extension is at most as long as a session
+_MICRO = 10**12
+_WORKERS = 100_000
+
+
+class _Errand:
+    """One session that something is asked of."""
+
+    def __init__(self, opened: OpenedSession, jid: str) -> None:
+        sid = opened.manifest.sid
+        if opened.secret is None:
+            raise KeyNeeded(
+                "this session's key is not on this machine, so nothing can be asked of it here",
+                context=sid,
+                way_out=KEY_WAY_OUT,
+            )
+        self._opened, self.sid = opened, sid
+        self._over = threading.Event()
+        self._onlooker = opened.onlooker(self._over)
+        job = stored_jobs.latest_job(opened.store, sid, jid, opened.secret)
+        self._onlooker.follow(job)
+        self.job = job.jid
+        self.fleet = Fleet(
+            opened.manifest, opened.secret, opened.store, opened.settings.logs_dir, replaces_lost_workers=False
+        )
+        self.asking = Asking(
+            opened.store,
+            opened.secret,
+            opened.manifest,
+            self.fleet,
+            refresh=self.look,
+            now=time.time,
+            max_hourly_cost=opened.settings.max_hourly_cost,
+        )
+
+    def look(self) -> Snapshot:
+        """What the store says now; raises its fault if it doesn't within a while."""
+        timer = threading.Timer(_PATIENCE, self._over.set)
+        timer.start()
+        try:
+            self._onlooker.look(everything=True, segments=0)
+        finally:
+            timer.cancel()
+        return self._onlooker.facts(self.job)
+
+
+def cancel(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
+    """Cancel a job, and the session if it has no other."""
+    asked = _Errand(opened, jid)
+    seen = asked.look()
+    if seen.ended and seen.ended.for_good:
+        return f"This job had ended already: {seen.ended.words(seen.end_detail)}."
+    continues = asked.asking.cancel_job(jid)
+    rest = "the session's other jobs continue" if continues else "the session ends with it"
+    return f"Cancelling this job: running tasks are stopped, finished results are kept; {rest}."
+
+
+def cancel_session(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
+    """Cancel a session with all its jobs."""
+    _Errand(opened, jid).asking.cancel()
+    return "Cancelling the session: running tasks are stopped, finished results are kept, workers end."
+
+
+def extend(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
+    """Move the deadline, raise the budget, or both."""
+    seconds, budget = _number(body, "seconds", most=_SECONDS), _number(body, "budget", most=_MICRO)
+    if seconds is None and budget is None:
+        raise WrongRequest("neither seconds nor a budget", way_out='{"seconds": 3600}')
+    asked = _Errand(opened, jid)
+    whole = None if budget is None else int(budget)
+    deadline = asked.asking.extend(seconds or 0.0, budget=whole)
+    money = "" if whole is None else f"; it may cost {dollars(whole)}"
+    return f"{duration(deadline - time.time())} until the session's deadline{money}."
+
+
+def scale(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
+    """Change the number of workers. Those of this machine are started by a kernel only, with its own Python."""
+    workers = _number(body, "workers", most=_WORKERS)
+    if workers is None:
+        raise WrongRequest("no number of workers", way_out='{"workers": 8}')
+    asked = _Errand(opened, jid)
+    number = int(workers)
+    seen = asked.look()
+    if asked.fleet.here and number > seen.alive + seen.starting:
+        problem = "workers on this machine are started by a notebook, in its own environment"
+        raise OptionError(problem, way_out=f"%burst_scale {number} {asked.sid} in a notebook")
+    asked.asking.scale(number)
+    return f"{number} workers wanted."
+
+
+Action = Callable[[OpenedSession, str, Mapping[str, object]], str]  # what was opened, the job or "", the request's body
+OF_A_JOB: Mapping[str, Action] = {"cancel": cancel}
+OF_A_SESSION: Mapping[str, Action] = {"cancel": cancel_session, "extend": extend, "scale": scale}
+
+
+def _number(body: Mapping[str, object], name: str, *, most: float) -> float | None:
+    """A positive number in a request's body, or None."""
+    said = body.get(name)
+    if said is None:
+        return None
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= most:
+        raise WrongRequest(f"{name}: not a number between 0 and {most:g}", context=repr(said)[:100])
+    return said

@@ -1,0 +1,29 @@
+"""Failed tasks on demand. What a page costs is bounded; the next one goes on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from burst_magic.server.faults import WrongRequest
+from burst_magic.ui.details import TaskDetail, TasksPage, task_detail, tasks_page
+
+if TYPE_CHECKING:
+    from burst_magic.session.onlooker import Onlooker
+
+SEGMENTS = 50  # that one request reads at most
+
+
+def failed_tasks(onlooker: Onlooker, jid: str, group: str, *, after: int) -> TasksPage:
+    """The next tasks of a group of failures."""
+    outcomes, read = onlooker.failed(jid, after=after, segments=SEGMENTS)
+    page = tasks_page(outcomes, group, after=after)
+    return replace(page, next=read) if page.next is None else page
+
+
+def failed_task(onlooker: Onlooker, jid: str, task: int) -> TaskDetail:
+    """One failed task."""
+    outcome = onlooker.outcome(jid, task)
+    if not outcome.failed:
+        raise WrongRequest(f"task {task} has not failed", way_out="its value is read in a kernel")
+    return task_detail(outcome)
