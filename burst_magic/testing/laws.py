@@ -236,13 +236,13 @@ class Laws:
             self.world.broken(5, f"{worker.wid} does not end by itself at the deadline")
 
     def check_replaced(self, client: SimulatedClient, token: str) -> None:
-        """Law 5: all clients together start one worker for each lost one."""
+        """Law 5: all clients together start one worker for each that was lost, or never announced."""
         if not self.world.was_started(token):
             self.replaced.add(token)
         workers = self.world.workers.values()
         doubtful = [w for w in workers if not w.alive or w.mistaken or w.paused_until or w.cut_until]
         faults = self.world.plan.weather.slow or self.world.store.door.down_until or self.world.plan.stutter
-        replaced = len(self.replaced) - self.world.clouds.never_came
+        replaced = len(self.replaced) - self.world.clouds.never_came - self.world.unannounced
         if replaced > len(doubtful) and not faults:
             what = f"{client.name} starts number {replaced} in place of {len(doubtful)} workers"
             self.world.broken(5, what, client.job.jid)

@@ -71,6 +71,7 @@ class Scenario:
         sluggish: additional seconds that the first worker takes to start.
         cloud: behaviour of the cloud that starts workers; None: they start immediately, as on this machine.
         spare: behaviour of the fallback cloud.
+        announced: so many workers are announced, and then the first client dies; None: it lives.
     """
 
     seed: int
@@ -100,6 +101,7 @@ class Scenario:
     sluggish: float = 0.0
     cloud: CloudWeather | None = None
     spare: CloudWeather | None = None
+    announced: int | None = None
 
 
 _USUAL = (Deed.CRASH, Deed.CRASH, Deed.CRASH, Deed.TERM, Deed.PAUSE, Deed.KERNEL_DIES, Deed.ATTACH, Deed.LOOK, Deed.ADD)
@@ -137,7 +139,13 @@ def draw(seed: int) -> Scenario:
         acts=_acts(rng, span, interval),
         calm=2 * span + 2 * interval,
     )
-    return _in_the_cloud(_in_order(_harder(plan, span)), span)
+    return _interrupted(_in_the_cloud(_in_order(_harder(plan, span)), span))
+
+
+def _interrupted(plan: Scenario) -> Scenario:
+    """In some worlds, kill the first client while it announces workers."""
+    rng = Random(f"{plan.seed} interrupted")  # noqa: S311 - reproducible randomness
+    return replace(plan, announced=rng.randrange(plan.workers)) if rng.random() < 0.06 else plan
 
 
 def _harder(plan: Scenario, span: float) -> Scenario:

@@ -59,6 +59,7 @@ class World:
         self.deadline, self.budget = EPOCH + plan.lifetime, plan.budget  # as last extended
         self.asked: set[ControlKind] = set()
         self.cancelled: set[str] = set()
+        self.unannounced = 0  # workers that the first client did not come to
         self.asleep: list[tuple[float, float]] = []  # when the laptop fell asleep, and woke
         self._rng = Random(f"{plan.seed} world")  # noqa: S311 - reproducible randomness
         self._durations: dict[tuple[str, int], float] = {}
@@ -148,6 +149,10 @@ class World:
         wanted = max(1, min(self.plan.workers, -(-tasks // self.plan.slots)))
         living = sum(worker.alive for worker in self.workers.values()) if first is None else 0
         for place in range(max(0, wanted - living)):
+            if first == 0 and place == self.plan.announced:
+                self.unannounced = wanted - place
+                client.crash()
+                return
             client.start_worker(None if first is None else first + place)
 
     def announce(self, jid: str) -> None:

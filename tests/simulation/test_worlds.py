@@ -73,4 +73,5 @@ def test_the_worlds_hold_what_they_promise():
         for fault in ("short", "failing", "skew", "reaps", "client_skew", "poison", "tells_exit", "budget", "stutter")
     )
     assert any(plan.cloud.barren for plan in plans if plan.cloud)
+    assert {plan.announced for plan in plans} >= {None, 0, 1}
     assert {plan.tasks for plan in plans} >= {0, 1, 60}

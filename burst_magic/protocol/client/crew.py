@@ -57,6 +57,13 @@ class Crew:
         """Tokens in heartbeats and ends, of starts that produced a worker."""
         return {beat.token for beat in self.beats.values()} | {gone.token for gone in self.gone.values()}
 
+    @property
+    def tokens(self) -> dict[str, str]:
+        """The token of each process that was heard of, by its launcher's name; the name itself where none is known."""
+        names = {keys.base_of(wid): keys.base_of(wid) for wid in (*self.log.born, *self.gone)}
+        said: list[Heartbeat | Gone] = [*self.beats.values(), *self.gone.values()]
+        return names | {keys.base_of(each.worker): each.token for each in said if each.token}
+
     def lost(self, kept: set[EndCause], *, since: float = 0.0) -> set[str]:
         """Processes that are silent, or ended for a cause not among these; by their launcher's names.
 

@@ -9,6 +9,7 @@ is no reason for the fallback, which may cost more.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 
@@ -22,6 +23,7 @@ NO_WORKER = PASSES | {EndCause.UNSTARTED}
 _DOUBLINGS = 12  # more than ``LONGEST`` needs, without overflow
 
 
+@functools.lru_cache(maxsize=1 << 14)  # asked for all workers at every step
 def replacement_token(sid: str, lost: str) -> str:
     """The token of the worker that replaces a lost one."""
     return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]

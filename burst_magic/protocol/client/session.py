@@ -106,6 +106,7 @@ class SessionMachine:
         """Follow a job again."""
         if job.job.jid not in self.jobs:
             job.resume(now)
+            self.starts.expect(now)
             self.jobs[job.job.jid] = job
             self.wake = now
 

@@ -80,6 +80,7 @@ class Starts:
         self._clock, self._questions = clock, questions
         self._keys = keys.SessionKeys(manifest.sid)
         self._announcing: dict[str, str] = {}  # tokens, by key
+        self._expected_at = 0.0  # when the newest of the jobs was first followed
         self.tried: dict[str, float] = {}
         self.failed_announcements: Counter[str] = Counter()
 
@@ -87,6 +88,10 @@ class Starts:
     def announcing(self) -> set[str]:
         """Keys of announcements that are under way."""
         return set(self._announcing)
+
+    def expect(self, now: float) -> None:
+        """A job is followed from now on, and its submitter may be about to announce workers."""
+        self._expected_at = now
 
     def resume(self) -> None:
         """Continue after answers were dropped: read announcements from the log, and retry failed ones."""
@@ -169,7 +174,7 @@ class Starts:
         again += self._orphans(now, set(late))
         early = self.refusals.put_off(now)
         fresh = self.replacements_due(now, early, nobody_left=not running, since=since)
-        if self.sure_of_unannounced:
+        if self.sure_of_unannounced(now):
             fresh += self.unannounced(min(wanted, useful))
         fresh = fresh[: max(0, room - len(again))]
         return Due(again=tuple(again), fresh=tuple(fresh)) if again or fresh else None
@@ -181,23 +186,33 @@ class Starts:
             return False
         if self.refusals.put_off(now) and self.replacements_due(now, set(), nobody_left=not running, since=since):
             return True
-        return bool(self.unannounced(wanted)) and not self.sure_of_unannounced
+        return bool(self.unannounced(wanted)) and not self.sure_of_unannounced(now)
 
     def unannounced(self, wanted: int) -> list[str]:
-        """Tokens of the workers of a session in which none was ever announced: its client died before it came to that.
+        """Tokens of workers that were never announced: whoever wanted them died before it came to that.
 
-        All clients that find such a session make the same tokens. Where some were announced, they do the work.
+        All clients that find such a session make the same tokens. Each start that was announced fills a place, whatever
+        became of its worker; a replacement fills the place of whom it replaces.
         """
-        log = self._crew.log
-        if log.starting or log.beats or log.gone:
-            return []
-        tokens = [replacement_token(self._manifest.sid, f"unannounced {place}") for place in range(wanted)]
-        return [token for token in tokens if self.failed_announcements[token] < _ANNOUNCED_AT_MOST]
+        announced, sid = self._crew.log.starting, self._manifest.sid
+        tokens = [replacement_token(sid, f"unannounced {place}") for place in range(wanted)]
+        free = [token for token in tokens if token not in announced]
+        missing = free[len(self._asked_for(wanted)) :]
+        return [token for token in missing if self.failed_announcements[token] < _ANNOUNCED_AT_MOST]
 
-    @property
-    def sure_of_unannounced(self) -> bool:
+    def sure_of_unannounced(self, now: float) -> bool:
         """Whether this client has watched long enough that nobody can be about to announce them."""
-        return self._crew.log.watched >= self._crew.patience
+        announced = self._crew.log.starting
+        newest = max((announced.get(token, 0.0) for token in self._asked_for(0)), default=0.0)
+        patience = self._crew.patience
+        return self._crew.log.watched >= patience and now - max(newest, self._expected_at) >= patience
+
+    def _asked_for(self, wanted: int) -> set[str]:
+        """Tokens of starts that users asked for: no replacements, nor the first ``wanted`` that nobody announced."""
+        sid, named = self._manifest.sid, self._crew.tokens
+        tokens = {*self._crew.log.starting, *named.values()}
+        replacements = {replacement_token(sid, name) for name in tokens | named.keys()}
+        return tokens - replacements - {replacement_token(sid, f"unannounced {place}") for place in range(wanted)}
 
     def replacements_due(self, now: float, early: set[str], *, nobody_left: bool, since: float) -> list[str]:
         """Tokens of missing replacements; clients that see the same losses get the same list.

@@ -61,7 +61,7 @@ def test_a_loss_is_made_up_for_once_whichever_job_waits(client):
 
 
 def test_one_job_is_cancelled_and_the_other_goes_on(client):
-    talk = client()
+    talk = client(workers=1)
     other = joined_by_another(talk)
     talk.control(kind=ControlKind.CANCEL, job="0")
     for _ in range(40):
@@ -76,7 +76,7 @@ def test_one_job_is_cancelled_and_the_other_goes_on(client):
 
 
 def test_the_clock_of_a_cancelled_job_stands_still_while_its_workers_go_on_with_another(client):
-    talk = client()
+    talk = client(workers=1)
     joined_by_another(talk)
     talk.control(kind=ControlKind.CANCEL, job="0")
     seen = []

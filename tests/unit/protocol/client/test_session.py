@@ -233,7 +233,7 @@ def test_a_start_that_was_not_written_is_announced_again(client):
 
 
 def test_who_may_not_write_announces_a_start_some_times_and_then_says_that_nobody_lives(client):
-    talk = client()
+    talk = client(workers=1)
     ended(talk, EndCause.CRASH)
     announced = announces(talk)
     while talk.of(fx.Create):
@@ -466,7 +466,47 @@ def test_workers_that_were_asked_for_and_announced_nowhere_are_started_once_nobo
     assert talk.of(fx.Replace) == [fx.Replace(tokens[-1], "local")]
     same, _ = announced_in_time(client(workers=2, deadline=WALL + 1e5, me="another"))
     assert [each.key for each in same] == [each.key for each in made]
-    assert announced_in_time(client(workers=2, deadline=WALL + 1e5), f"{tokens[0]}.next") == ([], 60.0)
+
+
+def test_where_some_were_announced_the_others_are_made_up_for_once_nobody_can_still_announce_them(client):
+    """The kernel was killed between two of its first ``.next``."""
+
+    def made(*known):
+        talk = client(workers=3, deadline=WALL + 1e5)
+        found, at = announced_in_time(talk, *known)
+        assert at >= 30.0
+        return [each.record.token for each in found]
+
+    first, second, third = made()
+    assert made("abc.next") == [second, third]
+    assert made(f"{first}.next", "abc.next") == [third]
+    assert made(f"{second}.next", "abc.next") == [third]
+    assert made("abc.next", "def.next", "ghi.next") == []
+    heir = replacement_token(SESSION.sid, "abc")  # it fills the place of abc
+    assert made("abc.next", f"{heir}.next") == [second]  # both may still come: there is room for one
+
+
+def test_a_start_that_was_just_announced_may_be_followed_by_others(client):
+    """The client that submits announces one after the other, and may be slow."""
+    talk, known, made = client(workers=9, deadline=WALL + 1e5), ["0.next"], []
+    begins(talk, workers=known)
+    for number in range(1, 5):
+        for _ in range(25):
+            talk.wait(1.0)
+            made += [each for each in answer(talk, *known) if isinstance(each, fx.Create)]
+        known.append(f"{number}.next")
+    assert made == []
+
+
+def test_a_job_that_was_just_submitted_may_get_its_workers_yet(client):
+    talk = client(workers=2, deadline=WALL + 1e5)
+    begins(talk, workers=["abc.next", "w.0.0"])
+    for _ in range(40):
+        talk.wait(1.0)
+        answer(talk, "abc.next", "w.0.0")
+    talk.machine.starts.expect(talk.now)
+    assert not talk.machine.starts.sure_of_unannounced(talk.now + 29.0)
+    assert talk.machine.starts.sure_of_unannounced(talk.now + 30.0)
 
 
 def test_of_workers_that_were_announced_nowhere_no_more_are_started_than_there_are_tasks(client):
@@ -715,7 +755,7 @@ def test_a_limit_that_the_last_worker_met_is_said_whatever_our_own_clock_tells(c
     ("cause", "more"), [(EndCause.BUDGET, {"budget": 5_000_000}), (EndCause.DEADLINE, {"deadline": WALL + 9000})]
 )
 def test_a_limit_that_was_raised_since_is_not_what_is_missing(client, cause, more):
-    talk = client(deadline=WALL + 1000)
+    talk = client(workers=1, deadline=WALL + 1000)
     talk.ahead = -1.0
     ended(talk, cause)
     talk.control(kind=ControlKind.EXTEND, **more)
@@ -827,7 +867,7 @@ def test_a_heartbeat_from_before_a_job_does_not_tell_what_it_waits_for(client):
 
 
 def test_one_who_closed_is_not_replaced(client):
-    talk = client()
+    talk = client(workers=1)
     ended(talk, EndCause.CLOSE)
     talk.listed(JOB_KEYS.results_folder)
     talk.listed(SESSION.control_folder, JOINED)
