@@ -39,10 +39,12 @@ def main(
         The exit code.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if words[:1] in ([], ["--help"], ["-h"]):
         print(overview(), file=sys.stdout if words else sys.stderr)
         return DONE if words else MISUSED
-    if words[0] == "--version":
+    if words[0] in {"--version", "-V", "version"}:
         print(f"burst {_version()}")
         return DONE
     try:

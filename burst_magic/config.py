@@ -434,6 +434,11 @@ def _store(text: str) -> str:
     return text if scheme == "memory" else text.rstrip("/")
 
 
+def _arch(text: str) -> str:
+    """Docker and Linux have names of their own for the same two."""
+    return one_of(ARCHES)({"amd64": "x86_64", "aarch64": "arm64"}.get(text, text))
+
+
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         raise ValueError(f"{text!r} is neither true nor false")
@@ -456,7 +461,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "workers": whole(1),
     "cpu": _or_none(_number),
     "memory": _or_none(parse_size),
-    "arch": _or_none(one_of(ARCHES)),
+    "arch": _or_none(_arch),
     "env": _env,
     "slots": whole(1),
     "threads": _or_none(whole(1)),

@@ -56,7 +56,7 @@ class Clients:
             # boto3 reads only AWS_DEFAULT_REGION; AWS's other tools, and burst_magic, prefer AWS_REGION.
             return boto3.Session(region_name=config.environment().get("AWS_REGION"))
         except BotoCoreError as error:
-            raise Denied(str(error), way_out="check AWS_PROFILE and the files in ~/.aws") from error
+            raise Denied(str(error), way_out="check AWS_PROFILE and the files in ~/.aws") from None
 
     def anew(self) -> Clients:
         """A copy with a new boto3 session, which rereads AWS's files."""
@@ -95,7 +95,7 @@ class Clients:
             region = self.region or DEFAULT_REGION
             made = make(service, region_name=region, endpoint_url=self._endpoint or None, config=calm)
         except (BotoCoreError, ValueError) as error:
-            raise Denied(str(error), way_out="check AWS_PROFILE, AWS_ENDPOINT_URL and the files in ~/.aws") from error
+            raise Denied(str(error), way_out="check AWS_PROFILE, AWS_ENDPOINT_URL and the files in ~/.aws") from None
         if not self.region and not _other_server(made.meta.endpoint_url):
             raise OptionError("no AWS region is configured", context=f"AWS service {service}", way_out=_REGION)
         return made

@@ -54,7 +54,7 @@ class ChainCredentials:
             found = self._clients.session.get_credentials()
             frozen = None if found is None else found.get_frozen_credentials()
         except (BotoCoreError, ClientError, RuntimeError, OSError) as error:
-            raise Denied(f"cannot get AWS credentials: {error}", way_out=_WAY_OUT) from error
+            raise Denied(f"cannot get AWS credentials: {error}", way_out=_WAY_OUT) from None
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise Denied("no AWS credentials found", way_out=_WAY_OUT)
         return {

@@ -85,7 +85,7 @@ def ask(
         try:
             return call()
         except Exception as error:
-            raise meaning(error, action) from error
+            raise meaning(error, action) from None
 
     def pause(seconds: float) -> bool:
         sleep(chance.uniform(0.0, seconds))

@@ -41,6 +41,7 @@ from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, mod
 from burst_magic.payload.walk import Found, closure, is_notebook
 
 # Names that IPython keeps in the notebook's globals, and why a cell that runs elsewhere cannot use them.
+_GUESSED = 3  # characters that a misspelt name must have: of a shorter one, another is easily "near"
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
 _BUILT_IN_TOO = frozenset({"exit", "quit"})  # IPython's versions; a worker has Python's
 
@@ -249,7 +250,7 @@ def _capture(
         tree = _parse(source, filename)
     main = frozenset(name for name, value in namespace.items() if is_notebook(value, namespace))
     names = cell_names(tree, bound=bound, steady=lambda manager, local: is_steady(manager, namespace, local), main=main)
-    _refuse(names, namespace, mapped=bool(target))
+    _refuse(names, namespace, target=target)
     reads = {name: lines for name, lines in names.reads.items() if name in namespace and name not in OMITTED}
     blank = Capture(
         source=source,
@@ -341,7 +342,7 @@ def _syntax(error: SyntaxError) -> CaptureError:
     return CaptureError(f"syntax error in line {error.lineno}: {error.msg}", context=(error.text or "").strip())
 
 
-def _refuse(names: CellNames, namespace: Mapping[str, object], *, mapped: bool) -> None:
+def _refuse(names: CellNames, namespace: Mapping[str, object], *, target: str) -> None:
     """Refuse names that don't exist on a worker, or at all."""
     known = {*namespace, *vars(builtins), *names.bound}
     for name, lines in names.reads.items():
@@ -354,11 +355,11 @@ def _refuse(names: CellNames, namespace: Mapping[str, object], *, mapped: bool) 
             )
         if name in known or names.star or name in _BUILT_IN_TOO:
             continue
-        if name == ITEM and not mapped:
-            raise CaptureError(
-                f"{name!r} is not defined (line {lines[0]})", way_out=f"--map binds {name}: add --map xs"
-            )
+        if name == ITEM:
+            way_out = f"--map binds {target} here, not item" if target else f"--map binds {name}: add --map xs"
+            raise CaptureError(f"{name!r} is not defined (line {lines[0]})", way_out=way_out)
         visible = [other for other in known if not other.startswith("_") or name.startswith("_")]
-        near = difflib.get_close_matches(name, visible, n=1)
+        near = difflib.get_close_matches(name, visible, n=1) if len(name) >= _GUESSED else []
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise CaptureError(f"{name!r} is not defined (line {lines[0]}){hint}")
+        each = "" if target or near else f'if {name} is to be each item of something: --map "{name} in …"'
+        raise CaptureError(f"{name!r} is not defined (line {lines[0]}){hint}", way_out=each)

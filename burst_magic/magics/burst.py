@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -259,8 +258,9 @@ def _say(text: str) -> None:
 
 
 def _warn(*texts: str) -> None:
+    """Nothing has gone wrong yet: a notebook paints stderr red, like an error."""
     for text in texts:
-        print(f"burst: {text}", file=sys.stderr)
+        _say(text)
 
 
 def _values(pairs: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str], ...]:

@@ -346,6 +346,11 @@ def described(session: Session) -> str:
     return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})"))) + other_jobs(session)
 
 
+def typed(verb: str) -> str:
+    """A verb as typed in this place: magic or command."""
+    return f"burst {verb}" if DESK.shell is None else f"%burst_{verb}"
+
+
 def other_jobs(session: Session) -> str:
     """Name the session's other jobs, which what is done to the session is done to as well; "" if it has none."""
     jobs = _attaching().beside(session)

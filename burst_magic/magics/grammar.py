@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from burst_magic import config, launchers
 from burst_magic.errors import OptionError
-from burst_magic.magics import calls
-from burst_magic.magics.helptext import help_text
+from burst_magic.magics import calls, helptext, hints
 from burst_magic.magics.option import Argument, Option, Reader, Verb
 from burst_magic.magics.options import options
 from burst_magic.magics.verb_table import VERBS, verb
@@ -22,7 +22,6 @@ _PIECE = r"""(?:[^\s'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
 _WORD = re.compile(rf"{_PIECE}+")
 _REST = re.compile(rf"(?:(?!\s--[a-zA-Z])(?:\s|{_PIECE}))*")
 _QUOTED = re.compile(r"""'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)\"""")
-_UNIT = re.compile(r"(?:s|sec|second|m|min|minute|h|hr|hour|d|day)s?", re.IGNORECASE)
 
 
 def parse_line(name: str, line: str) -> calls.Call:
@@ -54,10 +53,7 @@ def _verb_of(argv: Sequence[str]) -> tuple[Verb, Sequence[str]]:
         words = spec.command.split()[1:]
         if words and list(argv[: len(words)]) == words:
             return spec, argv[len(words) :]
-    have = tuple(spec.command.removeprefix("burst ") for spec in VERBS if spec.command)
-    raise OptionError(
-        f"burst {argv[0]}: " + _instead(argv[0], have, what="verb", otherwise=f"available: {', '.join(have)}")
-    )
+    raise OptionError(f"burst {argv[0]}: {hints.verb_meant(argv[0])}")
 
 
 def _scan(spec: Verb, line: str) -> list[str]:
@@ -102,7 +98,7 @@ def _whole_quote(text: str) -> str:
 
 def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
     if "--help" in words or "-h" in words:
-        return calls.Help(text=help_text(spec, terminal=terminal))
+        return calls.Help(text=helptext.help_text(spec, terminal=terminal))
     title = spec.command if terminal else spec.magic
     table = {option.name: option for option in options(spec.name, terminal=terminal)}
     given: dict[str, Any] = {}
@@ -114,7 +110,7 @@ def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
             option = _known(table, name, title)
             text = value if mark else _value(option, words, table)
             _take(given, option, text, mark=bool(mark))
-            _one_word(option.name, option.metavar, text, words)
+            _nothing_left(spec, option, text, words)
         else:
             plain.append(word)
     _place(given, spec, plain, title)
@@ -146,9 +142,18 @@ def _value(option: Option, words: list[str], table: dict[str, Option]) -> str:
 
 
 def _one_word(where: str, metavar: str, text: str, words: list[str]) -> None:
-    """Refuse ``1 minute``, which would parse as one second and an extra word."""
-    if metavar == "D" and text.isdigit() and words and _UNIT.fullmatch(words[0]):
-        raise OptionError(f"{where}: write a duration as one word: {text}{words[0][0].lower()}, not {text} {words[0]}")
+    """Refuse ``1 minute`` and ``8 GB``, which would parse as a number and an extra word."""
+    problem = hints.one_word(where, metavar, text, words)
+    if problem:
+        raise OptionError(problem)
+
+
+def _nothing_left(spec: Verb, option: Option, text: str, words: list[str]) -> None:
+    """Refuse words behind the value of an option where a verb takes none of its own."""
+    _one_word(option.name, option.metavar, text, words)
+    more = list(takewhile(lambda word: not word.startswith("-"), words))
+    if more and spec.place == "cell" and not option.flag:
+        raise OptionError(hints.left_over(option, text, more))
 
 
 def _take(given: dict[str, Any], option: Option, text: str, *, mark: bool) -> None:
@@ -183,25 +188,23 @@ def _read(read: Reader, where: str, text: str) -> object:
 def _place(given: dict[str, Any], spec: Verb, plain: list[str], title: str) -> None:
     """Assign positional words to the verb's arguments, in order."""
     if spec.name == "config":
-        given["changes"] = dict(_change(word) for word in plain)
+        problem = hints.no_setting(plain)
+        if problem:
+            raise OptionError(problem)
+        given["changes"] = {key: value for key, _, value in (word.partition("=") for word in plain)}
         return
+    usage = helptext.usage(spec, terminal=title == spec.command)
     for argument in spec.arguments:
-        if plain and (not argument.skip or _reads(argument, plain[0])):
-            _one_word(title, argument.metavar, plain[0], plain[1:])
-            given[argument.field] = _read(argument.read, f"{title} {argument.metavar}", plain.pop(0))
+        at = next((at for at, word in enumerate(plain) if _reads(argument, word)), 0)  # in any order: N ID, or ID N
+        if plain and (not argument.skip or _reads(argument, plain[at])):
+            _one_word(title, argument.metavar, plain[at], plain[at + 1 :])
+            given[argument.field] = _read(argument.read, f"{title} {argument.metavar}", plain.pop(at))
         elif argument.required:
-            raise OptionError(f"{title}: {argument.metavar} is missing")
+            raise OptionError(hints.missing(title, argument, usage))
     if plain and spec.place == "cell":
-        raise OptionError(f"{title} accepts options only, not {plain[0]!r}; did you mean --map {plain[0]}?")
+        raise OptionError(hints.no_word(title, plain))
     if plain:
-        raise OptionError(f"{title}: {plain[0]!r} is an unexpected argument")
-
-
-def _change(word: str) -> tuple[str, str]:
-    key, mark, value = word.partition("=")
-    if not mark or not key:
-        raise OptionError(f"{word!r} is not key=value")
-    return key, value
+        raise OptionError(hints.no_argument(spec, title, usage, plain))
 
 
 def _reads(argument: Argument, word: str) -> bool:
@@ -221,6 +224,7 @@ def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
     if given.get("session") and given.get("fresh"):
         raise OptionError("--fresh starts a new session: omit --session")
     if given.get("session"):
-        for key in config.OF_THE_SESSION:
-            if key in given.get("settings", {}) or given.get(key):
-                raise OptionError(f"--{key}: is fixed when the session starts; it cannot be used with --session")
+        fixed = [key for key in config.OF_THE_SESSION if key in given.get("settings", {}) or given.get(key)]
+        if fixed:
+            problem, way_out = hints.of_the_session([f"--{key}" for key in fixed], given["session"])
+            raise OptionError(problem, way_out=way_out)

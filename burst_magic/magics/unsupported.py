@@ -1,4 +1,4 @@
-"""Answer magics of other versions with one line. They appear in no list, help or completion."""
+"""Answer magics of other versions, and verbs of the terminal, with one line. They appear in no list or completion."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 from burst_magic.errors import OptionError
+from burst_magic.magics.verb_table import VERBS
 
-_NAMES = ("retry", "debug")
-_CALL = re.compile(rf"%(burst_(?:{'|'.join(_NAMES)}))\b")
+_LATER = ("retry", "debug")
+_TERMINAL = {spec.name: spec.command for spec in VERBS if spec.place == "terminal"}
+_CALL = re.compile(rf"%burst_({'|'.join([*_LATER, *_TERMINAL, 'help'])})\b\s*(?:show\b)?(.*)")
 
 
 def register(shell: Any) -> None:
@@ -23,9 +25,14 @@ def unregister(shell: Any) -> None:
 
 
 def refuse(lines: list[str]) -> list[str]:
-    """Return the lines unchanged; raise ``OptionError`` if one calls a magic that this version lacks."""
+    """Return the lines unchanged; raise ``OptionError`` if one calls a magic that there is not."""
     for line in lines:
         called = _CALL.match(line)
+        if called and called[1] in _LATER:
+            raise OptionError(f"%burst_{called[1]}: not in this version", way_out="see burst --help")
+        if called and called[1] == "help":
+            raise OptionError("%burst_help: each magic has its own", way_out="%%burst --help, %burst_status --help …")
         if called:
-            raise OptionError(f"%{called[1]}: not in this version", way_out="see burst --help")
+            typed = f"!{_TERMINAL[called[1]]} {called[2].strip()}".strip()
+            raise OptionError(f"%burst_{called[1]}: this verb is for a terminal", way_out=typed)
     return lines

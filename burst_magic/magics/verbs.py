@@ -14,8 +14,7 @@ from burst_magic import launchers
 from burst_magic.errors import AttachError, BurstError, OptionError, VersionError, visible
 from burst_magic.magics import calls, listing
 from burst_magic.magics.consent import DELETED_ALL_THE_SAME
-from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over
-from burst_magic.protocol.wire.keys import is_session_id
+from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over, typed
 from burst_magic.units import format_money
 
 if TYPE_CHECKING:
@@ -206,7 +205,7 @@ def sessions(call: calls.SessionsCall, settings: Settings) -> str:
         return listing.sessions_json(rows)
     problems = [f"{row.id}: {row.problem}" for row in rows if row.problem]
     more = len(where) - len(shown)
-    rest = [f"{more} older sessions: {_typed('sessions')} --all"] if more else []
+    rest = [f"{more} older sessions: {typed('sessions')} --all"] if more else []
     return "\n".join([text.sessions_table(rows, now=time.time()), *rest, *problems])
 
 
@@ -219,7 +218,7 @@ def _account(settings: Settings, *, now: float) -> str:
     found = running_sessions(settings.aws, now=now, price_list=PriceFile(settings.data_dir).listed())
     overdue = [row.sid for row in found.sessions if row.deadline is not None and row.deadline < now]
     late = [f"past the deadline: {', '.join(overdue)}"] if overdue else []
-    stop = [f"stop one: {_typed('cleanup')} ID"] if found.sessions else []
+    stop = [f"stop one: {typed('cleanup')} ID"] if found.sessions else []
     table = text.account_table(found.sessions, region=found.region, now=now)
     return "\n".join([table, *late, *stop, *found.problems])
 
@@ -272,28 +271,14 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
 
 
 def _start_some(session: Session, wanted: int) -> str:
-    return f"\nno workers left; to start some: {_typed('scale')} {wanted} {session.id}"
-
-
-def _typed(verb: str) -> str:
-    """A verb as typed in this place: magic or command."""
-    return f"burst {verb}" if DESK.shell is None else f"%burst_{verb}"
+    return f"\nno workers left; to start some: {typed('scale')} {wanted} {session.id}"
 
 
 def cancel(call: calls.CancelCall, settings: Settings) -> str:
     """Cancel a session, or one job with ``session/job``; finished results are kept."""
-    session = DESK.find(call.id, settings, sure=True)
-    ident = f"{session.id}/{session.job}"
-    if _means_a_job(call.id) and session.cancel_job():
-        return f"job {ident}: cancelled; its session continues. Finished results: {_typed('collect')} {ident} --nowait"
-    if not _means_a_job(call.id):
-        session.cancel()
-    return f"session {session.id}: cancelled. Finished results: {_typed('collect')} {session.id} --nowait"
+    from burst_magic.magics import cancelling
 
-
-def _means_a_job(ident: str) -> bool:
-    """A name, ``session/job`` and ``NAME/job`` do; a session's id, or none, means all its jobs."""
-    return bool(ident) and not is_session_id(ident)
+    return cancelling.cancelled(call, settings)
 
 
 def cleanup(call: calls.CleanupCall, settings: Settings) -> str:

@@ -55,8 +55,9 @@ def map(  # noqa: A001 - the name users type
     if name and not is_label(name):
         raise OptionError(f"name: {name!r} is not a valid label", way_out="no slashes, no session id, no option")
     if session is not None:
-        for key in {*config.OF_THE_SESSION, "store"} & options.keys():
-            raise OptionError(f"{key}: is fixed when the session starts; it cannot be used with session=")
+        fixed = ", ".join(sorted({*config.OF_THE_SESSION, "store"} & options.keys()))
+        if fixed:
+            raise OptionError(f"{fixed}: fixed when the session starts", way_out=f"leave out {fixed}, or session=")
     if isinstance(session, str):
         session = attach(session)
     home = vars(sys.modules["__main__"])

@@ -142,7 +142,7 @@ def _run(argv: Sequence[str]) -> str:
             argv, capture_output=True, text=True, timeout=_TIMEOUT, check=False, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Denied(f"the credential helper did not start: {error}", context=command) from error
+        raise Denied(f"the credential helper did not start: {error}", context=command) from None
     if done.returncode:
         said = done.stderr.strip()[-2000:] or f"exit code {done.returncode}, no output"
         raise Denied(f"the credential helper failed: {said}", context=command)

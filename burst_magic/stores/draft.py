@@ -94,7 +94,7 @@ def told(key: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise fault(error, key) from error
+        raise fault(error, key) from None
 
 
 def removed(name: str, parent: int) -> bool:

@@ -196,7 +196,7 @@ class FolderStore:
         except OSError as error:
             if error.errno not in _ABSENT or (self._place is None and not self._there):
                 raise
-            raise self._away() from error
+            raise self._away() from None
         place = _place_of(os.fstat(root))
         if place != self._place or not self._id:
             mark = _mark_of(root)
@@ -218,15 +218,15 @@ class FolderStore:
             descriptor = self._opened(checked(key), beneath.FILE)
         except OSError as error:
             if error.errno in _ABSENT:
-                raise Missing("no such object", context=key) from error
-            raise fault(error, key) from error
+                raise Missing("no such object", context=key) from None
+            raise fault(error, key) from None
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise Missing("no such object: there is something else in its place", context=key)
             return _read(descriptor, start, found.st_size if end is None else min(end, found.st_size))
         except OSError as error:
-            raise fault(error, key) from error
+            raise fault(error, key) from None
         finally:
             os.close(descriptor)
 
@@ -238,7 +238,7 @@ class FolderStore:
                 return sorted(self._all(folder, after))
             return [*islice(self._in_order(folder, after), limit)]
         except OSError as error:
-            raise fault(error, prefix) from error
+            raise fault(error, prefix) from None
 
     def folders(self, prefix: str) -> Sequence[str]:
         """Names of the folders directly below the folder ``prefix``, sorted."""

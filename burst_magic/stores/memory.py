@@ -51,7 +51,7 @@ class MemoryStore:
             with self._lock:
                 obstore_io.write(self._backend, checked(key), _own(data), create=True)
         except Exception as error:
-            raise fault(error, key) from error
+            raise fault(error, key) from None
 
     def put(self, key: str, data: Bytes | Iterator[bytes], *, whole: bool = False) -> None:  # noqa: ARG002
         """Writes or replaces an object."""
@@ -61,7 +61,7 @@ class MemoryStore:
             with self._lock:
                 obstore_io.write(self._backend, key, joined, create=False)
         except Exception as error:
-            raise fault(error, key) from error
+            raise fault(error, key) from None
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
@@ -71,7 +71,7 @@ class MemoryStore:
         except Exception as error:
             if outside(error):
                 return b""
-            raise fault(error, key) from error
+            raise fault(error, key) from None
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""

@@ -48,7 +48,7 @@ def listed(store: ObjectStore, prefix: str, after: str, limit: int | None) -> li
             if limit is not None and len(entries) >= limit:
                 break
     except Exception as error:
-        raise fault(error, prefix) from error
+        raise fault(error, prefix) from None
     entries.sort(key=lambda entry: entry.key)
     return entries[:limit]
 
@@ -59,7 +59,7 @@ def folders(store: ObjectStore, prefix: str) -> list[str]:
     try:
         found = store.list_with_delimiter(folder.rstrip("/") or None)["common_prefixes"]
     except Exception as error:
-        raise fault(error, prefix) from error
+        raise fault(error, prefix) from None
     return sorted(each.rstrip("/").rpartition("/")[2] for each in found)
 
 

@@ -138,7 +138,7 @@ class S3Store:
                 credential_provider=cast("S3CredentialProvider | None", self._provider),
             )
         except Exception as error:
-            raise fault(error, self.url) from error
+            raise fault(error, self.url) from None
 
     @cached_property
     def _patient(self) -> Backend:
@@ -206,13 +206,13 @@ class S3Store:
         try:
             return call()
         except Exception as error:
-            cause = error.__cause__ or error if isinstance(error, BurstError) else error
+            cause = error.__context__ or error if isinstance(error, BurstError) else error
             if not (stale(cause) and self._renewed(before)):
-                raise self._fault(cause, key) from error
+                raise self._fault(cause, key) from None
         try:
             return call()
         except Exception as error:
-            raise self._fault(error, key) from error
+            raise self._fault(error, key) from None
 
     def _renewed(self, before: Backend) -> bool:
         """Renew credentials that S3 refused early: obstore would keep them until they expire."""

@@ -46,7 +46,7 @@ def _write(store: ObjectStore, key: str, data: bytes, fault: Fault) -> None:
     try:
         obstore_io.write(store, key, data, create=False)
     except Exception as error:
-        raise fault(error, key) from error
+        raise fault(error, key) from None
 
 
 def _joined(chunks: Iterator[bytes], size: int) -> tuple[bytes, bool]:
@@ -100,9 +100,9 @@ class _StreamUpload:
         blocks, at_a_time = self._pulled(), obstore_io.PARTS_AT_A_TIME
         try:
             store.put(key, blocks, use_multipart=True, chunk_size=obstore_io.PART, max_concurrency=at_a_time)
-        except Exception as error:  # noqa: BLE001  raised in the caller's thread
+        except Exception as error:  # raised in the caller's thread
             self._failure = fault(error, key)
-            self._failure.__cause__ = error
+            self._failure.__context__, self._failure.__suppress_context__ = error, True  # as "raise … from None"
             self._drain()
 
     def _pulled(self) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -422,9 +423,18 @@ def test_a_reader_may_not_write(seaweedfs_server):
 
 def test_a_bucket_that_is_not_there_is_said(moto_server):
     store = open_store("s3://no-such-bucket/x", credentials=moto_server.credentials)
-    for verb in (lambda: store.create("a", b""), lambda: store.get("a"), lambda: store.list("")):
-        with pytest.raises(StoreError, match="no such bucket"):
+    verbs = (
+        lambda: store.create("a", b""),
+        lambda: store.get("a"),
+        lambda: store.list(""),
+        lambda: store.put("a", iter([bytes(2 * PART)])),
+    )
+    for verb in verbs:
+        with pytest.raises(StoreError, match="no such bucket") as caught:
             verb()
+        shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+        assert "another exception" not in shown  # pages of the library's own debugging output
+        assert "direct cause" not in shown
 
 
 def test_a_worker_gets_its_credentials_and_its_server_from_a_helper(moto_server):

@@ -128,9 +128,9 @@ def test_force_refuses_without_yes_where_nobody_can_be_asked(kernel):
 def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
     kernel, gate, cell = gated
     first = kernel.run(f"%%burst --workers 1 --name fit --out out\n{cell}".replace("item", "0"))
-    assert "--name" not in first.stderr
+    assert "--name" not in first.stdout
     again = kernel.run("%%burst --workers 1 --name fit --out more\n1")
-    assert f"the earlier one is {first.session}/0, which is still running" in again.stderr
+    assert f"the earlier one is {first.session}/0, which is still running" in again.stdout
     gate.touch()
     kernel.run("list(more)")
 
@@ -138,7 +138,7 @@ def test_a_name_that_a_living_session_has_already_is_warned_of(gated):
 def test_a_name_that_two_sessions_had_deletes_neither(kernel):
     cell = "%%burst --workers 1 --name twice --out out --wait --fresh\n1"
     first = kernel.run(cell).session
-    assert f"--name twice now refers to this job; the earlier one is {first}/0\n" in kernel.run(cell).stderr
+    assert f"--name twice now refers to this job; the earlier one is {first}/0\n" in kernel.run(cell).stdout
     second = kernel.value("__import__('burst_magic').attach('twice').id")
     shown = kernel.fails("%burst_cleanup twice --force --yes").traceback
     assert "2 sessions are named twice. Give an id:" in shown
@@ -173,7 +173,7 @@ def test_one_job_is_cancelled_by_its_id(gated):
 def test_items_that_are_used_up_are_warned_of(kernel):
     kernel.run("items = iter([1, 2]); list(items)")
     shown = kernel.run("%%burst --workers 1 --map items --out out\nitem")
-    assert "--map has no items: nothing to run (a generator can be used only once)" in shown.stderr
+    assert "--map has no items: nothing to run (a generator can be used only once)" in shown.stdout
     assert "no items" in kernel.run("%%burst --workers 1 --map [] --out out --dry-run\nitem").text
 
 

@@ -109,7 +109,21 @@ def test_what_this_version_has_not_is_an_unknown_name(kernel, verb):
     assert "unknown verb" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("%burst_inspect fit", "!burst inspect fit"),
+        ("%burst_key show fit", "!burst key show fit"),
+        ("%burst_watch", "!burst watch"),
+        ("%burst_help", "%%burst --help"),
+    ],
+)
+def test_a_verb_of_the_terminal_says_how_to_call_it_from_a_notebook(kernel, line, said):
+    assert said in kernel.fails(line).text
+
+
 def test_a_mapped_cell_without_a_value_is_warned_of(kernel):
     shown = kernel.run('%%burst --workers 1 --map "[1, 2]" --out out\nresult = item')
-    assert "None" in shown.stderr
+    assert "None" in shown.stdout
+    assert not shown.stderr
     assert kernel.value("list(out)") == [None, None]

@@ -105,6 +105,17 @@ def test_partial_results_and_cancel(home, begin, until):
     home.wait_for_workers_to_end()
 
 
+def test_to_cancel_what_is_over_changes_nothing_and_says_so(home, begin, gate):
+    gate.touch()
+    sid = begin(count=3)
+    home.burst("watch", sid)
+    home.burst("cleanup", sid)
+    home.wait_for_workers_to_end()
+    said = ok(home.burst("cancel", sid))
+    assert said == f"nothing to cancel: {sid}/0 is over (finished, 1 failed). Results: burst collect {sid}/0\n"
+    assert "finished, 1 failed" in ok(home.burst("status", sid))
+
+
 def test_scale_up_and_down_and_extend(home, begin, gate, until):
     sid = begin(count=40)
     assert "3 workers wanted" in ok(home.burst("scale", "3", sid))

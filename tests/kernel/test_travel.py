@@ -155,7 +155,7 @@ def test_python_does_the_same_as_the_magic(kernel):
     assert kernel.value("[row.name for row in burst.sessions()]") == ["python"]
     assert kernel.value("burst.map(f, [5], session='python').results()[:]") == [15]
     refused = kernel.run("burst.map(f, [5], session=session, workers=3)", ok=False)
-    assert "workers: is fixed when the session starts" in refused.message
+    assert "workers: fixed when the session starts" in refused.message
 
 
 def test_map_hides_no_name_of_the_notebook(kernel):

@@ -235,11 +235,11 @@ def test_a_session_whose_job_goes_on_is_not_joined_and_a_cell_that_runs_already_
     own.run(BEHIND)
     cell = f"%%burst --workers 1 --map range(2) --out slow\nbehind({str(gate)!r})\nitem"
     first = own.run(cell)
-    assert "same work" not in first.stderr
+    assert "same work" not in first.stdout
     until(lambda: "1 running" in own.run("%burst_status").stdout, "its worker to be at it")
     second = own.run(cell)
-    assert f"this cell is still running as {first.session}/0 (0 of 2" in second.stderr
-    assert f"to follow the first run instead: %burst_attach {first.session}/0" in second.stderr
+    assert f"this cell is still running as {first.session}/0 (0 of 2" in second.stdout
+    assert f"to follow the first run instead: %burst_attach {first.session}/0" in second.stdout
     assert second.session != first.session
     gate.touch()
     own.run("slow.wait()")
@@ -256,7 +256,7 @@ def test_a_restarted_kernel_says_that_a_cell_of_its_notebook_still_runs(start_ke
     one.kill()
     two = start_kernel(JPY_SESSION_NAME=str(notebook))
     two.run(BEHIND)
-    assert f"this cell is still running as {first.session}/0" in two.run(cell).stderr
+    assert f"this cell is still running as {first.session}/0" in two.run(cell).stdout
     gate.touch()
     two.run("slow.wait()")
 

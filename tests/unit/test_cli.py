@@ -51,6 +51,17 @@ def test_help_is_printed_and_nothing_performed(argv, capsys):
     assert capsys.readouterr().out.startswith("burst ")
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [(["help"], "burst VERB [arguments]"), (["help", "scale"], "burst scale N [ID]"), (["version"], "burst ")],
+)
+def test_what_people_type_first_is_understood(argv, says, capsys):
+    desk = Desk()
+    assert desk.run(*argv) == 0
+    assert desk.calls == []
+    assert capsys.readouterr().out.startswith(says)
+
+
 def test_without_a_verb_the_overview_goes_to_stderr_as_wrong_use(capsys):
     assert Desk().run() == 2
     out, err = capsys.readouterr()

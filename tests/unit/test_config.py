@@ -53,6 +53,8 @@ def test_each_layer_is_above_the_one_before(home):
         ("memory", "8GB", 8192),
         ("memory", 8, 8192),
         ("arch", "arm64", "arm64"),
+        ("arch", "aarch64", "arm64"),
+        ("arch", "amd64", "x86_64"),
         ("slots", "2", 2),
         ("timeout", "5m", 300.0),
         ("timeout", "none", None),

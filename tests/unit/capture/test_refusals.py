@@ -99,12 +99,25 @@ def test_an_undefined_name_is_refused_with_its_line_and_the_nearest_name(noteboo
     assert refusal(notebook, "def f(): return scal\nf()") == "'scal' is not defined (line 1); did you mean 'scale'?"
 
 
+def test_a_short_name_is_not_guessed_and_without_map_may_be_what_it_binds(notebook):
+    notebook.run("import math as pd\nxs = [1]")
+    with pytest.raises(CaptureError) as refused:
+        notebook.capture("d * 2")
+    assert refused.value.problem == "'d' is not defined (line 1)"
+    assert refused.value.way_out == 'if d is to be each item of something: --map "d in …"'
+    with pytest.raises(CaptureError) as refused:
+        notebook.capture("d * 2", map_expr="x in xs")
+    assert not refused.value.way_out
+
+
 def test_an_item_without_map_is_what_map_binds(notebook):
     with pytest.raises(CaptureError) as refused:
         notebook.capture("1\nitem ** 2")
     assert refused.value.problem == "'item' is not defined (line 2)"
     assert refused.value.way_out == "--map binds item: add --map xs"
-    assert refusal(notebook, "item", map_expr="x in [1]") == "'item' is not defined (line 1); did you mean 'iter'?"
+    with pytest.raises(CaptureError, match="'item' is not defined") as refused:
+        notebook.capture("item", map_expr="i, x in [(1, 2)]")
+    assert refused.value.way_out == "--map binds i, x here, not item"
     notebook.run("item = 3")
     assert notebook.burst("item ** 2") == 9
 

@@ -137,17 +137,44 @@ def test_what_was_typed_is_above_every_other_layer(tmp_path):
         ("--map don't --out x", "a quote is not closed: 't --out x"),
         ("--name 'my label", "a quote is not closed: 'my label"),
         ('--map "x in xs --out r', 'a quote is not closed: "x in xs --out r'),
-        ("--session s --budget 4", "--budget: is fixed when the session starts; it cannot be used with --session"),
-        ("--deadline 1h --session s", "--deadline: is fixed when the session starts; it cannot be used with --session"),
-        ("--session s --workers 4", "--workers: is fixed when the session starts; it cannot be used with --session"),
-        ("--session s --setenv A=1", "--setenv: is fixed when the session starts; it cannot be used with --session"),
-        ("--session s --cpu 4", "--cpu: is fixed when the session starts; it cannot be used with --session"),
+        ("--map x --memory 8 GB", "--memory: write a size as one word: 8GB, not 8 GB"),
+        ("--memory 512 megabytes", "--memory: write a size as one word: 512MB, not 512 megabytes"),
+        ("--timeout 5 minutes", "--timeout: write a duration as one word: 5m, not 5 minutes"),
+        ("x in xs --out r", "%%burst accepts options only, not 'x in xs'; did you mean --map \"x in xs\"?"),
+        ("--cpu 4 vCPU", "--cpu takes one word, and 'vCPU' is left over; if it is what to run for: --map vCPU"),
+        (
+            "--out r x in xs",
+            "--out takes one word, and 'x in xs' is left over; if it is what to run for: --map \"x in xs\"",
+        ),
+        ("--name a b", "--name takes one word, and 'b' is left over; with blanks, write --name \"a b\""),
+        (
+            "--include my file",
+            "--include takes one word, and 'file' is left over; with blanks, write --include \"my file\"",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_option(line, says):
     with pytest.raises(OptionError) as caught:
         parse_line("burst", line)
     assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    ("line", "fixed"),
+    [
+        ("--session s --budget 4", "--budget"),
+        ("--deadline 1h --session s", "--deadline"),
+        ("--session s --setenv A=1", "--setenv"),
+        ("--session s --env image", "--env"),
+        ("--session s --cpu 4 --workers 3", "--workers and --cpu"),
+        ("--session s --memory 4GB --workers 3 --idle 5", "--idle, --workers and --memory"),
+    ],
+)
+def test_all_that_only_a_new_session_can_have_is_named(line, fixed):
+    with pytest.raises(OptionError, match="fixed when a session starts, and --session s has started") as caught:
+        parse_line("burst", line)
+    assert caught.value.problem.startswith(f"{fixed} ")
+    assert caught.value.way_out.startswith(f"leave out {fixed}, or leave out --session")
 
 
 @pytest.mark.parametrize("line", ["--gpus 1", "--instance-type c7g.xlarge", "--env image:repo/x"])
@@ -187,6 +214,9 @@ def test_a_session_takes_what_belongs_to_a_job():
         ("logs", "", calls.LogsCall(lines=100)),
         ("scale", "4", calls.ScaleCall(workers=4)),
         ("scale", "0 x", calls.ScaleCall(workers=0, id="x")),
+        ("scale", "x 3", calls.ScaleCall(workers=3, id="x")),
+        ("scale", "3 5", calls.ScaleCall(workers=3, id="5")),
+        ("extend", "x 1h", calls.ExtendCall(duration=3600.0, id="x")),
         ("extend", "1h", calls.ExtendCall(duration=3600.0)),
         ("extend", "1h x --budget 10", calls.ExtendCall(duration=3600.0, id="x", budget=10_000_000)),
         ("extend", "x --budget $2.50", calls.ExtendCall(id="x", budget=2_500_000)),
@@ -206,25 +236,38 @@ def test_a_line_magic_is_read(name, line, call):
 @pytest.mark.parametrize(
     ("name", "line", "says"),
     [
-        ("status", "a b", "%burst_status: 'b' is an unexpected argument"),
-        ("sessions", "a", "%burst_sessions: 'a' is an unexpected argument"),
+        ("status", "a b", "%burst_status: 'b' is an unexpected argument (usage: %burst_status [ID] [--json])"),
+        (
+            "sessions",
+            "a",
+            "%burst_sessions: 'a' is an unexpected argument (usage: %burst_sessions [--all] [--json] [--account])",
+        ),
+        ("attach", "x KEY", "%burst_attach: 'KEY' is an unexpected argument (usage: %burst_attach [ID] [--key KEY])"),
         ("status", "--nowait", "--nowait: unknown option (see %burst_status --help)"),
         ("collect", "--error skip", "--error: unknown option; did you mean --errors?"),
         ("collect", "--errors rise", "--errors: rise: did you mean raise?"),
         ("collect", "--errors skips", "--errors: skips: did you mean skip?"),
         ("collect", "--errors ignore", "--errors: ignore: not available (choose from raise, return, skip)"),
         ("collect", "--timeout", "--timeout: missing value (--timeout D)"),
-        ("scale", "", "%burst_scale: N is missing"),
+        ("scale", "", "%burst_scale: N is missing (usage: %burst_scale N [ID])"),
+        ("extend", "x 1 hour", "%burst_extend: write a duration as one word: 1h, not 1 hour"),
         ("scale", "many", "%burst_scale N: 'many' is not an integer of at least 0"),
         ("extend", "", "%burst_extend: give a duration (1h), --budget, or both"),
         ("extend", "x", "%burst_extend: give a duration (1h), --budget, or both"),
         ("extend", "1 hour", "%burst_extend: write a duration as one word: 1h, not 1 hour"),
-        ("extend", "x y", "%burst_extend: 'y' is an unexpected argument"),
+        (
+            "extend",
+            "x y",
+            "%burst_extend: 'y' is an unexpected argument (usage: %burst_extend [D] [ID] [--budget DOLLARS])",
+        ),
         ("logs", "-n 0", "-n: '0' is not an integer of at least 1"),
         ("logs", "--worker -n 5", "--worker: missing value (--worker W)"),
         ("logs", "-n", "-n: missing value (-n N)"),
         ("logs", "--task x", "--task: 'x' is not an integer of at least 0"),
-        ("config", "workers", "'workers' is not key=value"),
+        ("config", "workers", "'workers' is not key=value; did you mean workers=VALUE?"),
+        ("config", "workers 3", "'workers' is not key=value; did you mean workers=3?"),
+        ("config", "set workers 3", "'set' is not key=value; did you mean workers=3?"),
+        ("config", "wrokers", "'wrokers' is not key=value"),
         ("config", "=4", "'=4' is not key=value"),
         ("cleanup", "--blobs", "--blobs: unknown option (see %burst_cleanup --help)"),
         ("cleanup", "--forse", "--forse: unknown option; did you mean --force?"),
@@ -257,13 +300,18 @@ def test_the_command_has_the_same_grammar(argv, call):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["statsu"], "burst statsu: unknown verb; did you mean status?"),
+        (["statsu"], "burst statsu: unknown verb; did you mean burst status?"),
         (["burst"], "burst burst: unknown verb"),
-        (["retry"], "burst retry: unknown verb (available: status, collect, "),
-        (["debug"], "burst debug: unknown verb (available: status, collect, "),
-        (["key"], "burst key: unknown verb"),
-        (["inspect"], "burst inspect: ID is missing"),
-        (["key", "show"], "burst key show: ID is missing"),
+        (["retry"], "burst retry: unknown verb (burst --help lists them)"),
+        (["debug"], "burst debug: unknown verb (burst --help lists them)"),
+        (["key"], "burst key: unknown verb; did you mean burst key show?"),
+        (["ls"], "burst ls: unknown verb; did you mean burst sessions?"),
+        (["rm", "fit"], "burst rm: unknown verb; did you mean burst cleanup?"),
+        (["stop", "fit"], "burst stop: unknown verb; did you mean burst cancel?"),
+        (["results"], "burst results: unknown verb; did you mean burst collect?"),
+        (["%burst_status"], "burst %burst_status: unknown verb; did you mean burst status?"),
+        (["inspect"], "burst inspect: ID is missing (usage: burst inspect ID)"),
+        (["key", "show"], "burst key show: ID is missing (usage: burst key show ID)"),
         (["status", "--xyzzy"], "--xyzzy: unknown option (see burst status --help)"),
         (["cleanup", "x", "--blobs"], "--blobs applies to the whole store: omit ID and --force"),
     ],
