@@ -8,9 +8,9 @@ from typing import Any
 from burst_magic.errors import OptionError
 from burst_magic.magics.verb_table import VERBS
 
-_LATER = ("retry", "debug")
+LATER = ("retry", "debug")
 _TERMINAL = {spec.name: spec.command for spec in VERBS if spec.place == "terminal"}
-_CALL = re.compile(rf"%burst_({'|'.join([*_LATER, *_TERMINAL, 'help'])})\b\s*(?:show\b)?(.*)")
+_CALL = re.compile(rf"%burst_({'|'.join([*LATER, *_TERMINAL, 'help'])})\b\s*(?:show\b)?(.*)")
 
 
 def register(shell: Any) -> None:
@@ -28,7 +28,7 @@ def refuse(lines: list[str]) -> list[str]:
     """Return the lines unchanged; raise ``OptionError`` if one calls a magic that there is not."""
     for line in lines:
         called = _CALL.match(line)
-        if called and called[1] in _LATER:
+        if called and called[1] in LATER:
             raise OptionError(f"%burst_{called[1]}: not in this version", way_out="see burst --help")
         if called and called[1] == "help":
             raise OptionError("%burst_help: each magic has its own", way_out="%%burst --help, %burst_status --help …")
