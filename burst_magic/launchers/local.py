@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from burst_magic.config import environment
+from burst_magic.launchers import leftovers
 from burst_magic.launchers.base import (
     Cause,
     Handle,
@@ -27,7 +29,9 @@ from burst_magic.launchers.base import (
     birth,
     cause_of,
 )
+from burst_magic.launchers.kept_logs import make_room
 
+_LOG = logging.getLogger(__name__)
 _LOG_TAIL = 20_000  # characters
 _REFUSES = {
     "gpus": "workers are processes of this machine and see its GPUs; you cannot request any",
@@ -65,10 +69,12 @@ class LocalLauncher:
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
+        self._cleared: set[str] = set()  # tokens of workers that have ended, and left no process
 
     def start(self, starts: Sequence[Start]) -> list[Handle | Refusal]:
         """One worker process each. If interrupted, kills what it started."""
         answers: list[Handle | Refusal] = []
+        self._make_room(starts)
         try:
             for start in starts:
                 answers.append(self._answer(start))  # noqa: PERF401 - an interruption must find what was started
@@ -78,6 +84,12 @@ class LocalLauncher:
                     self.stop(begun, kill=True)
             raise
         return answers
+
+    def _make_room(self, starts: Sequence[Start]) -> None:
+        """When a session starts its first workers here, old sessions' files go."""
+        for sid in {start.sid for start in starts}:
+            if self._logs.is_dir() and not any(self._logs.glob(f"{sid}.*")):
+                make_room(self._logs, _lives)
 
     def _answer(self, start: Start) -> Handle | Refusal:
         try:
@@ -120,7 +132,7 @@ class LocalLauncher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours:
             with theirs:
-                child = _spawn(command, theirs.fileno(), path)
+                child = _spawn(command, theirs.fileno(), path, start.token)
             born = process_birth(child.pid) or ""
             host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "host"
             wid = f"{host}-{child.pid}-{re.sub(r'[^A-Za-z0-9]+', '', born)}"
@@ -144,8 +156,18 @@ class LocalLauncher:
             raise _NotStarted(f"a {self.name} worker exited at once", said_by_it or "no output") from None
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
-        """Report processes of this machine; those of other machines are unknown."""
-        return {handle.wid: self._status(handle) for handle in handles}
+        """Report processes of this machine; those of other machines are unknown. What ended workers left is ended."""
+        described = {handle.wid: self._status(handle) for handle in handles}
+        ended = [handle for handle in handles if described[handle.wid].state is WorkerState.ENDED]
+        self._clear({handle.token for handle in ended if _here(handle)} - self._cleared)
+        return described
+
+    def _clear(self, tokens: set[str]) -> None:
+        """End what tasks of these workers left behind, all at once, since a look at all processes takes a while."""
+        if leftovers.end(tokens):
+            self._cleared |= tokens
+        else:
+            _LOG.warning("processes that tasks started cannot be killed: ps e shows %s", leftovers.MARK)
 
     def _status(self, handle: Handle) -> Status:
         child = _STARTED.get((os.getpid(), handle.wid))
@@ -170,13 +192,16 @@ class LocalLauncher:
         return []
 
     def stop(self, handle: Handle, *, kill: bool = False) -> None:
-        """SIGTERM lets it publish and exit; kill ends its whole process group."""
-        if _lives(handle):
+        """SIGTERM lets it publish and exit; kill ends all its processes, and those that its tasks started."""
+        lives = _lives(handle)
+        if lives:
             with _whoever_it_is():
                 if kill:
                     os.killpg(handle.data["pid"], signal.SIGKILL)
                 else:
                     os.kill(handle.data["pid"], signal.SIGTERM)
+        if kill and _here(handle) and (lives or handle.token not in self._cleared):
+            self._clear({handle.token})
 
     def poke(self, handle: Handle) -> None:
         """Send SIGUSR1: a sleeping worker checks for news at once."""
@@ -191,7 +216,7 @@ class LocalLauncher:
         return ""
 
 
-def _spawn(command: list[str], stdin: int, path: Path) -> _Worker:
+def _spawn(command: list[str], stdin: int, path: Path, token: str) -> _Worker:
     with path.open("ab") as log, _deaf_to_news():
         return _Worker(
             command,
@@ -200,7 +225,11 @@ def _spawn(command: list[str], stdin: int, path: Path) -> _Worker:
             stderr=log,
             start_new_session=True,
             cwd="/",
-            env={**environment(), "PYTHONHASHSEED": "0"},  # sets are in one order on every worker
+            env={
+                **environment(),
+                "PYTHONHASHSEED": "0",  # sets are in one order on every worker
+                leftovers.MARK: token,
+            },
         )
 
 

@@ -363,6 +363,14 @@ class Fleet:
         found = self._find()  # whatever is recorded of them
         self._stop([handle for wid, handle in self._known() if wid in found or wid not in self._ended], kill=kill)
 
+    def end_here(self) -> None:
+        """Kill what still runs on this machine: workers, stopped ones too, and what tasks have left."""
+        self._find()
+        self._stop([each for _, each in self._known() if self._is_here(each)], kill=True)
+
+    def _is_here(self, handle: Handle) -> bool:
+        return handle.launcher in self.traits and self.traits[handle.launcher].here
+
     def stop_coming(self, most: int | None = None) -> None:
         """Stop workers that an engine is still bringing up and nobody wants any more: they would cost a minute each.
 

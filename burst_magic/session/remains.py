@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from burst_magic.errors import Missing, RecordError, SignatureError
 from burst_magic.protocol.wire import keys
+from burst_magic.protocol.wire.model import Manifest
 from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all, objects
+from burst_magic.session.ending import await_end
+from burst_magic.session.fleet import Fleet
 from burst_magic.session.own_store import open_own_store
+from burst_magic.stores.retry import slept
+from burst_magic.stores.store_driver import Carrier
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
+    from burst_magic.stores import Store
 
 
 def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[str, int] | None:
@@ -41,10 +48,22 @@ def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[st
     secret = keyring.find(settings.keys_dir, sid)
     if not found and not lines and secret is None:
         return None
+    _end_workers(store, session, secret, settings)
     deleted = delete_all(store, session, secret=secret)
     keyring.forget(settings.keys_dir, sid)
     session_list.remove(settings.sessions_file, sid)
     return sid, deleted
+
+
+def _end_workers(store: Store, session: keys.SessionKeys, secret: bytes | None, settings: Settings) -> None:
+    """Workers may have started before the first job was announced; they wait for it until they are idle for long."""
+    try:
+        manifest = Carrier(store, secret, slept).record(Manifest, session.manifest)
+    except (Missing, SignatureError, RecordError):  # who misses it ends by itself
+        return
+    fleet = Fleet(manifest, secret, store, settings.logs_dir, replaces_lost_workers=False)
+    fleet.stop(kill=False)
+    await_end(fleet, store, manifest)
 
 
 def _is_whole(session: keys.SessionKeys, found: Collection[str]) -> bool:

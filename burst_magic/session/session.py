@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from burst_magic.errors import AttachError, BurstError, Denied
 from burst_magic.payload.exceptions import attributes
-from burst_magic.protocol.log import DEAD_AFTER, Requested, WorkersLog
+from burst_magic.protocol.log import Requested
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, FailureGroup, Job, JobEnd, Outcome, Snapshot
 from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import Cleaned, delete_all, is_there
 from burst_magic.session.driver import Driver, Viewer
+from burst_magic.session.ending import GRACE, await_end
 from burst_magic.session.facts import JobStatus, status_of
 from burst_magic.session.followed import Followed
 from burst_magic.session.items import read_items
@@ -25,15 +26,13 @@ from burst_magic.session.printed import LogLine
 from burst_magic.session.results import Results
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.retry import slept
-from burst_magic.stores.store_driver import Carrier, ours
+from burst_magic.stores.store_driver import Carrier
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
 
 _LOG = logging.getLogger(__name__)
-GRACE = 15.0  # seconds that workers get to end before their objects go
-_LAST = 5.0  # seconds to wait for the rest after that
-_LOOK, _LONGEST_LOOK = 0.05, 2.0  # seconds between two checks whether they have ended
+_LAST = 5.0  # seconds to wait for the driver
 
 
 class Session:
@@ -319,7 +318,7 @@ class Session:
         self.fleet.stop(kill=False)
         if not force:
             return Cleaned(session=self.id, workers=seen.alive + seen.starting)
-        self._await_end(grace)
+        await_end(self.fleet, self.store, self.manifest, grace)
         self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
         packs.learn(self._settings, self.store, self.id, self.manifest.lock)  # outlives the session
         deleted = delete_all(self.store, self._keys, secret=self._secret)
@@ -327,53 +326,9 @@ class Session:
         session_list.remove(self._settings.sessions_file, self.id)
         return Cleaned(session=self.id, workers=seen.alive + seen.starting, deleted=deleted)
 
-    def _await_end(self, grace: float) -> None:
-        """Workers get their grace, then those of this machine are killed: nothing may write behind the deletion."""
-        log = WorkersLog(self.manifest.interval)
-        if self._await_none_living(log, grace):
-            return
-        self.fleet.stop(kill=True)
-        if not self._await_none_living(log, min(_LAST, grace) + (DEAD_AFTER + 1) * self.manifest.interval):
-            raise BurstError(
-                f"workers of session {self.id} are still running; nothing was deleted",
-                context=", ".join(log.living()),
-                way_out="stop them on the machine where they run, then clean up again",
-            )
-
-    def _await_none_living(self, log: WorkersLog, seconds: float) -> bool:
-        """Whether each worker that ever began is gone or silent. The log tells: they may run on any machine."""
-        end = time.monotonic() + seconds
-        pauses = looks(self.manifest.interval, at_hand=self.store.path(self._keys.workers_folder) is not None)
-        while self._may_write(log):
-            if time.monotonic() > end:
-                return False
-            time.sleep(next(pauses))
-        return True
-
-    def _may_write(self, log: WorkersLog) -> bool:
-        self.fleet.look()
-        now, patience = time.monotonic(), DEAD_AFTER * self.manifest.interval
-        entries = ours(self.store, self._keys.workers_folder)
-        log.listed([(entry.key.rpartition("/")[2], entry.modified) for entry in entries], now)
-        if any(not log.dead(wid, patience) for wid in log.living()):
-            return True
-        begun = {keys.base_of(wid) for wid in [*log.beats, *log.gone]}
-        fresh = [since for since in log.starting.values() if now - since < patience]
-        return bool(fresh) and len(log.starting) > len(begun)  # an unanswered start
-
     def now(self) -> float:
         """The time by the store's clock, as far as it is known, in seconds since the epoch."""
         return self._driver.machine.clock.wall(time.monotonic())
-
-
-def looks(interval: float, *, at_hand: bool) -> Iterator[float]:
-    """Seconds between two checks for the workers' end: a folder is cheap to list, but each LIST of a bucket costs
-    money."""
-    pause, longest = min(_LOOK, interval / 4), min(_LONGEST_LOOK, interval / 4)
-    while True:
-        yield pause
-        if not at_hand:
-            pause = min(2 * pause, longest)
 
 
 def note(error: BaseException, text: str) -> None:

@@ -30,12 +30,17 @@ def main() -> int:
     sys.path[:] = [place for place in sys.path if place not in {"", os.getcwd()}]
 
     from burst_magic.errors import BurstError, KeyRefused
+    from burst_magic.worker import family, prctl
+
+    prctl.adopt_orphans()  # of a template that a task ended
 
     try:
         cause = _born(cwd or None) if _is_told() else _summoned(cwd or None)
     except BurstError as problem:
         sys.stderr.write(f"{problem}\n")
         return ExitCode.UNTRUSTED if isinstance(problem, KeyRefused) else ExitCode.REFUSED
+    finally:
+        family.end_descendants(os.getpid())
     logging.getLogger(__name__).warning("ended: %s", cause.value)
 
     from burst_magic.protocol.worker.leaving import exit_code

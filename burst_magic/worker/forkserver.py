@@ -19,7 +19,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import LaunchError
-from burst_magic.worker.channel.board import FORK, KILL, NOTE, REQUEST, WAKE, Shared, Word
+from burst_magic.worker import family, prctl
+from burst_magic.worker.channel.board import FORK, KILL, MARK, NOTE, REQUEST, WAKE, Shared, Word
 from burst_magic.worker.channel.wires import connect
 from burst_magic.worker.slots import memory
 from burst_magic.worker.slots.slot import Slot
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 _HOLD_TRIES, _HOLD_EVERY = (400, 0.0005) if sys.platform == "linux" else (1, 0.02)  # seconds
+_CLOSING = 10.0  # seconds that the template may take to end
+_ORPHANS = 1.5  # seconds that those of a slot may take to end while other slots wait
 _STOPPED = os.WSTOPPED | os.WEXITED | os.WNOHANG | os.WNOWAIT if sys.platform == "linux" else 0
 # Another Python has its own packages. It imports only burst_magic from the supervisor's, so that both ends of a slot's
 # pipe have the same version, whatever is installed there.
@@ -102,19 +105,39 @@ class Template:
         ready, _, _ = select.select([self._control], [], [], 0)
         return bool(ready)
 
+    def wake(self) -> None:
+        """Continue the template, should a task have stopped it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
     def close(self) -> None:
         """End the template and all its slots, and wait for it."""
         if self.lost():
             for slot in self._slots.values():
                 slot.kill_orphan()
         self._control.close()
-        if self._process is not None:
-            self._process.wait()
-        else:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(self.pid, 0)
+        self.wake()
+        if not self._has_ended(_CLOSING):
+            family.end_descendants(self.pid)
+            os.kill(self.pid, signal.SIGKILL)
+            self._has_ended(_CLOSING)
         for slot in self._slots.values():
             slot.close()
+
+    def _has_ended(self, within: float) -> bool:
+        """Whether it ends in time; then it is reaped."""
+        end = time.monotonic() + within
+        while not self._reaped() and time.monotonic() < end:
+            time.sleep(_HOLD_EVERY)
+        return self._reaped()
+
+    def _reaped(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is not None
+        try:
+            return bool(os.waitpid(self.pid, os.WNOHANG)[0])
+        except ChildProcessError:
+            return True
 
     def _ask(self, verb: int, key: int, descriptors: tuple[int, ...] = (), *, turn: int = 0) -> None:
         request = REQUEST.pack(verb, key, turn)
@@ -185,6 +208,8 @@ class _Nursery:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)  # the supervisor receives its key on stdin
         os.close(null)
+        prctl.adopt_orphans()  # what a slot's tasks leave when it ends
+        prctl.wake_when_parent_dies()  # a task may have stopped it
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
@@ -210,6 +235,7 @@ class _Nursery:
                 break
         for pid, left in self._children.items():
             _kill(pid, left.shared)
+        family.end_descendants(os.getpid())
 
     def _serve_one(self) -> bool:
         request, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 4)
@@ -230,7 +256,8 @@ class _Nursery:
         from burst_magic.worker.child import keeper
 
         control, notes, memory, output = descriptors
-        shared = Shared(memory)
+        ours, shared = os.getpid(), Shared(memory)
+        Shared.seal(memory)
         os.close(memory)
         try:
             pid = os.fork()
@@ -239,15 +266,19 @@ class _Nursery:
             _tell_death(_Child(key, shared, notes), _NO_FORK, 0.0)
         else:
             if pid == 0:
-                self._become_child()
+                self._become_child(ours)
                 keeper.main(socket.socket(fileno=control), notes, shared, output)
             shared.words[Word.PID] = pid
             self._children[pid] = _Child(key, shared, notes)
         os.close(control)
         os.close(output)
 
-    def _become_child(self) -> None:
-        """Close everything of the template and of other slots in a new slot."""
+    def _become_child(self, parent: int) -> None:
+        """Close everything of the template and of other slots in a new slot, which ends with the template."""
+        prctl.die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)
+        prctl.adopt_orphans()
         gc.enable()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
@@ -260,7 +291,7 @@ class _Nursery:
             other.shared.close()
 
     def _reap(self) -> None:
-        while self._children:
+        while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
@@ -268,9 +299,10 @@ class _Nursery:
             if pid == 0:
                 return
             child = self._children.pop(pid, None)
-            if child is None:
+            if child is None:  # an orphan of a slot that has ended
                 continue
             _kill_group(pid, child.shared)  # processes started by the task end with it
+            family.end_descendants(os.getpid(), spare=self._children, within=_ORPHANS)
             if status == signal.SIGKILL:
                 child.shared.words[Word.SYSTEM] = self._look_at_system()
             _tell_death(child, status, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / _MIB)
@@ -290,7 +322,7 @@ def _tell_death(child: _Child, status: int, peak_mb: float) -> None:
     words[Word.DEAD] = 1
     os.set_blocking(child.notes, False)
     with contextlib.suppress(BlockingIOError, BrokenPipeError):  # a full pipe wakes the supervisor as well
-        os.write(child.notes, NOTE.pack(WAKE, 0, 0, 0, 0, 0))
+        os.write(child.notes, NOTE.pack(MARK, WAKE, 0, 0, 0, 0, 0))
     os.close(child.notes)
     child.shared.close()
 
@@ -299,7 +331,7 @@ def _hold(pid: int, shared: Shared, turn: int) -> bool:
     """Stop a slot to check whether that turn is still running; if not, let it continue."""
     _stop(pid)
     words, reals = shared.words, shared.reals
-    runner = words[Word.RUNNER]
+    runner = words[Word.RUNNER] if family.is_child(words[Word.RUNNER], pid) else 0
     if runner:
         _stop_runner(runner)
     if words[Word.TURN] == turn and words[Word.TASK] and reals[Word.ENDED] <= reals[Word.SINCE]:
@@ -322,7 +354,7 @@ def _stop_runner(pid: int) -> None:
     """Stop the runner of a slot that is itself stopped, and so cannot reap it."""
     os.kill(pid, signal.SIGSTOP)
     for _ in range(_HOLD_TRIES):
-        if sys.platform == "linux" and memory.state_of(pid) in "TtZX":
+        if sys.platform == "linux" and family.state_of(pid) in "TtZX":
             break
         time.sleep(_HOLD_EVERY)
 
@@ -330,15 +362,17 @@ def _stop_runner(pid: int) -> None:
 def _kill(pid: int, shared: Shared) -> None:
     """Kill an unreaped slot and the processes it started; a freshly forked one has no group yet."""
     _stop(pid)
+    family.end_descendants(pid, within=_ORPHANS)
     _kill_group(pid, shared)
     os.kill(pid, signal.SIGKILL)
 
 
 def _kill_group(pid: int, shared: Shared) -> None:
     """Kill a slot's process group, and its runner, which may have left the group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    if sys.platform != "linux":  # elsewhere, what it started is known
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
     runner = shared.words[Word.RUNNER]
-    if runner:
-        with contextlib.suppress(ProcessLookupError, PermissionError, OverflowError):  # user code can write there
+    if family.is_child(runner, pid):  # user code can write there
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(runner, signal.SIGKILL)

@@ -24,14 +24,12 @@ from collections.abc import Mapping
 from burst_magic import config
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.protocol.wire.summons import GRACE, PREFIX
-from burst_magic.worker import prctl
+from burst_magic.worker import family, prctl
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _PIPE = f"{PREFIX}WATCHDOG"
 _LIMITS = {"DEADLINE": "", "GRACE": str(GRACE)}  # variables, and what they are where they are not set
-_CLEARING = 5.0  # seconds that killed processes may take to be gone
-_LAG = 0.005  # seconds between two looks at them
 _PRECISION = 1.0  # seconds: a deadline that moved by less, since a clock was corrected, is not announced
 
 
@@ -166,32 +164,11 @@ def _start(command: list[str], variables: Mapping[str, str], pipe: int) -> int:
 
 
 def _end_family() -> None:
-    """Kill all descendants, also those that left their session, until none is left."""
-    end = time.monotonic() + _CLEARING
+    """Kill all descendants, also those that left their session; an orphan's parent is this process."""
+    family.end_descendants(os.getpid())
     with contextlib.suppress(ChildProcessError):
-        while time.monotonic() < end:
-            for pid in _descendants(os.getpid()):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-            time.sleep(_LAG)
-
-
-def _descendants(root: int) -> list[int]:
-    """By /proc; an orphan's parent is this process, so none is missed. Without /proc: none."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                parent = int(file.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
-    found, todo = [], [root]
-    while todo:
-        born = children.get(todo.pop(), [])
-        found += born
-        todo += born
-    return found
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _say(text: str) -> None:

@@ -383,8 +383,8 @@ MUTANTS = (
     ),
     Mutant(
         "a worker outlives its watchdog",
-        "        prctl.die_with_parent()\n",
-        "",
+        "    try:\n        prctl.die_with_parent()\n",
+        "    try:\n",
         "contract/session/test_watchdog.py::test_a_worker_does_not_outlive_its_watchdog",
     ),
     Mutant(

@@ -11,6 +11,8 @@ first: it imports only the standard library and our errors.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
 import signal
@@ -29,7 +31,9 @@ RING_BYTES = 1 << 20
 RING_AT = BOARD_BYTES + KEPT_BYTES
 SHARED_BYTES = RING_AT + RING_BYTES
 
-NOTE = struct.Struct("<BBxxIIQQ")  # kind, kind of outcomes, number of the job, tasks, ring position, bytes that follow
+# mark, kind, kind of outcomes, number of the job, tasks, ring position, bytes that follow
+NOTE = struct.Struct("<IBBxxIIQQ")
+MARK = 0x9D42B7E1  # each note begins with it: bytes that a task wrote into the pipe, or that moved a note, don't
 WAKE, RECORD, READY, IMPORTED = range(4)
 IMPORTED_BYTES = 1 << 18  # of one note with names of modules
 
@@ -41,6 +45,9 @@ NUDGE = signal.SIGURG  # to a runner; ignored by processes without a handler
 
 REQUEST = struct.Struct("<IIQ")  # supervisor to template: verb, key of the slot, the TURN to end (0: any)
 FORK, KILL = range(2)
+
+
+_FUTURE_WRITE = 0x10  # F_SEAL_FUTURE_WRITE of Linux 5.1; fcntl doesn't have it before Python 3.13
 
 
 class Word(IntEnum):
@@ -157,6 +164,18 @@ class Shared:
         self.kept = self.view[BOARD_BYTES:RING_AT]
         self.ring = self.view[RING_AT:]
 
+    @staticmethod
+    def seal(descriptor: int) -> None:
+        """Keep its file from being written to or truncated, other than through the mappings that there are.
+
+        A mapping has a copy of the descriptor, which tasks have, too: stray bytes there would be believed by the
+        supervisor, and a truncated file would end it with SIGBUS.
+        """
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # an older kernel
+                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+                fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _FUTURE_WRITE)
+
     def close(self) -> None:
         """Unmap the memory."""
         for part in (self.words, self.reals, self.kept, self.ring, self.view):
@@ -167,7 +186,7 @@ class Shared:
 def anonymous_file(size: int) -> int:
     """Descriptor of an anonymous file, in memory if the system supports it."""
     if sys.platform == "linux":
-        descriptor = os.memfd_create("burst", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("burst", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:
         descriptor = nameless_file()
     if size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from burst_magic.worker.channel.board import ENTRY, NOTE, RECORD, RING_BYTES, SKIP, VALUE, WAKE, Shared, Word
+from burst_magic.worker.channel.board import ENTRY, MARK, NOTE, RECORD, RING_BYTES, SKIP, VALUE, WAKE, Shared, Word
 
 WAKE_AFTER = 0.02  # seconds: outcomes of shorter tasks share one wake-up of the supervisor, which costs as much as ten
 LARGEST_IN_RING = RING_BYTES // 4
@@ -64,7 +64,7 @@ class SlotChannel:
         self, kind: int, *, job: int = 0, outcomes: tuple[int, int] = (0, 0), length: int = 0, record: bytes = b""
     ) -> None:
         """Write to the pipe; blocks while it is full. ``outcomes``: their kind and the number of tasks."""
-        rest = memoryview(NOTE.pack(kind, outcomes[0], job, outcomes[1], self._words[_WRITTEN], length))
+        rest = memoryview(NOTE.pack(MARK, kind, outcomes[0], job, outcomes[1], self._words[_WRITTEN], length))
         for part in (rest, memoryview(record)):
             rest = part
             while rest:

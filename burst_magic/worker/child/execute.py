@@ -26,6 +26,7 @@ from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 from burst_magic.worker.channel.board import FAILED, NUDGE, TOLD, VALUE, Word
 from burst_magic.worker.child import seeds
 from burst_magic.worker.child.failures import name_of, short_repr, text_of, traceback_of, type_name
+from burst_magic.worker.child.isolation.attached import spare_attached
 from burst_magic.worker.child.isolation.changes import ChangeDetector
 from burst_magic.worker.child.isolation.descent import Threads, leave_fork, may_be_forked
 from burst_magic.worker.child.isolation.import_hook import ImportHook
@@ -34,6 +35,7 @@ from burst_magic.worker.child.isolation.prepared import PreparedModules
 from burst_magic.worker.child.isolation.settings import NotebookSettings, variables
 from burst_magic.worker.child.isolation.surroundings import Surroundings
 from burst_magic.worker.child.output import OutputCapture
+from burst_magic.worker.child.patience import impatient
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.threads import LoadedLibraries, settled
 from burst_magic.worker.slots.memory import Footprint, resident_mb
@@ -69,6 +71,7 @@ class Stage:
         self._threads = Threads()
         self._numeric = LoadedLibraries()
         self._settings = NotebookSettings(self._surroundings, self._import_hook)
+        self._import_hook.of("multiprocessing.shared_memory", spare_attached)
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._reals = reals  # of the board
@@ -273,7 +276,8 @@ class Stage:
         except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt too are this task's failure
             if self._forked:
                 leave_fork(error, program.envelope.filename)
-            return b"", self._failure(task, error, entry, program)
+            with impatient():
+                return b"", self._failure(task, error, entry, program)
         if self._forked:
             leave_fork(None, program.envelope.filename)
         if type(result) in ATOMS:
@@ -281,7 +285,8 @@ class Stage:
         try:
             return pack_value(result, home=self.home), None
         except BaseException as error:  # noqa: BLE001 - a __reduce__ is user code
-            return b"", _unpicklable(task, result, error, self.home)
+            with impatient():
+                return b"", _unpicklable(task, result, error, self.home)
 
     def _tidy(self) -> None:
         """Drop what the task created, on its own time and with its own output; restore what it changed."""

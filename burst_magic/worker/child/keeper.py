@@ -19,6 +19,7 @@ import traceback
 from typing import Any, NoReturn
 
 from burst_magic.payload import Envelope
+from burst_magic.worker import family, prctl
 from burst_magic.worker.channel.board import READY, JobCode, PrepareCode, Shared, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.child.execute import Stage
@@ -126,15 +127,19 @@ class _Keeper:
         words = self._words
         words[Word.HANDED] = 0
         words[Word.SERIAL], words[Word.NEXT], words[Word.HELD] = run.serial, run.task, 0
-        pid = os.fork()
+        ours, pid = os.getpid(), os.fork()
         if pid == 0:
+            prctl.die_with_parent()
+            if os.getppid() != ours:
+                os._exit(BROKEN)
             self._become_runner()
         words[Word.RUNNER] = pid
         if sys.platform == "linux":
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            _outlive(pid)
             words[Word.RUNNER] = 0  # before its pid can be reused
         _, status, usage = os.wait4(pid, 0)
         words[Word.RUNNER] = 0
+        family.end_descendants(os.getpid(), trackers=False)
         closed = self._catch_up()
         if words[Word.HANDED]:
             self._capture.collect()  # output of its threads after its last task belongs to no task
@@ -192,6 +197,12 @@ class _Keeper:
         if not self._queue.runs or not words[Word.HELD]:
             return False
         return words[Word.TASK] - 1 > words[Word.NEXT] or reals[Word.ENDED] > reals[Word.SINCE]
+
+
+def _outlive(pid: int) -> None:
+    """Wait for a child's end without reaping it; processes that tasks left, and that were adopted, are reaped."""
+    while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)) is not None and ended.si_pid != pid:
+        os.waitpid(ended.si_pid, 0)
 
 
 def _end_like(status: int) -> NoReturn:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import struct
 from array import array
+from binascii import crc32
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from burst_magic.errors import RecordError
 from burst_magic.worker.channel.board import JobCode, PauseCode, PrepareCode, RunCode, StopCode, Word, anonymous_file
 from burst_magic.worker.channel.mail import Code, Inbox
 from burst_magic.worker.child.program import Program
 
 _COPIED = 4 << 20  # bytes of items: up to that much is copied, since slices of bytes take half the time of views
+_ENTRY = struct.Struct("<QI")  # bytes that follow, and their checksum: tasks could write there
 _LEAST = 4 << 20  # bytes that a log may have before it is compacted
 
 
@@ -147,17 +151,19 @@ class MessageLog:
         data, at = os.pread(file, os.lseek(file, 0, os.SEEK_END), 0), 0
         for each in self._files:
             _empty(each)
-        while at + 8 <= len(data):
-            end = at + 8 + int.from_bytes(data[at : at + 8], "little")
-            if end > len(data):  # the runner died while writing
+        while at + _ENTRY.size <= len(data):
+            length, check = _ENTRY.unpack_from(data, at)
+            begin, at = at + _ENTRY.size, at + _ENTRY.size + length
+            if at > len(data):  # the runner died while writing
                 return
-            yield pickle.loads(memoryview(data)[at + 8 : end])
-            at = end
+            if crc32(data[begin:at]) != check:
+                raise RecordError("a task wrote to a file descriptor that is not its own: into its process's messages")
+            yield pickle.loads(memoryview(data)[begin:at])
 
 
 def _write(file: int, entry: object) -> int:
     data = pickle.dumps(entry, 5)
-    rest = memoryview(len(data).to_bytes(8, "little") + data)
+    rest = memoryview(_ENTRY.pack(len(data), crc32(data)) + data)
     while rest:
         rest = rest[os.write(file, rest) :]
     return len(data)

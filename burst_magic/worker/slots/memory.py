@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterator
+
+from burst_magic.worker import family
 
 _MIB = 1 << 20
 _MAXRSS_MB = 1 / _MIB if sys.platform == "darwin" else 1 / 1024
@@ -23,25 +24,16 @@ def resident_mb(pid: int | str = "self") -> float:
         return 0.0
 
 
-def state_of(pid: int) -> str:
-    """The system's one-letter process state; "X" if it has ended or is unknown."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0].decode()
-    except (OSError, IndexError):
-        return "X"
-
-
 def exceeds(pid: int, limit_mb: float) -> float:
     """MiB used by a process and its descendants if above the limit, else 0.
 
     Starts with the cheap count. Only suspects are counted exactly: without file pages, which the system can reclaim,
     and with shared pages once.
     """
-    family = list(_family(pid))
-    if sum(map(resident_mb, family)) <= limit_mb:
+    all_of_it = [pid, *family.descendants(pid)]
+    if sum(map(resident_mb, all_of_it)) <= limit_mb:
         return 0.0
-    occupied = sum(map(_own_mb, family))
+    occupied = sum(map(_own_mb, all_of_it))
     return occupied if occupied > limit_mb else 0.0
 
 
@@ -91,17 +83,6 @@ class Footprint:
             self._calm = peak + _CALM_MB
         else:
             self._calm = self._now + _CALM_MB
-
-
-def _family(pid: int) -> Iterator[int]:
-    yield pid
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
-            children = [int(word) for word in file.read().split()]
-    except OSError:
-        return
-    for child in children:
-        yield from _family(child)
 
 
 def _own_mb(pid: int) -> float:

@@ -419,8 +419,10 @@ class SlotPool:
 
     def watch(self, now: float) -> None:
         """Enforce limits; ``now`` by ``time.monotonic()``."""
-        if self._template is not None and self._template.lost():
-            raise ForkServerLost("a task, or somebody else, killed the process that its own was forked from")
+        if self._template is not None:
+            if self._template.lost():
+                raise ForkServerLost("a task, or somebody else, killed the process that its own was forked from")
+            self._template.wake()
         for process in self._processes.values():
             process.slot.enforce(now)
             process.slot.bound_output()

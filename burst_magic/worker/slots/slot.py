@@ -18,11 +18,13 @@ from typing import NamedTuple
 
 from burst_magic.errors import LaunchError, RecordError
 from burst_magic.protocol.wire.records import PackedRun, places_of, read_task
+from burst_magic.worker import family
 from burst_magic.worker.channel.board import (
     ENTRY,
     FAILED,
     IMPORTED,
     IMPORTED_BYTES,
+    MARK,
     NOTE,
     NUDGE,
     READY,
@@ -228,17 +230,22 @@ class Slot:
         ):
             return
         self._nudged = words[Word.TURN]
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if runner := words[Word.RUNNER]:
+        if runner := self._runner():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(runner, NUDGE)
 
     def kill_orphan(self) -> None:
         """Kill the child after the template has died."""
         if not self.closed and self.pid and not self._shared.words[Word.DEAD]:
-            for end, pid in ((os.killpg, self.pid), (os.kill, self._shared.words[Word.RUNNER])):
+            for end, pid in ((os.killpg, self.pid), (os.kill, self._runner())):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     if pid:
                         end(pid, signal.SIGKILL)
+
+    def _runner(self) -> int:
+        """The process that runs its tasks; 0 if there is none. User code can write there: no other is signalled."""
+        runner = self._shared.words[Word.RUNNER]
+        return runner if family.is_child(runner, self.pid) else 0
 
     def read(self) -> list[Message]:
         """Messages in order. Empty if there are none, and after the death was returned."""
@@ -347,7 +354,7 @@ class Slot:
     def _take_notes(self, messages: list[Message]) -> None:
         buffer, at = self._buffer, 0
         while len(buffer) - at >= NOTE.size:
-            kind, outcomes, job, count, position, length = note = NOTE.unpack_from(buffer, at)
+            _, kind, outcomes, job, count, position, length = note = NOTE.unpack_from(buffer, at)
             begin = at + NOTE.size
             if not self._makes_sense(note):
                 raise RecordError("a slot sends what no slot sends")
@@ -370,9 +377,9 @@ class Slot:
             at = begin + length
         del buffer[:at]
 
-    def _makes_sense(self, note: tuple[int, int, int, int, int, int]) -> bool:
-        kind, outcomes, job, count, position, length = note
-        if position > self._shared.words[Word.WRITTEN]:
+    def _makes_sense(self, note: tuple[int, int, int, int, int, int, int]) -> bool:
+        mark, kind, outcomes, job, count, position, length = note
+        if mark != MARK or position > self._shared.words[Word.WRITTEN]:
             return False
         if kind == RECORD:
             return outcomes in {VALUE, TOLD, FAILED} and job < len(self._jobs) and count > 0 and length < _MOST

@@ -15,7 +15,7 @@ import pytest
 
 from burst_magic.protocol.wire.model import OutcomeKind
 from burst_magic.protocol.wire.records import pack_value
-from burst_magic.worker.channel.board import FAILED, NOTE, RECORD, TOLD, VALUE, WAKE, JobCode, Shared, Word
+from burst_magic.worker.channel.board import FAILED, MARK, NOTE, RECORD, TOLD, VALUE, WAKE, JobCode, Shared, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.channel.wires import connect
 from burst_magic.worker.slots.slot import Died, PackedOutcomes, Ready, Slot, death_outcome
@@ -380,7 +380,7 @@ def test_an_outcome_that_was_told_is_not_blamed_for_a_death_just_after_it():
     slot.load(JobCode(jid="j", envelope=b""))
     shared = Shared(memory)
     record = pack_value(5, b"", began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
-    os.write(notes, NOTE.pack(RECORD, VALUE, 0, 1, 0, len(record)) + record)
+    os.write(notes, NOTE.pack(MARK, RECORD, VALUE, 0, 1, 0, len(record)) + record)
     shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, signal.SIGKILL, 1
     packed, death = slot.read()
     assert packed.run.first == 5
@@ -430,10 +430,10 @@ def test_a_record_that_was_cut_short_by_a_death_is_dropped():
     slot = Slot(0, kill=lambda: None, wires=wires)
     slot.load(JobCode(jid="j", envelope=b""))
     shared = Shared(memory)
-    os.write(notes, NOTE.pack(RECORD, VALUE, 0, 1, 0, 1000) + bytes(100))
+    os.write(notes, NOTE.pack(MARK, RECORD, VALUE, 0, 1, 0, 1000) + bytes(100))
     assert slot.read() == []
     shared.words[Word.TASK], shared.words[Word.STATUS], shared.words[Word.DEAD] = 6, 3 << 8, 1
-    os.write(notes, NOTE.pack(WAKE, 0, 0, 0, 0, 0))
+    os.write(notes, NOTE.pack(MARK, WAKE, 0, 0, 0, 0, 0))
     (death,) = slot.read()
     assert (death.culprit, death.exit_code) == (("j", 5), 3)
     slot.close()

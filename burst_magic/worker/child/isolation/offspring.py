@@ -1,6 +1,7 @@
 """End processes that a task left behind before the next task, unless they are kept on purpose.
 
-This needs Linux's list of children; on other systems they end with the slot.
+Those whose own parent has gone, such as daemons, are then children of the slot's process, which adopts them. This needs
+Linux's list of children; on other systems they end with the slot.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import signal
 import sys
 from typing import Any
+
+from burst_magic.worker import family
 
 _TRACKERS = (  # helpers of multiprocessing and joblib's loky, shared by all tasks of a process
     ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
@@ -34,6 +37,7 @@ def end_strangers() -> bool:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+    family.end_descendants(os.getppid(), spare={os.getpid()}, trackers=False)
     return not running & pools
 
 

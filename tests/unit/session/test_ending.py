@@ -2,7 +2,7 @@
 
 from itertools import islice
 
-from burst_magic.session.session import looks
+from burst_magic.session.ending import looks
 
 
 def test_a_folder_is_looked_at_often_until_the_end():
