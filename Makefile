@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template unit versions sim mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template unit versions sim chaos mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo 'make format    format the code and apply fixes with ruff'
 	@echo 'make versions  run unit tests and quickstart on the oldest and newest other Python found'
 	@echo 'make sim       simulate more seeded worlds (N=200 FROM=0)'
+	@echo 'make chaos     kill, stop and terminate the real processes of sessions (N=200 FROM=0)'
 	@echo 'make mutations plant bugs; the simulation and the tests must find each'
 	@echo 'make figures   compute what the protocol costs, simulated'
 	@echo 'make bench     run the benchmarks, with peers for comparison'
@@ -143,6 +144,9 @@ format: $(STAMPS)/dev
 
 sim: $(STAMPS)/dev
 	@$(BIN)/python tests/worlds.py $(FROM) $(N)
+
+chaos: $(STAMPS)/dev
+	@$(BIN)/python tests/chaos.py $(FROM) $(N)
 
 mutations: $(STAMPS)/dev
 	@$(BIN)/python tests/mutations.py
