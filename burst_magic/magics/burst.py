@@ -129,6 +129,7 @@ class _Prepared:
         into: the session to add it to.
         joins: no ID was given; the session has the very workers that a new one would have.
         fingerprint: identifies the cell.
+        forecast: where the plan knows from how long tasks take, "" if it doesn't.
     """
 
     call: calls.BurstCall
@@ -141,6 +142,7 @@ class _Prepared:
     into: Session | None
     joins: bool
     fingerprint: str
+    forecast: str
     warnings: tuple[str, ...]
 
 
@@ -165,15 +167,19 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     )
     tasks = 1 if capture.items is None else count(capture.items)
     terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
+    fingerprint = joining.fingerprint(cell, call.map)
     sampled: tuple[float, ...] = ()
+    before: tuple[tuple[float, ...], str] = (), ""
     if call.sample:
         capture, sampled = _sample(call, capture, settings, setenv)
+    elif call.dry_run:
+        before = joining.earlier(fingerprint, settings)
     made = plan(
         settings,
         terms,
         tasks=tasks,
         wishes=call.wishes,
-        sample=mean(sampled) if sampled else None,
+        sample=mean(sampled or before[0]) if sampled or before[0] else None,
         starts=not call.dry_run,
         own_arch="" if settings.arch else launchers.own_arch(terms, settings.aws),
         price_list=price_list(settings, terms),
@@ -194,7 +200,6 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         into.check_open()
     joins = into is not None and not call.session
     quotas = () if into is not None else room(made, terms, settings)
-    fingerprint = joining.fingerprint(cell, call.map)
     repeats = joining.about_repeating(fingerprint, settings)
     warnings = (
         *capture.warnings,
@@ -215,6 +220,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         into=into,
         joins=joins,
         fingerprint=fingerprint,
+        forecast=f"from {before[1]}, {mean(before[0]):.3g} s each" if before[0] else "",
         warnings=warnings,
     )
 
@@ -357,6 +363,7 @@ def _show_dry_run(prepared: _Prepared) -> None:
     facts = [
         ("tasks", "unknown (a generator)" if made.tasks is None else f"{made.tasks}"),
         ("workers", summary(made) if prepared.into is None else _living(prepared.into)),
+        *([("forecast", prepared.forecast)] if prepared.forecast else ()),
         ("threads", f"{_threads(prepared)} in each slot"),
         ("settings", describe(capture.settings)),
         *([("environment", prepared.synced.summary)] if prepared.synced is not None else ()),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from burst_magic.magics import calls
     from burst_magic.plan.planner import Plan
     from burst_magic.session.session import Session
+    from burst_magic.session.session_list import ListedJob
 
 _LOOKED_AT = 3  # of the jobs that ran the same cell, the newest so many
 
@@ -76,14 +77,30 @@ def about_repeating(cell: str, settings: config.Settings) -> str:
     )
 
 
-def _running(cell: str, settings: config.Settings) -> Session | None:
-    """The newest job of this notebook, or of this kernel, that runs the cell and is not over."""
+def earlier(cell: str, settings: config.Settings) -> tuple[tuple[float, ...], str]:
+    """How many seconds tasks of this cell took when it ran last, and where that was; ((), "") if it never has."""
+    for line in _alike(cell, settings):
+        with contextlib.suppress(BurstError), DESK.looking_at(line.id, line.job, settings) as session:
+            session.status()
+            seconds = session.results().seconds()
+            if seconds:
+                return seconds, f"{len(seconds)} tasks of {line.id}/{line.job} ({session.manifest.launcher})"
+    return (), ""
+
+
+def _alike(cell: str, settings: config.Settings) -> list[ListedJob]:
+    """The newest jobs of this notebook, or of this kernel, that ran the cell; the newest first."""
     from burst_magic.session import session_list
 
     mine = str(DESK.notebook or "")
     lines = [line for line in session_list.read(settings.sessions_file) if line.cell == cell]
     lines = [line for line in lines if (line.id, line.job) in DESK.open or (mine and line.notebook == mine)]
-    for line in reversed(lines[-_LOOKED_AT:]):
+    return lines[: -_LOOKED_AT - 1 : -1]
+
+
+def _running(cell: str, settings: config.Settings) -> Session | None:
+    """The newest job of this notebook, or of this kernel, that runs the cell and is not over."""
+    for line in _alike(cell, settings):
         # Deleted or out of reach: not seen to run.
         with contextlib.suppress(BurstError), DESK.looking_at(line.id, line.job, settings) as session:
             if session.ended() is None:

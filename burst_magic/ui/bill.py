@@ -9,7 +9,7 @@ from burst_magic.plan.cost import UNPRICED
 from burst_magic.protocol import money
 from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire.model import Manifest, Snapshot
-from burst_magic.ui.model import count, duration
+from burst_magic.ui.model import about, count, duration
 from burst_magic.units import format_money
 
 
@@ -27,10 +27,22 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
         return (
             f"session {seen.sid}: {format_money(seen.spend)} so far ({manifest.launcher} workers)\n"
             f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)"
+            f"{_to_come(seen, manifest)}"
         )
     minimum = f" (a worker is billed for {duration(manifest.minimum)} at least)" if manifest.minimum else ""
     head = f"session {seen.sid}: {format_money(seen.spend)} so far, at list price{minimum}"
-    return "\n".join([head, *_workers(seen, manifest), _requests(seen, manifest)])
+    return "\n".join([head, *_workers(seen, manifest), _requests(seen, manifest)]) + _to_come(seen, manifest)
+
+
+def _to_come(seen: Snapshot, manifest: Manifest) -> str:
+    """A line about what is left, from the pace so far; "" while that is unknown, and once nothing is left."""
+    if seen.ended is not None or seen.eta is None:
+        return ""
+    alive = [each for each in seen.workers if each.alive]
+    hourly = sum(each.rate for each in alive) if manifest.rate else len(alive) * manifest.fargate_rate
+    total = (seen.spend if manifest.rate else seen.fargate_spend) + round(hourly * seen.eta / cost.HOUR)
+    where = "" if manifest.rate else " on Fargate"
+    return f"\nto come: {about(seen.eta)}, then ≈ {format_money(total)}{where} in all, idle time not included"
 
 
 def _lived(seen: Snapshot) -> str:

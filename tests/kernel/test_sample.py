@@ -21,3 +21,13 @@ def test_a_sample_that_fails_starts_nothing(kernel):
 
 def test_a_cell_that_runs_once_has_nothing_to_sample(kernel):
     assert "--sample needs --map" in kernel.fails("%%burst --sample 2\n1 + 1").traceback
+
+
+def test_a_dry_run_of_a_cell_that_has_run_says_what_it_will_take(kernel):
+    cell = '%%burst --workers 2 --map "range(40)" {}\nimport time\ntime.sleep(0.05)\nitem'
+    assert "time unknown" in kernel.run(cell.format("--dry-run")).text
+    session = kernel.run(cell.format("--out out")).session
+    kernel.run("list(out)")
+    shown = kernel.run(cell.format("--dry-run")).text
+    assert f"from 40 tasks of {session}/0 (local), 0.05" in shown
+    assert "time unknown" not in shown

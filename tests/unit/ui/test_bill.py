@@ -49,6 +49,18 @@ def test_tasks_that_ended_before_they_could_work_are_on_the_bill(snapshot):
     assert lines[2] == ("  2 × $0.03 an hour, 30 s billed as 2 min 00 s: $0.0010 (ended before they could work)")
 
 
+def test_once_the_pace_is_known_it_says_what_is_to_come(snapshot):
+    workers = (worker("a", rate=36_000, seconds=60.0), worker("b", rate=36_000, seconds=60.0))
+    seen = snapshot(workers=workers, spend=10_000, forecast=1680.0)
+    text = bill_text(seen, Manifest(**MANIFEST, rate=36_000, minimum=60.0))
+    assert text.endswith("\nto come: ≈ 10 min, then ≈ $0.02 in all, idle time not included")  # 10 000 + 2 × 6 000
+    free = bill_text(
+        snapshot(workers=workers, forecast=1680.0, fargate_spend=4_000), Manifest(**MANIFEST, fargate_rate=48_000)
+    )
+    assert free.endswith("\nto come: ≈ 10 min, then ≈ $0.02 on Fargate in all, idle time not included")
+    assert "to come" not in bill_text(snapshot(workers=workers, forecast=None), Manifest(**MANIFEST, rate=36_000))
+
+
 def test_of_free_workers_it_says_what_fargate_would_have_charged(snapshot):
     text = bill_text(snapshot(), Manifest(**MANIFEST, fargate_rate=49_370))
     assert "$0.00 so far (spot workers)" in text
