@@ -1,19 +1,21 @@
 """Find the sessions that a saved notebook started. Only the sandbox's demonstration uses nbformat besides.
 
 The views put ``{"burst_magic": {"session", "job", "out", …}}`` into the metadata of their outputs; it survives
-saving, a dead kernel and a copy to another machine.
+saving, a dead kernel and a copy to another machine. On saving, the lab extension gathers these marks in the notebook's
+own metadata as ``{"burst_magic": {"sessions": […]}}``: they survive cleared outputs, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from burst_magic.errors import AttachError
 
 META = "burst_magic"
 SUFFIX = ".ipynb"
+NO_CELL = -1
 
 
 class Started(NamedTuple):
@@ -23,7 +25,7 @@ class Started(NamedTuple):
         session: its id.
         job: its id within the session, or "" if the notebook doesn't record it.
         out: the name its results were bound to, or "".
-        cell: index of the cell in the notebook.
+        cell: index of the cell in the notebook, or ``NO_CELL`` if its output was cleared.
     """
 
     session: str
@@ -95,12 +97,19 @@ def _unreadable(path: Path, why: str) -> AttachError:
 
 
 def _marks(notebook: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """burst_magic's metadata in the outputs of a notebook's cells; anything of another shape is ignored."""
+    """burst_magic's metadata of a notebook and of its cells' outputs; anything of another shape is ignored."""
+    for mark in _list(_mapping(_mapping(notebook).get("metadata")).get(META), "sessions"):
+        if _is_mark(mark):
+            yield NO_CELL, mark
     for index, cell in enumerate(_list(notebook, "cells")):
         for output in _list(cell, "outputs"):
             mark = _mapping(_mapping(output).get("metadata")).get(META)
-            if isinstance(mark, Mapping) and isinstance(mark.get("session"), str) and mark["session"]:
+            if _is_mark(mark):
                 yield index, mark
+
+
+def _is_mark(value: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and isinstance(value.get("session"), str) and bool(value["session"])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

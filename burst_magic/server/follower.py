@@ -32,6 +32,7 @@ _FOLDER_EVERY = 1.0  # seconds between two looks at a folder; listing a long log
 _RESULTS_EVERY = 6.0  # seconds between two listings of results in a remote store
 _LOOKS = 0.4 * RATE  # requests a second for looking at everything there: folders, and each worker's heartbeat
 _SOONEST = 10.0  # seconds between two of these
+_EAGER, _FEW = 60.0, 20  # seconds after a request in which each round looks at everything, if workers are so few
 _SEGMENTS = 10  # segments with failures that one round reads in a remote store
 _DRAWN_AGAIN = 0.2  # seconds: a hundred who ask at once get one drawing
 _HEALTHY = 3 * _RESULTS_EVERY  # seconds: facts may be so old before the store is said to be silent
@@ -77,7 +78,7 @@ class Follower:
         self._failure: BurstError | None = None
         self._ended_at = 0.0
         self._problem = ""  # why the last round was not finished
-        self._look_asked = False
+        self._look_asked, self._eager_until = False, 0.0
         self._rounds_at = self._looked_at = 0.0
         self._drawn: dict[str, tuple[float, Drawn]] = {}
         self._thread = threading.Thread(target=self._live, name=f"burst server {sid}", daemon=True)
@@ -115,8 +116,8 @@ class Follower:
             return self._jobs[jid]
 
     def look_soon(self) -> None:
-        """Look at everything now, since something was asked of the session."""
-        self._look_asked = True
+        """Look at everything now and each round of the next minute, since something was asked of the session."""
+        self._look_asked, self._eager_until = True, time.monotonic() + _EAGER
         self._wake.set()
 
     def draw(self, jid: str) -> Drawn:
@@ -183,7 +184,8 @@ class Follower:
     def _round(self, onlooker: Onlooker, fresh: list[str]) -> None:
         now = time.monotonic()
         here = self._opened is not None and self._opened.here
-        pause = 0.0 if here else max(_SOONEST, (3 + onlooker.living) / _LOOKS)
+        eager = now < self._eager_until and onlooker.living <= _FEW
+        pause = 0.0 if here or eager else max(_SOONEST, (3 + onlooker.living) / _LOOKS)
         everything = bool(fresh) or self._look_asked or now - self._looked_at >= pause
         self._look_asked = False
         try:

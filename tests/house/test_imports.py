@@ -87,6 +87,16 @@ def test_reading_and_counting_segments_loads_no_pickle(modules_after):
     assert third_party(modules) <= {"burst_magic", "obstore"}
 
 
+def test_the_jupyter_server_extension_loads_nothing_that_unpickles_user_values(modules_after):
+    modules = modules_after("import burst_magic.server.routes")
+
+    assert "burst_magic.session.onlooker" in modules
+    assert (
+        modules & {"dill", "cloudpickle", "burst_magic.payload", "burst_magic.capture", "IPython", "ipykernel"} == set()
+    )
+    assert modules & {"boto3", "botocore", "obstore", "anywidget", "nbformat"} == set()  # every Jupyter server loads it
+
+
 A_BURST = """
 import burst_magic as burst
 

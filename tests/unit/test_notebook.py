@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from burst_magic.errors import AttachError
-from burst_magic.notebook import META, Started, sessions_of, this_notebook
+from burst_magic.notebook import META, NO_CELL, Started, sessions_of, this_notebook
 
 
 def output(session, job="j1", out="", created=0.0):
@@ -48,6 +48,30 @@ def test_a_job_that_is_shown_twice_counts_once_at_its_last_place(tmp_path):
     path = saved(tmp_path / "a.ipynb", [first], [output("s2", created=2.0)], [again])
 
     assert sessions_of(path) == [Started("s2", "j1", "", 2), Started("s1", "j1", "x", 3)]
+
+
+def test_sessions_are_found_though_all_outputs_were_cleared(tmp_path):
+    path = saved(tmp_path / "a.ipynb", [output("s2", out="y", created=20.0)], [])
+    notebook = json.loads(path.read_text())
+    gathered = [{"session": f"s{n}", "job": "j1", "out": "xyz"[n - 1], "created": 10.0 * n} for n in (1, 2, 3)]
+    notebook["metadata"][META] = {"sessions": gathered}
+    path.write_text(json.dumps(notebook))
+
+    assert sessions_of(path) == [
+        Started("s1", "j1", "x", NO_CELL),
+        Started("s2", "j1", "y", 1),  # its output is there
+        Started("s3", "j1", "z", NO_CELL),
+    ]
+
+
+@pytest.mark.parametrize("odd", [3, [], {"sessions": {}}, {"sessions": [3, {}, {"session": 4}, {"session": ""}, None]}])
+def test_a_notebooks_metadata_of_another_shape_is_somebody_elses(tmp_path, odd):
+    path = saved(tmp_path / "a.ipynb", [output("good")])
+    notebook = json.loads(path.read_text())
+    notebook["metadata"][META] = odd
+    path.write_text(json.dumps(notebook))
+
+    assert [started.session for started in sessions_of(path)] == ["good"]
 
 
 def test_a_notebook_without_bursts_has_no_sessions(tmp_path):

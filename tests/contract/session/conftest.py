@@ -54,12 +54,13 @@ class World:
         self.home: dict[str, Any] = {}
         self.store = open_store((root / "data" / "store").as_uri())
         self.sessions: list[Session] = []
+        self.interval: float | None = INTERVAL
 
     def settings(self, *, user: str = "", **changes: Any) -> config.Settings:
         environ = {"BURST_STORE": self.store.url}
         folders = {"config_dir": self.root / f"config{user}", "data_dir": self.root / f"data{user}"}
         loaded = config.load({"workers": 1, **changes}, environ=environ, **folders)
-        return replace(loaded, interval=INTERVAL, floor=FLOOR)
+        return replace(loaded, interval=self.interval, floor=FLOOR)
 
     def burst(
         self,

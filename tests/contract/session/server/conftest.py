@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any
 import pytest
 
 from burst_magic import config
+from burst_magic.stores import open_store
+from burst_magic.testing.proxy import proxy
 
 TOKEN = "a-token-of-the-tests"
 STARTS_WITHIN = 60.0
@@ -84,9 +87,9 @@ class Jupyter:
         return opener
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    root = tmp_path_factory.mktemp("jupyter")
+@contextlib.contextmanager
+def serving(root: Path, **environ_of_aws: str):
+    """A server over a folder."""
     place, runtime, log = root / "user", root / "runtime", root / "log"
     clean = {
         name: text for name, text in os.environ.items() if not name.startswith(("BURST_", "AWS_", "JPY_", "JUPYTER"))
@@ -100,6 +103,7 @@ def server(tmp_path_factory):
         "JUPYTER_CONFIG_DIR": str(root / "jupyter"),
         "JUPYTER_DATA_DIR": str(root / "share"),
         "JUPYTER_NO_CONFIG": "1",
+        **environ_of_aws,
     }
     command = [
         *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"),
@@ -120,16 +124,50 @@ def server(tmp_path_factory):
             yield Jupyter(json.loads(found[0].read_text())["url"], process, place, log)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
-@pytest.fixture
-def jupyter(server, world):
-    """The server, as the user of this test's world has configured it."""
+def moved_in(server: Jupyter, world) -> Jupyter:
+    """A server, as the user of this test's world has configured it."""
     settings = world.settings()
     config.save({"store": world.store.url}, config_dir=settings.config_dir)
     settings.data_dir.mkdir(exist_ok=True)
     server.place.unlink(missing_ok=True)
     server.place.symlink_to(world.root)
-    yield server
+    return server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("jupyter")) as running:
+        yield running
+
+
+@pytest.fixture
+def jupyter(server, world):
+    yield moved_in(server, world)
     assert server.process.poll() is None, server.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def road(moto_server):
+    """The way of the remote server to its S3; kernels and workers have another."""
+    with proxy(moto_server) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def remote_server(road, tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("remote"), **road.server.environ) as running:
+        yield running
+
+
+@pytest.fixture
+def remote(remote_server, world, moto_server, monkeypatch, tmp_path):
+    """A server whose user keeps sessions on S3."""
+    for name, text in moto_server.environ.items():
+        monkeypatch.setenv(name, text)
+    world.store = open_store(f"s3://contract/{tmp_path.name}", credentials=moto_server.credentials)
+    world.interval = None  # as S3 has it
+    yield moved_in(remote_server, world)
+    assert remote_server.process.poll() is None, remote_server.log.read_text()
