@@ -316,16 +316,12 @@ def _submit(prepared: _Prepared) -> Session:
 def _follow(session: Session, call: calls.BurstCall) -> None:
     """Show the session; with ``--wait``, until it ends."""
     from burst_magic.session.results import stopped
-    from burst_magic.ui.panel import show
+    from burst_magic.ui.panel import show, waited
 
     try:
         showing = show(session, out=call.out, blocking=call.wait, shell=DESK.shell)
-        if not call.wait:
-            return
-        try:
-            session.wait()
-        finally:
-            showing.finish()
+        if call.wait:
+            waited(showing, session.wait)
     except KeyboardInterrupt:
         raise stopped(session.id) from None
 

@@ -31,10 +31,10 @@ def cancelled(call: calls.CancelCall, settings: Settings) -> str:
 
 def _over(session: Session) -> str:
     """How the job ended, in words; "" if it may go on."""
-    from burst_magic.ui.model import panel_model
+    from burst_magic.ui.drawing import frame_of
 
     seen = session.status()
-    return panel_model(seen).state if seen.ended is not None and seen.ended.for_good else ""
+    return frame_of(seen).state if seen.ended is not None and seen.ended.for_good else ""
 
 
 def _staffed(session: Session) -> bool:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def status_json(seen: Snapshot) -> str:
     """The facts of ``burst status``."""
-    from burst_magic.ui.model import panel_model
+    from burst_magic.ui import phrases
+    from burst_magic.ui.drawing import frame_of
 
-    shown = panel_model(seen)
+    shown = frame_of(seen)
     facts = {
         "session": seen.sid,
         "job": seen.jid,
@@ -29,7 +30,7 @@ def status_json(seen: Snapshot) -> str:
         "created": _time(seen.created),
         "ended": _time(seen.finished_at),
         "deadline": _time(seen.deadline),
-        "elapsed": round(shown.elapsed, 3),
+        "elapsed": round(phrases.elapsed(shown), 3),
         "left": None if shown.over else seen.eta,
         "tasks": {
             "total": seen.total,
@@ -43,8 +44,8 @@ def status_json(seen: Snapshot) -> str:
         "workers": {"wanted": seen.wanted, "started": seen.started, "alive": seen.alive, "lost": seen.lost},
         "cost": dollars(seen.spend) if seen.priced else None,
         "on_fargate": dollars(seen.fargate_spend) if seen.priced and not seen.rate else None,
-        "waiting": shown.waiting,
-        "stale": shown.stale,
+        "waiting": phrases.waiting(shown),
+        "stale": phrases.stale(shown),
         "errors": [{"count": count, "text": text} for count, text in seen.errors],
     }
     return json.dumps(facts, indent=1)

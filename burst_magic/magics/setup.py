@@ -97,9 +97,9 @@ def _heading(prepared: Prepared) -> str:
 
 
 def _seconds(began: float) -> str:
-    from burst_magic.ui import model
+    from burst_magic.ui import words
 
-    return model.duration(time.monotonic() - began)
+    return words.duration(time.monotonic() - began)
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------

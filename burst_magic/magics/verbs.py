@@ -66,14 +66,11 @@ def collected(call: calls.CollectCall, settings: Settings) -> list[Any]:
     if call.nowait:
         return collect(wait=False)
     from burst_magic.session.results import stopped
-    from burst_magic.ui.panel import show
+    from burst_magic.ui.panel import show, waited
 
     try:
         showing = show(session, blocking=True, shell=DESK.shell)
-        try:
-            return collect(timeout=call.timeout)
-        finally:
-            showing.finish()
+        return waited(showing, partial(collect, timeout=call.timeout))
     except KeyboardInterrupt:  # at any point: while showing, waiting or reading
         raise stopped(session.id) from None
 
@@ -259,11 +256,11 @@ def extend(call: calls.ExtendCall, settings: Settings) -> str:
     """Move the deadline or raise the budget."""
     import time
 
-    from burst_magic.ui import model
+    from burst_magic.ui import words
 
     session = DESK.find(call.id, settings, sure=True)
     deadline = session.extend(call.duration, budget=call.budget)
-    left = model.duration(deadline - time.time())
+    left = words.duration(deadline - time.time())
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     seen = session.status()
     stopped = "" if seen.alive or seen.starting or seen.finished else _start_some(session, seen.wanted)

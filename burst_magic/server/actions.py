@@ -14,7 +14,7 @@ from burst_magic.session import stored_jobs
 from burst_magic.session.asking import Asking
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.onlooker import KEY_WAY_OUT
-from burst_magic.ui.model import dollars, duration
+from burst_magic.ui.words import dollars, duration
 
 if TYPE_CHECKING:
     from burst_magic.protocol.wire.model import Snapshot

@@ -262,6 +262,11 @@ class Failures:
                 self._keep(part, failed)
             yield part, failed
 
+    def after(self, parts: Sequence[Part], task: int = -1) -> Iterator[Outcome]:
+        """The failed outcomes of these parts after a task, ascending; reads no further than is asked for."""
+        for _, failed in self.within(sorted(part for part in parts if part[1] - 1 > task)):
+            yield from (outcome for outcome in failed if outcome.task > task)
+
     def _keep(self, part: Part, failed: tuple[Outcome, ...]) -> None:
         weight = _weight(failed)
         if weight <= self._room:

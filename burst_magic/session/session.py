@@ -13,6 +13,7 @@ from burst_magic.payload.exceptions import attributes
 from burst_magic.protocol.log import Requested
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, FailureGroup, Job, JobEnd, Outcome, Snapshot
+from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import Cleaned, delete_all, is_there
@@ -65,9 +66,9 @@ class Session:
         )
         self._reads = Carrier(self.store, self._secret, slept, give_up=(Denied,))  # results are waited for
         self._reader = SegmentReader(self._reads, self._keys.job(job.jid), self.name or self.id)
-        failures = Failures(self._reader)
-        self._results = Results(self._followed, self._reader, failures, job.tasks, home, session=self)
-        self._tally = Tally(failures)
+        self._failures = Failures(self._reader)
+        self._results = Results(self._followed, self._reader, self._failures, job.tasks, home, session=self)
+        self._tally = Tally(self._failures)
         self._failed = self._exact = 0  # by the keys, and as read: a segment may count for only some of its tasks
         self._groups: tuple[FailureGroup, ...] = ()
 
@@ -106,6 +107,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id}/{self.job}: {repr(self._results)[10:-1]}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002, FBT001 - IPython's protocol
+        """What stays below a cell: nothing that will be outdated; the panel above it counts."""
+        tasks = self.description.tasks
+        printer.text(f"<Session {self.id}/{self.job} of {tasks} task{'s' * (tasks != 1)}>")
 
     # --- results --------------------------------------------------------------------------------------------
 
@@ -164,6 +170,15 @@ class Session:
     def errors(self) -> tuple[Outcome, ...]:
         """The failed tasks so far."""
         return self._results.errors
+
+    def failed_tasks(self, *, after: int = -1) -> Iterator[Outcome]:
+        """The failed tasks after one, ascending; reads no further than is asked for."""
+        return self._failures.after(self._followed.failing, after)
+
+    def outcome(self, task: int) -> Outcome | None:
+        """How a task ended, its value not loaded; None if that is not known yet."""
+        segment = self._followed.find(task)
+        return None if segment is None else unpack_outcome(*self._reader.record(segment, task))
 
     # --- state ------------------------------------------------------------------------------------------------
 

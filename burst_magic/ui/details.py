@@ -14,7 +14,7 @@ from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.wire.model import Outcome, Snapshot, Span
 from burst_magic.ui.drawing import failure_class, strip
 from burst_magic.ui.frame import FailureClass, TaskStrip
-from burst_magic.ui.model import LINE, clean
+from burst_magic.ui.words import LINE, clean
 
 PAGE = 100  # rows
 EXACT = 10_000  # tasks whose states fit a page

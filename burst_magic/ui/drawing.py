@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import groupby
 
 from burst_magic.protocol.client.snapshot import FARGATE_MINIMUM
 from burst_magic.protocol.log import SKEW
-from burst_magic.protocol.wire.model import FailureGroup, OutcomeKind, Snapshot, Span, WaitCause
+from burst_magic.protocol.wire.model import FailureGroup, JobEnd, OutcomeKind, Snapshot, Span, WaitCause
 from burst_magic.ui.accrual import fargate_accrual, job_accrual, session_accrual
 from burst_magic.ui.frame import (
     VERSION,
@@ -21,6 +22,7 @@ from burst_magic.ui.frame import (
     OutputLine,
     OutputPart,
     PartRevisions,
+    Phase,
     Staleness,
     StripState,
     TaskCounts,
@@ -29,12 +31,14 @@ from burst_magic.ui.frame import (
     WorkerFacts,
     revision_of,
 )
-from burst_magic.ui.model import LINE, clean, longest, percent, phase_of, state_of, tail_lines
+from burst_magic.ui.words import LINE, clean, count, percent
 
 GROUPS = 8  # of failures that are listed
 CELLS = 400  # characters of the strip, and so many cells
 SILENCE = 10.0  # seconds without an answer of the store after which that is worth a word; it is asked each 5 s at least
+TAIL = 8  # lines of output
 _TITLE, _WORDS = 80, 160  # characters
+_ENDINGS = {JobEnd.DEADLINE: "deadline reached", JobEnd.BUDGET: "budget spent"}  # the others say it themselves
 _CLASSES = {
     OutcomeKind.ERROR: FailureClass.RAISED,
     OutcomeKind.TIMEOUT: FailureClass.TIMEOUT,
@@ -85,7 +89,7 @@ def frame_of(seen: Snapshot) -> Frame:
         workers=_workers(seen),
         waiting=_waiting(seen),
         stale=_stale(seen),
-        longest=_longest(seen),
+        longest=None if seen.ended else longest(seen),
         attach=f"%burst_attach {seen.sid}",
         revisions=PartRevisions(failures=revision_of(failures), output=revision_of(output)),
         failures=failures,
@@ -167,6 +171,7 @@ def _money(seen: Snapshot) -> Money:
     known = seen.priced
     return Money(
         priced=known,
+        free=known and free,
         at=fargate.at if free else session.at,
         spent=session.spent if known else 0,
         hourly=session.hourly if known else 0,
@@ -217,14 +222,7 @@ def _stale(seen: Snapshot) -> Staleness | None:
     """Facts of a job that is over for good do not age."""
     if seen.as_of is None or seen.age < SILENCE or (seen.ended and seen.ended.for_good):
         return None
-    return Staleness(since=seen.as_of, why=clean(seen.trouble, limit=_WORDS) or "the store does not answer")
-
-
-def _longest(seen: Snapshot) -> LongestTask | None:
-    found = None if seen.ended else longest(seen)
-    if found is None:
-        return None
-    return LongestTask(task=found.task, since=found.since, worker=found.worker)
+    return Staleness(since=seen.as_of, why=clean(seen.trouble, limit=_WORDS))
 
 
 def _failures(seen: Snapshot, counts: TaskCounts) -> FailuresPart:
@@ -267,3 +265,51 @@ def _not_run(seen: Snapshot, count: int) -> FailureView:
 
 def _lines(seen: Snapshot) -> Iterable[OutputLine]:
     return (OutputLine(task=task, text=line) for task, line in tail_lines(seen.tail))
+
+
+def phase_of(snapshot: Snapshot) -> Phase:
+    """The state of a job."""
+    if snapshot.finished or (snapshot.ended and snapshot.done >= snapshot.total):
+        return Phase.FAILED if snapshot.failed else Phase.FINISHED
+    if snapshot.ended:
+        return Phase.ENDED
+    # Short tasks start and finish between two heartbeats: outcomes from live workers also mean "running".
+    moving = snapshot.running or (snapshot.done and snapshot.alive and not snapshot.waiting)
+    return Phase.RUNNING if moving else Phase.WAITING
+
+
+def state_of(phase: Phase, snapshot: Snapshot) -> str:
+    """The same in words, such as "finished, 3 failed" or "cancelled"."""
+    if not snapshot.total:
+        return "no items"
+    if phase is Phase.FAILED:
+        return f"finished, {count(snapshot.failed)} failed"
+    if phase is Phase.ENDED and snapshot.ended:
+        return _ENDINGS.get(snapshot.ended) or clean(snapshot.ended.words(snapshot.end_detail))
+    if phase is Phase.WAITING and not snapshot.done and not snapshot.waiting:
+        return "starting"
+    return str(phase.value)
+
+
+def longest(snapshot: Snapshot) -> LongestTask | None:
+    """From the last heartbeats, minus tasks that have an outcome since."""
+    starts = [span.start for span in snapshot.spans]
+
+    def over(task: int) -> bool:
+        at = bisect_right(starts, task) - 1
+        return at >= 0 and task < snapshot.spans[at].stop and snapshot.spans[at].state in {"completed", "failed"}
+
+    running = [
+        LongestTask(task=slot.task, since=slot.since, worker=worker.wid)
+        for worker in snapshot.workers
+        if worker.alive
+        for slot in worker.slots
+        if slot.job == snapshot.jid and slot.task is not None and slot.since is not None and not over(slot.task)
+    ]
+    return min(running, key=lambda one: one.since, default=None)
+
+
+def tail_lines(tail: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    """The last lines of output (task, text), oldest first."""
+    lines = [(task, clean(line)) for task, text in tail for line in text.splitlines()]
+    return tuple((task, line) for task, line in lines if line)[-TAIL:]

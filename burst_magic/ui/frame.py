@@ -16,10 +16,19 @@ from hashlib import blake2b
 from typing import Any
 
 from burst_magic.protocol.wire.model import WaitCause
-from burst_magic.ui.model import Phase
 
 VERSION = 1
 MIME = "application/vnd.burst+json"
+
+
+class Phase(str, Enum):
+    """The state of a job, in one word that sets the colour of its headline."""
+
+    WAITING = "waiting"  # unfinished, and no task is running
+    RUNNING = "running"
+    FINISHED = "finished"  # every task has a value
+    FAILED = "failed"  # every task has an outcome, some failed
+    ENDED = "ended"  # ended before all tasks ran
 
 
 class StripState(str, Enum):
@@ -76,14 +85,15 @@ class Money:
     """What the session costs. At another instant ``t`` it is ``spent + hourly * (t - at) / 3600``.
 
     Attributes:
-        priced: whether anybody knows what its workers cost; otherwise all else is 0.
-        spent, hourly: of the session; both 0 where workers are free.
+        priced: whether anybody knows what its workers cost; otherwise all else is 0. free: they cost nothing.
+        spent, hourly: of the session.
         job: the part while this job ran, if workers are older than it; grows like ``spent``.
         estimate: of this job before it began; budget: of the session. None: there is none.
         fargate, fargate_hourly: of free workers, what Fargate would charge.
     """
 
     priced: bool
+    free: bool
     at: float
     spent: int
     hourly: int
@@ -130,7 +140,7 @@ class WaitAdvice:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Staleness:
-    """The store does not answer: all facts are as of ``since``."""
+    """The store does not answer, and all facts are as of ``since``; ``why``: its error, or ""."""
 
     since: float
     why: str

@@ -9,15 +9,14 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
-from itertools import groupby
 
-from burst_magic.ui import model, text
-from burst_magic.ui.model import HeatCell, PanelModel
+from burst_magic.ui import phrases, text
+from burst_magic.ui.frame import Frame, Phase
 from burst_magic.ui.rows import CapturedRow
+from burst_magic.ui.words import count, duration
 
-STRIP = 100  # height of the heat strip in its own units, scaled by the page
-LEAST = 18  # a single failure among thousands stays visible
-STATES = ("pending", "running", "completed", "failed")
+BAR = 1000  # width of the bar in its own units, scaled by the page
+LEAST = 8  # a single failure among thousands stays visible
 
 
 @cache
@@ -26,16 +25,14 @@ def style() -> str:
     return files("burst_magic.ui").joinpath("panel.css").read_text(encoding="utf-8")
 
 
-def panel_html(shown: PanelModel) -> str:
-    """A job's current state, for the notebook file."""
+def panel_html(shown: Frame) -> str:
+    """A job's state in a frame, for the notebook file. After success, it is one line and a bar."""
     parts = [
         f"<style>{style()}</style>",
         f'<section class="burst burst-is-{shown.phase.value}">',
         _head(shown),
-        _strip(shown),
-        _legend(shown),
-        _facts(shown),
-        _errors(shown),
+        _bar(shown),
+        *([] if shown.phase is Phase.FINISHED else [_legend(shown), _waiting(shown), _facts(shown), _errors(shown)]),
         _tail(shown),
         "</section>",
     ]
@@ -63,101 +60,101 @@ def _page(body: str) -> str:
     return f'<style>{style()}</style><section class="burst burst-plain">{body}</section>'
 
 
-def _head(shown: PanelModel) -> str:
+def _head(shown: Frame) -> str:
     title = f' <span class="burst-title">{escape(shown.title)}</span>' if shown.title else ""
-    seen = f"{'ended' if shown.over else 'seen'} {text.clock(shown.at)}"  # a saved page becomes outdated
-    times = " · ".join(part for part in (model.duration(shown.elapsed), shown.left, seen) if part)
+    # A saved page becomes outdated, so it says when that was so.
+    seen = f"seen {text.clock(shown.at)}" if shown.ended is None else f"ended {text.clock(shown.ended)}"
+    took = duration(phrases.elapsed(shown))
+    whole = f"{count(phrases.done(shown))} of {count(shown.counts.total)}"
+    times = [whole, shown.progress, phrases.left(shown), took, _cost(shown), seen]
     return (
         f'<header><span class="burst-state">{escape(shown.state)}</span>{title}'
-        f' <span class="burst-time">{escape(times)}</span></header>'
+        f' <span class="burst-time">{escape(" · ".join(filter(None, times)))}</span></header>'
     )
 
 
-def _strip(shown: PanelModel) -> str:
-    """One path per state, with equal neighbours merged: a finished job is one rectangle."""
-    paths: dict[str, list[str]] = {state: [] for state in STATES}
-    column = 0
-    for _, group in groupby(shown.cells, key=lambda cell: (cell.stop - cell.start, cell.mix)):
-        alike = list(group)
-        width = len(alike)
-        for state, top, height in layers(alike[0]):
-            paths[state].append(f"M{column} {top}h{width}v{height}h-{width}z")
-        column += width
-    drawn = "".join(f'<path class="burst-{state}" d="{"".join(path)}"/>' for state, path in paths.items() if path)
-    label = f"{shown.done} of {shown.total} tasks done, {shown.failed} failed"
+def _bar(shown: Frame) -> str:
+    """One bar, ordered by state; failures stand at the right."""
+    drawn, left = [], 0
+    for state, width in widths(shown):
+        drawn.append(f'<rect class="burst-{state}" x="{left}" y="0" width="{width}" height="10"/>')
+        left += width
+    label = f"{phrases.done(shown)} of {shown.counts.total} tasks done, {shown.counts.failed} failed"
     return (
-        f'<svg class="burst-strip" viewBox="0 0 {max(1, column)} {STRIP}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{label}" shape-rendering="crispEdges">{drawn}</svg>'
+        f'<svg class="burst-strip" viewBox="0 0 {BAR} 10" preserveAspectRatio="none" role="img" '
+        f'aria-label="{label}" shape-rendering="crispEdges">{"".join(drawn)}</svg>'
     )
 
 
-def layers(cell: HeatCell) -> list[tuple[str, int, int]]:
-    """The layers of a cell: (state, top, height). Failures on top, then pending, running, and completed at the bottom.
-
-    The heights add up to ``STRIP``; a failure is always visible.
-    """
-    rest = cell.stop - cell.start - cell.failed
-    if not rest:
-        return [("failed", 0, STRIP)]
-    failed = max(LEAST, STRIP * cell.failed // (rest + cell.failed)) if cell.failed else 0
-    room = STRIP - failed
-    running = STRIP - room * (cell.completed + cell.running) // rest
-    completed = STRIP - room * cell.completed // rest
-    edges = (0, failed, running, completed, STRIP)
-    states = ("failed", "pending", "running", "completed")
-    return [(state, top, foot - top) for state, top, foot in zip(states, edges, edges[1:], strict=False) if foot > top]
-
-
-def _legend(shown: PanelModel) -> str:
-    counts = (
-        ("completed", "completed", shown.completed),
-        ("running", "running", shown.running),
-        ("pending", shown.idle_word, shown.pending),
-        ("failed", "failed", shown.failed),
+def widths(shown: Frame) -> list[tuple[str, int]]:
+    """The parts of the bar: (state, width), together ``BAR`` wide. What there is one of is visible."""
+    numbers = shown.counts
+    rest = numbers.pending + numbers.not_run
+    states = (
+        ("completed", numbers.completed),
+        ("running", numbers.running),
+        ("pending", rest),
+        ("failed", numbers.failed),
     )
+    found = {state: max(LEAST, BAR * number // numbers.total) for state, number in states if number}
+    if found:  # the widest gives or takes what rounding leaves
+        widest = max(found, key=lambda state: found[state])
+        found[widest] += BAR - sum(found.values())
+    return list(found.items())
+
+
+def _legend(shown: Frame) -> str:
+    colours = {"not run": "pending"}
     items = [
-        f'<span class="burst-count{"" if number else " burst-none"}"><i class="burst-key burst-{state}"></i>'
-        f"<b>{model.count(number)}</b> {word}</span>"
-        for state, word, number in counts
-        if number or not shown.over or state in {"completed", "failed"}
+        f'<span class="burst-count{"" if number else " burst-none"}">'
+        f'<i class="burst-key burst-{colours.get(word, word)}"></i><b>{count(number)}</b> {word}</span>'
+        for word, number in phrases.counts(shown)
     ]
-    if shown.reused:
-        items.append(f'<span class="burst-count"><b>{model.count(shown.reused)}</b> reused</span>')
-    whole = f"<b>{escape(shown.progress)}</b> of {model.count(shown.total)}"
-    return f'<div class="burst-legend">{" ".join(items)} <span class="burst-whole">{whole}</span></div>'
+    return f'<div class="burst-legend">{" ".join(items)}</div>'
 
 
-def _facts(shown: PanelModel) -> str:
-    why = shown.stale or shown.waiting
-    waiting = f'<p class="burst-waiting">{escape(why)}</p>' if why else ""
+def _waiting(shown: Frame) -> str:
+    way_out = shown.waiting.way_out if shown.waiting else ""
+    lines = [phrases.stale(shown), ": ".join(filter(None, [phrases.waiting(shown), way_out]))]
+    return "".join(f'<p class="burst-waiting">{escape(line)}</p>' for line in lines if line)
+
+
+def _facts(shown: Frame) -> str:
     facts = [
-        ("workers", shown.fleet),
-        ("cost", shown.cost),
-        ("longest", model.longest_line(shown.longest, shown.at)),
-        ("reattach", shown.go_on),
+        ("workers", "" if shown.over else phrases.workers(shown)),
+        ("longest", phrases.longest(shown)),
+        ("reattach", "" if shown.over else shown.attach),
     ]
-    return waiting + _pairs([(label, fact) for label, fact in facts if fact])
+    return _pairs([(label, fact) for label, fact in facts if fact])
+
+
+def _cost(shown: Frame) -> str:
+    return phrases.cost(shown.money, at=shown.at, over=shown.over)
 
 
 def _pairs(facts: Sequence[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{escape(label)}</dt><dd>{escape(fact)}</dd>" for label, fact in facts)
-    return f'<dl class="burst-facts">{rows}</dl>'
+    return f'<dl class="burst-facts">{rows}</dl>' if rows else ""
 
 
-def _errors(shown: PanelModel) -> str:
-    if not shown.errors:
+def _errors(shown: Frame) -> str:
+    part = shown.failures
+    if part is None or not (part.groups or part.unread):
         return ""
-    rows = "".join(
-        f"<tr><td>{model.count(number)} ×</td><td>{escape(message)}</td></tr>" for number, message in shown.errors
-    )
-    more = f"<tr><td></td><td>and {shown.more_errors} more kinds of failure</td></tr>" if shown.more_errors else ""
-    return f'<table class="burst-errors"><tbody>{rows}{more}</tbody></table>'
+    rows = [(f"{count(view.count)} ×", phrases.failure(view)) for view in part.groups]
+    if part.more:
+        rows.append(("", f"and {part.more} more kinds of failure, {count(part.more_tasks)} tasks"))
+    if part.unread:
+        rows.append(("", f"failures cannot be read: {part.unread}"))
+    cells = "".join(f"<tr><td>{number}</td><td>{escape(message)}</td></tr>" for number, message in rows)
+    return f'<table class="burst-errors"><tbody>{cells}</tbody></table>'
 
 
-def _tail(shown: PanelModel) -> str:
-    if not shown.tail:
+def _tail(shown: Frame) -> str:
+    lines = shown.output.lines if shown.output else ()
+    if not lines:
         return ""
-    rows = "".join(f"<tr><td>{model.count(task)}</td><td>{escape(line)}</td></tr>" for task, line in shown.tail)
+    rows = "".join(f"<tr><td>{count(line.task)}</td><td>{escape(line.text)}</td></tr>" for line in lines)
     return f'<details class="burst-tail"><summary>output</summary><table><tbody>{rows}</tbody></table></details>'
 
 

@@ -1,8 +1,7 @@
-// The live panel. Draws what the one synced trait `state` says (see frame() in model.py); keeps nothing of its own,
-// so that a reload shows the same. All foreign text goes through textContent.
-const STATES = ["pending", "running", "completed", "failed"];
+// The live panel. Draws what the traits say (docs/panel.md) and keeps nothing of its own, so that a reload shows the
+// same; only times and money are counted here. All foreign text goes through textContent.
 const THIN = "\u202f";
-const LEGEND = ["completed", "running", "pending", "failed"];
+const BAR = ["completed", "running", "pending", "failed"];
 const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, THIN);
 
 function make(tag, className = "", text = "") {
@@ -18,55 +17,29 @@ function row(...texts) {
   return node;
 }
 
-// [repeats, running, completed, failed] -> one [start, stop, pending, running, completed, failed] for each cell
-function unfold(state) {
-  const cells = [];
-  for (const [repeats, running, completed, failed] of state.cells) {
-    for (let k = 0; k < repeats; k++) {
-      const start = cells.length * state.size;
-      const stop = Math.min(start + state.size, state.total);
-      cells.push([start, stop, stop - start - running - completed - failed, running, completed, failed]);
-    }
-  }
-  return cells;
+function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const two = (n) => String(n).padStart(2, "0");
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;
 }
 
-// Failures on top and never thinner than a few pixels; below them pending, running, and completed at the foot.
-function drawStrip(canvas, cells) {
-  const scale = window.devicePixelRatio || 1;
-  const width = Math.round(canvas.clientWidth * scale);
-  const height = Math.round(canvas.clientHeight * scale);
-  if (!width || !height) return;
-  canvas.width = width;
-  canvas.height = height;
-  const style = getComputedStyle(canvas);
-  const [idle, run, done, fail] = ["idle", "run", "done", "fail"].map((name) => style.getPropertyValue(`--burst-${name}`).trim());
-  const pen = canvas.getContext("2d");
-  const gap = width / cells.length >= 8 * scale ? Math.round(scale) : 0;
-  const bar = (left, right, top, foot, colour) => {
-    if (foot <= top) return;
-    pen.fillStyle = colour;
-    pen.fillRect(left, top, right - left, foot - top);
-  };
-  cells.forEach(([start, stop, , running, completed, failed], k) => {
-    const left = Math.round((k * width) / cells.length);
-    const right = Math.max(left + 1, Math.round(((k + 1) * width) / cells.length) - gap);
-    const rest = stop - start - failed;
-    const high = !rest ? height : failed ? Math.max(height * 0.18, (height * failed) / (stop - start)) : 0;
-    const room = rest ? (height - high) / rest : 0;
-    const runningTop = height - room * (completed + running);
-    const completedTop = height - room * completed;
-    bar(left, right, 0, high, fail);
-    bar(left, right, high, runningTop, idle);
-    bar(left, right, runningTop, completedTop, run);
-    bar(left, right, completedTop, height, done);
-  });
+const dollars = (micros) => `$${(micros / 1e6).toFixed(micros && micros < 1e5 ? 4 : 2)}`;
+
+function money({ money }, now) {
+  if (!money.priced) return "the price of its workers is not known";
+  if (money.free) return "";
+  const spent = dollars(money.spent + (money.hourly * Math.max(0, now - money.at)) / 3600);
+  return money.budget === null ? spent : `${spent} / ${dollars(money.budget)}`;
 }
 
-function describe([start, stop, ...mix], idle) {
-  const tasks = stop - start === 1 ? `task ${count(start)}` : `tasks ${count(start)} – ${count(stop - 1)}`;
-  const parts = STATES.map((name, k) => [mix[k], k ? name : idle]).filter(([n]) => n);
-  return `${tasks}: ${parts.map(([n, name]) => (stop - start === 1 ? name : `${count(n)} ${name}`)).join(", ")}`;
+function failure(group) {
+  if (group.kind === "not run") return `not run: ${group.message}; first: task ${count(group.first)}`;
+  const said = [group.type, group.message].filter(Boolean).join(": ") || group.kind;
+  const line = group.line === null ? "" : ` at line ${group.line}`;
+  const more = group.messages > 1 ? `, ${count(group.messages)} different messages` : "";
+  return `${said}${line}${more}${group.count > 1 ? `; first: task ${count(group.first)}` : ""}`;
 }
 
 // Asks twice; says so when the kernel is too busy to hear.
@@ -75,6 +48,7 @@ function cancelButton(model) {
   button.type = "button";
   let timer;
   const rest = () => {
+    clearTimeout(timer);
     button.className = "";
     button.textContent = "Cancel";
     button.disabled = false;
@@ -90,34 +64,23 @@ function cancelButton(model) {
     rest();
     button.disabled = true;
     button.textContent = "Cancelling…";
-    model.send({ kind: "cancel" });
+    model.send({ kind: "cancel", id: 0 });
     timer = setTimeout(() => (button.textContent = "Waiting for the kernel to be free…"), 3000);
   });
-  return { button, rest: () => (clearTimeout(timer), rest()), stop: () => clearTimeout(timer) };
+  return { button, rest, stop: () => clearTimeout(timer) };
 }
 
 function render({ model, el }) {
   const root = make("section", "burst");
   const head = make("header");
-  const state = make("span", "burst-state");
-  const title = make("span", "burst-title");
-  const time = make("span", "burst-time");
+  const [state, title, time] = ["burst-state", "burst-title", "burst-time"].map((name) => make("span", name));
   const cancel = cancelButton(model);
   head.append(state, title, time, cancel.button);
-  const canvas = make("canvas", "burst-strip");
-  canvas.setAttribute("role", "img");
+  const bar = make("div", "burst-bar");
+  bar.setAttribute("role", "progressbar");
+  const parts = Object.fromEntries(BAR.map((name) => [name, make("i", `burst-key burst-${name}`)]));
+  bar.append(...Object.values(parts));
   const legend = make("div", "burst-legend");
-  const numbers = LEGEND.map((name) => {
-    const item = make("span", "burst-count");
-    const number = make("b");
-    const word = make("span");
-    item.append(make("i", `burst-key burst-${name}`), number, " ", word);
-    legend.append(item);
-    return { name, item, number, word };
-  });
-  const reused = make("span", "burst-count");
-  const whole = make("span", "burst-whole");
-  legend.append(reused, whole);
   const waiting = make("p", "burst-waiting");
   const notice = make("p", "burst-notice");
   const facts = make("dl", "burst-facts");
@@ -126,68 +89,100 @@ function render({ model, el }) {
   tail.open = true;
   const lines = make("table");
   tail.append(make("summary", "", "output"), lines);
-  root.append(head, canvas, legend, waiting, notice, facts, errors, tail);
+  root.append(head, bar, legend, waiting, notice, facts, errors, tail);
   el.append(root);
 
+  const read = (name) => JSON.parse(model.get(name) || "null");
   let shown = null;
-  let cells = [];
+  let ahead = 0; // seconds that the store's clock is ahead of this one's
+  const now = () => Date.now() / 1000 + ahead;
 
-  function draw() {
-    const text = model.get("state");
-    if (!text) return;
-    shown = JSON.parse(text);
-    cells = unfold(shown);
-    root.className = `burst burst-is-${shown.phase}`;
-    state.textContent = shown.state;
-    title.textContent = shown.title;
-    time.textContent = [shown.elapsed, shown.left].filter(Boolean).join(" · ");
-    cancel.button.hidden = !shown.buttons.includes("cancel");
-    if (shown.notice) cancel.rest();
-    for (const { name, item, number, word } of numbers) {
-      const n = shown.counts[STATES.indexOf(name)];
-      item.className = n ? "burst-count" : "burst-count burst-none";
-      item.hidden = !n && shown.over && (name === "running" || name === "pending");
-      number.textContent = count(n);
-      word.textContent = name === "pending" ? shown.idle : name;
-    }
-    reused.textContent = shown.reused ? `${count(shown.reused)} reused` : "";
-    reused.hidden = !shown.reused;
-    whole.replaceChildren(make("b", "", shown.progress), ` of ${count(shown.total)}`);
-    waiting.textContent = shown.waiting;
-    waiting.hidden = !shown.waiting;
-    notice.textContent = shown.notice;
-    notice.hidden = !shown.notice;
-    const pairs = { workers: shown.workers, cost: shown.cost, longest: shown.longest, reattach: shown.go_on };
+  function tick() {
+    if (!shown) return;
+    const left = shown.forecast === null ? "" : `≈ ${duration(shown.forecast - now())} left`;
+    const took = duration((shown.ended ?? now()) - shown.created);
+    time.textContent = [shown.progress, left, took, money(shown, now())].filter(Boolean).join(" · ");
+    const wait = shown.waiting;
+    const since = wait?.since ? ` for ${duration(now() - wait.since)}` : "";
+    const coming = shown.workers.coming.map((c) => `${c.count} ${c.phase} for ${duration(now() - c.since)}`).join(", ");
+    const why = shown.stale ? `as of ${duration(now() - shown.stale.since)} ago: the store does not answer` : "";
+    const words = wait ? [`${wait.words}${since}`, coming, wait.way_out].filter(Boolean).join("; ") : "";
+    waiting.textContent = why || words;
+    waiting.hidden = !waiting.textContent;
+    const { alive, started, wanted, lost, refused } = shown.workers;
+    const fleet = [`${alive} alive, ${started} started, ${wanted} wanted`, wait ? "" : coming, refused, lost];
+    const longest = shown.longest;
+    const pairs = {
+      workers: shown.ended === null ? fleet.filter(Boolean).join("; ") : "",
+      longest: longest && `task ${count(longest.task)} for ${duration(now() - longest.since)} on ${longest.worker}`,
+      reattach: shown.ended === null ? shown.attach : "",
+    };
     facts.replaceChildren(
       ...Object.entries(pairs).filter(([, fact]) => fact).flatMap(([label, fact]) => [make("dt", "", label), make("dd", "", fact)]),
     );
-    errors.replaceChildren(...shown.errors.map(([n, message]) => row(`${count(n)} ×`, message)));
-    if (shown.more) errors.append(row("", `and ${shown.more} more kinds of failure`));
-    errors.hidden = !shown.errors.length;
-    lines.replaceChildren(...shown.tail.map(([task, line]) => row(count(task), line)));
-    tail.hidden = !shown.tail.length;
-    canvas.setAttribute("aria-label", `${shown.progress} of ${shown.total} tasks done, ${shown.counts[3]} failed`);
-    drawStrip(canvas, cells);
   }
 
-  canvas.addEventListener("mousemove", (event) => {
-    const cell = cells[Math.floor((event.offsetX / canvas.clientWidth) * cells.length)];
-    canvas.title = cell ? describe(cell, shown.idle) : "";
-  });
-  const redraw = () => shown && drawStrip(canvas, cells);
-  const sized = new ResizeObserver(redraw);
-  sized.observe(canvas);
-  const themed = new MutationObserver(redraw);
-  themed.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light"] });
-  model.on("change:state", draw);
-  draw();
+  function draw(arrived) {
+    shown = read("frame");
+    if (!shown) return;
+    if (arrived) ahead = shown.at - Date.now() / 1000;
+    const counts = shown.counts;
+    root.className = `burst burst-is-${shown.phase}`;
+    state.textContent = shown.state;
+    title.textContent = shown.title;
+    const rest = shown.ended === null ? { running: counts.running, pending: counts.pending } : { "not run": counts.not_run };
+    const told = { completed: counts.completed, failed: counts.failed, ...rest, ...(counts.reused && { reused: counts.reused }) };
+    const colours = { "not run": "pending" };
+    legend.replaceChildren(
+      ...Object.entries(told).map(([word, n]) => {
+        const item = make("span", n ? "burst-count" : "burst-count burst-none");
+        item.append(make("i", `burst-key burst-${colours[word] ?? word}`), make("b", "", count(n)), ` ${word}`);
+        return item;
+      }),
+    );
+    const widths = { ...counts, pending: counts.pending + counts.not_run };
+    for (const name of BAR) parts[name].style.flexGrow = widths[name];
+    for (const name of BAR) parts[name].style.minWidth = widths[name] ? "6px" : "0";
+    bar.setAttribute("aria-label", `${shown.progress} of ${counts.total} tasks done, ${counts.failed} failed`);
+    tick();
+  }
+
+  function drawFailures() {
+    const { groups = [], more = 0, unread = "" } = read("failures") ?? {};
+    errors.replaceChildren(...groups.map((group) => row(`${count(group.count)} ×`, failure(group))));
+    if (more) errors.append(row("", `and ${more} more kinds of failure`));
+    if (unread) errors.append(row("", `failures cannot be read: ${unread}`));
+    errors.hidden = !errors.children.length;
+  }
+
+  function drawOutput() {
+    const found = (read("output") ?? { lines: [] }).lines;
+    lines.replaceChildren(...found.map((line) => row(count(line.task), line.text)));
+    tail.hidden = !found.length;
+  }
+
+  function drawHost() {
+    const host = read("host") ?? { actions: [], notice: "" };
+    const off = host.actions.find((each) => each.action === "cancel")?.off;
+    cancel.button.hidden = Boolean(off);
+    if (host.notice) cancel.rest();
+    notice.textContent = host.notice;
+    notice.hidden = !host.notice;
+  }
+
+  const drawing = { frame: () => draw(true), failures: drawFailures, output: drawOutput, host: drawHost };
+  for (const [name, f] of Object.entries(drawing)) model.on(`change:${name}`, f);
+  draw(false);
+  drawFailures();
+  drawOutput();
+  drawHost();
+  const clock = setInterval(tick, 1000);
   // A view that is born after the end (a reload, a browser that was closed) asks for the static picture again.
-  if (shown?.over) model.send({ kind: "shown" });
+  if (shown?.ended !== null) model.send({ kind: "shown" });
   return () => {
     cancel.stop();
-    sized.disconnect();
-    themed.disconnect();
-    model.off("change:state", draw);
+    clearInterval(clock);
+    for (const [name, f] of Object.entries(drawing)) model.off(`change:${name}`, f);
   };
 }
 

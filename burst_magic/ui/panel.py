@@ -12,12 +12,15 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, TypeVar
 
 from burst_magic.errors import BurstError, visible
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import html, text
-from burst_magic.ui.model import frame, panel_model
+from burst_magic.ui.details import ActionState, HostPlace, HostState, PanelAction
+from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.frame import MIME, Frame, plain, to_json
+from burst_magic.ui.requests import AskedSession, action_of, answer
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +28,10 @@ INTERVAL = 0.25  # seconds between frames
 META = "burst_magic"  # key of our output metadata in a saved notebook
 
 Callback = Callable[[Snapshot], None]
+T = TypeVar("T")
 
 
-class SessionLike(Protocol):
+class SessionLike(AskedSession, Protocol):
     """What a view needs from a session."""
 
     @property
@@ -44,15 +48,15 @@ class SessionLike(Protocol):
     def status(self) -> Snapshot:
         """Return the newest Snapshot."""
 
-    def cancel_job(self) -> bool:
-        """Cancel the job, and the session if it has no other; return whether the session continues."""
-
 
 class Screen(Protocol):
     """Something to draw on, used by one thread at a time."""
 
     def draw(self, snapshot: Snapshot) -> None:
         """Draw a snapshot."""
+
+    def release(self) -> bool:
+        """The cell does not block any more; return whether this is still to be drawn on."""
 
     def close(self, snapshot: Snapshot | None) -> None:
         """Leave the last state visible; nothing is drawn afterwards."""
@@ -98,6 +102,11 @@ class Showing:
                 logger.warning("session %s cannot be refreshed: %s", self._session.id, fault)
         self.stop(timeout)
 
+    def release(self) -> None:
+        """The cell stops waiting, and the session goes on: so does a panel; a bar ends."""
+        if not self._screen.release():
+            self.finish()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the view has ended; return False on timeout."""
         if self._thread is not threading.current_thread() and self._thread.ident is not None:
@@ -132,24 +141,23 @@ class Showing:
 
 
 class Panel:
-    """The live panel: one widget with one synced string, replaced by static HTML once nothing will change.
+    """The live panel: a widget that holds the newest frame; docs/panel.md describes what it says to the view.
 
-    A widget dies with its kernel ("model not found" in a saved notebook); HTML does not.
+    The output holds the widget, the frame, HTML and words, each for readers that know nothing better. A widget dies
+    with its kernel ("model not found" in a saved notebook), so it is taken out once nothing will change.
 
     Args:
-        session: the button calls its ``cancel_job``.
+        session: what its view's requests ask.
         metadata: saved with the output in the notebook file.
-        buttons: "cancel" if the kernel is free to react.
+        blocking: the cell blocks, so that the kernel cannot react to a button.
     """
 
-    def __init__(
-        self, session: SessionLike, *, metadata: Mapping[str, object], buttons: tuple[str, ...] = ("cancel",)
-    ) -> None:
+    def __init__(self, session: SessionLike, *, metadata: Mapping[str, object], blocking: bool = False) -> None:
         self._session = session
         self._metadata = {META: dict(metadata)}
-        self._buttons = buttons
+        self._blocking = blocking
         self._notice = ""
-        self._shown: Snapshot | None = None
+        self._frame: Frame | None = None
         self._closed = False
         self._lock = threading.RLock()
         self._widget = widget_class()()
@@ -159,55 +167,80 @@ class Panel:
     def open(self, snapshot: Snapshot) -> Panel:
         """Display the panel in the cell's output."""
         self.draw(snapshot)
-        self._display = _ipython().display(self._widget, metadata=self._metadata, display_id=True)
+        with self._lock:
+            self._widget.fallback = bundle(self._frame)
+            self._display = _ipython().display(self._widget, metadata=self._metadata, display_id=True)
+            self._widget.fallback = {}
         return self
 
     def draw(self, snapshot: Snapshot) -> None:
-        """Send one frame if something has changed."""
+        """Send what has changed, if anything has."""
         with self._lock:
-            self._shown = snapshot
-            shown = panel_model(snapshot)
-            buttons = () if shown.over else self._buttons
-            self._widget.fallback = html.panel_html(shown) if self._display is None else ""
-            self._widget.state = frame(shown, buttons=buttons, notice=self._notice)
+            frame = frame_of(snapshot)
+            if self._frame is None or frame.etag != self._frame.etag:
+                self._widget.frame = to_json(frame.lean)
+            self._widget.failures = to_json(frame.failures)
+            self._widget.output = to_json(frame.output)
+            self._frame = frame
+            self._tell()
+
+    def release(self) -> bool:
+        """The cell does not block any more: the kernel reacts to buttons again, and the panel lives on."""
+        with self._lock:
+            self._blocking = False
+            self._tell()
+        return True
 
     def close(self, snapshot: Snapshot | None) -> None:
-        """Replace the widget with static HTML.
+        """Take the widget out of the output.
 
         The widget itself stays open: a page that was closed meanwhile shows it when it is reopened, and requests its
         state.
         """
         with self._lock:
             self._closed = True
-            self._buttons = ()
             if snapshot is not None:
                 self.draw(snapshot)
             self._swap()
 
+    def _tell(self) -> None:
+        states = tuple(ActionState(action=action, off=self._off(action)) for action in PanelAction)
+        self._widget.host = to_json(HostState(place=HostPlace.KERNEL, actions=states, notice=self._notice))
+
+    def _off(self, action: PanelAction) -> str:
+        """Why an action is not possible."""
+        if self._frame is not None and self._frame.over and action is not PanelAction.CANCEL_SESSION:
+            return f"the job is over: {self._frame.state}"
+        return "the cell is waiting for results: interrupt the kernel first" if self._blocking else ""
+
     def _swap(self) -> None:
-        if self._shown is not None and self._display is not None:
-            picture = _ipython().HTML(html.panel_html(panel_model(self._shown)))
-            self._display.update(picture, metadata=self._metadata)
+        if self._frame is not None and self._display is not None:
+            self._display.update(bundle(self._frame), raw=True, metadata=self._metadata)
 
     def _on_message(self, _widget: object, content: object, _buffers: object) -> None:
-        kind = content.get("kind") if isinstance(content, dict) else None
-        if kind == "cancel" and self._buttons:
-            threading.Thread(target=self._cancel, name=f"burst-cancel-{self._session.id}", daemon=True).start()
-        elif kind == "shown" and self._closed:
-            self._swap()
+        if not isinstance(content, dict):
+            return
+        if content.get("kind") == "shown":
+            if self._closed:
+                self._swap()
+            return
+        name = f"burst-asked-{self._session.id}"
+        threading.Thread(target=self._answer, args=(content,), name=name, daemon=True).start()
 
-    def _cancel(self) -> None:
-        try:
-            continues = self._session.cancel_job()
-            rest = "the session's other jobs continue" if continues else "the session ends with it"
-            notice = f"Cancelling this job: running tasks are stopped, finished results are kept; {rest}."
-        except Exception as error:
-            logger.exception("session %s was not cancelled", self._session.id)
-            notice = f"Not cancelled: {error}"
-        with self._lock:
-            self._notice = notice
-            if self._shown is not None:
-                self.draw(self._shown)
+    def _answer(self, message: dict[str, Any]) -> None:
+        said = answer(self._session, message, off=self._off)
+        if action_of(message) is not None:
+            with self._lock:
+                self._notice = said["ok"] if "ok" in said else f"Not done: {said['problem']}"
+                self._tell()
+        self._widget.send(said)
+
+
+def bundle(frame: Frame | None) -> dict[str, Any]:
+    """A frame for a notebook file: as it is, as HTML, and as words."""
+    if frame is None:
+        return {}
+    return {MIME: plain(frame), "text/html": html.panel_html(frame), "text/plain": visible(text.frame_text(frame))}
 
 
 @cache
@@ -221,14 +254,17 @@ def widget_class() -> type[Any]:
     class PanelWidget(anywidget.AnyWidget):
         _esm = folder.joinpath("panel.js").read_text(encoding="utf-8")
         _css = html.style()
-        state = traitlets.Unicode("").tag(sync=True)
-        fallback = ""  # for viewers without widgets, such as a code forge
+        frame = traitlets.Unicode("").tag(sync=True)
+        failures = traitlets.Unicode("").tag(sync=True)
+        output = traitlets.Unicode("").tag(sync=True)
+        host = traitlets.Unicode("").tag(sync=True)
+        fallback: dict[str, Any] = {}  # noqa: RUF012 - what the output holds beside the widget
 
         def _repr_mimebundle_(self, **kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-            bundle = super()._repr_mimebundle_(**kwargs)
-            if bundle is not None and self.fallback:
-                bundle[0]["text/html"] = self.fallback
-            return bundle
+            found = super()._repr_mimebundle_(**kwargs)
+            if found is not None:
+                found[0].update(self.fallback)
+            return found
 
     return PanelWidget
 
@@ -267,7 +303,7 @@ def show(
         "created": snapshot.created,
     }
     if cell:
-        panel = Panel(session, metadata=metadata, buttons=() if blocking else ("cancel",))
+        panel = Panel(session, metadata=metadata, blocking=blocking)
         showing = Showing(session, panel.open(snapshot))
     else:
         _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
@@ -275,6 +311,24 @@ def show(
         if not blocking:
             return showing
     return showing.start()
+
+
+def waited(showing: Showing, wait: Callable[[], T]) -> T:
+    """Block beside a view, and end it; if the user interrupts, a panel lives on, since the session does.
+
+    Returns:
+        What ``wait`` returns.
+    """
+    try:
+        found = wait()
+    except KeyboardInterrupt:
+        showing.release()
+        raise
+    except BaseException:
+        showing.finish()
+        raise
+    showing.finish()
+    return found
 
 
 def frontend_cell(shell: object) -> str:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 from burst_magic.errors import visible
 from burst_magic.plan.finding import Finding
 from burst_magic.protocol.wire.model import Snapshot
-from burst_magic.ui import model
-from burst_magic.ui.model import PanelModel, Phase, panel_model
+from burst_magic.ui import phrases
+from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.frame import Frame, Phase
+from burst_magic.ui.phrases import GAP
 from burst_magic.ui.rows import AccountLine, CapturedRow, CostLine, SessionLine
+from burst_magic.ui.words import THIN, about, clean, count, dollars, duration, size_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-GAP = " "  # a terminal font may lack the narrow space
 WIDTH = 100  # characters of the widest table that a notebook shows without wrapping
 _NAME = 1  # the column of names in the list of sessions
 _LEAST_NAME, _LONGEST_STATE, _LONGEST_OWNER = 6, 10, 20  # characters
@@ -25,63 +27,89 @@ _LEAST_NAME, _LONGEST_STATE, _LONGEST_OWNER = 6, 10, 20  # characters
 
 def one_line(snapshot: Snapshot) -> str:
     """A job's progress for a ``repr``: ``412 of 1 000, ≈ 3 min``."""
-    shown = panel_model(snapshot)
-    parts = [_done_of(shown)]
+    return frame_line(frame_of(snapshot))
+
+
+def frame_line(shown: Frame) -> str:
+    """The same of a frame."""
+    parts = [phrases.done_of(shown)]
     if shown.phase is Phase.FINISHED:
-        parts.append(f"in {model.duration(shown.elapsed)}")
+        parts.append(f"in {duration(phrases.elapsed(shown))}")
     elif shown.over:
         parts.append(_plain(shown.state))
     else:
-        if shown.failed:
-            parts.append(f"{_count(shown.failed)} failed")
+        if shown.counts.failed:
+            parts.append(f"{_count(shown.counts.failed)} failed")
         if shown.waiting:
-            parts.append(f"waiting: {shown.waiting}")
-        elif shown.eta is not None:
-            parts.append(model.about(shown.eta))
+            parts.append(f"waiting: {phrases.waiting(shown)}")
+        elif shown.forecast is not None:
+            parts.append(about(shown.forecast - shown.at))
     return ", ".join(parts)
+
+
+def frame_text(shown: Frame) -> str:
+    """What a reader without HTML sees of a panel in a saved notebook."""
+    head = f"{shown.title or shown.session}: {_plain(shown.state)}, {phrases.done_of(shown)}"
+    seen = f"as seen {clock(shown.at)}; to go on: {shown.attach}"
+    facts = [shown.progress, "" if shown.over else phrases.left(shown), phrases.waiting(shown), _cost(shown)]
+    lines = [", ".join(filter(None, [head, *facts])), *_failures(shown)]
+    return "\n".join([*lines, f"ended {clock(shown.ended)}" if shown.ended is not None else seen])
 
 
 def status_text(snapshot: Snapshot) -> str:
     """All facts about a job, on aligned lines."""
-    shown = panel_model(snapshot)
+    shown = frame_of(snapshot)
     facts = [
-        ("tasks", f"{_done_of(shown)} done ({_plain(shown.progress)})"),
-        ("", ", ".join(f"{_count(number)} {word}" for word, number in _counts(shown))),
-        ("workers", shown.fleet),
-        ("time", ", ".join(part for part in (model.duration(shown.elapsed), shown.left) if part)),
-        ("cost", _plain(shown.cost)),
-        ("waiting", shown.waiting),
-        ("stale", shown.stale),
-        ("longest", _plain(model.longest_line(shown.longest, shown.at))),
+        ("tasks", f"{phrases.done_of(shown)} done" + (f" ({shown.progress})" if shown.progress else "")),
+        ("", ", ".join(f"{_count(number)} {word}" for word, number in phrases.counts(shown))),
+        ("workers", phrases.workers(shown, alive=snapshot.alive)),
+        ("time", ", ".join(filter(None, [duration(phrases.elapsed(shown)), phrases.left(shown)]))),
+        ("cost", _cost(shown) or phrases.on_fargate(shown.money, shown.at)),
+        ("waiting", phrases.waiting(shown)),
+        ("try", shown.waiting.way_out if shown.waiting else ""),
+        ("stale", phrases.stale(shown)),
+        ("longest", phrases.longest(shown)),
     ]
-    head = " · ".join(part for part in (shown.title, f"{shown.sid}/{shown.jid}", _plain(shown.state)) if part)
+    head = " · ".join(filter(None, [shown.title, f"{shown.session}/{shown.job}", _plain(shown.state)]))
     lines = [head, *(f"  {label:<9}{text}" for label, text in facts if text)]
-    if shown.errors:
-        lines += ["", errors_text(snapshot)]
-    if shown.tail:
-        width = max(len(_count(task)) for task, _ in shown.tail)
-        lines += ["", "  output", *(f"  {_count(task):>{width}} | {line}" for task, line in shown.tail)]
+    if failures := _failures(shown):
+        lines += ["", *failures]
+    tail = shown.output.lines if shown.output else ()
+    if tail:
+        width = max(len(_count(line.task)) for line in tail)
+        lines += ["", "  output", *(f"  {_count(line.task):>{width}} | {line.text}" for line in tail)]
     if not shown.over:
-        lines += ["", f"  in another kernel: {shown.go_on}"]
+        lines += ["", f"  in another kernel: {shown.attach}"]
     return "\n".join(lines)
 
 
 def other_job(snapshot: Snapshot) -> str:
     """One of several jobs of a session: its id, its label or first line, its progress."""
-    shown = panel_model(snapshot)
-    return "  ".join(part for part in (f"{shown.sid}/{shown.jid}", shown.title, one_line(snapshot)) if part)
+    shown = frame_of(snapshot)
+    return "  ".join(filter(None, [f"{shown.session}/{shown.job}", shown.title, frame_line(shown)]))
 
 
 def errors_text(snapshot: Snapshot) -> str:
     """A job's distinct failures, most frequent first, or one line if there are none."""
-    shown = panel_model(snapshot)
-    if not shown.errors:
-        return "  no failed tasks"
-    width = max(len(_count(number)) for number, _ in shown.errors)
-    lines = [f"  {_count(number):>{width}} × {text}" for number, text in shown.errors]
-    if shown.more_errors:
-        lines.append(f"  and {_count(shown.more_errors)} more kinds of failure")
-    return "\n".join(lines)
+    return "\n".join(_failures(frame_of(snapshot))) or "  no failed tasks"
+
+
+def _failures(shown: Frame) -> list[str]:
+    """One line a group, with aligned counts."""
+    part = shown.failures
+    if part is None:
+        return []
+    width = max((len(_count(view.count)) for view in part.groups), default=0)
+    lines = [f"  {_count(view.count):>{width}} × {phrases.failure(view)}" for view in part.groups]
+    if part.more:
+        lines.append(f"  and {_count(part.more)} more kinds of failure, {_count(part.more_tasks)} tasks")
+    if part.unread:
+        lines.append(f"  failures cannot be read: {part.unread}")
+    return lines
+
+
+def _cost(shown: Frame) -> str:
+    return phrases.cost(shown.money, at=shown.at, over=shown.over)
 
 
 def findings_text(found: Iterable[Finding]) -> str:
@@ -108,7 +136,7 @@ def sessions_table(rows: Sequence[SessionLine], *, now: float) -> str:
     longest, gaps = max(len(row[_NAME]) for row in body), len(head) - 1
     gap = 2 if others + longest + 2 * gaps <= WIDTH else 1
     room = max(_LEAST_NAME, WIDTH - others - gap * gaps)
-    named = [(*row[:_NAME], model.clean(row[_NAME], limit=room), *row[_NAME + 1 :]) for row in body]
+    named = [(*row[:_NAME], clean(row[_NAME], limit=room), *row[_NAME + 1 :]) for row in body]
     return table(head, named, right=range(5, 11), gap=gap)
 
 
@@ -125,8 +153,8 @@ def cost_table(rows: Sequence[CostLine], *, now: float) -> str:
     body = [
         (
             row.id,
-            model.clean(row.name, limit=_LEAST_NAME),
-            model.clean(row.state, limit=_LONGEST_STATE),
+            clean(row.name, limit=_LEAST_NAME),
+            clean(row.state, limit=_LONGEST_STATE),
             _short_time(row.created, now),
             row.launcher,
             _short_count(row.total),
@@ -136,10 +164,10 @@ def cost_table(rows: Sequence[CostLine], *, now: float) -> str:
         )
         for row in rows
     ]
-    lines = [f"{model.dollars(sum(row.cost or 0 for row in rows))} at list price, without the store's requests"]
+    lines = [f"{dollars(sum(row.cost or 0 for row in rows))} at list price, without the store's requests"]
     estimated = [(row.estimate, row.cost) for row in rows if row.estimate is not None and row.cost is not None]
     if estimated:
-        expected, real = (model.dollars(sum(column)) for column in zip(*estimated, strict=True))
+        expected, real = (dollars(sum(column)) for column in zip(*estimated, strict=True))
         lines.append(f"{len(estimated)} with an estimate: {expected} expected, {real} so far")
     return "\n".join([table(head, body, right=(5, 6, 7, 8)), *lines])
 
@@ -159,7 +187,7 @@ def account_table(rows: Sequence[AccountLine], *, region: str, now: float) -> st
     body = [
         (
             row.sid,
-            model.clean(row.owner, limit=_LONGEST_OWNER),
+            clean(row.owner, limit=_LONGEST_OWNER),
             str(row.workers),
             "+".join(row.launchers),
             _short_time(row.since, now),
@@ -172,21 +200,21 @@ def account_table(rows: Sequence[AccountLine], *, region: str, now: float) -> st
     known = [row.hourly for row in rows if row.hourly is not None]
     more = "" if len(known) == len(rows) else f", and those of {len(rows) - len(known)} without a known price"
     workers = sum(row.workers for row in rows)
-    hourly = model.dollars(sum(known))
+    hourly = dollars(sum(known))
     total = f"{workers} worker{'s' * (workers != 1)}{where}, {hourly} an hour at list price{more}"
     return f"{table(head, body, right=(2, 6, 7))}\n{total}"
 
 
 def _dollars(micros: int | None) -> str:
-    return "?" if micros is None else model.dollars(micros, gap=GAP)
+    return "?" if micros is None else dollars(micros, gap=GAP)
 
 
 def _session_cells(row: SessionLine, now: float) -> tuple[str, ...]:
     counts = (row.total, row.pending, row.running, row.completed, row.failed)
     return (
         row.id,
-        model.clean(row.name),
-        model.clean(row.state, limit=_LONGEST_STATE),
+        clean(row.name),
+        clean(row.state, limit=_LONGEST_STATE),
         _short_time(row.created, now),
         _short_time(row.last_activity, now),
         *map(_short_count, counts),
@@ -213,12 +241,12 @@ def captured_cells(row: CapturedRow) -> tuple[str, ...]:
     """The columns of one captured value, as text."""
     why = f"looks like a secret; {row.why}" if row.secret and row.why else row.why
     return (
-        model.clean(row.name, limit=40),
+        clean(row.name, limit=40),
         row.kind,
-        model.clean(row.type, limit=40),
-        model.size_of(row.size),
+        clean(row.type, limit=40),
+        size_of(row.size),
         ", ".join(map(str, row.lines)),
-        model.clean(why or ("looks like a secret" if row.secret else ""), limit=100),
+        clean(why or ("looks like a secret" if row.secret else ""), limit=100),
     )
 
 
@@ -280,27 +308,32 @@ class Bar:
 
     def draw(self, snapshot: Snapshot) -> None:
         """Draw a snapshot if it is due."""
-        shown = panel_model(snapshot)
+        shown = frame_of(snapshot)
         if not self._stream.isatty() and not shown.over:
-            if shown.elapsed < self._next:
+            elapsed = phrases.elapsed(shown)
+            if elapsed < self._next:
                 return
-            self._next = shown.elapsed + max(1.0, 0.02 * shown.elapsed)
+            self._next = elapsed + max(1.0, 0.02 * elapsed)
         self._set(shown).refresh()
+
+    def release(self) -> bool:
+        """A bar that went on would be drawn over the next prompt."""
+        return False
 
     def close(self, snapshot: Snapshot | None) -> None:
         """Leave the last state visible, with its failures below."""
         if snapshot is not None:
-            self._set(panel_model(snapshot))
+            self._set(frame_of(snapshot))
         if self._bar is not None:
             self._bar.close()  # draws a last time
             self._bar = None
             if snapshot is not None and snapshot.errors:
                 print(visible(errors_text(snapshot)), file=self._stream)
 
-    def _set(self, shown: PanelModel) -> tqdm[Any]:
-        bar = self._bar = self._bar or _new_bar(shown.total, self._stream)
-        bar.n = shown.done
-        bar.bar_format = f"{_plain(shown.progress):>5} |{{bar:24}}| {_braces(visible(bar_text(shown)))}"
+    def _set(self, shown: Frame) -> tqdm[Any]:
+        bar = self._bar = self._bar or _new_bar(shown.counts.total, self._stream)
+        bar.n = phrases.done(shown)
+        bar.bar_format = f"{shown.progress:>5} |{{bar:24}}| {_braces(visible(bar_text(shown)))}"
         return bar
 
 
@@ -330,18 +363,19 @@ class Upload:
             self._bar.close()
 
 
-def bar_text(shown: PanelModel) -> str:
+def bar_text(shown: Frame) -> str:
     """The text to the right of the bar."""
     over = shown.over
     parts = [
-        _done_of(shown),
-        f"{_count(shown.failed)} failed" if shown.failed else "",
-        _plain(shown.state) if shown.phase is Phase.ENDED else "",
-        f"{shown.alive} of {shown.wanted} workers" if not over else "",
-        model.duration(shown.elapsed),
-        shown.waiting or (model.about(shown.eta) if shown.eta is not None and not over else ""),
+        phrases.done_of(shown),
+        f"{_count(shown.counts.failed)} failed" if shown.counts.failed else "",
+        _plain(shown.state) if shown.phase is Phase.ENDED or not shown.counts.total else "",
+        f"{shown.workers.alive} of {shown.workers.wanted} workers" if not over else "",
+        duration(phrases.elapsed(shown)),
+        phrases.waiting(shown) or (about(shown.forecast - shown.at) if shown.forecast is not None else ""),
+        _cost(shown),
     ]
-    return " · ".join(part for part in parts if part)
+    return " · ".join(filter(None, parts))
 
 
 def _new_bar(total: int, stream: TextIO) -> tqdm[Any]:
@@ -354,26 +388,12 @@ def _new_bar(total: int, stream: TextIO) -> tqdm[Any]:
     return Quiet(total=total, file=stream, leave=True, dynamic_ncols=stream.isatty(), delay=1e-9)
 
 
-def _counts(shown: PanelModel) -> list[tuple[str, int]]:
-    counts = [
-        ("completed", shown.completed),
-        ("failed", shown.failed),
-        ("running", shown.running),
-        (shown.idle_word, shown.pending),
-    ]
-    return [*counts, ("reused", shown.reused)] if shown.reused else counts
-
-
-def _done_of(shown: PanelModel) -> str:
-    return f"{_count(shown.done)} of {_count(shown.total)}"
-
-
 def _count(number: int) -> str:
-    return model.count(number, gap=GAP)
+    return count(number, gap=GAP)
 
 
 def _plain(text: str) -> str:
-    return text.replace(model.THIN, GAP)
+    return text.replace(THIN, GAP)
 
 
 def _braces(text: str) -> str:

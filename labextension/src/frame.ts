@@ -90,6 +90,7 @@ export interface LongestTask {
 /** What the session costs. At another instant ``t`` it is ``spent + hourly * (t - at) / 3600``. */
 export interface Money {
   priced: boolean;
+  free: boolean;
   at: number;
   spent: number;
   hourly: number;
@@ -130,7 +131,7 @@ export interface SlotRow {
   memory_mb: number;
 }
 
-/** The store does not answer: all facts are as of ``since``. */
+/** The store does not answer, and all facts are as of ``since``; ``why``: its error, or "". */
 export interface Staleness {
   since: number;
   why: string;

@@ -15,7 +15,7 @@ from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys, records
 from burst_magic.protocol.wire.model import ClaimKey, Job, Outcome, OutcomeKind, SegmentKey
 from burst_magic.ui import html, text
-from burst_magic.ui.model import panel_model
+from burst_magic.ui.drawing import frame_of
 
 VERDICT = "it ended 3 workers: exit code -9, 4012 MB seen"
 LOST = Outcome(task=2, kind=OutcomeKind.LOST, error="WorkerLost", message=VERDICT, item="'poison'")
@@ -90,7 +90,7 @@ def test_a_task_that_ended_its_workers_is_told_in_every_view(world, published):
     assert repr(failure) == f"<task 2 (item 'poison'): WorkerLost: {VERDICT}>"
     assert (seen.completed, seen.failed, seen.errors) == (2, 1, ((1, f"WorkerLost: {VERDICT}"),))
     assert f"1 × WorkerLost: {VERDICT}" in text.status_text(seen)
-    assert f"WorkerLost: {VERDICT}" in html.panel_html(panel_model(seen))
+    assert f"WorkerLost: {VERDICT}" in html.panel_html(frame_of(seen))
     lines = [(line.source, line.text) for line in session.logs()]
     assert lines == [("2", f"WorkerLost: {VERDICT}"), ("2", "  in task 2 (item 'poison')")]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from burst_magic.protocol.wire.model import FailureGroup, JobEnd, OutcomeKind, Snapshot, Span
+from burst_magic.protocol.wire.model import FailureGroup, JobEnd, Outcome, OutcomeKind, Snapshot, Span
 
 SID = "20261121-091500-abcd2345"
 
@@ -76,6 +76,8 @@ class FakeSession:
     refusal: Exception | None = None  # what cancel raises
     silence: Exception | None = None  # what status raises
     eager: bool = False  # calls back at once
+    outcomes: list[Outcome] = field(default_factory=list)
+    asked: list[object] = field(default_factory=list)
 
     def subscribe(self, callback):
         self.listeners.append(callback)
@@ -93,11 +95,30 @@ class FakeSession:
             raise self.silence
         return self.last
 
+    def snapshot(self):
+        return self.last
+
+    def failed_tasks(self, *, after=-1):
+        return (outcome for outcome in self.outcomes if outcome.task > after)
+
+    def outcome(self, task):
+        return next((outcome for outcome in self.outcomes if outcome.task == task), None)
+
     def cancel_job(self):
         self.cancelled.set()
         if self.refusal:
             raise self.refusal
         return self.others
+
+    def cancel(self):
+        self.asked.append("cancel")
+
+    def scale(self, workers):
+        self.asked.append(("scale", workers))
+
+    def extend(self, duration=None, *, budget=None):
+        self.asked.append(("extend", duration, budget))
+        return 2000.0
 
 
 @pytest.fixture(name="snapshot")

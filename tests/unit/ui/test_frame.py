@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burst_magic.protocol.wire.model import (
+    EndCause,
+    Gone,
     JobEnd,
     OutcomeKind,
     SlotView,
@@ -23,7 +25,7 @@ from burst_magic.protocol.wire.model import (
 )
 from burst_magic.ui import frame
 from burst_magic.ui.drawing import CELLS, frame_of, strip
-from burst_magic.ui.frame import to_json
+from burst_magic.ui.frame import Phase, to_json
 
 STATES = ("pending", "running", "completed", "failed")
 LETTERS = {"p": "pending", "r": "running", "c": "completed", "f": "failed"}
@@ -254,3 +256,62 @@ def test_a_million_tasks_are_exact_where_they_are_few_runs():
     spans = (Span(start=0, stop=777_777, state="completed"), Span(start=777_777, stop=777_778, state="failed"))
 
     assert strip(spans, 1_000_000) == frame.TaskStrip(size=1, cells="c777777fp222222")
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "state"),
+    [
+        ({}, Phase.RUNNING, "running"),
+        ({"running": 0}, Phase.WAITING, "waiting"),
+        ({"running": 0, "workers": (worker(),)}, Phase.RUNNING, "running"),
+        ({"running": 0, "workers": (worker(),), "waiting": "capacity"}, Phase.WAITING, "waiting"),
+        ({"running": 0, "completed": 0, "failed": 0, "workers": (worker(),)}, Phase.WAITING, "starting"),
+        ({"ended": JobEnd.CANCELLED}, Phase.ENDED, "cancelled"),
+        ({"ended": JobEnd.CLOSED}, Phase.ENDED, "closed"),
+        ({"ended": JobEnd.DEADLINE}, Phase.ENDED, "deadline reached"),
+        ({"ended": JobEnd.BUDGET}, Phase.ENDED, "budget spent"),
+        ({"ended": JobEnd.DELETED}, Phase.ENDED, "deleted"),
+        (
+            {"ended": JobEnd.NOBODY, "end_detail": "no\x1b[31m disk"},
+            Phase.ENDED,
+            "no workers: no disk",
+        ),
+        ({"ended": JobEnd.FINISHED, "completed": 98, "pending": 0, "running": 0}, Phase.FAILED, "finished, 2 failed"),
+        (
+            {"ended": JobEnd.CLOSED, "completed": 100, "failed": 0, "pending": 0, "running": 0},
+            Phase.FINISHED,
+            "finished",
+        ),
+    ],
+)
+def test_a_job_is_in_one_phase(snapshot, changes, phase, state):
+    shown = frame_of(snapshot(**changes))
+
+    assert (shown.phase, shown.state) == (phase, state)
+
+
+def test_the_longest_running_task_of_this_job_on_a_living_worker_is_named(snapshot):
+    gone = Gone(worker="dead", cause=EndCause.CRASH, at=1050.0)
+    workers = (
+        WorkerView(
+            wid="dead", started=1000, seen=1050, rate=0, gone=gone, slots=(SlotView(job="j1", task=1, since=1),)
+        ),
+        WorkerView(wid="other", started=1000, seen=1080, rate=0, slots=(SlotView(job="j0", task=2, since=2),)),
+        WorkerView(
+            wid="w1",
+            started=1000,
+            seen=1080,
+            rate=0,
+            slots=(
+                SlotView(job="j1", task=42, since=1020.0),
+                SlotView(job="j1", task=43, since=1070.0),
+                SlotView(job="j1", task=41, since=1010.0),  # has an outcome already
+                SlotView(),
+            ),
+        ),
+    )
+
+    longest = frame_of(snapshot(workers=workers)).longest
+
+    assert (longest.task, longest.since, longest.worker) == (42, 1020.0, "w1")
+    assert frame_of(snapshot(workers=workers)).workers.alive == 2

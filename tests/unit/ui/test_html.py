@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from burst_magic.protocol.wire.model import JobEnd, Span
-from burst_magic.ui.html import LEAST, STRIP, dry_run_html, layers, panel_html, style
-from burst_magic.ui.model import HeatCell, panel_model
+from burst_magic.protocol.wire.model import JobEnd, Span, WaitCause, WaitReason
+from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.html import BAR, LEAST, dry_run_html, panel_html, style, widths
+from burst_magic.ui.panel import bundle
 from burst_magic.ui.text import clock
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
@@ -64,13 +66,21 @@ class Row:
 
 
 def evil_pages(snapshot, group):
-    failures = (group(1, EVIL, error=EVIL),)
-    shown = panel_model(
-        snapshot(name=EVIL, sid=EVIL, waiting=EVIL, failures=failures, tail=((1, EVIL),), launcher=EVIL)
+    shown = frame_of(
+        snapshot(
+            name=EVIL,
+            sid=EVIL,
+            wait=WaitReason(cause=WaitCause.STARTING, words=EVIL),
+            refused=EVIL,
+            failures=(group(1, EVIL, error=EVIL),),
+            unread=EVIL,
+            tail=((1, EVIL),),
+            launcher=EVIL,
+        )
     )
     return {
         "panel": panel_html(shown),
-        "ended": panel_html(panel_model(snapshot(ended=JobEnd.NOBODY, end_detail=EVIL))),
+        "ended": panel_html(frame_of(snapshot(ended=JobEnd.NOBODY, end_detail=EVIL))),
         "dry run": dry_run_html([Row()], facts=[(EVIL, EVIL)], warnings=[EVIL]),
     }
 
@@ -86,7 +96,7 @@ def test_foreign_text_is_text_and_never_a_tag(snapshot, group, page):
 
 
 def test_the_picture_asks_for_nothing_from_anywhere(snapshot):
-    page = panel_html(panel_model(snapshot()))
+    page = panel_html(frame_of(snapshot()))
 
     assert not re.search(r"https?:|//|url\(|@import", page)
 
@@ -96,53 +106,79 @@ def test_colours_follow_the_theme_and_have_a_dark_set():
     assert '[data-jp-theme-light="false"] .burst' in style()
 
 
-def test_the_picture_says_counts_errors_cost_and_the_way_to_go_on(snapshot):
-    words = Reader(panel_html(panel_model(snapshot(name="squares")))).words
+def test_the_picture_says_counts_errors_and_the_way_to_go_on(snapshot):
+    words = Reader(panel_html(frame_of(snapshot(name="squares")))).words
 
-    for word in ("running", "squares", "40", "8", "50", "2", "KeyError: 'x' at line 4", "2 ×"):
+    for word in ("running", "squares", "40", "8", "50", "2", "KeyError: 'x' at line 4; first: task 40", "2 ×"):
         assert word in words
-    assert "no charge; on Fargate this would be $0.0042" in words
     assert "%burst_attach 20261121-091500-abcd2345" in words
 
 
-def test_a_picture_says_how_old_it_is(snapshot, finished):
-    running = Reader(panel_html(panel_model(snapshot(now=1000.0 + 80)))).words
-    ended = Reader(panel_html(panel_model(finished()))).words
+def test_a_free_session_says_nothing_of_money(snapshot):
+    assert "$" not in " ".join(Reader(panel_html(frame_of(snapshot()))).words).replace(style(), "")
 
-    assert f"1 min 20 s · ≈ 2 min left · seen {clock(1080.0)}" in running
+
+def test_a_picture_of_what_is_over_says_nothing_of_workers_or_how_to_go_on(snapshot):
+    page = panel_html(frame_of(snapshot(ended=JobEnd.CANCELLED))).replace(style(), "")
+
+    assert "alive" not in page
+    assert "burst_attach" not in page
+    assert "not run: cancelled; first: task 50" in page
+
+
+def test_after_success_the_picture_is_one_line_and_a_bar(finished):
+    words = Reader(panel_html(frame_of(finished(name="squares"))).replace(style(), "")).words
+
+    assert [word for word in words if word.strip()] == [
+        "finished",
+        "squares",
+        f"100 of 100 · 100 % · 3 min 20 s · ended {clock(1200.0)}",
+    ]
+
+
+def test_a_wait_is_shown_with_what_to_do(snapshot):
+    wait = WaitReason(cause=WaitCause.WRITES, words="the store refuses the workers' writes")
+    page = " ".join(Reader(panel_html(frame_of(snapshot(wait=wait)))).words)
+
+    assert "the store refuses the workers' writes: run %burst_doctor" in page
+
+
+def test_a_picture_says_how_old_it_is(snapshot, finished):
+    running = " ".join(Reader(panel_html(frame_of(snapshot(now=1080.0)))).words)
+    ended = " ".join(Reader(panel_html(frame_of(finished()))).words)
+
+    assert f"≈ 2 min left · 1 min 20 s · seen {clock(1080.0)}" in running
     assert f"3 min 20 s · ended {clock(1200.0)}" in ended
 
 
-def test_a_finished_job_of_a_million_tasks_is_one_rectangle(finished):
-    page = panel_html(panel_model(finished(total=1_000_000, spans=(Span(start=0, stop=1_000_000, state="completed"),))))
-
-    assert re.findall(r'<path class="([^"]*)" d="([^"]*)"', page) == [("burst-completed", "M0 0h400v100h-400z")]
-
-
-def test_the_worst_picture_is_a_small_part_of_a_notebook(finished):
+def test_the_worst_picture_is_a_small_part_of_a_notebook(snapshot, group):
     states = ("pending", "running", "completed", "failed")
     spans = tuple(Span(start=at, stop=at + 333, state=states[at // 333 % 4]) for at in range(0, 999_000, 333))
+    failures = tuple(group(9, "m" * 500, error="E" * 90, line=n, first=n) for n in range(30))
+    tail = tuple((n, "o" * 500) for n in range(20))
+    drawn = frame_of(snapshot(total=1_000_000, spans=spans, failures=failures, tail=tail, name="n" * 500))
 
-    page = panel_html(panel_model(finished(total=1_000_000, spans=spans)))
+    assert len(panel_html(drawn)) < 18_000
+    assert len(json.dumps(bundle(drawn))) < 40_000
 
-    assert len(page) < 45_000
 
-
-@given(st.tuples(*[st.integers(0, 3000)] * 4).filter(any))
-def test_the_layers_of_a_cell_fill_it_without_a_gap_and_a_failure_is_always_seen(mix):
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it makes values, and keeps nothing
+@given(st.tuples(*[st.integers(0, 10_000)] * 4).filter(any))
+def test_the_parts_of_the_bar_fill_it_in_order_and_what_there_is_one_of_is_seen(snapshot, mix):
     pending, running, completed, failed = mix
-    cell = HeatCell(start=0, stop=sum(mix), running=running, completed=completed, failed=failed)
+    facts = {"pending": pending, "running": running, "completed": completed, "failed": failed}
 
-    stacked = layers(cell)
+    parts = widths(frame_of(snapshot(total=sum(mix), **facts)))
 
-    tops = [top for _, top, _ in stacked]
-    assert tops == [sum(height for _, _, height in stacked[:k]) for k in range(len(stacked))]
-    assert sum(height for _, _, height in stacked) == STRIP
-    heights = {state: height for state, _, height in stacked}
-    assert (heights.get("failed", 0) >= LEAST) == bool(failed)
-    assert not (heights.get("pending") and not pending)
-    assert not (heights.get("running") and not running)
-    assert not (heights.get("completed") and not completed)
+    assert sum(width for _, width in parts) == BAR
+    assert [state for state, _ in parts] == [
+        state for state in ("completed", "running", "pending", "failed") if facts[state]
+    ]
+    assert min(width for _, width in parts) >= LEAST
+
+
+def test_no_tasks_make_an_empty_bar(finished):
+    assert widths(frame_of(finished(total=0, completed=0, spans=()))) == []
 
 
 def test_no_rows_are_a_sentence():

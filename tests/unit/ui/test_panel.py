@@ -16,8 +16,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from burst_magic.errors import Throttled
-from burst_magic.protocol.wire.model import JobEnd, Span
-from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show
+from burst_magic.protocol.failures import key_of
+from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, Span
+from burst_magic.ui.frame import MIME
+from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show, waited
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PATIENCE = 20  # seconds until a thread that should have done something is given up
@@ -221,8 +223,8 @@ def test_a_frame_is_one_small_message(wire, browser, session, snapshot):
         panel.draw(one)
 
     assert [kind for kind, _ in wire] == ["comm_msg"] * 10
-    assert [list(data["state"]) for _, data in wire] == [["state"]] * 10
-    assert max(len(json.dumps(data)) for _, data in wire) < 7_000
+    assert [list(data["state"]) for _, data in wire] == [["frame"]] * 10
+    assert max(len(json.dumps(data)) for _, data in wire) < 2_500
 
 
 def test_a_frame_that_changes_nothing_is_not_sent(wire, browser, session, snapshot):
@@ -238,9 +240,31 @@ def test_the_whole_state_is_in_the_model_for_a_page_that_comes_back(wire, browse
     panel = Panel(session, metadata={}).open(snapshot())
     panel.draw(snapshot(completed=41, running=7))
 
-    state = json.loads(panel._widget.get_state("state")["state"])
+    frame = json.loads(panel._widget.get_state("frame")["frame"])
 
-    assert state["counts"] == [50, 7, 41, 2]
+    assert (frame["counts"]["running"], frame["counts"]["completed"]) == (7, 41)
+
+
+def test_nothing_is_sent_while_tasks_sleep(wire, browser, session, snapshot):
+    panel = Panel(session, metadata={}).open(snapshot(tail=((3, "hello"),)))
+    wire.clear()
+
+    for tick in range(40):
+        panel.draw(snapshot(now=1080.0 + tick, as_of=1079.0 + tick, tail=((3, "hello"),)))
+
+    assert wire == []
+
+
+def test_failures_and_output_are_sent_when_they_change_and_at_no_other_time(wire, browser, session, snapshot, group):
+    panel = Panel(session, metadata={}).open(snapshot(tail=((3, "hello"),)))
+    wire.clear()
+
+    panel.draw(snapshot(completed=41, running=7, tail=((3, "hello"),)))
+    panel.draw(snapshot(completed=41, running=7, tail=((3, "hello"), (4, "again"))))
+    panel.draw(snapshot(completed=41, running=6, failed=3, failures=(group(3, "no"),), tail=((4, "again"),)))
+
+    sent = [sorted(data["state"]) for _, data in wire]
+    assert sent == [["frame"], ["frame"], ["output"], ["frame"], ["failures"], ["output"]]
 
 
 def test_the_output_is_a_widget_that_carries_its_session(wire, browser, session, finished):
@@ -250,12 +274,17 @@ def test_the_output_is_a_widget_that_carries_its_session(wire, browser, session,
 
     shown, swapped = browser.display_pub.outputs
     mark = {META: {"session": session.id, "job": "j1", "out": "squares", "cell": "c0ffee", "created": 1000.0}}
-    assert WIDGET in shown["data"]
+    assert set(shown["data"]) == {WIDGET, MIME, "text/html", "text/plain"}
+    assert shown["data"][MIME]["counts"]["completed"] == 40
+    assert shown["data"][MIME]["failures"]["groups"][0]["line"] == 4
     assert "42" in shown["data"]["text/html"]
+    assert "42 of 100" in shown["data"]["text/plain"]
     assert shown["metadata"] == swapped["metadata"] == mark
     assert swapped["update"] is True
-    assert WIDGET not in swapped["data"]
+    assert set(swapped["data"]) == {MIME, "text/html", "text/plain"}
+    assert swapped["data"][MIME]["phase"] == "finished"
     assert "finished" in swapped["data"]["text/html"]
+    assert "100 of 100" in swapped["data"]["text/plain"]
     assert swapped["transient"] == shown["transient"]
 
 
@@ -265,11 +294,11 @@ def test_cancel_runs_in_a_thread_of_its_own_and_says_what_it_stops(session, snap
     session.others = others
     panel = Panel(session, metadata={}).open(snapshot())
 
-    message(panel, {"kind": "cancel"})
+    message(panel, {"kind": "cancel", "id": 1})
 
     assert session.cancelled.wait(PATIENCE)
-    wait_for_threads("burst-cancel")
-    notice = json.loads(panel._widget.state)["notice"]
+    wait_for_threads("burst-asked")
+    notice = host(panel)["notice"]
     assert notice.startswith("Cancelling this job")
     assert ("other jobs continue" if others else "the session ends with it") in notice
 
@@ -278,32 +307,143 @@ def test_a_cancel_that_fails_says_why(wire, browser, session, snapshot, caplog):
     session.refusal = OSError("the store is away")
     panel = Panel(session, metadata={}).open(snapshot())
 
-    message(panel, {"kind": "cancel"})
+    message(panel, {"kind": "cancel", "id": 7})
 
     assert session.cancelled.wait(PATIENCE)
-    wait_for_threads("burst-cancel")
-    assert json.loads(panel._widget.state)["notice"] == "Not cancelled: the store is away"
+    wait_for_threads("burst-asked")
+    assert host(panel)["notice"] == "Not done: OSError: the store is away"
+    (reply,) = answers(wire)
+    assert (reply["id"], reply["problem"]) == (7, "OSError: the store is away")
 
 
-@pytest.mark.parametrize("content", [{"kind": "erase"}, {}, "cancel", None, ["cancel"]])
-def test_other_messages_are_ignored(wire, browser, session, snapshot, content):
+@pytest.mark.parametrize("content", [{"kind": "erase"}, {}, {"kind": ["cancel"]}, "cancel", None, ["cancel"]])
+def test_other_messages_do_nothing(wire, browser, session, snapshot, content):
     panel = Panel(session, metadata={}).open(snapshot())
 
     message(panel, content)
+    wait_for_threads("burst-asked")
 
     assert not session.cancelled.is_set()
     assert len(browser.display_pub.outputs) == 1
 
 
-def test_a_waiting_cell_has_no_cancel_button_and_hears_none(wire, browser, session):
+def test_while_the_cell_waits_actions_are_off_with_the_reason_and_none_is_done(wire, browser, session):
     showing = show(session, blocking=True)
     panel = showing._screen
 
-    message(panel, {"kind": "cancel"})
+    message(panel, {"kind": "cancel", "id": 1})
+    wait_for_threads("burst-asked")
+    said = host(panel)
     showing.stop(PATIENCE)
 
-    assert json.loads(panel._widget.state)["buttons"] == []
+    assert {each["off"] for each in said["actions"]} == {"the cell is waiting for results: interrupt the kernel first"}
     assert not session.cancelled.is_set()
+
+
+def test_who_interrupts_a_waiting_cell_keeps_a_living_panel_with_a_button(wire, browser, session, snapshot, finished):
+    showing = show(session, blocking=True)
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        waited(showing, interrupted)
+
+    assert {each["off"] for each in host(showing._screen)["actions"]} == {""}
+    assert [output["update"] for output in browser.display_pub.outputs] == [False]
+    session.publish(finished())
+    assert showing.join(PATIENCE)
+    assert browser.display_pub.outputs[-1]["data"][MIME]["phase"] == "finished"
+
+
+def test_who_interrupts_a_waiting_terminal_gets_its_prompt_back(session, snapshot):
+    stream = io.StringIO()
+    showing = show(session, blocking=True, stream=stream)
+    session.publish(snapshot())
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        waited(showing, interrupted)
+
+    assert showing.join(PATIENCE)
+    assert stream.getvalue().endswith("at line 4; first: task 40\n")
+
+
+def test_a_view_that_stops_leaves_the_newest_state_and_the_way_to_go_on(wire, browser, session, snapshot):
+    showing = show(session)
+    session.publish(snapshot(completed=45, running=3))
+
+    showing.stop(PATIENCE)
+
+    left = browser.display_pub.outputs[-1]["data"]
+    assert WIDGET not in left
+    assert "as seen" in left["text/plain"]
+    assert "%burst_attach" in left["text/plain"]
+    assert left[MIME]["counts"]["completed"] == 45
+
+
+def test_after_the_end_nothing_can_be_asked_of_the_job(wire, browser, session, finished):
+    panel = Panel(session, metadata={}).open(finished())
+
+    off = {each["action"]: each["off"] for each in host(panel)["actions"]}
+
+    assert off["cancel"] == off["scale"] == off["extend"] == "the job is over: finished"
+
+
+def test_tasks_of_a_failure_are_fetched_on_demand(wire, browser, session, snapshot):
+    session.outcomes = [
+        Outcome(task=task, kind=OutcomeKind.ERROR, error="KeyError", message=f"'{task}'", traceback="Traceback …")
+        for task in range(3)
+    ]
+    ident = key_of(session.outcomes[0]).ident
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    for number, asked in enumerate(
+        [{"kind": "tasks", "group": ident, "after": 0}, {"kind": "task", "task": 2}, {"kind": "task", "task": 3}]
+    ):
+        message(panel, {"id": number, **asked})
+        wait_for_threads("burst-asked")
+
+    page, task, missing = answers(wire)
+    assert [row["task"] for row in page["ok"]["rows"]] == [1, 2]
+    assert (task["id"], task["ok"]["message"], task["ok"]["traceback"]) == (1, "'2'", "Traceback …")
+    assert missing["problem"] == "task 3 has no outcome"
+
+
+@pytest.mark.parametrize(
+    ("asked", "done", "notice"),
+    [
+        ({"kind": "scale", "workers": 9}, ("scale", 9), "9 workers wanted."),
+        ({"kind": "extend", "seconds": 3600}, ("extend", 3600, None), "Extended by 1h: the session ends at"),
+        ({"kind": "extend", "budget": 9_000_000}, ("extend", None, 9_000_000), "the session ends at"),
+        ({"kind": "cancel_session"}, "cancel", "Cancelling the session"),
+    ],
+)
+@pytest.mark.usefixtures("browser")
+def test_actions_are_done_and_told(wire, session, snapshot, asked, done, notice):  # noqa: PLR0917 - fixtures
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    message(panel, {"id": 1, **asked})
+    wait_for_threads("burst-asked")
+
+    assert session.asked == [done]
+    assert host(panel)["notice"].startswith(notice)
+    assert answers(wire)[-1] == {"id": 1, "ok": host(panel)["notice"]}
+
+
+@pytest.mark.parametrize(
+    "asked", [{"kind": "scale"}, {"kind": "scale", "workers": True}, {"kind": "task", "task": "1"}]
+)
+def test_a_request_that_makes_no_sense_is_answered_with_what_is_wrong(wire, browser, session, snapshot, asked):
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    message(panel, {"id": 1, **asked})
+    wait_for_threads("burst-asked")
+
+    assert "is no whole number" in answers(wire)[-1]["problem"]
+    assert session.asked == []
 
 
 def test_a_page_that_comes_back_after_the_end_gets_the_static_picture_again(wire, browser, session, finished):
@@ -361,6 +501,16 @@ def test_a_terminal_shell_has_no_kernel():
 def message(panel, content):
     """What the browser sends, by the road that ipywidgets takes."""
     panel._widget._handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
+
+
+def host(panel):
+    """What the panel says of itself."""
+    return json.loads(panel._widget.host)
+
+
+def answers(wire):
+    """What was said to the browser beside the state."""
+    return [data["content"] for _, data in wire if data and data.get("method") == "custom"]
 
 
 def wait_for_threads(name):

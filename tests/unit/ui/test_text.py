@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from burst_magic.protocol.wire.model import JobEnd, Span
-from burst_magic.ui.text import Bar, dry_run_text, errors_text, one_line, sessions_table, status_text
+from burst_magic.protocol.wire.model import JobEnd, Span, WaitCause, WaitReason, WorkerView
+from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.text import Bar, dry_run_text, errors_text, frame_text, one_line, sessions_table, status_text
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Travels:
     secret: bool = False
 
 
+def waits(words):
+    return WaitReason(cause=WaitCause.WRITES, words=words)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -48,7 +53,7 @@ def test_one_line_says_how_far_and_how_long(snapshot):
 
 
 def test_one_line_counts_failures_and_says_why_nothing_runs(snapshot):
-    assert one_line(snapshot(running=0, waiting="no workers")) == "42 of 100, 2 failed, waiting: no workers"
+    assert one_line(snapshot(running=0, wait=waits("no workers"))) == "42 of 100, 2 failed, waiting: no workers"
 
 
 def test_one_line_of_a_job_that_is_over_forecasts_nothing(snapshot, finished):
@@ -58,18 +63,21 @@ def test_one_line_of_a_job_that_is_over_forecasts_nothing(snapshot, finished):
 
 
 def test_status_has_every_count_and_the_way_to_go_on(snapshot):
-    text = status_text(snapshot(name="squares", reused=7, waiting="capacity", tail=((3, "a\nb"), (41, "c"))))
+    workers = (WorkerView(wid="w1", started=1000.0, seen=1080.0, rate=0),)
+    facts = {"reused": 7, "wait": waits("capacity"), "workers": workers, "fargate_rate": 180_000}
+    text = status_text(snapshot(name="squares", **facts, tail=((3, "a\nb"), (41, "c"))))
 
     assert text.splitlines() == [
         "squares · 20261121-091500-abcd2345/j1 · running",
         "  tasks    42 of 100 done (42 %)",
         "           40 completed, 2 failed, 8 running, 50 pending, 7 reused",
-        "  workers  0 alive, 4 started, 4 wanted",
+        "  workers  1 alive, 4 started, 4 wanted",
         "  time     1 min 20 s, ≈ 2 min left",
-        "  cost     no charge; on Fargate this would be $0.0042",
+        "  cost     no charge; on Fargate this would be $0.0040",
         "  waiting  capacity",
+        "  try      run %burst_doctor: it names the right or the space that is missing",
         "",
-        "  2 × KeyError: 'x' at line 4",
+        "  2 × KeyError: 'x' at line 4; first: task 40",
         "",
         "  output",
         "   3 | a",
@@ -84,13 +92,33 @@ def test_status_of_a_finished_job_has_no_way_to_go_on(finished):
     assert "burst_attach" not in status_text(finished())
 
 
+def test_status_after_the_end_tells_workers_that_are_still_alive(finished):
+    idle = WorkerView(wid="w1", started=1000.0, seen=9000.0, rate=0)
+
+    assert "  workers  1 alive, 4 started, 4 wanted\n" in status_text(finished(workers=(idle,)))
+
+
+def test_words_in_a_saved_notebook_say_how_far_it_was_when_and_how_to_go_on(snapshot, finished):
+    running = frame_text(frame_of(snapshot(name="squares"))).splitlines()
+    over = frame_text(frame_of(finished(name="squares"))).splitlines()
+
+    assert running[:2] == [
+        "squares: running, 42 of 100, 42 %, ≈ 2 min left",
+        "  2 × KeyError: 'x' at line 4; first: task 40",
+    ]
+    assert running[2].startswith("as seen 1970-01-01 ")
+    assert running[2].endswith("; to go on: %burst_attach 20261121-091500-abcd2345")
+    assert over[0] == "squares: finished, 100 of 100, 100 %"
+    assert over[1].startswith("ended 1970-01-01 ")
+
+
 def test_errors_are_aligned_and_the_rest_is_counted(snapshot, group):
     failures = (group(1200, "'x'", error="KeyError"), *(group(1, f"Error{n}") for n in range(9)))
 
     lines = errors_text(snapshot(failures=failures)).splitlines()
 
-    assert lines[:2] == ["  1 200 × KeyError: 'x'", "      1 × Error0"]
-    assert lines[-1] == "  and 2 more kinds of failure"
+    assert lines[:2] == ["  1 200 × KeyError: 'x'; first: task 0", "      1 × Error0"]
+    assert lines[-1] == "  and 2 more kinds of failure, 2 tasks"
 
 
 def test_without_failures_the_listing_says_so(finished):
@@ -171,7 +199,9 @@ def test_the_bar_leaves_failures_below(finished, group):
 
     Bar(stream).close(finished(completed=98, failed=2, failures=(group(2, "'x'", error="KeyError", line=4),)))
 
-    assert stream.getvalue().endswith("100 of 100 · 2 failed · 3 min 20 s\n  2 × KeyError: 'x' at line 4\n")
+    assert stream.getvalue().endswith(
+        "100 of 100 · 2 failed · 3 min 20 s\n  2 × KeyError: 'x' at line 4; first: task 0\n"
+    )
 
 
 def test_a_log_gets_a_line_a_second_at_first_and_ever_fewer(snapshot):
@@ -199,7 +229,7 @@ def test_a_terminal_sees_every_frame(snapshot):
 def test_text_with_braces_is_shown_as_it_is(snapshot, waiting):
     stream = io.StringIO()
 
-    Bar(stream).draw(snapshot(waiting=waiting))
+    Bar(stream).draw(snapshot(wait=waits(waiting)))
 
     assert stream.getvalue().rstrip().endswith(waiting)
 
@@ -209,8 +239,8 @@ def test_a_job_without_tasks_has_a_bar_too(finished):
 
     Bar(stream).close(finished(total=0, completed=0, spans=()))
 
-    assert "100 %" in stream.getvalue()
-    assert "0 of 0" in stream.getvalue()
+    assert "%" not in stream.getvalue()
+    assert "0 of 0 · no items" in stream.getvalue()
 
 
 def test_a_bar_that_was_never_drawn_closes_silently():

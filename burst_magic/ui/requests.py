@@ -1,0 +1,140 @@
+"""Answer what a view asks its kernel for: facts on demand, and actions. docs/panel.md lists the requests."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from burst_magic.errors import BurstError, OptionError
+from burst_magic.protocol.wire.model import Outcome, Snapshot
+from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, workers_page
+from burst_magic.ui.frame import plain
+from burst_magic.ui.text import clock
+from burst_magic.units import format_duration
+
+logger = logging.getLogger(__name__)
+
+
+class AskedSession(Protocol):
+    """What a view may ask a session for."""
+
+    def snapshot(self) -> Snapshot:
+        """All facts that are known, without asking the store."""
+
+    def failed_tasks(self, *, after: int = -1) -> Iterator[Outcome]:
+        """The failed tasks after one, ascending; reads no further than is asked for."""
+
+    def outcome(self, task: int) -> Outcome | None:
+        """How a task ended, or None if that is not known yet."""
+
+    def cancel_job(self) -> bool:
+        """Cancel the job, and the session if it has no other; return whether the session continues."""
+
+    def cancel(self) -> None:
+        """Cancel the session."""
+
+    def scale(self, workers: int) -> None:
+        """Change the number of workers."""
+
+    def extend(self, duration: float | str | None = None, *, budget: int | None = None) -> float:
+        """Move the deadline, raise the budget, or both; return the deadline."""
+
+
+def answer(session: AskedSession, message: Mapping[str, Any], *, off: Callable[[PanelAction], str]) -> dict[str, Any]:
+    """The answer to one request.
+
+    Args:
+        session: the job's.
+        message: the request; whatever a page sent.
+        off: why an action is not possible now, or "".
+    """
+    ident = message.get("id")
+    try:
+        return {"id": ident, "ok": _asked(session, message, off)}
+    except BurstError as error:
+        return {"id": ident, "problem": error.problem, "context": error.context, "way_out": error.way_out}
+    except Exception as error:
+        logger.exception("a request of the panel failed: %s", message.get("kind"))
+        return {"id": ident, "problem": f"{type(error).__name__}: {error}", "context": "", "way_out": ""}
+
+
+def _asked(session: AskedSession, message: Mapping[str, Any], off: Callable[[PanelAction], str]) -> Any:
+    kind, action = str(message.get("kind")), action_of(message)
+    if kind in _FACTS:
+        return plain(_FACTS[kind](session, message))
+    if action is not None:
+        if reason := off(action):
+            raise OptionError(reason, context=str(action.value).replace("_", " "))
+        return _ACTIONS[action](session, message)
+    raise OptionError(f"the panel's kernel does not know {kind!r}", way_out="reload the page")
+
+
+def action_of(message: Mapping[str, Any]) -> PanelAction | None:
+    """The action that is asked for, or None."""
+    return next((action for action in PanelAction if action.value == message.get("kind")), None)
+
+
+def _number(message: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    number = message.get(name, default)
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise OptionError(f"{name} is no whole number: {number!r}", context=str(message.get("kind")))
+    return number
+
+
+def _tasks(session: AskedSession, message: Mapping[str, Any]) -> object:
+    after = _number(message, "after", -1)
+    return tasks_page(session.failed_tasks(after=after), str(message.get("group")), after=after)
+
+
+def _task(session: AskedSession, message: Mapping[str, Any]) -> object:
+    task = _number(message, "task")
+    outcome = session.outcome(task) if 0 <= task < session.snapshot().total else None
+    if outcome is None:
+        raise OptionError(f"task {task} has no outcome")
+    return task_detail(outcome)
+
+
+def _states(session: AskedSession, message: Mapping[str, Any]) -> object:
+    return states_page(session.snapshot(), max(0, _number(message, "start", 0)))
+
+
+def _workers(session: AskedSession, message: Mapping[str, Any]) -> object:
+    return workers_page(session.snapshot())
+
+
+def _cancel(session: AskedSession, message: Mapping[str, Any]) -> str:
+    rest = "the session's other jobs continue" if session.cancel_job() else "the session ends with it"
+    return f"Cancelling this job: running tasks are stopped, finished results are kept; {rest}."
+
+
+def _cancel_session(session: AskedSession, message: Mapping[str, Any]) -> str:
+    session.cancel()
+    return "Cancelling the session with all its jobs: running tasks are stopped, finished results are kept."
+
+
+def _scale(session: AskedSession, message: Mapping[str, Any]) -> str:
+    workers = _number(message, "workers")
+    session.scale(workers)
+    return f"{workers} workers wanted."
+
+
+def _extend(session: AskedSession, message: Mapping[str, Any]) -> str:
+    seconds, budget = _number(message, "seconds", 0), message.get("budget")
+    deadline = session.extend(seconds or None, budget=None if budget is None else _number(message, "budget"))
+    later = f"Extended by {format_duration(seconds)}: " if seconds else ""
+    return f"{later}the session ends at {clock(deadline)} at the latest."
+
+
+_FACTS: dict[str, Callable[[AskedSession, Mapping[str, Any]], object]] = {
+    "tasks": _tasks,
+    "task": _task,
+    "states": _states,
+    "workers": _workers,
+}
+_ACTIONS: dict[PanelAction, Callable[[AskedSession, Mapping[str, Any]], str]] = {
+    PanelAction.CANCEL: _cancel,
+    PanelAction.CANCEL_SESSION: _cancel_session,
+    PanelAction.SCALE: _scale,
+    PanelAction.EXTEND: _extend,
+}
