@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template unit versions sim chaos mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template view panel unit versions sim chaos mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make figures   compute what the protocol costs, simulated'
 	@echo 'make bench     run the benchmarks, with peers for comparison'
 	@echo 'make browser   run the tests in JupyterLab and Chromium'
+	@echo 'make panel     build burst_magic/ui/view.js from labextension/src'
 	@echo 'make lab       open the executed quickstart in JupyterLab'
 	@echo 'make docs      regenerate docs/reference.md, pictures and the panel's types from the code'
 	@echo 'make lock      regenerate requirements/*.lock from pyproject.toml'
@@ -62,6 +63,11 @@ $(STAMPS)/lab: requirements/lab.lock $(STAMPS)/demo
 $(STAMPS)/browser: requirements/browser.lock $(STAMPS)/dev
 	@$(INSTALL) requirements/browser.lock
 	@touch $@
+
+# What builds and checks the view: compilers and linters, nothing that a user installs.
+$(STAMPS)/node: labextension/package-lock.json requirements/node.sh
+	@sh requirements/node.sh
+	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/bench: requirements/bench.lock $(STAMPS)/dev
 	@$(INSTALL) requirements/bench.lock
@@ -102,7 +108,7 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 	@$(MAKE) --no-print-directory browser
 
-browser: $(STAMPS)/browser
+browser: $(STAMPS)/browser $(STAMPS)/node
 	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(IN_BROWSER)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.
@@ -114,7 +120,7 @@ system:
 check: lint unit
 
 # One target each, so that `make -k check` reports everything at once and -j runs them in parallel.
-lint: ruff types layers spelling dockerfile template
+lint: ruff types layers spelling dockerfile template view
 
 ruff: $(STAMPS)/dev
 	@$(BIN)/ruff check --quiet .
@@ -134,6 +140,15 @@ dockerfile: $(STAMPS)/dev
 
 template: $(STAMPS)/dev
 	@$(BIN)/cfn-lint burst_magic/aws/stack.yaml
+
+# TypeScript: types, lint, tests, and that what was built from it is fresh.
+view: $(STAMPS)/node
+	@cd labextension && npm run --silent types && npm run --silent lint && npm run --silent test
+	@mkdir -p build && cd labextension && node build.mjs ../build/view.js
+	@cmp -s build/view.js burst_magic/ui/view.js || { echo 'burst_magic/ui/view.js is stale: make panel' >&2; exit 1; }
+
+panel: $(STAMPS)/node
+	@cd labextension && node build.mjs ../burst_magic/ui/view.js
 
 unit: $(STAMPS)/dev
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(QUICK)

@@ -8,6 +8,8 @@ for program in buildah podman runc mmdebstrap; do
     command -v "$program" >/dev/null 2>&1 || missing="$missing $program netavark aardvark-dns fuse-overlayfs"
 done
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
 [ -n "$missing" ] || exit 0
 
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then

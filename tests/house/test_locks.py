@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -95,3 +96,14 @@ def test_a_worker_in_an_image_has_what_the_package_asks_for_and_little_else(root
     dependencies = pyproject["project"]["dependencies"]
     assert [each for each in pyproject["dependency-groups"]["worker"] if each not in dependencies] == []
     assert pinned(root / "requirements" / "worker.lock").keys() == {"dill", "obstore", "typing-extensions"}
+
+
+def test_node_packages_are_pinned_exactly_and_their_lock_has_no_address(root):
+    folder = root / "labextension"
+    package, lock = (json.loads((folder / name).read_text()) for name in ("package.json", "package-lock.json"))
+    asked = {**package["dependencies"], **package["devDependencies"]}
+
+    assert [name for name, version in asked.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
+    assert {name: lock["packages"][f"node_modules/{name}"]["version"] for name in asked} == asked
+    assert [name for name, each in lock["packages"].items() if name and not each.get("integrity")] == []
+    assert "://" not in json.dumps(lock)

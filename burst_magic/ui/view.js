@@ -1,0 +1,1258 @@
+// Built from labextension/src by `make panel`; edit there.
+
+// src/frame.ts
+var VERSION = 1;
+var MIME = "application/vnd.burst+json";
+
+// src/dom.ts
+function make(tag, className = "", text = "") {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text) node.textContent = text;
+  return node;
+}
+function button(className, text, onClick) {
+  const node = make("button", className, text);
+  node.type = "button";
+  node.addEventListener("click", onClick);
+  return node;
+}
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+var ids = 0;
+function fresh(name) {
+  ids += 1;
+  return `burst-${name}-${ids}`;
+}
+
+// src/host.ts
+function inWords(answer) {
+  const where = answer.context ? ` (${answer.context})` : "";
+  const wayOut = answer.way_out ? ` — ${answer.way_out}` : "";
+  return `${answer.problem}${where}${wayOut}`;
+}
+
+// src/actions.ts
+var ASKING = 4e3;
+var PATIENCE = 3e3;
+var Action = class {
+  constructor(label, question, act, tell) {
+    this.label = label;
+    this.question = question;
+    this.act = act;
+    this.tell = tell;
+    this.node = button("bv-button", label, () => {
+      this.click();
+    });
+  }
+  label;
+  question;
+  act;
+  tell;
+  node;
+  timer;
+  asking = false;
+  busy = false;
+  off = "";
+  /** On with "", off with a reason; null: this host does not offer it. */
+  allow(off) {
+    this.node.hidden = off === null;
+    this.off = off ?? "";
+    if (off && this.asking) this.rest();
+    this.node.setAttribute("aria-disabled", String(Boolean(off) || this.busy));
+    this.node.title = this.off;
+  }
+  stop() {
+    clearTimeout(this.timer);
+  }
+  click() {
+    if (this.busy) return;
+    if (this.off) this.tell(this.off);
+    else if (this.question && !this.asking) this.ask();
+    else void this.run();
+  }
+  ask() {
+    this.asking = true;
+    this.node.classList.add("bv-sure");
+    this.node.textContent = this.question;
+    this.timer = setTimeout(() => {
+      this.rest();
+    }, ASKING);
+  }
+  rest() {
+    clearTimeout(this.timer);
+    this.asking = false;
+    this.node.classList.remove("bv-sure");
+    this.node.textContent = this.label;
+  }
+  async run() {
+    this.rest();
+    this.busy = true;
+    this.node.setAttribute("aria-disabled", "true");
+    this.timer = setTimeout(() => {
+      this.tell("Asked; no answer yet. A busy kernel answers when its cell ends.");
+    }, PATIENCE);
+    const answer = await this.act();
+    clearTimeout(this.timer);
+    this.busy = false;
+    this.allow(this.off);
+    const said = answer.problem === void 0 ? answer.ok : inWords(answer);
+    if (typeof said === "string") this.tell(said);
+  }
+};
+var Actions = class {
+  constructor(host, tell) {
+    this.host = host;
+    this.tell = tell;
+    const workers = field("Workers", "");
+    const hours = field("Longer by hours", "1");
+    const budget = field("Budget in $", "");
+    workers.input.min = "1";
+    budget.input.step = "0.01";
+    hours.input.step = "0.5";
+    this.add("scale", "Scale", "", () => host.ask("scale", { workers: whole(workers.input) }), workers.node);
+    const extend = () => host.ask("extend", {
+      ...hours.input.value ? { seconds: Math.round(Number(hours.input.value) * 3600) } : {},
+      ...budget.input.value ? { budget: Math.round(Number(budget.input.value) * 1e6) } : {}
+    });
+    this.add("extend", "Extend", "", extend, hours.node, budget.node);
+    this.add("cancel_session", "Cancel the session", "Stop all its jobs?", () => host.ask("cancel_session"));
+  }
+  host;
+  tell;
+  node = make("div", "bv-actions");
+  entries = [];
+  draw() {
+    for (const { name, action, row: row2 } of this.entries) {
+      const off = this.host.can(name);
+      row2.hidden = off === null;
+      action.allow(off);
+    }
+  }
+  /** Whether there is anything behind the dots. */
+  get any() {
+    return this.entries.some(({ name }) => this.host.can(name) !== null);
+  }
+  stop() {
+    for (const { action } of this.entries) action.stop();
+  }
+  add(name, label, question, act, ...fields) {
+    const action = new Action(label, question, act, this.tell);
+    const row2 = make("div", "bv-action-row");
+    row2.append(...fields, action.node);
+    this.node.append(row2);
+    this.entries.push({ name, action, row: row2 });
+  }
+};
+function whole(input) {
+  return Math.round(Number(input.value));
+}
+function field(label, value) {
+  const node = make("span", "bv-field");
+  const name = make("label", "", label);
+  const input = make("input");
+  input.type = "number";
+  input.min = "0";
+  input.value = value;
+  input.id = fresh("field");
+  name.htmlFor = input.id;
+  node.append(name, input);
+  input.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+  });
+  return { node, input };
+}
+
+// src/bar.ts
+var LEAST = 0.6;
+var Bar = class {
+  node = make("div", "bv-bar");
+  parts = /* @__PURE__ */ new Map();
+  constructor() {
+    this.node.setAttribute("role", "progressbar");
+    this.node.setAttribute("aria-valuemin", "0");
+    for (const state of ["done", "running", "pending", "failed"]) {
+      const part = make("span", `bv-part bv-${state}`);
+      this.parts.set(state, part);
+      this.node.append(part);
+    }
+  }
+  draw(segments, done, total, text) {
+    for (const { state, count: count2 } of segments) {
+      const part = this.parts.get(state);
+      if (!part) continue;
+      part.style.flexGrow = String(count2);
+      part.style.minWidth = count2 ? `max(${LEAST}%, 3px)` : "0";
+      part.hidden = !count2;
+    }
+    this.node.setAttribute("aria-valuemax", String(Math.max(1, total)));
+    this.node.setAttribute("aria-valuenow", String(total ? done : 1));
+    this.node.setAttribute("aria-valuetext", text);
+    this.node.setAttribute("aria-label", "Tasks done");
+  }
+};
+
+// src/words.ts
+var THIN = " ";
+var MICRO = 1e6;
+function count(number) {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, THIN);
+}
+function plural(number, word) {
+  return `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+}
+function percent(part, whole2) {
+  if (whole2 <= 0) return `100${THIN}%`;
+  if (part > 0 && part * 100 < whole2) return `<1${THIN}%`;
+  return `${Math.floor(part * 100 / whole2)}${THIN}%`;
+}
+var UNITS = [
+  [86400, "d", 3600, "h"],
+  [3600, "h", 60, "min"],
+  [60, "min", 1, "s"]
+];
+function duration(seconds) {
+  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole2 = Math.round(seconds);
+  for (const [unit, name, part, partName] of UNITS) {
+    if (whole2 >= unit) {
+      const rest = Math.floor(whole2 % unit / part);
+      return `${Math.floor(whole2 / unit)} ${name} ${String(rest).padStart(2, "0")} ${partName}`;
+    }
+  }
+  return `${whole2} s`;
+}
+function about(seconds) {
+  if (seconds < 10) return "a few seconds";
+  if (seconds < 57.5) return `≈ ${5 * Math.round(seconds / 5)} s`;
+  if (seconds < 5370) return `≈ ${Math.max(1, Math.round(seconds / 60))} min`;
+  if (seconds < 36 * 3600) return `≈ ${Math.round(seconds / 1800) / 2} h`;
+  return `≈ ${Math.round(seconds / 86400)} d`;
+}
+function age(seconds) {
+  if (seconds < 59.5) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 3570) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} d`;
+}
+function dollars(micros) {
+  if (micros === 0 || micros >= MICRO / 100) {
+    const [whole2 = "0", cents = "00"] = (micros / MICRO).toFixed(2).split(".");
+    return `$${count(Number(whole2))}.${cents}`;
+  }
+  return micros >= MICRO / 1e4 ? `$${(micros / MICRO).toFixed(4)}` : "<$0.0001";
+}
+
+// src/task.ts
+async function taskDetails(host, task) {
+  const answer = await host.ask("task", { task });
+  const node = make("div", "bv-task-details");
+  if (answer.problem !== void 0) {
+    node.append(make("p", "bv-trouble", inWords(answer)));
+    return node;
+  }
+  const facts = make("dl", "bv-facts");
+  for (const [label, text] of taskFacts(answer.ok)) facts.append(make("dt", "", label), make("dd", "", text));
+  node.append(facts);
+  const texts = [["Traceback", answer.ok.traceback], ["Output", answer.ok.output]];
+  for (const [label, text] of texts) {
+    if (!text) continue;
+    const pre = make("pre", "bv-pre", text);
+    pre.tabIndex = 0;
+    pre.setAttribute("role", "group");
+    pre.setAttribute("aria-label", `${label} of task ${task}`);
+    node.append(pre);
+  }
+  return node;
+}
+function taskFacts(detail) {
+  const facts = [
+    ["Task", count(detail.task)],
+    ["Item", detail.item],
+    ["Failed", [detail.type || detail.kind, detail.message.split("\n")[0]].filter(Boolean).join(": ")],
+    ["Line", detail.line === null ? "" : `${detail.line} of the cell`],
+    ["Worker", detail.worker],
+    ["Took", detail.wall ? duration(detail.wall) : ""],
+    ["Memory", detail.peak_mb ? `${count(Math.round(detail.peak_mb))} MiB at its peak` : ""],
+    ["Attempts", detail.attempts > 1 ? count(detail.attempts) : ""]
+  ];
+  return facts.filter(([, text]) => text);
+}
+function copyButton(text, label) {
+  const knob = button("bv-small", "Copy", () => {
+    void navigator.clipboard.writeText(text).then(
+      () => knob.textContent = "Copied",
+      () => knob.textContent = "Not allowed here: select and copy"
+    );
+  });
+  knob.setAttribute("aria-label", `Copy: ${label}`);
+  return knob;
+}
+
+// src/failures.ts
+var Failures = class {
+  constructor(host) {
+    this.host = host;
+    this.node.append(this.none, this.list, this.more);
+  }
+  host;
+  node = make("div", "bv-failures");
+  none = make("p", "bv-quiet", "No failures");
+  list = make("ul", "bv-groups");
+  more = make("p", "bv-quiet");
+  rows = /* @__PURE__ */ new Map();
+  draw(lines, more) {
+    this.none.hidden = lines.length > 0;
+    this.list.hidden = !lines.length;
+    this.more.hidden = !more;
+    say(this.more, more);
+    const kept = new Set(lines.map((line) => line.id));
+    for (const [id, row2] of this.rows) {
+      if (kept.has(id)) continue;
+      row2.node.remove();
+      this.rows.delete(id);
+    }
+    lines.forEach((line, at) => {
+      const row2 = this.rows.get(line.id) ?? new Row(line.id, this.host);
+      this.rows.set(line.id, row2);
+      row2.draw(line);
+      if (this.list.children[at] !== row2.node) this.list.insertBefore(row2.node, this.list.children[at] ?? null);
+    });
+  }
+};
+var Row = class {
+  constructor(id, host) {
+    this.id = id;
+    this.host = host;
+    const line = make("div", "bv-group-line");
+    this.body.id = fresh("group");
+    this.body.hidden = true;
+    this.show = button("bv-small", "Show", () => {
+      this.toggle();
+    });
+    this.show.setAttribute("aria-expanded", "false");
+    this.show.setAttribute("aria-controls", this.body.id);
+    this.further = button("bv-small", "More", () => void this.fill());
+    this.further.hidden = true;
+    this.strip.setAttribute("role", "group");
+    this.strip.setAttribute("aria-label", "Failed tasks");
+    this.body.append(this.strip, this.further, this.trouble, this.picked);
+    line.append(this.mark, this.message, this.where, this.show);
+    this.node.append(line, this.body);
+  }
+  id;
+  host;
+  node = make("li", "bv-group");
+  mark = make("b", "bv-number");
+  message = make("code", "bv-message");
+  where = make("span", "bv-where");
+  body = make("div", "bv-group-body");
+  strip = make("div", "bv-task-list");
+  trouble = make("p", "bv-trouble");
+  picked = make("div", "bv-task");
+  show;
+  further;
+  next = null;
+  what = "";
+  draw(line) {
+    say(this.mark, line.number);
+    say(this.message, line.message);
+    this.message.title = line.message;
+    say(this.where, line.where);
+    this.show.hidden = !line.opens;
+    this.what = `${line.number}, ${line.message}`;
+    this.label();
+  }
+  /** The button's word, and for those who do not see what it stands beside, of what. */
+  label() {
+    const word = this.body.hidden ? "Show" : "Hide";
+    say(this.show, word);
+    this.show.setAttribute("aria-label", `${word} the tasks: ${this.what}`);
+  }
+  toggle() {
+    this.body.hidden = !this.body.hidden;
+    this.show.setAttribute("aria-expanded", String(!this.body.hidden));
+    this.label();
+    if (this.body.hidden) return;
+    this.next = null;
+    this.strip.replaceChildren();
+    void this.fill();
+  }
+  async fill() {
+    say(this.trouble, "");
+    const after = this.next === null ? {} : { after: this.next };
+    const answer = await this.host.ask("tasks", { group: this.id, ...after });
+    if (answer.problem !== void 0) {
+      say(this.trouble, inWords(answer));
+      return;
+    }
+    const before = this.strip.childElementCount;
+    this.strip.append(...answer.ok.rows.map((row2) => this.knob(row2)));
+    this.next = answer.ok.next;
+    this.further.hidden = this.next === null;
+    const first = this.strip.querySelector("button");
+    if (!before && first) first.click();
+  }
+  knob(row2) {
+    const knob = button("bv-small", count(row2.task), () => {
+      for (const other of this.strip.children) other.setAttribute("aria-pressed", "false");
+      knob.setAttribute("aria-pressed", "true");
+      void this.open(row2.task);
+    });
+    knob.title = [row2.item, row2.message].filter(Boolean).join(": ");
+    knob.setAttribute("aria-label", `Task ${row2.task}`);
+    knob.setAttribute("aria-pressed", "false");
+    return knob;
+  }
+  async open(task) {
+    this.picked.replaceChildren(await taskDetails(this.host, task));
+  }
+};
+
+// src/folds.ts
+var Folds = class {
+  node = make("div", "bv-folds");
+  row = make("div", "bv-fold-row");
+  constructor() {
+    this.node.append(this.row);
+  }
+  add(name, onOpen) {
+    const body = make("div", `bv-fold bv-fold-${name.toLowerCase()}`);
+    body.id = fresh(name.toLowerCase());
+    body.hidden = true;
+    const word = make("span", "", name);
+    const knob = button("bv-knob", "", () => {
+      body.hidden = !body.hidden;
+      knob.setAttribute("aria-expanded", String(!body.hidden));
+      if (!body.hidden) onOpen();
+    });
+    knob.setAttribute("aria-expanded", "false");
+    knob.setAttribute("aria-controls", body.id);
+    knob.append(word);
+    this.row.append(knob);
+    this.node.append(body);
+    return {
+      body,
+      title: (text) => {
+        say(word, text);
+      },
+      get isOpen() {
+        return !body.hidden;
+      }
+    };
+  }
+};
+
+// src/output.ts
+var Output = class {
+  box = make("div", "bv-output");
+  search = make("input");
+  lines = [];
+  constructor(body) {
+    const label = make("label", "bv-field", "Filter ");
+    this.search.type = "search";
+    this.search.addEventListener("input", () => {
+      this.paint();
+    });
+    this.search.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+    });
+    label.append(this.search);
+    this.box.tabIndex = 0;
+    this.box.setAttribute("role", "log");
+    this.box.setAttribute("aria-label", "Output of tasks");
+    this.box.setAttribute("aria-live", "off");
+    body.append(label, this.box);
+  }
+  draw(lines) {
+    this.lines = lines;
+    this.paint();
+  }
+  paint() {
+    const wanted = this.search.value.toLowerCase();
+    const follows = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 4;
+    const shown2 = this.lines.filter((line) => line.text.toLowerCase().includes(wanted) || String(line.task) === wanted);
+    const rows = shown2.map(({ task, text }) => {
+      const row2 = make("div", "bv-line");
+      row2.append(make("span", "bv-line-task", count(task)), make("span", "", text));
+      return row2;
+    });
+    const none = this.lines.length ? "No line matches." : "The tasks have printed nothing yet.";
+    this.box.replaceChildren(...rows.length ? rows : [make("p", "bv-quiet", none)]);
+    if (follows) this.box.scrollTop = this.box.scrollHeight;
+  }
+};
+
+// src/shown.ts
+var SILENT = 15;
+var SLOW = 60;
+function shown(frame, link, now) {
+  return inStoreTime(frame, link, now + link.ahead);
+}
+function inStoreTime(frame, link, now) {
+  const { counts } = frame;
+  const over = frame.ended !== null;
+  const done = counts.completed + counts.failed;
+  const idle = over ? "not run" : "pending";
+  const note = noteOf(frame, link, now);
+  const progress = counts.total ? percent(done, counts.total) : "";
+  return {
+    at: now,
+    phase: frame.phase,
+    link: link.from,
+    state: sentence(frame.state),
+    title: frame.title,
+    percent: progress,
+    time: timeOf(frame, now),
+    money: moneyOf(frame, now),
+    over,
+    plain: frame.phase === "finished" && counts.failed === 0 && counts.total > 0,
+    segments: [
+      { state: "done", count: counts.completed },
+      { state: "running", count: counts.running },
+      { state: "pending", count: counts.pending + counts.not_run },
+      { state: "failed", count: counts.failed }
+    ],
+    done,
+    total: counts.total,
+    failed: counts.failed,
+    counts: countsOf(frame, idle),
+    idle,
+    spoken: counts.total ? `${sentence(frame.state)}: ${countsOf(frame, idle)}` : `${sentence(frame.state)}: no tasks`,
+    note: note.text,
+    noteKind: note.kind,
+    failures: failureLines(frame),
+    moreFailures: moreOf(frame),
+    cells: cellsOf(frame.tasks, counts.total),
+    workersTitle: over ? "Workers" : `Workers ${count(frame.workers.alive)} of ${count(frame.workers.wanted)}`,
+    workers: workerRows(frame, now),
+    output: frame.output?.lines ?? [],
+    details: detailsOf(frame, now)
+  };
+}
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+function timeOf(frame, now) {
+  if (frame.ended !== null) return `in ${duration(frame.ended - frame.created)}`;
+  if (frame.forecast === null) return duration(now - frame.created);
+  return frame.forecast <= now ? "any moment" : `${about(frame.forecast - now)} left`;
+}
+function moneyOf(frame, now) {
+  const { money } = frame;
+  if (!money.priced) return "cost unknown";
+  const budget = money.budget === null ? "" : ` / ${dollars(money.budget)}`;
+  if (!money.hourly && !money.spent) return `no charge${budget}`;
+  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budget}`;
+}
+function grown(spent, hourly, at, frame, now) {
+  const until = Math.min(now, frame.ended ?? now, frame.deadline || now);
+  return Math.round(spent + hourly * Math.max(0, until - at) / 3600);
+}
+function countsOf(frame, idle) {
+  const { counts } = frame;
+  if (!counts.total) return "no tasks";
+  const parts = [`${count(counts.completed)} done`];
+  if (!frame.ended || counts.running) parts.push(`${count(counts.running)} running`);
+  const rest = counts.pending + counts.not_run;
+  if (!frame.ended || rest) parts.push(`${count(rest)} ${idle}`);
+  parts.push(`${count(counts.failed)} failed`);
+  if (counts.reused) parts.push(`${count(counts.reused)} reused`);
+  return parts.join(" · ");
+}
+function noteOf(frame, link, now) {
+  const over = frame.ended !== null;
+  if (link.problem) return { text: sinceSeen(link, now, link.problem), kind: "stale" };
+  if (!over && link.from === "saved") {
+    return { text: `As of ${clock(frame.at)}. To follow it, run ${frame.attach}`, kind: "stale" };
+  }
+  if (!over && link.from === "server" && link.seen !== null && sinceAnswer(link, now) > SILENT) {
+    return { text: sinceSeen(link, now, "the Jupyter server does not answer"), kind: "stale" };
+  }
+  if (frame.stale) return { text: `As seen ${age(now - frame.stale.since)} ago: ${frame.stale.why}`, kind: "stale" };
+  if (over) return { text: afterwards(frame), kind: "" };
+  if (frame.waiting) {
+    const since = frame.waiting.since === null ? "" : ` for ${duration(now - frame.waiting.since)}`;
+    const wayOut = frame.waiting.way_out ? `; ${frame.waiting.way_out}` : "";
+    return { text: `${sentence(frame.waiting.words)}${since}${coming(frame, now)}${wayOut}`, kind: "waiting" };
+  }
+  const { lost, refused } = frame.workers;
+  if (lost || refused) return { text: [lost, refused].filter(Boolean).map(sentence).join("; "), kind: "waiting" };
+  return { text: doing(frame, now), kind: "" };
+}
+function sinceSeen(link, now, why) {
+  return link.seen === null ? sentence(why) : `As seen ${age(sinceAnswer(link, now))} ago: ${why}`;
+}
+function sinceAnswer(link, now) {
+  return link.seen === null ? Infinity : now - link.ahead - link.seen / 1e3;
+}
+function coming(frame, now) {
+  const parts = frame.workers.coming.map((each) => `${count(each.count)} ${each.phase} for ${age(now - each.since)}`);
+  return parts.length ? ` (${parts.join(", ")})` : "";
+}
+function doing(frame, now) {
+  const alive = plural(frame.workers.alive, "worker");
+  const slow = frame.longest && now - frame.longest.since >= SLOW ? frame.longest : null;
+  return slow ? `${alive}; task ${count(slow.task)} has been running for ${duration(now - slow.since)}` : alive;
+}
+function afterwards(frame) {
+  if (!frame.counts.total) return "There was nothing to do: --map gave no items";
+  const where = frame.out ? `results are in ${frame.out}` : "";
+  return sentence(where);
+}
+function failureLines(frame) {
+  const groups = frame.failures?.groups ?? [];
+  const lines = groups.map((group) => {
+    const said = [group.type, group.message].filter(Boolean).join(": ") || group.kind;
+    const places = [
+      group.line === null ? "" : `line ${group.line}`,
+      group.messages > 1 ? `${count(group.messages)} different messages` : "",
+      `first: task ${count(group.first)}`
+    ];
+    const word = group.kind === "not run" ? "not run" : group.kind === "raised" ? "failed" : `failed (${group.kind})`;
+    return {
+      id: group.id,
+      opens: group.kind !== "not run",
+      count: group.count,
+      number: `${count(group.count)} ${word}`,
+      message: said,
+      where: places.filter(Boolean).join(" · ")
+    };
+  });
+  const unread = frame.failures?.unread;
+  return unread ? [...lines, { id: "unread", opens: false, count: 0, number: "Unread", message: unread, where: "" }] : lines;
+}
+var LETTERS = {
+  p: "pending",
+  r: "running",
+  c: "done",
+  f: "failed"
+};
+var MOST = 1e4;
+function cellsOf(strip, total) {
+  const step = Math.max(1, Math.ceil(total / strip.size / MOST)) * strip.size;
+  const mixes = Array.from({ length: Math.ceil(total / step) }, () => ({ done: 0, running: 0, pending: 0, failed: 0 }));
+  let start = 0;
+  for (const [, letter = "p", number] of strip.cells.matchAll(/([a-z])(\d*)/g)) {
+    const stop = Math.min(total, start + (number ? Number(number) : 1) * strip.size);
+    while (start < stop) {
+      const upto = Math.min(stop, (Math.floor(start / step) + 1) * step);
+      tally(mixes[Math.floor(start / step)], letter, upto - start);
+      start = upto;
+    }
+  }
+  return mixes.map((mix, at) => ({ start: at * step, stop: Math.min(total, (at + 1) * step), ...mix }));
+}
+function moreOf(frame) {
+  const part = frame.failures;
+  return part?.more ? `and ${plural(part.more, "more kind")} of failure (${plural(part.more_tasks, "task")})` : "";
+}
+function tally(mix, letter, tasks) {
+  if (!mix) return;
+  if (letter === "h") {
+    mix.done += Math.ceil(tasks / 2);
+    mix.pending += Math.floor(tasks / 2);
+  } else mix[LETTERS[letter] ?? "pending"] += tasks;
+}
+function workerRows(frame, now) {
+  const { workers } = frame;
+  const rows = [
+    ["Alive", count(workers.alive)],
+    ["Wanted", count(workers.wanted)],
+    ["Started so far", count(workers.started)]
+  ];
+  for (const each of workers.coming) rows.push([sentence(each.phase), `${count(each.count)} for ${age(now - each.since)}`]);
+  if (workers.lost) rows.push(["Lost", workers.lost]);
+  if (workers.refused) rows.push(["Refused", workers.refused]);
+  if (frame.longest) {
+    rows.push(["Longest task", `task ${count(frame.longest.task)} for ${duration(now - frame.longest.since)} on ${frame.longest.worker}`]);
+  }
+  return rows;
+}
+function detailsOf(frame, now) {
+  const { money } = frame;
+  const details = [
+    { label: "Session", text: `${frame.session}/${frame.job}`, copies: true },
+    { label: "In another kernel", text: frame.attach, copies: true },
+    { label: "Started", text: clock(frame.created), copies: false }
+  ];
+  if (frame.ended !== null) details.push({ label: "Ended", text: clock(frame.ended), copies: false });
+  else if (frame.deadline) details.push({ label: "Deadline", text: clock(frame.deadline), copies: false });
+  if (money.estimate !== null) details.push({ label: "Estimate", text: dollars(money.estimate), copies: false });
+  if (money.job !== null) details.push({ label: "While this cell ran", text: dollars(grown(money.job, money.hourly, money.at, frame, now)), copies: false });
+  const fargate = grown(money.fargate, money.fargate_hourly, money.at, frame, now);
+  if (money.priced && fargate) details.push({ label: "On Fargate", text: `would be ${dollars(fargate)}`, copies: false });
+  details.push({ label: "Launcher", text: frame.launcher, copies: false });
+  return details.filter(({ text }) => text);
+}
+function clock(at) {
+  return new Date(at * 1e3).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
+}
+
+// src/tasks.ts
+var SIDES = [16, 12, 10, 8, 6, 5, 4, 3];
+var HEIGHT = 168;
+function layout(cells, width) {
+  for (const side of SIDES) {
+    const columns = Math.max(1, Math.floor(width / side));
+    const rows = Math.max(1, Math.ceil(cells / columns));
+    if (rows * side <= HEIGHT || side === SIDES.at(-1)) return { side, columns, rows };
+  }
+  throw new Error("the last side always fits");
+}
+function describe(cell, idle) {
+  const names = [
+    [cell.failed, "failed"],
+    [cell.running, "running"],
+    [cell.done, "done"],
+    [cell.pending, idle]
+  ];
+  const held = names.filter(([number]) => number);
+  if (cell.stop - cell.start === 1) return `task ${count(cell.start)}: ${held[0]?.[1] ?? idle}`;
+  return `tasks ${count(cell.start)} – ${count(cell.stop - 1)}: ${held.map(([n, word]) => `${count(n)} ${word}`).join(", ")}`;
+}
+var Tasks = class {
+  constructor(body, open) {
+    this.open = open;
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "slider");
+    this.canvas.setAttribute("aria-label", "Tasks; arrow keys move, Enter shows one");
+    this.canvas.addEventListener("keydown", (event) => {
+      this.key(event);
+    });
+    this.canvas.addEventListener("click", (event) => {
+      this.pick(event, true);
+    });
+    this.canvas.addEventListener("mousemove", (event) => {
+      this.pick(event, false);
+    });
+    const listed = make("details", "bv-listed");
+    listed.append(make("summary", "", "As a table"), this.table);
+    body.append(this.canvas, this.said, listed);
+    this.sized = new ResizeObserver(() => {
+      this.paint();
+    });
+    this.sized.observe(this.canvas);
+  }
+  open;
+  canvas = make("canvas", "bv-canvas");
+  said = make("p", "bv-said");
+  table = make("table", "bv-table");
+  sized;
+  cells = [];
+  idle = "pending";
+  at = 0;
+  stop() {
+    this.sized.disconnect();
+  }
+  draw(cells, idle) {
+    this.cells = cells;
+    this.idle = idle;
+    this.at = Math.min(this.at, Math.max(0, cells.length - 1));
+    this.paint();
+    this.list();
+    this.say();
+  }
+  /** Also when the canvas comes back onto the screen, or the theme changes. */
+  paint() {
+    const width = this.canvas.clientWidth;
+    const pen = this.canvas.getContext("2d");
+    if (!width || !pen) return;
+    const { side, columns, rows } = layout(this.cells.length, width);
+    const scale = window.devicePixelRatio || 1;
+    this.canvas.style.height = `${rows * side}px`;
+    this.canvas.width = Math.round(width * scale);
+    this.canvas.height = Math.round(rows * side * scale);
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    const style = getComputedStyle(this.canvas);
+    const colour = (name) => style.getPropertyValue(`--bv-${name}`).trim();
+    const [done, running, pending, failed, ink] = ["done", "running", "edge", "failed", "ink"].map(colour);
+    const box = side - 1;
+    this.cells.forEach((cell, index) => {
+      const x = index % columns * side;
+      const y = Math.floor(index / columns) * side;
+      const size = cell.stop - cell.start;
+      const high = (number) => Math.round(box * number / size);
+      const top = cell.failed ? Math.max(high(cell.failed), Math.ceil(box / 3)) : 0;
+      const room = box - top;
+      const rest = Math.max(1, size - cell.failed);
+      const doneHigh = Math.round(room * cell.done / rest);
+      const runHigh = Math.round(room * cell.running / rest);
+      pen.lineWidth = 1;
+      pen.strokeStyle = pending;
+      pen.strokeRect(x + 0.5, y + 0.5, box - 1, box - 1);
+      if (doneHigh) fill(pen, done, x, y + box - doneHigh, box, doneHigh);
+      if (runHigh) hatch(pen, running, x, y + box - doneHigh - runHigh, box, runHigh);
+      if (top) fill(pen, failed, x, y, box, top);
+      if (top && side >= 8) cross(pen, colour("paper"), x, y, box, top);
+    });
+    if (this.cells.length && document.activeElement === this.canvas) {
+      pen.lineWidth = 2;
+      pen.strokeStyle = ink;
+      pen.strokeRect(this.at % columns * side, Math.floor(this.at / columns) * side, side - 1, side - 1);
+    }
+  }
+  key(event) {
+    const { columns } = layout(this.cells.length, this.canvas.clientWidth);
+    const steps = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -columns,
+      ArrowDown: columns,
+      Home: -this.cells.length,
+      End: this.cells.length
+    };
+    const step = steps[event.key];
+    const cell = this.cells[this.at];
+    if (event.key === "Enter" && cell) this.open(cell);
+    else if (step === void 0) return;
+    else this.at = Math.max(0, Math.min(this.cells.length - 1, this.at + step));
+    event.preventDefault();
+    event.stopPropagation();
+    this.say();
+    this.paint();
+  }
+  pick(event, open) {
+    const { side, columns } = layout(this.cells.length, this.canvas.clientWidth);
+    const column = Math.floor(event.offsetX / side);
+    const index = Math.floor(event.offsetY / side) * columns + column;
+    const cell = this.cells[index];
+    if (!cell || column >= columns) return;
+    if (!open) {
+      this.canvas.title = describe(cell, this.idle);
+      return;
+    }
+    this.at = index;
+    this.say();
+    this.paint();
+    this.open(cell);
+  }
+  say() {
+    const cell = this.cells[this.at];
+    const words = cell ? describe(cell, this.idle) : "no tasks";
+    say(this.said, words);
+    this.canvas.setAttribute("aria-valuemin", "0");
+    this.canvas.setAttribute("aria-valuemax", String(Math.max(0, this.cells.length - 1)));
+    this.canvas.setAttribute("aria-valuenow", String(this.at));
+    this.canvas.setAttribute("aria-valuetext", words);
+  }
+  /** Neighbours of one kind in one row: a table of 10 000 rows would help nobody. */
+  list() {
+    const rows = [];
+    for (const cell of this.cells) {
+      const one = cell.stop - cell.start === 1 || [cell.done, cell.running, cell.pending, cell.failed].filter(Boolean).length === 1;
+      const word = one ? cell.failed ? "failed" : cell.running ? "running" : cell.done ? "done" : this.idle : describe(cell, this.idle).split(": ")[1] ?? "";
+      const last = rows.at(-1);
+      if (last && one && last[2] === word && last[1] === cell.start) last[1] = cell.stop;
+      else rows.push([cell.start, cell.stop, word]);
+    }
+    const head = make("tr");
+    for (const word of ["Tasks", "State"]) {
+      const th = make("th", "", word);
+      th.scope = "col";
+      head.append(th);
+    }
+    const lines = rows.map(([start, stop, word]) => {
+      const row2 = make("tr");
+      row2.append(make("td", "", stop - start === 1 ? count(start) : `${count(start)} – ${count(stop - 1)}`), make("td", "", word));
+      return row2;
+    });
+    this.table.replaceChildren(head, ...lines);
+  }
+};
+function fill(pen, colour, x, y, width, height) {
+  pen.fillStyle = colour;
+  pen.fillRect(x, y, width, height);
+}
+function hatch(pen, colour, x, y, width, height) {
+  pen.fillStyle = colour;
+  for (let line = 0; line < height; line += 3) pen.fillRect(x, y + line, width, Math.min(2, height - line));
+}
+function cross(pen, colour, x, y, width, height) {
+  pen.lineWidth = 1.5;
+  pen.strokeStyle = colour;
+  pen.beginPath();
+  pen.moveTo(x + 2, y + 2);
+  pen.lineTo(x + width - 2, y + height - 2);
+  pen.moveTo(x + width - 2, y + 2);
+  pen.lineTo(x + 2, y + height - 2);
+  pen.stroke();
+}
+
+// src/voice.ts
+var Voice = class {
+  node = make("div", "bv-voice");
+  said = "";
+  constructor() {
+    this.node.setAttribute("role", "status");
+    this.node.setAttribute("aria-live", "polite");
+  }
+  /** Announces `words` if the state or the tenth differs from that of the last announcement. */
+  hear(state, done, total, words) {
+    const key = `${state} ${Math.floor(10 * done / Math.max(1, total))}`;
+    if (key === this.said) return;
+    this.said = key;
+    this.node.textContent = words;
+  }
+};
+
+// src/workers.ts
+var AGAIN = 5e3;
+var Workers = class {
+  constructor(body, host) {
+    this.host = host;
+    body.append(this.summary, this.table, this.trouble);
+  }
+  host;
+  summary = make("p", "bv-quiet");
+  table = make("table", "bv-table");
+  trouble = make("p", "bv-trouble");
+  asked = 0;
+  /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */
+  draw(facts, over, now) {
+    say(this.summary, facts.map(([label, text]) => `${label}: ${text}`).join(" · "));
+    const due = this.asked === 0 || !over && Date.now() - this.asked > AGAIN;
+    if (due) void this.read(now);
+  }
+  async read(now) {
+    this.asked = Date.now();
+    const answer = await this.host.ask("workers");
+    say(this.trouble, answer.problem === void 0 ? "" : inWords(answer));
+    if (answer.problem !== void 0) return;
+    const rows = answer.ok.workers.map((worker) => row("td", ["td", worker.name], ["td", doing2(worker, now)], ["td", memory(worker)], ["td", age(now - worker.started)]));
+    const more = answer.ok.more ? [row("td", ["td", `and ${count(answer.ok.more)} more`])] : [];
+    const head = row("th", ["th", "Worker"], ["th", "Now"], ["th", "Memory"], ["th", "Since"]);
+    this.table.replaceChildren(head, ...rows, ...more);
+  }
+};
+function row(kind, ...cells) {
+  const node = make("tr");
+  for (const [tag, text] of cells) {
+    const cell = make(tag, "", text);
+    if (kind === "th") cell.setAttribute("scope", "col");
+    node.append(cell);
+  }
+  return node;
+}
+function doing2(worker, now) {
+  if (worker.ended) return `ended: ${worker.ended}`;
+  if (worker.stage) return worker.stage;
+  const busy = worker.slots.flatMap(
+    ({ task, since }) => task === null ? [] : [`task ${count(task)}${since === null ? "" : ` for ${duration(now - since)}`}`]
+  );
+  return busy.join(", ") || (worker.slots.length ? `idle, ${plural(worker.slots.length, "slot")}` : "idle");
+}
+function memory(worker) {
+  const used = worker.slots.reduce((sum, slot) => sum + slot.memory_mb, 0);
+  return used ? `${count(Math.round(used))} MiB` : "";
+}
+
+// src/view.ts
+var EXACT = 1e4;
+var AGAIN2 = 5e3;
+var NOTICE = 2e4;
+var TICK = 1e3;
+function mount(host, el) {
+  const view = new View(host);
+  el.append(view.node);
+  view.start();
+  return () => {
+    view.stop();
+  };
+}
+var View = class {
+  constructor(host) {
+    this.host = host;
+    const tell = (words) => {
+      this.notice = { words, until: Date.now() + NOTICE };
+      this.draw();
+    };
+    this.failures = new Failures(host);
+    this.cancel = new Action("Cancel", "Stop all tasks?", () => host.ask("cancel"), tell);
+    this.actions = new Actions(host, tell);
+    this.actions.node.id = fresh("actions");
+    this.actions.node.hidden = true;
+    this.more = button("bv-button bv-dots", "⋯", () => {
+      this.actions.node.hidden = !this.actions.node.hidden;
+      this.more.setAttribute("aria-expanded", String(!this.actions.node.hidden));
+    });
+    this.more.setAttribute("aria-label", "More actions");
+    this.more.setAttribute("aria-expanded", "false");
+    this.more.setAttribute("aria-controls", this.actions.node.id);
+    this.rest.id = fresh("rest");
+    this.unfold = button("bv-button", "Details", () => {
+      this.unfold.setAttribute("aria-expanded", String(this.rest.hidden));
+      this.draw();
+    });
+    this.unfold.setAttribute("aria-expanded", "false");
+    this.unfold.setAttribute("aria-controls", this.rest.id);
+    const redraw = () => {
+      this.draw();
+    };
+    this.parts = {
+      tasks: this.folds.add("Tasks", redraw),
+      workers: this.folds.add("Workers", redraw),
+      output: this.folds.add("Output", redraw),
+      details: this.folds.add("Details", redraw)
+    };
+    this.tasks = new Tasks(this.parts.tasks.body, (cell) => void this.pick(cell));
+    this.parts.tasks.body.append(this.picked);
+    this.output = new Output(this.parts.output.body);
+    this.workers = new Workers(this.parts.workers.body, host);
+    this.parts.details.body.append(this.details);
+    this.lay();
+  }
+  host;
+  node = make("section", "burst-view");
+  state = make("strong", "bv-state");
+  title = make("span", "bv-title");
+  percent = make("span", "bv-percent");
+  time = make("span", "bv-time");
+  money = make("span", "bv-money");
+  bar = new Bar();
+  counts = make("p", "bv-counts");
+  note = make("p", "bv-note");
+  failures;
+  folds = new Folds();
+  voice = new Voice();
+  rest = make("div", "bv-rest");
+  cancel;
+  actions;
+  more;
+  unfold;
+  // after success there is one line, and the rest behind this
+  tasks;
+  output;
+  picked = make("div", "bv-task");
+  workers;
+  details = make("dl", "bv-facts");
+  parts;
+  notice = { words: "", until: 0 };
+  heard = "";
+  // the host's last notice
+  exact = null;
+  // states of single tasks, when they were asked for, and at which counts
+  drawnFor = "";
+  asked = 0;
+  now = null;
+  timer;
+  off;
+  themed = new MutationObserver(() => {
+    this.tasks.paint();
+  });
+  seen = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) this.tasks.paint();
+  });
+  start() {
+    this.off = this.host.on(() => {
+      this.draw();
+    });
+    this.timer = setInterval(() => {
+      if (this.now && !this.now.over) this.draw();
+    }, TICK);
+    this.themed.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light"] });
+    this.seen.observe(this.node);
+    this.draw();
+  }
+  stop() {
+    this.off?.();
+    clearInterval(this.timer);
+    this.cancel.stop();
+    this.actions.stop();
+    this.tasks.stop();
+    this.themed.disconnect();
+    this.seen.disconnect();
+    this.node.remove();
+  }
+  lay() {
+    const head = make("div", "bv-head");
+    const mark = make("span", "bv-mark");
+    mark.setAttribute("aria-hidden", "true");
+    const what = make("span", "bv-what");
+    what.append(mark, this.state, this.title);
+    const controls = make("span", "bv-controls");
+    controls.append(this.cancel.node, this.more, this.unfold);
+    head.append(what, this.percent, this.time, this.money, controls);
+    this.node.setAttribute("aria-label", "burst");
+    this.rest.append(this.bar.node, this.counts, this.note, this.failures.node, this.folds.node);
+    this.node.append(head, this.actions.node, this.rest, this.voice.node);
+  }
+  draw() {
+    const frame = this.host.frame();
+    if (!frame) {
+      this.node.dataset["phase"] = "waiting";
+      say(this.state, "Connecting");
+      for (const node of [this.cancel.node, this.more, this.unfold]) node.hidden = true;
+      say(this.note, this.host.link().problem);
+      return;
+    }
+    const now = shown(frame, this.host.link(), Date.now() / 1e3);
+    this.now = now;
+    this.node.dataset["phase"] = now.phase;
+    this.node.dataset["link"] = now.link;
+    this.node.setAttribute("aria-label", `burst ${now.title}`);
+    say(this.state, now.state);
+    say(this.title, now.title);
+    this.title.title = now.title;
+    say(this.percent, now.percent);
+    say(this.time, now.time);
+    say(this.money, now.money);
+    this.cancel.allow(now.over ? null : this.host.can("cancel"));
+    this.actions.draw();
+    this.more.hidden = now.over || !this.actions.any;
+    this.actions.node.hidden ||= this.more.hidden;
+    this.unfold.hidden = !now.plain;
+    this.rest.hidden = now.plain && this.unfold.getAttribute("aria-expanded") !== "true";
+    this.bar.draw(now.segments, now.done, now.total, now.spoken);
+    say(this.counts, now.counts);
+    const notice = this.news();
+    say(this.note, notice || now.note);
+    this.note.dataset["kind"] = notice ? "notice" : now.noteKind;
+    this.failures.draw(now.failures, now.moreFailures);
+    this.open(now);
+    this.voice.hear(now.state, now.done, now.total, now.spoken);
+  }
+  /** What became of the reader's last request, for a while: then facts take the line again. */
+  news() {
+    const said = this.host.notice();
+    if (said !== this.heard) this.notice = { words: said, until: Date.now() + NOTICE };
+    this.heard = said;
+    return Date.now() < this.notice.until ? this.notice.words : "";
+  }
+  /** Draws the sections that are open; their titles always. */
+  open(now) {
+    const { tasks, workers, output, details } = this.parts;
+    workers.title(now.workersTitle);
+    if (tasks.isOpen) void this.drawTasks(now);
+    if (workers.isOpen) this.workers.draw(now.workers, now.over, now.at);
+    if (output.isOpen) this.output.draw(now.output);
+    if (details.isOpen) this.drawDetails(now);
+  }
+  drawDetails(now) {
+    if (this.details.contains(document.activeElement)) return;
+    const nodes = now.details.flatMap(({ label, text, copies }) => {
+      const fact = make("dd", "", text);
+      if (copies) fact.append(" ", copyButton(text, label));
+      return [make("dt", "", label), fact];
+    });
+    this.details.replaceChildren(...nodes);
+  }
+  /** The exact states, where the frame has them only by groups of tasks and they still fit. */
+  async drawTasks(now) {
+    const coarse = now.cells.length < now.total && now.total <= EXACT;
+    this.tasks.draw(coarse ? this.exact ?? now.cells : now.cells, now.idle);
+    const due = this.drawnFor !== now.spoken && (now.over || Date.now() - this.asked > AGAIN2);
+    if (!coarse || !due) return;
+    this.asked = Date.now();
+    this.drawnFor = now.spoken;
+    const answer = await this.host.ask("states", { start: 0 });
+    if (answer.problem !== void 0) return;
+    this.exact = cellsOf(answer.ok.tasks, now.total);
+    this.tasks.draw(this.exact, now.idle);
+  }
+  async pick(cell) {
+    if (!cell.failed || cell.stop - cell.start > 1) {
+      this.picked.replaceChildren();
+      return;
+    }
+    const task = cell.start;
+    this.picked.replaceChildren(make("p", "bv-quiet", "Reading…"));
+    this.picked.replaceChildren(await taskDetails(this.host, task));
+  }
+};
+
+// src/widget.ts
+var TRAITS = ["frame", "failures", "output", "host"];
+var ModelHost = class {
+  constructor(model) {
+    this.model = model;
+    this.read();
+    model.on("change:frame", this.arrived);
+    for (const name of TRAITS) model.on(`change:${name}`, this.changed);
+    model.on("msg:custom", this.answered);
+  }
+  model;
+  listeners = /* @__PURE__ */ new Set();
+  waiting = /* @__PURE__ */ new Map();
+  asked = 0;
+  seen = null;
+  ahead = 0;
+  parsed = null;
+  state = null;
+  stop() {
+    for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
+    this.model.off("change:frame", this.arrived);
+    this.model.off("msg:custom", this.answered);
+  }
+  frame() {
+    return this.parsed;
+  }
+  link() {
+    const newer = this.parsed !== null && this.parsed.version > VERSION;
+    const problem = newer ? `written by a newer burst_magic (${MIME} ${this.parsed?.version ?? 0}): upgrade` : "";
+    return { from: "kernel", seen: this.seen, problem, ahead: this.ahead };
+  }
+  on(listener) {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
+  }
+  ask(kind, fields = {}) {
+    this.asked += 1;
+    const id = this.asked;
+    return new Promise((resolve) => {
+      this.waiting.set(id, resolve);
+      this.model.send({ ...fields, kind, id });
+    });
+  }
+  /** A view that is born after the end (a reload, a browser that was closed) asks for the static output again. */
+  announce() {
+    if (typeof this.parsed?.ended === "number") this.model.send({ kind: "shown" });
+  }
+  can(action) {
+    return this.state?.actions.find((each) => each.action === action)?.off ?? null;
+  }
+  notice() {
+    return this.state?.notice ?? "";
+  }
+  changed = () => {
+    this.read();
+    for (const listener of this.listeners) listener();
+  };
+  arrived = () => {
+    this.seen = Date.now();
+    const frame = parse(this.model.get("frame"));
+    if (frame?.ended === null) this.ahead = frame.at - this.seen / 1e3;
+  };
+  answered = (content) => {
+    const resolve = content.id === void 0 ? void 0 : this.waiting.get(content.id);
+    if (!resolve || content.id === void 0) return;
+    this.waiting.delete(content.id);
+    resolve(content);
+  };
+  read() {
+    const frame = parse(this.model.get("frame"));
+    const failures = parse(this.model.get("failures"));
+    const output = parse(this.model.get("output"));
+    this.state = parse(this.model.get("host"));
+    this.parsed = frame && { ...frame, ...failures ? { failures } : {}, ...output ? { output } : {} };
+  }
+};
+function parse(text) {
+  return typeof text === "string" && text ? JSON.parse(text) : null;
+}
+function render({ model, el }) {
+  const host = new ModelHost(model);
+  const unmount = mount(host, el);
+  host.announce();
+  return () => {
+    unmount();
+    host.stop();
+  };
+}
+var widget_default = { render };
+export {
+  widget_default as default
+};

@@ -1,0 +1,55 @@
+// One failed task: its item, worker, duration, output and traceback, fetched when asked for.
+
+import { button, make } from "./dom.js";
+import type { TaskDetail } from "./frame.js";
+import { inWords, type Answer, type Host } from "./host.js";
+import { count, duration } from "./words.js";
+
+/** A node that shows a task. Foreign text is text. */
+export async function taskDetails(host: Host, task: number): Promise<HTMLElement> {
+  const answer = (await host.ask("task", { task })) as Answer<TaskDetail>;
+  const node = make("div", "bv-task-details");
+  if (answer.problem !== undefined) {
+    node.append(make("p", "bv-trouble", inWords(answer)));
+    return node;
+  }
+  const facts = make("dl", "bv-facts");
+  for (const [label, text] of taskFacts(answer.ok)) facts.append(make("dt", "", label), make("dd", "", text));
+  node.append(facts);
+  const texts = [["Traceback", answer.ok.traceback], ["Output", answer.ok.output]] as const;
+  for (const [label, text] of texts) {
+    if (!text) continue;
+    const pre = make("pre", "bv-pre", text);
+    pre.tabIndex = 0; // what scrolls must be reachable by keyboard
+    pre.setAttribute("role", "group");
+    pre.setAttribute("aria-label", `${label} of task ${task}`);
+    node.append(pre);
+  }
+  return node;
+}
+
+function taskFacts(detail: TaskDetail): [string, string][] {
+  const facts: [string, string][] = [
+    ["Task", count(detail.task)],
+    ["Item", detail.item],
+    ["Failed", [detail.type || detail.kind, detail.message.split("\n")[0]].filter(Boolean).join(": ")],
+    ["Line", detail.line === null ? "" : `${detail.line} of the cell`],
+    ["Worker", detail.worker],
+    ["Took", detail.wall ? duration(detail.wall) : ""],
+    ["Memory", detail.peak_mb ? `${count(Math.round(detail.peak_mb))} MiB at its peak` : ""],
+    ["Attempts", detail.attempts > 1 ? count(detail.attempts) : ""],
+  ];
+  return facts.filter(([, text]) => text);
+}
+
+/** A button that copies text, and says so. */
+export function copyButton(text: string, label: string): HTMLButtonElement {
+  const knob = button("bv-small", "Copy", () => {
+    void navigator.clipboard.writeText(text).then(
+      () => (knob.textContent = "Copied"),
+      () => (knob.textContent = "Not allowed here: select and copy"),
+    );
+  });
+  knob.setAttribute("aria-label", `Copy: ${label}`);
+  return knob;
+}
