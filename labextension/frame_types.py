@@ -10,13 +10,21 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from burst_magic.server.listing import SessionList
 from burst_magic.ui import details, frame
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "burst_magic" / "ui" / "frame.schema.json"
 TYPES = ROOT / "labextension" / "src" / "frame.ts"
-MESSAGES = (details.HostState, details.TasksPage, details.TaskDetail, details.StatesPage, details.WorkersPage)
-HEAD = "// Made by `make docs` from burst_magic/ui/{frame,details}.py; do not edit. docs/panel.md describes it.\n"
+MESSAGES = (
+    details.HostState,
+    details.TasksPage,
+    details.TaskDetail,
+    details.StatesPage,
+    details.WorkersPage,
+    SessionList,
+)
+HEAD = "// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listing}.py; do not edit.\n"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 

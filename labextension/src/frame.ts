@@ -1,4 +1,4 @@
-// Made by `make docs` from burst_magic/ui/{frame,details}.py; do not edit. docs/panel.md describes it.
+// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listing}.py; do not edit.
 
 export const VERSION = 1;
 
@@ -80,6 +80,28 @@ export interface HostState {
   notice: string;
 }
 
+/** One job of a listed session. ``attach`` is the line that brings its results back in a kernel. */
+export interface ListedJobState {
+  job: string;
+  title: string;
+  out: string;
+  state: string;
+  phase: string;
+  total: number;
+  done: number;
+  failed: number;
+  created: number;
+  ended: number | null;
+  attach: string;
+}
+
+/** A session and its jobs, oldest first; ``as_of``: seconds since the epoch. */
+export interface ListedState {
+  session: SessionRow;
+  jobs: ListedJobState[];
+  as_of: number;
+}
+
 /** The task that has been running for the longest time. */
 export interface LongestTask {
   task: number;
@@ -123,6 +145,35 @@ export interface PartRevisions {
 
 /** The state of a job, in one word that sets the colour of its headline. */
 export type Phase = "waiting" | "running" | "finished" | "failed" | "ended";
+
+/** What the store has. ``more`` sessions are older than those; ``problem``: why the list is not fresh, or "". */
+export interface SessionList {
+  store: string;
+  sessions: ListedState[];
+  more: number;
+  problem: string;
+}
+
+/** One row of ``%burst_sessions`` and ``%burst_cost``. Times are seconds since the epoch; money is micro-dollars. */
+export interface SessionRow {
+  id: string;
+  name: string;
+  created: number;
+  last_activity: number;
+  total: number;
+  pending: number;
+  running: number;
+  completed: number;
+  failed: number;
+  cost: number | null;
+  estimate?: number;
+  fargate?: number;
+  launcher: string;
+  region: string;
+  state: string;
+  notebook: string;
+  problem: string;
+}
 
 /** What one slot of a worker is doing: the task and since when, or None; MiB. */
 export interface SlotRow {
