@@ -27,7 +27,7 @@ export function frameOf(changes: Partial<Frame> = {}): Frame {
     forecast: NOW + 38,
     counts: { total: 100, pending: 46, running: 2, completed: 50, failed: 2, not_run: 0, reused: 0 },
     tasks: { size: 1, cells: "c50f2r2p46" },
-    money: { priced: true, at: NOW, spent: 120_000, hourly: 360_000, job: null, estimate: null, budget: 5_000_000, fargate: 0, fargate_hourly: 0 },
+    money: { priced: true, free: false, at: NOW, spent: 120_000, hourly: 360_000, job: null, estimate: null, budget: 5_000_000, fargate: 0, fargate_hourly: 0 },
     workers: { wanted: 2, started: 2, alive: 2, coming: [], lost: "", refused: "" },
     waiting: null,
     stale: null,
