@@ -1,7 +1,8 @@
-"""Detect attributes that the notebook set on installed modules: workers import these modules as installed.
+"""Detect what the notebook changed in installed modules: workers import these modules as installed.
 
-Two signs tell: an assignment such as ``np.mean = mine`` in a cell that was run, and a function or class of the notebook
-found in a module that the code uses. Local modules are compared with their files instead (`drift`), and settings of
+Attributes show by an assignment such as ``np.mean = mine`` in a cell that was run, or by a function or class of the
+notebook in a module that the code uses; registrations by a call such as ``Number.register(Mine)`` in a cell that was
+run. Local modules are compared with their files instead (`drift`), and settings of
 well-known libraries are sent (`settings`).
 """
 
@@ -9,12 +10,15 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from burst_magic.capture.drift import of_notebook
 
+_REGISTERS = re.compile(r"(?:.*_)?register(?:_.*)?|add_(?:type|codec)|addLevelName")
+_OWN_MATTER = frozenset({"atexit", "faulthandler", "IPython"})  # nothing that a task could find there
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
 _FEW = 5  # attributes that the warning names
@@ -23,7 +27,7 @@ _FEW = 5  # attributes that the warning names
 def about_attributes(
     namespace: Mapping[str, object], modules: Iterable[str], words: Collection[str], local: Collection[str]
 ) -> list[str]:
-    """Return at most one warning, which names the attributes.
+    """Return at most one warning about attributes and one about registrations; each names them.
 
     Args:
         namespace: the notebook's globals, with ``In`` where IPython keeps it.
@@ -32,12 +36,18 @@ def about_attributes(
         local: top-level names of modules that are sent as source.
     """
     found = {**dict(_of_the_notebook(modules, words)), **dict(_assigned(namespace))}
+    used = {name.partition(".")[0] for name in modules}
+    called = {name: where for name, where in _registered(namespace) if name.partition(".")[0] in used - _OWN_MATTER}
+    return [*_told(found, "set", local), *_told(called, "called", local)]
+
+
+def _told(found: Mapping[str, str], done: str, local: Collection[str]) -> Iterator[str]:
     told = [name + where for name, where in found.items() if _is_installed(name.partition(".")[0], local)]
-    if not told:
-        return []
-    more = f" and {len(told) - _FEW} more" if len(told) > _FEW else ""
-    named = f"{', '.join(told[:_FEW])}{more} {'were' if len(told) > 1 else 'was'}"
-    return [f"{named} set in this notebook; workers use the module as installed: set it in the cell if tasks need it"]
+    if told:
+        more = f" and {len(told) - _FEW} more" if len(told) > _FEW else ""
+        named = f"{', '.join(told[:_FEW])}{more} {'were' if len(told) > 1 else 'was'}"
+        it = {"set": "set it", "called": "call it"}[done]
+        yield f"{named} {done} in this notebook; workers use the module as installed: {it} in the cell if tasks need it"
 
 
 def _is_installed(top: str, local: Collection[str]) -> bool:
@@ -54,6 +64,36 @@ def _assigned(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             owner = _owner(namespace.get(chain[0]), chain[1:-1])
             if owner.partition(":")[0] in sys.modules:
                 yield f"{owner.replace(':', '.')}.{chain[-1]}", f" (cell {number})"
+
+
+def _registered(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """(dotted name of the function, the cell that called it) of calls that register something with a module."""
+    history = namespace.get("In")
+    for number, cell in enumerate(history if isinstance(history, list) else ()):
+        for chain in _calls(cell) if isinstance(cell, str) else ():
+            owner = _owner(namespace.get(chain[0]), chain[1:-1], of_functions=True)
+            if owner.partition(":")[0] in sys.modules:
+                yield f"{owner.replace(':', '.')}.{chain[-1]}", f" (cell {number})"
+
+
+@functools.lru_cache(maxsize=4096)
+def _calls(cell: str) -> tuple[tuple[str, ...], ...]:
+    """Calls in this text of what registers: ``numbers.Number.register(A)`` gives ("numbers", "Number", "register")."""
+    if "register" not in cell and "add_type" not in cell and "addLevelName" not in cell:
+        return ()
+    try:
+        tree = ast.parse(cell)
+    except (SyntaxError, ValueError):
+        return ()
+    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    decorators = (
+        each
+        for node in ast.walk(tree)
+        for each in getattr(node, "decorator_list", ())
+        if isinstance(each, ast.Attribute)
+    )
+    chains = (_chain(node) for node in (*called, *decorators))
+    return tuple(chain for chain in chains if len(chain) > 1 and _REGISTERS.fullmatch(chain[-1]))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -77,15 +117,22 @@ def _chain(node: ast.expr) -> tuple[str, ...]:
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 
 
-def _owner(value: object, names: Iterable[str]) -> str:
-    """``module`` or ``module:Class`` that these names lead to, or "" where they lead elsewhere."""
+def _owner(value: object, names: Iterable[str], *, of_functions: bool = False) -> str:
+    """``module`` or ``module:Class`` that these names lead to, or "" where they lead elsewhere.
+
+    Args:
+        value: of the first name.
+        names: attributes of it, one after the other.
+        of_functions: they may lead to a function, too.
+    """
     for name in names:
         if not isinstance(value, (ModuleType, type)):
             return ""
         value = vars(value).get(name)
     if isinstance(value, ModuleType):
         return value.__name__
-    return f"{value.__module__}:{value.__qualname__}" if isinstance(value, type) else ""
+    kinds = (type, FunctionType) if of_functions else type
+    return f"{value.__module__}:{value.__qualname__}" if isinstance(value, kinds) else ""
 
 
 def _of_the_notebook(modules: Iterable[str], words: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -376,6 +376,19 @@ def _write_mpmath(module: Any, changes: State) -> None:
         setattr(module.mp, key, value)
 
 
+def _read_scipy(module: Any, _keys: Keys = None) -> State:
+    state: State = module.geterr()
+    return state
+
+
+def _default_scipy(module: Any) -> State:
+    return {key: "raise" if key == "memory" else "ignore" for key in module.geterr()}
+
+
+def _write_scipy(module: Any, changes: State) -> None:
+    module.seterr(**changes)
+
+
 def _number_of(name: str, get: str, put: str) -> tuple[Callable[[Any, Keys], State], Callable[[Any, State], None]]:
     """Reads and writes one number through two functions of a module."""
     return lambda module, _: {name: getattr(module, get)()}, lambda module, changes: getattr(module, put)(changes[name])
@@ -404,6 +417,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("calendar", "calendar", _number_of("firstweekday", "firstweekday", "setfirstweekday"),
           _always(firstweekday=0)),
     _kind("numpy", "numpy", (_read_numpy, _write_numpy), _default_numpy),
+    _kind("scipy", "scipy.special", (_read_scipy, _write_scipy), _default_scipy),
     _kind("pandas", "pandas", (_read_pandas, _write_pandas), _default_pandas),
     _kind("polars", "polars", (_read_polars, _write_polars), _default_polars),
     _kind("sklearn", "sklearn", (_read_sklearn, _write_sklearn), _default_sklearn),

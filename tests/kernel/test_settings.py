@@ -89,6 +89,10 @@ CASES = {
         "import sklearn; sklearn.set_config(transform_output='pandas', assume_finite=True)",
         "sorted((k, str(v)) for k, v in sklearn.get_config().items())", "sklearn.set_config(transform_output='default', assume_finite=False)",
     ),
+    "scipy.special's errors": (
+        "import scipy.special as special; special.seterr(singular='raise')", "special.geterr()['singular']",
+        "special.seterr(singular='ignore')",
+    ),
     "mpmath's precision": ("import mpmath; mpmath.mp.dps = 40", "str(mpmath.mpf(1) / 3)", "mpmath.mp.dps = 15"),
     "an environment variable that the cell names": (
         "import os; os.environ['SETTINGS_MODE'] = 'b'", "os.environ.get('SETTINGS_MODE')", "del os.environ['SETTINGS_MODE']",

@@ -72,3 +72,43 @@ def test_a_long_list_is_cut():
     cells = [f"string.own{index} = 1" for index in range(8)]
     (text,) = told("string.digits", {"string": string, "In": cells, "types": types})
     assert "and 3 more were set" in text
+
+
+class Mine:
+    """Registered with installed modules below."""
+
+
+@pytest.mark.parametrize(
+    ("cell", "source", "name"),
+    [
+        ("numbers.Number.register(Mine)", "isinstance(1, numbers.Number)", "numbers.Number.register (cell 1)"),
+        ("Number.register(Mine)", "isinstance(1, Number)", "numbers.Number.register (cell 1)"),
+        ("codecs.register_error('mine', len)", "codecs.encode('a')", "codecs.register_error (cell 1)"),
+        ("mimetypes.add_type('a/b', '.zz9')", "mimetypes.guess_type('a.zz9')", "mimetypes.add_type (cell 1)"),
+        ("@pprint.register\ndef f(x): pass", "pprint.pformat(1)", "pprint.register (cell 1)"),
+        ("modules.register(Mine, len)", "modules(1)", "pkgutil.iter_importer_modules.register (cell 1)"),
+    ],
+)
+def test_what_was_registered_with_a_module_is_told_with_its_cell(cell, source, name):
+    import codecs
+    import mimetypes
+    import numbers
+    import pkgutil
+    import pprint
+
+    names = {"codecs": codecs, "mimetypes": mimetypes, "numbers": numbers, "Number": numbers.Number, "pprint": pprint}
+    home = {"__name__": "__main__", **names, "modules": pkgutil.iter_importer_modules, "In": ["", cell]}
+    (text,) = [text for text in capture_cell(source, home).warnings if "called in this notebook" in text]
+    assert text == (
+        f"{name} was called in this notebook; workers use the module as installed: call it in the cell if tasks need it"
+    )
+
+
+def test_nothing_is_said_of_registrations_with_what_the_code_does_not_use():
+    import atexit
+    import numbers
+
+    home = {"__name__": "__main__", "numbers": numbers, "atexit": atexit}
+    home["In"] = ["", "numbers.Number.register(dict)\natexit.register(print)\nmine.register(1)"]
+    assert capture_cell("1 + 1", home).warnings == ()
+    assert capture_cell("atexit._run_exitfuncs", home).warnings == ()

@@ -62,6 +62,7 @@ OTHER = {
     "csv": {"field_size_limit": 99},
     "calendar": {"firstweekday": 6},
     "numpy": {"divide": "raise", "bufsize": 16, "print precision": 2, "print sign": "+"},
+    "scipy": {"singular": "raise", "domain": "warn"},
     "pandas": {"display.max_rows": 3, "display.float_format": {"format": "{:.1f}"}, "mode.chained_assignment": "raise"},
     "polars": {"POLARS_FMT_MAX_ROWS": "3", "set_fmt_float": "full", "set_thousands_separator": ","},
     "torch": {"default_dtype": "torch.float64"},
