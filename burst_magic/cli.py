@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 from burst_magic import config
 from burst_magic.errors import BurstError, OptionError, visible
@@ -38,24 +39,45 @@ def main(
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # whatever the terminal cannot show is escaped
+            stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        return _main(words, perform or _perform, ask or consent.ask)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `burst logs | head` closes the pipe
+        _say_no_more()
+        return DONE
+    except OSError as error:  # of the system, where no module knows better: a full disk behind `>`
+        print(_in_words(error), file=sys.stderr)
+        if error.filename is None:
+            _say_no_more()
+        return FAILED
+
+
+Perform = Callable[[calls.Call, config.Settings], "str | None"]
+
+
+def _main(words: list[str], perform: Perform, ask: consent.Terminal) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     if words[:1] in ([], ["--help"], ["-h"]):
-        print(overview(), file=sys.stdout if words else sys.stderr)
+        print(overview(), file=sys.stdout if words else sys.stderr, flush=True)
         return DONE if words else MISUSED
     if words[0] in {"--version", "-V", "version"}:
-        print(f"burst {_version()}")
+        print(f"burst {_version()}", flush=True)
         return DONE
     try:
         call = parse_argv(words)
     except OptionError as error:
         print(error, file=sys.stderr)
         return MISUSED
-    return _run(call, perform or _perform, ask or consent.ask)
+    return _run(call, perform, ask)
 
 
-def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str | None], ask: consent.Terminal) -> int:
+def _run(call: calls.Call, perform: Perform, ask: consent.Terminal) -> int:
     try:
         consent.confirm(call, ask)
         text = call.text if isinstance(call, calls.Help) else perform(call, config.load())
@@ -64,13 +86,19 @@ def _run(call: calls.Call, perform: Callable[[calls.Call, config.Settings], str 
     except BurstError as error:
         print(_as_typed_here(str(error)), file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # `burst logs | head` closes the pipe. The interpreter must not flush again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     return DONE
+
+
+def _in_words(error: OSError) -> str:
+    """What the system refuses, and where: a file, or what this command prints to."""
+    where = str(error.filename) if error.filename is not None else "the output of this command"
+    return str(BurstError(error.strerror or str(error), context=where))
+
+
+def _say_no_more() -> None:
+    """The interpreter must not flush again at exit what could not be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _as_typed_here(text: str) -> str:

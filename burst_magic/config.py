@@ -16,6 +16,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burst_magic import folders
 from burst_magic.errors import BurstError, OptionError
 from burst_magic.units import format_duration, format_size, parse_duration, parse_money, parse_size, whole
 
@@ -187,10 +188,11 @@ def save(changes: Mapping[str, str], *, config_dir: Path) -> Path:
             table[name] = _plain(text)
         else:
             table.pop(name, None)
-    config_dir.mkdir(parents=True, exist_ok=True)
+    folders.make(config_dir)
     draft = path.with_name(f"{FILE}.{os.getpid()}")
-    draft.write_text(tomlkit.dumps(document), encoding="utf-8")
-    draft.replace(path)  # a reader sees the old file or the new one
+    with folders.told(draft):
+        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
+        draft.replace(path)  # a reader sees the old file or the new one
     return path
 
 
@@ -376,7 +378,8 @@ def _document(path: Path) -> TOMLDocument:
     if not path.exists():
         return tomlkit.document()
     try:
-        return tomlkit.parse(path.read_text(encoding="utf-8"))
+        with folders.told(path):
+            return tomlkit.parse(path.read_text(encoding="utf-8"))
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise OptionError(f"{FILE} is not TOML: {error}", context=str(path)) from None
 

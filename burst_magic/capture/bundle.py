@@ -6,10 +6,12 @@ A module is local if it is neither in the standard library nor in site-packages;
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import io
+import os
 import site
 import sys
 import sysconfig
@@ -17,10 +19,11 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burst_magic import folders
 from burst_magic.errors import CaptureError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LIMIT = 50 << 20  # bytes of local sources; more is probably data, which belongs in a file
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can store: same files, same bytes
@@ -62,10 +65,12 @@ def build(roots: Iterable[Path], include: Iterable[Path] = ()) -> bytes:
     for root in (*roots, *include):
         if not root.exists():
             raise CaptureError(f"no such file or folder: {str(root)!r}")
-        files.update((path.relative_to(root.parent).as_posix(), path) for path in _below(root))
+        with _readable():
+            files.update((path.relative_to(root.parent).as_posix(), path) for path in _below(root))
     if not files:
         return b""
-    total = sum(path.stat().st_size for path in files.values())
+    with _readable():
+        total = sum(path.stat().st_size for path in files.values())
     if total > LIMIT:
         largest = max(files, key=lambda name: files[name].stat().st_size)
         raise CaptureError(
@@ -74,22 +79,54 @@ def build(roots: Iterable[Path], include: Iterable[Path] = ()) -> bytes:
             way_out="move data out of the package, or install the package in the kernel's environment",
         )
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+    with _readable(), zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), files[name].read_bytes())
     return out.getvalue()
 
 
+def included(path: str | Path) -> Path:
+    """A file or folder of ``--include``.
+
+    Raises:
+        CaptureError: it is neither, or does not exist.
+    """
+    found = Path(path) if Path(path).is_absolute() else folders.current() / path
+    with _readable():
+        if not os.path.lexists(found):
+            raise CaptureError(f"no such file or folder: {str(path)!r}")
+        found = found.resolve(strict=True)
+    if not (found.is_file() or found.is_dir()):
+        raise CaptureError("--include takes files and folders only", context=str(found))
+    return found
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Say which file of the user's cannot be read, and why."""
+    try:
+        yield
+    except OSError as error:
+        said = f"a file to send cannot be read: {error.strerror or error}"
+        raise CaptureError(said, context=str(error.filename or "")) from None
+    except (ValueError, RuntimeError) as error:  # a null byte; links in a circle
+        raise CaptureError(f"a file to send cannot be read: {error}") from None
+
+
 def _below(root: Path) -> list[Path]:
     if root.is_file():
         return [root]
-    return [
-        path
-        for path in root.rglob("*")
-        if path.is_file()
-        and path.suffix != ".pyc"
-        and not any(part in _LEFT_OUT or part.startswith(".") for part in path.relative_to(root).parts)
-    ]
+    found = []
+    for folder, below, names in os.walk(root, onerror=_raised):
+        below[:] = [name for name in below if not (name in _LEFT_OUT or name.startswith("."))]
+        files = [Path(folder, name) for name in names if not name.startswith(".")]
+        found += [path for path in files if path.is_file() and path.suffix != ".pyc"]
+    return found
+
+
+def _raised(error: OSError) -> None:
+    """A folder that cannot be listed would be sent without its files."""
+    raise error
 
 
 def _files_of(top: str) -> tuple[Path, ...] | None:
@@ -117,10 +154,11 @@ def _installed_places() -> list[Path]:
 
 def _imports(roots: Iterable[Path]) -> set[str]:
     names: set[str] = set()
-    for root in roots:
-        for path in _below(root):
-            if path.suffix == ".py":
-                names |= _imports_of(path)
+    with _readable():
+        for root in roots:
+            for path in _below(root):
+                if path.suffix == ".py":
+                    names |= _imports_of(path)
     return names
 
 

@@ -140,7 +140,7 @@ def capture_cell(
     """
     target, expression = parse_map(map_expr) if map_expr.strip() else ("", "")
     text = source if transform is None else _transformed(source, transform)
-    paths = tuple(Path(path).resolve() for path in include)
+    paths = tuple(bundle.included(path) for path in include)
     capture = _capture(text, namespace, target=target, filename=filename, include=paths)
     if not target:
         return _with_texts(capture, None)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from burst_magic import folders
+
 PYPI = "https://pypi.org/simple"
 _TOKEN = re.compile(r"[A-Za-z0-9_]{16,}")
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)=(?P<url>.+)\Z")
@@ -104,7 +106,7 @@ def find(
         home: of the user.
         folder: the current one.
     """
-    home, folder = home or Path.home(), folder or Path.cwd()
+    home, folder = home or Path.home(), folder or folders.current()
     read = _Reader(environ, frozenset(setenv), home)
     default, others = _of_uv(environ, home, folder)
     if default or others:

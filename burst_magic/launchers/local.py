@@ -15,7 +15,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from burst_magic import folders
 from burst_magic.config import environment
+from burst_magic.errors import BurstError
 from burst_magic.launchers import leftovers
 from burst_magic.launchers.base import (
     Cause,
@@ -103,6 +105,8 @@ class LocalLauncher:
         except OSError as error:
             problem = f"a {self.name} worker could not be started: {error}"
             return Refusal(token=start.token, problem=problem, context=sys.executable)
+        except BurstError as error:
+            return Refusal(token=start.token, problem=error.problem, context=error.context)
         except _NotStarted as why:
             problem, context = why.args
             return Refusal(token=start.token, problem=problem, context=context)
@@ -110,7 +114,7 @@ class LocalLauncher:
     @contextlib.contextmanager
     def _record_of(self, start: Start) -> Iterator[Any]:
         """The file that holds a start's handle, ours alone until it is closed; empty when there is no worker yet."""
-        self._logs.mkdir(parents=True, exist_ok=True)
+        folders.make(self._logs)
         with (self._logs / f"{start.sid}.{start.token}.handle").open("a+") as record:
             fcntl.flock(record, fcntl.LOCK_EX)
             record.seek(0)
@@ -128,7 +132,7 @@ class LocalLauncher:
     def _start(self, start: Start) -> Handle:
         """The start is written to its stdin, a socket that both sides then close."""
         path = self._logs / f"{start.sid}.{start.token}.log"
-        command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(Path.cwd())]
+        command = [sys.executable, "-m", "burst_magic.worker", "--cwd", start.cwd or str(folders.current())]
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours:
             with theirs:

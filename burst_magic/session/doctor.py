@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from burst_magic import launchers
+from burst_magic import folders, launchers
 from burst_magic.config import IMAGE
 from burst_magic.errors import BurstError
 from burst_magic.plan.finding import Finding, bad, ok
@@ -116,9 +116,9 @@ def _account(settings: Settings) -> dict[str, Check]:
 def _directories(settings: Settings) -> Finding:
     for folder in (settings.config_dir, settings.data_dir):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return bad("directories", str(error), "set BURST_CONFIG_DIR and BURST_DATA_DIR to writable folders")
+            folders.make(folder)
+        except BurstError as error:
+            return bad("directories", f"{error.problem} ({error.context})", error.way_out)
         if not os.access(folder, os.W_OK):
             problem = f"{folder} is not writable"
             return bad("directories", problem, "set BURST_CONFIG_DIR and BURST_DATA_DIR to writable folders")

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from burst_magic import folders
 from burst_magic.config import changed_variables, environment
 from burst_magic.errors import Denied, LaunchError, StoreError
 from burst_magic.launchers.base import Again, Handle, Launcher, PrintedLine, Refusal, Start, Status, Traits, WorkerState
@@ -191,7 +192,7 @@ class Fleet:
             bundle=manifest.bundle if syncs else "",
             deadline=max(manifest.deadline, self.deadline),
             rate=self._rate_of(launcher.name),
-            cwd=str(Path.cwd()) if here else "",
+            cwd=str(folders.current()) if here else "",
             credentials=self._credentials() if here else (),
             handed=self._hand_on() if here else None,
             owner=manifest.user,

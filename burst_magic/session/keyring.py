@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burst_magic import folders
 from burst_magic.errors import AttachError, Denied
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.keys import is_session_id
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 def keep(folder: Path, sid: str, secret: bytes) -> None:
     """Save a session's key, readable only by the user."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / sid, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(secret.hex())
+    folders.make(folder)
+    with folders.told(folder / sid):
+        handle = os.open(folder / sid, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secret.hex())
 
 
 def find(folder: Path, sid: str) -> bytes | None:
@@ -33,9 +35,12 @@ def find(folder: Path, sid: str) -> bytes | None:
         return None
     file = folder / sid
     try:
-        return parse(file.read_text(errors="replace"), where=str(file))
-    except FileNotFoundError:
+        text = file.read_text(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise folders.refused(file, error) from None
+    return parse(text, where=str(file))
 
 
 def parse(text: str, *, where: str) -> bytes:
@@ -114,4 +119,9 @@ def fetch(store: Store, sid: str) -> bytes | None:
 
 def forget(folder: Path, sid: str) -> None:
     """Delete a session's key."""
-    (folder / sid).unlink(missing_ok=True)
+    try:
+        (folder / sid).unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise folders.refused(folder / sid, error) from None

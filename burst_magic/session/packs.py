@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from burst_magic import folders
 from burst_magic.environment import FOLDER
 from burst_magic.errors import BurstError
 from burst_magic.protocol.wire import keys
@@ -104,8 +105,9 @@ def _read(settings: Settings) -> list[KnownPack]:
 
 def _append(settings: Settings, line: KnownPack) -> None:
     path = _path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(path.parent)
     text = json.dumps(asdict(line)) + "\n"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(handle, "a", encoding="utf-8") as file:
-        file.write(text)
+    with folders.told(path):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            file.write(text)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from burst_magic import folders
 from burst_magic.protocol.wire.fitting import LATEST
 
 
@@ -35,7 +36,7 @@ _FIELDS = {each.name: (int, float) if each.name == "created" else (str,) for eac
 
 def append(path: Path, line: ListedJob) -> None:
     """Append a line in a single write, so that lines of two kernels don't mix."""
-    with _alone(path), path.open("ab") as file:
+    with folders.told(path), _alone(path), path.open("ab") as file:
         file.write(json.dumps(asdict(line)).encode() + b"\n")
 
 
@@ -43,8 +44,10 @@ def read(path: Path) -> list[ListedJob]:
     """All lines, oldest first; damaged or foreign lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise folders.refused(path, error) from None
     return [found for line in lines if (found := _parsed(line)) is not None]
 
 
@@ -52,7 +55,7 @@ def remove(path: Path, sid: str, *, job: str = "") -> None:
     """Remove a session from the list, or one job of it. Lines that this version cannot read are kept."""
     if not path.exists():
         return
-    with _alone(path):
+    with folders.told(path), _alone(path):
         lines = path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if not _names(line.decode(errors="replace"), sid, job)]
         if len(kept) < len(lines):
@@ -80,7 +83,7 @@ def _parsed(text: str) -> ListedJob | None:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Exclude other writers: a rewrite must not lose a line that another kernel appends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folders.make(path.parent)
     with path.with_suffix(".lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

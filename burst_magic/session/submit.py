@@ -16,9 +16,9 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from burst_magic import folders
 from burst_magic.config import IMAGE, __version__, cores
 from burst_magic.errors import BurstError, CaptureError, LaunchError
 from burst_magic.payload.notes import Mode, Needs
@@ -395,7 +395,7 @@ class _Writer:
         capture, seconds = settle(capture)
         blobs = tuple(self._values.keep(buffer) for buffer in capture.packed.buffers)
         bundle = self._values.keep(memoryview(capture.bundle))[0] if capture.bundle else ""
-        folder = str(Path.cwd()) if fleet.here else ""
+        folder = str(folders.current()) if fleet.here else ""
         envelope = capture.envelope(blobs=blobs, bundle=bundle, folder=folder)
         sealed = sign.seal(self._secret, self._job.payload, envelope.to_bytes())
         before = time.time()

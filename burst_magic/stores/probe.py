@@ -6,6 +6,7 @@ import contextlib
 import secrets
 from pathlib import Path
 
+from burst_magic import folders
 from burst_magic.errors import Exists, Missing, StoreError, Unknown
 from burst_magic.stores.base import Store
 from burst_magic.stores.retry import DOUBTFUL, persist
@@ -27,15 +28,22 @@ def probe(store: Store, *, remembered: Path) -> None:
     name = f"{getattr(store, 'endpoint', '')} {store.url}".strip()
     notes = remembered / _FILE
     lasting = not store.url.startswith("memory:")
-    if lasting and notes.exists() and name in notes.read_text(encoding="utf-8", errors="replace").splitlines():
+    if lasting and name in _passed(notes):
         return
     if not keeps_the_first(store):
         way_out = "S3, SeaweedFS, moto 5 and folders honour them; update the server or use another --store"
         raise StoreError("this store ignores conditional writes (If-None-Match)", context=name, way_out=way_out)
     if lasting:
-        remembered.mkdir(parents=True, exist_ok=True)
-        with notes.open("a", encoding="utf-8") as file:
+        folders.make(remembered)
+        with folders.told(notes), notes.open("a", encoding="utf-8") as file:
             file.write(name + "\n")
+
+
+def _passed(notes: Path) -> list[str]:
+    try:
+        return notes.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not there yet; what else it may be is said when it is written
+        return []
 
 
 def try_to_write(store: Store) -> None:

@@ -7,6 +7,7 @@ variables, or the container's or machine's role. Plain http is allowed for loopb
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = "30s"  # one small request
 _LONG_PATIENCE = "15m"  # one large request: 1 GB at 10 Mbit/s
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ODD = re.compile(r"[^!-~]|[\"<>\\^`{|}]")  # what no part of a URL may hold as it is
 _LARGE = 16 << 20  # bytes from which a put or get runs in parts, some at a time
 _DELETE_AT_ONCE = 1000  # S3's limit of one bulk delete
 
@@ -52,6 +55,7 @@ def open_s3(url: str, *, credentials: Callable[[], object] | None = None, **_: o
         raise StoreError("an S3 store URL must name a bucket", context=url, way_out="s3://bucket/prefix")
     where: Mapping[str, str] = getattr(credentials, "config", None) or {}
     endpoint = where.get("endpoint") or _endpoint_of(config.environment())
+    _refuse_odd(parts.netloc, endpoint)
     _refuse_open_http(endpoint)
     prefix = parts.path.strip("/")
     if prefix:
@@ -74,6 +78,21 @@ def _is_loopback(endpoint: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:  # a name, whatever it begins with
         return False
+
+
+def _refuse_odd(bucket: str, endpoint: str) -> None:
+    """Obstore panics, which no one can catch as an error, where these are no parts of a URL."""
+    if not _BUCKET.fullmatch(bucket):
+        raise StoreError(f"{bucket!r} is not the name of a bucket", way_out="s3://bucket or s3://bucket/prefix")
+    try:
+        parts = urlsplit(endpoint)
+        odd = bool(endpoint) and (not parts.hostname or parts.port == 0 or _ODD.search(endpoint) is not None)
+    except ValueError:  # a port that is none, half an IPv6 address
+        odd = True
+    if odd:
+        raise StoreError(
+            f"{endpoint!r} is not the address of a server", way_out="set AWS_ENDPOINT_URL=https://host:port"
+        )
 
 
 def _refuse_open_http(endpoint: str) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,36 @@ def test_the_real_command_prints_help_and_survives_a_reader_that_goes_away():
     assert "burst VERB" in burst("--help").stdout
     piped = burst_into_a_closed_pipe("status", "--help")
     assert (piped.returncode, piped.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["status", "--help"], ["config"]])
+def test_output_that_cannot_be_written_is_one_message_and_a_failure(words, tmp_path):
+    environ = os.environ | {"BURST_CONFIG_DIR": str(tmp_path), "BURST_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "burst_magic", *words]
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60, env=environ
+        )
+    assert ran.returncode == 1
+    assert ran.stderr == "No space left on device\n  where: the output of this command\n"
+
+
+def test_what_a_terminal_cannot_show_is_escaped(capfd):
+    desk = Desk(text="fit · 3 of 4 done")
+    code = "import sys; from burst_magic.cli import main; sys.exit(main(['status'], perform=lambda *_: 'fit · 3 of 4'))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=False, timeout=60, env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "fit \\xb7 3 of 4\n", "")
+    assert desk.run("status") == 0
+    assert capfd.readouterr().out == "fit · 3 of 4 done\n"
+
+
+def test_a_refusal_of_the_system_in_a_verb_names_the_file(capsys):
+    desk = Desk(text=PermissionError(13, "Permission denied", "/etc/shadow"))
+    assert desk.run("status") == 1
+    assert capsys.readouterr().err == "Permission denied\n  where: /etc/shadow\n"
 
 
 def burst_into_a_closed_pipe(*argv):

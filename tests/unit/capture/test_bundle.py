@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from burst_magic.capture import bundle
-from burst_magic.errors import CaptureError
+from burst_magic.errors import BurstError, CaptureError
 
 
 @pytest.fixture
@@ -235,3 +235,22 @@ def test_a_local_module_that_an_item_names_travels(project, notebook):
 def test_a_text_that_names_a_module_says_nothing_where_none_is_imported_by_name(project, notebook):
     write(project, plug="v = 3")
     assert notebook.capture("'plug'").bundle == b""
+
+
+@pytest.mark.parametrize("path", ["/proc/self/mem", "pipe", "away", "circle"])
+def test_what_cannot_be_read_is_refused_and_not_left_out(tmp_path, notebook, path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "away").symlink_to("nowhere")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(CaptureError, match=r"cannot be read|takes files and folders only") as caught:
+        notebook.capture("1", include=[path])
+    assert caught.value.__cause__ is None
+
+
+def test_a_relative_path_in_a_folder_that_was_removed_is_said(tmp_path, notebook, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(BurstError, match="the current folder does not exist any more"):
+        notebook.capture("1", include=["rates.csv"])

@@ -125,3 +125,26 @@ def test_an_s3_store_says_its_url_without_its_server():
 def test_every_store_in_the_table_has_its_module():
     folder = Path(sys.modules["burst_magic.stores"].__file__).parent
     assert all((folder / f"{module.rpartition('.')[2]}.py").exists() for module, _ in TABLE.values())
+
+
+@pytest.mark.parametrize("url", ["s3://my bucket/p", "s3://b%20c", "s3://bück/p", "s3://-b"])
+def test_what_is_no_name_of_a_bucket_is_refused_before_it_is_asked_for(url):
+    with pytest.raises(StoreError, match="is not the name of a bucket"):
+        open_store(url, credentials=Provider(endpoint="http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:1 /x",
+        "http://local host:1",
+        "localhost:9000",
+        "http://127.0.0.1:notaport",
+        "http://[::1",
+        "https://",
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused_before_it_is_asked(endpoint):
+    with pytest.raises(StoreError, match="is not the address of a server") as caught:
+        open_store("s3://bucket", credentials=Provider(endpoint=endpoint))
+    assert "AWS_ENDPOINT_URL" in caught.value.way_out
