@@ -254,13 +254,11 @@ def _crowded(session: Session, workers: int) -> str:
 
 def extend(call: calls.ExtendCall, settings: Settings) -> str:
     """Move the deadline or raise the budget."""
-    import time
-
     from burst_magic.ui import words
 
     session = DESK.find(call.id, settings, sure=True)
     deadline = session.extend(call.duration, budget=call.budget)
-    left = words.duration(deadline - time.time())
+    left = words.duration(deadline - session.now())
     money = f"; budget {format_money(call.budget)}" if call.budget is not None else ""
     seen = session.status()
     stopped = "" if seen.alive or seen.starting or seen.finished else _start_some(session, seen.wanted)

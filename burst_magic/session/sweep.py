@@ -10,7 +10,8 @@ from burst_magic.payload import Envelope
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.session.attach import session_ids
 from burst_magic.session.own_store import open_own_store
-from burst_magic.session.values import FOLDER, YOUNG, find, is_old
+from burst_magic.session.values import FOLDER, find, is_old
+from burst_magic.stores.probe import time_of
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -34,11 +35,12 @@ def sweep_blobs(settings: Settings) -> Swept:
     needed = _Needed(store)
     idle = [entry for entry in store.list(FOLDER) if keys.is_blob(entry.key) and entry.key not in needed]
     needed.look()  # a submission that reuses an old value names it before it checks once more that it exists
-    old = [entry for entry in idle if is_old(entry, YOUNG) and entry.key not in needed]
+    now = time_of(store)  # by a clock that runs fast, a value that was stored just now is old
+    old = [entry for entry in idle if is_old(entry, now) and entry.key not in needed]
     deleted = size = 0
     for entry in old:
-        now = find(store, entry.key)  # just before: a submission that reuses an old value refreshes it
-        if now is not None and is_old(now, YOUNG):
+        found = find(store, entry.key)  # just before: a submission that reuses an old value refreshes it
+        if found is not None and is_old(found, now):
             store.delete([entry.key])
             deleted, size = deleted + 1, size + entry.size
     return Swept(deleted=deleted, bytes=size, young=len(idle) - deleted)

@@ -49,7 +49,7 @@ class Values:
 
     def _make_young(self, key: str, view: memoryview) -> None:
         there = find(self._store, key)
-        if there is not None and not is_old(there, _USED_AGAIN):
+        if there is not None and abs(time.time() - there.modified) <= _USED_AGAIN:  # else old, or our clock is wrong
             return
         if there is None or not _touched(self._store.path(key)):
             self._store.put(key, view)  # the same bytes, whoever writes them
@@ -60,9 +60,14 @@ def find(store: Store, key: str) -> Entry | None:
     return next((entry for entry in store.list(FOLDER, after=key[:-1], limit=1) if entry.key == key), None)
 
 
-def is_old(entry: Entry, age: float) -> bool:
-    """Whether it has not been stored or used for this many seconds."""
-    return time.time() - entry.modified > age
+def is_old(entry: Entry, now: float) -> bool:
+    """Whether it is so long that it was stored or used that no submission under way relies on it.
+
+    Args:
+        entry: the value's.
+        now: by the store's clock, as its times are.
+    """
+    return now - entry.modified > YOUNG
 
 
 def _touched(file: Path | None) -> bool:

@@ -6,7 +6,6 @@ reused only while this process would start the same workers again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -52,7 +51,7 @@ def prolong(session: Session, settings: Settings) -> None:
         BurstError: it accepts no more work.
     """
     deadline = max(session.manifest.deadline, session.check_open().deadline)
-    missing = settings.deadline - (deadline - time.time())
+    missing = settings.deadline - (deadline - session.now())
     if missing > (1 - _LEFT) * settings.deadline:
         session.extend(missing)
 

@@ -53,6 +53,16 @@ def try_to_write(store: Store) -> None:
     store.delete([key])
 
 
+def time_of(store: Store) -> float:
+    """The time by the store's clock, in seconds since the epoch, by an object that is written, listed and deleted."""
+    key = f"probe-{secrets.token_hex(8)}"
+    store.put(key, b"")
+    try:
+        return next(entry.modified for entry in store.list("", after=key[:-1], limit=1))
+    finally:
+        store.delete([key])
+
+
 def keeps_the_first(store: Store) -> bool:
     """Whether a second create of a key is refused. Leaves no object behind."""
     key = f"probe-{secrets.token_hex(8)}"

@@ -340,8 +340,8 @@ MUTANTS = (
     ),
     Mutant(
         "a sweep deletes a value that has just been used again",
-        "if now is not None and is_old(now, YOUNG):",
-        "if now is not None:",
+        "if found is not None and is_old(found, now):",
+        "if found is not None:",
         "contract/session/test_sweep.py::test_a_value_that_is_used_again_during_a_sweep_stays",
     ),
     Mutant(

@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from burst_magic.session.sweep import sweep_blobs
+from burst_magic.session.warm import prolong
+
 DAY = 86400.0
 
 
@@ -33,3 +36,22 @@ def test_small_differences_are_not_worth_a_word(world, flaky, caplog, ahead):
     session = world.burst("item", [1])
     session.cancel()
     assert not [record for record in caplog.records if "clock is" in record.message]
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY])
+def test_a_sweep_by_a_wrong_clock_takes_no_value_that_a_submission_under_way_relies_on(world, flaky, ahead):
+    flaky.ahead = ahead
+    flaky.put("blobs/" + "a" * 64, b"stored just now, and named by no payload yet")
+    swept = sweep_blobs(world.settings())
+    assert (swept.deleted, swept.young) == (0, 1)
+    assert [entry.key for entry in flaky.list("")] == ["blobs/" + "a" * 64]
+
+
+@pytest.mark.parametrize("ahead", [DAY, -DAY])
+def test_a_later_deadline_is_counted_by_the_stores_clock(world, flaky, ahead):
+    flaky.ahead = ahead
+    session = world.burst("item", [1], deadline=3600)
+    prolong(session, world.settings(deadline=3600))
+    assert session.status().deadline == pytest.approx(session.manifest.deadline)  # an hour is left: nothing to move
+    assert session.extend("1h") - session.now() == pytest.approx(7200, abs=60)
+    session.cancel()
