@@ -299,6 +299,15 @@ def _quota(control_groups: Path, there: int) -> int:
     return there
 
 
+def memory_mb(*, control_groups: Path = Path("/sys/fs/cgroup")) -> float:
+    """MiB of this machine's memory, limited by a container's."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups v2 and v1
+        with suppress(OSError, ValueError):  # v2 says "max" without a limit
+            there = min(there, int((control_groups / name).read_text()))
+    return there / (1 << 20)
+
+
 def check_platform(platform: str = sys.platform) -> None:
     """Refuse Windows: workers are forked, and files are renamed while open."""
     if platform == "win32":

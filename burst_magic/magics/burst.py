@@ -151,6 +151,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     from burst_magic.capture.cell import capture_cell
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
+    from burst_magic.session.machine import this_machine
     from burst_magic.session.outlook import price_list, room
     from burst_magic.session.submit import Labels, checked_image, count, environment_of
 
@@ -183,6 +184,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
         starts=not call.dry_run,
         own_arch="" if settings.arch else launchers.own_arch(terms, settings.aws),
         price_list=price_list(settings, terms),
+        machine=this_machine(),
     )
     if sampled:
         start = next(iter(terms.values())).usually_within

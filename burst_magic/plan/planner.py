@@ -14,6 +14,7 @@ from typing import Protocol
 from burst_magic.errors import BudgetExceeded, PlanError
 from burst_magic.plan import cost, prices
 from burst_magic.plan.cost import Estimate, Rate
+from burst_magic.plan.machine import Machine, crowding, slot_limit_mb
 from burst_magic.plan.prices import Market, PriceList
 from burst_magic.plan.shapes import Shape, choose
 from burst_magic.units import format_duration, format_money
@@ -167,6 +168,7 @@ class Plan:
     syncs: bool = False
     wishes: Wishes = Wishes()
     options: tuple[tuple[str, str], ...] = ()
+    slot_limit_mb: float | None = None  # what a slot of this machine may occupy
 
 
 def plan(
@@ -179,6 +181,7 @@ def plan(
     starts: bool = True,
     own_arch: str = "",
     price_list: PriceList | None = None,
+    machine: Machine | None = None,
 ) -> Plan:
     """Make a plan, or refuse before anything starts.
 
@@ -191,6 +194,7 @@ def plan(
         starts: something will be started; without, what a launcher lacks is a warning of the plan.
         own_arch: the architecture of workers for which none is asked; "" if unknown: they are priced as x86_64.
         price_list: the prices; by default, those that come with this version.
+        machine: where workers start that share the kernel's; without, they have no limit there.
 
     Raises:
         PlanError: no such worker size, an option that this launcher cannot satisfy, a setting that it lacks.
@@ -220,6 +224,7 @@ def plan(
     estimate = _estimate(dearest, tasks, sample, workers=starting, slots=asked.slots) if dearest else free
     estimate = replace(estimate, at_most=dearest > rate)
     unknown = [] if None not in rates.most else [f"{_unknown(launcher, market)}; the run will show no cost"]
+    crowd, limit = _on(machine if all(each.here for each in terms.values()) else None, starting, asked)
     made = Plan(
         launcher=launcher,
         workers=asked.workers,
@@ -239,11 +244,17 @@ def plan(
         fallback="".join(others),
         fallback_rate=sum(more),
         minimum=max(each.minimum for each in terms.values()),
-        warnings=(*(lack.problem for lack in lacks), *(_warnings(asked, shape, estimate) if dearest else ()), *unknown),
+        warnings=(
+            *(lack.problem for lack in lacks),
+            *(_warnings(asked, shape, estimate) if dearest else ()),
+            *unknown,
+            *crowd,
+        ),
         env=asked.env,
         syncs=syncs and not lacks,
         wishes=wishes,
         options=tuple(asked.aws.items()) if any(each.needs for each in terms.values()) else (),
+        slot_limit_mb=limit,
     )
     if not made.priced:
         _check_unpriced(launcher, market, asked)
@@ -403,6 +414,14 @@ def coarse(seconds: float) -> str:
     """Round to the precision of a forecast."""
     unit = 1 if seconds < 120 else 60 if seconds < 7200 else 3600
     return format_duration(max(1, round(seconds / unit)) * unit)
+
+
+def _on(machine: Machine | None, starting: int, asked: FleetRequest) -> tuple[list[str], float | None]:
+    """Warnings about a fleet of this machine, and what one slot may occupy there."""
+    if machine is None:
+        return [], None
+    crowd = crowding(machine, workers=starting, slots=asked.slots)
+    return [crowd] * bool(crowd), slot_limit_mb(machine, workers=asked.workers, slots=asked.slots)
 
 
 def _warnings(asked: FleetRequest, shape: Shape, estimate: Estimate) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from burst_magic.errors import OptionError
 from burst_magic.protocol.wire.keys import is_label
 from burst_magic.session import attach as attaching
 from burst_magic.session.differing import about_packages
+from burst_magic.session.machine import this_machine
 from burst_magic.session.outlook import price_list, room
 from burst_magic.session.session import Session
 from burst_magic.session.submit import Labels, checked_image, count, environment_of, submit
@@ -66,11 +67,11 @@ def map(  # noqa: A001 - the name users type
     terms = launchers.traits(settings.launcher, fallback=settings.spot_fallback)
     own_arch = "" if settings.arch else launchers.own_arch(terms, settings.aws)
     prices = price_list(settings, terms)
-    made = plan(settings, terms, tasks=count(items), own_arch=own_arch, price_list=prices)
+    made = plan(settings, terms, tasks=count(items), own_arch=own_arch, price_list=prices, machine=this_machine())
     labels = Labels(name=name)
     synced = None
     if session is None:
-        _tell(*room(made, terms, settings))
+        _tell(*made.warnings, *room(made, terms, settings))
         synced = environment_of(made, settings, capture, labels)
         _tell(*(synced.warnings if synced is not None else ()), *checked_image(made))
     return submit(capture, made, settings, home=home, labels=labels, into=session, synced=synced)

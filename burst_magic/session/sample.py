@@ -13,6 +13,7 @@ from burst_magic import launchers
 from burst_magic.config import HERE
 from burst_magic.errors import PlanError
 from burst_magic.plan.planner import plan
+from burst_magic.session.machine import this_machine
 from burst_magic.session.submit import Labels, submit
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _inside(settings: Settings, folder: Path) -> Settings:
 
 
 def _run(capture: Capture, settings: Settings, setenv: tuple[tuple[str, str], ...]) -> tuple[float, ...]:
-    made = plan(settings, launchers.traits(HERE), tasks=None)
+    made = plan(settings, launchers.traits(HERE), tasks=None, machine=this_machine())
     session = submit(capture, made, settings, home=dict(capture.home), labels=Labels(setenv=setenv))
     try:
         session.wait()

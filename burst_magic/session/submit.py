@@ -279,6 +279,7 @@ def manifest_of(sid: str, plan: Plan, settings: Settings, labels: Labels, synced
         slots=plan.slots,
         cpu=plan.shape.cpu,
         memory_mb=plan.shape.memory,
+        memory_limit_mb=plan.slot_limit_mb,
         arch=plan.arch,
         gpus=plan.wishes.gpus,
         instance_type=plan.wishes.instance_type,

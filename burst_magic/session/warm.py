@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from burst_magic.protocol.wire.model import Manifest
     from burst_magic.session.session import Session
 
+_SIZE = ("workers", "memory_limit_mb")  # of the fleet
 _LEFT = 0.9  # of the deadline that a new session would have: with less, the warm one's is moved
 
 
@@ -84,6 +85,6 @@ def _is_over(job: Session) -> bool:
 
 
 def _alike(one: Manifest, other: Manifest) -> bool:
-    """Whether two manifests differ only in id, times, seed, number of workers, and how the same packages come there."""
-    same = {name: getattr(one, name) for name in ("sid", "created", "deadline", "seed", "workers", "pack")}
+    """Whether two manifests differ only in id, times, seed, size of the fleet, and how the same packages come there."""
+    same = {name: getattr(one, name) for name in ("sid", "created", "deadline", "seed", "pack", *_SIZE)}
     return one == replace(other, **same)

@@ -26,7 +26,7 @@ from burst_magic.errors import (
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimBody
-from burst_magic.stores.base import Entry, Store
+from burst_magic.stores.base import Bytes, Entry, Store
 from burst_magic.stores.patient import bare
 from burst_magic.stores.retry import DOUBTFUL, DRIVER, Retry, persist, slept
 
@@ -123,7 +123,7 @@ class Carrier:
             raise SignatureError("this session's key is not on this machine: the session is read-only", context=key)
         return records.encode(record, secret=self.secret, key=key)
 
-    def create(self, key: str, data: bytes, *, whole: bool = False) -> fx.Wrote:
+    def create(self, key: str, data: Bytes, *, whole: bool = False) -> fx.Wrote:
         """Create-only put; returns its result. ``whole``: as in a store's."""
         try:
             self.patiently(lambda: self.store.create(key, data, whole=whole), Throttled)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic import config
-from burst_magic.config import Settings, cores, explain, load, save
+from burst_magic.config import Settings, cores, explain, load, memory_mb, save
 from burst_magic.errors import BurstError, OptionError
 
 
@@ -258,6 +258,23 @@ def test_a_containers_quota_counts_as_cores(tmp_path, files, most):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert cores(control_groups=tmp_path) == min(most, cores(control_groups=tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"memory.max": "1048576000"}, 1000),
+        ({"memory.max": "max"}, 1 << 40),
+        ({"memory/memory.limit_in_bytes": "524288000"}, 500),
+        ({"memory/memory.limit_in_bytes": "9223372036854771712"}, 1 << 40),
+        ({}, 1 << 40),
+    ],
+)
+def test_a_containers_memory_counts_as_the_machines(tmp_path, files, most):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert memory_mb(control_groups=tmp_path) == min(most, memory_mb(control_groups=tmp_path / "none"))
 
 
 ACCOUNT = """

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from burst_magic.errors import RecordError
 from burst_magic.protocol.wire import sign
+from burst_magic.protocol.wire.sign import Buffer
 
 BLOCK_BYTES = 1 << 20
 MAGIC = b"BMb1"
 TRAILER_BYTES = 8
 _ROW = struct.Struct("<QIQQ")
+
+Sliced = Callable[[Buffer], Iterable[Buffer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,23 +47,30 @@ class BlockWriter:
         key: the object the blocks are for.
         lengths: put the entries' lengths in front of each body (items); packed outcomes carry their own.
         head: put this in front of each body: in segments, where its outcomes come from.
+        sliced: gives a large entry's bytes part by part, for its signature.
     """
 
-    def __init__(self, secret: bytes, key: str, *, lengths: bool, head: bytes = b"") -> None:
-        self._secret, self._key, self._lengths, self._head = secret, key, lengths, head
+    def __init__(
+        self, secret: bytes, key: str, *, lengths: bool, head: bytes = b"", sliced: Sliced = lambda entry: (entry,)
+    ) -> None:
+        self._secret, self._key, self._lengths, self._head, self._sliced = secret, key, lengths, head, sliced
         self._blocks: list[Block] = []
-        self._entries: list[bytes] = []
+        self._entries: list[Buffer] = []
         self._first = self._next = self._bytes = self._offset = 0
 
     def add(self, task: int, entry: bytes, count: int = 1) -> bytes:
-        """Takes the entry of ``task`` (they come in order); returns a finished block's bytes, or nothing yet.
+        """Takes the entry of ``task`` (they come in order); returns a finished block's bytes, or nothing yet."""
+        return b"".join(self.add_pieces(task, entry, count))
+
+    def add_pieces(self, task: int, entry: Buffer, count: int = 1) -> list[Buffer]:
+        """The same, in pieces: a large entry is not copied.
 
         Args:
             task: the task, or the first of several.
             entry: its item, or the packed outcomes of all of them, which stay in one block.
             count: the number of tasks.
         """
-        done = b""
+        done: list[Buffer] = []
         size = self._bytes + len(entry)
         if size > BLOCK_BYTES and self._entries:
             done, size = self._cut(), len(entry)
@@ -73,23 +83,35 @@ class BlockWriter:
 
     def finish(self) -> bytes:
         """The last block, the index and the trailer."""
-        last = self._cut() if self._entries else b""
+        return b"".join(self.finish_pieces())
+
+    def finish_pieces(self) -> list[Buffer]:
+        """The same, in pieces."""
+        last = self._cut() if self._entries else []
         rows = b"".join(_ROW.pack(b.first, b.count, b.offset, b.length) for b in self._blocks)
         index = sign.mac(self._secret, self._key, "index", rows) + rows
         self.index = (self._offset, len(index))
-        return last + index + struct.pack("<I", len(index)) + MAGIC
+        return [*last, index + struct.pack("<I", len(index)) + MAGIC]
 
-    def _cut(self) -> bytes:
-        body = join_entries(self._entries) if self._lengths else b"".join((self._head, *self._entries))
+    def _cut(self) -> list[Buffer]:
         number = len(self._blocks)
-        sealed = sign.mac(self._secret, self._key, f"{number}:{self._first}", body) + body
+        sealed = self._sealed(f"{number}:{self._first}")
+        length = sum(map(len, sealed))
         block = Block(
-            number=number, first=self._first, count=self._next - self._first, offset=self._offset, length=len(sealed)
+            number=number, first=self._first, count=self._next - self._first, offset=self._offset, length=length
         )
         self._blocks.append(block)
-        self._offset += len(sealed)
+        self._offset += length
         self._entries, self._bytes = [], 0
         return sealed
+
+    def _sealed(self, place: str) -> list[Buffer]:
+        if not self._lengths and self._bytes > BLOCK_BYTES:
+            body = (self._head, *self._entries)
+            parts = (part for entry in body for part in self._sliced(entry))
+            return [sign.mac_of_parts(self._secret, self._key, place, parts), *body]
+        whole = join_entries(self._entries) if self._lengths else b"".join((self._head, *self._entries))
+        return [sign.mac(self._secret, self._key, place, whole), whole]
 
 
 def read_index(secret: bytes, key: str, data: bytes) -> tuple[Block, ...]:
@@ -152,7 +174,7 @@ def read_entries(block: Block, body: memoryview) -> Entries:
     return Entries(array("I", bytes(body[:head])), body[head:])
 
 
-def join_entries(entries: Sequence[bytes]) -> bytes:
+def join_entries(entries: Sequence[Buffer]) -> bytes:
     """The body of an ``items`` block."""
     return array("I", map(len, entries)).tobytes() + b"".join(entries)
 

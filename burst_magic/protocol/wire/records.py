@@ -289,7 +289,7 @@ class PackedRun:
 
     first: int
     count: int
-    data: bytes
+    data: bytes | memoryview
 
     def __len__(self) -> int:
         """Its size in bytes."""
@@ -308,6 +308,11 @@ def value_in(record: memoryview) -> memoryview | None:
     """The value's bytes of a packed outcome without building an ``Outcome``; None when the task failed."""
     _, kind, _, _, _, _, _, text, _ = _HEAD.unpack_from(record)
     return record[_HEAD.size + text :] if kind == _VALUE else None
+
+
+def without_value(data: bytes | memoryview) -> bytes:
+    """The beginning of a packed outcome: all of it but the value, which may be large."""
+    return bytes(data[: _HEAD.size + read_header(data).text])
 
 
 def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN) -> Outcome:

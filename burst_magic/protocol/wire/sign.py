@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 
 from burst_magic.errors import SignatureError
 
@@ -27,8 +28,14 @@ def mac(secret: bytes, key: str, place: str, data: Buffer) -> bytes:
     """HMAC-SHA256 over (object key, place inside the object, bytes); 32 bytes."""
     if len(data) < 1 << 16:
         return hmac.digest(secret, b"%s\0%s\0%b" % (key.encode(), place.encode(), bytes(data)), "sha256")
+    return mac_of_parts(secret, key, place, (data,))
+
+
+def mac_of_parts(secret: bytes, key: str, place: str, parts: Iterable[Buffer]) -> bytes:
+    """The same over bytes that come in parts."""
     signer = hmac.new(secret, b"%s\0%s\0" % (key.encode(), place.encode()), "sha256")
-    signer.update(data)
+    for part in parts:
+        signer.update(part)
     return signer.digest()
 
 

@@ -83,10 +83,10 @@ def cause_of(died: Died) -> tuple[OutcomeKind, str, str]:
     if died.overdue is not None:
         return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
     if died.over_mb is not None:
-        text = f"out of memory: it used {died.peak_mb:,.0f} MB and a slot has {died.over_mb:,.0f} MB"
+        text = f"out of memory at {died.peak_mb:,.0f} MB: a slot has {died.over_mb:,.0f} MB (fewer --workers have more)"
         return OutcomeKind.CRASHED, "OutOfMemory", text
     if died.signal == signal.SIGKILL and died.system:
-        text = f"out of memory: the system killed its process, which had reached {died.peak_mb:,.0f} MB"
+        text = f"out of memory at {died.peak_mb:,.0f} MB: the system killed its process"
         return OutcomeKind.CRASHED, "OutOfMemory", text
     return OutcomeKind.CRASHED, "WorkerLost", _end(died)
 

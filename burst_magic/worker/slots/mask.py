@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome
+from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome, without_value
 from burst_magic.worker.child.failures import MESSAGE_CHARS, REPR_CHARS
 from burst_magic.worker.child.output import as_seen
 
@@ -64,11 +64,12 @@ class Mask:
         """
         return self.text(read(limit + self._reach), cut=True)[-limit:]
 
-    def record(self, record: bytes) -> bytes:
+    def record(self, record: bytes | memoryview) -> bytes | memoryview:
         """Redact the texts of a packed outcome, but not its value."""
         if not self._words:
             return record
-        outcome = unpack_outcome(record)
+        told = without_value(record)
+        outcome = unpack_outcome(told)
         masked = replace(
             outcome,
             message=self.text(outcome.message, cut=len(outcome.message) >= MESSAGE_CHARS),
@@ -78,10 +79,9 @@ class Mask:
         )
         if masked == outcome:
             return record
-        told = (masked.message, masked.traceback) != (outcome.message, outcome.traceback)
-        if outcome.failed and told:  # then the pickled exception holds it too
-            masked = replace(masked, value=b"")
-        return pack_outcome(masked)
+        raised = (masked.message, masked.traceback) != (outcome.message, outcome.traceback)
+        holds = outcome.failed and raised  # then the pickled exception holds it too
+        return pack_outcome(masked if holds else replace(masked, value=bytes(record[len(told) :])))
 
     def _found(self, text: str, *, cut: bool, gap: re.Pattern[str]) -> Iterator[tuple[int, int]]:
         """Spans to redact; unordered, may overlap."""

@@ -13,7 +13,7 @@ from typing import Any
 from burst_magic.errors import BurstError, LaunchError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import Manifest, Outcome, OutcomeKind, SegmentKey, SlotView
-from burst_magic.protocol.wire.records import PackedRun, pack_outcome, unpack_outcome
+from burst_magic.protocol.wire.records import PackedRun, pack_outcome, unpack_outcome, without_value
 from burst_magic.protocol.worker.ledger import Ledger
 from burst_magic.protocol.worker.publishing import MAX_HELD
 from burst_magic.worker.channel.board import JobCode
@@ -47,7 +47,7 @@ class _Occupant:
     ground: Ground | None = None  # of that job
     preparation: Preparation | None = None
     heeded: bool = True  # its messages are read
-    heard: tuple[str, bytes] = ("", b"")  # job and record of its last outcome with output
+    heard: tuple[str, bytes] = ("", b"")  # job and record, without the value, of its last outcome with output
 
 
 class SlotPool:
@@ -318,7 +318,7 @@ class SlotPool:
         run = replace(run, data=self._mask.record(run.data))
         taken = self._ledger.take(number, run)
         if taken:
-            self._processes[number].heard = (work.job, run.data)
+            self._processes[number].heard = (work.job, without_value(run.data))
         return taken
 
     def _take_one(self, number: int, outcome: Outcome) -> None:

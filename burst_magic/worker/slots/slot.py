@@ -42,11 +42,13 @@ from burst_magic.worker.channel.board import (
     Word,
 )
 from burst_magic.worker.channel.mail import Code, Outbox
+from burst_magic.worker.channel.spool import LARGE
 from burst_magic.worker.channel.wires import Wires
 from burst_magic.worker.child import output
 from burst_magic.worker.slots import memory
 from burst_magic.worker.slots.deaths import Died, death_outcome
 from burst_magic.worker.slots.items import AskedTasks
+from burst_magic.worker.slots.large import LargeOutcome
 
 __all__ = ["Died", "JobCode", "Message", "PackedOutcomes", "Ready", "Slot", "death_outcome"]
 
@@ -54,6 +56,7 @@ READ_BYTES = 1 << 20
 _MOST = 1 << 40  # bytes of one outcome
 _MOST_IMPORTED = 1 << 14  # modules
 _NONSENSE = (RecordError, ValueError, IndexError, struct.error)
+_WEIGHED_EVERY = 0.1  # seconds between two looks at a slot's memory; a task allocates 200 MB meanwhile
 NUDGE_AFTER = 0.005  # seconds that earlier outcomes may wait for the running task; later their range would seem stuck
 MOST_AT_ONCE = 16 << 20  # of one large outcome per ``read``, so that other slots get their turn
 
@@ -108,6 +111,7 @@ class Slot:
         self._jobs: list[JobCode] = []
         self._numbers: dict[str, int] = {}
         self._buffer = bytearray()
+        self._large: LargeOutcome | None = None
         self._consumed = 0
         self._last: tuple[str, int] | None = None
         self._killed = self._dead = False
@@ -117,6 +121,7 @@ class Slot:
         self.imported: tuple[str, ...] = ()  # installed modules that tasks imported, each after those that it needs
         self._nudged = 0  # the last nudged TURN
         self._limit_mb = limit_mb
+        self._weigh_at = 0.0  # time.monotonic() of the next look at its memory
         self._shared.reals[Word.LIMIT] = limit_mb or 0.0
 
     def fileno(self) -> int:
@@ -209,11 +214,18 @@ class Slot:
         seconds = self._jobs[job].timeout
         if seconds is not None and now - since > seconds:
             self._excess = _Excess(turn, seconds=seconds)
-        elif self._limit_mb is not None and (occupied := memory.exceeds(self.pid, self._limit_mb)):
+        elif occupied := self._occupied_beyond(now):
             self._excess = _Excess(turn, limit_mb=self._limit_mb, occupied_mb=occupied)
         else:
             return
         self._ask_kill(turn)
+
+    def _occupied_beyond(self, now: float) -> float:
+        """MiB if above the limit, else 0."""
+        if self._limit_mb is None or now < self._weigh_at:
+            return 0.0
+        self._weigh_at = now + _WEIGHED_EVERY
+        return memory.exceeds(self.pid, self._limit_mb)
 
     @property
     def holds(self) -> bool:
@@ -305,6 +317,7 @@ class Slot:
             with contextlib.suppress(LaunchError):  # without a template no child is left
                 self.kill()
         self.closed = True
+        self._forget_large()
         self._outbox.close()
         for descriptor in (self._notes, self._output):
             os.close(descriptor)
@@ -341,19 +354,26 @@ class Slot:
     def _believe(self, messages: list[Message], written: int) -> None:
         """Add what it says, unless that makes no sense: user code may have written into its pipe."""
         if self._distrusted:
-            self._buffer.clear()
+            self._forget_large()
             return
         try:
             self._take_notes(messages)
             self._take_ring(messages, written)
         except _NONSENSE:
             self._distrusted = True
-            self._buffer.clear()
+            self._forget_large()
             self._ask_kill(0)
 
+    def _forget_large(self) -> None:
+        """Drop what has come, and was not believed."""
+        self._buffer.clear()
+        if self._large is not None:
+            self._large.spool.close()
+            self._large = None
+
     def _take_notes(self, messages: list[Message]) -> None:
-        buffer, at = self._buffer, 0
-        while len(buffer) - at >= NOTE.size:
+        buffer, at = self._buffer, self._take_large(messages, 0)
+        while self._large is None and len(buffer) - at >= NOTE.size:
             _, kind, outcomes, job, count, position, length = note = NOTE.unpack_from(buffer, at)
             begin = at + NOTE.size
             if not self._makes_sense(note):
@@ -363,6 +383,10 @@ class Slot:
                 if length == self._outbox.sent and self._outbox.empty:
                     messages.append(Ready())
                 at = begin
+                continue
+            if kind == RECORD and length >= LARGE:
+                self._large = LargeOutcome(job=job, outcomes=outcomes, count=count, position=position, missing=length)
+                at = self._take_large(messages, begin)
                 continue
             if len(buffer) - begin < length:
                 break
@@ -376,6 +400,20 @@ class Slot:
                 self._hand_out(messages, job, outcomes, count, data)
             at = begin + length
         del buffer[:at]
+
+    def _take_large(self, messages: list[Message], begin: int) -> int:
+        """Put what has come of a large outcome aside; returns where the next note begins in the buffer."""
+        large = self._large
+        if large is None:
+            return begin
+        end = large.take(self._buffer, begin)
+        if not large.missing:
+            self._large = None
+            self._take_ring(messages, large.position)
+            data = large.spool.view()
+            places_of(data, read_task(data), large.count)
+            self._hand_out(messages, large.job, large.outcomes, large.count, data)
+        return end
 
     def _makes_sense(self, note: tuple[int, int, int, int, int, int, int]) -> bool:
         mark, kind, outcomes, job, count, position, length = note
@@ -417,7 +455,7 @@ class Slot:
         self._consumed = at
         self._shared.words[Word.CONSUMED] = at
 
-    def _hand_out(self, messages: list[Message], job: int, kind: int, count: int, data: bytes) -> None:
+    def _hand_out(self, messages: list[Message], job: int, kind: int, count: int, data: bytes | memoryview) -> None:
         jid, first = self._jobs[job].jid, read_task(data)
         self._last = (jid, first + count - 1)
         run = PackedRun(first=first, count=count, data=data)

@@ -19,8 +19,10 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Heartbeat, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import PackedRun, pack_origin
+from burst_magic.protocol.wire.sign import Buffer
 from burst_magic.protocol.worker.conduct import asks_for_time, clock_offset
 from burst_magic.stores.store_driver import Carrier
+from burst_magic.worker.channel.spool import LARGE, sliced, spooled
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,15 +44,16 @@ class Broken(Exception):
     """A call failed unexpectedly; the worker must not continue as if nothing had happened."""
 
 
-def _blocks(writer: blocks.BlockWriter, segment: SegmentKey, runs: Sequence[PackedRun]) -> Iterator[bytes]:
-    """The blocks of a segment: all its outcomes and no others (law 2)."""
+def _pieces(writer: blocks.BlockWriter, segment: SegmentKey, runs: Sequence[PackedRun]) -> Iterator[Buffer]:
+    """A segment: all its outcomes and no others (law 2)."""
     task = segment.start
     for run in runs:
         if run.first == task:
-            yield writer.add(task, run.data, run.count)
+            yield from writer.add_pieces(task, run.data, run.count)
             task += run.count
     if task != segment.stop:
         raise ValueError(f"outcomes up to task {task} for {segment}")
+    yield from writer.finish_pieces()
 
 
 class Courier(Generic[T]):
@@ -126,8 +129,9 @@ class Courier(Generic[T]):
         """
         carrier = carrier or self._carrier
         key = keys.SessionKeys(sid).job(effect.job).segment(effect.segment)
-        writer = blocks.BlockWriter(carrier.secret or b"", key, lengths=False, head=pack_origin(by))
-        data = b"".join([*_blocks(writer, effect.segment, chosen), writer.finish()])
+        writer = blocks.BlockWriter(carrier.secret or b"", key, lengths=False, head=pack_origin(by), sliced=sliced)
+        pieces = _pieces(writer, effect.segment, chosen)
+        data = b"".join(pieces) if sum(map(len, chosen)) < LARGE else spooled(pieces)
         return fx.Published(effect.job, effect.segment, carrier.create(key, data, whole=True))
 
     def beat(self, key: str, body: Heartbeat) -> fx.Beaten:

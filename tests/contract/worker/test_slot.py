@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from burst_magic.launchers.local import process_birth
 from burst_magic.protocol.wire.model import OutcomeKind
 from burst_magic.protocol.wire.records import pack_value
 from burst_magic.worker.channel.board import FAILED, MARK, NOTE, RECORD, TOLD, VALUE, WAKE, JobCode, Shared, Word
@@ -211,7 +212,7 @@ def test_a_fork_that_comes_back_does_not_tell_an_outcome_twice(bench):
     assert [o.task for o in outcomes] == list(range(20))
 
 
-def test_a_death_is_seen_while_a_grandchild_holds_the_pipe(bench):
+def test_a_grandchild_that_left_its_session_and_holds_the_pipe_ends_with_its_slot(bench):
     source = textwrap.dedent("""
         import os, time
         ready, tell = os.pipe()
@@ -226,7 +227,7 @@ def test_a_death_is_seen_while_a_grandchild_holds_the_pipe(bench):
     slot = bench.slot()
     bench.run(slot, bench.load(slot, source), [0])
     death = died(bench, slot)[1]
-    os.kill(int(death.output), signal.SIGKILL)
+    assert process_birth(int(death.output)) is None
     assert death.exit_code == 0
 
 
@@ -449,3 +450,25 @@ def test_an_outcome_does_not_wait_behind_the_next_task(bench):
     found = []
     bench.wait(slot, lambda: len(bench.told(found)) == 100, found)
     assert bench.told(found)[-1].task == 99
+
+
+def test_a_very_large_outcome_is_put_aside_while_it_comes(bench):
+    """It lies in a file, and those before and after it keep their order."""
+    outcomes = bench.perform("b'x' * item", [10, 40_000_000, 20, 17_000_000, 0])
+    assert [len(pickle.loads(outcome.value)) for outcome in outcomes] == [10, 40_000_000, 20, 17_000_000, 0]
+
+
+def test_a_slot_that_dies_within_a_very_large_outcome_has_not_told_it():
+    wires, (control, notes, memory, output) = connect()
+    slot = Slot(0, kill=lambda _: None, wires=wires)
+    slot.load(JobCode(jid="j", envelope=b""))
+    os.write(notes, NOTE.pack(MARK, RECORD, VALUE, 0, 1, 0, 1 << 30) + bytes(1000))
+    assert slot.read() == []
+    Shared(memory).words[Word.DEAD] = 1
+    os.write(notes, NOTE.pack(MARK, WAKE, 0, 0, 0, 0, 0))
+    (death,) = slot.read()
+    assert isinstance(death, Died)
+    assert death.culprit is None
+    slot.close()
+    for descriptor in (control, notes, memory, output):
+        os.close(descriptor)

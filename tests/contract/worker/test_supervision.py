@@ -364,7 +364,7 @@ def test_a_peak_is_that_of_its_own_task(bench):
 @pytest.mark.parametrize(
     ("system", "error", "said"),
     [
-        (True, "OutOfMemory", "the system killed its process, which had reached 812 MB"),
+        (True, "OutOfMemory", "out of memory at 812 MB: the system killed its process"),
         (False, "WorkerLost", "SIGKILL"),
         (None, "WorkerLost", "most likely out of memory (it had reached 812 MB)"),
     ],

@@ -11,6 +11,7 @@ from burst_magic.errors import BudgetExceeded, PlanError
 from burst_magic.launchers.base import Traits
 from burst_magic.launchers.local import LocalLauncher
 from burst_magic.plan.cost import on_fargate, public_address
+from burst_magic.plan.machine import Machine
 from burst_magic.plan.planner import FleetRequest, Wishes, plan, summary, threads
 from burst_magic.plan.prices import FargatePrice, shipped
 
@@ -285,3 +286,13 @@ def test_a_plan_carries_what_its_launcher_is_set_up_with_and_its_region_s_prices
     assert dict(made.options) == ACCOUNT
     assert made.region == "eu-central-1"
     assert plan(asked(aws=ACCOUNT), LOCAL, tasks=1).options == ()
+
+
+def test_a_fleet_of_this_machine_has_a_limit_of_memory_and_is_told_when_it_is_a_crowd():
+    machine = Machine(cores=2, memory_mb=10_000)
+    made = plan(asked(workers=100_000), LOCAL, tasks=100_000, machine=machine)
+    assert made.slot_limit_mb == 4000
+    assert "share 2 cores of this machine" in made.warnings[0]
+    assert plan(asked(workers=100_000), LOCAL, tasks=4, machine=machine).warnings == ()  # four start
+    elsewhere = plan(asked(workers=100_000), FARGATE, tasks=100_000, machine=machine)
+    assert (elsewhere.slot_limit_mb, elsewhere.warnings) == (None, ())
