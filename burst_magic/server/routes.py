@@ -30,6 +30,7 @@ from burst_magic.server.pages import failed_task, failed_tasks
 from burst_magic.session.onlooker import Onlooker
 from burst_magic.ui.details import states_page, workers_page
 from burst_magic.ui.frame import to_json
+from burst_magic.ui.saved import bundle
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -158,6 +159,19 @@ class FrameHandler(BurstHandler):
             self.answer(drawn.frame.without(**said))
 
 
+class OutputHandler(BurstHandler):
+    """One job as a notebook file holds it."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, sid: str, jid: str) -> None:
+        """Answer with the frame, its HTML and its words, by mime type."""
+        follower, _ = await self.desk.followed(sid, jid)
+        found = await self.desk.draw(lambda: bundle(follower.draw(jid).frame))
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(found))
+
+
 class TasksHandler(BurstHandler):
     """The tasks of a group of failures."""
 
@@ -251,6 +265,7 @@ def add_routes(app: web.Application) -> None:
     routes: list[tuple[str, type[BurstHandler]]] = [
         (f"{root}/sessions", ListHandler),
         (f"{job}/frame", FrameHandler),
+        (f"{job}/output", OutputHandler),
         (f"{job}/tasks", TasksHandler),
         (f"{job}/tasks/{_NUMBER}", TaskHandler),
         (f"{job}/states", StatesHandler),

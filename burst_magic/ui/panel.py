@@ -19,8 +19,9 @@ from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import html, text
 from burst_magic.ui.details import ActionState, HostPlace, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
-from burst_magic.ui.frame import MIME, Frame, plain, to_json
+from burst_magic.ui.frame import Frame, to_json
 from burst_magic.ui.requests import AskedSession, action_of, answer
+from burst_magic.ui.saved import bundle
 
 logger = logging.getLogger(__name__)
 
@@ -234,13 +235,6 @@ class Panel:
                 self._notice = said["ok"] if "ok" in said else f"Not done: {said['problem']}"
                 self._tell()
         self._widget.send(said)
-
-
-def bundle(frame: Frame | None) -> dict[str, Any]:
-    """A frame for a notebook file: as it is, as HTML, and as words."""
-    if frame is None:
-        return {}
-    return {MIME: plain(frame), "text/html": html.panel_html(frame), "text/plain": visible(text.frame_text(frame))}
 
 
 @cache

@@ -90,6 +90,14 @@ def test_failures_are_grouped_and_lead_to_the_traceback(jupyter, world):
     assert jupyter.get(path_of(session, f"tasks?group={group['id']}&after=3")).said["rows"] == []
 
 
+def test_what_a_notebook_file_holds_is_new_without_a_kernel(jupyter, finished, until):
+    bundle = jupyter.get(path_of(finished, "output")).said
+    assert bundle["application/vnd.burst+json"]["phase"] == "finished"
+    assert "settle" in bundle["text/html"]
+    assert "<script" not in bundle["text/html"]
+    assert "3 of 3" in bundle["text/plain"]
+
+
 @pytest.mark.parametrize(
     ("rest", "status", "says"),
     [
