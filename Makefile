@@ -80,13 +80,12 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 	@build/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ministack.lock
 	@touch $@
 
-# What runs side by side on all cores; two stand-in clouds, whose tasks mostly wait; real kernels and workers, file by
-# file, since their fixtures are dear; the containers, which share one machine-wide store of images;
+# What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers) and mostly waits, file by
+# file and one more at a time than there are cores here; the containers, which share one machine-wide store of images;
 # and JupyterLab in a browser.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
-ON_AWS := tests/aws/sandbox tests/aws/bursts
-BY_FILE := tests/contract tests/kernel
+BY_FILE := tests/aws/sandbox tests/aws/bursts tests/contract tests/kernel
 ALONE := tests/aws/containers
 IN_BROWSER := tests/browser
 
@@ -103,8 +102,7 @@ cloud-demo: $(STAMPS)/cloud
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -q -n 2 --dist worksteal $(PYTEST_FLAGS) $(ON_AWS)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 	@$(MAKE) --no-print-directory browser
 
