@@ -81,10 +81,10 @@ class CollectCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachCall(Call):
-    """``%burst_attach``."""
+    """``%burst_attach``; ``key`` as typed: a key, a file that holds it, or - to be asked."""
 
     id: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -253,7 +253,13 @@ OPTIONS: tuple[Option, ...] = (
         verbs=("sessions",),
         help="List what runs in your AWS account instead, by the tags of its tasks: found without the store.",
     ),
-    Option(name="--key", verbs=("attach",), metavar="KEY", help="The session's key, from `burst key show`."),
+    Option(
+        name="--key",
+        verbs=("attach",),
+        metavar="KEY",
+        help="The session's key, from `burst key show`: a file that holds it; - to be asked, or to read a pipe; or the "
+        "key itself, which a notebook and the shell's history keep.",
+    ),
     Option(name="--task", verbs=("logs",), metavar="I", read=whole(0), help="Show this task only."),
     Option(name="--worker", verbs=("logs",), metavar="W", help="Show this worker only."),
     Option(name="--follow", verbs=("logs",), help="Keep printing until the job ends or you interrupt."),

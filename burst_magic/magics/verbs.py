@@ -15,6 +15,7 @@ from burst_magic.errors import AttachError, BurstError, OptionError, VersionErro
 from burst_magic.magics import calls, listing
 from burst_magic.magics.consent import DELETED_ALL_THE_SAME
 from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over, typed
+from burst_magic.magics.typed_key import typed_key
 from burst_magic.units import format_money
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _taken(ident: str, settings: Settings, *, key: str | None = None) -> Session
 
 def _attached(call: calls.AttachCall, settings: Settings) -> list[Session]:
     if call.id:
-        session = _taken(call.id, settings, key=call.key or None)
+        session = _taken(call.id, settings, key=typed_key(call.key) if call.key else None)
         return _with_siblings(session, call)
     found: list[Session] = []
     problems: dict[str, BurstError] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import stat
 import sys
@@ -33,6 +34,7 @@ def main() -> int:
     from burst_magic.worker import family, prctl
 
     prctl.adopt_orphans()  # of a template that a task ended
+    _dump_no_core()
 
     try:
         cause = _born(cwd or None) if _is_told() else _summoned(cwd or None)
@@ -46,6 +48,15 @@ def main() -> int:
     from burst_magic.protocol.worker.leaving import exit_code
 
     return exit_code(cause)
+
+
+def _dump_no_core() -> None:
+    """A core of this process or of a task would hold the session's key, credentials, and the variables of ``--setenv``.
+
+    One byte is the limit that the system also keeps where it hands cores to a program. A task may raise it for itself.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if most else 0, most))
 
 
 def _is_told() -> bool:

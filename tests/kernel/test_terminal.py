@@ -244,7 +244,11 @@ def test_the_key_is_carried_to_another_machine(home, begin, make_home):
     refused(other.burst("collect", sid), "key is not on this machine")
     refused(other.burst("key", "show", sid), "key is not on this machine")
     refused(other.burst("attach", sid, "--key", "0" * 64), "not the key of session")
-    assert sid in ok(other.burst("attach", sid, "--key", key))
+    kept = other.work / "key"
+    kept.write_text(f"{key}\n")
+    refused(other.burst("attach", sid, "--key", "no-such-file"), "--key no-such-file: No such file or directory")
+    refused(other.burst("attach", sid, "--key", "-"), "--key -: no key was given")  # nobody is there to be asked
+    assert sid in ok(other.burst("attach", sid, "--key", str(kept)))
     assert other.burst("collect", sid, "--errors", "skip").stdout == "-12\n20\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import secrets
 import signal
 import time
@@ -185,3 +186,20 @@ def test_work_for_a_session_whose_last_worker_is_just_ending_is_done(world):
         added = world.burst(f"item + {number}", [1, 2], into=session)
         assert list(added.results()) == [number + 1, number + 2]
     assert sum(causes(session).values()) >= 5
+
+
+def test_neither_a_task_nor_a_program_that_it_starts_leaves_a_core(world):
+    """One byte is the limit that the system keeps also where it hands cores to a program."""
+    cell = (
+        "import resource, subprocess, sys\n"
+        "limit = 'import resource; print(resource.getrlimit(resource.RLIMIT_CORE)[0])'\n"
+        "child = subprocess.run([sys.executable, '-c', limit], capture_output=True, text=True).stdout\n"
+        "resource.getrlimit(resource.RLIMIT_CORE)[0], int(child)"
+    )
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        found = world.burst(cell).results()[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    assert found == ((1, 1) if before[1] else (0, 0))
