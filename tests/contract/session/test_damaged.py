@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from burst_magic.errors import Missing, RecordError, SignatureError
+from burst_magic.errors import BurstError, Missing, RecordError, SignatureError
 
 
 def emptied(path):
@@ -71,3 +73,29 @@ def test_what_is_repaired_is_read(world, session):
     assert results[0] == 0
     assert list(results) == [0, 10, 20]
     assert results.errors == ()
+
+
+def a_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [a_pipe, a_hole, emptied], ids=lambda damage: damage.__name__)
+def test_a_payload_that_blocks_or_swells_fails_tasks_and_holds_no_worker_up(world, gate, until, damage):
+    """Who has read it goes on. Who comes later reads no pipe, and no hole of sixty gigabytes, and says why."""
+    begun = gate.with_name("begun")
+    cell = (
+        f"import os, time\nopen({str(begun)!r}, 'w').close()\n"
+        f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.005)\nitem"
+    )
+    session = world.burst(cell, range(20))
+    until(begun.exists, "a task to run")
+    payload = world.store.path(session._keys.job(session.job).payload)
+    damage(payload)
+    session.scale(2)
+    until(lambda: session.status().alive == 2, "the second worker")
+    gate.touch()
+    found = session.results().collect(timeout=60, errors="return")
+    assert found[0] == 0
+    assert all(value == task or isinstance(value, BurstError) for task, value in enumerate(found))
+    payload.unlink()
