@@ -134,12 +134,31 @@ class CancelCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupCall(Call):
-    """``%burst_cleanup``; ``blobs`` (terminal only) deletes stored values that no session uses."""
+    """``%burst_cleanup``; ``blobs`` (terminal only) deletes stored values that no session uses.
+
+    Attributes:
+        more: further IDs.
+        finished: all sessions whose jobs have ended.
+        older_than: all sessions without activity for so many seconds.
+    """
 
     id: str = ""
+    more: tuple[str, ...] = ()
+    finished: bool = False
+    older_than: float | None = None
     force: bool = False
     blobs: bool = False
     yes: bool = False
+
+    @property
+    def by_age(self) -> bool:
+        """Sessions are chosen by what they are, not by ID."""
+        return self.finished or self.older_than is not None
+
+    @property
+    def several(self) -> bool:
+        """It may mean more than one session."""
+        return bool(self.more) or self.by_age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

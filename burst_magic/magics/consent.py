@@ -42,10 +42,30 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
     if isinstance(call, (calls.SetupCall, calls.TeardownCall)):
         _confirm_account(call, ask)
         return
-    if not isinstance(call, calls.CleanupCall) or call.yes or not (call.force or call.blobs):
+    if isinstance(call, calls.CleanupCall) and not call.yes:
+        _confirm_cleanup(call, ask)
+
+
+def _confirm_cleanup(call: calls.CleanupCall, ask: Terminal) -> None:
+    """Ask before anything is deleted, or a clean-up throws away queued work."""
+    from burst_magic.magics import cleaning
+
+    if call.force or call.blobs:
+        session = None
+        if call.blobs:
+            what = "stored values that no session uses"
+        elif call.several:
+            what = cleaning.to_delete(call, config.load())
+        else:
+            what, session = _session_to_delete(call.id)
+        if what:
+            _ask_about(what, ask)
+        DESK.agreed = session
         return
-    what, session = ("stored values that no session uses", None) if call.blobs else _session_to_delete(call.id)
-    _ask_about(what, ask)
+    lost, session = cleaning.to_stop(call, config.load())
+    if lost:
+        question = f"Stop the workers? {lost} will not run. [y/N] "
+        _insist(ask(question), what=f"stops the workers, and {lost} will not run", done="stopped")
     DESK.agreed = session
 
 

@@ -199,6 +199,8 @@ def _place(given: dict[str, Any], spec: Verb, plain: list[str], title: str) -> N
         if plain and (not argument.skip or _reads(argument, plain[at])):
             _one_word(title, argument.metavar, plain[at], plain[at + 1 :])
             given[argument.field] = _read(argument.read, f"{title} {argument.metavar}", plain.pop(at))
+            if argument.more and plain:
+                given[argument.more], plain = tuple(plain), []
         elif argument.required:
             raise OptionError(hints.missing(title, argument, usage))
     if plain and spec.place == "cell":
@@ -215,12 +217,20 @@ def _reads(argument: Argument, word: str) -> bool:
     return True
 
 
+def _check_cleanup(given: dict[str, Any]) -> None:
+    by_age = given.get("finished") or given.get("older_than") is not None
+    if given.get("blobs") and (given.get("id") or given.get("force") or by_age):
+        raise OptionError("--blobs applies to the whole store: omit ID and --force")
+    if given.get("id") and by_age:
+        raise OptionError("--finished and --older-than choose sessions: omit ID")
+
+
 def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
     """Check combinations of options."""
     if spec.name == "extend" and not {"duration", "budget"} & given.keys():
         raise OptionError(f"{title}: give a duration (1h), --budget, or both")
-    if spec.name == "cleanup" and given.get("blobs") and (given.get("id") or given.get("force")):
-        raise OptionError("--blobs applies to the whole store: omit ID and --force")
+    if spec.name == "cleanup":
+        _check_cleanup(given)
     if given.get("session") and given.get("fresh"):
         raise OptionError("--fresh starts a new session: omit --session")
     if given.get("session"):

@@ -28,7 +28,7 @@ def default(option: Option) -> str:
 def usage(verb: Verb, *, terminal: bool = False) -> str:
     """One line: the verb, its arguments, and its options if they are few."""
     words = [verb.command if terminal or not verb.magic else verb.magic]
-    words += [spec.metavar if spec.required else f"[{spec.metavar}]" for spec in verb.arguments]
+    words += [spec.metavar if spec.required else f"[{spec.metavar}{' …' * bool(spec.more)}]" for spec in verb.arguments]
     if verb.name == "config":
         words.append("[key=value …]")
     shown = [option for option in options(verb.name, terminal=terminal) if option.shown and option.name != "--help"]

@@ -73,6 +73,7 @@ class Argument:
     read: Reader = str
     required: bool = False
     skip: bool = False  # if it cannot parse the word, the next argument gets it
+    more: str = ""  # the field that gets all further words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -280,6 +280,14 @@ OPTIONS: tuple[Option, ...] = (
         help="New, larger budget of the session.",
     ),
     Option(name="--force", verbs=("cleanup",), help="Also delete the session with its results."),
+    Option(name="--finished", verbs=("cleanup",), help="All sessions whose jobs have ended."),
+    Option(
+        name="--older-than",
+        verbs=("cleanup",),
+        metavar="D",
+        read=parse_duration,
+        help="All sessions without activity for so long: 7d, 12h.",
+    ),
     Option(
         name="--blobs",
         verbs=("cleanup",),

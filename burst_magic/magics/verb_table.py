@@ -47,7 +47,12 @@ VERBS: tuple[Verb, ...] = (
         arguments=(ID,),
         help="Cancel a session, or one job (a name or session/job). Finished results are kept.",
     ),
-    Verb(name="cleanup", call=calls.CleanupCall, arguments=(ID,), help="Stop the workers and keep the results."),
+    Verb(
+        name="cleanup",
+        call=calls.CleanupCall,
+        arguments=(Argument(metavar="ID", field="id", more="more"),),
+        help="Stop the workers and keep the results, of one session or several.",
+    ),
     Verb(
         name="cost",
         call=calls.CostCall,

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
 from burst_magic import launchers
-from burst_magic.errors import AttachError, BurstError, OptionError, VersionError, visible
+from burst_magic.errors import AttachError, BurstError, OptionError, visible
 from burst_magic.magics import calls, listing
-from burst_magic.magics.consent import DELETED_ALL_THE_SAME
-from burst_magic.magics.desk import DESK, Known, other_jobs, pass_over, typed
+from burst_magic.magics.desk import DESK, Known, pass_over, typed
 from burst_magic.magics.typed_key import typed_key
 from burst_magic.units import format_money
 
@@ -279,38 +278,9 @@ def cancel(call: calls.CancelCall, settings: Settings) -> str:
 
 def cleanup(call: calls.CleanupCall, settings: Settings) -> str:
     """Stop workers; with ``--force``, delete every object of the session."""
-    if call.blobs:
-        from burst_magic.session.sweep import sweep_blobs
+    from burst_magic.magics import cleaning
 
-        swept = sweep_blobs(settings)
-        young = f"; {swept.young} unused values were kept because they are less than an hour old"
-        return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
-    try:
-        if call.force:
-            session = DESK.agreed or DESK.session_to_delete(call.id, settings)
-        else:
-            session = DESK.find(call.id, settings, sure=True)
-    except DELETED_ALL_THE_SAME as problem:
-        newer = isinstance(problem, VersionError)
-        removed = _remove_remains(call.id, settings, problem) if call.force and call.id and not newer else ""
-        if not removed:
-            raise
-        return removed
-    others = other_jobs(session)
-    done = session.cleanup(force=call.force)
-    if not call.force:
-        return f"{done} (--force deletes them){others}"
-    for key in [key for key in DESK.open if key[0] == session.id]:
-        DESK.open.pop(key).detach()
-    return f"{done}{others}"
-
-
-def _remove_remains(ident: str, settings: Settings, problem: BurstError) -> str:
-    """Delete the remains of a session whose submission or deletion was interrupted, or that cannot be read."""
-    from burst_magic.session import remains
-
-    removed = remains.remove(ident, settings, damaged=not isinstance(problem, AttachError))
-    return f"session {removed[0]}: its remains were deleted, {removed[1]} objects" if removed else ""
+    return cleaning.run(call, settings)
 
 
 def cost(call: calls.CostCall, settings: Settings) -> str:

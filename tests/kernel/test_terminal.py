@@ -416,3 +416,43 @@ def test_scripts_read_status_sessions_and_results_as_json(home, begin, gate):
     got = json.loads(home.burst("collect", sid, "--errors", "return", "--json").stdout)
     assert got == [-12, "ZeroDivisionError('integer division or modulo by zero')", 20, 30]
     assert json.loads(home.burst("collect", sid, "--errors", "skip", "--json").stdout) == [-12, 20, 30]
+
+
+def test_a_clean_up_that_would_throw_away_queued_work_says_how_much_and_wants_to_be_confirmed(home, begin, gate, until):
+    sid = begin(count=6)
+    until(lambda: "2 completed, 1 failed, 1 running" in home.burst("status", sid).stdout, "the fourth to run")
+    said = refused(home.burst("cleanup", sid), f"2 tasks that have not begun of session {sid} will not run")
+    assert "Add --yes to confirm." in said
+    assert "closed" not in ok(home.burst("status", sid))
+    assert "results are kept" in ok(home.burst("cleanup", sid, "--yes"))
+    gate.touch()
+    home.wait_for_workers_to_end()
+    assert "closed" in ok(home.burst("status", sid))
+
+
+def test_several_sessions_are_cleaned_up_at_once_and_one_that_is_unknown_keeps_none_of_them(home, begin, gate):
+    gate.touch()
+    sids = [begin(count=3, name=f"fit{number}") for number in range(3)]
+    for sid in sids:
+        home.burst("watch", sid)
+    assert refused(home.burst("cleanup", *sids[:2], "--force"), "every object of 2 sessions").count("3 of 3 tasks") == 2
+    problem = home.burst("cleanup", sids[0], "nobody", sids[1], "--force", "--yes")
+    assert problem.returncode == 1
+    assert "nobody" in problem.stderr
+    assert [bool(home.objects(sid)) for sid in sids] == [False, False, True]
+
+
+def test_sessions_are_chosen_by_their_end_and_by_their_age(home, begin, gate, until):
+    going = begin(count=6, name="going")
+    done = begin(count=3, name="done")
+    home.burst("watch", done)
+    assert ok(home.burst("cleanup", "--older-than", "1h", "--force", "--yes")) == "no such sessions\n"
+    assert "every object of 1 session: " in refused(home.burst("cleanup", "--finished", "--force"), done)
+    said = ok(home.burst("cleanup", "--finished", "--force", "--yes"))
+    assert done in said
+    assert going not in said
+    assert home.objects(done) == []
+    assert home.objects(going)
+    ok(home.burst("cleanup", going, "--yes"))
+    gate.touch()
+    home.wait_for_workers_to_end()

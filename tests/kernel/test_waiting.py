@@ -126,7 +126,10 @@ def test_close_lets_running_tasks_finish(gated, until):
     kernel, gate, cell = gated
     kernel.run(f'%%burst --workers 1 --map "range(3)" --out out\n{cell}')
     until(lambda: "waiting" in kernel.run("%burst_logs").text, "the first task to run")
-    kernel.run("%burst_cleanup")
+    shown = kernel.fails("%burst_cleanup").traceback
+    assert "2 tasks that have not begun of session" in shown
+    assert "will not run. Add --yes to confirm." in shown
+    kernel.run("%burst_cleanup --yes")
     gate.touch()
     until(lambda: not kernel.home.workers(), "the workers to end")
     assert kernel.value("out[0]") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from burst_magic.protocol.client.clocks import DIFFER
 from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.money import lived_until, spend
 from burst_magic.protocol.wire.model import (
@@ -101,6 +102,7 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
     for wid, (modified, _) in sorted(crew.log.beats.items()):
         gone, beat = crew.gone.get(wid), crew.beats.get(wid)
         billed_ms, rate = crew.log.born[wid]
+        silent = gone is None and wall - modified > DIFFER + crew.patience
         if gone is None and wid in crew.log.gone:
             gone = Gone(worker=wid, cause=EndCause.CRASH, at=modified)
         views.append(
@@ -110,8 +112,9 @@ def _views(crew: Crew, wall: float) -> list[WorkerView]:
                 seen=lived_until(modified, gone.at if gone else None, silence=crew.patience, now=wall),
                 rate=rate,
                 gone=gone,
-                slots=beat.slots if beat and gone is None else (),
-                stage=beat.stage if beat and gone is None else "",
+                slots=beat.slots if beat and gone is None and not silent else (),
+                stage=beat.stage if beat and gone is None and not silent else "",
+                silent=silent,
             )
         )
     return views

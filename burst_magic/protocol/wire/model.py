@@ -327,11 +327,12 @@ class WorkerView:
     gone: Gone | None = None
     slots: tuple[SlotView, ...] = ()
     stage: str = ""  # what it does before its slots can run
+    silent: bool = False  # for so long that it has ended, whatever the clocks
 
     @property
     def alive(self) -> bool:
-        """True if no end was written. A silent worker may still be dead."""
-        return self.gone is None
+        """True if no end was written, unless its last sign is of long ago. A silent worker may still be dead."""
+        return self.gone is None and not self.silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,3 +203,25 @@ def test_neither_a_task_nor_a_program_that_it_starts_leaves_a_core(world):
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, before)
     assert found == ((1, 1) if before[1] else (0, 0))
+
+
+# --- long ago ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ago", [10.0, 7200.0])
+def test_a_worker_of_which_nothing_was_heard_for_long_does_not_count_as_alive(world, gate, until, ago):
+    """On another machine, so that nobody can ask the system; with nobody attached when it ended."""
+    session = world.burst(behind(gate), range(2))
+    until(lambda: session.status().running, "a task to run")
+    session.detach()
+    for pid in world.workers():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: not world.workers(), "the workers to end")
+    for entry in workers(session):
+        os.utime(world.store.path(entry.key), (time.time() - ago,) * 2)
+    for path in (world.root / "data" / "logs").glob(f"{session.id}.*.handle"):
+        path.unlink()
+    other = world.attach(session.id, replaces_lost_workers=False)
+    other.fleet.look = lambda: False
+    assert other.status().alive == (0 if ago > 3600 else 1)

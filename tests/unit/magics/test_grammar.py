@@ -222,6 +222,8 @@ def test_a_session_takes_what_belongs_to_a_job():
         ("extend", "x --budget $2.50", calls.ExtendCall(id="x", budget=2_500_000)),
         ("cancel", "x/j2", calls.CancelCall(id="x/j2")),
         ("cleanup", "x --force --yes", calls.CleanupCall(id="x", force=True, yes=True)),
+        ("cleanup", "x y --force z", calls.CleanupCall(id="x", more=("y", "z"), force=True)),
+        ("cleanup", "--finished --older-than 7d", calls.CleanupCall(finished=True, older_than=604800.0)),
         ("cost", "x", calls.CostCall(id="x")),
         ("config", "", calls.ConfigCall()),
         ("config", "workers=4 store=s3://b/a=1", calls.ConfigCall(changes={"workers": "4", "store": "s3://b/a=1"})),
@@ -270,6 +272,9 @@ def test_a_line_magic_is_read(name, line, call):
         ("config", "wrokers", "'wrokers' is not key=value"),
         ("config", "=4", "'=4' is not key=value"),
         ("cleanup", "--blobs", "--blobs: unknown option (see %burst_cleanup --help)"),
+        ("cleanup", "x --finished", "--finished and --older-than choose sessions: omit ID"),
+        ("cleanup", "x --older-than 1h", "--finished and --older-than choose sessions: omit ID"),
+        ("cleanup", "--older-than soon", "--older-than: 'soon' is not a duration (300, 300s, 5m, 24h or 2d)"),
         ("cleanup", "--forse", "--forse: unknown option; did you mean --force?"),
     ],
 )

@@ -89,7 +89,7 @@ def test_every_verb_is_there_and_no_other():
         ("sessions", ["--account", "--all", "--json"]),
         ("logs", ["--follow", "--task", "--worker", "-n"]),
         ("extend", ["--budget"]),
-        ("cleanup", ["--force", "--yes"]),
+        ("cleanup", ["--finished", "--force", "--older-than", "--yes"]),
         (
             "setup",
             [
@@ -121,7 +121,7 @@ def test_blobs_is_for_the_command_only():
 @pytest.mark.parametrize("each", VERBS, ids=lambda each: each.name)
 def test_what_options_and_arguments_fill_are_fields_of_the_call(each):
     names = {field.name for field in fields(each.call)}
-    filled = {argument.field for argument in each.arguments}
+    filled = {argument.field for argument in each.arguments} | {each.more for each in each.arguments if each.more}
     for option in options(each.name, terminal=True):
         if option.name != "--help":
             filled.add("settings" if option.setting else option.target)

@@ -1,0 +1,134 @@
+"""``%burst_cleanup``: of one session or several, chosen by ID or by age, and what is asked before."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from burst_magic.errors import AttachError, BurstError, VersionError
+from burst_magic.magics import calls
+from burst_magic.magics.desk import DESK, described, other_jobs
+
+if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.session.session import Session
+
+_NAMED = 5  # sessions in a question, at most
+
+
+def run(call: calls.CleanupCall, settings: Settings) -> str:
+    """Stop workers; with ``--force``, delete every object of the sessions."""
+    if call.blobs:
+        from burst_magic.session.sweep import sweep_blobs
+
+        swept = sweep_blobs(settings)
+        young = f"; {swept.young} unused values were kept because they are less than an hour old"
+        return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
+    if not call.several:
+        return _one(call, settings)
+    said, problems = [], []
+    for ident in chosen(call, settings):
+        try:
+            said.append(_one(replace(call, id=ident), settings))
+        except BurstError as problem:  # the others can be cleaned up
+            problems.append(f"{ident}: {problem.problem}")
+    if problems:
+        raise BurstError("\n".join([*said, *problems]), way_out="the sessions without a problem were cleaned up")
+    return "\n".join(said) or "no such sessions"
+
+
+def chosen(call: calls.CleanupCall, settings: Settings) -> list[str]:
+    """The IDs in a call for several sessions; by age and end, those of this store and this user."""
+    if not call.by_age:
+        return list(dict.fromkeys((call.id, *call.more)))
+    from burst_magic.session import attach as attaching
+
+    before = time.time() - (call.older_than or 0.0)
+    rows = [row for row in attaching.sessions(settings) if not row.problem]
+    finished = [row for row in rows if not call.finished or row.state != "running"]
+    return [row.id for row in finished if row.last_activity <= before]
+
+
+def _one(call: calls.CleanupCall, settings: Settings) -> str:
+    from burst_magic.magics.consent import DELETED_ALL_THE_SAME
+
+    agreed = None if call.several else DESK.agreed
+    try:
+        if call.force:
+            session = agreed or DESK.session_to_delete(call.id, settings)
+        else:
+            session = agreed or DESK.find(call.id, settings, sure=True)
+    except DELETED_ALL_THE_SAME as problem:
+        newer = isinstance(problem, VersionError)
+        removed = _remove_remains(call.id, settings, problem) if call.force and call.id and not newer else ""
+        if not removed:
+            raise
+        return removed
+    others = other_jobs(session)
+    done = session.cleanup(force=call.force)
+    if not call.force:
+        return f"{done} (--force deletes them){others}"
+    for key in [key for key in DESK.open if key[0] == session.id]:
+        DESK.open.pop(key).detach()
+    return f"{done}{others}"
+
+
+def _remove_remains(ident: str, settings: Settings, problem: BurstError) -> str:
+    """Delete the remains of a session whose submission or deletion was interrupted, or that cannot be read."""
+    from burst_magic.session import remains
+
+    removed = remains.remove(ident, settings, damaged=not isinstance(problem, AttachError))
+    return f"session {removed[0]}: its remains were deleted, {removed[1]} objects" if removed else ""
+
+
+def not_run(session: Session) -> int:
+    """Tasks of all jobs of a session that have not begun, and would not if its workers ended."""
+    from burst_magic.session import attach as attaching
+
+    seen = [session.status()]
+    for ident in attaching.siblings(session):
+        with contextlib.suppress(AttachError):  # announced but never committed
+            job = attaching.sibling(session, ident)
+            seen.append(job.status())
+            if (job.id, job.job) not in DESK.open:
+                job.detach()
+    return sum(each.pending for each in seen if each.ended is None)
+
+
+def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, Session | None]:
+    """What a clean-up that keeps results would leave undone, in words, or ""; and the session, if it is one."""
+    if call.several:
+        lost = {}
+        for ident in chosen(call, settings):
+            with contextlib.suppress(BurstError):  # it is said when it is cleaned up
+                lost[ident] = not_run(DESK.find(ident, settings, sure=True))
+        waiting = {ident: count for ident, count in lost.items() if count}
+        named = _listed([f"{ident} ({count:,})" for ident, count in waiting.items()])
+        return (f"{_tasks(sum(waiting.values()))} of {named}" if waiting else ""), None
+    session = DESK.find(call.id, settings, sure=True)
+    count = not_run(session)
+    return (f"{_tasks(count)} of session {session.id}" if count else ""), session
+
+
+def to_delete(call: calls.CleanupCall, settings: Settings) -> str:
+    """Several sessions that would be deleted, in words."""
+    what = []
+    for ident in chosen(call, settings):
+        try:
+            session = DESK.session_to_delete(ident, settings)
+        except BurstError as problem:
+            what.append(f"{ident} ({problem.problem})")
+        else:
+            what.append(described(session).removeprefix("session "))
+    return f"every object of {len(what)} session{'s' * (len(what) != 1)}: {_listed(what)}" if what else ""
+
+
+def _tasks(count: int) -> str:
+    return f"{count:,} task{'s' * (count != 1)} that {'has' if count == 1 else 'have'} not begun"
+
+
+def _listed(what: list[str]) -> str:
+    more = f" and {len(what) - _NAMED} more" if len(what) > _NAMED else ""
+    return f"{', '.join(what[:_NAMED])}{more}"
