@@ -6,6 +6,7 @@ runs, and the session's driver must not wait for a slow screen.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import threading
@@ -26,6 +27,7 @@ from burst_magic.ui.saved import bundle
 logger = logging.getLogger(__name__)
 
 INTERVAL = 0.25  # seconds between frames
+_LEAVE = 1.0  # seconds
 META = "burst_magic"  # key of our output metadata in a saved notebook
 
 Callback = Callable[[Snapshot], None]
@@ -83,9 +85,11 @@ class Showing:
         self._unsubscribe: Callable[[], object] | None = None
 
     def start(self) -> Showing:
-        """Start drawing."""
-        self._unsubscribe = self._session.subscribe(self._hear)
-        self._thread.start()  # last: an ended session calls back at once, which ends everything
+        """Start drawing, or go on where an interrupt came in between."""
+        if self._unsubscribe is None:
+            self._unsubscribe = self._session.subscribe(self._hear)
+        if self._thread.ident is None:
+            self._thread.start()  # last: an ended session calls back at once, which ends everything
         return self
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -170,7 +174,9 @@ class Panel:
         self.draw(snapshot)
         with self._lock:
             self._widget.fallback = bundle(self._frame)
-            self._display = _ipython().display(self._widget, metadata=self._metadata, display_id=True)
+            atexit.register(self._leave)
+            self._display = _ipython().DisplayHandle()  # before it shows: an interrupt may come in between
+            self._display.display(self._widget, metadata=self._metadata)
             self._widget.fallback = {}
         return self
 
@@ -200,9 +206,20 @@ class Panel:
         """
         with self._lock:
             self._closed = True
+            atexit.unregister(self._leave)
             if snapshot is not None:
                 self.draw(snapshot)
             self._swap()
+
+    def _leave(self) -> None:
+        """The kernel ends: what stays in the notebook must not look alive."""
+        if _running_shell() is not None and self._lock.acquire(
+            timeout=_LEAVE
+        ):  # a kernel that ends waits for nobody for long
+            try:
+                self.close(None)
+            finally:
+                self._lock.release()
 
     def _tell(self) -> None:
         states = tuple(ActionState(action=action, off=self._off(action)) for action in PanelAction)
@@ -298,13 +315,16 @@ def show(
     }
     if cell:
         panel = Panel(session, metadata=metadata, blocking=blocking)
-        showing = Showing(session, panel.open(snapshot))
-    else:
-        _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
-        showing = Showing(session, text.Bar(stream))
-        if not blocking:
-            return showing
-    return showing.start()
+        showing = Showing(session, panel)
+        try:
+            panel.open(snapshot)
+            return showing.start()
+        except KeyboardInterrupt:  # the page may show the panel already
+            showing.start().release()
+            raise
+    _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
+    showing = Showing(session, text.Bar(stream))
+    return showing.start() if blocking else showing
 
 
 def waited(showing: Showing, wait: Callable[[], T]) -> T:

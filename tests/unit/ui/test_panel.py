@@ -356,6 +356,30 @@ def test_who_interrupts_a_waiting_cell_keeps_a_living_panel_with_a_button(wire, 
     assert browser.display_pub.outputs[-1]["data"][MIME]["phase"] == "finished"
 
 
+class InterruptedOnce(CapturingDisplayPublisher):
+    """The user interrupts just when the page has got the panel."""
+
+    def publish(self, *args, **kwargs):
+        super().publish(*args, **kwargs)
+        if len(self.outputs) == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_the_panel_appears_leaves_one_that_lives_and_ends(wire, browser, session, finished):
+    browser.display_pub = InterruptedOnce()
+
+    with pytest.raises(KeyboardInterrupt):
+        show(session, blocking=True)
+    session.publish(finished())
+    for thread in threading.enumerate():
+        if thread.name.startswith("burst-view"):
+            thread.join(PATIENCE)
+
+    last = browser.display_pub.outputs[-1]
+    assert (last["update"], last["data"][MIME]["phase"]) == (True, "finished")
+    assert WIDGET not in last["data"]
+
+
 def test_who_interrupts_a_waiting_terminal_gets_its_prompt_back(session, snapshot):
     stream = io.StringIO()
     showing = show(session, blocking=True, stream=stream)

@@ -1,0 +1,97 @@
+"""What a front end gets of a burst: the output that it shows and saves, while it runs and when it stops."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+FRAME = "application/vnd.burst+json"
+SLEEPY = "import os, time\nwhile not os.path.exists({gate!r}):\n    time.sleep(0.01)\nn * n"
+
+
+class FrontEnd:
+    """Names the cell with each request, as browsers do, and keeps outputs as a page does: by their display ids."""
+
+    def __init__(self, kernel) -> None:
+        self.kernel, self.outputs, self.states, self.idle = kernel, {}, [], set()
+
+    def start(self, code: str) -> str:
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        message = self.kernel.client.session.msg("execute_request", content, metadata={"cellId": "c0ffee"})
+        self.kernel.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def hear(self, seconds: float = 0.2) -> None:
+        """One message, if there is one."""
+        try:
+            said = self.kernel.client.get_iopub_msg(timeout=seconds)
+        except Exception:  # queue.Empty, or a channel that is closed
+            return
+        content, kind = said["content"], said["msg_type"]
+        if kind in {"display_data", "update_display_data"} and "display_id" in content["transient"]:
+            self.outputs[content["transient"]["display_id"]] = content["data"]
+        elif kind == "comm_msg" and content["data"].get("method") == "update":
+            self.states.append(content["data"]["state"])
+        elif kind == "status" and content["execution_state"] == "idle":
+            self.idle.add(said["parent_header"].get("msg_id"))
+
+    def until(self, condition, seconds: float = 100.0):
+        end = time.monotonic() + seconds
+        while not (found := condition()):
+            assert time.monotonic() < end, (list(self.output), self.states[-3:])
+            self.hear()
+        return found
+
+    @property
+    def output(self) -> dict:
+        """What the page shows of the burst: all but words that belong to others."""
+        return next((data for data in self.outputs.values() if FRAME in data), {})
+
+
+@pytest.fixture
+def front_end(start_kernel):
+    return FrontEnd(start_kernel())
+
+
+def burst(front_end, gate, options="--out squares"):
+    message = front_end.start(f"%%burst --workers 1 --map 'n in range(3)' {options}\n{SLEEPY.format(gate=str(gate))}")
+    front_end.until(lambda: WIDGET in front_end.output)
+    return message
+
+
+def test_a_kernel_that_is_shut_down_leaves_no_picture_that_looks_alive(front_end, start_kernel, tmp_path):
+    gate = tmp_path / "gate"
+    burst(front_end, gate)
+    live = front_end.output
+    assert {WIDGET, FRAME, "text/html", "text/plain"} <= set(live)
+    assert "of 3" in live["text/plain"]
+
+    front_end.kernel.client.shutdown()
+    front_end.until(lambda: WIDGET not in front_end.output)
+    left = front_end.output
+    front_end.kernel.close()
+    gate.touch()
+    start_kernel()  # it cleans up
+
+    assert "as seen" in left["text/plain"]
+    assert f"%burst_attach {left[FRAME]['session']}" in left["text/plain"]
+    assert "burst_attach" in left["text/html"]
+
+
+def test_who_stops_a_waiting_cell_sees_the_session_go_on_to_its_end(front_end, tmp_path):
+    gate = tmp_path / "gate"
+    message = burst(front_end, gate, "--wait")
+
+    front_end.kernel.interrupt()
+    front_end.until(lambda: message in front_end.idle)
+    host = json.loads(next(state["host"] for state in reversed(front_end.states) if "host" in state))
+    assert {action["off"] for action in host["actions"]} == {""}
+    assert WIDGET in front_end.output
+
+    gate.touch()
+    front_end.until(lambda: WIDGET not in front_end.output)
+    assert front_end.output[FRAME]["phase"] == "finished"
+    assert "3 of 3" in front_end.output["text/plain"]
