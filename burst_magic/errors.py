@@ -8,6 +8,7 @@ BurstError                      an error for the user: problem, context, way out
 │   └── QuotaExceeded
 ├── StoreError                  a store request failed
 │   ├── Missing                 no such object
+│   │   └── NoBucket            nor any other: the bucket itself is not there
 │   ├── Exists                  a create-only put was refused (read before you believe it)
 │   ├── Denied                  credentials or policy
 │   ├── Throttled               too many requests; nothing was done
@@ -106,6 +107,10 @@ class StoreError(BurstError):
 
 class Missing(StoreError):
     """No such object."""
+
+
+class NoBucket(Missing):
+    """The bucket is not there: it was deleted, with all that it held, or its name is wrong."""
 
 
 class Exists(StoreError):

@@ -208,7 +208,7 @@ def _trial(values: Mapping[str, str], settings: Settings) -> str:
 
 def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[str], None] = print) -> str:
     """Stop what runs, delete everything, and show that nothing is left."""
-    from burst_magic.aws.setup import Account
+    from burst_magic.aws.setup import Account, expected
     from burst_magic.aws.teardown import Teardown
 
     account = Account(call.region or settings.aws.get("region", ""))
@@ -217,6 +217,7 @@ def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[s
     was_there = teardown.run()
     left = teardown.left()
     forgotten = _forget(call.name, where, settings)
+    _forget_sessions(f"s3://{expected('Bucket', '', name=call.name, where=where)}", settings)
     if left:
         raise BurstError(
             f"{len(left)} resources tagged burst={call.name} are left",
@@ -238,3 +239,13 @@ def _forget(name: str, where: Whereabouts, settings: Settings) -> list[str]:
     gone += ["launcher"] if mine.launcher == launchers.IN_AN_ACCOUNT else []
     config.save(dict.fromkeys(gone, ""), config_dir=settings.config_dir)
     return gone
+
+
+def _forget_sessions(bucket: str, settings: Settings) -> None:
+    """Take the sessions that were in a bucket out of the user's list, and their keys off this machine."""
+    from burst_magic.session import keyring, session_list
+
+    lines = session_list.read(settings.sessions_file)
+    for sid in dict.fromkeys(line.id for line in lines if f"{line.store}/".startswith(f"{bucket}/")):
+        keyring.forget(settings.keys_dir, sid)
+        session_list.remove(settings.sessions_file, sid)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import BurstError, Missing
+from burst_magic.errors import BurstError, Missing, NoBucket
 from burst_magic.protocol.wire import keys
 from burst_magic.session.keyring import published
 
@@ -52,8 +52,11 @@ def is_there(store: Store, session: keys.SessionKeys) -> bool:
 
 
 def objects(store: Store, session: keys.SessionKeys) -> list[str]:
-    """The keys of all its objects. What others put into its folder is not the session's."""
-    return [entry.key for entry in store.list(session.root) if keys.is_ours(entry.key, session.sid)]
+    """The keys of all its objects; none without the bucket. What others put into its folder is not the session's."""
+    try:
+        return [entry.key for entry in store.list(session.root) if keys.is_ours(entry.key, session.sid)]
+    except NoBucket:
+        return []
 
 
 def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None = None) -> int:
@@ -67,7 +70,10 @@ def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None 
     Raises:
         BurstError: another process keeps writing.
     """
-    found = objects(store, session) + published(store, session.sid, secret=secret)
+    try:
+        found = objects(store, session) + published(store, session.sid, secret=secret)
+    except NoBucket:
+        return 0
     count = len(found)
     store.delete([session.manifest])
     for _ in range(_PASSES):

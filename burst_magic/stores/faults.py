@@ -10,7 +10,7 @@ import errno
 import os
 import re
 
-from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
+from burst_magic.errors import Denied, Exists, Missing, NoBucket, StoreError, Throttled, Unknown
 
 _os_error = re.compile(r"\(os error (\d+)\)").search
 _STATUS = r"(?<![\w.:/-])(?:{})(?![\w.])"  # a number by itself: a time of 429.9µs or a port is no status
@@ -48,7 +48,7 @@ def fault(error: BaseException, key: str) -> StoreError:
         raise error  # a programming error, not a store fault
     text = str(error)
     if "NoSuchBucket" in text:
-        return StoreError("no such bucket", context=key, way_out="create it, or check its name and region")
+        return NoBucket("no such bucket", context=key, way_out="create it, or check its name and region")
     kind = _BY_NAME.get(type(error).__name__)
     if kind is not None and not (isinstance(error, PermissionError) and error.errno):
         return _known(kind, key, text)

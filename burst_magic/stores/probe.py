@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from burst_magic import folders
-from burst_magic.errors import Exists, Missing, StoreError, Unknown
+from burst_magic.errors import Exists, Missing, NoBucket, StoreError, Unknown
 from burst_magic.stores.base import Store
 from burst_magic.stores.retry import DOUBTFUL, persist
 
@@ -85,7 +85,9 @@ def _created(store: Store, key: str, data: bytes) -> bool:
         return True
 
     try:
-        return persist(attempt, DOUBTFUL, Missing)  # S3 refuses racers though nobody won
+        return persist(attempt, DOUBTFUL, Missing, never=(NoBucket,))  # S3 refuses racers though nobody won
+    except NoBucket:
+        raise
     except Missing:
         problem = "the store refuses to create an object that does not exist"
         raise Unknown(problem, context=key, way_out="try again") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from burst_magic.errors import (
     BurstError,
     Exists,
     Missing,
+    NoBucket,
     RecordError,
     SignatureError,
     StoreError,
@@ -174,7 +176,11 @@ class Carrier:
 
     def _list(self, effect: fx.List) -> fx.Listed:
         after = f"{effect.folder}/{effect.after}" if effect.after else ""
-        entries = self.patiently(lambda: ours(self.store, effect.folder, after=after, limit=effect.limit), StoreError)
+        look = partial(ours, self.store, effect.folder, after=after, limit=effect.limit)
+        try:
+            entries = self.patiently(look, StoreError)
+        except NoBucket:  # with it went all that it held: the machine sees a deleted session
+            entries = []
         cut = len(effect.folder) + 1
         names = tuple((entry.key[cut:], entry.modified) for entry in entries)
         return fx.Listed(effect.folder, effect.after, names, effect.limit)

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from burst_magic.errors import Denied, Exists, Missing, StoreError
+from burst_magic.errors import Denied, Exists, Missing, NoBucket, StoreError
 from burst_magic.stores import open_store
 from burst_magic.stores.command import from_command
 from burst_magic.stores.probe import probe
@@ -430,7 +430,7 @@ def test_a_bucket_that_is_not_there_is_said(moto_server):
         lambda: store.put("a", iter([bytes(2 * PART)])),
     )
     for verb in verbs:
-        with pytest.raises(StoreError, match="no such bucket") as caught:
+        with pytest.raises(NoBucket, match="no such bucket") as caught:
             verb()
         shown = "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
         assert "another exception" not in shown  # pages of the library's own debugging output

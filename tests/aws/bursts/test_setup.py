@@ -271,9 +271,12 @@ def test_teardown_stops_what_runs_and_spares_what_is_not_its_own(account):
     )
     subprocess.run([sys.executable, "-c", code], env=environ, check=True, timeout=100)
     assert len(account.running) == 2
+    listing = account.config.parents[1] / "data" / "sessions.jsonl"
+    assert "s3://burst-" in listing.read_text()
     said = account.done("teardown", "--yes")
     assert "stopping 2 workers" in said
     assert account.running == []
+    assert listing.read_text() == ""  # what was in the bucket is gone
 
 
 def test_a_stack_that_setup_did_not_make_is_neither_changed_nor_deleted(account):

@@ -10,6 +10,8 @@ import threading
 import pytest
 
 from burst_magic.errors import BurstError, NotRun
+from burst_magic.session.attach import known, sessions
+from burst_magic.session.remains import remove
 
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
 
@@ -89,3 +91,38 @@ def test_a_status_while_a_thread_that_was_told_to_stop_still_waits_for_the_store
     until(lambda: f"sessions/{session.id}/jobs/{session.job}/final" in world.objects(), "the job to be finished")
     threading.Timer(0.3, held.set).start()
     assert session.status().completed == 2
+
+
+@pytest.fixture
+def bucket(moto_server, monkeypatch):
+    """A bucket that can be deleted, with all that it holds."""
+    for name, value in moto_server.environ.items():
+        monkeypatch.setenv(name, value)
+    moto_server.bucket("soon-gone")
+    s3 = moto_server.clients.of("s3")
+
+    def delete():
+        while found := s3.list_objects_v2(Bucket="soon-gone").get("Contents"):
+            s3.delete_objects(Bucket="soon-gone", Delete={"Objects": [{"Key": each["Key"]} for each in found]})
+        s3.delete_bucket(Bucket="soon-gone")
+
+    return delete
+
+
+def test_a_session_whose_bucket_was_deleted_is_deleted_for_who_waits_for_its_workers_and_in_lists(
+    world, bucket, gate, until
+):
+    """As ``burst teardown`` does it, while a notebook waits."""
+    session = world.burst(GATED.format(gate=str(gate)), range(3), workers=2, store="s3://soon-gone/x")
+    world.sessions.clear()  # nothing of it can be cleaned up at the end
+    until(claimed(session), "a task to run")
+    settings = world.settings()
+    assert [row.id for row in sessions(settings)] == [session.id]
+    bucket()
+    with pytest.raises(NotRun, match="deleted"):
+        session.results()[0]
+    until(lambda: not world.workers(), "the workers to see that it is gone")
+    assert sessions(settings) == []
+    assert remove(session.id, settings) == (session.id, 0)
+    assert known(settings) == []
+    session.detach()
