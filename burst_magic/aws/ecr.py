@@ -91,6 +91,22 @@ class Repository:
                 return False
             raise self._no_repository(missing) from missing
 
+    def upstream(self) -> str:
+        """The registry that a pull-through cache fills this repository from, at the first pull; "" if there is none.
+
+        Raises:
+            BurstError: see ``faults.meaning``.
+        """
+
+        def call(ecr: Any) -> list[dict[str, Any]]:
+            pages = ecr.get_paginator("describe_pull_through_cache_rules").paginate(registryId=self.place.account)
+            return [rule for page in pages for rule in page["pullThroughCacheRules"]]
+
+        rules = self._service.ask(call, "DescribePullThroughCacheRules", patience.READING)
+        mine = [rule for rule in rules if self.place.name.startswith(f"{rule['ecrRepositoryPrefix']}/")]
+        longest = max(mine, key=lambda rule: len(rule["ecrRepositoryPrefix"]), default={})
+        return str(longest.get("upstreamRegistryUrl", ""))
+
     def images(self) -> list[StoredImage]:
         """All tagged images, oldest first; an image of two tags is there twice. Raises as ``has``."""
 

@@ -14,6 +14,7 @@ from burst_magic.errors import BurstError, Denied, Exists, LaunchError, Missing,
 RENEW = "run `aws sso login` (or renew your credentials as usual); nothing needs to be restarted"
 _SET_UP = "run `aws configure` or `aws sso login`, or set AWS_PROFILE"
 _ACTION = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?")
+_REGION = re.compile(r"arn:[\w-]+:[\w-]+:([a-z]+(?:-[a-z]+)+-\d):")
 
 
 def is_expired(error: BurstError) -> bool:
@@ -93,8 +94,11 @@ def _denied(said: str, call: str) -> BurstError:
     """A policy forbids it; AWS mostly says which action on what."""
     found = _ACTION.search(said)
     action = found["action"] if found else call
-    place = f" on {found['resource']}" if found and found["resource"] else ""
-    way_out = f"ask whoever administers the account to allow {action}{place}"
+    resource = found["resource"] or "" if found else ""
+    place = f" on {resource}" if resource else ""
+    region = _REGION.match(resource)  # rights often hold in one region only
+    elsewhere = f"; or check aws.region and AWS_REGION, if it should not be {region[1]}" if region else ""
+    way_out = f"ask whoever administers the account to allow {action}{place}{elsewhere}"
     return Denied(f"you are not allowed to call {action}", context=said, way_out=way_out)
 
 

@@ -241,7 +241,7 @@ def _cache(
     account: Account, wishes: SetupWishes, old: Mapping[str, str], where: Whereabouts
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Where the image comes from: a cache that is there, a new one; where AWS says nothing of caches, the public."""
-    registry = f"{where.account}.dkr.ecr.{where.region}.amazonaws.com"
+    registry = registry_of(where)
     if old.get("Cache") == "make":
         return _image(wishes.python, "make", old["CachePrefix"], registry), ()
     try:
@@ -252,6 +252,11 @@ def _cache(
     if others:
         return _image(wishes.python, "use", others[0], registry), ()
     return _image(wishes.python, "make", f"{wishes.name}-public", registry), ()
+
+
+def registry_of(where: Whereabouts) -> str:
+    """The account's own registry of images."""
+    return f"{where.account}.dkr.ecr.{where.region}.{where.domain}"
 
 
 def _image(python: str, cache: str, prefix: str, registry: str = "") -> dict[str, str]:

@@ -164,6 +164,7 @@ class Stack:
             "StackName": self.name,
             "ChangeSetName": name,
             "ChangeSetType": "CREATE" if new else "UPDATE",
+            "ClientToken": name,  # a repeated request whose reply was lost makes no second one
             "TemplateBody": template.text(),
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": ["CAPABILITY_NAMED_IAM"],

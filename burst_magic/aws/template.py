@@ -61,6 +61,11 @@ class Whereabouts:
     partition: str = "aws"
 
     @property
+    def domain(self) -> str:
+        """Below which services and registries have their names."""
+        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+
+    @property
     def pseudo(self) -> dict[str, object]:
         """By their names."""
         return {

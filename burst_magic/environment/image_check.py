@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from burst_magic.aws.clients import Clients
@@ -74,14 +75,18 @@ def _missing(uri: str, address: ImageAddress, clients: Clients | None) -> list[s
     place = RepositoryPlace.of(address.repository)
     if place is None:
         return [f"{uri}: whether it exists was not checked, since it is not in ECR"]
+    repository = Repository(place, clients)
     try:
-        if Repository(place, clients).has(address.tag):
+        if repository.has(address.tag):
             return []
         problem, context = f"there is no image {uri}", place.region
     except Missing as missing:
         problem, context = missing.problem, missing.context
     except BurstError as error:
         return [f"{uri}: whether it exists was not checked: {error.problem}"]
+    with contextlib.suppress(BurstError):  # who may not ask has most likely no cache either
+        if upstream := repository.upstream():
+            return [f"{uri}: whether it exists was not checked: ECR pulls it from {upstream} when it is first used"]
     raise PlanError(problem, context=f"{context}; nothing was started", way_out="burst image builds one and pushes it")
 
 

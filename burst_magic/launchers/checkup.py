@@ -98,9 +98,19 @@ class Checkup:
             try:
                 return check()
             except BurstError as error:
-                return [_of_error(what, error)]
+                return [] if what != "credentials" and self._is_of_credentials(error) else [_of_error(what, error)]
 
         return checked
+
+    def _is_of_credentials(self, error: BurstError) -> bool:
+        """Whether there are no credentials, or none that AWS takes: that is said once, of the credentials."""
+        if not isinstance(error, Denied) or _lacks_right(error):
+            return False
+        try:
+            self._ask("sts", "GetCallerIdentity", lambda sts: sts.get_caller_identity())
+        except BurstError as said:
+            return said.problem == error.problem
+        return False
 
     def _ask(self, service: str, action: str, call: Callable[[Any], T]) -> T:
         return patience.Service(service, clients=self._clients).ask(call, action, patience.ONCE)
@@ -269,7 +279,10 @@ def _is_denied(call: Callable[[], object]) -> bool:
 
 def _of_error(what: str, error: BurstError) -> Finding:
     """A check that could not be made."""
-    lacks_right = isinstance(error, Denied) and error.problem.startswith("you are not allowed")
-    if lacks_right and what != "credentials":
+    if _lacks_right(error) and what != "credentials":
         return note(what, f"not checked: {error.problem}", "")
     return bad(what, error.problem, error.way_out or "see burst doctor's other lines, then try again")
+
+
+def _lacks_right(error: BurstError) -> bool:
+    return isinstance(error, Denied) and error.problem.startswith("you are not allowed")

@@ -35,7 +35,7 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
     Raises:
         BurstError: the user declined, there is no terminal, or the ID is ambiguous.
     """
-    DESK.agreed = None
+    DESK.agreed = DESK.agreed_images = None
     if isinstance(call, calls.ImageCall):
         _confirm_images(call, ask)
         return
@@ -74,6 +74,7 @@ def _confirm_images(call: calls.ImageCall, ask: Terminal) -> None:
         from burst_magic.magics.images import to_delete
 
         images = to_delete(call, config.load())
+        DESK.agreed_images = frozenset(image.tag for image in images)
         if images:
             named = ", ".join(image.tag for image in images[:_NAMED])
             more = f" and {len(images) - _NAMED} more" if len(images) > _NAMED else ""

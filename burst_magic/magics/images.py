@@ -13,6 +13,7 @@ from burst_magic import config, launchers
 from burst_magic.aws.ecr import Repository, RepositoryPlace, StoredImage
 from burst_magic.errors import OptionError
 from burst_magic.launchers.ecs_definition import STOCK
+from burst_magic.magics.desk import DESK
 from burst_magic.units import format_duration, format_size
 
 if TYPE_CHECKING:
@@ -82,8 +83,9 @@ def _about(made: Recipe, name: str) -> list[str]:
 def pruned(call: ImageCall, settings: Settings) -> str:
     """List the images that were built here, and delete the old ones."""
     repository = _repository(settings)
-    found, doomed = _ours(repository), to_delete(call, settings)
-    now = time.time()
+    now, found = time.time(), _ours(repository)
+    agreed = DESK.agreed_images  # what the question has named, and no more
+    doomed = [image for image in found if (image.tag in agreed if agreed is not None else _is_due(image, call, now))]
     tags = {image.tag for image in doomed}
     lines = [
         f"{image.tag}  {format_duration(now - image.pushed)} old  {format_size(max(1, image.size // _MIB))}"
@@ -99,7 +101,11 @@ def pruned(call: ImageCall, settings: Settings) -> str:
 def to_delete(call: ImageCall, settings: Settings) -> list[StoredImage]:
     """The images that ``--prune`` deletes: those past their time, or all."""
     now = time.time()
-    return [image for image in _ours(_repository(settings)) if call.all or now - image.pushed > call.older_than]
+    return [image for image in _ours(_repository(settings)) if _is_due(image, call, now)]
+
+
+def _is_due(image: StoredImage, call: ImageCall, now: float) -> bool:
+    return call.all or now - image.pushed > call.older_than
 
 
 def _ours(repository: Repository) -> list[StoredImage]:

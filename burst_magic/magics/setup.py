@@ -59,7 +59,7 @@ def run(call: calls.SetupCall, settings: Settings, *, tell: Callable[[str], None
     if call.plan:
         return plan_text(prepared)
     began = time.monotonic()
-    tell(_heading(prepared))
+    tell(heading(prepared))
     facts, changed = prepared.deploy(tell)
     done = "is as it should be; nothing changed" if not changed else f"ready after {_seconds(began)}"
     tell(f"stack {prepared.name}: {done}")
@@ -84,13 +84,16 @@ def run(call: calls.SetupCall, settings: Settings, *, tell: Callable[[str], None
     )
 
 
-def _heading(prepared: Prepared) -> str:
+def heading(prepared: Prepared) -> str:
+    """Where and as whom, before anything is made."""
+    from burst_magic.ui.words import count
+
     where, network = prepared.identity.where, prepared.network
     kind = "public" if network.public else "private"
+    many = f"{len(network.subnets)} {kind} subnet{'s' * (len(network.subnets) != 1)}"
     lines = [
         f"stack {prepared.name} in account {where.account}, {where.region}, as {prepared.identity.arn}",
-        f"workers run in {network.vpc}: {len(network.subnets)} {kind} subnets in {', '.join(network.zones)}, "
-        f"{network.free:,} free addresses".replace(",", " ").replace("  ", ", "),
+        f"workers run in {network.vpc}: {many} in {', '.join(network.zones)}, {count(network.free)} free addresses",
         *prepared.notes,
     ]
     return "\n".join(lines)
@@ -120,7 +123,7 @@ def plan_text(prepared: Prepared) -> str:
     documents = rights.policies(resolved)
     name = prepared.name
     parts = [
-        _heading(prepared),
+        heading(prepared),
         "\n".join(["the stack is there; setup would bring it to:" if there else "setup would make:", *table]),
         f"standing still: {_FREE.format(days=prepared.parameters['LogDays'])}",
         _document(f"your tasks run with ({name}-task-{prepared.identity.where.region})", documents["task"]),

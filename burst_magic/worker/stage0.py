@@ -31,6 +31,7 @@ FOLDER = "envs"
 AGENT = "http://169.254.170.2"  # of ECS; beside the path that it names
 USER = 10001  # in a container of its own nothing needs root: tasks must not change what the worker runs
 TRIES, PATIENCE, PAUSE, LONGEST = 6, 30.0, 0.5, 8.0  # of a request: so often, seconds each, between two of them
+EFFECTIVE = 60.0  # seconds after which a role's rights count everywhere: AWS documents none, users report a minute
 PART = 1 << 20
 UNRESERVED = "-_.~"
 
@@ -82,22 +83,31 @@ def install(environ: dict[str, str], folder: str) -> str:
         return unpack(file, folder)
 
 
-def patiently(attempt: Callable[[], object], what: str) -> None:
+def patiently(attempt: Callable[[], object], what: str, *, sleep: Callable[[float], object] = time.sleep) -> None:
     """Repeats ``attempt`` while that may help."""
-    said = ""
-    for n in range(TRIES):
+    said, n, waited = "", 0, 0.0
+    while True:
+        denied = False
         try:
             attempt()
         except urllib.error.HTTPError as error:
             said = f"HTTP {error.code}: {error.read(500).decode(errors='replace')}"
-            if error.code < 500 and error.code not in {400, 408, 429}:  # 400 is what S3 says of a slow body, too
+            denied = error.code == 403 and "AccessDenied" in said
+            if error.code < 500 and error.code not in {400, 408, 429} and not denied:  # 400: also of a slow body
                 break
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             said = f"{type(error).__name__}: {error}"
         else:
             return
-        if n + 1 < TRIES:
-            time.sleep(min(LONGEST, PAUSE * 2**n))
+        n += 1
+        if waited >= EFFECTIVE if denied else n >= TRIES:
+            break
+        if denied and not waited:
+            words = " ".join(said.split())
+            sys.stderr.write(f"burst_magic stage 0: {what} may not be read (a new role takes a minute): {words}\n")
+        pause = min(LONGEST, PAUSE * 2 ** (n - 1))
+        waited += pause
+        sleep(pause)
     raise Stage0Error(UNSUPPLIED, f"{what} could not be read: {' '.join(said.split())}")
 
 

@@ -96,9 +96,14 @@ class Stacks:
         new = said.get("ChangeSetType", "UPDATE") == "CREATE"
         stack = self._new(said["StackName"]) if new else self.find(said["StackName"])
         ident = f"arn:aws:cloudformation:{self._where.region}:{self._where.account}:changeSet/{said['ChangeSetName']}"
+        if there := stack.change_sets.get(ident):
+            if said.get("ClientToken") is None or said["ClientToken"] != there["wanted"]["token"]:
+                raise CfnRefusal(f"ChangeSet {said['ChangeSetName']} cannot be created: it already exists")
+            return {"Id": ident, "StackId": stack.id}
         parameters = {each["ParameterKey"]: each["ParameterValue"] for each in said.get("Parameters", ())}
         found = {"ChangeSetId": ident, "ChangeSetName": said["ChangeSetName"], "StackId": stack.id}
         wanted = {"body": said["TemplateBody"], "parameters": parameters, "tags": said.get("Tags", [])}
+        wanted["token"] = said.get("ClientToken")
         problem = "" if "CAPABILITY_NAMED_IAM" in said.get("Capabilities", ()) else "Requires capabilities"
         problem = problem or self._problem(stack, wanted)
         status = {"Status": "FAILED", "StatusReason": problem} if problem else {"Status": "CREATE_COMPLETE"}

@@ -27,6 +27,7 @@ from burst_magic.testing.sandbox.roles import Roles
 _BACKLOG = 512  # a fleet that starts connects all at once
 _LAG = 0.05  # seconds until the server sees that it is to end
 
+_REPEATED = {"RunTask", "CreateChangeSet"}  # with a token, so that they are done once
 _CALLER = re.compile(r"User: (\S+) is not")
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -92,7 +93,7 @@ class Front:
         self._judged(right)
         policies.about(right)
         answer = _as_aws_denies(self._apps.of(call.service), right, call, environ, start_response)
-        if call.action == "RunTask" and self._limits.due("lost_replies"):
+        if call.action in _REPEATED and self._limits.due("lost_replies"):
             return _cut(environ)
         return answer
 

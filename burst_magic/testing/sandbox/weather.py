@@ -47,7 +47,8 @@ class SandboxWeather:
         quota_answer: how reaching them is told.
         capacity, spot_capacity: tasks for which there is room; None without a limit.
         trouble: of all tasks that start now.
-        lost_replies: the next so many RunTask calls are carried out, and their connections end without a reply.
+        lost_replies: the next so many calls of RunTask or CreateChangeSet are carried out, and their connections end
+            without a reply.
         describe_lag: seconds in which DescribeTasks and ListTasks don't know a new task: ``MISSING``.
         throttled_runs, throttled_describes, describe_errors: the next so many calls are answered with
             ThrottlingException, or with 500.

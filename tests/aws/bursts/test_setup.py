@@ -77,6 +77,7 @@ def test_an_account_becomes_a_fleet_and_an_account_again(account):
     with pytest.raises(account.client("cloudformation").exceptions.ClientError):
         account.resources()  # the plan has made nothing
 
+    account.cloud.weather = replace(account.cloud.weather, lost_replies=1)  # of the request that makes the stack
     said = account.done("setup", "--yes")
     assert set(account.resources()) == STACK
     assert "trial: 4 tasks on 2 workers" in said

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -223,32 +224,45 @@ def test_a_cell_is_told_its_environment_before_it_runs_and_joins_workers_that_ha
 
 
 @pytest.fixture
-def no_environments(first, cloud):
-    """The task role may not read ``envs/``."""
+def no_environments(first, cloud, tmp_path):
+    """The task role may not read ``envs/`` until a file is there."""
     iam, role = cloud.administrator.clients.of("iam"), cloud.tasks()[-1].role.rpartition("/")[2]
     bucket, _, root = cloud.stack.store.removeprefix("s3://").partition("/")
     rule = {"Effect": "Deny", "Action": ["s3:GetObject"], "Resource": [f"arn:aws:s3:::{bucket}/{root}/envs/*"]}
     document = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
     iam.put_role_policy(RoleName=role, PolicyName="no-envs", PolicyDocument=document)
-    yield
-    iam.delete_role_policy(RoleName=role, PolicyName="no-envs")
+    allowed, over = tmp_path / "allowed", threading.Event()
+
+    def allow():
+        while not allowed.exists() and not over.wait(0.05):
+            pass
+        iam.delete_role_policy(RoleName=role, PolicyName="no-envs")
+
+    thread = threading.Thread(target=allow)
+    thread.start()
+    yield allowed
+    over.set()
+    thread.join()
 
 
 WAIT = """
-import json, time
+import json, sys, time
 import burst_magic as burst
 
 session = burst.map(len, ["a"], workers=1, launcher="fargate", env="sync")
 end = time.monotonic() + 60
-while "could not" not in (waiting := session.status().waiting) and time.monotonic() < end:
+while not any("may not be read" in each for each in session.fleet.logs().values()) and time.monotonic() < end:
     time.sleep(0.1)
+logs = session.fleet.logs()
+open(sys.argv[1], "w").close()
+results = list(session.results())
 session.cleanup()
-print(json.dumps([waiting, session.fleet.logs()]))
+print(json.dumps([results, logs]))
 """
 
 
-@pytest.mark.usefixtures("no_environments")
-def test_a_worker_that_cannot_fetch_itself_says_why_and_is_tried_again_later(kernel):
-    waiting, logs = kernel.run(WAIT)
-    assert waiting.startswith("1 of 1 workers could not start; retrying: it could not fetch or unpack the worker's own")
+def test_a_worker_that_may_not_fetch_itself_yet_says_so_and_waits_for_its_role(kernel, no_environments):
+    results, logs = kernel.run(WAIT, str(no_environments))
+    assert results == [1]
+    assert len(logs) == 1
     assert all("stage 0: s3://" in text and "HTTP 403" in text for text in logs.values())

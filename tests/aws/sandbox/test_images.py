@@ -73,6 +73,19 @@ def test_all_that_were_built_here_are_deleted_once_that_is_confirmed_and_nobody_
     assert tags(repository) == {"base"}
 
 
+def test_what_became_due_while_the_question_was_asked_stays(repository, as_user):
+    ecr = as_user.administrator.clients.of("ecr")
+
+    def agrees(question):
+        (image,) = ecr.batch_get_image(repositoryName="lab/burst", imageIds=[{"imageTag": TAGS[0]}])["images"]
+        manifest = image["imageManifest"].replace(TAGS[0], TAGS[2])
+        ecr.put_image(repositoryName="lab/burst", imageManifest=manifest, imageTag=TAGS[2])
+        return "y"
+
+    assert main(["image", "--prune", "--all"], ask=agrees) == 0
+    assert tags(repository) == {TAGS[2], "base"}
+
+
 def test_without_a_repository_it_says_which_setting_it_lacks(as_user, capsys):
     assert main(["image", "--prune"]) == 1
     assert "burst config aws.repository=" in capsys.readouterr().err

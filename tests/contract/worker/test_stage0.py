@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import urllib.error
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from burst_magic.environment.bundle import stage0_command
 from burst_magic.protocol.exits import ExitCode
 from burst_magic.stores import open_store
+from burst_magic.worker import stage0
 
 # As stage 0 finds it; it says who it is instead of watching a worker.
 WATCHDOG = """\
@@ -107,6 +109,49 @@ def test_a_bundle_that_is_not_there_is_said(container):
     container.environ["BURST_BIRTH_BUNDLE"] = "0" * 64
     code, said = container.run()
     assert (code, "HTTP 404" in said) == (ExitCode.UNSUPPLIED, True)
+
+
+def refusal(code, words):
+    return urllib.error.HTTPError("https://b.s3/k", code, "no", {}, io.BytesIO(words.encode()))
+
+
+def attempts(*refusals):
+    """Reads until one is not refused; (the seconds waited between them, why it gave up)."""
+    answers, waits = iter(refusals), []
+
+    def attempt():
+        if (answer := next(answers, None)) is not None:
+            raise answer
+
+    try:
+        stage0.patiently(attempt, "s3://b/k", sleep=waits.append)
+    except stage0.Stage0Error as problem:
+        return waits, str(problem)
+    return waits, ""
+
+
+def test_a_role_that_is_not_effective_yet_is_waited_for(capsys):
+    """IAM says nothing of how long that takes; whoever waits a minute more pays less than for another worker."""
+    new = [refusal(403, "<Code>AccessDenied</Code>") for _ in range(8)]
+    waits, problem = attempts(*new)
+    assert (len(waits), problem) == (8, "")
+    assert capsys.readouterr().err.count("may not be read (a new role takes a minute)") == 1
+
+
+def test_a_right_that_is_missing_is_said_after_a_minute():
+    waits, problem = attempts(*(refusal(403, "<Code>AccessDenied</Code>") for _ in range(99)))
+    assert 60 <= sum(waits) < 70
+    assert "HTTP 403" in problem
+
+
+@pytest.mark.parametrize(("code", "words"), [(403, "SignatureDoesNotMatch"), (403, "InvalidAccessKeyId"), (404, "")])
+def test_what_time_does_not_heal_is_not_waited_for(code, words):
+    assert attempts(*(refusal(code, words) for _ in range(9)))[0] == []
+
+
+def test_a_server_in_trouble_is_asked_some_times():
+    waits, problem = attempts(*(refusal(503, "SlowDown") for _ in range(9)))
+    assert (len(waits), "HTTP 503" in problem) == (5, True)
 
 
 def test_bytes_that_the_launcher_has_not_named_are_not_unpacked(container):

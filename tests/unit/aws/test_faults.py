@@ -145,3 +145,18 @@ def test_a_blocked_account_and_a_wrong_clock_are_told_from_wrong_credentials(cod
     fault = meaning(error(code, message, 403), "sts:GetCallerIdentity")
     assert isinstance(fault, Denied)
     assert (problem in fault.problem, way_out in fault.way_out) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("resource", "hint"),
+    [
+        ("arn:aws:ecs:eu-west-1:123456789012:task-definition/burst-worker:3", "if it should not be eu-west-1"),
+        ("arn:aws-us-gov:ecs:us-gov-west-1:123456789012:cluster/burst", "if it should not be us-gov-west-1"),
+        ("arn:aws:s3:::bucket/key", ""),
+    ],
+)
+def test_a_right_that_is_missing_in_one_region_may_be_there_in_the_right_one(resource, hint):
+    words = f"User: arn:aws:iam::123456789012:user/me is not authorized to perform: ecs:RunTask on resource: {resource}"
+    way_out = meaning(error("AccessDeniedException", words), "ecs:RunTask").way_out
+    assert hint in way_out
+    assert ("aws.region" in way_out) == bool(hint)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from burst_magic.aws import rights
-from burst_magic.aws.setup import buckets, objects, settings
+from burst_magic.aws.ecr import RepositoryPlace
+from burst_magic.aws.network import WorkerNetwork
+from burst_magic.aws.setup import Identity, Prepared, buckets, objects, registry_of, settings
 from burst_magic.aws.stack import StackFacts
 from burst_magic.aws.template import Whereabouts
 from burst_magic.errors import OptionError
 from burst_magic.magics.readers import stack
+from burst_magic.magics.setup import heading
 
 WHERE = Whereabouts(account="012345678901", region="cn-north-1", partition="aws-cn")
 
@@ -36,6 +39,25 @@ def test_a_url_means_an_object_and_all_below_it(url, arns):
 def test_what_is_no_bucket_is_refused(url):
     with pytest.raises(OptionError, match="is not s3://bucket"):
         objects([url], WHERE)
+
+
+def test_registries_have_the_names_of_their_partition():
+    assert registry_of(WHERE) == "012345678901.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    elsewhere = Whereabouts(account="012345678901", region="us-gov-west-1", partition="aws-us-gov")
+    assert registry_of(elsewhere) == "012345678901.dkr.ecr.us-gov-west-1.amazonaws.com"
+    assert RepositoryPlace.of(f"{registry_of(WHERE)}/burst").region == "cn-north-1"
+
+
+def test_the_heading_counts_in_the_users_language():
+    network = WorkerNetwork(vpc="vpc-1", subnets=("subnet-1",), zones=("a, b",), public=True, tables=(), free=12_345)
+    prepared = Prepared(
+        account=None, identity=Identity(arn="arn:x", where=WHERE), name="burst", network=network, before=None,
+        parameters={}, notes=("a note,  of 1,000",),
+    )  # fmt: skip
+    assert heading(prepared).splitlines()[1:] == [
+        "workers run in vpc-1: 1 public subnet in a, b, 12\u202f345 free addresses",
+        "a note,  of 1,000",
+    ]
 
 
 def facts(image: str) -> StackFacts:

@@ -53,6 +53,28 @@ def test_a_repository_that_is_not_there_is_refused(aws):
         about(aws, f"{REPOSITORY}:{TAG}")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [("RepositoryNotFoundException", "The repository does not exist"), ("ImageNotFoundException", "It does not exist")],
+)
+def test_one_that_a_cache_has_never_pulled_is_not_refused(aws, answer):
+    """ECR makes the repository at the first pull."""
+    aws.script["DescribeImages"] = [answer]
+    rules = [("lab", "registry-1.docker.io"), ("lab/burst", "public.ecr.aws"), ("lab/bur", "quay.io")]
+    rule = [{"ecrRepositoryPrefix": prefix, "upstreamRegistryUrl": server} for prefix, server in rules]
+    aws.script["DescribePullThroughCacheRules"] = [{"pullThroughCacheRules": rule}]
+    (said,) = about(aws, f"{REPOSITORY}/python:{TAG}")
+    assert "ECR pulls it from public.ecr.aws when it is first used" in said
+
+
+def test_one_of_another_repository_than_the_caches_is_refused(aws):
+    there(aws, there=False)
+    rule = {"ecrRepositoryPrefix": "lab/burst-public", "upstreamRegistryUrl": "public.ecr.aws"}
+    aws.script["DescribePullThroughCacheRules"] = [{"pullThroughCacheRules": [rule]}]
+    with pytest.raises(PlanError, match="there is no image"):
+        about(aws, f"{REPOSITORY}:{TAG}")
+
+
 def test_what_cannot_be_checked_is_said(aws):
     aws.script["DescribeImages"] = [
         ("AccessDeniedException", "User: x is not authorized to perform: ecr:DescribeImages")
