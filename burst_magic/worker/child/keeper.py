@@ -23,6 +23,7 @@ from burst_magic.worker import family, prctl
 from burst_magic.worker.channel.board import READY, JobCode, PrepareCode, Shared, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.child.execute import Stage
+from burst_magic.worker.child.isolation import registrations
 from burst_magic.worker.child.output import OutputCapture
 from burst_magic.worker.child.program import Program
 from burst_magic.worker.child.queue import MessageLog, QueueState, SlotQueue, TaskRun
@@ -37,6 +38,7 @@ def warm_up() -> None:
     """Preload in the template what every slot needs."""
     envelope = Envelope(source="0", has_value=True, stream=b"")
     Program(JobCode(jid="", envelope=envelope.to_bytes()))
+    registrations.lasting()  # it finds tables through the garbage collector, which does not see what is frozen
 
 
 def main(control: socket.socket, notes: int, shared: Shared, output: int) -> None:

@@ -5,6 +5,7 @@ The kernel is another interpreter, with an environment of its own.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import platform
@@ -266,3 +267,82 @@ def test_a_worker_that_may_not_fetch_itself_yet_says_so_and_waits_for_its_role(k
     assert results == [1]
     assert len(logs) == 1
     assert all("stage 0: s3://" in text and "HTTP 403" in text for text in logs.values())
+
+
+PRIVATE = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from burst_magic.errors import BurstError
+
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "burst_magic")
+options = f"--launcher fargate --env sync --workers 1 --out out {' '.join(sys.argv[1:])} --map range(2)"
+with capture_output() as shown:
+    shell.run_cell_magic("burst", options, "import plain, quick\\nplain.x + quick.x + item")
+    try:
+        said = list(shell.user_ns["out"])
+    except BurstError as error:
+        said = str(error)
+    shell.run_line_magic("burst_logs", "")
+    shell.run_line_magic("burst_status", "")
+print(json.dumps([said, shown.stdout + shown.stderr]))
+"""
+PASSWORD = "sesame-open-4711"
+
+
+@pytest.fixture
+def lab(kernel, serve):
+    """A private index, from which the kernel has a pure package and a compiled one; how the kernel is told of it."""
+    index = serve(PASSWORD)
+    version = f"1.{index.server.server_port}"  # no pack of an earlier test will do
+    index.wheel("plain", version=version)
+    index.wheel("quick", tag=f"py3-none-manylinux_2_28_{platform.machine()}", version=version)
+    kernel.install("--index", index.index.private, f"plain=={version}", f"quick=={version}")
+    return {
+        "UV_INDEX": f"lab={index.index.url}", "UV_INDEX_LAB_USERNAME": "me", "UV_INDEX_LAB_PASSWORD": PASSWORD,
+    }  # fmt: skip
+
+
+def kept_with(cloud, words):
+    """Keys of the objects of the store in which some bytes can be read, packed or not."""
+    s3 = cloud.administrator.clients.of("s3")
+    bucket, _, root = cloud.stack.store.removeprefix("s3://").partition("/")
+    found = []
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{root}/"):
+        for each in page.get("Contents", ()):
+            data = s3.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+            if words in data or (data[:2] == b"\x1f\x8b" and words in gzip.decompress(data)):
+                found.append(each["Key"])
+    return found
+
+
+def logged(cloud):
+    """All that containers have printed."""
+    logs = cloud.administrator.clients.of("logs")
+    groups = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+    pages = [logs.get_paginator("filter_log_events").paginate(logGroupName=group) for group in groups]
+    return "\n".join(event["message"] for each in pages for page in each for event in page["events"])
+
+
+def test_packages_of_a_private_index_are_installed_and_its_password_is_where_the_user_has_sent_it_only(
+    kernel, lab, cloud
+):
+    """The pure one is sent from here; the compiled one is installed there, with what ``--setenv`` has sent."""
+    setenv = ("--setenv", "UV_INDEX_LAB_USERNAME", "--setenv", "UV_INDEX_LAB_PASSWORD")
+    results, shown = kernel.run(PRIVATE, *setenv, **lab)
+    assert results == [2, 3]
+    assert PASSWORD not in shown
+    assert {key.rpartition("/")[2] for key in kept_with(cloud, PASSWORD.encode())} <= {"manifest.json"}
+    assert PASSWORD not in logged(cloud)
+
+
+def test_packages_that_workers_cannot_install_end_the_job_with_the_reason(kernel, lab, cloud):
+    """The password that workers get is another one by now; two of them have tried, and no more do."""
+    before = len(cloud.tasks())
+    stale = ("--setenv", "UV_INDEX_LAB_USERNAME", "--setenv", "UV_INDEX_LAB_PASSWORD=out-of-date")
+    said, shown = kernel.run(PRIVATE, *stale, **lab, BURST_INTERVAL="0.5", BURST_FLOOR="0.05")
+    assert "could not be installed" in said
+    assert "%burst_scale 1 tries again" in said
+    assert len(cloud.tasks()) - before == 2
+    assert "out-of-date" not in said + shown

@@ -454,3 +454,60 @@ def test_a_library_that_leaves_threads_is_not_imported_in_advance(jobs):
     jobs.settle()
     assert jobs.run(task, mentions=["polars"]) == 3
     assert "polars" in jobs.process.slot.imported or jobs.count == 2
+
+
+REGISTERED = """
+import codecs, copyreg
+
+def registered():
+    found = [sorted(map(str, copyreg.dispatch_table)), sorted(copyreg._inverted_registry)]
+    for look, name in ((codecs.lookup, "of_registers"), (codecs.lookup_error, "of-registers")):
+        try:
+            look(name)
+        except LookupError:
+            found.append("none")
+        else:
+            found.append("there")
+    return found
+
+before = registered()
+{imports}
+[before, registered()]
+"""
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        'codecs.register(lambda name: codecs.lookup("rot13") if name == "of_registers" else None)',
+        'codecs.register_error("of-registers", lambda error: ("?", error.end))',
+        'copyreg.pickle(Thing, lambda thing: "thing")',
+        'copyreg.add_extension("registers", "Thing", 240)',
+    ],
+)
+def test_what_a_module_registers_when_it_is_imported_is_not_there_before_a_task_imports_it(jobs, packages, what):
+    """Neither for the task that imports it, nor for one that never does."""
+    (packages / "registers.py").write_text(f"import codecs, copyreg\n\nclass Thing: pass\n\n{what}\n")
+    first = jobs.run(REGISTERED.format(imports="import registers"), mentions=("registers",))
+    jobs.settle()
+    assert jobs.run(REGISTERED.format(imports=""), mentions=("registers",)) == [first[0], first[0]]
+    jobs.settle()
+    assert jobs.run(REGISTERED.format(imports="import registers"), mentions=("registers",)) == first
+
+
+def test_modules_that_register_reducers_are_imported_in_advance_with_what_needs_them(jobs, packages):
+    """As numpy's are: each reducer comes and goes with its module."""
+    kind = "class Thing: pass\n\ncopyreg.pickle(Thing, lambda thing: 'thing')\n"
+    (packages / "registers.py").write_text(f"import copyreg\n\n{kind}")
+    (packages / "above.py").write_text(f"import copyreg, registers\n\n{kind}")
+    mentions = ("registers", "above")
+    first = jobs.run(REGISTERED.format(imports="import above"), mentions=mentions)
+    assert jobs.settle() == 2
+    assert jobs.run(REGISTERED.format(imports="import above"), mentions=mentions) == first
+    assert jobs.settle() == 2
+    both = jobs.run(REGISTERED.format(imports="import above"), mentions=mentions)
+    assert both == first
+    jobs.settle()
+    _, with_one = jobs.run(REGISTERED.format(imports="import registers"), mentions=mentions)
+    assert "<class 'registers.Thing'>" in with_one[0]
+    assert "<class 'above.Thing'>" not in with_one[0]

@@ -19,6 +19,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
+from burst_magic.worker.child.isolation import registrations
 from burst_magic.worker.child.isolation.import_record import ImportRecord
 from burst_magic.worker.child.isolation.offspring import children
 from burst_magic.worker.child.isolation.surroundings import Surroundings, set_filters
@@ -41,6 +42,7 @@ class _Group:
         filters: warning filters that it added, each with whether it was appended.
         finders: import finders that it appended.
         variables: environment variables that it set.
+        reducers: what it registered with ``copyreg``.
     """
 
     roots: list[str]
@@ -50,6 +52,7 @@ class _Group:
     filters: list[tuple[Filter, bool]] = field(default_factory=list)
     finders: list[Any] = field(default_factory=list)
     variables: dict[bytes, bytes] = field(default_factory=dict)
+    reducers: registrations.Reducers = field(default_factory=dict)
     shown: bool = True
 
 
@@ -167,7 +170,7 @@ class PreparedModules:
     def _load(self, name: str) -> bool:
         group = self._making = _Group([name])
         before, filters, finders = set(sys.modules), list(warnings.filters), list(sys.meta_path)
-        variables = dict(self._surroundings.raw)
+        variables, reducers = dict(self._surroundings.raw), registrations.reducers()
         held = vars(warnings)["_add_filter"]
         added: list[tuple[Filter, bool]] = []
 
@@ -188,7 +191,11 @@ class PreparedModules:
         group.finders = [finder for finder in sys.meta_path if finder not in finders and finder not in known]
         now, others = self._surroundings.raw, _all_variables(group.needs)
         group.variables = {key: now[key] for key in now if now[key] not in {variables.get(key), others.get(key)}}
+        theirs = {kind for need in group.needs for kind in need.reducers}
+        registered = registrations.reducers()
+        group.reducers = {kind: registered[kind] for kind in registered.keys() - reducers.keys() - theirs}
         right = sys.meta_path[: len(finders)] == finders and now.keys() >= variables.keys() and not children()
+        right = right and all(registered.get(kind) is reducer for kind, reducer in reducers.items())
         new = [each for each in sys.modules if each not in before and each not in self._groups]
         self._making = None
         if not right or not self._surroundings.only_replayable() or not self._adopt(group, new):
@@ -226,6 +233,7 @@ class PreparedModules:
             del sys.modules[name]
         for owner, child, _ in group.bound:
             del vars(owner)[child]
+        registrations.take_out(group.reducers)
         group.shown = False
 
     # --- showing ---------------------------------------------------------------------------------------------
@@ -256,6 +264,7 @@ class PreparedModules:
             # In a frame like the module's own: the notebook's filters keep their order only among those of modules.
             frame = {"__name__": group.roots[0], "add": vars(warnings)["_add_filter"]}
             exec(_ADD, {**frame, "item": item, "append": append})  # noqa: S102
+        registrations.put(group.reducers)
         new = [finder for finder in group.finders if finder not in sys.meta_path]
         sys.meta_path += new
         self._clean.finders += new
@@ -318,4 +327,4 @@ def _is_ours(frame: Any) -> bool:
 def _state() -> tuple[Any, ...]:
     """What importing should leave alone, and what could not be hidden."""
     hooks = sys.excepthook, sys.displayhook, sys.unraisablehook, sys.stdout, sys.stderr
-    return (*hooks, list(sys.argv), list(sys.path_hooks), dict(vars(builtins)))
+    return (*hooks, list(sys.argv), list(sys.path_hooks), dict(vars(builtins)), *registrations.lasting())
