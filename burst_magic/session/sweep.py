@@ -15,14 +15,21 @@ from burst_magic.stores.probe import time_of
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
-    from burst_magic.stores import Store
+    from burst_magic.stores import Entry, Store
 
+_ENVIRONMENTS = "envs"
+_UNUSED = 30 * 86400.0  # seconds; buckets that ``burst setup`` has made delete what is older by themselves
 _HEADER = 64 << 20  # bytes of a payload at most that tell its values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """Number and bytes of deleted values; number of values kept because they are recent."""
+    """What was deleted and kept.
+
+    Attributes:
+        deleted, bytes: values, and parts of environments.
+        young: values that were kept because they are recent.
+    """
 
     deleted: int
     bytes: int
@@ -43,7 +50,15 @@ def sweep_blobs(settings: Settings) -> Swept:
         if found is not None and is_old(found, now):
             store.delete([entry.key])
             deleted, size = deleted + 1, size + entry.size
-    return Swept(deleted=deleted, bytes=size, young=len(idle) - deleted)
+    environments = [entry for entry in store.list(_ENVIRONMENTS) if _is_left(entry, now)]
+    store.delete([entry.key for entry in environments])
+    count, size = deleted + len(environments), size + sum(entry.size for entry in environments)
+    return Swept(deleted=count, bytes=size, young=len(idle) - deleted)
+
+
+def _is_left(entry: Entry, now: float) -> bool:
+    """Whether it is a part of an environment that no session uses: each renews parts of a week, and lives for three."""
+    return keys.is_env(entry.key) and now - entry.modified > _UNUSED
 
 
 class _Needed:

@@ -48,6 +48,7 @@ _NAMED = re.compile(
     rf"|[^/]+/workers/([^/.]+)\.(?:gone|\d+\.\d+))"
 )
 _BLOB = re.compile(r"blobs/[0-9a-f]{64}", re.ASCII)
+_ENV = re.compile(r"envs/[0-9a-f]{64}", re.ASCII)
 _START, _NUMBER, _MS = 10, 3, 14
 _OURS = re.compile(  # a later version's requests, too
     rf"(?:manifest|pack)\.json|control/{_ID}|workers/(?:{_NAMES['workers']})"
@@ -81,6 +82,11 @@ def env(sha256: str) -> str:
 def is_blob(key: str) -> bool:
     """Whether it is the name of content-addressed bytes."""
     return _BLOB.fullmatch(key) is not None
+
+
+def is_env(key: str) -> bool:
+    """The same of a part of an environment."""
+    return _ENV.fullmatch(key) is not None
 
 
 def session_key(sid: str, fingerprint: str) -> str:

@@ -125,3 +125,14 @@ def test_a_value_that_is_used_again_during_a_sweep_s_look_at_the_sessions_stays(
     flaky.weather = weather
     assert sweep_blobs(world.settings()).deleted == 0
     assert list(sessions[0].results()) == [300_001]
+
+
+def test_parts_of_environments_that_were_not_used_for_a_month_are_swept(world):
+    """Who uses one that is a week old renews it, and no session lives longer than three weeks."""
+    day = 86400.0
+    for name, days in (("a" * 64, 31), ("b" * 64, 29), ("somebody-elses", 99)):
+        world.store.put(f"envs/{name}", b"12345")
+        os.utime(world.store.path(f"envs/{name}"), (time.time() - days * day,) * 2)
+    swept = sweep_blobs(world.settings())
+    assert (swept.deleted, swept.bytes) == (1, 5)
+    assert [entry.key for entry in world.store.list("envs")] == [f"envs/{'b' * 64}", "envs/somebody-elses"]
