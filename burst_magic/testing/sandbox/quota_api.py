@@ -20,7 +20,7 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from burst_magic.testing.sandbox.limits import Limits
 from burst_magic.testing.sandbox.orders import EcsRefusal
 
-_UNLIMITED = 4000.0  # what is told where the weather sets no limit: an account that was raised long ago
+_UNLIMITED = 4000.0  # the default, where the weather sets no limit
 _OPEN = ("PENDING", "CASE_OPENED")
 
 
@@ -92,6 +92,10 @@ class QuotaDesk:
         said = getattr(self.limits.weather, quota.limit)
         return _UNLIMITED if said is None else float(said)
 
+    def has_own(self, quota: FargateQuota) -> bool:
+        """Whether the account's value is not the default."""
+        return getattr(self.limits.weather, quota.limit) is not None
+
     def ask(self, quota: FargateQuota, wanted: float) -> QuotaRequest:
         """Put a request on the desk; raises what Service Quotas answers for one that it doesn't take."""
         with self._lock:
@@ -126,7 +130,7 @@ class QuotaDesk:
 
 
 class QuotaApi(ServiceQuotasResponse):
-    """The three actions."""
+    """The actions that are used."""
 
     desk: QuotaDesk
 
@@ -135,8 +139,18 @@ class QuotaApi(ServiceQuotasResponse):
         self.automated_parameter_parsing = True
 
     def get_service_quota(self) -> Any:
-        """GetServiceQuota."""
-        return self._answered(lambda quota: {"Quota": self._told(quota)})
+        """GetServiceQuota; a quota that was never changed has no value of its own."""
+
+        def found(quota: FargateQuota) -> dict[str, Any]:
+            if not self.desk.has_own(quota):
+                raise EcsRefusal("NoSuchResourceException", "The quota has no applied value.")
+            return {"Quota": self._told(quota)}
+
+        return self._answered(found)
+
+    def get_aws_default_service_quota(self) -> Any:
+        """GetAWSDefaultServiceQuota."""
+        return self._answered(lambda quota: {"Quota": {**self._told(quota), "Value": _UNLIMITED}})
 
     def request_service_quota_increase(self) -> Any:
         """RequestServiceQuotaIncrease."""
