@@ -214,11 +214,12 @@ class Stack:
         told = {since}
 
         def look() -> StackFacts | None:
+            found = self.facts(ident)  # before its events: the last of them are told, too
             for event in reversed(self._events(ident, since)):
                 if event["EventId"] not in told:
                     told.add(event["EventId"])
                     self._tell_of(event)
-            return self.facts(ident)
+            return found
 
         return self._until(look, lambda found: found is None or found.settled)
 
