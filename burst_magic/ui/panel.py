@@ -263,8 +263,8 @@ def widget_class() -> type[Any]:
     folder = files("burst_magic.ui")
 
     class PanelWidget(anywidget.AnyWidget):
-        _esm = folder.joinpath("panel.js").read_text(encoding="utf-8")
-        _css = html.style()
+        _esm = folder.joinpath("view.js").read_text(encoding="utf-8")
+        _css = folder.joinpath("view.css").read_text(encoding="utf-8")
         frame = traitlets.Unicode("").tag(sync=True)
         failures = traitlets.Unicode("").tag(sync=True)
         output = traitlets.Unicode("").tag(sync=True)

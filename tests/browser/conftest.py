@@ -229,9 +229,19 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def serve(tmp_path_factory):
+    """Starts a JupyterLab in a home of its own, with more in its environment if wanted; a context manager."""
+
+    def start(**environ: str):
+        return serving(tmp_path_factory.mktemp("lab") / "home", **environ)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def lab(serve):
     """A JupyterLab for the tests of a module."""
-    with serving(tmp_path_factory.mktemp("lab") / "home") as lab:
+    with serve() as lab:
         yield lab
 
 
