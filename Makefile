@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
-.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template view panel unit versions sim chaos mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template view panel labextension unit versions sim chaos mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make figures   compute what the protocol costs, simulated'
 	@echo 'make bench     run the benchmarks, with peers for comparison'
 	@echo 'make browser   run the tests in JupyterLab and Chromium'
+	@echo 'make labextension  build the lab extension (needs node)'
 	@echo 'make panel     build burst_magic/ui/view.js from labextension/src'
 	@echo 'make lab       open the executed quickstart in JupyterLab'
 	@echo 'make docs      regenerate docs/reference.md, pictures and the panel's types from the code'
@@ -80,6 +81,13 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 	@build/ministack/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ministack.lock
 	@touch $@
 
+# The lab extension, where JUPYTER_PATH and wheels find it. Not committed: its files are named by their hashes.
+SHARE := build/share/jupyter
+$(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.ts) burst_magic/ui/view.css labextension/package.json labextension/tsconfig.json labextension/tsconfig.build.json $(STAMPS)/node $(STAMPS)/lab
+	@echo 'building the lab extension'
+	@cd labextension && rm -rf lib && node_modules/.bin/tsc -p tsconfig.build.json && ../$(BIN)/jupyter-builder build . >../build/labextension.log 2>&1 || { cat ../build/labextension.log; exit 1; }
+	@touch $@
+
 # What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers) and mostly waits, file by
 # file and one more at a time than there are cores here; the containers, which share one machine-wide store of images;
 # and JupyterLab in a browser.
@@ -106,7 +114,7 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 	@$(MAKE) --no-print-directory browser
 
-browser: $(STAMPS)/browser $(STAMPS)/node
+browser: $(STAMPS)/browser labextension
 	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(IN_BROWSER)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.
@@ -145,6 +153,8 @@ view: $(STAMPS)/node
 	@mkdir -p build && cd labextension && node build.mjs ../build/view.js
 	@cmp -s build/view.js burst_magic/ui/view.js || { echo 'burst_magic/ui/view.js is stale: make panel' >&2; exit 1; }
 
+labextension: $(SHARE)/labextensions/burst-magic/package.json
+
 panel: $(STAMPS)/node
 	@cd labextension && node build.mjs ../burst_magic/ui/view.js
 
@@ -179,8 +189,8 @@ build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo
 # Uses the demo's own directories, so that the notebook finds its sessions again.
 # Jupyter refuses to run as root unless told otherwise; a container has no other user. Its terminals find `burst`.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-lab: $(STAMPS)/lab build/quickstart.ipynb
-	@BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) $(LAB_FLAGS) build/quickstart.ipynb
+lab: $(STAMPS)/lab labextension build/quickstart.ipynb
+	@JUPYTER_PATH='$(CURDIR)/$(SHARE)' BURST_CONFIG_DIR='$(CURDIR)/build/demo/config' BURST_DATA_DIR='$(CURDIR)/build/demo/data' PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter lab $(AS_ROOT) $(LAB_FLAGS) build/quickstart.ipynb
 
 docs: $(STAMPS)/demo
 	@$(BIN)/python docs/reference.py

@@ -137,7 +137,7 @@ function moneyOf(frame: Frame, now: number): string {
   const { money } = frame;
   if (!money.priced) return "cost unknown";
   const budget = money.budget === null ? "" : ` / ${dollars(money.budget)}`;
-  if (!money.hourly && !money.spent) return `no charge${budget}`;
+  if (money.free) return `no charge${budget}`;
   return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budget}`;
 }
 

@@ -139,7 +139,7 @@ describe("money", () => {
   });
 
   it("is nothing where workers are free; what Fargate would charge is a detail", () => {
-    const free = { ...money, spent: 0, hourly: 0, budget: null, fargate: 4200, fargate_hourly: 0 };
+    const free = { ...money, free: true, spent: 0, hourly: 0, budget: null, fargate: 4200, fargate_hourly: 0 };
     const now = at({ money: free });
 
     expect(now.money).toBe("no charge");

@@ -1,0 +1,22 @@
+// The lab extension's plugins; the renderer of outputs is in mime.ts.
+
+import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/application";
+import { INotebookTracker } from "@jupyterlab/notebook";
+
+import { factory, RANK } from "./mime.js";
+import { keepSavedFramesFresh } from "./saving.js";
+
+const outputs: JupyterFrontEndPlugin<void> = {
+  id: "burst-magic:outputs",
+  description: "Follows bursts in notebooks, and saves their newest state.",
+  autoStart: true,
+  requires: [INotebookTracker],
+  activate: (_app: JupyterFrontEnd, notebooks: INotebookTracker) => {
+    notebooks.widgetAdded.connect((_tracker, panel) => {
+      keepSavedFramesFresh(panel);
+      panel.content.rendermime.addFactory(factory(panel.content.rendermime), RANK);
+    });
+  },
+};
+
+export default [outputs];

@@ -1,0 +1,99 @@
+// The renderer of saved frames: whatever front end shows the notebook, it draws the job and follows it through the
+// server. It writes text, never HTML, so that it may be used in notebooks that are not trusted.
+
+import type { IRenderMime } from "@jupyterlab/rendermime-interfaces";
+import { Panel } from "@lumino/widgets";
+
+import { MIME, type Frame } from "./frame.js";
+import { request } from "./jupyter.js";
+import { ServerHost } from "./server.js";
+import { mount } from "./view.js";
+
+import "../../burst_magic/ui/view.css";
+
+export const RANK = -20; // before ipywidgets' -10: a widget dies with its kernel
+const WIDGET = "application/vnd.jupyter.widget-view+json";
+
+/** What renders other mime types of the same output. */
+interface Renderers {
+  readonly mimeTypes: readonly string[];
+  createRenderer(mimeType: string): IRenderMime.IRenderer;
+}
+
+/** One output. Where the server does not know the job, but a live kernel does, the kernel's widget takes its place. */
+export class BurstOutput extends Panel implements IRenderMime.IRenderer {
+  private host: ServerHost | null = null;
+  private unmount: (() => void) | null = null;
+  private seen: IntersectionObserver | null = null;
+  private born: MutationObserver | null = null;
+
+  constructor(private readonly others: Renderers | null = null) {
+    super();
+    this.addClass("burst-output");
+  }
+
+  renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const frame = model.data[MIME] as unknown as Frame | undefined;
+    if (!frame || this.isDisposed) return Promise.resolve();
+    const known = this.host?.frame();
+    if (known && known.session === frame.session && known.job === frame.job) {
+      this.host?.offer(frame); // the view stays, with what the reader has opened
+      return Promise.resolve();
+    }
+    this.end();
+    const host = new ServerHost(request, frame, () => {
+      this.tryWidget(model);
+    });
+    this.host = host;
+    this.unmount = mount(host, this.node);
+    this.seen = new IntersectionObserver((entries) => {
+      host.show(entries.some((entry) => entry.isIntersecting));
+    });
+    this.seen.observe(this.node);
+    host.start();
+    return Promise.resolve();
+  }
+
+  override dispose(): void {
+    this.end();
+    super.dispose();
+  }
+
+  private end(): void {
+    this.seen?.disconnect();
+    this.born?.disconnect();
+    this.host?.stop();
+    this.unmount?.();
+    this.host = this.unmount = this.seen = this.born = null;
+  }
+
+  /** Renders the widget out of sight, and shows it instead of ours if a view comes to life in it. */
+  private tryWidget(model: IRenderMime.IMimeModel): void {
+    if (!this.others?.mimeTypes.includes(WIDGET) || !(WIDGET in model.data)) return;
+    const widget = this.others.createRenderer(WIDGET);
+    widget.hide();
+    this.born = new MutationObserver(() => {
+      if (!widget.node.querySelector(".burst-view")) return;
+      this.end();
+      widget.show();
+    });
+    this.born.observe(widget.node, { childList: true, subtree: true });
+    this.addWidget(widget);
+    void widget.renderModel(model);
+  }
+}
+
+/** Makes renderers; `others` are those of the notebook. */
+export function factory(others: Renderers | null = null): IRenderMime.IRendererFactory {
+  return { safe: true, mimeTypes: [MIME], createRenderer: () => new BurstOutput(others) };
+}
+
+const extension: IRenderMime.IExtension = {
+  id: "burst-magic:frame",
+  description: "Shows the state of a burst, with and without a kernel.",
+  rendererFactory: factory(),
+  rank: RANK,
+  dataType: "json",
+};
+
+export default extension;

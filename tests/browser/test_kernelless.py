@@ -1,0 +1,63 @@
+"""A running job whose kernel is busy, dead or not there: the lab extension follows it through the Jupyter server."""
+
+from __future__ import annotations
+
+import pytest
+
+LOAD = "%load_ext burst_magic"
+LONG = (
+    "%%burst --workers 2 --map range(600) --out many --name long --launcher local\nimport time\ntime.sleep(0.3)\nitem"
+)
+BUSY = "import time\ntime.sleep(300)"
+
+
+@pytest.fixture
+def view(front_end):
+    return front_end.page.locator(".burst-view")
+
+
+def advances(front_end) -> None:
+    """Waits until more is done than now."""
+    bar = ".burst-view [role=progressbar]"
+    front_end.wait(
+        f"before => Number(document.querySelector('{bar}').getAttribute('aria-valuenow')) > before",
+        int(front_end.page.locator(bar).get_attribute("aria-valuenow")),
+    )
+
+
+def cancel(view, expect) -> None:
+    view.get_by_role("button", name="Cancel", exact=True).click()
+    view.get_by_role("button", name="Stop all tasks?").click()
+    expect(view).to_contain_text("Cancelled")
+
+
+def test_a_job_lives_on_in_the_page_when_its_kernel_is_shut_down_and_can_be_cancelled(front_end, view, expect):
+    front_end.open("dead.ipynb", [LOAD, LONG]).run()
+    expect(view).to_contain_text("Running")
+    front_end.shut_down()
+
+    advances(front_end)
+    cancel(view, expect)
+
+
+def test_a_page_that_is_reloaded_beside_a_busy_kernel_shows_the_job_at_once(front_end, view, expect):
+    front_end.open("busy.ipynb", [LOAD, LONG, BUSY]).run()
+    expect(view).to_contain_text("Running")
+    front_end.save()
+    front_end.reload(ready=False)
+
+    expect(view).to_contain_text("Running")
+    advances(front_end)
+    cancel(view, expect)
+    front_end.restart()
+
+
+def test_what_is_saved_is_the_newest_state(front_end, view, expect):
+    front_end.open("saved.ipynb", [LOAD, LONG]).run()
+    expect(view).to_contain_text("Running")
+    advances(front_end)
+    front_end.save()
+    (output,) = [each for each in front_end.saved("saved.ipynb").cells[1].outputs if "data" in each]
+
+    assert output.data["application/vnd.burst+json"]["counts"]["completed"] > 0
+    cancel(view, expect)
