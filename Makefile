@@ -112,7 +112,7 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
-	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory view browser
 
 browser: $(STAMPS)/browser labextension
 	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(IN_BROWSER)

@@ -543,7 +543,7 @@ function moneyOf(frame, now) {
   const { money } = frame;
   if (!money.priced) return "cost unknown";
   const budget = money.budget === null ? "" : ` / ${dollars(money.budget)}`;
-  if (!money.hourly && !money.spent) return `no charge${budget}`;
+  if (money.free) return `no charge${budget}`;
   return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budget}`;
 }
 function grown(spent, hourly, at, frame, now) {

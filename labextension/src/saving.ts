@@ -1,5 +1,5 @@
-// What is saved is the newest state: when a notebook is saved, each of our outputs takes the newest frame that its view
-// has. So a reader without kernel and server sees where the job was, and not where it began.
+// What is saved is the newest state: when a notebook is saved, each of our outputs takes the newest frame, HTML and words
+// that the server has drawn. So a reader without kernel and server sees where the job was, and not where it began.
 
 import type { ICellModel, ICodeCellModel } from "@jupyterlab/cells";
 import type { NotebookPanel } from "@jupyterlab/notebook";
@@ -24,9 +24,9 @@ function refresh(cell: ICodeCellModel): void {
   for (let at = 0; at < cell.outputs.length; at++) {
     const output = cell.outputs.get(at);
     const saved = output.data[MIME] as unknown as Frame | undefined;
-    const newer = saved && newestOf(saved);
+    const bundle = saved && newestOf(saved);
+    const newer = bundle?.[MIME] as Frame | undefined;
     if (!saved || !newer || newer.at <= saved.at) continue;
-    const frame = newer as unknown as ReadonlyPartialJSONObject;
-    output.setData({ data: { ...output.data, [MIME]: frame } });
+    output.setData({ data: { ...output.data, ...(bundle as ReadonlyPartialJSONObject) } });
   }
 }

@@ -9,6 +9,7 @@ import type { Answer, Host, Link } from "./host.js";
 const SEEN = 1000; // milliseconds between two polls of a view that can be seen
 const HIDDEN = 10_000;
 const MOST = 60_000; // milliseconds between two polls of a server that does not answer
+const KEPT = 5000; // milliseconds that what would be saved may lag behind
 const LASTING = new Set(["finished", "cancelled", "closed", "deleted"]); // ends that nothing follows
 
 /** How a server answered: its JSON, or what is wrong with its HTTP status; 0: it did not. */
@@ -46,6 +47,7 @@ export class ServerHost implements Host {
   private ahead = 0;
   private misses = 0;
   private turn = 0;
+  private kept = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private visible = true;
   private stopped = false;
@@ -174,7 +176,7 @@ export class ServerHost implements Host {
       if (frame.ended === null) this.ahead = frame.at - this.seen / 1000;
       this.etag = reply.etag;
       this.latest = withParts(frame, this.latest);
-      newest.set(`${frame.session}/${frame.job}`, this.latest);
+      if (frame.ended !== null || Date.now() - this.kept >= KEPT) void this.keep();
       return;
     }
     this.misses += 1;
@@ -183,16 +185,26 @@ export class ServerHost implements Host {
     if (reply.status === 404 && this.misses === 1) this.lost();
   }
 
+  /** Saving cannot wait for the server, so that what is to be saved is fetched beforehand. */
+  private async keep(): Promise<void> {
+    this.kept = Date.now();
+    const { status, body } = await this.request(`${this.root}/output`);
+    if (status === 200) newest.set(`${this.latest.session}/${this.latest.job}`, body as Bundle);
+  }
+
   private pause(): number {
     if (this.misses) return Math.min(MOST, SEEN * 2 ** this.misses);
     return this.visible && !document.hidden ? SEEN : HIDDEN;
   }
 }
 
-const newest = new Map<string, Frame>();
+/** What a notebook file is to hold of a job, by mime type: its frame, HTML and words. */
+export type Bundle = Readonly<Record<string, unknown>>;
 
-/** The newest frame that any view of this page has of a job, if it is newer than the file's. */
-export function newestOf(frame: Frame): Frame | undefined {
+const newest = new Map<string, Bundle>();
+
+/** What the server has last drawn for the file, if a view of this page has asked for it. */
+export function newestOf(frame: Frame): Bundle | undefined {
   return newest.get(`${frame.session}/${frame.job}`);
 }
 

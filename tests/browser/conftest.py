@@ -97,9 +97,12 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(home: Path, **environ: str):
-    """A JupyterLab over a home; everything that it started has ended afterwards."""
+def serving(home: Path, *, extension: bool = True, **environ: str):
+    """A JupyterLab over a home, with the lab extension or not; everything that it started has ended afterwards."""
     home.joinpath("work").mkdir(parents=True)
+    disabled = home / "jupyter_config_dir" / "labconfig" / "page_config.json"
+    disabled.parent.mkdir(parents=True)
+    disabled.write_text(json.dumps({"disabledExtensions": {} if extension else {"burst-magic": True}}))
     for name, settings in QUIET.items():
         path = home / "jupyterlab_settings_dir" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,8 +236,8 @@ def chromium():
 def serve(tmp_path_factory):
     """Starts a JupyterLab in a home of its own, with more in its environment if wanted; a context manager."""
 
-    def start(**environ: str):
-        return serving(tmp_path_factory.mktemp("lab") / "home", **environ)
+    def start(*, extension: bool = True, **environ: str):
+        return serving(tmp_path_factory.mktemp("lab") / "home", extension=extension, **environ)
 
     return start
 

@@ -8,6 +8,7 @@ LOAD = "%load_ext burst_magic"
 LONG = (
     "%%burst --workers 2 --map range(600) --out many --name long --launcher local\nimport time\ntime.sleep(0.3)\nitem"
 )
+BAR = ".burst-view [role=progressbar]"
 BUSY = "import time\ntime.sleep(300)"
 
 
@@ -18,10 +19,9 @@ def view(front_end):
 
 def advances(front_end) -> None:
     """Waits until more is done than now."""
-    bar = ".burst-view [role=progressbar]"
     front_end.wait(
-        f"before => Number(document.querySelector('{bar}').getAttribute('aria-valuenow')) > before",
-        int(front_end.page.locator(bar).get_attribute("aria-valuenow")),
+        f"before => Number(document.querySelector('{BAR}').getAttribute('aria-valuenow')) > before",
+        int(front_end.page.locator(BAR).get_attribute("aria-valuenow")),
     )
 
 
@@ -55,9 +55,12 @@ def test_a_page_that_is_reloaded_beside_a_busy_kernel_shows_the_job_at_once(fron
 def test_what_is_saved_is_the_newest_state(front_end, view, expect):
     front_end.open("saved.ipynb", [LOAD, LONG]).run()
     expect(view).to_contain_text("Running")
-    advances(front_end)
+    front_end.wait(f"() => Number(document.querySelector('{BAR}').getAttribute('aria-valuenow')) > 60")
     front_end.save()
     (output,) = [each for each in front_end.saved("saved.ipynb").cells[1].outputs if "data" in each]
 
-    assert output.data["application/vnd.burst+json"]["counts"]["completed"] > 0
+    done = output.data["application/vnd.burst+json"]["counts"]["completed"]
+    assert done > 0
+    assert f"{done} of 600" in output.data["text/plain"]
+    assert f"<b>{done}</b>" in output.data["text/html"]
     cancel(view, expect)

@@ -18,8 +18,8 @@ LONG = "%%burst --workers 2 --map range(200) --out many --launcher local\nimport
 
 @pytest.fixture(scope="module")
 def lab(serve):
-    """A JupyterLab that has never heard of the lab extension."""
-    with serve(JUPYTER_PATH="") as lab:
+    """A JupyterLab without the lab extension."""
+    with serve(extension=False) as lab:
         yield lab
 
 
