@@ -17,7 +17,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 from burst_magic.errors import BurstError, visible
 from burst_magic.protocol.wire.model import Snapshot
-from burst_magic.ui import html, text
+from burst_magic.ui import text
 from burst_magic.ui.details import ActionState, HostPlace, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, to_json
@@ -254,6 +254,33 @@ class Panel:
         self._widget.send(said)
 
 
+class SavedPicture:
+    """For notebooks that are executed without a browser: a bar while the cell waits, then what a panel leaves.
+
+    Args:
+        bar: the bar.
+        handle: of the display that names the session.
+        metadata: saved with it in the notebook file.
+    """
+
+    def __init__(self, bar: text.Bar, handle: Any, metadata: Mapping[str, object]) -> None:
+        self._bar, self._handle, self._metadata = bar, handle, {META: dict(metadata)}
+
+    def draw(self, snapshot: Snapshot) -> None:
+        """Draw the bar."""
+        self._bar.draw(snapshot)
+
+    def release(self) -> bool:
+        """The picture stays as it is then."""
+        return False
+
+    def close(self, snapshot: Snapshot | None) -> None:
+        """End the bar, and replace the line by the last state."""
+        self._bar.close(snapshot)
+        if snapshot is not None:
+            self._handle.update(bundle(frame_of(snapshot)), raw=True, metadata=self._metadata)
+
+
 @cache
 def widget_class() -> type[Any]:
     """The widget class, created with the first panel: importing anywidget is slow."""
@@ -322,9 +349,12 @@ def show(
         except KeyboardInterrupt:  # the page may show the panel already
             showing.start().release()
             raise
-    _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
-    showing = Showing(session, text.Bar(stream))
-    return showing.start() if blocking else showing
+    announced = _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
+    bar = text.Bar(stream)
+    if not blocking:
+        return Showing(session, bar)
+    saved = announced is not None and getattr(shell, "kernel", None) is not None
+    return Showing(session, SavedPicture(bar, announced, metadata) if saved else bar).start()
 
 
 def waited(showing: Showing, wait: Callable[[], T]) -> T:
@@ -358,12 +388,15 @@ def frontend_cell(shell: object) -> str:
     return str(metadata.get("cellId") or "")
 
 
-def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object, stream: TextIO | None) -> None:
+def _announce(snapshot: Snapshot, metadata: Mapping[str, object], shell: object, stream: TextIO | None) -> Any:
+    """Name the session in a line; return the display's handle, if it is one."""
     line = visible(f"session {snapshot.sid}: {text.one_line(snapshot)}")
     if shell is None:  # stderr, like a bar: a command's stdout contains only its values
         print(line, file=stream or sys.stderr)
-        return
-    _ipython().display({"text/plain": f"{line}; see %burst_status"}, raw=True, metadata={META: dict(metadata)})
+        return None
+    handle = _ipython().DisplayHandle()
+    handle.display({"text/plain": f"{line}; see %burst_status"}, raw=True, metadata={META: dict(metadata)})
+    return handle
 
 
 def _running_shell() -> object:

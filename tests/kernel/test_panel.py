@@ -18,9 +18,9 @@ class FrontEnd:
     def __init__(self, kernel) -> None:
         self.kernel, self.outputs, self.states, self.idle = kernel, {}, [], set()
 
-    def start(self, code: str) -> str:
+    def start(self, code: str, cell: str = "c0ffee") -> str:
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
-        message = self.kernel.client.session.msg("execute_request", content, metadata={"cellId": "c0ffee"})
+        message = self.kernel.client.session.msg("execute_request", content, metadata={"cellId": cell})
         self.kernel.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 
@@ -95,3 +95,13 @@ def test_who_stops_a_waiting_cell_sees_the_session_go_on_to_its_end(front_end, t
     front_end.until(lambda: WIDGET not in front_end.output)
     assert front_end.output[FRAME]["phase"] == "finished"
     assert "3 of 3" in front_end.output["text/plain"]
+
+
+def test_a_notebook_that_is_executed_without_a_browser_holds_the_last_state(front_end):
+    message = front_end.start("%%burst --workers 1 --map 'n in range(3)' --wait\nn * n", cell="")
+    front_end.until(lambda: message in front_end.idle)
+
+    left = front_end.output
+    assert left[FRAME]["phase"] == "finished"
+    assert "3 of 3" in left["text/plain"]
+    assert "3 of 3" in left["text/html"]

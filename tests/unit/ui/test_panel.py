@@ -499,17 +499,29 @@ def test_a_terminal_that_waits_gets_the_bar(session, finished):
     assert "100 of 100" in stream.getvalue()
 
 
-def test_a_notebook_that_is_executed_without_a_browser_keeps_its_session_in_plain_text(shell, session, finished):
+def test_a_notebook_that_is_executed_without_a_browser_keeps_the_last_state(shell, session, finished):
     shell.kernel = SimpleNamespace(get_parent=lambda: {"metadata": {}})
     stream = io.StringIO()
     showing = show(session, out="squares", blocking=True, stream=stream)
     session.publish(finished())
     assert showing.join(PATIENCE)
 
-    (output,) = shell.display_pub.outputs
-    assert set(output["data"]) == {"text/plain"}
-    assert output["metadata"][META]["out"] == "squares"
+    named, left = shell.display_pub.outputs
+    assert set(named["data"]) == {"text/plain"}
+    assert session.id in named["data"]["text/plain"]
+    assert named["metadata"][META]["out"] == left["metadata"][META]["out"] == "squares"
+    assert (left["update"], left["transient"]) == (True, named["transient"])
+    assert set(left["data"]) == {MIME, "text/html", "text/plain"}
+    assert "100 of 100" in left["data"]["text/plain"]
     assert "100 of 100" in stream.getvalue()
+
+
+def test_a_terminal_that_waits_is_told_once(shell, session, finished):
+    showing = show(session, blocking=True, stream=io.StringIO())
+    session.publish(finished())
+    assert showing.join(PATIENCE)
+
+    assert len(shell.display_pub.outputs) == 1
 
 
 @pytest.mark.parametrize("parent", [{}, {"metadata": None}, {"metadata": {}}, {"metadata": {"cellId": None}}])
