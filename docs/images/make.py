@@ -1,7 +1,7 @@
 """Makes panel.png anew: a real JupyterLab, a real kernel, a real session in the middle of its work.
 
-    pip install jupyterlab playwright        and a Chromium: apt install chromium
-    python docs/images/make.py [--chromium /usr/bin/chromium]
+    make browser        has what it needs: JupyterLab, the lab extension, playwright, a Chromium
+    .venv/bin/python docs/images/make.py [--chromium /usr/bin/chromium]
 
 Every directory is made for it and removed. JupyterLab listens on 127.0.0.1 and ends with the script.
 """
