@@ -90,6 +90,9 @@ class Template:
         slot = Slot(number, kill=lambda turn: self._ask(KILL, key, turn=turn), wires=wires, limit_mb=limit_mb)
         try:
             self._ask(FORK, key, descriptors)
+        except LaunchError:
+            slot.close()
+            raise
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -298,7 +298,7 @@ def test_a_command_that_ends_at_once_is_refused_with_what_it_said(tmp_path, monk
 def test_a_folder_for_logs_that_cannot_be_is_a_refusal(tmp_path):
     (tmp_path / "file").touch()
     launcher = open_launcher("local", logs=tmp_path / "file" / "logs")
-    assert "could not be started" in refusal(launcher, World(tmp_path).words()).problem
+    assert "cannot use its own files" in refusal(launcher, World(tmp_path).words()).problem
 
 
 _SIGNALLED = """

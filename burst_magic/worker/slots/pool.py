@@ -5,8 +5,9 @@ Called by the supervisor's loop; never blocks, never calls back.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,11 +32,21 @@ _LIVE = 4096  # characters of each slot's output in a heartbeat
 _AHEAD = 2  # items blocks kept ready for a slot
 _MOST_HELD = 4 * MAX_HELD  # bytes of outcomes waiting for the store; above it slots wait too
 _UNBORN = 3  # slot processes that may die while they load one job
+_LOST = "a task, or somebody else, killed the process that its own was forked from"
 _STILLBORN = 20  # consecutive deaths before a slot was ready
 
 
 class ForkServerLost(Broken):
     """The template is gone, and all slots with it: if it was a task's deed, that task ends workers."""
+
+
+@contextlib.contextmanager
+def _forked() -> Iterator[None]:
+    """A template that takes no requests is gone; its slots may be seen to die first."""
+    try:
+        yield
+    except LaunchError:
+        raise ForkServerLost(_LOST) from None
 
 
 @dataclass(slots=True)
@@ -75,7 +86,8 @@ class SlotPool:
             self._open(number, template)
 
     def _open(self, number: int, template: Template) -> None:
-        slot = template.slot(number, limit_mb=self._manifest.memory_limit_mb)
+        with _forked():
+            slot = template.slot(number, limit_mb=self._manifest.memory_limit_mb)
         self._processes[number] = _Occupant(slot=slot)
         self._selector.register(slot.fileno(), selectors.EVENT_READ)
 
@@ -161,7 +173,8 @@ class SlotPool:
         work, slot = self._ledger.seats[effect.slot].work, self._processes[effect.slot].slot
         told = self._ledger.kill(effect.slot, rests=slot.pauses)
         if told is None:
-            slot.kill()
+            with _forked():
+                slot.kill()
         elif told and work is not None:
             slot.stop_at(work.job, 0)
         return told or []
@@ -292,7 +305,9 @@ class SlotPool:
         failed: list[int] = []
         took = False
         process = self._processes[number]
-        for message in process.slot.read():
+        with _forked():
+            messages = process.slot.read()
+        for message in messages:
             if self._processes[number] is not process:  # renewed when it was ready: the rest is of the old one
                 break
             if isinstance(message, PackedOutcomes):
@@ -421,8 +436,9 @@ class SlotPool:
         """Enforce limits; ``now`` by ``time.monotonic()``."""
         if self._template is not None:
             if self._template.lost():
-                raise ForkServerLost("a task, or somebody else, killed the process that its own was forked from")
+                raise ForkServerLost(_LOST)
             self._template.wake()
         for process in self._processes.values():
-            process.slot.enforce(now)
+            with _forked():
+                process.slot.enforce(now)
             process.slot.bound_output()
