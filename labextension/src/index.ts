@@ -4,6 +4,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { INotebookTracker } from "@jupyterlab/notebook";
 
 import { factory, RANK } from "./mime.js";
+import { keepMarks, offerResults } from "./reattach.js";
 import { keepSavedFramesFresh } from "./saving.js";
 
 const outputs: JupyterFrontEndPlugin<void> = {
@@ -19,4 +20,17 @@ const outputs: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default [outputs];
+const reattaching: JupyterFrontEndPlugin<void> = {
+  id: "burst-magic:reattaching",
+  description: "Offers to bring back the results of a reopened notebook's bursts.",
+  autoStart: true,
+  requires: [INotebookTracker],
+  activate: (_app: JupyterFrontEnd, notebooks: INotebookTracker) => {
+    notebooks.widgetAdded.connect((_tracker, panel) => {
+      keepMarks(panel);
+      void offerResults(panel);
+    });
+  },
+};
+
+export default [outputs, reattaching];

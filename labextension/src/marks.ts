@@ -1,0 +1,87 @@
+// Which jobs a notebook started: from the marks in its outputs' metadata, and from those that were gathered in its own,
+// which survive cleared outputs, a copy and another name.
+
+import { MIME, type Frame } from "./frame.js";
+
+export const META = "burst_magic";
+
+/** What a view writes into the metadata of its output. */
+export interface Mark {
+  readonly session: string;
+  readonly job: string;
+  /** The name its results were bound to, or "". */
+  readonly out: string;
+  /** Seconds since the epoch. */
+  readonly created: number;
+  /** The id of the kernel that started it, where that was seen. */
+  readonly kernel?: string;
+}
+
+export interface Found {
+  readonly mark: Mark;
+  /** The index of its cell, or null if its output was cleared. */
+  readonly cell: number | null;
+  /** The frame in its output. */
+  readonly saved: Frame | null;
+}
+
+/** The jobs of a notebook, each once, oldest first; anything of another shape is somebody else's. */
+export function jobsOf(notebook: unknown): Found[] {
+  const found = new Map<string, Found>();
+  const gathered = list(part(part(notebook, "metadata"), META), "sessions");
+  for (const mark of gathered) add(found, mark, null, null);
+  list(notebook, "cells").forEach((cell, index) => {
+    for (const output of list(cell, "outputs")) {
+      const frame = part(part(output, "data"), MIME);
+      add(found, part(part(output, "metadata"), META), index, isFrame(frame) ? frame : null);
+    }
+  });
+  return [...found.values()].sort((a, b) => a.mark.created - b.mark.created);
+}
+
+/** The marks to keep in a notebook's own metadata; null if they are there. A new one gets the kernel that runs now. */
+export function gather(notebook: unknown, kernel: string | null): Mark[] | null {
+  const before = list(part(part(notebook, "metadata"), META), "sessions");
+  const known = new Set(before.filter(isMark).map(keyOf));
+  const marks = jobsOf(notebook).map(({ mark }) => (known.has(keyOf(mark)) || kernel === null ? mark : { ...mark, kernel }));
+  return marks.length > known.size ? marks : null;
+}
+
+function add(found: Map<string, Found>, mark: unknown, cell: number | null, saved: Frame | null): void {
+  if (!isMark(mark)) return;
+  const before = found.get(keyOf(mark));
+  const kernel = before?.mark.kernel ?? mark.kernel;
+  const known = { session: mark.session, job: text(mark.job), out: text(mark.out), created: number(mark.created) };
+  const whole = typeof kernel === "string" ? { ...known, kernel } : known;
+  found.set(keyOf(mark), { mark: whole, cell: cell ?? before?.cell ?? null, saved: saved ?? before?.saved ?? null });
+}
+
+function keyOf(mark: Mark): string {
+  return `${mark.session}/${text(mark.job)}/${text(mark.out)}`;
+}
+
+function isMark(value: unknown): value is Mark {
+  const session = part(value, "session");
+  return typeof session === "string" && session !== "";
+}
+
+function isFrame(value: unknown): value is Frame {
+  return typeof part(value, "session") === "string" && typeof part(value, "job") === "string";
+}
+
+function part(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>)[name] : undefined;
+}
+
+function list(value: unknown, name: string): unknown[] {
+  const found = part(value, name);
+  return Array.isArray(found) ? found : [];
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function number(value: unknown): number {
+  return typeof value === "number" ? value : 0;
+}

@@ -1,0 +1,55 @@
+// What a reopened notebook offers: to bring the results of its jobs back into a kernel that does not have them.
+
+import type { ListedJobState, SessionList } from "./frame.js";
+import type { Found } from "./marks.js";
+
+export interface Offer {
+  /** `settle finished while you were away`. */
+  readonly words: string;
+  /** What a button says. */
+  readonly label: string;
+  /** What a kernel is to run. */
+  readonly code: string;
+  /** The index of the cell that started the job, or null if nobody knows. */
+  readonly cell: number | null;
+}
+
+const MOST = 3; // offers at once; `%burst_attach` brings everything back
+
+/** The sessions that the list is to be asked for. */
+export function sessionsOf(found: readonly Found[]): string[] {
+  return [...new Set(found.filter(({ mark }) => mark.out).map(({ mark }) => mark.session))].slice(-100);
+}
+
+/** Offers, newest first: the last job of each name whose results this kernel (null: none) did not start. */
+export function offersOf(found: readonly Found[], list: SessionList, kernel: string | null): Offer[] {
+  const last = new Map(found.filter(({ mark }) => mark.out).map((each) => [each.mark.out, each]));
+  const newest = [...last.values()].sort((a, b) => b.mark.created - a.mark.created);
+  const offers = newest.map((each) => {
+    const job = jobIn(list, each);
+    const here = kernel !== null && each.mark.kernel === kernel;
+    return job && !here ? offerOf(each, job) : null;
+  });
+  return offers.filter((offer) => offer !== null).slice(0, MOST);
+}
+
+function jobIn(list: SessionList, { mark }: Found): ListedJobState | undefined {
+  const session = list.sessions.find((each) => each.session.id === mark.session);
+  return session?.jobs.find((job) => job.job === mark.job);
+}
+
+function offerOf({ mark, cell, saved }: Found, job: ListedJobState): Offer {
+  const running = job.ended === null;
+  return {
+    words: `${job.title || mark.out} ${running ? "is running" : outcome(job, saved?.ended === null)}`,
+    label: `${running ? "Attach as" : "Collect into"} ${mark.out}`,
+    code: `%load_ext burst_magic\n${job.attach}`,
+    cell,
+  };
+}
+
+function outcome(job: ListedJobState, away: boolean): string {
+  const when = away ? " while you were away" : "";
+  if (job.phase === "ended") return `ended${when}: ${job.state}, ${job.done} of ${job.total} done`;
+  return job.failed ? `finished${when}, ${job.failed} of ${job.total} failed` : `finished${when}`;
+}

@@ -1,0 +1,62 @@
+// A reopened notebook offers to bring the results of its jobs back, and one click runs the line that does it. On saving,
+// the marks of its jobs are gathered in its own metadata, so that clearing outputs does not lose them.
+
+import { Notification } from "@jupyterlab/apputils";
+import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
+
+import type { SessionList } from "./frame.js";
+import { request } from "./jupyter.js";
+import { gather, jobsOf, META } from "./marks.js";
+import { offersOf, sessionsOf, type Offer } from "./offers.js";
+
+const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
+
+/** Keeps the marks of a notebook's jobs in its own metadata. */
+export function keepMarks(panel: NotebookPanel): void {
+  panel.context.saveState.connect((context, state) => {
+    if (state !== "started") return;
+    const marks = gather(context.model.toJSON(), kernelOf(panel));
+    if (marks !== null) panel.content.model?.setMetadata(META, { sessions: marks });
+  });
+}
+
+/** Offers the results that the notebook's kernel does not have, once after it was opened. */
+export async function offerResults(panel: NotebookPanel): Promise<void> {
+  await panel.context.ready;
+  const found = jobsOf(panel.context.model.toJSON());
+  const sessions = sessionsOf(found);
+  if (sessions.length === 0) return;
+  await Promise.race([panel.sessionContext.ready, later(KERNEL_WITHIN)]);
+  const reply = await request(`sessions?ids=${sessions.join(",")}`);
+  if (reply.status !== 200 || panel.isDisposed) return; // the outputs say what is wrong
+  for (const offer of offersOf(found, reply.body as SessionList, kernelOf(panel))) show(panel, offer);
+}
+
+function show(panel: NotebookPanel, offer: Offer): void {
+  const callback = (): void => {
+    void collect(panel, offer);
+  };
+  const id = Notification.info(offer.words, { autoClose: false, actions: [{ label: offer.label, callback, displayType: "accent" }] });
+  panel.disposed.connect(() => {
+    Notification.dismiss(id);
+  });
+}
+
+/** Runs the line in a new cell below the one that started the job: what happens can be seen, and be run again. */
+async function collect(panel: NotebookPanel, offer: Offer): Promise<void> {
+  const { content, sessionContext } = panel;
+  content.activeCellIndex = offer.cell ?? content.widgets.length - 1;
+  NotebookActions.insertBelow(content);
+  content.activeCell?.model.sharedModel.setSource(offer.code);
+  await NotebookActions.run(content, sessionContext);
+}
+
+function kernelOf(panel: NotebookPanel): string | null {
+  return panel.sessionContext.session?.kernel?.id ?? null;
+}
+
+function later(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
+}

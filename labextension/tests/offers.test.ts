@@ -1,0 +1,113 @@
+import { describe, expect, it } from "vitest";
+
+import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
+import { gather, jobsOf, META, type Mark } from "../src/marks.js";
+import { offersOf, sessionsOf } from "../src/offers.js";
+import { frameOf, NOW } from "./frames.js";
+
+const SID = "20261121-101828-5cj77ijt";
+
+function mark(changes: Partial<Mark> = {}): Mark {
+  return { session: SID, job: "0", out: "points", created: 10, ...changes };
+}
+
+function output(made: unknown, frame: unknown = frameOf()): object {
+  return { output_type: "display_data", data: { [MIME]: frame }, metadata: { [META]: made } };
+}
+
+function notebook(outputs: object[][], gathered?: unknown): object {
+  const metadata = gathered === undefined ? {} : { [META]: { sessions: gathered } };
+  return { metadata, cells: outputs.map((some) => ({ cell_type: "code", outputs: some })) };
+}
+
+function listed(changes: Partial<ListedJobState> = {}, id = SID): SessionList {
+  const job = {
+    job: "0",
+    title: "settle",
+    out: "points",
+    state: "finished",
+    phase: "finished",
+    total: 100,
+    done: 100,
+    failed: 0,
+    created: 10,
+    ended: NOW,
+    attach: `%burst_attach ${id}`,
+    ...changes,
+  };
+  const session = { id } as SessionList["sessions"][number]["session"];
+  return { store: "", more: 0, problem: "", sessions: [{ session, jobs: [job], as_of: NOW }] };
+}
+
+describe("the jobs of a notebook", () => {
+  it("are found in outputs, and where outputs were cleared, oldest first", () => {
+    const found = jobsOf(notebook([[output(mark({ job: "1", created: 20 }))], []], [mark({ job: "2", created: 5 })]));
+    expect(found.map(({ mark: { job }, cell }) => [job, cell])).toEqual([["2", null], ["1", 0]]);
+  });
+
+  it("are each there once, at their cell, with their kernel and their frame", () => {
+    const [only, ...rest] = jobsOf(notebook([[], [output(mark())]], [mark({ kernel: "k" })]));
+    expect(rest).toEqual([]);
+    expect([only?.cell, only?.mark.kernel, only?.saved?.title]).toEqual([1, "k", "settle"]);
+  });
+
+  it.each([[null], [3], [{}], [{ cells: 3 }], [notebook([[output(3)], [output({ session: "" })], [{}]], [3, {}, null])]])(
+    "are none where %o is somebody else's",
+    (odd) => {
+      expect(jobsOf(odd)).toEqual([]);
+    },
+  );
+
+  it("are gathered with the kernel that started them, once", () => {
+    const fresh = notebook([[output(mark())]]);
+    expect(gather(fresh, "k")).toEqual([mark({ kernel: "k" })]);
+    expect(gather(notebook([[output(mark())]], [mark({ kernel: "k" })]), "another")).toBeNull();
+    expect(gather(notebook([]), "k")).toBeNull();
+    const more = notebook([[output(mark())], [output(mark({ job: "1", created: 20 }))]], [mark({ kernel: "k" })]);
+    expect(gather(more, "l")?.map(({ kernel }) => kernel)).toEqual(["k", "l"]);
+  });
+
+  it("stay when outputs are cleared and others come", () => {
+    const later = notebook([[output(mark({ job: "1", created: 20 }))]], [mark({ kernel: "k" })]);
+    expect(gather(later, "k")?.map(({ job }) => job)).toEqual(["0", "1"]);
+  });
+});
+
+describe("what a reopened notebook offers", () => {
+  const found = jobsOf(notebook([[output(mark({ kernel: "old" }))]]));
+
+  it("is to collect what finished meanwhile", () => {
+    expect(offersOf(found, listed(), "new")).toEqual([
+      { words: "settle finished while you were away", label: "Collect into points", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: 0 },
+    ]);
+    expect(offersOf(found, listed(), null)).toHaveLength(1);
+  });
+
+  it.each([
+    [{ ended: null, phase: "running" }, "settle is running", "Attach as points"],
+    [{ phase: "failed", failed: 3 }, "settle finished while you were away, 3 of 100 failed", "Collect into points"],
+    [{ phase: "ended", state: "cancelled", done: 7 }, "settle ended while you were away: cancelled, 7 of 100 done", "Collect into points"],
+  ])("says what became of it: %o", (job, words, label) => {
+    expect(offersOf(found, listed(job), "new")[0]).toMatchObject({ words, label });
+  });
+
+  it("does not say that somebody was away who saw the end", () => {
+    const seen = jobsOf(notebook([[output(mark(), frameOf({ ended: NOW }))]]));
+    expect(offersOf(seen, listed(), "new")[0]?.words).toBe("settle finished");
+  });
+
+  it("is nothing to the kernel that started it, of no name, of an unknown session or job", () => {
+    expect(offersOf(found, listed(), "old")).toEqual([]);
+    expect(offersOf(jobsOf(notebook([[output(mark({ out: "" }))]])), listed(), null)).toEqual([]);
+    expect(offersOf(found, listed({}, "20200101-000000-aaaaaaaa"), null)).toEqual([]);
+    expect(offersOf(found, listed({ job: "9" }), null)).toEqual([]);
+  });
+
+  it("is the last job of each name, newest first, three at most", () => {
+    const marks = ["a", "b", "c", "d", "a"].map((out, place) => output(mark({ out, session: `s${place}`, created: place })));
+    const many = jobsOf(notebook([marks]));
+    expect(sessionsOf(many)).toEqual(["s0", "s1", "s2", "s3", "s4"]);
+    const all = { ...listed(), sessions: many.flatMap(({ mark: { session } }) => listed({}, session).sessions) };
+    expect(offersOf(many, all, null).map(({ label }) => label)).toEqual(["Collect into a", "Collect into d", "Collect into c"]);
+  });
+});
