@@ -14,7 +14,7 @@ from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.wire.model import Outcome, Snapshot, Span
 from burst_magic.ui.drawing import failure_class, strip
 from burst_magic.ui.frame import FailureClass, TaskStrip
-from burst_magic.ui.words import LINE, clean
+from burst_magic.ui.words import LINE, clean, overwritten
 
 PAGE = 100  # rows
 EXACT = 10_000  # tasks whose states fit a page
@@ -172,7 +172,7 @@ def task_detail(outcome: Outcome) -> TaskDetail:
         message=visible(outcome.message),
         line=key_of(outcome).line,
         traceback=visible(outcome.traceback),
-        output=visible(outcome.output),
+        output=visible(overwritten(outcome.output)),
         item=visible(outcome.item),
         worker=outcome.worker,
         slot=outcome.slot,

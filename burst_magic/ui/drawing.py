@@ -31,7 +31,7 @@ from burst_magic.ui.frame import (
     WorkerFacts,
     revision_of,
 )
-from burst_magic.ui.words import LINE, clean, count, percent
+from burst_magic.ui.words import LINE, clean, count, overwritten, percent
 
 GROUPS = 8  # of failures that are listed
 CELLS = 400  # characters of the strip, and so many cells
@@ -311,5 +311,5 @@ def longest(snapshot: Snapshot) -> LongestTask | None:
 
 def tail_lines(tail: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
     """The last lines of output (task, text), oldest first."""
-    lines = [(task, clean(line)) for task, text in tail for line in text.splitlines()]
+    lines = [(task, clean(line)) for task, text in tail for line in overwritten(text).splitlines()]
     return tuple((task, line) for task, line in lines if line)[-TAIL:]

@@ -72,3 +72,8 @@ def clean(text: str, *, limit: int = LINE) -> str:
     """Sanitize one line of user text: no terminal escapes or control characters, truncated at ``limit``."""
     line = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").rstrip()
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def overwritten(text: str) -> str:
+    """A text as a terminal shows it after carriage returns: of a progress bar, its last state."""
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))

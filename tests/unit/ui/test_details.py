@@ -51,7 +51,7 @@ def test_a_task_tells_all_that_is_known_of_it_and_nothing_that_moves_a_cursor():
         7,
         "bad\x1b[31m",
         traceback='Traceback\n  File "<cell 1>", line 2\n',
-        output="printed\x07\n",
+        output="10%\r99%\rprinted\x07\n",
         item="'x'",
         worker="w1",
         slot=3,
@@ -67,7 +67,7 @@ def test_a_task_tells_all_that_is_known_of_it_and_nothing_that_moves_a_cursor():
     assert (shown.task, shown.type, shown.line, shown.worker, shown.slot) == (7, "ValueError", 2, "w1", 3)
     assert (shown.began, shown.wall, shown.cpu, shown.peak_mb, shown.attempts) == (1000.5, 2.5, 1.5, 64.0, 2)
     assert "\x1b" not in shown.message
-    assert "\x07" not in shown.output
+    assert shown.output == "printed\\x07\n"
     assert shown.traceback.splitlines()[1] == '  File "<cell 1>", line 2'
 
 

@@ -197,7 +197,7 @@ def test_facts_are_stale_since_the_store_stopped_answering(snapshot):
 
 
 def test_output_is_the_last_lines_made_harmless(snapshot):
-    tail = ((3, "first\nse\x1b[31mcond\x1b[0m\n\n"), (4, "a\u202eb\x07"))
+    tail = ((3, "first\nse\x1b[31mcond\x1b[0m\n\n"), (4, " 10%\r 20%\ra\u202eb\x07"))
 
     assert [(line.task, line.text) for line in frame_of(snapshot(tail=tail)).output.lines] == [
         (3, "first"),
