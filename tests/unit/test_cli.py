@@ -114,7 +114,9 @@ def test_what_destroys_asks_first_and_refuses_where_nobody_answers(argv, answer,
     assert ("--yes" in capsys.readouterr().err) == (answer is None)
 
 
-@pytest.mark.parametrize("argv", [["cleanup", "fit", "--force", "--yes"], ["cleanup", "fit"], ["cancel", "fit"]])
+@pytest.mark.parametrize(
+    "argv", [["cleanup", "fit", "--force", "--yes"], ["cleanup", "fit", "--yes"], ["cancel", "fit"]]
+)
 def test_what_was_answered_or_destroys_nothing_does_not_ask(argv):
     desk = Desk()
     assert desk.run(*argv) == 0
