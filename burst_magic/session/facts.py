@@ -6,7 +6,6 @@ from dataclasses import fields
 from typing import Any
 
 from burst_magic.protocol.wire.model import Snapshot
-from burst_magic.ui.text import one_line, status_text
 
 
 class JobStatus(Snapshot):
@@ -16,10 +15,14 @@ class JobStatus(Snapshot):
 
     def __str__(self) -> str:
         """All facts, on aligned lines."""
+        from burst_magic.ui.text import status_text  # slow to import, and a session does not print its facts by itself
+
         return status_text(self)
 
     def __repr__(self) -> str:
         """One line; print it, or make it a cell's value, to see the rest."""
+        from burst_magic.ui.text import one_line
+
         return f"<JobStatus {self.sid}/{self.jid}: {one_line(self)}>"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002, FBT001 - IPython's protocol
