@@ -185,7 +185,8 @@ def _imports_in(source: bytes) -> frozenset[str]:
 
 
 def _version(top: str) -> str:
-    version = getattr(sys.modules.get(top), "__version__", None)
+    # Not by getattr: some packages compute it, with a warning that it is deprecated.
+    version = getattr(sys.modules.get(top), "__dict__", {}).get("__version__")
     if isinstance(version, str):
         return version
     try:

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import types
 import zipfile
 
 import numpy as np
@@ -254,3 +255,15 @@ def test_a_relative_path_in_a_folder_that_was_removed_is_said(tmp_path, notebook
     (tmp_path / "gone").rmdir()
     with pytest.raises(BurstError, match="the current folder does not exist any more"):
         notebook.capture("1", include=["rates.csv"])
+
+
+def test_the_version_of_a_package_is_not_asked_in_a_way_that_warns(monkeypatch):
+    def computed(name):
+        raise AssertionError(f"{name} is asked for")
+
+    package = types.ModuleType("pytest")  # installed, so that its metadata says the version
+    package.__getattr__ = computed
+    package.__spec__, package.__file__ = pytest.__spec__, pytest.__file__
+    monkeypatch.setitem(sys.modules, "pytest", package)
+    installed, _ = bundle.split({"pytest"})
+    assert dict(installed)["pytest"] == pytest.__version__
