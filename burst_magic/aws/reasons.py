@@ -86,7 +86,7 @@ _TABLE: tuple[tuple[str, StartProblem, str], ...] = (
         f"the worker's image cannot be reached from its subnet: {_ROUTE}",
     ),
     (
-        r"CannotPull\w*: .*(toomanyrequests|rate limit|429)",
+        r"CannotPull\w*: .*(toomanyrequests|rate limit|429 Too Many)",
         StartProblem.PULLS,
         "the image's registry allows no more pulls now: use a copy in ECR (a pull-through cache)",
     ),

@@ -42,6 +42,16 @@ WORDS = [
     ),
     ("CannotPullContainerError: inspect image: toomanyrequests: Rate exceeded", StartProblem.PULLS, "pull-through"),
     (
+        "CannotPullContainerError: failed to copy: unexpected status from GET request: 429 Too Many Requests",
+        StartProblem.PULLS,
+        "pull-through",
+    ),
+    (
+        "CannotPullContainerError: failed to resolve ref 104290000000.dkr.ecr.eu-west-1.amazonaws.com/x: not found",
+        StartProblem.IMAGE,
+        "not found",
+    ),
+    (
         "CannotPullContainerError: ref pull has been retried 5 time(s): failed to do request: dial tcp 1.2.3.4:443: i/o timeout",
         StartProblem.ROUTE,
         "aws.public_ip",
