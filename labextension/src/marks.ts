@@ -4,6 +4,7 @@
 import { MIME, type Frame } from "./frame.js";
 
 export const META = "burst_magic";
+const SESSION = /^\d{8}-\d{6}-[a-z2-7]{8}$/;
 
 /** What a view writes into the metadata of its output. */
 export interface Mark {
@@ -60,9 +61,9 @@ function keyOf(mark: Mark): string {
   return `${mark.session}/${text(mark.job)}/${text(mark.out)}`;
 }
 
+/** Its session becomes a part of a request's address, and a notebook may hold anything. */
 function isMark(value: unknown): value is Mark {
-  const session = part(value, "session");
-  return typeof session === "string" && session !== "";
+  return SESSION.test(text(part(value, "session")));
 }
 
 function isFrame(value: unknown): value is Frame {

@@ -51,6 +51,10 @@ describe("the jobs of a notebook", () => {
     expect([only?.cell, only?.mark.kernel, only?.saved?.title]).toEqual([1, "k", "settle"]);
   });
 
+  it.each(["/../../../logout", `${SID},`, `${SID}#`, `${SID}/0`, "x"])("are not those of session %j, which is no address", (session) => {
+    expect(sessionsOf(jobsOf(notebook([[output(mark({ session }))]], [mark({ session, job: "1" }), mark()])))).toEqual([SID]);
+  });
+
   it.each([[null], [3], [{}], [{ cells: 3 }], [notebook([[output(3)], [output({ session: "" })], [{}]], [3, {}, null])]])(
     "are none where %o is somebody else's",
     (odd) => {
@@ -104,9 +108,9 @@ describe("what a reopened notebook offers", () => {
   });
 
   it("is the last job of each name, newest first, three at most", () => {
-    const marks = ["a", "b", "c", "d", "a"].map((out, place) => output(mark({ out, session: `s${place}`, created: place })));
+    const marks = ["a", "b", "c", "d", "a"].map((out, place) => output(mark({ out, session: `${SID.slice(0, -1)}${place + 2}`, created: place })));
     const many = jobsOf(notebook([marks]));
-    expect(sessionsOf(many)).toEqual(["s0", "s1", "s2", "s3", "s4"]);
+    expect(sessionsOf(many)).toEqual([2, 3, 4, 5, 6].map((last) => `${SID.slice(0, -1)}${last}`));
     const all = { ...listed(), sessions: many.flatMap(({ mark: { session } }) => listed({}, session).sessions) };
     expect(offersOf(many, all, null).map(({ label }) => label)).toEqual(["Collect into a", "Collect into d", "Collect into c"]);
   });
