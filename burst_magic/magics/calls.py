@@ -138,8 +138,8 @@ class CleanupCall(Call):
 
     Attributes:
         more: further IDs.
-        finished: all sessions whose jobs have ended.
-        older_than: all sessions without activity for so many seconds.
+        finished: all sessions of the user's list whose jobs have ended.
+        older_than: all of these without activity for so many seconds.
     """
 
     id: str = ""

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 from burst_magic.errors import AttachError, BurstError, VersionError
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DESK, described, other_jobs
+from burst_magic.protocol.wire.keys import is_session_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from burst_magic.config import Settings
     from burst_magic.session.session import Session
 
@@ -40,13 +43,20 @@ def run(call: calls.CleanupCall, settings: Settings) -> str:
 
 
 def chosen(call: calls.CleanupCall, settings: Settings) -> list[str]:
-    """The IDs in a call for several sessions; by age and end, those of this store and this user."""
+    """The IDs in a call for several sessions; by age and end, those of this user's list: others may use the store, too.
+
+    Once a question has named them, these and no others: meanwhile more may have ended, or have got a name.
+    """
+    if DESK.agreed_sessions is not None:
+        return list(DESK.agreed_sessions)
     if not call.by_age:
         return list(dict.fromkeys((call.id, *call.more)))
     from burst_magic.session import attach as attaching
 
     before = time.time() - (call.older_than or 0.0)
-    rows = [row for row in attaching.sessions(settings) if not row.problem]
+    mine = {line.id for line in attaching.known(settings)}
+    where = [each for each in attaching.whereabouts(settings) if each[0] in mine]
+    rows = [row for row in attaching.sessions(settings, where=where) if not row.problem]
     finished = [row for row in rows if not call.finished or row.state != "running"]
     return [row.id for row in finished if row.last_activity <= before]
 
@@ -97,32 +107,61 @@ def not_run(session: Session) -> int:
     return sum(each.pending for each in seen if each.ended is None)
 
 
-def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, Session | None]:
-    """What a clean-up that keeps results would leave undone, in words, or ""; and the session, if it is one."""
-    if call.several:
-        lost = {}
-        for ident in chosen(call, settings):
-            with contextlib.suppress(BurstError):  # it is said when it is cleaned up
-                lost[ident] = not_run(DESK.find(ident, settings, sure=True))
-        waiting = {ident: count for ident, count in lost.items() if count}
-        named = _listed([f"{ident} ({count:,})" for ident, count in waiting.items()])
-        return (f"{_tasks(sum(waiting.values()))} of {named}" if waiting else ""), None
+def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, Session]:
+    """What a clean-up of one session that keeps results would leave undone, in words, or ""; and the session."""
     session = DESK.find(call.id, settings, sure=True)
     count = not_run(session)
     return (f"{_tasks(count)} of session {session.id}" if count else ""), session
 
 
-def to_delete(call: calls.CleanupCall, settings: Settings) -> str:
-    """Several sessions that would be deleted, in words."""
-    what = []
+def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, list[str]]:
+    """The same of several, and their ids. Looks at them only: nobody has asked for their lost workers.
+
+    Raises:
+        BurstError: a name means no session. One that cannot be read is told of when it is cleaned up.
+    """
+    waiting, idents = {}, []
     for ident in chosen(call, settings):
         try:
-            session = DESK.session_to_delete(ident, settings)
+            with DESK.looking_at(ident, "", settings) as session:
+                idents.append(session.id)
+                waiting[session.id] = not_run(session)
+        except BurstError:
+            if not is_session_id(ident):
+                raise
+            idents.append(ident)
+    named = _listed([f"{ident} ({count:,})" for ident, count in waiting.items() if count])
+    return (f"{_tasks(sum(waiting.values()))} of {named}" if named else ""), idents
+
+
+def several_to_delete(call: calls.CleanupCall, settings: Settings) -> tuple[str, list[str]]:
+    """Several sessions that would be deleted, in words, and their ids.
+
+    Raises:
+        BurstError: a name means no session, or one job of several.
+    """
+    what, idents = [], []
+    for ident in chosen(call, settings):
+        try:
+            with _to_be_deleted(ident, settings) as session:
+                what.append(described(session).removeprefix("session "))
+                idents.append(session.id)
         except BurstError as problem:
+            if not is_session_id(ident):
+                raise
             what.append(f"{ident} ({problem.problem})")
-        else:
-            what.append(described(session).removeprefix("session "))
-    return f"every object of {len(what)} session{'s' * (len(what) != 1)}: {_listed(what)}" if what else ""
+            idents.append(ident)
+    return (f"every object of {len(what)} session{'s' * (len(what) != 1)}: {_listed(what)}" if what else ""), idents
+
+
+@contextlib.contextmanager
+def _to_be_deleted(ident: str, settings: Settings) -> Iterator[Session]:
+    """By its ID it is looked at only, and starts no workers; a name may mean one job of several, which is refused."""
+    if is_session_id(ident):
+        with DESK.looking_at(ident, "", settings) as session:
+            yield session
+    else:
+        yield DESK.session_to_delete(ident, settings)
 
 
 def _tasks(count: int) -> str:

@@ -35,7 +35,7 @@ def confirm(call: calls.Call, ask: Terminal) -> None:
     Raises:
         BurstError: the user declined, there is no terminal, or the ID is ambiguous.
     """
-    DESK.agreed = DESK.agreed_images = None
+    DESK.agreed = DESK.agreed_images = DESK.agreed_sessions = None
     if isinstance(call, calls.ImageCall):
         _confirm_images(call, ask)
         return
@@ -50,23 +50,25 @@ def _confirm_cleanup(call: calls.CleanupCall, ask: Terminal) -> None:
     """Ask before anything is deleted, or a clean-up throws away queued work."""
     from burst_magic.magics import cleaning
 
+    session, idents = None, None
     if call.force or call.blobs:
-        session = None
         if call.blobs:
             what = "stored values that no session uses"
         elif call.several:
-            what = cleaning.to_delete(call, config.load())
+            what, idents = cleaning.several_to_delete(call, config.load())
         else:
             what, session = _session_to_delete(call.id)
         if what:
             _ask_about(what, ask)
-        DESK.agreed = session
-        return
-    lost, session = cleaning.to_stop(call, config.load())
-    if lost:
-        question = f"Stop the workers? {lost} will not run. [y/N] "
-        _insist(ask(question), what=f"stops the workers, and {lost} will not run", done="stopped")
-    DESK.agreed = session
+    else:
+        if call.several:
+            lost, idents = cleaning.several_to_stop(call, config.load())
+        else:
+            lost, session = cleaning.to_stop(call, config.load())
+        if lost:
+            question = f"Stop the workers? {lost} will not run. [y/N] "
+            _insist(ask(question), what=f"stops the workers, and {lost} will not run", done="stopped")
+    DESK.agreed, DESK.agreed_sessions = session, None if idents is None else tuple(idents)
 
 
 def _confirm_images(call: calls.ImageCall, ask: Terminal) -> None:

@@ -56,12 +56,14 @@ class Desk:
         open: (session, job) -> Session, newest last.
         agreed: the session that a question has named and whose deletion was agreed to. It is what goes, whatever was
             started before the answer.
-        agreed_images: the same of images, by their tags; None: nobody was asked.
+        agreed_sessions: the same of several sessions, by their IDs; None: nobody was asked.
+        agreed_images: the same of images, by their tags.
     """
 
     shell: Any = None
     open: dict[tuple[str, str], Session] = field(default_factory=dict)
     agreed: Session | None = None
+    agreed_sessions: tuple[str, ...] | None = None
     agreed_images: frozenset[str] | None = None
 
     @property

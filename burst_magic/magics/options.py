@@ -280,13 +280,17 @@ OPTIONS: tuple[Option, ...] = (
         help="New, larger budget of the session.",
     ),
     Option(name="--force", verbs=("cleanup",), help="Also delete the session with its results."),
-    Option(name="--finished", verbs=("cleanup",), help="All sessions whose jobs have ended."),
+    Option(
+        name="--finished",
+        verbs=("cleanup",),
+        help="Sessions that you started on this computer and whose jobs have ended.",
+    ),
     Option(
         name="--older-than",
         verbs=("cleanup",),
         metavar="D",
         read=parse_duration,
-        help="All sessions without activity for so long: 7d, 12h.",
+        help="Sessions that you started on this computer, without activity for so long: 7d, 12h.",
     ),
     Option(
         name="--blobs",

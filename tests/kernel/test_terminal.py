@@ -165,14 +165,14 @@ def ask(question):
     named.cancel()
     named.results().wait()
     return "y"
-raise SystemExit(main(["cleanup", "--force"], ask=ask))
+raise SystemExit(main(["cleanup", *{words!r}], ask=ask))
 """
 
 
-def test_what_the_question_named_is_what_goes_whatever_begins_and_ends_before_the_answer(home, begin):
-    sid = begin(count=4)
-    ran = subprocess.run(
-        [sys.executable, "-c", WHILE_ASKED.format(sid=sid)],
+def while_asked(home, sid, *words):
+    code = WHILE_ASKED.format(sid=sid, words=words)
+    return subprocess.run(
+        [sys.executable, "-c", code],
         env=home.environ,
         cwd=home.work,
         capture_output=True,
@@ -180,11 +180,43 @@ def test_what_the_question_named_is_what_goes_whatever_begins_and_ends_before_th
         check=False,
         timeout=60,
     )
+
+
+def test_what_the_question_named_is_what_goes_whatever_begins_and_ends_before_the_answer(home, begin):
+    sid = begin(count=4)
+    ran = while_asked(home, sid, "--force")
     assert re.search(rf"Delete every object of session {sid} fit \(running, \d of 4 tasks done\)\?", ok(ran))
     assert f"session {sid}: deleted" in ran.stdout
     assert home.objects(sid) == []
     (left,) = home.burst("sessions").stdout.splitlines()[1:]
     assert "meanwhile" in left
+
+
+def test_of_several_those_that_the_question_named_go_and_none_that_ends_before_the_answer(home, begin):
+    sid = begin()
+    home.burst("watch", sid)
+    ran = while_asked(home, sid, "--finished", "--force")
+    assert f"session {sid}: deleted" in ok(ran)
+    (left,) = home.burst("sessions").stdout.splitlines()[1:]
+    assert "meanwhile" in left
+
+
+def test_of_several_one_that_has_no_such_name_is_said_before_the_question(home, begin):
+    sid = begin()
+    home.burst("watch", sid)
+    ran = while_asked(home, sid, "fit", "meanwhile", "--force")
+    assert "Delete" not in ran.stdout
+    assert "no session 'meanwhile'" in ran.stderr
+    assert home.objects(sid)
+
+
+def test_sessions_of_others_in_the_same_store_are_chosen_by_their_id_only(home, begin, make_home):
+    sid = begin()
+    home.burst("watch", sid)
+    other = make_home("other", store=home.folder.as_uri())
+    assert sid in ok(other.burst("sessions"))
+    assert ok(other.burst("cleanup", "--finished", "--force", "--yes")) == "no such sessions\n"
+    assert home.objects(sid)
 
 
 def test_force_without_an_id_deletes_none_that_lives_and_was_not_started_last(home, begin):
