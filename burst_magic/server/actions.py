@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,10 @@ _WORKERS = 100_000
 
 
 class _Errand:
-    """One session that something is asked of."""
+    """One session that something is asked of, with a job that tells of it where one is needed: by default its latest.
+
+    Who only stops a session needs none, so that no damaged job keeps it running.
+    """
 
     def __init__(self, opened: OpenedSession, jid: str) -> None:
         sid = opened.manifest.sid
@@ -39,9 +41,7 @@ class _Errand:
         self._opened, self.sid = opened, sid
         self._over = threading.Event()
         self._onlooker = opened.onlooker(self._over)
-        job = stored_jobs.latest_job(opened.store, sid, jid, opened.secret)
-        self._onlooker.follow(job)
-        self.job = job.jid
+        self._jid, self._job = jid, ""
         self.fleet = Fleet(
             opened.manifest, opened.secret, opened.store, opened.settings.logs_dir, replaces_lost_workers=False
         )
@@ -51,19 +51,27 @@ class _Errand:
             opened.manifest,
             self.fleet,
             refresh=self.look,
-            now=time.time,
+            now=self._onlooker.now,
             max_hourly_cost=opened.settings.max_hourly_cost,
         )
 
     def look(self) -> Snapshot:
-        """What the store says now; raises its fault if it doesn't within a while."""
+        """What the store says now; raises its fault if it doesn't within a while, or ``AttachError``: no such job."""
+        if not self._job:
+            job = stored_jobs.latest_job(self._opened.store, self.sid, self._jid, self._opened.secret)
+            self._onlooker.follow(job)
+            self._job = job.jid
         timer = threading.Timer(_PATIENCE, self._over.set)
         timer.start()
         try:
             self._onlooker.look(everything=True, segments=0)
         finally:
             timer.cancel()
-        return self._onlooker.facts(self.job)
+        return self._onlooker.facts(self._job)
+
+    def left_until(self, at: float) -> float:
+        """Seconds, by the store's clock."""
+        return at - self._onlooker.now()
 
 
 def cancel(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
@@ -90,9 +98,10 @@ def extend(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
         raise WrongRequest("neither seconds nor a budget", way_out='{"seconds": 3600}')
     asked = _Errand(opened, jid)
     whole = None if budget is None else int(budget)
+    asked.look()  # only then is the store's clock known
     deadline = asked.asking.extend(seconds or 0.0, budget=whole)
     money = "" if whole is None else f"; it may cost {dollars(whole)}"
-    return f"{duration(deadline - time.time())} until the session's deadline{money}."
+    return f"{duration(asked.left_until(deadline))} until the session's deadline{money}."
 
 
 def scale(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:

@@ -134,6 +134,11 @@ class Onlooker:
         """What the store says instead of an answer, or ""."""
         return self._carrier.trouble
 
+    def now(self) -> float:
+        """The time by the store's clock, as far as it is known, in seconds since the epoch."""
+        with self._lock:
+            return self._machine.clock.wall(time.monotonic())
+
     @property
     def living(self) -> int:
         """Number of workers that are alive, as far as is known."""

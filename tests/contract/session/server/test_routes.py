@@ -167,6 +167,15 @@ def test_cancelling_a_session_ends_all_its_jobs(jupyter, world, waiting, until):
     until(lambda: {jupyter.frame(each)["end"] for each in (waiting, other)} == {"cancelled"})
 
 
+def test_a_session_is_cancelled_though_the_record_of_a_job_is_damaged(jupyter, world, waiting, until):
+    until(lambda: jupyter.frame(waiting)["phase"] == "running")
+    place = world.store.path(f"sessions/{waiting.id}/jobs/{waiting.job}/job.json")
+    place.write_bytes(b"damaged")
+    answer = jupyter.post(f"sessions/{waiting.id}/cancel")
+    assert (answer.status, "workers end" in answer.said["notice"]) == (200, True), answer.said
+    until(lambda: not world.workers(), "its worker to end")
+
+
 def test_extending_moves_the_deadline(jupyter, waiting, until):
     before = jupyter.frame(waiting)["deadline"]
     answer = jupyter.post(f"sessions/{waiting.id}/extend", seconds=3600)
