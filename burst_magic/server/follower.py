@@ -70,7 +70,7 @@ class Follower:
         self._opens, self._kept = opens, kept
         self._asked_at = time.monotonic()
         self._over, self._wake = threading.Event(), threading.Event()
-        self._lock = threading.Lock()
+        self._lock, self._drawing = threading.Lock(), threading.Lock()  # the event loop takes the first one only
         self._jobs: dict[str, Future[Onlooker]] = {}  # by id; done once there are facts about it, or none to be had
         self._failed_at: dict[str, float] = {}
         self._opened: OpenedSession | None = None
@@ -122,7 +122,7 @@ class Follower:
 
     def draw(self, jid: str) -> Drawn:
         """The newest frame of a job that there are facts about. Asks the store for nothing."""
-        with self._lock:
+        with self._drawing:
             now = time.monotonic()
             at, drawn = self._drawn.get(jid, (0.0, None))
             if drawn is None or now - at >= _DRAWN_AGAIN:
