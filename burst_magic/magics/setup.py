@@ -220,13 +220,14 @@ def tear_down(call: calls.TeardownCall, settings: Settings, *, tell: Callable[[s
     was_there = teardown.run()
     left = teardown.left()
     forgotten = _forget(call.name, where, settings)
-    _forget_sessions(f"s3://{expected('Bucket', '', name=call.name, where=where)}", settings)
     if left:
         raise BurstError(
             f"{len(left)} resources tagged burst={call.name} are left",
             context=", ".join(left),
             way_out="run burst teardown again in some minutes",
         )
+    # Only now: the bucket may be what is left, and what is in it cannot be read without the keys.
+    _forget_sessions(f"s3://{expected('Bucket', '', name=call.name, where=where)}", settings)
     kept = f"\nremoved from {settings.config_file}: {', '.join(forgotten)}" if forgotten else ""
     gone = f"stack {call.name} is gone from" if was_there else f"there is no stack {call.name} in"
     return f"{gone} {where.region}: 0 resources tagged burst={call.name} are left{kept}"
