@@ -1,4 +1,4 @@
-// Numbers, times and money in words; the same forms as burst_magic/ui/model.py, so that a browser and a terminal agree.
+// Numbers, times and money in words; the same forms as burst_magic/ui/words.py, so that a browser and a terminal agree.
 
 const THIN = "\u202f"; // narrow no-break space: groups digits without looking like two numbers
 const MICRO = 1_000_000;
