@@ -15,6 +15,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
+from burst_magic.errors import visible
 from burst_magic.protocol.wire.model import WaitCause
 
 VERSION = 1
@@ -292,12 +293,14 @@ def revision_of(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """A value of these classes in dicts, lists, numbers and strings."""
+    """A value of these classes in dicts, lists, numbers and strings, which any page, message or notebook takes."""
     if dataclasses.is_dataclass(value):
         facts = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
         return {field.name: plain(fact) for field, fact in facts if fact is not None or not is_optional(field)}
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, str):
+        return visible(value)
     if isinstance(value, tuple):
         return [plain(each) for each in value]
     if isinstance(value, float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from burst_magic import units
+from burst_magic.errors import visible
 
 LINE = 240  # characters shown of an error or output line
 THIN = "\u202f"  # narrow no-break space: groups digits without looking like two numbers
@@ -69,8 +70,11 @@ def size_of(size: int) -> str:
 
 
 def clean(text: str, *, limit: int = LINE) -> str:
-    """Sanitize one line of user text: no terminal escapes or control characters, truncated at ``limit``."""
-    line = _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").rstrip()
+    """Sanitize one line of user text: no terminal escapes or control characters, truncated at ``limit``.
+
+    Halves of characters, as in file names that are not UTF-8, are escaped: no page, message or notebook takes them.
+    """
+    line = visible(_CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").rstrip())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

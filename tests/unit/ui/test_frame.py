@@ -23,9 +23,11 @@ from burst_magic.protocol.wire.model import (
     WaitReason,
     WorkerView,
 )
+from burst_magic.session.session_rows import SessionRow
 from burst_magic.ui import frame
 from burst_magic.ui.drawing import CELLS, frame_of, strip
 from burst_magic.ui.frame import Phase, to_json
+from burst_magic.ui.saved import bundle
 
 STATES = ("pending", "running", "completed", "failed")
 LETTERS = {"p": "pending", "r": "running", "c": "completed", "f": "failed"}
@@ -165,6 +167,16 @@ def test_failures_keep_class_type_line_and_the_number_of_messages(snapshot, grou
     assert shown[1].line == 5
     assert len(shown[1].message) == 240
     assert shown[2].kind.value == "lost"
+
+
+def test_a_file_name_that_is_no_utf_8_keeps_no_page_from_its_frame(snapshot, group):
+    odd = "caf\udce9.csv"
+    seen = snapshot(name=odd, tail=((0, odd),), failures=(group(1, odd),))
+    said = bundle(frame_of(seen))
+    for text in (to_json(frame_of(seen)), *(said[kind] for kind in ("text/html", "text/plain"))):
+        assert "caf" in text
+        text.encode()
+    assert to_json(SessionRow(id="", name=odd, created=0.0, last_activity=0.0, notebook=odd)).encode()
 
 
 def test_groups_that_are_not_listed_are_counted_with_their_tasks(snapshot, group):

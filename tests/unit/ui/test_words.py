@@ -11,6 +11,10 @@ def test_titles_links_and_other_terminal_escapes_vanish():
     assert clean("\x1b]8;;http://x\x1b\\link\x1b]8;;\x07 \x1b]0;title\x07end") == "link end"
 
 
+def test_a_file_name_that_is_no_utf_8_can_be_shown():
+    assert clean("caf\udce9.csv") == "caf\\udce9.csv"
+
+
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0"), (999, "999"), (1000, "1 000"), (1_000_000, "1 000 000"), (-1234, "-1 234")]
 )
