@@ -71,7 +71,9 @@ class Spool:
         """Take what was written into memory."""
         file = self._file
         if file is not None:
-            self._memory = bytearray(os.pread(file, os.fstat(file).st_size, 0))
+            os.lseek(file, 0, os.SEEK_SET)
+            with open(file, "rb", buffering=0, closefd=False) as whole:
+                self._memory = bytearray(whole.readall())  # a single read ends at 2 GiB
             self.close()
 
 
