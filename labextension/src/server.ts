@@ -51,6 +51,7 @@ export class ServerHost implements Host {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private visible = true;
   private stopped = false;
+  private gone = false;
 
   /** `lost` is called once if the server has no such job: another host may have it. */
   constructor(
@@ -148,7 +149,11 @@ export class ServerHost implements Host {
   };
 
   private get over(): boolean {
-    return this.seen !== null && this.latest.ended !== null && LASTING.has(this.latest.end);
+    return (this.seen !== null && this.settled) || this.gone;
+  }
+
+  private get settled(): boolean {
+    return this.latest.ended !== null && LASTING.has(this.latest.end);
   }
 
   /** One look, and the next ones; a newer call takes over from one that is under way. */
@@ -179,6 +184,9 @@ export class ServerHost implements Host {
       if (frame.ended !== null || Date.now() - this.kept >= KEPT) void this.keep();
       return;
     }
+    // Sessions expire, and notebooks with what they have brought are kept: there is nothing to ask, and nothing wrong.
+    this.gone = reply.status === 404 && this.settled;
+    if (this.gone) return;
     this.misses += 1;
     const { problem, way_out } = fault(reply);
     this.problem = way_out ? `${problem}; ${way_out}` : problem;

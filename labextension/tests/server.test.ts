@@ -99,6 +99,17 @@ describe("a host that asks the Jupyter server", () => {
     }
   });
 
+  it("asks once for a job that was over when it was saved, and says nothing if it is not there any more", async () => {
+    const ended = frameOf({ ended: 1, end: "finished", phase: "finished" });
+    const { asked, request } = server({ status: 404, etag: "", body: { problem: "it has expired" } });
+    const host = new ServerHost(request, ended);
+    host.start();
+    await vi.advanceTimersByTimeAsync(600_000);
+
+    expect([asked.length, host.link().problem, host.frame()]).toEqual([1, "", ended]);
+    host.stop();
+  });
+
   it("looks for another host once, when the server does not know the job", async () => {
     const lost = vi.fn();
     const { request } = server({ status: 404, etag: "", body: { problem: "no such session", way_out: "look elsewhere" } });
