@@ -488,7 +488,7 @@ var Output = class {
 var SILENT = 15;
 var SLOW = 60;
 function shown(frame, link, now) {
-  return inStoreTime(frame, link, now + link.ahead);
+  return inStoreTime(frame, link, link.from === "saved" ? frame.at : now + link.ahead);
 }
 function inStoreTime(frame, link, now) {
   const { counts } = frame;

@@ -75,9 +75,12 @@ export interface Shown {
 const SILENT = 15; // seconds without an answer after which that is worth a word; a server is asked each second
 const SLOW = 60; // seconds that a task may run before it is named
 
-/** What is shown of `frame`, which came over `link`, at `now` (seconds since the epoch by this page's clock). */
+/**
+ * What is shown of `frame`, which came over `link`, at `now` (seconds since the epoch by this page's clock). Nobody knows
+ * what became of a job of which only the file is left: it is shown as it was, and neither time nor money goes on.
+ */
 export function shown(frame: Frame, link: Link, now: number): Shown {
-  return inStoreTime(frame, link, now + link.ahead);
+  return inStoreTime(frame, link, link.from === "saved" ? frame.at : now + link.ahead);
 }
 
 function inStoreTime(frame: Frame, link: Link, now: number): Shown {

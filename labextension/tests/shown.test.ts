@@ -79,6 +79,7 @@ describe("what a reader should know first", () => {
     const saved = shown(frameOf(), { from: "saved", seen: null, problem: "", ahead: 0 }, NOW + 3600);
 
     expect(saved.note).toMatch(/^As of .* run %burst_attach 20261121-101828-5cj77ijt$/);
+    expect([saved.time, saved.money]).toEqual(["≈ 40 s left", "$0.12 / $5.00"]);
   });
 
   it("is lost workers", () => {
