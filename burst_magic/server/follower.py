@@ -99,6 +99,11 @@ class Follower:
         self._over.set()
         self._wake.set()
 
+    def stop_if_forgotten(self) -> None:
+        """Release it if nobody asks: its thread may be waiting for a store that is away, and would not see that."""
+        if time.monotonic() - self._asked_at >= self._kept:
+            self.stop()
+
     # --- for those who ask --------------------------------------------------------------------------------
 
     def job(self, jid: str) -> Future[Onlooker]:
@@ -263,6 +268,8 @@ class Followers:
             return self._by_session.get(sid)
 
     def _drop_ended(self) -> None:
+        for each in self._by_session.values():
+            each.stop_if_forgotten()
         self._by_session = {sid: each for sid, each in self._by_session.items() if not each.ended}
 
     def stop(self) -> None:

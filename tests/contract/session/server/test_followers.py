@@ -216,6 +216,23 @@ def test_a_store_that_does_not_answer_is_said_to_and_the_facts_stay(followers, o
     until(lambda: one.draw(running.job).frame.phase.value == "finished")
 
 
+def test_who_waits_for_a_store_that_is_away_goes_too_when_nobody_asks(opening, world, gate, until):
+    world.home["gate"] = str(gate)
+    running = world.burst("import os, time\nwhile not os.path.exists(gate):\n    time.sleep(0.01)\nitem", [1, 2])
+    running.detach()
+    followers = Followers(opening, kept=4.0)
+    one = followers.of(running.id)
+    one.job(running.job).result(30)
+
+    def away(verb, key):
+        raise Throttled("the store is busy", context=key)
+
+    opening.store.weather = away
+    until(lambda: one.facts(running.job).trouble == "the store is busy")
+    until(lambda: len(followers) == 0 and not names(), "its thread to end")
+    gate.touch()
+
+
 def test_an_onlooker_starts_no_worker_where_all_are_lost(followers, opening, world, gate, until):
     import os
     import signal
