@@ -67,7 +67,9 @@ class _Errand:
             self._onlooker.look(everything=True, segments=0)
         finally:
             timer.cancel()
-        return self._onlooker.facts(self._job)
+        facts = self._onlooker.facts(self._job)
+        self.fleet.deadline = facts.deadline  # workers that are started after an extension must not be born too late
+        return facts
 
     def left_until(self, at: float) -> float:
         """Seconds, by the store's clock."""
