@@ -20,7 +20,7 @@ from burst_magic.protocol.wire.model import Job, Manifest, Outcome, Snapshot
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.segments import Failures, SegmentReader, Tally
-from burst_magic.stores.retry import slept
+from burst_magic.stores.retry import PERSON, Retry, slept
 from burst_magic.stores.store_driver import Carrier
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Onlooker:
         secret: its key. Without it nothing is verified, failures stay unread, and nothing at all is written.
         over: ends all waiting for the store.
         patience: launcher -> seconds that a start may take without any news.
+        reading: how long reading an outcome is tried again: somebody waits for it, in a thread that others need, too.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Onlooker:
         *,
         over: threading.Event,
         patience: Mapping[str, float],
+        reading: Retry = PERSON,
     ) -> None:
         self.manifest, self._secret = manifest, secret
         self._lock = threading.Lock()
@@ -77,6 +79,7 @@ class Onlooker:
             patience=patience,
         )
         self._carrier = Carrier(store, secret, slept, give_up=(Denied,)).until(over)
+        self._reads = Carrier(store, secret, slept, retry=reading, give_up=(Denied,)).until(over)
         self._rounds = Rounds(self._machine, self._carrier, lock=self._lock)
         self._jobs: dict[str, _Watched] = {}
 
@@ -89,7 +92,7 @@ class Onlooker:
         with self._lock:
             machine = self._machine.follow(job, time.monotonic())
         name = job.name or self.manifest.sid
-        reader = SegmentReader(self._carrier, keys.SessionKeys(self.manifest.sid).job(job.jid), name, kept=_KEPT)
+        reader = SegmentReader(self._reads, keys.SessionKeys(self.manifest.sid).job(job.jid), name, kept=_KEPT)
         failures = Failures(reader, kept=_KEPT)
         self._jobs[job.jid] = _Watched(job, machine, reader, failures, Tally(failures), set())
 
@@ -106,7 +109,7 @@ class Onlooker:
             segments: read the failures of at most so many; None: of all.
 
         Raises:
-            StoreError: the store denies it; any other fault is waited out.
+            StoreError: the store denies it, or an outcome could not be read for a while; any other fault is waited out.
         """
         try:
             self._rounds.play(looking=everything)
@@ -183,6 +186,10 @@ class Onlooker:
 
         Returns:
             The tasks, and the task to go on after, or None if these are all.
+
+        Raises:
+            AttachError: the session's key is not here.
+            StoreError: the store does not answer for a while.
         """
         watched = self._jobs[jid]
         if self._secret is None:
@@ -197,6 +204,7 @@ class Onlooker:
 
         Raises:
             OptionError: there is no such task, or no outcome of it.
+            StoreError: the store does not answer for a while.
         """
         watched = self._jobs[jid]
         if not 0 <= task < watched.job.tasks:

@@ -12,7 +12,9 @@ from burst_magic.server import follower as following
 from burst_magic.server.follower import Follower, Followers
 from burst_magic.server.opening import OpenedSession
 from burst_magic.server.request_limit import RequestLimit
+from burst_magic.session.onlooker import Onlooker
 from burst_magic.session.stored_jobs import read_manifest
+from burst_magic.stores.retry import Retry
 
 NEVER = "20200101-000000-aaaaaaaa"
 
@@ -231,6 +233,27 @@ def test_who_waits_for_a_store_that_is_away_goes_too_when_nobody_asks(opening, w
     until(lambda: one.facts(running.job).trouble == "the store is busy")
     until(lambda: len(followers) == 0 and not names(), "its thread to end")
     gate.touch()
+
+
+def test_who_asks_for_failures_while_the_store_is_away_is_told_so_in_time(opening, world):
+    failed = world.burst("1 / item", [0, 1])
+    failed.wait(errors="return")
+    failed.detach()
+    opened, over = opening(failed.id), threading.Event()
+    onlooker = Onlooker(opened.store, opened.manifest, opened.secret, over=over, patience={}, reading=Retry(within=0.0))
+    onlooker.follow(failed.description)
+    onlooker.look(everything=True, segments=0)
+
+    def away(verb, key):
+        raise Throttled("the store is busy", context=key)
+
+    opening.store.weather = away
+    with pytest.raises(Throttled, match="busy"):
+        onlooker.outcome(failed.job, 0)
+    with pytest.raises(Throttled, match="busy"):
+        list(onlooker.failed(failed.job, after=-1, segments=1)[0])
+    opening.store.weather = lambda verb, key: None
+    assert [outcome.task for outcome in onlooker.failed(failed.job, after=-1, segments=1)[0]] == [0]
 
 
 def test_an_onlooker_starts_no_worker_where_all_are_lost(followers, opening, world, gate, until):
