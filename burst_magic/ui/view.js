@@ -449,6 +449,7 @@ var Output = class {
   box = make("div", "bv-output");
   search = make("input");
   lines = [];
+  painted = "";
   constructor(body) {
     const label = make("label", "bv-field", "Filter ");
     this.search.type = "search";
@@ -469,8 +470,12 @@ var Output = class {
     this.lines = lines;
     this.paint();
   }
+  /** Unchanged lines stay, with what the reader has selected of them. */
   paint() {
     const wanted = this.search.value.toLowerCase();
+    const key = JSON.stringify([wanted, this.lines]);
+    if (key === this.painted) return;
+    this.painted = key;
     const follows = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 4;
     const shown2 = this.lines.filter((line) => line.text.toLowerCase().includes(wanted) || String(line.task) === wanted);
     const rows = shown2.map(({ task, text }) => {
@@ -727,9 +732,11 @@ var Tasks = class {
     this.canvas.addEventListener("mousemove", (event) => {
       this.pick(event, false);
     });
-    const listed = make("details", "bv-listed");
-    listed.append(make("summary", "", "As a table"), this.table);
-    body.append(this.canvas, this.said, listed);
+    this.listed.append(make("summary", "", "As a table"), this.table);
+    this.listed.addEventListener("toggle", () => {
+      this.list();
+    });
+    body.append(this.canvas, this.said, this.listed);
     this.sized = new ResizeObserver(() => {
       this.paint();
     });
@@ -738,6 +745,7 @@ var Tasks = class {
   open;
   canvas = make("canvas", "bv-canvas");
   said = make("p", "bv-said");
+  listed = make("details", "bv-listed");
   table = make("table", "bv-table");
   sized;
   cells = [];
@@ -837,8 +845,9 @@ var Tasks = class {
     this.canvas.setAttribute("aria-valuenow", String(this.at));
     this.canvas.setAttribute("aria-valuetext", words);
   }
-  /** Neighbours of one kind in one row: a table of 10 000 rows would help nobody. */
+  /** Neighbours of one kind in one row: a table of 10 000 rows would help nobody. Only while somebody reads it. */
   list() {
+    if (!this.listed.open) return;
     const rows = [];
     for (const cell of this.cells) {
       const one = cell.stop - cell.start === 1 || [cell.done, cell.running, cell.pending, cell.failed].filter(Boolean).length === 1;

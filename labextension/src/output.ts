@@ -8,6 +8,7 @@ export class Output {
   private readonly box = make("div", "bv-output");
   private readonly search = make("input");
   private lines: readonly OutputLine[] = [];
+  private painted = "";
 
   constructor(body: HTMLElement) {
     const label = make("label", "bv-field", "Filter ");
@@ -31,8 +32,12 @@ export class Output {
     this.paint();
   }
 
+  /** Unchanged lines stay, with what the reader has selected of them. */
   private paint(): void {
     const wanted = this.search.value.toLowerCase();
+    const key = JSON.stringify([wanted, this.lines]);
+    if (key === this.painted) return;
+    this.painted = key;
     const follows = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 4;
     const shown = this.lines.filter((line) => line.text.toLowerCase().includes(wanted) || String(line.task) === wanted);
     const rows = shown.map(({ task, text }) => {

@@ -34,6 +34,7 @@ export function describe(cell: Cell, idle: string): string {
 export class Tasks {
   private readonly canvas = make("canvas", "bv-canvas");
   private readonly said = make("p", "bv-said");
+  private readonly listed = make("details", "bv-listed");
   private readonly table = make("table", "bv-table");
   private readonly sized: ResizeObserver;
   private cells: readonly Cell[] = [];
@@ -56,9 +57,11 @@ export class Tasks {
     this.canvas.addEventListener("mousemove", (event) => {
       this.pick(event, false);
     });
-    const listed = make("details", "bv-listed");
-    listed.append(make("summary", "", "As a table"), this.table);
-    body.append(this.canvas, this.said, listed);
+    this.listed.append(make("summary", "", "As a table"), this.table);
+    this.listed.addEventListener("toggle", () => {
+      this.list();
+    });
+    body.append(this.canvas, this.said, this.listed);
     this.sized = new ResizeObserver(() => {
       this.paint();
     });
@@ -166,8 +169,9 @@ export class Tasks {
     this.canvas.setAttribute("aria-valuetext", words);
   }
 
-  /** Neighbours of one kind in one row: a table of 10 000 rows would help nobody. */
+  /** Neighbours of one kind in one row: a table of 10 000 rows would help nobody. Only while somebody reads it. */
   private list(): void {
+    if (!this.listed.open) return;
     const rows: [number, number, string][] = [];
     for (const cell of this.cells) {
       const one = cell.stop - cell.start === 1 || [cell.done, cell.running, cell.pending, cell.failed].filter(Boolean).length === 1;
