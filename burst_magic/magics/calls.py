@@ -134,7 +134,7 @@ class CancelCall(Call):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CleanupCall(Call):
-    """``%burst_cleanup``; ``blobs`` (terminal only) deletes stored values that no session uses.
+    """``%burst_cleanup``; ``blobs`` (terminal only) deletes values and environments that no session uses.
 
     Attributes:
         more: further IDs.

@@ -53,7 +53,7 @@ def _confirm_cleanup(call: calls.CleanupCall, ask: Terminal) -> None:
     session, idents = None, None
     if call.force or call.blobs:
         if call.blobs:
-            what = "stored values that no session uses"
+            what = "stored values and parts of environments that no session uses"
         elif call.several:
             what, idents = cleaning.several_to_delete(call, config.load())
         else:

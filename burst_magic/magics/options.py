@@ -296,7 +296,7 @@ OPTIONS: tuple[Option, ...] = (
         name="--blobs",
         verbs=("cleanup",),
         terminal=True,
-        help="Delete stored values that no session uses any more.",
+        help="Delete stored values and parts of environments that no session uses any more.",
     ),
     Option(
         name="--port",
