@@ -48,6 +48,9 @@ class Retry:
 REQUEST = Retry(first=0.1, tries=6, within=25.0)  # the protocol gives up a write after 30 s
 PERSON = Retry(within=20.0)  # a user waits for the answer
 DRIVER = Retry()  # as long as the driver runs
+GONE = Retry(
+    first=1.0, longest=4.0, within=15.0
+)  # a bucket that is missing all the while is deleted, not new or restarting
 DOUBTFUL = Retry(factor=4.0, tries=3)  # a second read may settle it: bytes that do not verify, a 409 without a winner
 
 

@@ -30,7 +30,7 @@ from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import ClaimBody
 from burst_magic.stores.base import Bytes, Entry, Store
 from burst_magic.stores.patient import bare
-from burst_magic.stores.retry import DOUBTFUL, DRIVER, Retry, persist, slept
+from burst_magic.stores.retry import DOUBTFUL, DRIVER, GONE, Retry, persist, slept
 
 _LOG = logging.getLogger(__name__)
 _TOLD_FROM = 1.0  # seconds of a pause: shorter troubles are not reported
@@ -95,6 +95,7 @@ class Carrier:
         self._told: dict[str, float] = {}
         self._passed_over: set[str] = set()  # said once
         self._unanswered = 0  # creates in a row
+        self._gone = GONE
         self.refusals = Refusals()
         self.trouble = ""
 
@@ -178,9 +179,14 @@ class Carrier:
         after = f"{effect.folder}/{effect.after}" if effect.after else ""
         look = partial(ours, self.store, effect.folder, after=after, limit=effect.limit)
         try:
-            entries = self.patiently(look, StoreError)
-        except NoBucket:  # with it went all that it held: the machine sees a deleted session
-            entries = []
+            entries = persist(
+                lambda: self.patiently(look, StoreError), self._gone, NoBucket, wait=self._pause, clock=self._clock
+            )
+        except NoBucket:
+            if not self._pause(0.0):  # it was not looked for long enough
+                raise
+            entries = []  # with it went all that it held: the machine sees a deleted session
+            self._gone = Retry(tries=0)
         cut = len(effect.folder) + 1
         names = tuple((entry.key[cut:], entry.modified) for entry in entries)
         return fx.Listed(effect.folder, effect.after, names, effect.limit)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from burst_magic.errors import Denied, Exists, Missing, SignatureError, StoreError, Throttled, Unknown
+from burst_magic.errors import Denied, Exists, Missing, NoBucket, SignatureError, StoreError, Throttled, Unknown
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import ClaimBody
@@ -334,3 +334,36 @@ def test_a_policy_that_forbids_is_no_reason_to_ask_for_other_credentials():
         with pytest.raises(Denied):
             store.put("a", b"1")
         assert server.requests == 1
+
+
+def no_bucket(times):
+    return [NoBucket("no such bucket", context="s", way_out="create it")] * times
+
+
+def claims_of(carrier):
+    return [name for name, _ in carrier.carry(fx.List(CLAIM.rpartition("/")[0])).names]
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_bucket_that_is_missing_for_a_moment_takes_no_session_with_it(times):
+    """A new bucket is not everywhere at once; a server that restarts has none yet."""
+    hours = Hours()
+    store = Rough("away", *no_bucket(times))
+    store.calm.create(CLAIM, b"")
+    assert claims_of(Carrier(store, SECRET, hours.wait, clock=hours)) == ["000.0"]
+
+
+def test_a_bucket_that_stays_away_is_deleted_which_is_not_waited_for_again():
+    hours = Hours()
+    carrier = Carrier(Rough("gone", *no_bucket(100)), SECRET, hours.wait, clock=hours)
+    assert claims_of(carrier) == []
+    waited = hours.now
+    assert waited >= 15.0
+    assert claims_of(carrier) == []
+    assert hours.now == waited
+
+
+def test_who_ends_while_a_bucket_is_missing_has_seen_no_deletion():
+    carrier = Carrier(Rough("ending", *no_bucket(100)), SECRET, lambda _: False)
+    with pytest.raises(NoBucket):
+        claims_of(carrier)
