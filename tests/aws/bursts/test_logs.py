@@ -17,15 +17,16 @@ def test_tasks_and_containers_speak_in_one_order_of_time(scientist, until):
     assert list(session.results()) == list(range(6))
     session.cleanup()
     until(lambda: not scientist.living, "the workers to end")
-    lines = until(lambda: ended_twice(list(session.logs(n=50))), "the containers' last lines")
+    lines = until(lambda: with_an_end(list(session.logs(n=50))), "a container's last line")
     assert {line.text for line in lines} >= {f"task {n} speaks" for n in range(6)}
     assert [line.at for line in lines] == sorted(line.at for line in lines)
     assert all(time.time() - 600 < line.at <= time.time() for line in lines)
     assert len(list(session.logs(n=3))) == 3
 
 
-def ended_twice(lines):
-    return lines if sum("ended:" in line.text for line in lines) >= 2 else None
+def with_an_end(lines):
+    """One is enough: a worker that was still coming when the tasks were done has nothing to say."""
+    return lines if any("ended:" in line.text for line in lines) else None
 
 
 def test_one_worker_speaks_alone(scientist, until):
