@@ -227,6 +227,8 @@ class SessionMachine:
         elif isinstance(record, Control):
             self._controls[event.key.rpartition("/")[2]] = record
             self._requested = fold_control(control for control in self._controls.values() if control)
+            if record.kind is ControlKind.SCALE:
+                self.starts.expect(now)
         elif event.key == self._keys.manifest:
             self._there = record is not None
             if not self._there:

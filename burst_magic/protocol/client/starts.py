@@ -80,7 +80,7 @@ class Starts:
         self._clock, self._questions = clock, questions
         self._keys = keys.SessionKeys(manifest.sid)
         self._announcing: dict[str, str] = {}  # tokens, by key
-        self._expected_at = 0.0  # when the newest of the jobs was first followed
+        self._expected_at = 0.0  # when the newest of the jobs was first followed, or a scale read
         self.tried: dict[str, float] = {}
         self.failed_announcements: Counter[str] = Counter()
 
@@ -90,7 +90,7 @@ class Starts:
         return set(self._announcing)
 
     def expect(self, now: float) -> None:
-        """A job is followed from now on, and its submitter may be about to announce workers."""
+        """A job is followed from now on, or a scale was read: whoever asked for it may be about to announce workers."""
         self._expected_at = now
 
     def resume(self) -> None:
