@@ -36,3 +36,7 @@ def refuse(lines: list[str]) -> list[str]:
             typed = f"!{_TERMINAL[called[1]]} {called[2].strip()}".strip()
             raise OptionError(f"%burst_{called[1]}: this verb is for a terminal", way_out=typed)
     return lines
+
+
+# At Return in a terminal, IPython asks such functions whether a cell is complete, and survives only a SyntaxError.
+refuse.has_side_effects = True  # type: ignore[attr-defined]

@@ -122,6 +122,11 @@ def test_a_verb_of_the_terminal_says_how_to_call_it_from_a_notebook(kernel, line
     assert said in kernel.fails(line).text
 
 
+def test_ipython_can_ask_whether_a_verb_that_there_is_not_is_a_complete_cell(kernel):
+    """As it does at each Return in a terminal: an exception there ended IPython, with all variables."""
+    assert kernel.run("get_ipython().check_complete('%burst_help')[0]").value == "complete"
+
+
 def test_a_mapped_cell_without_a_value_is_warned_of(kernel):
     shown = kernel.run('%%burst --workers 1 --map "[1, 2]" --out out\nresult = item')
     assert "None" in shown.stdout
