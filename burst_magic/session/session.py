@@ -325,11 +325,11 @@ class Session:
         """
         if not force and self._secret is None:
             raise AttachError("this session's key is not on this machine: cannot stop its workers", context=self.id)
+        seen = self.snapshot()  # of workers that are told to end now: idle ones have ended a moment later
         if not force:
             self._asking.ask(ControlKind.CLOSE)
         elif self._secret is not None and is_there(self.store, self._keys):
             self._asking.ask(ControlKind.CANCEL)
-        seen = self.snapshot()
         self.fleet.stop(kill=False)
         if not force:
             return Cleaned(session=self.id, workers=seen.alive + seen.starting)

@@ -106,7 +106,7 @@ def test_cleanup_keeps_the_results_and_force_leaves_no_object(kernel, until):
     session = kernel.run('%%burst --workers 2 --map "range(4)" --out out\nitem').session
     kernel.run('%%burst --map "range(3)" --out more --session ' + session + "\nitem")
     kernel.run("list(out), list(more)")
-    assert "results are kept" in kernel.run("%burst_cleanup").stdout
+    assert "2 workers will end; results are kept" in kernel.run("%burst_cleanup").stdout
     until(lambda: not kernel.home.workers(), "the workers to end")
     assert kernel.home.objects(session)
     assert kernel.run(f"%burst_collect {session}/0").value == [0, 1, 2, 3]
