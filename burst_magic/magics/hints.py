@@ -61,8 +61,11 @@ def left_over(option: Option, text: str, words: Sequence[str]) -> str:
 
 
 def no_word(title: str, words: Sequence[str]) -> str:
-    """The message for words of a cell's line that belong to no option."""
-    return f"{title} accepts options only, not {' '.join(words)!r}; did you mean --map {_quoted(words)}?"
+    """The message for words of a cell's line that belong to no option: items, or ``%burst status`` for a magic."""
+    said = " ".join(words)
+    magic = any(spec.name == words[0] and spec.place not in {"cell", "terminal"} for spec in VERBS)
+    meant = f"%burst_{said}, or --map {_quoted(words)}" if magic else f"--map {_quoted(words)}"
+    return f"{title} accepts options only, not {said!r}; did you mean {meant}?"
 
 
 def _quoted(words: Sequence[str]) -> str:

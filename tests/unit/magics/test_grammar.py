@@ -134,6 +134,8 @@ def test_what_was_typed_is_above_every_other_layer(tmp_path):
         ("--wait --wait", "--wait: given twice"),
         ("items", "%%burst accepts options only, not 'items'; did you mean --map items?"),
         ("--wait items", "%%burst accepts options only, not 'items'; did you mean --map items?"),
+        ("status", "%%burst accepts options only, not 'status'; did you mean %burst_status, or --map status?"),
+        ("burst", "%%burst accepts options only, not 'burst'; did you mean --map burst?"),
         ("--map don't --out x", "a quote is not closed: 't --out x"),
         ("--name 'my label", "a quote is not closed: 'my label"),
         ('--map "x in xs --out r', 'a quote is not closed: "x in xs --out r'),
