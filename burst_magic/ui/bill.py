@@ -24,9 +24,10 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
         return f"session {seen.sid}: {UNPRICED}\n{_lived(seen)}"
     if not manifest.rate:
         rate = format_money(manifest.fargate_rate)
+        fleet = f"{seen.started} worker{'s' * (seen.started != 1)}"
         return (
             f"session {seen.sid}: {format_money(seen.spend)} so far ({manifest.launcher} workers)\n"
-            f"on Fargate: {format_money(seen.fargate_spend)} ({seen.started} workers at {rate} an hour each)"
+            f"on Fargate: {format_money(seen.fargate_spend)} ({fleet} at {rate} an hour each)"
             f"{_to_come(seen, manifest)}"
         )
     minimum = f" (a worker is billed for {duration(manifest.minimum)} at least)" if manifest.minimum else ""

@@ -65,3 +65,5 @@ def test_of_free_workers_it_says_what_fargate_would_have_charged(snapshot):
     text = bill_text(snapshot(), Manifest(**MANIFEST, fargate_rate=49_370))
     assert "$0.00 so far (spot workers)" in text
     assert "on Fargate: $0.0042 (4 workers at $0.05 an hour each)" in text
+    alone = bill_text(snapshot(started=1), Manifest(**MANIFEST, fargate_rate=49_370))
+    assert "(1 worker at $0.05 an hour each)" in alone
