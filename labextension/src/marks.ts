@@ -48,6 +48,12 @@ export function gather(notebook: unknown, kernel: string | null): Mark[] | null 
   return marks.length > known.size ? marks : null;
 }
 
+/** The marks to keep when the kernel restarts: it has the same id, and none of the results. Null if there are none. */
+export function forgotten(notebook: unknown): Mark[] | null {
+  const marks = jobsOf(notebook).map(({ mark: { session, job, out, created } }) => ({ session, job, out, created }));
+  return marks.length > 0 ? marks : null;
+}
+
 function add(found: Map<string, Found>, mark: unknown, cell: number | null, saved: Frame | null): void {
   if (!isMark(mark)) return;
   const before = found.get(keyOf(mark));

@@ -6,7 +6,7 @@ import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 
 import type { SessionList } from "./frame.js";
 import { request } from "./jupyter.js";
-import { gather, jobsOf, META } from "./marks.js";
+import { forgotten, gather, jobsOf, META, type Mark } from "./marks.js";
 import { offersOf, sessionsOf, type Offer } from "./offers.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
@@ -15,9 +15,15 @@ const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be
 export function keepMarks(panel: NotebookPanel): void {
   panel.context.saveState.connect((context, state) => {
     if (state !== "started") return;
-    const marks = gather(context.model.toJSON(), kernelOf(panel));
-    if (marks !== null) panel.content.model?.setMetadata(META, { sessions: marks });
+    keep(panel, gather(context.model.toJSON(), kernelOf(panel)));
   });
+  panel.sessionContext.statusChanged.connect((_, status) => {
+    if (status === "restarting" || status === "autorestarting") keep(panel, forgotten(panel.context.model.toJSON()));
+  });
+}
+
+function keep(panel: NotebookPanel, marks: Mark[] | null): void {
+  if (marks !== null) panel.content.model?.setMetadata(META, { sessions: marks });
 }
 
 /** Offers the results that the notebook's kernel does not have, once after it was opened. */

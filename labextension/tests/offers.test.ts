@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
-import { gather, jobsOf, META, type Mark } from "../src/marks.js";
+import { forgotten, gather, jobsOf, META, type Mark } from "../src/marks.js";
 import { offersOf, sessionsOf } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
@@ -53,6 +53,13 @@ describe("the jobs of a notebook", () => {
 
   it.each(["/../../../logout", `${SID},`, `${SID}#`, `${SID}/0`, "x"])("are not those of session %j, which is no address", (session) => {
     expect(sessionsOf(jobsOf(notebook([[output(mark({ session }))]], [mark({ session, job: "1" }), mark()])))).toEqual([SID]);
+  });
+
+  it("are no kernel's any more when theirs restarts, saved or not", () => {
+    const marks = forgotten(notebook([[output(mark({ job: "1", created: 20 }))]], [mark({ kernel: "k" })]));
+    expect(marks).toEqual([mark(), mark({ job: "1", created: 20 })]);
+    expect(gather(notebook([], marks), "k")).toBeNull();
+    expect(forgotten(notebook([]))).toBeNull();
   });
 
   it.each([[null], [3], [{}], [{ cells: 3 }], [notebook([[output(3)], [output({ session: "" })], [{}]], [3, {}, null])]])(

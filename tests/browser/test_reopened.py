@@ -90,6 +90,20 @@ def test_the_kernel_that_started_a_job_is_offered_nothing(front_end, view, gate,
     expect(toast(front_end)).to_have_count(0)
 
 
+def test_a_kernel_that_was_restarted_is_offered_what_it_started_before(front_end, view, gate, expect):
+    """It keeps its id, and nothing else."""
+    front_end.open("anew.ipynb", [LOAD, f"gate = {str(gate)!r}", WAITING]).run()
+    expect(view).to_contain_text("0 done")
+    front_end.save()
+    front_end.restart()
+    front_end.save()
+    finish(front_end, view, gate, expect)
+    front_end.open("anew.ipynb")
+
+    toast(front_end).get_by_role("button", name="Collect into points").click()
+    expect(front_end.page.locator(".jp-Notebook")).to_contain_text("points = <Results: 8 of 8>")
+
+
 def test_an_untrusted_notebook_is_live_and_its_job_can_be_cancelled(front_end, view, lab, left, expect):
     name = left("untrusted.ipynb")
     notebook = front_end.saved(name)
