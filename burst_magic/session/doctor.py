@@ -175,7 +175,8 @@ def _workers(name: str, settings: Settings) -> Finding:
     try:
         _try_worker(launchers.open_launcher(name, logs=settings.logs_dir), settings)
     except BurstError as error:
-        return bad("workers", f"{name}: {error.problem} {error.context}".strip(), error.way_out or "see burst logs")
+        where = f" ({error.context})" if error.context else ""
+        return bad("workers", f"{name}: {error.problem}{where}", error.way_out or "see burst logs")
     return ok("workers", f"{name}: started one in {1000 * (time.monotonic() - began):.0f} ms")
 
 

@@ -66,3 +66,12 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     assert found["directories"].level is found["store"].level is Level.BAD
     assert "BURST_CONFIG_DIR" in found["directories"].way_out
     assert found["store"].way_out
+
+
+def test_a_worker_that_cannot_start_here_says_why_and_where(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    (workers,) = [each for each in examine(settings(tmp_path)) if each.what == "workers"]
+    assert workers.detail == "local: the current folder does not exist any more (workers on this machine begin in it)"
