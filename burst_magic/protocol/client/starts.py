@@ -20,7 +20,7 @@ from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import EndCause, Manifest, Next, StartView
 from burst_magic.protocol.worker import poison
 
-ASKED = "asked for"  # the phase of a start before its launcher reports one
+ASKED = "requested"  # the phase of a start before its launcher reports one
 STARTING = 120.0  # seconds from ``.next`` to the first heartbeat, if the launcher doesn't set a limit
 _ANNOUNCED_AT_MOST = 3  # times; a client that may not write must not try for ever
 # Times the fleet, since the last result: workers that always exit at once are not restarted for ever, but even a fleet

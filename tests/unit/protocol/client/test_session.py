@@ -403,7 +403,7 @@ def test_what_starts_are_at_is_told_with_the_time_that_it_takes(client):
     assert [(start.token, start.phase) for start in seen.coming] == [
         ("a", "provisioning"),
         ("b", "pulling the image"),
-        ("c", "asked for"),
+        ("c", "requested"),
     ]
     assert seen.waiting == "workers: 1 provisioning for 55 s, 1 pulling the image for 5 s"
 
