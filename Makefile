@@ -89,7 +89,7 @@ $(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.t
 	@touch $@
 
 # What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers) and mostly waits, file by
-# file and one more at a time than there are cores here; the containers, which share one machine-wide store of images;
+# file and four at a time, for half of it is waiting; the containers, which share one machine-wide store of images;
 # and JupyterLab in a browser.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
@@ -110,7 +110,7 @@ cloud-demo: $(STAMPS)/cloud
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
+	@$(BIN)/python -m pytest -q -n 4 --dist loadfile $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 	@$(MAKE) --no-print-directory view browser
 
