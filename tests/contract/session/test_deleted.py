@@ -102,9 +102,12 @@ def bucket(moto_server, monkeypatch):
     s3 = moto_server.clients.of("s3")
 
     def delete():
-        while found := s3.list_objects_v2(Bucket="soon-gone").get("Contents"):
-            s3.delete_objects(Bucket="soon-gone", Delete={"Objects": [{"Key": each["Key"]} for each in found]})
-        s3.delete_bucket(Bucket="soon-gone")
+        while True:  # workers go on writing
+            while found := s3.list_objects_v2(Bucket="soon-gone").get("Contents"):
+                s3.delete_objects(Bucket="soon-gone", Delete={"Objects": [{"Key": each["Key"]} for each in found]})
+            with contextlib.suppress(s3.exceptions.ClientError):
+                s3.delete_bucket(Bucket="soon-gone")
+                return
 
     return delete
 
