@@ -116,5 +116,6 @@ def _store(store: Store, sha256: str, size: int, read_bytes: Callable[[], bytes]
     """Content-addressed, so whoever was first stored the same; an old one is renewed before its bucket expires it."""
     key = keys.env(sha256)
     there = next((entry for entry in store.list(_IN_STORE, after=key[:-1], limit=1) if entry.key == key), None)
-    if there is None or there.size != size or time.time() - there.modified > _OLD:
+    young = there is not None and abs(time.time() - there.modified) <= _OLD  # else old, or our clock is wrong
+    if there is None or there.size != size or not young:
         store.put(key, read_bytes())

@@ -13,6 +13,7 @@ from burst_magic.session import stored_jobs
 from burst_magic.session.asking import Asking
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.onlooker import KEY_WAY_OUT
+from burst_magic.ui import notices
 from burst_magic.ui.words import dollars, duration
 
 if TYPE_CHECKING:
@@ -82,15 +83,13 @@ def cancel(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
     seen = asked.look()
     if seen.ended and seen.ended.for_good:
         return f"This job had ended already: {seen.ended.words(seen.end_detail)}."
-    continues = asked.asking.cancel_job(jid)
-    rest = "the session's other jobs continue" if continues else "the session ends with it"
-    return f"Cancelling this job: running tasks are stopped, finished results are kept; {rest}."
+    return notices.job_cancelled(continues=asked.asking.cancel_job(jid))
 
 
 def cancel_session(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
     """Cancel a session with all its jobs."""
     _Errand(opened, jid).asking.cancel()
-    return "Cancelling the session: running tasks are stopped, finished results are kept, workers end."
+    return notices.session_cancelled()
 
 
 def extend(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
@@ -118,7 +117,7 @@ def scale(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
         problem = "workers on this machine are started by a notebook, in its own environment"
         raise OptionError(problem, way_out=f"%burst_scale {number} {asked.sid} in a notebook")
     asked.asking.scale(number)
-    return f"{number} workers wanted."
+    return notices.scaled(number)
 
 
 Action = Callable[[OpenedSession, str, Mapping[str, object]], str]  # what was opened, the job or "", the request's body

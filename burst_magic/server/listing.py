@@ -84,7 +84,7 @@ class Listing:
         self._asked_at = 0.0
         self._began_at = 0.0
         self._named: tuple[str, ...] = ()
-        self._wake, self._over = threading.Event(), threading.Event()
+        self._wake = threading.Event()
         self._next: Future[SessionList] = Future()
         self._last: SessionList | None = None
         self._limit = RequestLimit()
@@ -103,7 +103,6 @@ class Listing:
             fresh = [sid for sid in named if sid not in self._named]
             self._named = (*fresh, *self._named)[:NAMED]
             if self._thread is None:
-                self._over.clear()
                 self._thread = threading.Thread(target=self._live, name="burst server list", daemon=True)
                 self._thread.start()
             elif self._last is not None and not fresh:
@@ -114,18 +113,13 @@ class Listing:
             self._wake.set()
             return self._next
 
-    def stop(self) -> None:
-        """Look at nothing any more."""
-        self._over.set()
-        self._wake.set()
-
     def _live(self) -> None:
         while True:
             self._wake.clear()
             pause = self._refresh()
             self._wake.wait(pause)
             with self._lock:
-                if self._over.is_set() or time.monotonic() - self._asked_at >= _KEPT:
+                if time.monotonic() - self._asked_at >= _KEPT:
                     self._thread, self._last = None, None
                     self._onlookers.clear()
                     return
@@ -183,7 +177,7 @@ class Listing:
     def _onlooker(self, sid: str) -> tuple[OpenedSession, Onlooker]:
         if sid not in self._onlookers:
             opened = self._opens(sid)
-            self._onlookers[sid] = opened, opened.onlooker(self._over, self._limit)
+            self._onlookers[sid] = opened, opened.onlooker(threading.Event(), self._limit)
         return self._onlookers[sid]
 
     def _follow_all(self, sid: str, opened: OpenedSession, onlooker: Onlooker) -> None:

@@ -20,7 +20,7 @@ _PAGE = 1000  # objects that one LIST returns
 
 
 class RequestLimit:
-    """So many requests a second, of which some may come at once. Thread-safe.
+    """A limit on requests per second that allows a burst. Thread-safe.
 
     Args:
         rate: a second.

@@ -20,13 +20,6 @@ PAGE = 100  # rows
 EXACT = 10_000  # tasks whose states fit a page
 
 
-class HostPlace(str, Enum):
-    """Who gives the view its frames."""
-
-    KERNEL = "kernel"
-    SERVER = "server"
-
-
 class PanelAction(str, Enum):
     """What a view can ask for beside facts."""
 
@@ -48,7 +41,6 @@ class ActionState:
 class HostState:
     """What the view's host can do, and its last word about what was asked of it ("" for none)."""
 
-    place: HostPlace
     actions: tuple[ActionState, ...]
     notice: str
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 from burst_magic.errors import BurstError, visible
 from burst_magic.protocol.wire.model import Snapshot
 from burst_magic.ui import text
-from burst_magic.ui.details import ActionState, HostPlace, HostState, PanelAction
+from burst_magic.ui.details import ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, to_json
 from burst_magic.ui.requests import AskedSession, action_of, answer
@@ -223,7 +223,7 @@ class Panel:
 
     def _tell(self) -> None:
         states = tuple(ActionState(action=action, off=self._off(action)) for action in PanelAction)
-        self._widget.host = to_json(HostState(place=HostPlace.KERNEL, actions=states, notice=self._notice))
+        self._widget.host = to_json(HostState(actions=states, notice=self._notice))
 
     def _off(self, action: PanelAction) -> str:
         """Why an action is not possible."""

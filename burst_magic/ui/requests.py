@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from burst_magic.errors import BurstError, OptionError
 from burst_magic.protocol.wire.model import Outcome, Snapshot
+from burst_magic.ui import notices
 from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, workers_page
 from burst_magic.ui.frame import plain
 from burst_magic.ui.text import clock
@@ -104,19 +105,18 @@ def _workers(session: AskedSession, message: Mapping[str, Any]) -> object:
 
 
 def _cancel(session: AskedSession, message: Mapping[str, Any]) -> str:
-    rest = "the session's other jobs continue" if session.cancel_job() else "the session ends with it"
-    return f"Cancelling this job: running tasks are stopped, finished results are kept; {rest}."
+    return notices.job_cancelled(continues=session.cancel_job())
 
 
 def _cancel_session(session: AskedSession, message: Mapping[str, Any]) -> str:
     session.cancel()
-    return "Cancelling the session with all its jobs: running tasks are stopped, finished results are kept."
+    return notices.session_cancelled()
 
 
 def _scale(session: AskedSession, message: Mapping[str, Any]) -> str:
     workers = _number(message, "workers")
     session.scale(workers)
-    return f"{workers} workers wanted."
+    return notices.scaled(workers)
 
 
 def _extend(session: AskedSession, message: Mapping[str, Any]) -> str:

@@ -70,12 +70,8 @@ export interface Frame {
   output?: OutputPart;
 }
 
-/** Who gives the view its frames. */
-export type HostPlace = "kernel" | "server";
-
 /** What the view's host can do, and its last word about what was asked of it ("" for none). */
 export interface HostState {
-  place: HostPlace;
   actions: ActionState[];
   notice: string;
 }

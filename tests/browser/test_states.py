@@ -25,7 +25,7 @@ from burst_magic.protocol.wire.model import (
     WorkerView,
 )
 from burst_magic.ui import details
-from burst_magic.ui.details import ActionState, HostPlace, HostState, PanelAction
+from burst_magic.ui.details import ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import to_json
 
@@ -190,7 +190,7 @@ def traits(seen: Snapshot, *, off: str = "") -> dict[str, str]:
         "frame": to_json(frame.lean),
         "failures": to_json(frame.failures),
         "output": to_json(frame.output),
-        "host": to_json(HostState(place=HostPlace.KERNEL, actions=actions, notice="")),
+        "host": to_json(HostState(actions=actions, notice="")),
     }
 
 

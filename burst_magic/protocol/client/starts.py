@@ -202,10 +202,10 @@ class Starts:
 
     def sure_of_unannounced(self, now: float) -> bool:
         """Whether this client has watched long enough that nobody can be about to announce them."""
-        announced = self._crew.log.starting
-        newest = max((announced.get(token, 0.0) for token in self._asked_for(0)), default=0.0)
-        patience = self._crew.patience
-        return self._crew.log.watched >= patience and now - max(newest, self._expected_at) >= patience
+        patience, announced = self._crew.patience, self._crew.log.starting
+        if self._crew.log.watched < patience or now - self._expected_at < patience:
+            return False
+        return now - max((announced.get(token, 0.0) for token in self._asked_for(0)), default=0.0) >= patience
 
     def _asked_for(self, wanted: int) -> set[str]:
         """Tokens of starts that users asked for: no replacements, nor the first ``wanted`` that nobody announced."""

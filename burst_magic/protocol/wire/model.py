@@ -362,7 +362,7 @@ class FailureGroup:
         error: the exception's type, or "".
         line: of the cell, if the traceback has one.
         message: the first line of the first task's message.
-        count: failed tasks; messages: different messages among them, of which at most a thousand are told apart.
+        count: failed tasks; messages: number of different messages, counted up to a thousand.
         first: the first of the tasks.
     """
 

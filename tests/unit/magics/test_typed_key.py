@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import subprocess
 import sys
 
 import pytest
@@ -33,9 +33,12 @@ def test_a_file_without_a_key_is_said(tmp_path, content, said):
         typed_key(str(tmp_path / "key"))
 
 
-def test_from_a_pipe_it_is_the_first_line(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{KEY}\nmore"))
-    assert typed_key("-") == KEY
+def test_from_a_pipe_it_is_the_first_line():
+    program = "from burst_magic.magics.typed_key import typed_key; print(typed_key('-'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=f"{KEY}\nmore", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{KEY}\n"
 
 
 def test_no_repr_shows_it():
