@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.units import MICRO
 
 if TYPE_CHECKING:
-    from burst_magic.protocol.wire.model import Snapshot
+    from burst_magic.protocol.snapshot import Snapshot
     from burst_magic.session.attach import SessionRow
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 
-from burst_magic.protocol.wire.model import FailureGroup, Outcome, OutcomeKind
+from burst_magic.protocol.snapshot import FailureGroup
+from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 
 MESSAGES = 1000  # different messages of a group that are told apart, and as many groups
 _CHARS = 300  # of a message that decide

@@ -17,7 +17,7 @@ from burst_magic.ui import notices
 from burst_magic.ui.words import dollars, duration
 
 if TYPE_CHECKING:
-    from burst_magic.protocol.wire.model import Snapshot
+    from burst_magic.protocol.snapshot import Snapshot
 
 _PATIENCE = 20.0  # seconds that the store may take
 _SECONDS = 21 * 86400.0  # an extension is at most as long as a session

@@ -21,7 +21,7 @@ from burst_magic.session.session_rows import SessionRow, row_of, unreadable_row
 from burst_magic.ui.drawing import frame_of
 
 if TYPE_CHECKING:
-    from burst_magic.protocol.wire.model import Snapshot
+    from burst_magic.protocol.snapshot import Snapshot
     from burst_magic.server.opening import OpenedSession
     from burst_magic.session.onlooker import Onlooker
     from burst_magic.stores import Store

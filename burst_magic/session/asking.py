@@ -22,8 +22,9 @@ from burst_magic.errors import (
 from burst_magic.plan.cost import UNPRICED
 from burst_magic.plan.planner import check_hourly
 from burst_magic.protocol.log import Requested, fold_control
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import Control, ControlKind, Manifest, Snapshot
+from burst_magic.protocol.wire.model import Control, ControlKind, Manifest
 from burst_magic.session.deletion import is_there
 from burst_magic.stores.retry import PERSON, slept
 from burst_magic.stores.store_driver import Carrier, ours, read_record

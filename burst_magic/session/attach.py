@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from burst_magic.config import nearest
 from burst_magic.errors import AttachError, BurstError, Denied, SignatureError
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, Snapshot
+from burst_magic.protocol.wire.model import ControlKind
 from burst_magic.session import keyring, session_list, stored_jobs
 from burst_magic.session.deletion import objects
 from burst_magic.session.driver import Driver

@@ -18,7 +18,8 @@ from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobMachine
 from burst_magic.protocol.client.session import SessionMachine
-from burst_magic.protocol.wire.model import Heartbeat, Job, JobEnd, Manifest, Snapshot
+from burst_magic.protocol.snapshot import Snapshot
+from burst_magic.protocol.wire.model import Heartbeat, Job, JobEnd, Manifest
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.stall import Stall

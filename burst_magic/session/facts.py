@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from burst_magic.protocol.wire.model import Snapshot
+from burst_magic.protocol.snapshot import Snapshot
 
 
 class JobStatus(Snapshot):

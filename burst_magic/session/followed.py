@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from burst_magic.protocol.ranges import Part
-from burst_magic.protocol.wire.model import Gone, Job, JobEnd, SegmentKey, Snapshot
+from burst_magic.protocol.snapshot import Snapshot
+from burst_magic.protocol.wire.model import Gone, Job, JobEnd, SegmentKey
 from burst_magic.session.driver import Driver, Viewer
 
 _REFRESH = 30.0  # seconds that a look at the store may take

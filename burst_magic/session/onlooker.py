@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.protocol.client.session import SessionMachine
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import Job, Manifest, Outcome, Snapshot
+from burst_magic.protocol.wire.model import Job, Manifest, Outcome
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.segments import Failures, SegmentReader, Tally

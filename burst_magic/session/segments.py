@@ -15,8 +15,9 @@ from itertools import islice
 from burst_magic.errors import AttachError, BurstError, Missing, RecordError, SignatureError, StoreError
 from burst_magic.protocol.failures import FailureGroups
 from burst_magic.protocol.ranges import Part
+from burst_magic.protocol.snapshot import FailureGroup
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import FailureGroup, Outcome, OutcomeKind, Provenance, SegmentKey
+from burst_magic.protocol.wire.model import Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import (
     UNKNOWN,
     pack_outcome,

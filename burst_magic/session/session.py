@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from burst_magic.errors import AttachError, BurstError, Denied
 from burst_magic.payload.exceptions import attributes
 from burst_magic.protocol.log import Requested
+from burst_magic.protocol.snapshot import FailureGroup, Snapshot
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import ControlKind, FailureGroup, Job, JobEnd, Outcome, Snapshot
+from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome
 from burst_magic.protocol.wire.records import unpack_outcome
 from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.asking import Asking

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burst_magic.errors import BurstError
-from burst_magic.protocol.wire.model import Manifest, Snapshot
+from burst_magic.protocol.snapshot import Snapshot
+from burst_magic.protocol.wire.model import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

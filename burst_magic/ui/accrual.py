@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from burst_magic.protocol.money import HOUR, charge
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.keys import base_of
-from burst_magic.protocol.wire.model import Snapshot
 
 _JUST = 0.001  # seconds; a worker that was seen so long ago is seen now
 

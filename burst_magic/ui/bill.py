@@ -8,7 +8,8 @@ from burst_magic.plan import cost, prices
 from burst_magic.plan.cost import UNPRICED
 from burst_magic.protocol import money
 from burst_magic.protocol.money import Life
-from burst_magic.protocol.wire.model import Manifest, Snapshot
+from burst_magic.protocol.snapshot import Snapshot
+from burst_magic.protocol.wire.model import Manifest
 from burst_magic.ui.words import about, count, duration
 from burst_magic.units import format_money
 

@@ -11,7 +11,8 @@ from enum import Enum
 
 from burst_magic.errors import visible
 from burst_magic.protocol.failures import key_of
-from burst_magic.protocol.wire.model import Outcome, Snapshot, Span
+from burst_magic.protocol.snapshot import Snapshot, Span
+from burst_magic.protocol.wire.model import Outcome
 from burst_magic.ui.drawing import failure_class, strip
 from burst_magic.ui.frame import FailureClass, TaskStrip
 from burst_magic.ui.words import LINE, clean, overwritten

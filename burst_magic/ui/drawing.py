@@ -8,7 +8,8 @@ from itertools import groupby
 
 from burst_magic.protocol.client.snapshot import FARGATE_MINIMUM
 from burst_magic.protocol.log import SKEW
-from burst_magic.protocol.wire.model import FailureGroup, JobEnd, OutcomeKind, Snapshot, Span, WaitCause
+from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, WaitCause
+from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
 from burst_magic.ui.accrual import fargate_accrual, job_accrual, session_accrual
 from burst_magic.ui.frame import (
     VERSION,

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 from burst_magic.errors import visible
-from burst_magic.protocol.wire.model import WaitCause
+from burst_magic.protocol.snapshot import WaitCause
 
 VERSION = 1
 MIME = "application/vnd.burst+json"

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any, Protocol, TextIO, TypeVar
 
 from burst_magic.errors import BurstError, visible
-from burst_magic.protocol.wire.model import Snapshot
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.ui import text
 from burst_magic.ui.details import ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of

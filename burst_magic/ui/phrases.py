@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burst_magic.plan.cost import UNPRICED
-from burst_magic.protocol.wire.model import WaitCause
+from burst_magic.protocol.snapshot import WaitCause
 from burst_magic.ui.frame import FailureClass, FailureView, Frame, Money
 from burst_magic.ui.words import about, count, dollars, duration
 

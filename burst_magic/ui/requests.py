@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from burst_magic.errors import BurstError, OptionError
-from burst_magic.protocol.wire.model import Outcome, Snapshot
+from burst_magic.protocol.snapshot import Snapshot
+from burst_magic.protocol.wire.model import Outcome
 from burst_magic.ui import notices
 from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, workers_page
 from burst_magic.ui.frame import plain

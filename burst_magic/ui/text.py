@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from burst_magic.errors import visible
 from burst_magic.plan.finding import Finding
-from burst_magic.protocol.wire.model import Snapshot
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.ui import phrases
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, Phase

@@ -11,19 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from burst_magic.protocol.wire.model import (
-    FailureGroup,
-    JobEnd,
-    Outcome,
-    OutcomeKind,
-    SlotView,
-    Snapshot,
-    Span,
-    StartView,
-    WaitCause,
-    WaitReason,
-    WorkerView,
-)
+from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, StartView, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, SlotView
 from burst_magic.ui import details
 from burst_magic.ui.details import ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of

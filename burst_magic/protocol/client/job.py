@@ -27,8 +27,9 @@ from burst_magic.protocol.client.questions import Questions
 from burst_magic.protocol.client.spans import draw
 from burst_magic.protocol.log import make_final
 from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.snapshot import Span
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import Final, Job, JobEnd, Manifest, Span
+from burst_magic.protocol.wire.model import Final, Job, JobEnd, Manifest
 from burst_magic.protocol.worker.known import WINDOW, newest_ms
 
 _SLOWEST = 5.0  # seconds between two listings of results, at most

@@ -22,18 +22,9 @@ from burst_magic.protocol.client.questions import Questions
 from burst_magic.protocol.client.snapshot import snapshot
 from burst_magic.protocol.client.starts import Starts
 from burst_magic.protocol.log import SKEW, Requested, WorkersLog, fold_control
+from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import (
-    Control,
-    ControlKind,
-    EndCause,
-    Gone,
-    Heartbeat,
-    Job,
-    JobEnd,
-    Manifest,
-    Snapshot,
-)
+from burst_magic.protocol.wire.model import Control, ControlKind, EndCause, Gone, Heartbeat, Job, JobEnd, Manifest
 
 _WATCH, _WATCH_EVERY = "~watch", 30.0
 _LIVE = 2.0  # seconds between two listings of workers, at most, while a viewer watches

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 from burst_magic.protocol.client.clocks import DIFFER
 from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.money import lived_until, spend
-from burst_magic.protocol.wire.model import (
-    EndCause,
-    Gone,
-    SlotView,
-    Snapshot,
-    StartView,
-    WaitCause,
-    WaitReason,
-    WorkerView,
-)
+from burst_magic.protocol.snapshot import Snapshot, StartView, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, SlotView
 
 FARGATE_MINIMUM = 60.0  # seconds that are billed of a process at least (aws.amazon.com/fargate/pricing)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from itertools import pairwise
 
 from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.wire.model import Span
+from burst_magic.protocol.snapshot import Span
 
 
 def draw(cover: Cover, running: Collection[int]) -> tuple[Span, ...]:

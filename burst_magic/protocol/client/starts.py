@@ -16,8 +16,9 @@ from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import NOT_LOST, Crew
 from burst_magic.protocol.client.questions import Questions
 from burst_magic.protocol.client.refusals import NO_WORKER, PASSES, RefusedStarts, replacement_token
+from burst_magic.protocol.snapshot import StartView
 from burst_magic.protocol.wire import keys
-from burst_magic.protocol.wire.model import EndCause, Manifest, Next, StartView
+from burst_magic.protocol.wire.model import EndCause, Manifest, Next
 from burst_magic.protocol.worker import poison
 
 ASKED = "requested"  # the phase of a start before its launcher reports one

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from burst_magic.magics.listing import sessions_json, status_json, values_json
-from burst_magic.protocol.wire.model import FailureGroup, JobEnd, OutcomeKind, Snapshot
+from burst_magic.protocol.snapshot import FailureGroup, Snapshot
+from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
 from burst_magic.session.attach import SessionRow
 from burst_magic.session.results import PENDING
 

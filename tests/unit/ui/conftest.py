@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from burst_magic.protocol.wire.model import FailureGroup, JobEnd, Outcome, OutcomeKind, Snapshot, Span
+from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span
+from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
 
 SID = "20261121-091500-abcd2345"
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burst_magic.protocol.money import Life, spend
-from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, WorkerView
+from burst_magic.protocol.snapshot import WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd
 from burst_magic.ui.accrual import BilledLife, accrue, job_accrual, session_accrual
 
 RATE = 36_000  # micro-dollars an hour: ten a second

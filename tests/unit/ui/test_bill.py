@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from burst_magic.protocol.money import Life
-from burst_magic.protocol.wire.model import Manifest, WorkerView
+from burst_magic.protocol.snapshot import WorkerView
+from burst_magic.protocol.wire.model import Manifest
 from burst_magic.ui.bill import bill_text
 
 MANIFEST = {

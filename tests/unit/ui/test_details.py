@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from burst_magic.protocol.failures import key_of
-from burst_magic.protocol.wire.model import EndCause, Gone, Outcome, OutcomeKind, SlotView, Span, WorkerView
+from burst_magic.protocol.snapshot import Span, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, Outcome, OutcomeKind, SlotView
 from burst_magic.ui import frame
 from burst_magic.ui.details import EXACT, PAGE, states_page, task_detail, tasks_page, workers_page
 from burst_magic.ui.frame import to_json

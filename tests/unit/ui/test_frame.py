@@ -11,18 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from burst_magic.protocol.wire.model import (
-    EndCause,
-    Gone,
-    JobEnd,
-    OutcomeKind,
-    SlotView,
-    Span,
-    StartView,
-    WaitCause,
-    WaitReason,
-    WorkerView,
-)
+from burst_magic.protocol.snapshot import Span, StartView, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, OutcomeKind, SlotView
 from burst_magic.session.session_rows import SessionRow
 from burst_magic.ui import frame
 from burst_magic.ui.drawing import CELLS, frame_of, strip

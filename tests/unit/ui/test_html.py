@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from burst_magic.protocol.wire.model import JobEnd, Span, WaitCause, WaitReason
+from burst_magic.protocol.snapshot import Span, WaitCause, WaitReason
+from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.html import BAR, LEAST, dry_run_html, panel_html, style, widths
 from burst_magic.ui.saved import bundle

@@ -17,7 +17,8 @@ from traitlets.config import Config
 
 from burst_magic.errors import Throttled
 from burst_magic.protocol.failures import key_of
-from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, Span
+from burst_magic.protocol.snapshot import Span
+from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
 from burst_magic.ui.frame import MIME
 from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show, waited
 

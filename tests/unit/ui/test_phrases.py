@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from burst_magic.protocol.wire.model import JobEnd, OutcomeKind, StartView, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.snapshot import StartView, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
 from burst_magic.ui import phrases
 from burst_magic.ui.drawing import frame_of
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from burst_magic.protocol.wire.model import JobEnd, Span, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.snapshot import Span, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.text import Bar, dry_run_text, errors_text, frame_text, one_line, sessions_table, status_text
 

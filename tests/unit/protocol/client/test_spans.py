@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from burst_magic.protocol.client.spans import draw
 from burst_magic.protocol.ranges import Cover
-from burst_magic.protocol.wire.model import ClaimKey, SegmentKey, Span
+from burst_magic.protocol.snapshot import Span
+from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
 
 TASKS = 24
 
