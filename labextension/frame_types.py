@@ -1,4 +1,4 @@
-"""Writes the schema of the frame and its TypeScript types from burst_magic/ui/frame.py: `make docs`."""
+"""Writes the schema of the frame, its TypeScript types and their shapes from burst_magic/ui/frame.py: `make docs`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from burst_magic.ui import details, frame
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "burst_magic" / "ui" / "frame.schema.json"
 TYPES = ROOT / "labextension" / "src" / "frame.ts"
+SHAPES = ROOT / "labextension" / "src" / "shapes.ts"
 MESSAGES = (
     details.HostState,
     details.TasksPage,
@@ -43,6 +44,32 @@ def typescript() -> str:
     found = json.loads(schema())["$defs"]
     parts = [HEAD, f"export const VERSION = {frame.VERSION};\n", f'export const MIME = "{frame.MIME}";\n']
     return "\n".join([*parts, *(_declared(name, found[name]) for name in sorted(found))])
+
+
+def shapes() -> str:
+    """What a frame's fields are, as a table to check one by: `T[]` is an array, `T?` may be left out."""
+    found: dict[str, Any] = {}
+    _reference(frame.Frame, found)
+    table = {
+        name: {
+            field: _shape(kind, found, missing="|null" if field in shape["required"] else "?")
+            for field, kind in shape["properties"].items()
+        }
+        for name, shape in sorted(found.items())
+        if "properties" in shape
+    }
+    kind = "Readonly<Record<string, Readonly<Record<string, string>>>>"
+    return f"{HEAD}\nexport const SHAPES: {kind} = {json.dumps(table, indent=2)};\n"
+
+
+def _shape(kind: dict[str, Any], found: dict[str, Any], *, missing: str = "|null") -> str:
+    if "$ref" in kind:
+        name = str(kind["$ref"].rpartition("/")[2])
+        return name if "properties" in found[name] else "string"  # a newer version may have more words
+    if "anyOf" in kind:
+        (some,) = (each for each in kind["anyOf"] if each != {"type": "null"})
+        return f"{_shape(some, found)}{missing}"
+    return f"{_shape(kind['items'], found)}[]" if kind["type"] == "array" else str(kind["type"])
 
 
 def _reference(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
@@ -104,3 +131,4 @@ if __name__ == "__main__":
     SCHEMA.write_text(schema(), encoding="utf-8")
     TYPES.parent.mkdir(parents=True, exist_ok=True)
     TYPES.write_text(typescript(), encoding="utf-8")
+    SHAPES.write_text(shapes(), encoding="utf-8")

@@ -14,7 +14,6 @@ from burst_magic.session.asking import Asking
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.onlooker import KEY_WAY_OUT
 from burst_magic.ui import notices
-from burst_magic.ui.words import dollars, duration
 
 if TYPE_CHECKING:
     from burst_magic.protocol.snapshot import Snapshot
@@ -101,8 +100,7 @@ def extend(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
     whole = None if budget is None else int(budget)
     asked.look()  # only then is the store's clock known
     deadline = asked.asking.extend(seconds or 0.0, budget=whole)
-    money = "" if whole is None else f"; it may cost {dollars(whole)}"
-    return f"{duration(asked.left_until(deadline))} until the session's deadline{money}."
+    return notices.extended(asked.left_until(deadline), whole)
 
 
 def scale(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
@@ -120,9 +118,20 @@ def scale(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
     return notices.scaled(number)
 
 
+def cleanup(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
+    """Let running tasks finish, then stop the session's workers."""
+    _Errand(opened, jid).asking.close()
+    return notices.closed()
+
+
 Action = Callable[[OpenedSession, str, Mapping[str, object]], str]  # what was opened, the job or "", the request's body
 OF_A_JOB: Mapping[str, Action] = {"cancel": cancel}
-OF_A_SESSION: Mapping[str, Action] = {"cancel": cancel_session, "extend": extend, "scale": scale}
+OF_A_SESSION: Mapping[str, Action] = {
+    "cancel": cancel_session,
+    "cleanup": cleanup,
+    "extend": extend,
+    "scale": scale,
+}
 
 
 def _number(body: Mapping[str, object], name: str, *, most: float) -> float | None:

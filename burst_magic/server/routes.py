@@ -270,8 +270,8 @@ def add_routes(app: web.Application) -> None:
         (f"{job}/tasks/{_NUMBER}", TaskHandler),
         (f"{job}/states", StatesHandler),
         (f"{job}/workers", WorkersHandler),
-        (f"{job}/(cancel)", ActionHandler),
-        (f"{session}/(cancel|extend|scale)", ActionHandler),
+        (f"{job}/({'|'.join(actions.OF_A_JOB)})", ActionHandler),
+        (f"{session}/({'|'.join(actions.OF_A_SESSION)})", ActionHandler),
         (f"{root}/.*", NoRouteHandler),
     ]
     app.add_handlers(".*$", [(pattern, handler, shared) for pattern, handler in routes])

@@ -28,6 +28,10 @@ class PanelAction(str, Enum):
     CANCEL_SESSION = "cancel_session"
     SCALE = "scale"
     EXTEND = "extend"
+    CLEANUP = "cleanup"  # running tasks finish, then the session's workers end; results are kept
+
+
+OUTLIVE_JOBS = frozenset({PanelAction.CANCEL_SESSION, PanelAction.CLEANUP})  # workers are kept warm, and cost money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

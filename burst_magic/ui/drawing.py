@@ -181,6 +181,7 @@ def _money(seen: Snapshot) -> Money:
         budget=seen.budget,
         fargate=fargate.spent if free and known else 0,
         fargate_hourly=fargate.hourly if free and known else 0,
+        worker_hourly=seen.rate if known and not free and seen.ended is None else None,
     )
 
 

@@ -91,6 +91,7 @@ class Money:
         job: the part while this job ran, if workers are older than it; grows like ``spent``.
         estimate: of this job before it began; budget: of the session. None: there is none.
         fargate, fargate_hourly: of free workers, what Fargate would charge.
+        worker_hourly: of one worker that is started now, if it costs anything.
     """
 
     priced: bool
@@ -103,6 +104,7 @@ class Money:
     budget: int | None
     fargate: int
     fargate_hourly: int
+    worker_hourly: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from burst_magic.ui.words import dollars, duration
+
 
 def job_cancelled(*, continues: bool) -> str:
     """A job was cancelled.
@@ -21,3 +23,19 @@ def session_cancelled() -> str:
 def scaled(workers: int) -> str:
     """Another number of workers is wanted."""
     return f"{workers} workers wanted."
+
+
+def extended(left: float, budget: int | None) -> str:
+    """The deadline was moved, or the budget raised.
+
+    Args:
+        left: seconds until the deadline.
+        budget: the new one in micro-dollars, or None: it is as it was.
+    """
+    money = "" if budget is None else f"; it may cost {dollars(budget)}"
+    return f"{duration(left)} until the session's deadline{money}."
+
+
+def closed() -> str:
+    """A session's workers were told to end."""
+    return "Stopping the workers: running tasks finish first, pending ones are not run, results are kept."

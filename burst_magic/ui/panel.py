@@ -18,7 +18,7 @@ from typing import Any, Protocol, TextIO, TypeVar
 from burst_magic.errors import BurstError, visible
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.ui import text
-from burst_magic.ui.details import ActionState, HostState, PanelAction
+from burst_magic.ui.details import OUTLIVE_JOBS, ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, to_json
 from burst_magic.ui.requests import AskedSession, action_of, answer
@@ -227,7 +227,7 @@ class Panel:
 
     def _off(self, action: PanelAction) -> str:
         """Why an action is not possible."""
-        if self._frame is not None and self._frame.over and action is not PanelAction.CANCEL_SESSION:
+        if self._frame is not None and self._frame.over and action not in OUTLIVE_JOBS:
             return f"the job is over: {self._frame.state}"
         return "the cell is waiting for results: interrupt the kernel first" if self._blocking else ""
 

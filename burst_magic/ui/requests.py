@@ -12,8 +12,6 @@ from burst_magic.protocol.wire.model import Outcome
 from burst_magic.ui import notices
 from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, workers_page
 from burst_magic.ui.frame import plain
-from burst_magic.ui.text import clock
-from burst_magic.units import format_duration
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +33,9 @@ class AskedSession(Protocol):
 
     def cancel(self) -> None:
         """Cancel the session."""
+
+    def close(self) -> None:
+        """Let running tasks finish, then stop the workers."""
 
     def scale(self, workers: int) -> None:
         """Change the number of workers."""
@@ -122,9 +123,16 @@ def _scale(session: AskedSession, message: Mapping[str, Any]) -> str:
 
 def _extend(session: AskedSession, message: Mapping[str, Any]) -> str:
     seconds, budget = _number(message, "seconds", 0), message.get("budget")
-    deadline = session.extend(seconds or None, budget=None if budget is None else _number(message, "budget"))
-    later = f"Extended by {format_duration(seconds)}: " if seconds else ""
-    return f"{later}the session ends at {clock(deadline)} at the latest."
+    if not seconds and budget is None:
+        raise OptionError("neither a duration nor a budget was given", context="extend")
+    whole = None if budget is None else _number(message, "budget")
+    deadline = session.extend(seconds or None, budget=whole)
+    return notices.extended(deadline - session.snapshot().now, whole)
+
+
+def _cleanup(session: AskedSession, message: Mapping[str, Any]) -> str:
+    session.close()
+    return notices.closed()
 
 
 _FACTS: dict[str, Callable[[AskedSession, Mapping[str, Any]], object]] = {
@@ -138,4 +146,5 @@ _ACTIONS: dict[PanelAction, Callable[[AskedSession, Mapping[str, Any]], str]] = 
     PanelAction.CANCEL_SESSION: _cancel_session,
     PanelAction.SCALE: _scale,
     PanelAction.EXTEND: _extend,
+    PanelAction.CLEANUP: _cleanup,
 }

@@ -33,15 +33,89 @@ function inWords(answer) {
   return `${answer.problem}${where}${wayOut}`;
 }
 
+// src/words.ts
+var THIN = " ";
+var MICRO = 1e6;
+function count(number) {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, THIN);
+}
+function plural(number, word) {
+  return `${count(number)} ${word}${number === 1 ? "" : "s"}`;
+}
+function percent(part, whole) {
+  if (whole <= 0) return `100${THIN}%`;
+  if (part > 0 && part * 100 < whole) return `<1${THIN}%`;
+  return `${Math.floor(part * 100 / whole)}${THIN}%`;
+}
+var UNITS = [
+  [86400, "d", 3600, "h"],
+  [3600, "h", 60, "min"],
+  [60, "min", 1, "s"]
+];
+function duration(seconds) {
+  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  for (const [unit, name, part, partName] of UNITS) {
+    if (whole >= unit) {
+      const rest = Math.floor(whole % unit / part);
+      return `${Math.floor(whole / unit)} ${name} ${String(rest).padStart(2, "0")} ${partName}`;
+    }
+  }
+  return `${whole} s`;
+}
+function about(seconds) {
+  if (seconds < 10) return "a few seconds";
+  if (seconds < 57.5) return `≈ ${5 * Math.round(seconds / 5)} s`;
+  if (seconds < 5370) return `≈ ${Math.max(1, Math.round(seconds / 60))} min`;
+  if (seconds < 36 * 3600) return `≈ ${Math.round(seconds / 1800) / 2} h`;
+  return `≈ ${Math.round(seconds / 86400)} d`;
+}
+function age(seconds) {
+  if (seconds < 59.5) return `${Math.max(0, Math.round(seconds))} s`;
+  if (seconds < 3570) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} d`;
+}
+function dollars(micros) {
+  if (micros === 0 || micros >= MICRO / 100) {
+    const [whole = "0", cents = "00"] = (micros / MICRO).toFixed(2).split(".");
+    return `$${count(Number(whole))}.${cents}`;
+  }
+  return micros >= MICRO / 1e4 ? `$${(micros / MICRO).toFixed(4)}` : "<$0.0001";
+}
+
+// src/questions.ts
+function scaling(frame, workers) {
+  const more = workers - (frame?.workers.wanted ?? 0);
+  if (!frame || more <= 0 || frame.money.free) return "";
+  const each = frame.money.worker_hourly;
+  const price = frame.money.priced && each !== void 0 ? `${dollars(more * each)} more an hour` : "cost unknown";
+  return `Start ${count(more)} more, ${price}?`;
+}
+function extending(frame, seconds, budget) {
+  if (!frame || frame.money.free) return "";
+  const { money, workers } = frame;
+  const hourly = money.worker_hourly === void 0 ? money.hourly : money.worker_hourly * workers.wanted;
+  const price = money.priced ? `at most ${dollars(hourly * seconds / 3600)} more` : "cost unknown";
+  const longer = seconds ? `${duration(seconds)} longer, ${price}` : "";
+  const dearer = budget ? `${dollars(budget)} in all` : "";
+  return `Allow ${[longer, dearer].filter(Boolean).join("; ")}?`;
+}
+function stopping(frame) {
+  const left = frame?.counts.pending ?? 0;
+  return left ? `Leave ${plural(left, "pending task")} undone?` : "Stop all its workers?";
+}
+
 // src/actions.ts
 var ASKING = 4e3;
 var PATIENCE = 3e3;
 var Action = class {
-  constructor(label, question, act, tell) {
+  constructor(label, question, act, tell, missing = () => "") {
     this.label = label;
     this.question = question;
     this.act = act;
     this.tell = tell;
+    this.missing = missing;
     this.node = button("bv-button", label, () => {
       this.click();
     });
@@ -50,16 +124,18 @@ var Action = class {
   question;
   act;
   tell;
+  missing;
   node;
   timer;
-  asking = false;
+  asked = "";
+  // the question that stands, or ""
   busy = false;
   off = "";
   /** On with "", off with a reason; null: this host does not offer it. */
   allow(off) {
     this.node.hidden = off === null;
     this.off = off ?? "";
-    if (off && this.asking) this.rest();
+    if (off && this.asked) this.rest();
     this.node.setAttribute("aria-disabled", String(Boolean(off) || this.busy));
     this.node.title = this.off;
   }
@@ -68,21 +144,24 @@ var Action = class {
   }
   click() {
     if (this.busy) return;
-    if (this.off) this.tell(this.off);
-    else if (this.question && !this.asking) this.ask();
+    const wrong = this.off || this.missing();
+    const question = this.question();
+    if (wrong) this.tell(wrong);
+    else if (question !== this.asked) this.ask(question);
     else void this.run();
   }
-  ask() {
-    this.asking = true;
+  ask(question) {
+    this.rest();
+    this.asked = question;
     this.node.classList.add("bv-sure");
-    this.node.textContent = this.question;
+    this.node.textContent = question;
     this.timer = setTimeout(() => {
       this.rest();
     }, ASKING);
   }
   rest() {
     clearTimeout(this.timer);
-    this.asking = false;
+    this.asked = "";
     this.node.classList.remove("bv-sure");
     this.node.textContent = this.label;
   }
@@ -105,28 +184,45 @@ var Actions = class {
   constructor(host, tell) {
     this.host = host;
     this.tell = tell;
-    const workers = field("Workers", "");
-    const hours = field("Longer by hours", "1");
-    const budget = field("Budget in $", "");
-    workers.input.min = "1";
-    budget.input.step = "0.01";
-    hours.input.step = "0.5";
-    this.add("scale", "Scale", "", () => host.ask("scale", { workers: whole(workers.input) }), workers.node);
-    const extend = () => host.ask("extend", {
-      ...hours.input.value ? { seconds: Math.round(Number(hours.input.value) * 3600) } : {},
-      ...budget.input.value ? { budget: Math.round(Number(budget.input.value) * 1e6) } : {}
+    const workers = field("Workers", { min: "1", step: "1" });
+    const hours = field("Longer by hours", { min: "0", step: "0.5" });
+    const budget = field("Budget in $", { min: "0", step: "0.01" });
+    const wanted = () => Math.round(positive(workers.input));
+    this.add("scale", {
+      label: "Scale",
+      fields: [workers.node],
+      missing: () => wanted() ? "" : "Say how many workers there shall be: 1 or more",
+      question: () => scaling(host.frame(), wanted()),
+      act: () => host.ask("scale", { workers: wanted() })
     });
-    this.add("extend", "Extend", "", extend, hours.node, budget.node);
-    this.add("cancel_session", "Cancel the session", "Stop all its jobs?", () => host.ask("cancel_session"));
+    const seconds = () => Math.round(positive(hours.input) * 3600);
+    const micros = () => Math.round(positive(budget.input) * 1e6);
+    this.add("extend", {
+      label: "Extend",
+      fields: [hours.node, budget.node],
+      missing: () => seconds() || micros() ? "" : "Say how many hours longer it may run, or what it may cost",
+      question: () => extending(host.frame(), seconds(), micros()),
+      act: () => host.ask("extend", { ...seconds() ? { seconds: seconds() } : {}, ...micros() ? { budget: micros() } : {} })
+    });
+    this.add("cleanup", {
+      label: "Stop the workers",
+      question: () => stopping(host.frame()),
+      act: () => host.ask("cleanup")
+    });
+    this.add("cancel_session", {
+      label: "Cancel the session",
+      question: () => "Stop all its jobs?",
+      act: () => host.ask("cancel_session")
+    });
   }
   host;
   tell;
   node = make("div", "bv-actions");
   entries = [];
   draw() {
-    for (const { name, action, row: row2 } of this.entries) {
+    for (const { name, action, row } of this.entries) {
       const off = this.host.can(name);
-      row2.hidden = off === null;
+      row.hidden = off === null;
       action.allow(off);
     }
   }
@@ -137,24 +233,24 @@ var Actions = class {
   stop() {
     for (const { action } of this.entries) action.stop();
   }
-  add(name, label, question, act, ...fields) {
-    const action = new Action(label, question, act, this.tell);
-    const row2 = make("div", "bv-action-row");
-    row2.append(...fields, action.node);
-    this.node.append(row2);
-    this.entries.push({ name, action, row: row2 });
+  add(name, { label, question, act, missing, fields = [] }) {
+    const action = new Action(label, question, act, this.tell, missing);
+    const row = make("div", "bv-action-row");
+    row.append(...fields, action.node);
+    this.node.append(row);
+    this.entries.push({ name, action, row });
   }
 };
-function whole(input) {
-  return Math.round(Number(input.value));
+function positive(input) {
+  return Math.max(0, Number(input.value) || 0);
 }
-function field(label, value) {
+function field(label, limits) {
   const node = make("span", "bv-field");
   const name = make("label", "", label);
   const input = make("input");
   input.type = "number";
-  input.min = "0";
-  input.value = value;
+  input.min = limits.min;
+  input.step = limits.step;
   input.id = fresh("field");
   name.htmlFor = input.id;
   node.append(name, input);
@@ -193,55 +289,45 @@ var Bar = class {
   }
 };
 
-// src/words.ts
-var THIN = " ";
-var MICRO = 1e6;
-function count(number) {
-  return String(number).replace(/\B(?=(\d{3})+$)/g, THIN);
-}
-function plural(number, word) {
-  return `${count(number)} ${word}${number === 1 ? "" : "s"}`;
-}
-function percent(part, whole2) {
-  if (whole2 <= 0) return `100${THIN}%`;
-  if (part > 0 && part * 100 < whole2) return `<1${THIN}%`;
-  return `${Math.floor(part * 100 / whole2)}${THIN}%`;
-}
-var UNITS = [
-  [86400, "d", 3600, "h"],
-  [3600, "h", 60, "min"],
-  [60, "min", 1, "s"]
-];
-function duration(seconds) {
-  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
-  const whole2 = Math.round(seconds);
-  for (const [unit, name, part, partName] of UNITS) {
-    if (whole2 >= unit) {
-      const rest = Math.floor(whole2 % unit / part);
-      return `${Math.floor(whole2 / unit)} ${name} ${String(rest).padStart(2, "0")} ${partName}`;
+// src/facts.ts
+var Facts = class {
+  node = make("dl", "bv-facts");
+  rows = /* @__PURE__ */ new Map();
+  draw(details) {
+    const kept = new Set(details.map(({ label }) => label));
+    for (const [label, row] of this.rows) {
+      if (kept.has(label)) continue;
+      row.label.remove();
+      row.fact.remove();
+      this.rows.delete(label);
     }
+    details.forEach(({ label, text, copies }, at) => {
+      const row = this.rows.get(label) ?? rowOf(label, copies);
+      this.rows.set(label, row);
+      say(row.text, text);
+      const place = this.node.children[2 * at] ?? null;
+      if (place === row.label) return;
+      this.node.insertBefore(row.label, place);
+      row.label.after(row.fact);
+    });
   }
-  return `${whole2} s`;
+};
+function rowOf(label, copies) {
+  const fact = make("dd");
+  const text = make("span");
+  fact.append(text);
+  if (copies) fact.append(" ", copyButton(() => text.textContent, label));
+  return { label: make("dt", "", label), fact, text };
 }
-function about(seconds) {
-  if (seconds < 10) return "a few seconds";
-  if (seconds < 57.5) return `≈ ${5 * Math.round(seconds / 5)} s`;
-  if (seconds < 5370) return `≈ ${Math.max(1, Math.round(seconds / 60))} min`;
-  if (seconds < 36 * 3600) return `≈ ${Math.round(seconds / 1800) / 2} h`;
-  return `≈ ${Math.round(seconds / 86400)} d`;
-}
-function age(seconds) {
-  if (seconds < 59.5) return `${Math.max(0, Math.round(seconds))} s`;
-  if (seconds < 3570) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 36 * 3600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86400)} d`;
-}
-function dollars(micros) {
-  if (micros === 0 || micros >= MICRO / 100) {
-    const [whole2 = "0", cents = "00"] = (micros / MICRO).toFixed(2).split(".");
-    return `$${count(Number(whole2))}.${cents}`;
-  }
-  return micros >= MICRO / 1e4 ? `$${(micros / MICRO).toFixed(4)}` : "<$0.0001";
+function copyButton(text, label) {
+  const knob = button("bv-small", "Copy", () => {
+    void navigator.clipboard.writeText(text()).then(
+      () => knob.textContent = "Copied",
+      () => knob.textContent = "Not allowed here: select and copy"
+    );
+  });
+  knob.setAttribute("aria-label", `Copy: ${label}`);
+  return knob;
 }
 
 // src/task.ts
@@ -279,16 +365,6 @@ function taskFacts(detail) {
   ];
   return facts.filter(([, text]) => text);
 }
-function copyButton(text, label) {
-  const knob = button("bv-small", "Copy", () => {
-    void navigator.clipboard.writeText(text).then(
-      () => knob.textContent = "Copied",
-      () => knob.textContent = "Not allowed here: select and copy"
-    );
-  });
-  knob.setAttribute("aria-label", `Copy: ${label}`);
-  return knob;
-}
 
 // src/failures.ts
 var Failures = class {
@@ -308,16 +384,16 @@ var Failures = class {
     this.more.hidden = !more;
     say(this.more, more);
     const kept = new Set(lines.map((line) => line.id));
-    for (const [id, row2] of this.rows) {
+    for (const [id, row] of this.rows) {
       if (kept.has(id)) continue;
-      row2.node.remove();
+      row.node.remove();
       this.rows.delete(id);
     }
     lines.forEach((line, at) => {
-      const row2 = this.rows.get(line.id) ?? new Row(line.id, this.host);
-      this.rows.set(line.id, row2);
-      row2.draw(line);
-      if (this.list.children[at] !== row2.node) this.list.insertBefore(row2.node, this.list.children[at] ?? null);
+      const row = this.rows.get(line.id) ?? new Row(line.id, this.host);
+      this.rows.set(line.id, row);
+      row.draw(line);
+      if (this.list.children[at] !== row.node) this.list.insertBefore(row.node, this.list.children[at] ?? null);
     });
   }
 };
@@ -388,20 +464,20 @@ var Row = class {
       return;
     }
     const before = this.strip.childElementCount;
-    this.strip.append(...answer.ok.rows.map((row2) => this.knob(row2)));
+    this.strip.append(...answer.ok.rows.map((row) => this.knob(row)));
     this.next = answer.ok.next;
     this.further.hidden = this.next === null;
     const first = this.strip.querySelector("button");
     if (!before && first) first.click();
   }
-  knob(row2) {
-    const knob = button("bv-small", count(row2.task), () => {
+  knob(row) {
+    const knob = button("bv-small", count(row.task), () => {
       for (const other of this.strip.children) other.setAttribute("aria-pressed", "false");
       knob.setAttribute("aria-pressed", "true");
-      void this.open(row2.task);
+      void this.open(row.task);
     });
-    knob.title = [row2.item, row2.message].filter(Boolean).join(": ");
-    knob.setAttribute("aria-label", `Task ${row2.task}`);
+    knob.title = [row.item, row.message].filter(Boolean).join(": ");
+    knob.setAttribute("aria-label", `Task ${row.task}`);
     knob.setAttribute("aria-pressed", "false");
     return knob;
   }
@@ -479,9 +555,9 @@ var Output = class {
     const follows = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 4;
     const shown2 = this.lines.filter((line) => line.text.toLowerCase().includes(wanted) || String(line.task) === wanted);
     const rows = shown2.map(({ task, text }) => {
-      const row2 = make("div", "bv-line");
-      row2.append(make("span", "bv-line-task", count(task)), make("span", "", text));
-      return row2;
+      const row = make("div", "bv-line");
+      row.append(make("span", "bv-line-task", count(task)), make("span", "", text));
+      return row;
     });
     const none = this.lines.length ? "No line matches." : "The tasks have printed nothing yet.";
     this.box.replaceChildren(...rows.length ? rows : [make("p", "bv-quiet", none)]);
@@ -576,7 +652,7 @@ function noteOf(frame, link, now) {
     return { text: sinceSeen(link, now, "the Jupyter server does not answer"), kind: "stale" };
   }
   if (frame.stale) return { text: `As seen ${age(now - frame.stale.since)} ago: ${frame.stale.why}`, kind: "stale" };
-  if (over) return { text: afterwards(frame), kind: "" };
+  if (over) return { text: afterwards(frame, link), kind: "" };
   if (frame.waiting) {
     const since = frame.waiting.since === null ? "" : ` for ${duration(now - frame.waiting.since)}`;
     const wayOut = frame.waiting.way_out ? `; ${frame.waiting.way_out}` : "";
@@ -601,10 +677,11 @@ function doing(frame, now) {
   const slow = frame.longest && now - frame.longest.since >= SLOW ? frame.longest : null;
   return slow ? `${alive}; task ${count(slow.task)} has been running for ${duration(now - slow.since)}` : alive;
 }
-function afterwards(frame) {
+function afterwards(frame, link) {
   if (!frame.counts.total) return "There was nothing to do: --map gave no items";
-  const where = frame.out ? `results are in ${frame.out}` : "";
-  return sentence(where);
+  if (!frame.out) return "";
+  if (link.from === "kernel") return `Results are in ${frame.out}`;
+  return `Results are in ${frame.out} in the kernel that ran this cell; in another one, ${frame.attach} brings them back`;
 }
 function failureLines(frame) {
   const groups = frame.failures?.groups ?? [];
@@ -695,6 +772,37 @@ function clock(at) {
   return new Date(at * 1e3).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
 }
 
+// src/rows.ts
+var Rows = class {
+  node = make("table", "bv-table");
+  body = make("tbody");
+  constructor(head) {
+    const row = make("tr");
+    for (const word of head) {
+      const cell = make("th", "", word);
+      cell.scope = "col";
+      row.append(cell);
+    }
+    const top = make("thead");
+    top.append(row);
+    this.node.append(top, this.body);
+  }
+  draw(rows) {
+    while (this.body.rows.length > rows.length) this.body.lastElementChild?.remove();
+    while (this.body.rows.length < rows.length) this.body.append(make("tr"));
+    rows.forEach((texts, at) => {
+      const row = this.body.rows[at];
+      if (!row) return;
+      while (row.cells.length > texts.length) row.lastElementChild?.remove();
+      while (row.cells.length < texts.length) row.append(make("td"));
+      texts.forEach((text, column) => {
+        const cell = row.cells[column];
+        if (cell) say(cell, text);
+      });
+    });
+  }
+};
+
 // src/tasks.ts
 var SIDES = [16, 12, 10, 8, 6, 5, 4, 3];
 var HEIGHT = 168;
@@ -732,7 +840,7 @@ var Tasks = class {
     this.canvas.addEventListener("mousemove", (event) => {
       this.pick(event, false);
     });
-    this.listed.append(make("summary", "", "As a table"), this.table);
+    this.listed.append(make("summary", "", "As a table"), this.table.node);
     this.listed.addEventListener("toggle", () => {
       this.list();
     });
@@ -746,7 +854,7 @@ var Tasks = class {
   canvas = make("canvas", "bv-canvas");
   said = make("p", "bv-said");
   listed = make("details", "bv-listed");
-  table = make("table", "bv-table");
+  table = new Rows(["Tasks", "State"]);
   sized;
   cells = [];
   idle = "pending";
@@ -856,18 +964,7 @@ var Tasks = class {
       if (last && one && last[2] === word && last[1] === cell.start) last[1] = cell.stop;
       else rows.push([cell.start, cell.stop, word]);
     }
-    const head = make("tr");
-    for (const word of ["Tasks", "State"]) {
-      const th = make("th", "", word);
-      th.scope = "col";
-      head.append(th);
-    }
-    const lines = rows.map(([start, stop, word]) => {
-      const row2 = make("tr");
-      row2.append(make("td", "", stop - start === 1 ? count(start) : `${count(start)} – ${count(stop - 1)}`), make("td", "", word));
-      return row2;
-    });
-    this.table.replaceChildren(head, ...lines);
+    this.table.draw(rows.map(([start, stop, word]) => [stop - start === 1 ? count(start) : `${count(start)} – ${count(stop - 1)}`, word]));
   }
 };
 function fill(pen, colour, x, y, width, height) {
@@ -911,11 +1008,11 @@ var AGAIN = 5e3;
 var Workers = class {
   constructor(body, host) {
     this.host = host;
-    body.append(this.summary, this.table, this.trouble);
+    body.append(this.summary, this.table.node, this.trouble);
   }
   host;
   summary = make("p", "bv-quiet");
-  table = make("table", "bv-table");
+  table = new Rows(["Worker", "Now", "Memory", "Since"]);
   trouble = make("p", "bv-trouble");
   asked = 0;
   /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */
@@ -929,21 +1026,10 @@ var Workers = class {
     const answer = await this.host.ask("workers");
     say(this.trouble, answer.problem === void 0 ? "" : inWords(answer));
     if (answer.problem !== void 0) return;
-    const rows = answer.ok.workers.map((worker) => row("td", ["td", worker.name], ["td", doing2(worker, now)], ["td", memory(worker)], ["td", age(now - worker.started)]));
-    const more = answer.ok.more ? [row("td", ["td", `and ${count(answer.ok.more)} more`])] : [];
-    const head = row("th", ["th", "Worker"], ["th", "Now"], ["th", "Memory"], ["th", "Since"]);
-    this.table.replaceChildren(head, ...rows, ...more);
+    const rows = answer.ok.workers.map((worker) => [worker.name, doing2(worker, now), memory(worker), age(now - worker.started)]);
+    this.table.draw(answer.ok.more ? [...rows, [`and ${count(answer.ok.more)} more`]] : rows);
   }
 };
-function row(kind, ...cells) {
-  const node = make("tr");
-  for (const [tag, text] of cells) {
-    const cell = make(tag, "", text);
-    if (kind === "th") cell.setAttribute("scope", "col");
-    node.append(cell);
-  }
-  return node;
-}
 function doing2(worker, now) {
   if (worker.ended) return `ended: ${worker.ended}`;
   if (worker.stage) return worker.stage;
@@ -978,7 +1064,7 @@ var View = class {
       this.draw();
     };
     this.failures = new Failures(host);
-    this.cancel = new Action("Cancel", "Stop all tasks?", () => host.ask("cancel"), tell);
+    this.cancel = new Action("Cancel", () => "Stop all tasks?", () => host.ask("cancel"), tell);
     this.actions = new Actions(host, tell);
     this.actions.node.id = fresh("actions");
     this.actions.node.hidden = true;
@@ -991,7 +1077,7 @@ var View = class {
     this.more.setAttribute("aria-controls", this.actions.node.id);
     this.rest.id = fresh("rest");
     this.unfold = button("bv-button", "Details", () => {
-      this.unfold.setAttribute("aria-expanded", String(this.rest.hidden));
+      this.unfold.setAttribute("aria-expanded", String(this.unfold.getAttribute("aria-expanded") !== "true"));
       this.draw();
     });
     this.unfold.setAttribute("aria-expanded", "false");
@@ -1009,7 +1095,7 @@ var View = class {
     this.parts.tasks.body.append(this.picked);
     this.output = new Output(this.parts.output.body);
     this.workers = new Workers(this.parts.workers.body, host);
-    this.parts.details.body.append(this.details);
+    this.parts.details.body.append(this.details.node);
     this.lay();
   }
   host;
@@ -1035,7 +1121,7 @@ var View = class {
   output;
   picked = make("div", "bv-task");
   workers;
-  details = make("dl", "bv-facts");
+  details = new Facts();
   parts;
   notice = { words: "", until: 0 };
   heard = "";
@@ -1109,13 +1195,15 @@ var View = class {
     say(this.money, now.money);
     this.cancel.allow(now.over ? null : this.host.can("cancel"));
     this.actions.draw();
-    this.more.hidden = now.over || !this.actions.any;
+    this.more.hidden = !this.actions.any;
     this.actions.node.hidden ||= this.more.hidden;
     this.unfold.hidden = !now.plain;
-    this.rest.hidden = now.plain && this.unfold.getAttribute("aria-expanded") !== "true";
     this.bar.draw(now.segments, now.done, now.total, now.spoken);
     say(this.counts, now.counts);
     const notice = this.news();
+    const folded = now.plain && this.unfold.getAttribute("aria-expanded") !== "true";
+    this.rest.hidden = folded && !notice;
+    this.rest.toggleAttribute("data-folded", folded);
     say(this.note, notice || now.note);
     this.note.dataset["kind"] = notice ? "notice" : now.noteKind;
     this.failures.draw(now.failures, now.moreFailures);
@@ -1136,16 +1224,7 @@ var View = class {
     if (tasks.isOpen) void this.drawTasks(now);
     if (workers.isOpen) this.workers.draw(now.workers, now.over, now.at);
     if (output.isOpen) this.output.draw(now.output);
-    if (details.isOpen) this.drawDetails(now);
-  }
-  drawDetails(now) {
-    if (this.details.contains(document.activeElement)) return;
-    const nodes = now.details.flatMap(({ label, text, copies }) => {
-      const fact = make("dd", "", text);
-      if (copies) fact.append(" ", copyButton(text, label));
-      return [make("dt", "", label), fact];
-    });
-    this.details.replaceChildren(...nodes);
+    if (details.isOpen) this.details.draw(now.details);
   }
   /** The exact states, where the frame has them only by groups of tasks and they still fit. */
   async drawTasks(now) {

@@ -3,23 +3,25 @@
 import { button, fresh, make } from "./dom.js";
 import type { PanelAction } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
+import { extending, scaling, stopping } from "./questions.js";
 
 const ASKING = 4000; // milliseconds that a question stands
 const PATIENCE = 3000; // milliseconds without an answer before the reader is told to wait
 
-/** Does one thing, after a second click if there is a question. */
+/** Does one thing, after a second click if there is a question; says instead what is missing for it. */
 export class Action {
   readonly node: HTMLButtonElement;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private asking = false;
+  private asked = ""; // the question that stands, or ""
   private busy = false;
   private off = "";
 
   constructor(
     private readonly label: string,
-    private readonly question: string,
+    private readonly question: () => string,
     private readonly act: () => Promise<Answer>,
     private readonly tell: (words: string) => void,
+    private readonly missing: () => string = () => "",
   ) {
     this.node = button("bv-button", label, () => {
       this.click();
@@ -30,7 +32,7 @@ export class Action {
   allow(off: string | null): void {
     this.node.hidden = off === null;
     this.off = off ?? "";
-    if (off && this.asking) this.rest();
+    if (off && this.asked) this.rest();
     this.node.setAttribute("aria-disabled", String(Boolean(off) || this.busy));
     this.node.title = this.off;
   }
@@ -41,15 +43,18 @@ export class Action {
 
   private click(): void {
     if (this.busy) return;
-    if (this.off) this.tell(this.off);
-    else if (this.question && !this.asking) this.ask();
+    const wrong = this.off || this.missing();
+    const question = this.question();
+    if (wrong) this.tell(wrong);
+    else if (question !== this.asked) this.ask(question); // also when its numbers have changed since
     else void this.run();
   }
 
-  private ask(): void {
-    this.asking = true;
+  private ask(question: string): void {
+    this.rest();
+    this.asked = question;
     this.node.classList.add("bv-sure");
-    this.node.textContent = this.question;
+    this.node.textContent = question;
     this.timer = setTimeout(() => {
       this.rest();
     }, ASKING);
@@ -57,7 +62,7 @@ export class Action {
 
   private rest(): void {
     clearTimeout(this.timer);
-    this.asking = false;
+    this.asked = "";
     this.node.classList.remove("bv-sure");
     this.node.textContent = this.label;
   }
@@ -78,13 +83,21 @@ export class Action {
   }
 }
 
+interface Wish {
+  readonly label: string;
+  readonly question: () => string;
+  readonly act: () => Promise<Answer>;
+  readonly missing?: () => string;
+  readonly fields?: readonly HTMLElement[];
+}
+
 interface Entry {
   readonly name: PanelAction;
   readonly action: Action;
   readonly row: HTMLElement;
 }
 
-/** What stands behind the three dots: scale, extend, cancel the session. */
+/** What stands behind the three dots: scale, extend, stop the workers, cancel the session. */
 export class Actions {
   readonly node = make("div", "bv-actions");
   private readonly entries: Entry[] = [];
@@ -93,20 +106,36 @@ export class Actions {
     private readonly host: Host,
     private readonly tell: (words: string) => void,
   ) {
-    const workers = field("Workers", "");
-    const hours = field("Longer by hours", "1");
-    const budget = field("Budget in $", "");
-    workers.input.min = "1";
-    budget.input.step = "0.01";
-    hours.input.step = "0.5";
-    this.add("scale", "Scale", "", () => host.ask("scale", { workers: whole(workers.input) }), workers.node);
-    const extend = (): Promise<Answer> =>
-      host.ask("extend", {
-        ...(hours.input.value ? { seconds: Math.round(Number(hours.input.value) * 3600) } : {}),
-        ...(budget.input.value ? { budget: Math.round(Number(budget.input.value) * 1_000_000) } : {}),
-      });
-    this.add("extend", "Extend", "", extend, hours.node, budget.node);
-    this.add("cancel_session", "Cancel the session", "Stop all its jobs?", () => host.ask("cancel_session"));
+    const workers = field("Workers", { min: "1", step: "1" });
+    const hours = field("Longer by hours", { min: "0", step: "0.5" });
+    const budget = field("Budget in $", { min: "0", step: "0.01" });
+    const wanted = (): number => Math.round(positive(workers.input));
+    this.add("scale", {
+      label: "Scale",
+      fields: [workers.node],
+      missing: () => (wanted() ? "" : "Say how many workers there shall be: 1 or more"),
+      question: () => scaling(host.frame(), wanted()),
+      act: () => host.ask("scale", { workers: wanted() }),
+    });
+    const seconds = (): number => Math.round(positive(hours.input) * 3600);
+    const micros = (): number => Math.round(positive(budget.input) * 1_000_000);
+    this.add("extend", {
+      label: "Extend",
+      fields: [hours.node, budget.node],
+      missing: () => (seconds() || micros() ? "" : "Say how many hours longer it may run, or what it may cost"),
+      question: () => extending(host.frame(), seconds(), micros()),
+      act: () => host.ask("extend", { ...(seconds() ? { seconds: seconds() } : {}), ...(micros() ? { budget: micros() } : {}) }),
+    });
+    this.add("cleanup", {
+      label: "Stop the workers",
+      question: () => stopping(host.frame()),
+      act: () => host.ask("cleanup"),
+    });
+    this.add("cancel_session", {
+      label: "Cancel the session",
+      question: () => "Stop all its jobs?",
+      act: () => host.ask("cancel_session"),
+    });
   }
 
   draw(): void {
@@ -126,8 +155,8 @@ export class Actions {
     for (const { action } of this.entries) action.stop();
   }
 
-  private add(name: PanelAction, label: string, question: string, act: () => Promise<Answer>, ...fields: HTMLElement[]): void {
-    const action = new Action(label, question, act, this.tell);
+  private add(name: PanelAction, { label, question, act, missing, fields = [] }: Wish): void {
+    const action = new Action(label, question, act, this.tell, missing);
     const row = make("div", "bv-action-row");
     row.append(...fields, action.node);
     this.node.append(row);
@@ -135,17 +164,18 @@ export class Actions {
   }
 }
 
-function whole(input: HTMLInputElement): number {
-  return Math.round(Number(input.value));
+/** What a field says, 0 if that is no positive number. */
+function positive(input: HTMLInputElement): number {
+  return Math.max(0, Number(input.value) || 0);
 }
 
-function field(label: string, value: string): { node: HTMLElement; input: HTMLInputElement } {
+function field(label: string, limits: { min: string; step: string }): { node: HTMLElement; input: HTMLInputElement } {
   const node = make("span", "bv-field");
   const name = make("label", "", label);
   const input = make("input");
   input.type = "number";
-  input.min = "0";
-  input.value = value;
+  input.min = limits.min;
+  input.step = limits.step;
   input.id = fresh("field");
   name.htmlFor = input.id;
   node.append(name, input);

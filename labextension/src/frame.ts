@@ -117,6 +117,7 @@ export interface Money {
   budget: number | null;
   fargate: number;
   fargate_hourly: number;
+  worker_hourly?: number;
 }
 
 /** One line that a task printed. */
@@ -131,7 +132,7 @@ export interface OutputPart {
 }
 
 /** What a view can ask for beside facts. */
-export type PanelAction = "cancel" | "cancel_session" | "scale" | "extend";
+export type PanelAction = "cancel" | "cancel_session" | "scale" | "extend" | "cleanup";
 
 /** What the failures and the output are at: equal revisions mean equal parts, in every process. */
 export interface PartRevisions {

@@ -4,7 +4,9 @@
 import type { IRenderMime } from "@jupyterlab/rendermime-interfaces";
 import { Panel } from "@lumino/widgets";
 
-import { MIME, type Frame } from "./frame.js";
+import { frameIn } from "./checked.js";
+import { make } from "./dom.js";
+import { MIME, VERSION } from "./frame.js";
 import { request } from "./jupyter.js";
 import { ServerHost } from "./server.js";
 import { mount } from "./view.js";
@@ -33,8 +35,17 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
   }
 
   renderModel(model: IRenderMime.IMimeModel): Promise<void> {
-    const frame = model.data[MIME] as unknown as Frame | undefined;
-    if (!frame || this.isDisposed) return Promise.resolve();
+    if (this.isDisposed) return Promise.resolve();
+    const frame = frameIn(model.data[MIME]);
+    if (!frame) {
+      this.end();
+      const said = make("pre", "", unreadable(model.data));
+      this.node.append(said);
+      this.unmount = () => {
+        said.remove();
+      };
+      return Promise.resolve();
+    }
     const known = this.host?.frame();
     if (known && known.session === frame.session && known.job === frame.job) {
       this.host?.offer(frame); // the view stays, with what the reader has opened
@@ -81,6 +92,15 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
     this.addWidget(widget);
     void widget.renderModel(model);
   }
+}
+
+/** What is shown instead of a frame that is none: the words beside it, for they are only text. */
+function unreadable(data: IRenderMime.IMimeModel["data"]): string {
+  const version = (data[MIME] as { version?: unknown } | undefined)?.version;
+  const newer = typeof version === "number" && version > VERSION;
+  const problem = newer ? "This output was written by a newer burst_magic: upgrade this one." : "This output holds no state of a burst.";
+  const words = data["text/plain"];
+  return typeof words === "string" ? `${problem}\n${words}` : problem;
 }
 
 /** Makes renderers; `others` are those of the notebook. */

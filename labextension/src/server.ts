@@ -3,6 +3,7 @@
 // It asks once a second while it can be seen, each ten seconds while it cannot, ever more rarely while nothing answers,
 // and no more once the job is over for good.
 
+import { frameIn } from "./checked.js";
 import { VERSION, type Frame, type PanelAction } from "./frame.js";
 import type { Answer, Host, Link } from "./host.js";
 
@@ -10,6 +11,7 @@ const SEEN = 1000; // milliseconds between two polls of a view that can be seen
 const HIDDEN = 10_000;
 const MOST = 60_000; // milliseconds between two polls of a server that does not answer
 const KEPT = 5000; // milliseconds that what would be saved may lag behind
+const OUTLIVE_JOBS = new Set<PanelAction>(["cancel_session", "cleanup"]); // workers are kept warm, and cost money
 const LASTING = new Set(["finished", "cancelled", "closed", "deleted"]); // ends that nothing follows
 
 /** How a server answered: its JSON, or what is wrong with its HTTP status; 0: it did not. */
@@ -34,6 +36,7 @@ export function fault(reply: Reply): Fault {
   if (typeof said?.problem === "string") return said as Fault;
   if (reply.status === 0) return { problem: "the Jupyter server does not answer" };
   if (reply.status === 404) return { problem: "this Jupyter server has no burst_magic", way_out: "install it there, and restart the server" };
+  if (reply.status === 200) return { problem: "the Jupyter server answered something else", way_out: "reload the page" };
   return { problem: `the Jupyter server answered ${reply.status}` };
 }
 
@@ -106,7 +109,7 @@ export class ServerHost implements Host {
   }
 
   can(action: PanelAction): string | null {
-    if (this.latest.ended !== null && action !== "cancel_session") return `the job is over: ${this.latest.state}`;
+    if (this.latest.ended !== null && !OUTLIVE_JOBS.has(action)) return `the job is over: ${this.latest.state}`;
     return this.seen === null ? this.problem || "no answer from the Jupyter server yet" : "";
   }
 
@@ -172,12 +175,12 @@ export class ServerHost implements Host {
   }
 
   private take(reply: Reply): void {
-    if (reply.status === 200 || reply.status === 304) {
+    const frame = reply.status === 200 ? frameIn(reply.body) : null;
+    if (frame || reply.status === 304) {
       this.misses = 0;
       this.problem = "";
       this.seen = Date.now();
-      if (reply.status === 304) return;
-      const frame = reply.body as Frame;
+      if (!frame) return;
       if (frame.ended === null) this.ahead = frame.at - this.seen / 1000;
       this.etag = reply.etag;
       this.latest = withParts(frame, this.latest);

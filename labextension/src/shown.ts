@@ -172,7 +172,7 @@ function noteOf(frame: Frame, link: Link, now: number): { text: string; kind: st
     return { text: sinceSeen(link, now, "the Jupyter server does not answer"), kind: "stale" };
   }
   if (frame.stale) return { text: `As seen ${age(now - frame.stale.since)} ago: ${frame.stale.why}`, kind: "stale" };
-  if (over) return { text: afterwards(frame), kind: "" };
+  if (over) return { text: afterwards(frame, link), kind: "" };
   if (frame.waiting) {
     const since = frame.waiting.since === null ? "" : ` for ${duration(now - frame.waiting.since)}`;
     const wayOut = frame.waiting.way_out ? `; ${frame.waiting.way_out}` : "";
@@ -202,11 +202,12 @@ function doing(frame: Frame, now: number): string {
   return slow ? `${alive}; task ${count(slow.task)} has been running for ${duration(now - slow.since)}` : alive;
 }
 
-/** What can be done with a job that is over. */
-function afterwards(frame: Frame): string {
+/** Where the results of a job that is over are. Only a kernel that answers is known to have them. */
+function afterwards(frame: Frame, link: Link): string {
   if (!frame.counts.total) return "There was nothing to do: --map gave no items";
-  const where = frame.out ? `results are in ${frame.out}` : "";
-  return sentence(where);
+  if (!frame.out) return "";
+  if (link.from === "kernel") return `Results are in ${frame.out}`;
+  return `Results are in ${frame.out} in the kernel that ran this cell; in another one, ${frame.attach} brings them back`;
 }
 
 function failureLines(frame: Frame): FailureLine[] {

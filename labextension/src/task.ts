@@ -1,6 +1,6 @@
 // One failed task: its item, worker, duration, output and traceback, fetched when asked for.
 
-import { button, make } from "./dom.js";
+import { make } from "./dom.js";
 import type { TaskDetail } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
 import { count, duration } from "./words.js";
@@ -40,16 +40,4 @@ function taskFacts(detail: TaskDetail): [string, string][] {
     ["Attempts", detail.attempts > 1 ? count(detail.attempts) : ""],
   ];
   return facts.filter(([, text]) => text);
-}
-
-/** A button that copies text, and says so. */
-export function copyButton(text: string, label: string): HTMLButtonElement {
-  const knob = button("bv-small", "Copy", () => {
-    void navigator.clipboard.writeText(text).then(
-      () => (knob.textContent = "Copied"),
-      () => (knob.textContent = "Not allowed here: select and copy"),
-    );
-  });
-  knob.setAttribute("aria-label", `Copy: ${label}`);
-  return knob;
 }

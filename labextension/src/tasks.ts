@@ -2,6 +2,7 @@
 // over the cells, and a table beside it says the same in words.
 
 import { make, say } from "./dom.js";
+import { Rows } from "./rows.js";
 import type { Cell } from "./shown.js";
 import { count } from "./words.js";
 
@@ -35,7 +36,7 @@ export class Tasks {
   private readonly canvas = make("canvas", "bv-canvas");
   private readonly said = make("p", "bv-said");
   private readonly listed = make("details", "bv-listed");
-  private readonly table = make("table", "bv-table");
+  private readonly table = new Rows(["Tasks", "State"]);
   private readonly sized: ResizeObserver;
   private cells: readonly Cell[] = [];
   private idle = "pending";
@@ -57,7 +58,7 @@ export class Tasks {
     this.canvas.addEventListener("mousemove", (event) => {
       this.pick(event, false);
     });
-    this.listed.append(make("summary", "", "As a table"), this.table);
+    this.listed.append(make("summary", "", "As a table"), this.table.node);
     this.listed.addEventListener("toggle", () => {
       this.list();
     });
@@ -180,18 +181,7 @@ export class Tasks {
       if (last && one && last[2] === word && last[1] === cell.start) last[1] = cell.stop;
       else rows.push([cell.start, cell.stop, word]);
     }
-    const head = make("tr");
-    for (const word of ["Tasks", "State"]) {
-      const th = make("th", "", word);
-      th.scope = "col";
-      head.append(th);
-    }
-    const lines = rows.map(([start, stop, word]) => {
-      const row = make("tr");
-      row.append(make("td", "", stop - start === 1 ? count(start) : `${count(start)} – ${count(stop - 1)}`), make("td", "", word));
-      return row;
-    });
-    this.table.replaceChildren(head, ...lines);
+    this.table.draw(rows.map(([start, stop, word]) => [stop - start === 1 ? count(start) : `${count(start)} – ${count(stop - 1)}`, word]));
   }
 }
 

@@ -6,13 +6,14 @@
 import { Action, Actions } from "./actions.js";
 import { Bar } from "./bar.js";
 import { button, fresh, make, say } from "./dom.js";
+import { Facts } from "./facts.js";
 import { Failures } from "./failures.js";
 import { Folds } from "./folds.js";
 import type { StatesPage } from "./frame.js";
 import type { Answer, Host } from "./host.js";
 import { Output } from "./output.js";
 import { cellsOf, shown, type Cell, type Shown } from "./shown.js";
-import { copyButton, taskDetails } from "./task.js";
+import { taskDetails } from "./task.js";
 import { Tasks } from "./tasks.js";
 import { Voice } from "./voice.js";
 import { Workers } from "./workers.js";
@@ -54,7 +55,7 @@ class View {
   private readonly output: Output;
   private readonly picked = make("div", "bv-task");
   private readonly workers: Workers;
-  private readonly details = make("dl", "bv-facts");
+  private readonly details = new Facts();
   private readonly parts;
   private notice = { words: "", until: 0 };
   private heard = ""; // the host's last notice
@@ -78,7 +79,7 @@ class View {
       this.draw();
     };
     this.failures = new Failures(host);
-    this.cancel = new Action("Cancel", "Stop all tasks?", () => host.ask("cancel"), tell);
+    this.cancel = new Action("Cancel", () => "Stop all tasks?", () => host.ask("cancel"), tell);
     this.actions = new Actions(host, tell);
     this.actions.node.id = fresh("actions");
     this.actions.node.hidden = true;
@@ -91,7 +92,7 @@ class View {
     this.more.setAttribute("aria-controls", this.actions.node.id);
     this.rest.id = fresh("rest");
     this.unfold = button("bv-button", "Details", () => {
-      this.unfold.setAttribute("aria-expanded", String(this.rest.hidden));
+      this.unfold.setAttribute("aria-expanded", String(this.unfold.getAttribute("aria-expanded") !== "true"));
       this.draw();
     });
     this.unfold.setAttribute("aria-expanded", "false");
@@ -109,7 +110,7 @@ class View {
     this.parts.tasks.body.append(this.picked);
     this.output = new Output(this.parts.output.body);
     this.workers = new Workers(this.parts.workers.body, host);
-    this.parts.details.body.append(this.details);
+    this.parts.details.body.append(this.details.node);
     this.lay();
   }
 
@@ -172,13 +173,15 @@ class View {
     say(this.money, now.money);
     this.cancel.allow(now.over ? null : this.host.can("cancel"));
     this.actions.draw();
-    this.more.hidden = now.over || !this.actions.any;
+    this.more.hidden = !this.actions.any; // workers that are kept for the next cell cost money after the job's end, too
     this.actions.node.hidden ||= this.more.hidden;
     this.unfold.hidden = !now.plain;
-    this.rest.hidden = now.plain && this.unfold.getAttribute("aria-expanded") !== "true";
     this.bar.draw(now.segments, now.done, now.total, now.spoken);
     say(this.counts, now.counts);
     const notice = this.news();
+    const folded = now.plain && this.unfold.getAttribute("aria-expanded") !== "true";
+    this.rest.hidden = folded && !notice;
+    this.rest.toggleAttribute("data-folded", folded); // then what became of a request is all that is shown of it
     say(this.note, notice || now.note);
     this.note.dataset["kind"] = notice ? "notice" : now.noteKind;
     this.failures.draw(now.failures, now.moreFailures);
@@ -201,17 +204,7 @@ class View {
     if (tasks.isOpen) void this.drawTasks(now);
     if (workers.isOpen) this.workers.draw(now.workers, now.over, now.at);
     if (output.isOpen) this.output.draw(now.output);
-    if (details.isOpen) this.drawDetails(now);
-  }
-
-  private drawDetails(now: Shown): void {
-    if (this.details.contains(document.activeElement)) return; // a button would lose the focus
-    const nodes = now.details.flatMap(({ label, text, copies }) => {
-      const fact = make("dd", "", text);
-      if (copies) fact.append(" ", copyButton(text, label));
-      return [make("dt", "", label), fact];
-    });
-    this.details.replaceChildren(...nodes);
+    if (details.isOpen) this.details.draw(now.details);
   }
 
   /** The exact states, where the frame has them only by groups of tasks and they still fit. */

@@ -3,13 +3,14 @@
 import { make, say } from "./dom.js";
 import type { WorkerRow, WorkersPage } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
+import { Rows } from "./rows.js";
 import { age, count, duration, plural } from "./words.js";
 
 const AGAIN = 5000; // milliseconds between two looks while the section is open
 
 export class Workers {
   private readonly summary = make("p", "bv-quiet");
-  private readonly table = make("table", "bv-table");
+  private readonly table = new Rows(["Worker", "Now", "Memory", "Since"]);
   private readonly trouble = make("p", "bv-trouble");
   private asked = 0;
 
@@ -17,7 +18,7 @@ export class Workers {
     body: HTMLElement,
     private readonly host: Host,
   ) {
-    body.append(this.summary, this.table, this.trouble);
+    body.append(this.summary, this.table.node, this.trouble);
   }
 
   /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */
@@ -32,21 +33,9 @@ export class Workers {
     const answer = (await this.host.ask("workers")) as Answer<WorkersPage>;
     say(this.trouble, answer.problem === undefined ? "" : inWords(answer));
     if (answer.problem !== undefined) return;
-    const rows = answer.ok.workers.map((worker) => row("td", ["td", worker.name], ["td", doing(worker, now)], ["td", memory(worker)], ["td", age(now - worker.started)]));
-    const more = answer.ok.more ? [row("td", ["td", `and ${count(answer.ok.more)} more`])] : [];
-    const head = row("th", ["th", "Worker"], ["th", "Now"], ["th", "Memory"], ["th", "Since"]);
-    this.table.replaceChildren(head, ...rows, ...more);
+    const rows = answer.ok.workers.map((worker) => [worker.name, doing(worker, now), memory(worker), age(now - worker.started)]);
+    this.table.draw(answer.ok.more ? [...rows, [`and ${count(answer.ok.more)} more`]] : rows);
   }
-}
-
-function row(kind: string, ...cells: ["td" | "th", string][]): HTMLTableRowElement {
-  const node = make("tr");
-  for (const [tag, text] of cells) {
-    const cell = make(tag, "", text);
-    if (kind === "th") cell.setAttribute("scope", "col");
-    node.append(cell);
-  }
-  return node;
 }
 
 /** What a worker is at: its end, its stage, or the tasks in its slots. */

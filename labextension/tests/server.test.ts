@@ -45,6 +45,29 @@ describe("a host that asks the Jupyter server", () => {
     host.stop();
   });
 
+  it("goes on asking after an answer that is no frame, such as a page of a proxy", async () => {
+    const { request } = server({ status: 200, etag: "", body: null }, OK(frameOf({ title: "newer" })));
+    const host = new ServerHost(request, frameOf());
+    host.start();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(host.link().problem).toContain("answered something else");
+    await vi.advanceTimersByTimeAsync(2000);
+
+    expect([host.link().problem, host.frame().title]).toEqual(["", "newer"]);
+    host.stop();
+  });
+
+  it("lets a session's workers be stopped after the job, and nothing else", async () => {
+    const { request } = server(OK(frameOf({ ended: 1, end: "finished", state: "finished" })));
+    const host = new ServerHost(request, frameOf());
+    host.start();
+    await vi.advanceTimersByTimeAsync(0);
+
+    expect([host.can("cleanup"), host.can("cancel_session")]).toEqual(["", ""]);
+    expect([host.can("scale"), host.can("extend"), host.can("cancel")]).toEqual(Array(3).fill("the job is over: finished"));
+    host.stop();
+  });
+
   it("names the parts and the frame that it has, and keeps them when they are left out", async () => {
     const { failures, output, ...lean } = frameOf({ title: "newer" });
     const { asked, request } = server(OK(frameOf()), OK(lean), SAME);

@@ -100,6 +100,14 @@ describe("a job that is over", () => {
     expect([now.state, now.percent, now.time]).toEqual(["Finished", "100\u202f%", "in 40 s"]);
   });
 
+  it("says where the results are, and claims no kernel that does not answer", () => {
+    const here = shown(frameOf({ ...ended, counts: all }), KERNEL, NOW);
+    const elsewhere = shown(frameOf({ ...ended, counts: all }), { ...KERNEL, from: "server" }, NOW);
+
+    expect(here.note).toBe("Results are in points");
+    expect(elsewhere.note).toBe("Results are in points in the kernel that ran this cell; in another one, %burst_attach 20261121-101828-5cj77ijt brings them back");
+  });
+
   it("needs more after a failure", () => {
     expect(at({ ...ended, phase: "failed", counts: { ...all, completed: 99, failed: 1 } }).plain).toBe(false);
   });

@@ -325,14 +325,71 @@ def test_money_and_time_are_sent_in_the_units_of_the_contract(stage):
     stage.view.get_by_label("Longer by hours").fill("1.5")
     stage.view.get_by_label("Budget in $").fill("7.25")
     stage.view.get_by_role("button", name="Extend").click()
+    stage.view.get_by_role("button", name="Allow 1 h 30 min longer, at most $1.08 more; $7.25 in all?").click()
     stage.view.get_by_label("Workers", exact=True).fill("8")
     stage.view.get_by_role("button", name="Scale").click()
+    stage.view.get_by_role("button", name="Start 6 more, $2.16 more an hour?").click()
     sent = stage.page.evaluate("() => window.sent")
 
     assert [{**message, "id": 0} for message in sent] == [
         {"kind": "extend", "seconds": 5400, "budget": 7_250_000, "id": 0},
         {"kind": "scale", "workers": 8, "id": 0},
     ]
+
+
+def test_one_limit_is_raised_without_the_other_and_nothing_is_asked_for_without_a_number(stage):
+    stage.answers = {"extend": {"ok": "done"}}
+    stage.show(STATES["running"]())
+    stage.view.get_by_role("button", name="More actions").click()
+    stage.view.get_by_role("button", name="Scale").click()
+    stage.expect(stage.view).to_contain_text("Say how many workers there shall be")
+    stage.view.get_by_role("button", name="Extend").click()
+    stage.expect(stage.view).to_contain_text("Say how many hours longer it may run")
+    stage.view.get_by_label("Budget in $").fill("8")
+    stage.view.get_by_role("button", name="Extend").click()
+    stage.view.get_by_role("button", name="Allow $8.00 in all?").click()
+    sent = stage.page.evaluate("() => window.sent")
+
+    assert [{**message, "id": 0} for message in sent] == [{"kind": "extend", "budget": 8_000_000, "id": 0}]
+
+
+def test_a_question_whose_numbers_change_is_asked_again(stage):
+    stage.show(STATES["running"]())
+    stage.view.get_by_role("button", name="More actions").click()
+    stage.view.get_by_label("Workers", exact=True).fill("3")
+    stage.view.get_by_role("button", name="Scale").click()
+    stage.view.get_by_label("Workers", exact=True).fill("300")
+    stage.view.get_by_role("button", name="Start 1 more").click()
+
+    stage.expect(stage.view.get_by_role("button", name="Start 298 more")).to_be_visible()
+    assert stage.page.evaluate("() => window.sent") == []
+
+
+def test_workers_that_are_kept_after_the_jobs_end_can_be_stopped(stage):
+    stage.answers = {"cleanup": {"ok": "Stopping the workers."}}
+    stage.show(STATES["finished"]())
+    stage.view.get_by_role("button", name="More actions").click()
+    stage.view.get_by_role("button", name="Stop the workers").click()
+    stage.view.get_by_role("button", name="Stop all its workers?").click()
+
+    stage.expect(stage.view.get_by_text("Stopping the workers.")).to_be_visible()
+
+
+def test_what_is_selected_or_focused_stays_so_when_a_frame_arrives(stage):
+    """In each section that shows facts or a table."""
+    stage.show(STATES["running"]())
+    stage.open_everything()
+    nodes = "() => { window.kept = [...document.querySelectorAll('.bv-facts dd, .bv-table td')]; getSelection().selectAllChildren(window.kept[0]); }"
+    stage.page.evaluate(nodes)
+    stage.view.get_by_role("button", name="Copy: Session").focus()
+    stage.page.evaluate(
+        "changes => window.model.set(changes)", traits(job(done=160, deadline=NOW + 9000, estimate=4_000_000))
+    )
+
+    stage.expect(stage.view).to_contain_text("$4.00")
+    assert stage.page.evaluate("() => window.kept.filter((node) => !node.isConnected).length") == 0
+    assert stage.page.evaluate("() => String(getSelection())")
+    stage.expect(stage.view.get_by_role("button", name="Copy: Session")).to_be_focused()
 
 
 def test_nothing_moves_while_frames_arrive(stage):

@@ -22,6 +22,7 @@ def test_the_schema_is_what_the_types_say(generator):
 
 def test_the_typescript_is_what_the_types_say(generator):
     assert generator.TYPES.read_text(encoding="utf-8") == generator.typescript(), "make docs"
+    assert generator.SHAPES.read_text(encoding="utf-8") == generator.shapes(), "make docs"
 
 
 def test_the_page_on_the_panel_explains_every_type(root, generator):

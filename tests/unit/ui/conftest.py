@@ -114,6 +114,9 @@ class FakeSession:
     def cancel(self):
         self.asked.append("cancel")
 
+    def close(self):
+        self.asked.append("close")
+
     def scale(self, workers):
         self.asked.append(("scale", workers))
 

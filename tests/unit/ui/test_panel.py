@@ -415,6 +415,7 @@ def test_after_the_end_nothing_can_be_asked_of_the_job(wire, browser, session, f
     off = {each["action"]: each["off"] for each in host(panel)["actions"]}
 
     assert off["cancel"] == off["scale"] == off["extend"] == "the job is over: finished"
+    assert off["cancel_session"] == off["cleanup"] == ""  # workers that are kept warm cost money
 
 
 def test_tasks_of_a_failure_are_fetched_on_demand(wire, browser, session, snapshot):
@@ -441,9 +442,14 @@ def test_tasks_of_a_failure_are_fetched_on_demand(wire, browser, session, snapsh
     ("asked", "done", "notice"),
     [
         ({"kind": "scale", "workers": 9}, ("scale", 9), "9 workers wanted."),
-        ({"kind": "extend", "seconds": 3600}, ("extend", 3600, None), "Extended by 1h: the session ends at"),
-        ({"kind": "extend", "budget": 9_000_000}, ("extend", None, 9_000_000), "the session ends at"),
+        ({"kind": "extend", "seconds": 3600}, ("extend", 3600, None), "15 min 20 s until the session's deadline."),
+        (
+            {"kind": "extend", "budget": 9_000_000},
+            ("extend", None, 9_000_000),
+            "15 min 20 s until the session's deadline; it may cost $9.00.",
+        ),
         ({"kind": "cancel_session"}, "cancel", "Cancelling the session"),
+        ({"kind": "cleanup"}, "close", "Stopping the workers: running tasks finish first"),
     ],
 )
 @pytest.mark.usefixtures("browser")

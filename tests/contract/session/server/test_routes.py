@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -176,6 +177,16 @@ def test_a_session_is_cancelled_though_the_record_of_a_job_is_damaged(jupyter, w
     until(lambda: not world.workers(), "its worker to end")
 
 
+def test_stopping_the_workers_keeps_results_and_ends_workers_that_are_kept_for_the_next_job(
+    jupyter, world, finished, until
+):
+    until(world.workers, "its warm worker to be seen")
+    answer = jupyter.post(f"sessions/{finished.id}/cleanup")
+    assert (answer.status, "results are kept" in answer.said["notice"]) == (200, True), answer.said
+    until(lambda: not world.workers(), "its worker to end")
+    assert jupyter.frame(finished)["counts"]["completed"] > 0
+
+
 def test_extending_moves_the_deadline(jupyter, waiting, until):
     before = jupyter.frame(waiting)["deadline"]
     answer = jupyter.post(f"sessions/{waiting.id}/extend", seconds=3600)
@@ -305,11 +316,10 @@ def test_a_session_of_another_store_is_not_shown_and_its_store_is_named(jupyter,
 def test_a_session_folder_that_is_a_link_shows_nothing_behind_it(jupyter, world, finished, tmp_path):
     planted = SOME
     outside = tmp_path / "outside"
-    world.store.path(f"sessions/{finished.id}").rename(outside)
+    shutil.copytree(world.store.path(f"sessions/{finished.id}"), outside)  # its worker still writes there
     world.store.path(f"sessions/{planted}").symlink_to(outside)
     answer = jupyter.get(f"sessions/{planted}/{finished.job}/frame")
     world.store.path(f"sessions/{planted}").unlink()
-    outside.rename(world.store.path(f"sessions/{finished.id}"))
     assert (answer.status, bool(answer.said["problem"])) == (404, True)
 
 
