@@ -166,6 +166,7 @@ class Panel:
         self._closed = False
         self._lock = threading.RLock()
         self._widget = widget_class()()
+        _hear_all(self._widget.comm)
         self._widget.on_msg(self._on_message)
         self._display: Any = None
 
@@ -305,6 +306,16 @@ def widget_class() -> type[Any]:
             return found
 
     return PanelWidget
+
+
+def _hear_all(comm: Any) -> None:
+    """Let a page's messages go to the subshell that the page names.
+
+    ipykernel 7.4 sends them to the one whose request was the newest when the comm last spoke. For a comm that speaks
+    from a thread this is a chance one: after a reload often one that has ended, and the request is lost.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda _data, named: named
 
 
 def show(

@@ -17,6 +17,29 @@ class FrontEnd:
 
     def __init__(self, kernel) -> None:
         self.kernel, self.outputs, self.states, self.idle = kernel, {}, [], set()
+        self.comm, self.answers = "", []
+
+    def send(self, kind: str, content: dict, subshell: str | None) -> str:
+        """One message on the shell channel, to a subshell; its id."""
+        message = self.kernel.client.session.msg(kind, content)
+        message["header"]["subshell_id"] = subshell
+        self.kernel.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
+
+    def ask(self, kind: str, subshell: str | None) -> str:
+        """A request of the view."""
+        data = {"method": "custom", "content": {"kind": kind, "id": len(self.answers)}}
+        return self.send("comm_msg", {"comm_id": self.comm, "data": data}, subshell)
+
+    def control(self, kind: str, **content) -> dict:
+        """A request on the control channel; the reply's content."""
+        client = self.kernel.client
+        message = client.session.msg(kind, content)
+        client.control_channel.send(message)
+        while True:
+            reply = client.get_control_msg(timeout=100)
+            if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+                return reply["content"]
 
     def start(self, code: str, cell: str = "c0ffee") -> str:
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
@@ -35,6 +58,10 @@ class FrontEnd:
             self.outputs[content["transient"]["display_id"]] = content["data"]
         elif kind == "comm_msg" and content["data"].get("method") == "update":
             self.states.append(content["data"]["state"])
+        elif kind == "comm_msg" and content["data"].get("method") == "custom":
+            self.answers.append(content["data"]["content"])
+        elif kind == "comm_open" and "frame" in content["data"]["state"]:
+            self.comm = content["comm_id"]
         elif kind == "status" and content["execution_state"] == "idle":
             self.idle.add(said["parent_header"].get("msg_id"))
 
@@ -95,6 +122,23 @@ def test_who_stops_a_waiting_cell_sees_the_session_go_on_to_its_end(front_end, t
     front_end.until(lambda: WIDGET not in front_end.output)
     assert front_end.output[FRAME]["phase"] == "finished"
     assert "3 of 3" in front_end.output["text/plain"]
+
+
+def test_requests_arrive_although_a_subshell_of_a_page_that_was_reloaded_has_ended(front_end, tmp_path):
+    gate = tmp_path / "gate"
+    burst(front_end, gate)
+    subshell = front_end.control("create_subshell_request")["subshell_id"]
+    for kind in ("workers", "scale"):  # the second one's answer makes the panel speak while the subshell is current
+        asked = front_end.ask(kind, subshell)
+        front_end.until(lambda asked=asked: asked in front_end.idle)
+    front_end.until(lambda: len(front_end.answers) == 2)
+    front_end.control("delete_subshell_request", subshell_id=subshell)
+
+    front_end.ask("cancel", None)
+
+    front_end.until(lambda: len(front_end.answers) == 3)
+    assert "finished results are kept" in front_end.answers[-1]["ok"]
+    gate.touch()
 
 
 def test_a_notebook_that_is_executed_without_a_browser_holds_the_last_state(front_end):
