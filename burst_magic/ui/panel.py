@@ -315,7 +315,7 @@ def _hear_all(comm: Any) -> None:
     from a thread this is a chance one: after a reload often one that has ended, and the request is lost.
     """
     if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda _data, named: named
+        comm._reply_subshell_for = lambda _data, named: named  # noqa: SLF001 - there is no public way
 
 
 def show(
