@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 KEPT = 60.0  # seconds without a question until a follower is released
 MOST = 64  # followers of a server: each has a thread, and keeps what it reads
+UNKNOWN = 200  # jobs of a session that may be asked for before anything is known of them: ids come from requests
 AGAIN = 10.0  # seconds until what failed is tried again
 _FOLDER_EVERY = 1.0  # seconds between two looks at a folder; listing a long log takes at most a quarter of the time
 _RESULTS_EVERY = 6.0  # seconds between two listings of results in a remote store
@@ -112,9 +113,10 @@ class Follower:
             self._asked_at = time.monotonic()
             if self._over.is_set():
                 return _refused(self._failure or _released(self.sid))
-            failed = self._failed_at.get(jid)
-            if failed is not None and self._asked_at - failed >= self._again:
-                del self._failed_at[jid], self._jobs[jid]
+            self._forget_refused(self._asked_at - self._again)
+            if jid not in self._jobs and self._unknown >= UNKNOWN:
+                problem = f"session {self.sid}: {UNKNOWN} jobs of which nothing is known were asked for at once"
+                return _refused(BurstError(problem, context=jid, way_out="ask again in a while"))
             if jid not in self._jobs:
                 self._jobs[jid] = Future()
                 self._wake.set()
@@ -143,6 +145,15 @@ class Follower:
         trouble = snapshot.trouble or self._problem
         healthy = not trouble and time.monotonic() - self._rounds_at < _HEALTHY
         return replace(snapshot, trouble=trouble, as_of=None if healthy or onlooker.over else snapshot.as_of)
+
+    def _forget_refused(self, before: float) -> None:
+        for jid in [jid for jid, at in self._failed_at.items() if at <= before]:
+            del self._failed_at[jid], self._jobs[jid]
+
+    @property
+    def _unknown(self) -> int:
+        """Number of jobs that were refused, or not looked for yet."""
+        return len(self._failed_at) + sum(not future.done() for future in self._jobs.values())
 
     # --- the thread ---------------------------------------------------------------------------------------
 
@@ -176,7 +187,7 @@ class Follower:
         """Follow the jobs that were asked for since; returns those that were found."""
         followed = {job.jid for job in onlooker.jobs}
         with self._lock:
-            asked = [jid for jid, future in self._jobs.items() if not future.done()]
+            asked = {jid: future for jid, future in self._jobs.items() if not future.done()}
         for jid in asked:
             if jid in followed:  # the first look at it has failed
                 continue
@@ -184,7 +195,7 @@ class Follower:
                 onlooker.follow(stored_jobs.latest_job(opened.store, self.sid, jid, opened.secret))
             except BurstError as problem:
                 self._refuse(jid, problem)
-        return [jid for jid in asked if not self._jobs[jid].done()]
+        return [jid for jid, future in asked.items() if not future.done()]
 
     def _round(self, onlooker: Onlooker, fresh: list[str]) -> None:
         now = time.monotonic()

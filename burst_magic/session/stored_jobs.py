@@ -7,10 +7,11 @@ their sessions: one LIST finds up to 1,000 of them.
 from __future__ import annotations
 
 import contextlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import AttachError, BurstError, Missing
+from burst_magic.errors import AttachError, BurstError, Missing, RecordError, SignatureError, VersionError
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, Job, Manifest
 from burst_magic.session import keyring
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from burst_magic.stores import Store
 
+_LOG = logging.getLogger(__name__)
 NEWEST = 100  # sessions that are looked at
 _AT_ONCE = 16
 
@@ -59,13 +61,28 @@ def read_manifest(store: Store, sid: str, secret: bytes | None) -> Manifest:
 def latest_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
     """A job's record; without an id, the latest committed one's.
 
+    Without an id, a job whose record is damaged is passed over with a warning: the session's other jobs, and whoever
+    wants to stop it, need no more than one that can be read.
+
     Raises:
         AttachError: the session has no such job.
+        RecordError, SignatureError: its record is damaged; without an id, those of all jobs are.
     """
-    jobs = []
+    jobs: list[Job] = []
+    damaged: list[BurstError] = []
     for each in [jid] if jid else announced(store, sid):
-        with contextlib.suppress(Missing):
+        try:
             jobs.append(read_job(store, sid, each, secret))
+        except Missing:
+            continue
+        except VersionError:
+            raise
+        except (RecordError, SignatureError) as problem:
+            damaged.append(problem)
+    if not jobs and damaged:
+        raise damaged[-1]
+    for problem in damaged:
+        _LOG.warning("a job of session %s is passed over: %s", sid, problem)
     if not jobs and not jid:
         raise _cut_short(sid)
     if not jobs:

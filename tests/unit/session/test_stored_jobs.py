@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from burst_magic.errors import Denied
+from burst_magic.errors import Denied, RecordError, SignatureError
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, ControlKind, Job
 from burst_magic.session import keyring
-from burst_magic.session.stored_jobs import NEWEST, named_in_store
+from burst_magic.session.stored_jobs import NEWEST, latest_job, named_in_store
 from burst_magic.stores import open_store
 
 SECRET, ANOTHER = bytes(range(32)), bytes(range(1, 33))
@@ -107,3 +107,27 @@ def test_only_the_newest_sessions_are_asked(bucket, tmp_path):
         bucket.write(number, "first" if number == 0 else "later")
     assert found(bucket, "first", tmp_path) == []
     assert bucket.asked <= 1 + 4 * NEWEST  # LIST keys; each session's LIST and GET of its key, LIST and GET of its job
+
+
+@pytest.mark.parametrize("signed_by", [ANOTHER, None], ids=["signed with another key", "no record"])
+def test_the_latest_job_is_one_that_can_be_read_though_a_newer_one_is_damaged(bucket, caplog, signed_by):
+    sid = bucket.write(1, "settle", "later", publish=False)
+    newest = keys.SessionKeys(sid).job("1").record
+    bucket.inner.put(newest, bucket.inner.get(newest)[:-9] if signed_by is None else _signed(newest, signed_by))
+
+    assert latest_job(bucket.inner, sid, "", SECRET).name == "settle"
+    assert newest in caplog.text
+    with pytest.raises((RecordError, SignatureError)):
+        latest_job(bucket.inner, sid, "1", SECRET)
+
+
+def test_a_session_whose_every_job_is_damaged_says_what_is_wrong_with_them(bucket):
+    sid = bucket.write(1, "settle", publish=False)
+    bucket.inner.put(keys.SessionKeys(sid).job("0").record, b"damaged")
+
+    with pytest.raises(SignatureError, match="not a signed record"):
+        latest_job(bucket.inner, sid, "", SECRET)
+
+
+def _signed(key: str, secret: bytes) -> bytes:
+    return records.encode(Job(jid="1", created=9.0, tasks=1, lanes=(0,), seed=0, name="later"), secret=secret, key=key)

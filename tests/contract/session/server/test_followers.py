@@ -179,6 +179,22 @@ def test_a_job_that_is_not_there_ends_nobody_elses_wait(followers, burst):
     assert one.job(burst.job).result(30).facts(burst.job).completed == 3
 
 
+@pytest.mark.parametrize("again", [3600.0, 0.2])
+def test_only_so_many_jobs_that_are_not_there_are_remembered_and_for_a_while(opening, burst, until, again):
+    followers = Followers(opening, again=again)
+    one = followers.of(burst.id)
+    one.job(burst.job).result(30)
+    for number in range(following.UNKNOWN):
+        one.job(f"no-{number}")
+    if again > 1:
+        with pytest.raises(BurstError, match="at once"):
+            one.job("another").result(30)
+    else:
+        until(lambda: isinstance(one.job("another").exception(30), AttachError))
+    assert one.job(burst.job).result(30).facts(burst.job).completed == 3
+    followers.stop()
+
+
 def test_what_the_store_denies_is_said_and_tried_again(followers, opening, world, gate, until):
     world.home["gate"] = str(gate)
     running = world.burst("import os, time\nwhile not os.path.exists(gate):\n    time.sleep(0.01)\nitem", [1, 2])
