@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from burst_magic.server.listing import SessionList
+from burst_magic.server.listed import SessionList
 from burst_magic.ui import details, frame
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +25,7 @@ MESSAGES = (
     details.WorkersPage,
     SessionList,
 )
-HEAD = "// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listing}.py; do not edit.\n"
+HEAD = "// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listed}.py; do not edit.\n"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 

@@ -1,19 +1,23 @@
-"""What a view asks of a session: cancel, extend, scale. Each needs the session's key, and tells what came of it."""
+"""What a view asks of a session: cancel, extend, scale, delete. Each needs its key, and tells what came of it."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import OptionError
+from burst_magic.errors import AttachError, OptionError, RecordError, SignatureError
 from burst_magic.server.faults import KeyNeeded, WrongRequest
 from burst_magic.server.opening import OpenedSession
 from burst_magic.session import stored_jobs
 from burst_magic.session.asking import Asking
+from burst_magic.session.deletion import delete_ended
+from burst_magic.session.ending import await_end
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.onlooker import KEY_WAY_OUT
 from burst_magic.ui import notices
+from burst_magic.ui.drawing import frame_of
 
 if TYPE_CHECKING:
     from burst_magic.protocol.snapshot import Snapshot
@@ -71,6 +75,18 @@ class _Errand:
         self.fleet.deadline = facts.deadline  # workers that are started after an extension must not be born too late
         return facts
 
+    def running(self) -> list[str]:
+        """What its jobs that have not ended do, in words. One whose record is damaged keeps nobody from deleting it."""
+        for jid in stored_jobs.announced(self._opened.store, self.sid):
+            with contextlib.suppress(AttachError, RecordError, SignatureError):
+                self._onlooker.follow(stored_jobs.latest_job(self._opened.store, self.sid, jid, self._opened.secret))
+        if not self._onlooker.jobs:
+            return []
+        self._job = self._onlooker.jobs[-1].jid
+        self.look()
+        frames = [frame_of(self._onlooker.facts(job.jid)) for job in self._onlooker.jobs]
+        return [f"{frame.title or frame.job} ({frame.state})" for frame in frames if frame.ended is None]
+
     def left_until(self, at: float) -> float:
         """Seconds, by the store's clock."""
         return at - self._onlooker.now()
@@ -89,6 +105,20 @@ def cancel_session(opened: OpenedSession, jid: str, _body: Mapping[str, object])
     """Cancel a session with all its jobs."""
     _Errand(opened, jid).asking.cancel()
     return notices.session_cancelled()
+
+
+def delete(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str:
+    """Delete a session that has ended, with its results; what is left of its workers is ended first."""
+    asked = _Errand(opened, jid)
+    running = asked.running()
+    if running:
+        problem = f"session {asked.sid} is still running: {', '.join(running)}"
+        raise OptionError(problem, way_out=f"stop it first, or run %burst_cleanup {asked.sid} --force")
+    asked.asking.cancel()
+    asked.fleet.stop(kill=False)
+    await_end(asked.fleet, opened.store, opened.manifest)
+    deleted = delete_ended(opened.store, opened.manifest, secret=opened.secret, settings=opened.settings)
+    return notices.deleted(asked.sid, deleted)
 
 
 def extend(opened: OpenedSession, jid: str, body: Mapping[str, object]) -> str:
@@ -129,6 +159,7 @@ OF_A_JOB: Mapping[str, Action] = {"cancel": cancel}
 OF_A_SESSION: Mapping[str, Action] = {
     "cancel": cancel_session,
     "cleanup": cleanup,
+    "delete": delete,
     "extend": extend,
     "scale": scale,
 }

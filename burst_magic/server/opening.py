@@ -56,7 +56,11 @@ def open_session(sid: str) -> OpenedSession:
         StoreError: the store does not answer.
     """
     settings = config.load()
-    store = open_own_store(settings.store, settings)
+    return open_in(open_own_store(settings.store, settings), sid, settings)
+
+
+def open_in(store: Store, sid: str, settings: Settings) -> OpenedSession:
+    """The same in that store, which is open already; raises the same."""
     secret = keyring.find(settings.keys_dir, sid) or keyring.fetch(store, sid)
     try:
         manifest = stored_jobs.read_manifest(store, sid, secret)

@@ -24,6 +24,7 @@ from burst_magic.protocol.wire.keys import is_session_id
 from burst_magic.server import actions
 from burst_magic.server.faults import WrongRequest, as_json, status_of
 from burst_magic.server.follower import Follower, Followers
+from burst_magic.server.listed import SessionList
 from burst_magic.server.listing import NAMED, Listing
 from burst_magic.server.opening import open_session
 from burst_magic.server.pages import failed_task, failed_tasks
@@ -35,6 +36,7 @@ from burst_magic.ui.saved import bundle
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 FIRST = 15.0  # seconds that a first answer may take
+LISTED = 4.0  # seconds that a newer list may take
 _BODY = 10_000  # bytes of a request
 _SID = r"(\d{8}-\d{6}-[a-z2-7]{8})"
 _JOB = r"([A-Za-z0-9][A-Za-z0-9_~-]{0,199})"
@@ -50,7 +52,7 @@ class BurstDesk:
     """
 
     def __init__(self) -> None:
-        self.followers, self.listing = Followers(open_session), Listing(open_session)
+        self.followers, self.listing = Followers(open_session), Listing()
         self.asking = ThreadPoolExecutor(8, thread_name_prefix="burst server asks")
         self.drawing = ThreadPoolExecutor(2, thread_name_prefix="burst server draws")
 
@@ -66,6 +68,14 @@ class BurstDesk:
         """The follower of a session, once there are facts about this job."""
         follower = self.followers.of(sid)
         return follower, await _soon(follower.job(jid), what=f"session {sid}")
+
+    async def listed(self, named: list[str]) -> SessionList:
+        """The list of sessions: a new one where that is due and does not take long, else the last one."""
+        waiting, last = self.listing.ask(named), self.listing.last()
+        if last is None:
+            return await _soon(waiting, what="the list of sessions")
+        await asyncio.wait([asyncio.wrap_future(waiting)], timeout=LISTED)
+        return waiting.result(0) if waiting.done() else self.listing.last() or last
 
 
 async def _soon(future: Future[T], *, what: str) -> T:
@@ -95,6 +105,15 @@ class BurstHandler(APIHandler):
         """Send a value of the views' classes."""
         self.set_header("Cache-Control", "no-store")
         self.finish(to_json(value))
+
+    def same(self, etag: str, *, parts: bool = True) -> bool:
+        """Tag the answer; whether it has been given: the reader has this, and the parts that come with it."""
+        self.set_header("ETag", f'"{etag}"')
+        if not parts or f'"{etag}"' not in self.request.headers.get("If-None-Match", ""):
+            return False
+        self.set_status(304)
+        self.finish()
+        return True
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Send what is wrong, where, and a way out."""
@@ -131,12 +150,13 @@ class ListHandler(BurstHandler):
     @web.authenticated
     @authorized
     async def get(self) -> None:
-        """Answer with a ``SessionList``. ``ids``: sessions to list, however old they are."""
+        """Answer with a ``SessionList``; 304 if the reader has it. ``ids``: sessions to list, however old they are."""
         named = [ident for ident in self.get_query_argument("ids", "").split(",") if ident]
         if len(named) > NAMED or not all(map(is_session_id, named)):
             raise WrongRequest(f"ids: not a list of at most {NAMED} session ids")
-        found = await _soon(self.desk.listing.ask(named), what="the list of sessions")
-        self.answer(found)
+        found = await self.desk.listed(named)
+        if not self.same(found.etag):
+            self.answer(found)
 
 
 class FrameHandler(BurstHandler):
@@ -150,12 +170,7 @@ class FrameHandler(BurstHandler):
         drawn = await self.desk.draw(partial(follower.draw, jid))
         said = {part: self.get_query_argument(part, "") for part in ("failures", "output")}
         known = drawn.frame.revisions
-        self.set_header("ETag", f'"{drawn.etag}"')
-        same = f'"{drawn.etag}"' in self.request.headers.get("If-None-Match", "")
-        if same and (said["failures"], said["output"]) == (known.failures, known.output):
-            self.set_status(304)
-            self.finish()
-        else:
+        if not self.same(drawn.etag, parts=(said["failures"], said["output"]) == (known.failures, known.output)):
             self.answer(drawn.frame.without(**said))
 
 
@@ -229,6 +244,7 @@ class ActionHandler(BurstHandler):
         act = (actions.OF_A_JOB if jid else actions.OF_A_SESSION)[name]
         body = self._body()
         notice = await self.desk.ask(lambda: act(open_session(sid), jid, body))
+        self.desk.listing.look_soon(sid)
         follower = self.desk.followers.known(sid)
         if follower is not None:
             follower.look_soon()

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from burst_magic.errors import BurstError, Missing, NoBucket
 from burst_magic.protocol.wire import keys
-from burst_magic.session.keyring import published
+from burst_magic.session import keyring, session_list
 
 if TYPE_CHECKING:
+    from burst_magic.config import Settings
+    from burst_magic.protocol.wire.model import Manifest
     from burst_magic.stores import Store
 
 
@@ -59,6 +61,26 @@ def objects(store: Store, session: keys.SessionKeys) -> list[str]:
         return []
 
 
+def delete_ended(store: Store, manifest: Manifest, *, secret: bytes | None, settings: Settings) -> int:
+    """Delete a session whose workers have ended, its key, and its lines in the user's list.
+
+    What outlives it is kept: which packed environment its workers have signed.
+
+    Returns:
+        The number of objects that were deleted.
+
+    Raises:
+        BurstError: another process keeps writing.
+    """
+    from burst_magic.session import packs
+
+    packs.learn(settings, store, manifest.sid, manifest.lock)
+    deleted = delete_all(store, keys.SessionKeys(manifest.sid), secret=secret)
+    keyring.forget(settings.keys_dir, manifest.sid)
+    session_list.remove(settings.sessions_file, manifest.sid)
+    return deleted
+
+
 def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None = None) -> int:
     """Delete every object, the manifest first: a process that misses it stops writing. Return the number deleted.
 
@@ -71,7 +93,7 @@ def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None 
         BurstError: another process keeps writing.
     """
     try:
-        found = objects(store, session) + published(store, session.sid, secret=secret)
+        found = objects(store, session) + keyring.published(store, session.sid, secret=secret)
     except NoBucket:
         return 0
     count = len(found)

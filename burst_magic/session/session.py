@@ -15,9 +15,8 @@ from burst_magic.protocol.snapshot import FailureGroup, Snapshot
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome
 from burst_magic.protocol.wire.records import unpack_outcome
-from burst_magic.session import keyring, packs, session_list
 from burst_magic.session.asking import Asking
-from burst_magic.session.deletion import Cleaned, delete_all, is_there
+from burst_magic.session.deletion import Cleaned, delete_ended, is_there
 from burst_magic.session.driver import Driver, Viewer
 from burst_magic.session.ending import GRACE, await_end
 from burst_magic.session.facts import JobStatus, status_of
@@ -336,10 +335,7 @@ class Session:
             return Cleaned(session=self.id, workers=seen.alive + seen.starting)
         await_end(self.fleet, self.store, self.manifest, grace)
         self._driver.stop(patience=_LAST)  # nothing that it is writing may land behind the deletion
-        packs.learn(self._settings, self.store, self.id, self.manifest.lock)  # outlives the session
-        deleted = delete_all(self.store, self._keys, secret=self._secret)
-        keyring.forget(self._settings.keys_dir, self.id)
-        session_list.remove(self._settings.sessions_file, self.id)
+        deleted = delete_ended(self.store, self.manifest, secret=self._secret, settings=self._settings)
         return Cleaned(session=self.id, workers=seen.alive + seen.starting, deleted=deleted)
 
     def now(self) -> float:

@@ -6,7 +6,6 @@ their sessions: one LIST finds up to 1,000 of them.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -81,8 +80,8 @@ def latest_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:
             damaged.append(problem)
     if not jobs and damaged:
         raise damaged[-1]
-    for problem in damaged:
-        _LOG.warning("a job of session %s is passed over: %s", sid, problem)
+    for each_damaged in damaged:
+        _LOG.warning("a job of session %s is passed over: %s", sid, each_damaged)
     if not jobs and not jid:
         raise _cut_short(sid)
     if not jobs:

@@ -20,6 +20,11 @@ def session_cancelled() -> str:
     return "Cancelling the session and its jobs: running tasks are stopped, finished results are kept, workers end."
 
 
+def deleted(sid: str, objects: int) -> str:
+    """A session was deleted with its results."""
+    return f"Session {sid} and its results were deleted: {objects} object{'s' * (objects != 1)}."
+
+
 def scaled(workers: int) -> str:
     """Another number of workers is wanted."""
     return f"{workers} workers wanted."

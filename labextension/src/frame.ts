@@ -1,8 +1,28 @@
-// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listing}.py; do not edit.
+// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listed}.py; do not edit.
 
 export const VERSION = 1;
 
 export const MIME = "application/vnd.burst+json";
+
+/** What runs in the account's region, oldest first; ``problem``: why that is not known, or not of all clusters. */
+export interface AccountList {
+  region: string;
+  sessions: AccountSessionState[];
+  problem: string;
+  way_out: string;
+}
+
+/** A session that runs in the AWS account; ``spent`` micro-dollars at ``at``, None if a price is not known. */
+export interface AccountSessionState {
+  id: string;
+  owner: string;
+  workers: number;
+  launcher: string;
+  since: number;
+  at: number;
+  spent: number | null;
+  hourly: number | null;
+}
 
 /** Whether an action is possible: ``off`` says why it is not, "" if it is. */
 export interface ActionState {
@@ -91,10 +111,12 @@ export interface ListedJobState {
   attach: string;
 }
 
-/** A session and its jobs, oldest first; ``as_of``: seconds since the epoch. */
+/** A session and its jobs, oldest first. */
 export interface ListedState {
   session: SessionRow;
   jobs: ListedJobState[];
+  money: Money | null;
+  mine: boolean;
   as_of: number;
 }
 
@@ -143,12 +165,16 @@ export interface PartRevisions {
 /** The state of a job, in one word that sets the colour of its headline. */
 export type Phase = "waiting" | "running" | "finished" | "failed" | "ended";
 
-/** What the store has. ``more`` sessions are older than those; ``problem``: why the list is not fresh, or "". */
+/** What the store has. */
 export interface SessionList {
   store: string;
   sessions: ListedState[];
+  unread: number;
   more: number;
   problem: string;
+  context: string;
+  way_out: string;
+  account: AccountList | null;
 }
 
 /** One row of ``%burst_sessions`` and ``%burst_cost``. Times are seconds since the epoch; money is micro-dollars. */

@@ -36,7 +36,8 @@ function listed(changes: Partial<ListedJobState> = {}, id = SID): SessionList {
     ...changes,
   };
   const session = { id } as SessionList["sessions"][number]["session"];
-  return { store: "", more: 0, problem: "", sessions: [{ session, jobs: [job], as_of: NOW }] };
+  const sessions = [{ session, jobs: [job], money: null, mine: true, as_of: NOW }];
+  return { store: "", more: 0, unread: 0, problem: "", context: "", way_out: "", account: null, sessions };
 }
 
 describe("the jobs of a notebook", () => {

@@ -139,6 +139,17 @@ def test_a_session_that_is_asked_for_by_id_is_in_the_list(jupyter, finished):
     assert jupyter.get("sessions?ids=../..").status == 400
 
 
+def test_the_list_is_not_sent_again_to_who_has_it(jupyter, finished, waiting, until):
+    def first():
+        answer = jupyter.get("sessions")
+        tag = answer.headers["ETag"]
+        return answer.status == 200 and jupyter.get("sessions", **{"If-None-Match": tag})
+
+    same = until(lambda: (answer := first()) and answer.status == 304 and answer)
+    assert same.body == b""
+    assert jupyter.get("sessions", **{"If-None-Match": '"another"'}).said["sessions"]
+
+
 # --- what may be asked, and by whom -------------------------------------------------------------------------
 
 
@@ -185,6 +196,20 @@ def test_stopping_the_workers_keeps_results_and_ends_workers_that_are_kept_for_t
     assert (answer.status, "results are kept" in answer.said["notice"]) == (200, True), answer.said
     until(lambda: not world.workers(), "its worker to end")
     assert jupyter.frame(finished)["counts"]["completed"] > 0
+
+
+def test_a_session_is_deleted_with_its_results_once_it_has_ended(jupyter, world, waiting, gate, until):
+    refused = jupyter.post(f"sessions/{waiting.id}/delete")
+    assert (refused.status, "still running" in refused.said["problem"]) == (409, True)
+    assert world.objects(f"sessions/{waiting.id}")
+    gate.touch()
+    until(lambda: jupyter.frame(waiting)["phase"] == "finished")
+    answer = jupyter.post(f"sessions/{waiting.id}/delete")
+    assert (answer.status, "its results were deleted" in answer.said["notice"]) == (200, True), answer.said
+    assert world.objects(f"sessions/{waiting.id}") == []
+    assert keyring.find(world.settings().keys_dir, waiting.id) is None
+    assert jupyter.get("sessions").said["sessions"] == []
+    assert not world.workers()
 
 
 def test_extending_moves_the_deadline(jupyter, waiting, until):
