@@ -334,7 +334,7 @@ def _said(
     """Explicitly set values, the last layer winning: key -> (value, source)."""
     said: dict[str, tuple[object, str]] = {}
     path = config_dir / FILE
-    for key, raw in _flat(_document(path)) if path.exists() else ():
+    for key, raw in _flat(_document(path)) if os.path.lexists(path) else ():
         _known(key, keys(), where=f"{key} in {path}")
         said[key] = parse(key, raw, where=f"{key} in {path}"), FILE
     keyed = {variable(key): key for key in (*keys(), *HIDDEN, *DIRECTORIES)}
@@ -384,12 +384,12 @@ def _document(path: Path) -> TOMLDocument:
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
-    if not path.exists():
+    if not os.path.lexists(path):
         return tomlkit.document()
     try:
         with folders.told(path):
-            return tomlkit.parse(path.read_text(encoding="utf-8"))
-    except (TOMLKitError, UnicodeDecodeError) as error:
+            return tomlkit.parse(folders.read(path).decode())
+    except (TOMLKitError, UnicodeDecodeError, RecursionError) as error:
         raise OptionError(f"{FILE} is not TOML: {error}", context=str(path)) from None
 
 

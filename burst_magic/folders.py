@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from burst_magic.errors import BurstError
 
+_MOST = 64 << 20  # bytes of a file that is read whole
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ELSEWHERE = "set BURST_CONFIG_DIR and BURST_DATA_DIR to folders"
 
@@ -37,9 +40,48 @@ def refused(path: Path, error: OSError) -> BurstError:
     if error.errno in _FULL:
         way_out = f"free some space, or {_ELSEWHERE} on another disk"
         return BurstError(f"the disk is full: {reason}", context=where, way_out=way_out)
+    if error.errno == errno.EINVAL:
+        return BurstError(f"burst_magic cannot use its own files: {reason}", context=where, way_out="move it away")
     return BurstError(
         f"burst_magic cannot use its own files: {reason}", context=where, way_out=f"{_ELSEWHERE} that you may write to"
     )
+
+
+def opened(path: Path, mode: str = "rb") -> IO[Any]:
+    """Open a file, for text in UTF-8; a new one is this user's only. Waits for nobody at the other end of a pipe.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file: a pipe, a device, a folder.
+    """
+    file: IO[Any] = open(path, mode, encoding=None if "b" in mode else "utf-8", opener=_at_once)  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK, 0o600)
+
+
+def read(path: Path, *, most: int = _MOST) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        OSError: as ``opened``, or it has more than ``most`` bytes, which none of ours ever has.
+    """
+    with opened(path) as file:
+        found: bytes = file.read(most + 1)
+    if len(found) > most:
+        raise OSError(errno.EINVAL, f"it is larger than {most >> 20} MB", str(path))
+    return found
+
+
+def read_end(path: Path, most: int) -> str:
+    """The last ``most`` bytes of a file of any length, as text; raises ``OSError`` as ``opened``."""
+    with opened(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - most))
+        return str(file.read(most), "utf-8", "replace")
 
 
 def make(folder: Path) -> None:

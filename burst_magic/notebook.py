@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
+from burst_magic import folders
 from burst_magic.errors import AttachError
 
 META = "burst_magic"
 SUFFIX = ".ipynb"
+_LARGEST = 1 << 30  # bytes of a notebook that is read
 NO_CELL = -1
 
 
@@ -79,7 +81,7 @@ def _read(path: Path) -> object:
     if not path.is_file():
         raise AttachError("No such notebook.", context=str(path), way_out="save it first, or give the session's id")
     try:
-        notebook = reads(path.read_text(encoding="utf-8"))
+        notebook = reads(folders.read(path, most=_LARGEST).decode())
     except (OSError, ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:
         # nbformat has no single error for JSON that is not a notebook.
         raise _unreadable(path, f"{type(error).__name__}: {error}") from error

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from burst_magic import folders
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.errors import BurstError, Missing
@@ -136,7 +137,7 @@ class PriceFile:
     def _read(self) -> dict[str, dict[str, Any]]:
         """What was kept; {} if nothing, or nothing that this version understands."""
         try:
-            regions = json.loads(self._path.read_text(encoding="utf-8"))["regions"]
+            regions = json.loads(folders.read(self._path))["regions"]
             for said in regions.values():
                 _ = float(said["due"]), [FargatePrice(**each) for each in said["found"].values()]
         except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
+from burst_magic.errors import RecordError
 from burst_magic.plan.cost import Rate, free, no_address
 from burst_magic.plan.quota import VcpuQuota
 from burst_magic.protocol.exits import ExitCode
@@ -40,9 +41,20 @@ class Handle:
 
     @staticmethod
     def from_json(text: str) -> Handle:
-        """The inverse of ``to_json``; ignores fields that a newer version has added."""
+        """The inverse of ``to_json``; ignores fields that a newer version has added.
+
+        Raises:
+            RecordError: it is no handle.
+        """
         known = {each.name for each in fields(Handle)}
-        return Handle(**{name: value for name, value in json.loads(text).items() if name in known})
+        try:
+            found = Handle(**{name: value for name, value in json.loads(text).items() if name in known})
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            raise RecordError("the handle of a worker is damaged", context=text[:100]) from None
+        words: tuple[object, ...] = (found.launcher, found.wid, found.token)
+        if not all(isinstance(word, str) for word in words) or not isinstance(found.data, dict):
+            raise RecordError("the handle of a worker is damaged", context=text[:100])
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

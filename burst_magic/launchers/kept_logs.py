@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from burst_magic import folders
+from burst_magic.errors import RecordError
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol.wire.keys import is_session_id
 
@@ -41,11 +43,11 @@ def make_room(folder: Path, lives: Callable[[Handle], bool], *, kept: int = KEPT
 def _is_needed(path: Path, lives: Callable[[Handle], bool]) -> bool:
     """Whether a worker lives, or is just being started."""
     try:
-        with path.open() as record:
+        with folders.opened(path, "r") as record:
             fcntl.flock(record, fcntl.LOCK_SH | fcntl.LOCK_NB)
             text = record.read()
         return bool(text) and lives(Handle.from_json(text))
-    except FileNotFoundError:
+    except (FileNotFoundError, RecordError):
         return False
     except OSError:  # another process is at it
         return True

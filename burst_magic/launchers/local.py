@@ -17,7 +17,7 @@ from typing import Any
 
 from burst_magic import folders
 from burst_magic.config import environment
-from burst_magic.errors import BurstError
+from burst_magic.errors import BurstError, RecordError
 from burst_magic.launchers import leftovers
 from burst_magic.launchers.base import (
     Cause,
@@ -34,7 +34,7 @@ from burst_magic.launchers.base import (
 from burst_magic.launchers.kept_logs import make_room
 
 _LOG = logging.getLogger(__name__)
-_LOG_TAIL = 20_000  # characters
+_LOG_TAIL = 20_000  # bytes
 _REFUSES = {
     "gpus": "workers are processes of this machine and see its GPUs; you cannot request any",
     "instance_type": "workers are processes of this machine; you cannot choose an instance type",
@@ -115,7 +115,7 @@ class LocalLauncher:
     def _record_of(self, start: Start) -> Iterator[Any]:
         """The file that holds a start's handle, ours alone until it is closed; empty when there is no worker yet."""
         folders.make(self._logs)
-        with (self._logs / f"{start.sid}.{start.token}.handle").open("a+") as record:
+        with folders.opened(self._logs / f"{start.sid}.{start.token}.handle", "a+") as record:
             fcntl.flock(record, fcntl.LOCK_EX)
             record.seek(0)
             yield record
@@ -156,7 +156,7 @@ class LocalLauncher:
         except (BrokenPipeError, ConnectionResetError):
             child.kill()  # whatever it is, it is no worker
             child.wait()
-            said_by_it = log.read_text(errors="replace")[-_LOG_TAIL:]
+            said_by_it = folders.read_end(log, _LOG_TAIL)
             raise _NotStarted(f"a {self.name} worker exited at once", said_by_it or "no output") from None
 
     def describe(self, handles: Sequence[Handle]) -> dict[str, Status]:
@@ -188,8 +188,12 @@ class LocalLauncher:
 
     def find(self, sid: str, options: Mapping[str, str]) -> list[Handle]:  # noqa: ARG002 - nothing is configured
         """Those whose handles are in the log folder."""
-        found = [path.read_text() for path in self._logs.glob(f"{sid}.*.handle")]
-        return [Handle.from_json(text) for text in found if text]
+        found = []
+        for path in self._logs.glob(f"{sid}.*.handle"):
+            with contextlib.suppress(OSError, RecordError):  # one that is damaged hides no other
+                text = folders.read(path).decode(errors="replace")
+                found += [Handle.from_json(text)] if text else []
+        return found
 
     def printed(self, workers: Collection[str], options: Mapping[str, str], *, since: float) -> list[PrintedLine]:  # noqa: ARG002 - see the docstring
         """Nothing: lines of a file have no times."""
@@ -216,7 +220,8 @@ class LocalLauncher:
     def log(self, handle: Handle) -> str:
         """The tail of the worker's own log file."""
         for path in self._logs.glob(f"*.{handle.token}.log"):
-            return path.read_text(errors="replace")[-_LOG_TAIL:]
+            with contextlib.suppress(OSError):
+                return folders.read_end(path, _LOG_TAIL)
         return ""
 
 
@@ -260,7 +265,8 @@ def _here(handle: Handle) -> bool:
 
 def _lives(handle: Handle) -> bool:
     """Whether it is a live process on this machine, and the one that was started."""
-    return _here(handle) and process_birth(handle.data["pid"]) == handle.data["born"]
+    pid, born = handle.data.get("pid"), handle.data.get("born")
+    return _here(handle) and isinstance(pid, int) and pid > 1 and process_birth(pid) == born
 
 
 def this_host() -> str:

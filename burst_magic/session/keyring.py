@@ -35,7 +35,7 @@ def find(folder: Path, sid: str) -> bytes | None:
         return None
     file = folder / sid
     try:
-        text = file.read_text(errors="replace")
+        text = folders.read(file).decode(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -8,7 +8,6 @@ directory, and the manifests of later sessions with the same lock name it.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -91,7 +90,7 @@ def _path(settings: Settings) -> Path:
 
 def _read(settings: Settings) -> list[KnownPack]:
     try:
-        lines = _path(settings).read_text(encoding="utf-8").splitlines()
+        lines = folders.read(_path(settings)).decode(errors="replace").splitlines()
     except OSError:
         return []
     found = []
@@ -107,7 +106,5 @@ def _append(settings: Settings, line: KnownPack) -> None:
     path = _path(settings)
     folders.make(path.parent)
     text = json.dumps(asdict(line)) + "\n"
-    with folders.told(path):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        with os.fdopen(handle, "a", encoding="utf-8") as file:
-            file.write(text)
+    with folders.told(path), folders.opened(path, "a") as file:
+        file.write(text)

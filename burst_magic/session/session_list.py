@@ -36,14 +36,14 @@ _FIELDS = {each.name: (int, float) if each.name == "created" else (str,) for eac
 
 def append(path: Path, line: ListedJob) -> None:
     """Append a line in a single write, so that lines of two kernels don't mix."""
-    with folders.told(path), _alone(path), path.open("ab") as file:
+    with folders.told(path), _alone(path), folders.opened(path, "ab") as file:
         file.write(json.dumps(asdict(line)).encode() + b"\n")
 
 
 def read(path: Path) -> list[ListedJob]:
     """All lines, oldest first; damaged or foreign lines are skipped."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = folders.read(path).decode(errors="replace").splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -56,7 +56,7 @@ def remove(path: Path, sid: str, *, job: str = "") -> None:
     if not path.exists():
         return
     with folders.told(path), _alone(path):
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = folders.read(path).splitlines(keepends=True)
         kept = [line for line in lines if not _names(line.decode(errors="replace"), sid, job)]
         if len(kept) < len(lines):
             draft = path.with_suffix(".new")
@@ -84,6 +84,6 @@ def _parsed(text: str) -> ListedJob | None:
 def _alone(path: Path) -> Iterator[None]:
     """Exclude other writers: a rewrite must not lose a line that another kernel appends."""
     folders.make(path.parent)
-    with path.with_suffix(".lock").open("ab") as lock:
+    with folders.opened(path.with_suffix(".lock"), "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

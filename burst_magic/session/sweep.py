@@ -76,16 +76,20 @@ class _Needed:
     def look(self) -> None:
         """Read new payloads."""
         for sid in session_ids(self._store):
-            for entry in self._store.list(keys.SessionKeys(sid).jobs_folder):
-                if entry.key.endswith("/payload") and entry.key not in self._read:
-                    self._read.add(entry.key)
-                    self._keys.update(map(keys.blob, self._named_in(entry.key)))
+            session = keys.SessionKeys(sid)
+            for jid in self._store.folders(session.jobs_folder):
+                payload = f"{session.jobs_folder}/{jid}/payload"
+                ours = keys.is_ours(payload, sid) and payload not in self._read
+                if ours and (named := self._named_in(payload)) is not None:
+                    self._read.add(payload)
+                    self._keys.update(map(keys.blob, named))
 
-    def _named_in(self, payload: str) -> list[str]:
+    def _named_in(self, payload: str) -> list[str] | None:
+        """None: it is not there. A folder that may not be read is said: what it needs is unknown."""
         try:
             envelope = Envelope.from_bytes(sign.peek(payload, self._store.get(payload, end=_HEADER)))
-        except Missing:  # deleted in the meantime
-            return []
+        except Missing:  # not yet, or not any more
+            return None
         except SignatureError:  # no worker of any version uses it
             return []
         except RecordError as problem:  # a later version may

@@ -9,10 +9,9 @@ import contextlib
 import fcntl
 import os
 import re
-import stat
 from collections.abc import Iterator
 
-from burst_magic.errors import Exists, StoreError
+from burst_magic.errors import Exists
 from burst_magic.stores import beneath
 from burst_magic.stores.base import Bytes
 from burst_magic.stores.faults import fault
@@ -55,8 +54,8 @@ class Draft:
         """Give it its name; False if it was deleted meanwhile.
 
         Raises:
-            Exists: the name is taken.
-            StoreError: something that is no object has the name, or the system refuses.
+            Exists: the name is taken, if only by a pipe or a folder.
+            StoreError: the system refuses.
         """
         with told(self._key):
             try:
@@ -70,11 +69,7 @@ class Draft:
             except FileNotFoundError:
                 return False
             except FileExistsError:
-                found = os.stat(name, dir_fd=self._parent, follow_symlinks=False)
-                if stat.S_ISREG(found.st_mode):
-                    raise Exists("the object already exists", context=self._key) from None
-                problem, way_out = "something that is not a file is in an object's place", "delete it"
-                raise StoreError(problem, context=self._key, way_out=way_out) from None
+                raise Exists("the object already exists", context=self._key) from None
         return True
 
     def close(self) -> None:

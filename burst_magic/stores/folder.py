@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import quote, unquote_to_bytes
 
-from burst_magic.errors import Missing, StoreError, Unknown
+from burst_magic.errors import Missing, RecordError, StoreError, Unknown
 from burst_magic.stores import beneath
 from burst_magic.stores.base import Bytes, Entry, checked, folder_of, is_part
 from burst_magic.stores.draft import Draft, removed, told
@@ -30,6 +30,8 @@ from burst_magic.stores.faults import fault
 
 MARK = "#store"  # holds the folder's random id
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV}  # the last two: a socket, a device
+_UNREADABLE = {errno.EACCES, errno.EPERM}
+_NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}  # a link, if it is the last part of a path; a socket, a device
 _TRIES = 20  # a delete may remove an empty folder while a write is about to use it
 _ONE_READ = 1 << 30  # Linux reads at most 2 GB at a time
 _PRIVATE = 0o700  # a folder that we make
@@ -213,22 +215,41 @@ class FolderStore:
     # --- reading -----------------------------------------------------------------------------------------
 
     def get(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes ``start`` to ``end`` (exclusive) of an object; raises ``Missing``."""
+        """The bytes ``start`` to ``end`` (exclusive) of an object.
+
+        Raises:
+            Missing: there is none.
+            RecordError: this user may not read it, though its folder; or it is no file.
+        """
         try:
             descriptor = self._opened(checked(key), beneath.FILE)
         except OSError as error:
+            if error.errno in _NO_FILE | _UNREADABLE and self._is_taken(key):
+                reason = os.strerror(error.errno) if error.errno in _UNREADABLE else "it is no file"
+                raise _unreadable(reason, key) from None
             if error.errno in _ABSENT:
                 raise Missing("no such object", context=key) from None
             raise fault(error, key) from None
         try:
             found = os.fstat(descriptor)
+            if stat.S_ISDIR(found.st_mode):
+                raise Missing("no such object", context=key)
             if not stat.S_ISREG(found.st_mode):
-                raise Missing("no such object: there is something else in its place", context=key)
+                raise _unreadable("it is no file", key)
             return _read(descriptor, start, found.st_size if end is None else min(end, found.st_size))
         except OSError as error:
             raise fault(error, key) from None
         finally:
             os.close(descriptor)
+
+    def _is_taken(self, key: str) -> bool:
+        """Whether something has the name of an object, in a folder that can be looked into."""
+        folder, _, name = key.rpartition("/")
+        try:
+            with self._parent(folder) as parent:
+                return parent is not None and bool(os.stat(name, dir_fd=parent, follow_symlinks=False))
+        except (OSError, Unknown):
+            return False
 
     def list(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Entry]:
         """Objects below the folder ``prefix``, sorted by key, with keys > ``after``, at most ``limit``."""
@@ -257,7 +278,7 @@ class FolderStore:
         folders = [folder]
         while folders:
             inside = folders.pop()
-            found = self._scanned(inside)
+            found = self._scanned(inside, inner=inside != folder)
             if found is None:
                 continue
             descriptor, items = found
@@ -272,9 +293,9 @@ class FolderStore:
             finally:
                 os.close(descriptor)
 
-    def _in_order(self, folder: str, after: str) -> Iterator[Entry]:
+    def _in_order(self, folder: str, after: str, *, inner: bool = False) -> Iterator[Entry]:
         """In order of keys, so that few of many are found without a look at the others."""
-        found = self._scanned(folder)
+        found = self._scanned(folder, inner=inner)
         if found is None:
             return
         descriptor, items = found
@@ -292,21 +313,22 @@ class FolderStore:
                 if not is_part(name.rstrip("/")):
                     continue
                 if name[-1] == "/":
-                    yield from self._in_order(folder + name, after)
+                    yield from self._in_order(folder + name, after, inner=True)
                 elif entry := _entry(folder + name, partial(os.stat, name, dir_fd=descriptor)):
                     yield entry
         finally:
             os.close(descriptor)
 
-    def _scanned(self, folder: str) -> tuple[int, Iterator[os.DirEntry[str]]] | None:
+    def _scanned(self, folder: str, *, inner: bool = False) -> tuple[int, Iterator[os.DirEntry[str]]] | None:
         """A folder's descriptor, to be closed, and what is in it; None if it is missing.
 
-        By the descriptor, so that a long path is resolved once, not once per file.
+        By the descriptor, so that a long path is resolved once, not once per file. An inner one, which nobody has
+        asked for by its name, may be private to another user: it must not stop those who list what is around it.
         """
         try:
             descriptor = self._opened(folder.rstrip("/"), beneath.FOLDER)
         except OSError as error:
-            if error.errno in _ABSENT:
+            if error.errno in _ABSENT or (inner and error.errno in _UNREADABLE):
                 return None
             raise
         return descriptor, os.scandir(descriptor)
@@ -373,6 +395,14 @@ def _mark_of(root: int) -> str:
         return ""
     finally:
         os.close(descriptor)
+
+
+def _unreadable(reason: str, key: str) -> RecordError:
+    """An object that this user may not read, or another thing that has its name, is as good as a damaged object.
+
+    It stops nobody who reads many. If it were missing, those who want to create it would try without end.
+    """
+    return RecordError(f"an object in the store cannot be read: {reason}", context=key, way_out="delete it")
 
 
 def _may_hold(folder: str, after: str) -> bool:

@@ -35,13 +35,13 @@ def probe(store: Store, *, remembered: Path) -> None:
         raise StoreError("this store ignores conditional writes (If-None-Match)", context=name, way_out=way_out)
     if lasting:
         folders.make(remembered)
-        with folders.told(notes), notes.open("a", encoding="utf-8") as file:
+        with folders.told(notes), folders.opened(notes, "a") as file:
             file.write(name + "\n")
 
 
 def _passed(notes: Path) -> list[str]:
     try:
-        return notes.read_text(encoding="utf-8", errors="replace").splitlines()
+        return folders.read(notes).decode(errors="replace").splitlines()
     except OSError:  # not there yet; what else it may be is said when it is written
         return []
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from burst_magic import config, folders
+from burst_magic.aws.prices import PriceFile
 from burst_magic.errors import BurstError
+from burst_magic.plan.prices import shipped
 from burst_magic.session import keyring, session_list
 from burst_magic.session.session_list import ListedJob
 
@@ -95,3 +97,67 @@ def test_a_current_folder_that_was_removed_is_said(tmp_path, monkeypatch):
     gone.rmdir()
     with pytest.raises(BurstError, match="the current folder does not exist any more"):
         folders.current()
+
+
+# --- what lies in the place of a file of ours ------------------------------------------------------------------
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def a_loop(path):
+    path.symlink_to(path)
+
+
+def a_hole(path):
+    with path.open("wb") as file:
+        file.truncate(60 << 30)
+
+
+USES = {
+    "a key": ("keys/" + SID, lambda root: keyring.find(root / "keys", SID)),
+    "the list": ("sessions.jsonl", lambda root: session_list.read(root / "sessions.jsonl")),
+    "the list, to write": ("sessions.jsonl", lambda root: session_list.append(root / "sessions.jsonl", LINE)),
+    "the list's lock": ("sessions.lock", lambda root: session_list.append(root / "sessions.jsonl", LINE)),
+    "settings": ("config.toml", lambda root: config.load(environ={}, config_dir=root, data_dir=root)),
+}
+
+
+@pytest.mark.parametrize("other", [a_pipe, a_device, a_folder, a_loop, a_hole], ids=lambda other: other.__name__)
+@pytest.mark.parametrize("use", USES)
+def test_what_is_no_file_of_ours_is_named_and_neither_waited_for_nor_read_whole(tmp_path, use, other):
+    name, act = USES[use]
+    (tmp_path / "keys").mkdir()
+    other(tmp_path / name)
+    if other is a_hole and use in {"the list, to write", "the list's lock"}:
+        act(tmp_path)  # both are only appended to
+        return
+    with pytest.raises(BurstError) as caught:
+        act(tmp_path)
+    assert name in caught.value.context
+    assert caught.value.way_out
+
+
+@pytest.mark.parametrize("other", [a_pipe, a_device, a_folder, a_loop, a_hole], ids=lambda other: other.__name__)
+def test_what_was_kept_to_save_a_question_is_asked_again_where_it_cannot_be_read(tmp_path, other):
+    other(tmp_path / "prices.json")
+    assert PriceFile(tmp_path).listed() == shipped()
+
+
+def test_the_end_of_a_long_file_is_read_without_the_rest(tmp_path):
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        file.truncate(60 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write("the last line: ü".encode())
+    assert folders.read_end(path, 10) == "t line: ü"
+    assert folders.read_end(path, 18) == "\0the last line: ü"

@@ -99,6 +99,7 @@ class JobMachine:
         elif isinstance(event, fx.Got) and event.key == self._keys.final:
             self._on_final(event.record)
         elif isinstance(event, fx.Created) and event.key == self._keys.final:
+            self._final_at = max(self._final_at, now + self._manifest.floor)  # the answer may have taken until then
             self._questions.read(event.key, Final)  # done or refused: the stored one counts
         self.wake = now + 3600.0
         if self.state is JobState.FOLLOWING:

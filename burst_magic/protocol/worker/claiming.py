@@ -11,6 +11,8 @@ After a refused or unanswered write, the worker reads the object before it belie
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import DEAD_AFTER, SKEW, make_final
 from burst_magic.protocol.wire import keys
@@ -20,6 +22,8 @@ from burst_magic.protocol.worker.known import KnownJob
 from burst_magic.protocol.worker.publishing import Publishing
 from burst_magic.protocol.worker.state import Hold, State, Try, job_of
 from burst_magic.protocol.worker.stealing import Cut, cut, next_look, silence
+
+_REFUSALS = 3  # a claim that is refused so often, and is not there, has something else in its place
 
 
 class Taking:
@@ -113,11 +117,19 @@ class Taking:
         if event.wrote is fx.Wrote.DONE:
             self._won(event.key, now)
         else:
+            one = self._state.trying[event.key]
+            self._state.trying[event.key] = replace(one, refused=one.refused + (event.wrote is fx.Wrote.REFUSED))
             self._state.ask(fx.Read(event.key, ClaimBody))
 
     def claim_read(self, key: str, body: ClaimBody | None, now: float) -> None:
-        """Settle a refused claim by its content: ours, another worker's, or none."""
+        """Settle a refused claim by its content: ours, another worker's, or none.
+
+        What is refused again and again, and cannot be read, is no claim of a worker: somebody put a folder in its
+        place. It counts as that of one who has died.
+        """
         one = self._state.trying[key]
+        if body is None and one.refused >= _REFUSALS:
+            body = ClaimBody(worker="", slot=0, nonce="", at=self._state.wall(now))
         if body is None:
             self._create(key, now)
         elif body.nonce == one.nonce:

@@ -78,6 +78,7 @@ class Try:
     Attributes:
         heir_of: the claim that it succeeds, if that is this worker's own.
         slow: its tasks may be long.
+        refused: how often the store has refused it.
     """
 
     slot: int
@@ -87,6 +88,7 @@ class Try:
     nonce: str
     heir_of: ClaimKey | None = None
     slow: bool = False
+    refused: int = 0
 
 
 class State:

@@ -235,3 +235,35 @@ def test_keys_of_sessions_are_found_among_strays(tmp_path):
     (tmp_path / "README").write_bytes(b"")
     assert keyring.find(tmp_path, "README") is None
     assert not keys.is_session_id("README")
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_link(path):
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("other", [a_folder, a_pipe, a_link], ids=lambda other: other.__name__)
+def test_what_is_put_in_the_place_of_a_claim_and_of_the_end_stops_nobody(world, gate, until, other):
+    """A worker that cannot create a claim goes on with the next one; a client that cannot write the end shows all."""
+    world.home["gate"] = str(gate)
+    cell = "import os, time\nwhile not os.path.exists(gate):\n    time.sleep(0.005)\nitem"
+    session = world.burst(cell, range(8), workers=2)
+    job = world.store.path(f"sessions/{session.id}/jobs/{session.job}")
+    until(lambda: len(list((job / "claims").glob("*"))) == 2, "both workers to begin")
+    (free,) = {f"{start:010d}.000" for start in session.description.lanes[2:3]}
+    for name in (f"claims/{free}", "final"):
+        other(job / name)
+    gate.touch()
+    assert list(session.results()) == list(range(8))
+    assert world.attach(session.id, user="-other", key=session.key).status().done == 8
+    session.close()
+    until(lambda: not world.workers(), "the workers to end")
+    session.cleanup(force=True)
+    assert world.objects() == []

@@ -102,20 +102,29 @@ def test_a_full_disk_is_said_and_nothing_half_is_left(tmp_path):
 
 FORBIDDEN = """
 import os, sys
-from burst_magic.errors import Denied
+from burst_magic.errors import Denied, RecordError
 from burst_magic.stores import open_store
 store = open_store(sys.argv[1])
 if os.getuid() == 0:  # who may do anything is denied nothing
     os.setgid(65534)
     os.setuid(65534)
 tries = [lambda: store.create("b", b""), lambda: store.put("b", b""), lambda: store.put("b", iter([bytes(9 << 20)])),
-         lambda: store.get("secret"), lambda: store.delete(["a"]), lambda: open_store(sys.argv[1] + "/new").put("a", b"")]
+         lambda: store.delete(["a"]), lambda: open_store(sys.argv[1] + "/new").put("a", b"")]
 for attempt in tries:
     try:
         attempt()
     except Denied as error:
         print(error.problem)
-print(store.get("a"))
+try:
+    store.get("secret")
+except RecordError as error:
+    print(error.problem)
+print(store.get("a"), [entry.key for entry in store.list("")], [entry.key for entry in store.list("", limit=9)])
+for ask in (lambda: store.list("private"), lambda: store.get("private/inside")):
+    try:
+        ask()
+    except Denied as error:
+        print(error.problem)
 """
 
 
@@ -125,12 +134,15 @@ def test_a_folder_one_may_not_write_to_denies():
         (root / "a").write_bytes(b"1")
         (root / "secret").write_bytes(b"2")
         (root / "secret").chmod(0)
+        (root / "private").mkdir(mode=0)
         root.chmod(0o555)
         try:
             lines = run(FORBIDDEN, root.as_uri()).splitlines()
         finally:
             root.chmod(0o755)
-    assert lines == ["the folder of the store denies access: Permission denied"] * 6 + ["b'1'"]
+    denied = ["the folder of the store denies access: Permission denied"]
+    unread = ["an object in the store cannot be read: Permission denied"]  # as good as damaged: others can be read
+    assert lines == denied * 5 + unread + ["b'1' ['a', 'secret'] ['a', 'secret']"] + denied * 2
 
 
 def test_a_read_only_file_system_denies():

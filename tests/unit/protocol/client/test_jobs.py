@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobState
 from burst_magic.protocol.log import make_final
@@ -168,3 +170,20 @@ def test_a_session_that_is_deleted_ends_all_its_jobs(client):
     talk.got(SESSION.manifest, None)
     assert (talk.job.end, other.end) == (JobEnd.DELETED, JobEnd.DELETED)
     talk.machine.validate()
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.0, 5.0, 60.0])
+def test_an_end_that_the_store_does_not_take_is_not_written_again_in_the_same_breath(client, pause):
+    """Whoever carries it out pauses after a refusal; the round must end all the same, for somebody waits for it."""
+    talk = client()
+    joined_by_another(talk)
+    talk.listed(ONE.results_folder, WHOLE)
+    for _ in range(20):
+        assert [create.key for create in talk.of(fx.Create)] == [ONE.final]
+        talk.now += pause
+        talk.created(ONE.final, fx.Wrote.UNKNOWN)
+        assert talk.of(fx.Create) == []
+        talk.got(ONE.final, None)
+        assert talk.of(fx.Create) == []
+        while not talk.of(fx.Create):
+            talk.wait(1.0)

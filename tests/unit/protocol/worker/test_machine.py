@@ -639,3 +639,18 @@ def test_thousands_of_jobs_that_are_announced_and_never_committed_are_looked_for
         for key in talk.reads():
             talk.got(key, None)
     assert reads < 12 * len(names)
+
+
+@pytest.mark.parametrize(("wrote", "tries"), [(fx.Wrote.REFUSED, 3), (fx.Wrote.UNKNOWN, 30)])
+def test_a_claim_that_is_refused_and_never_there_is_left_to_its_dead_owner(worker, wrote, tries):
+    """Somebody has put a folder in its place. A store that only fails to answer is tried as long as it takes."""
+    talk = worker()
+    talk.joins()
+    claim = FIRST_KEY
+    for _ in range(tries - 1):
+        talk.created(claim, wrote)
+        talk.got(claim, None)
+        assert [each.key for each in talk.of(fx.Create)] == [claim]
+    talk.created(claim, wrote)
+    talk.got(claim, None)
+    assert [each.key for each in talk.of(fx.Create)] == ([] if wrote is fx.Wrote.REFUSED else [claim])
