@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from burst_magic.server.listed import SessionList
-from burst_magic.ui import details, frame
+from burst_magic.ui import details, frame, timeline
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "burst_magic" / "ui" / "frame.schema.json"
@@ -23,9 +23,10 @@ MESSAGES = (
     details.TaskDetail,
     details.StatesPage,
     details.WorkersPage,
+    timeline.TimelinePage,
     SessionList,
 )
-HEAD = "// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listed}.py; do not edit.\n"
+HEAD = "// Made by `make docs` from burst_magic/{ui/frame,ui/details,ui/timeline,server/listed}.py; do not edit.\n"
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 

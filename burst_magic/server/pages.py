@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic.server.faults import WrongRequest
-from burst_magic.ui.details import TaskDetail, TasksPage, task_detail, tasks_page
+from burst_magic.ui.details import TaskDetail, TasksPage, task_detail, tasks_page, worker_names
+from burst_magic.ui.timeline import TimelinePage, timeline_page
 
 if TYPE_CHECKING:
+    from burst_magic.protocol.snapshot import Snapshot
     from burst_magic.session.onlooker import Onlooker
 
 SEGMENTS = 50  # that one request reads at most
@@ -19,6 +21,11 @@ def failed_tasks(onlooker: Onlooker, jid: str, group: str, *, after: int) -> Tas
     outcomes, read = onlooker.failed(jid, after=after, segments=SEGMENTS)
     page = tasks_page(outcomes, group, after=after)
     return replace(page, next=read) if page.next is None else page
+
+
+def timeline(onlooker: Onlooker, jid: str, seen: Snapshot) -> TimelinePage:
+    """What ran when; where there are very many segments, of some that are spread over all."""
+    return timeline_page(seen, onlooker.runs(jid, segments=SEGMENTS), worker_names(seen))
 
 
 def failed_task(onlooker: Onlooker, jid: str, task: int) -> TaskDetail:

@@ -27,7 +27,7 @@ from burst_magic.server.follower import Follower, Followers
 from burst_magic.server.listed import SessionList
 from burst_magic.server.listing import NAMED, Listing
 from burst_magic.server.opening import open_session
-from burst_magic.server.pages import failed_task, failed_tasks
+from burst_magic.server.pages import failed_task, failed_tasks, timeline
 from burst_magic.session.onlooker import Onlooker
 from burst_magic.ui.details import states_page, workers_page
 from burst_magic.ui.frame import to_json
@@ -233,6 +233,17 @@ class WorkersHandler(BurstHandler):
         self.answer(await self.desk.draw(lambda: workers_page(follower.facts(jid))))
 
 
+class TimelineHandler(BurstHandler):
+    """What ran when, on which worker."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, sid: str, jid: str) -> None:
+        """Answer with a ``TimelinePage``."""
+        follower, onlooker = await self.desk.followed(sid, jid)
+        self.answer(await self.desk.ask(lambda: timeline(onlooker, jid, follower.facts(jid))))
+
+
 class ActionHandler(BurstHandler):
     """What is asked of a job or a session."""
 
@@ -286,6 +297,7 @@ def add_routes(app: web.Application) -> None:
         (f"{job}/tasks/{_NUMBER}", TaskHandler),
         (f"{job}/states", StatesHandler),
         (f"{job}/workers", WorkersHandler),
+        (f"{job}/timeline", TimelineHandler),
         (f"{job}/({'|'.join(actions.OF_A_JOB)})", ActionHandler),
         (f"{session}/({'|'.join(actions.OF_A_SESSION)})", ActionHandler),
         (f"{root}/.*", NoRouteHandler),

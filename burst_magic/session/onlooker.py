@@ -18,7 +18,7 @@ from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Job, Manifest, Outcome
-from burst_magic.protocol.wire.records import unpack_outcome
+from burst_magic.protocol.wire.records import TaskRun, unpack_outcome
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.retry import PERSON, Retry, slept
@@ -199,6 +199,20 @@ class Onlooker:
         found = watched.failures.within(parts[:segments])
         rest = parts[segments - 1][1] - 1 if len(parts) > segments else None
         return (outcome for _, failed in found for outcome in failed), rest
+
+    def runs(self, jid: str, *, segments: int) -> Iterator[TaskRun]:
+        """When and where tasks of a job ran, of at most so many segments.
+
+        Raises:
+            AttachError: the session's key is not here.
+            StoreError: the store does not answer for a while.
+        """
+        watched = self._jobs[jid]
+        if self._secret is None:
+            raise AttachError(_NO_KEY, context=self.manifest.sid, way_out=KEY_WAY_OUT)
+        with self._lock:
+            parts = watched.machine.cover.parts
+        return watched.reader.runs(parts, most=segments)
 
     def outcome(self, jid: str, task: int) -> Outcome:
         """How a task ended.

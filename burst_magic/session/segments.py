@@ -20,9 +20,11 @@ from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import (
     UNKNOWN,
+    TaskRun,
     pack_outcome,
     places_of,
     read_origin,
+    run_in,
     unpack_outcome,
     values_of,
 )
@@ -31,6 +33,7 @@ from burst_magic.stores.store_driver import Carrier
 
 PARALLEL = 8  # segments fetched at a time
 _KEPT = 64 << 20  # bytes of opened segments kept at hand
+_RUNS = 1_000_000  # tasks whose runs are looked at
 _FAILURE = 300  # bytes that it takes to keep a failed outcome, beside its texts
 
 
@@ -69,6 +72,13 @@ class SegmentReader:
         """
         for (start, stop, _), opened in self._each(list(segments), keep=keep):
             yield from opened.records(start, stop)
+
+    def runs(self, segments: Sequence[Part], *, most: int) -> Iterator[TaskRun]:
+        """When and where tasks ran: of all parts, or of ``most`` that are spread over them; at most a million tasks."""
+        tasks = sum(stop - start for start, stop, _ in segments)
+        most = min(most, max(1, len(segments) * _RUNS // max(_RUNS, tasks)))
+        chosen = segments if len(segments) <= most else [segments[at * len(segments) // most] for at in range(most)]
+        return (run_in(record, origin) for _, record, origin in self.records(chosen))
 
     def values(self, segments: Iterable[Part]) -> Iterator[tuple[int, list[memoryview | None], OpenSegment]]:
         """The values of some parts, many at a time: (first task, bytes of each or None if failed, their segment)."""

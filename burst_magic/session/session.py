@@ -14,7 +14,7 @@ from burst_magic.protocol.log import Requested
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome
-from burst_magic.protocol.wire.records import unpack_outcome
+from burst_magic.protocol.wire.records import TaskRun, unpack_outcome
 from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import Cleaned, delete_ended, is_there
 from burst_magic.session.driver import Driver, Viewer
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _LAST = 5.0  # seconds to wait for the driver
+_RUNS = 1000  # segments that are read for what ran when
 
 
 class Session:
@@ -179,6 +180,10 @@ class Session:
         """How a task ended, its value not loaded; None if that is not known yet."""
         segment = self._followed.find(task)
         return None if segment is None else unpack_outcome(*self._reader.record(segment, task))
+
+    def runs(self) -> Iterator[TaskRun]:
+        """When and where the tasks that have ended ran; of very many segments, some that are spread over all."""
+        return self._reader.runs(self._followed.segments, most=_RUNS)
 
     # --- state ------------------------------------------------------------------------------------------------
 

@@ -188,11 +188,17 @@ def states_page(seen: Snapshot, start: int = 0) -> StatesPage:
     return StatesPage(start=start, stop=stop, tasks=strip(spans, stop - start, cells=2 * EXACT))
 
 
+def worker_names(seen: Snapshot) -> dict[str, str]:
+    """Names that people can read, by id, in the order of the workers' starts."""
+    by_start = sorted(seen.workers, key=lambda worker: (worker.started, worker.wid))
+    return {worker.wid: f"worker {number}" for number, worker in enumerate(by_start, 1)}
+
+
 def workers_page(seen: Snapshot) -> WorkersPage:
     """The workers."""
-    by_start = sorted(seen.workers, key=lambda worker: (worker.started, worker.wid))
-    names = {worker.wid: f"worker {number}" for number, worker in enumerate(by_start, 1)}
-    ordered = sorted(by_start, key=lambda worker: not worker.alive)
+    names = worker_names(seen)
+    by_wid = {worker.wid: worker for worker in seen.workers}
+    ordered = sorted((by_wid[wid] for wid in names), key=lambda worker: not worker.alive)
     rows = [
         WorkerRow(
             id=worker.wid,

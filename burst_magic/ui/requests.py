@@ -9,9 +9,11 @@ from typing import Any, Protocol
 from burst_magic.errors import BurstError, OptionError
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.model import Outcome
+from burst_magic.protocol.wire.records import TaskRun
 from burst_magic.ui import notices
-from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, workers_page
+from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, worker_names, workers_page
 from burst_magic.ui.frame import plain
+from burst_magic.ui.timeline import timeline_page
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ class AskedSession(Protocol):
 
     def outcome(self, task: int) -> Outcome | None:
         """How a task ended, or None if that is not known yet."""
+
+    def runs(self) -> Iterator[TaskRun]:
+        """When and where the tasks that have ended ran."""
 
     def cancel_job(self) -> bool:
         """Cancel the job, and the session if it has no other; return whether the session continues."""
@@ -106,6 +111,11 @@ def _workers(session: AskedSession, message: Mapping[str, Any]) -> object:
     return workers_page(session.snapshot())
 
 
+def _timeline(session: AskedSession, message: Mapping[str, Any]) -> object:
+    seen = session.snapshot()
+    return timeline_page(seen, session.runs(), worker_names(seen))
+
+
 def _cancel(session: AskedSession, message: Mapping[str, Any]) -> str:
     return notices.job_cancelled(continues=session.cancel_job())
 
@@ -140,6 +150,7 @@ _FACTS: dict[str, Callable[[AskedSession, Mapping[str, Any]], object]] = {
     "task": _task,
     "states": _states,
     "workers": _workers,
+    "timeline": _timeline,
 }
 _ACTIONS: dict[PanelAction, Callable[[AskedSession, Mapping[str, Any]], str]] = {
     PanelAction.CANCEL: _cancel,

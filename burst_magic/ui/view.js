@@ -319,14 +319,14 @@ function rowOf(label, copies) {
   if (copies) fact.append(" ", copyButton(() => text.textContent, label));
   return { label: make("dt", "", label), fact, text };
 }
-function copyButton(text, label) {
-  const knob = button("bv-small", "Copy", () => {
+function copyButton(text, label, word = "Copy") {
+  const knob = button("bv-small", word, () => {
     void navigator.clipboard.writeText(text()).then(
       () => knob.textContent = "Copied",
       () => knob.textContent = "Not allowed here: select and copy"
     );
   });
-  knob.setAttribute("aria-label", `Copy: ${label}`);
+  knob.setAttribute("aria-label", `${word}: ${label}`);
   return knob;
 }
 
@@ -341,6 +341,8 @@ async function taskDetails(host, task) {
   const facts = make("dl", "bv-facts");
   for (const [label, text] of taskFacts(answer.ok)) facts.append(make("dt", "", label), make("dd", "", text));
   node.append(facts);
+  const frame = host.frame();
+  if (frame) node.append(copyButton(() => linesFor(frame, task), `lines that bring the item of task ${task} here`, "Copy lines to run it here"));
   const texts = [["Traceback", answer.ok.traceback], ["Output", answer.ok.output]];
   for (const [label, text] of texts) {
     if (!text) continue;
@@ -351,6 +353,14 @@ async function taskDetails(host, task) {
     node.append(pre);
   }
   return node;
+}
+function linesFor(frame, task) {
+  const lines = [
+    "import burst_magic",
+    `item = burst_magic.attach("${frame.session}/${frame.job}").items()[${task}]`,
+    "item  # in the next cell, run the code of the %%burst cell without its first line"
+  ];
+  return lines.join("\n");
 }
 function taskFacts(detail) {
   const facts = [
@@ -1003,18 +1013,220 @@ var Voice = class {
   }
 };
 
+// src/timeline.ts
+var FULL = 10;
+function bitsOf(lane, page) {
+  const told = lane.bars.map(({ task, began, wall, failed }) => ({ from: Math.max(began, page.start), to: Math.min(began + wall, page.stop), share: 1, failed, running: false, task }));
+  const now = lane.since === null ? [] : [{ from: Math.max(lane.since, page.start), to: page.stop, share: 1, failed: false, running: true, task: lane.running }];
+  return [...told, ...intervals(lane.cells, page), ...now].filter((bit) => bit.to >= bit.from);
+}
+function intervals(cells, page) {
+  const width = (page.stop - page.start) / page.bins;
+  const bits = [];
+  let at = 0;
+  for (const [, letter = "a", number] of cells.matchAll(/([a-k])(\d*)/gi)) {
+    const until = Math.min(page.bins, at + (number ? Number(number) : 1));
+    const share = (letter.toLowerCase().charCodeAt(0) - "a".charCodeAt(0)) / FULL;
+    const failed = letter !== letter.toLowerCase();
+    if (share || failed) bits.push({ from: page.start + at * width, to: page.start + until * width, share, failed, running: false, task: null });
+    at = until;
+  }
+  return bits;
+}
+function lastBefore(bits, time) {
+  return bits.reduce((found, bit, at) => bit.from <= time ? at : found, -1);
+}
+function described(lane, bit) {
+  const when = new Date(bit.from * 1e3).toLocaleTimeString([], { timeStyle: "medium" });
+  const long = duration(bit.to - bit.from);
+  const how = bit.failed ? ", failed" : bit.running ? ", running" : "";
+  if (bit.task !== null) return `${lane.name}: task ${count(bit.task)}, ${long} from ${when}${how}`;
+  return `${lane.name}: ${Math.round(bit.share * 100)} % busy for ${long} from ${when}${bit.failed ? ", with failures" : ""}`;
+}
+function summary(page) {
+  const parts = [`${plural(page.tasks, "task")} in ${duration(page.stop - page.start)}`];
+  if (page.left_out) parts.push(`${count(page.left_out)} more are not shown: reused, or too many to read`);
+  if (page.more) parts.push(`and ${plural(page.more, "lane")} more`);
+  return parts.join("; ");
+}
+function tableOf(page) {
+  const span = page.stop - page.start;
+  return page.lanes.map((lane) => {
+    const busy = lane.busy + (lane.since === null ? 0 : Math.max(0, page.stop - lane.since));
+    return [lane.name, count(lane.tasks), count(lane.failed), duration(busy), percent(Math.min(busy, span), span)];
+  });
+}
+
+// src/lanes.ts
+var HEIGHTS = [18, 12, 8, 5, 3];
+var HEIGHT2 = 216;
+var Lanes = class {
+  constructor(host) {
+    this.host = host;
+    this.canvas.tabIndex = 0;
+    this.canvas.setAttribute("role", "slider");
+    this.canvas.setAttribute("aria-label", "Timeline; left and right move in time, up and down between workers");
+    this.canvas.setAttribute("aria-valuemin", "0");
+    this.canvas.addEventListener("keydown", (event) => {
+      this.key(event);
+    });
+    this.canvas.addEventListener("click", (event) => {
+      this.pick(event);
+    });
+    const drawn = make("div", "bv-lanes-drawn");
+    drawn.hidden = true;
+    drawn.append(this.canvas, this.said, this.table.node);
+    this.node.append(make("summary", "", "Timeline"), this.total, this.again, this.trouble, drawn);
+    this.again.hidden = true;
+    this.node.addEventListener("toggle", () => {
+      if (this.node.open) void this.read();
+    });
+    this.sized = new ResizeObserver(() => {
+      this.paint();
+    });
+    this.sized.observe(this.canvas);
+  }
+  host;
+  node = make("details", "bv-listed bv-lanes");
+  canvas = make("canvas", "bv-canvas");
+  said = make("p", "bv-said");
+  total = make("p", "bv-quiet");
+  trouble = make("p", "bv-trouble");
+  table = new Rows(["Worker", "Tasks", "Failed", "Busy", "Of the time"]);
+  again = button("bv-small", "Read again", () => void this.read());
+  sized;
+  page = null;
+  bits = [];
+  lane = 0;
+  at = 0;
+  stop() {
+    this.sized.disconnect();
+  }
+  async read() {
+    say(this.total, this.page ? this.total.textContent : "Reading…");
+    const answer = await this.host.ask("timeline");
+    say(this.trouble, answer.problem === void 0 ? "" : inWords(answer));
+    this.again.hidden = false;
+    if (answer.problem !== void 0) {
+      if (!this.page) say(this.total, "");
+      return;
+    }
+    this.page = answer.ok;
+    this.bits = answer.ok.lanes.map((lane) => bitsOf(lane, answer.ok));
+    say(this.total, summary(answer.ok));
+    this.table.draw(tableOf(answer.ok));
+    const drawn = this.node.querySelector(".bv-lanes-drawn");
+    if (drawn) drawn.hidden = !answer.ok.lanes.length;
+    this.move(this.lane, this.at);
+  }
+  get height() {
+    return HEIGHTS.find((high) => high * this.bits.length <= HEIGHT2) ?? HEIGHTS.at(-1) ?? 3;
+  }
+  /** Also when the canvas comes back onto the screen, or the theme changes. */
+  paint() {
+    const width = this.canvas.clientWidth;
+    const pen = this.canvas.getContext("2d");
+    if (!this.page || !width || !pen) return;
+    const { start, stop } = this.page;
+    const { height } = this;
+    const scale = window.devicePixelRatio || 1;
+    this.canvas.style.height = `${this.bits.length * height}px`;
+    this.canvas.width = Math.round(width * scale);
+    this.canvas.height = Math.round(this.bits.length * height * scale);
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    const style = getComputedStyle(this.canvas);
+    const colour = (name) => style.getPropertyValue(`--bv-${name}`).trim();
+    const [done, failed, ink, line] = [colour("done"), colour("failed"), colour("ink"), colour("line")];
+    this.bits.forEach((bits, lane) => {
+      const top = lane * height;
+      pen.fillStyle = line;
+      pen.fillRect(0, top + height - 1, width, 1);
+      bits.forEach((bit, at) => {
+        const left = (bit.from - start) / (stop - start) * width;
+        const right = (bit.to - start) / (stop - start) * width;
+        const wide = Math.max(1, right - left - (right - left > 3 ? 1 : 0));
+        const high = Math.max(1, Math.round((height - 2) * bit.share));
+        pen.fillStyle = bit.failed ? failed : done;
+        if (bit.running) for (let x = 0; x < wide; x += 4) pen.fillRect(left + x, top + height - 2 - high, Math.min(2, wide - x), high);
+        else pen.fillRect(left, top + height - 2 - high, wide, high);
+        if (bit.failed && height > 5) {
+          pen.fillStyle = ink;
+          pen.fillRect(left, top, wide, 2);
+        }
+        if (lane === this.lane && at === this.at) {
+          pen.strokeStyle = ink;
+          pen.lineWidth = 2;
+          pen.strokeRect(left, top + 1, Math.max(3, wide), height - 2);
+        }
+      });
+    });
+  }
+  key(event) {
+    const steps = {
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      Home: [0, -Infinity],
+      End: [0, Infinity]
+    };
+    const step = steps[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const [down, right] = step;
+    if (!down) {
+      this.move(this.lane, this.at + right);
+      return;
+    }
+    const now = this.bits[this.lane]?.[this.at]?.from ?? 0;
+    const next = Math.max(0, Math.min(this.bits.length - 1, this.lane + down));
+    this.move(next, lastBefore(this.bits[next] ?? [], now));
+  }
+  pick(event) {
+    if (!this.page) return;
+    const { start, stop } = this.page;
+    const lane = Math.floor(event.offsetY / this.height);
+    const time = start + event.offsetX / this.canvas.clientWidth * (stop - start);
+    const at = lastBefore(this.bits[lane] ?? [], time);
+    if (at >= 0) this.move(lane, at);
+  }
+  move(lane, at) {
+    this.lane = Math.max(0, Math.min(this.bits.length - 1, lane));
+    const bits = this.bits[this.lane] ?? [];
+    this.at = Math.max(0, Math.min(bits.length - 1, at));
+    const held = this.page?.lanes[this.lane];
+    const bit = bits[this.at];
+    const words = held && bit ? described(held, bit) : "nothing ran yet";
+    say(this.said, words);
+    this.canvas.setAttribute("aria-valuemax", String(Math.max(0, bits.length - 1)));
+    this.canvas.setAttribute("aria-valuenow", String(this.at));
+    this.canvas.setAttribute("aria-valuetext", words);
+    this.paint();
+  }
+};
+
 // src/workers.ts
 var AGAIN = 5e3;
 var Workers = class {
   constructor(body, host) {
     this.host = host;
-    body.append(this.summary, this.table.node, this.trouble);
+    this.lanes = new Lanes(host);
+    body.append(this.summary, this.table.node, this.trouble, this.lanes.node);
   }
   host;
   summary = make("p", "bv-quiet");
   table = new Rows(["Worker", "Now", "Memory", "Since"]);
   trouble = make("p", "bv-trouble");
+  lanes;
   asked = 0;
+  /** Also when the canvas comes back onto the screen, or the theme changes. */
+  paint() {
+    this.lanes.paint();
+  }
+  stop() {
+    this.lanes.stop();
+  }
   /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */
   draw(facts, over, now) {
     say(this.summary, facts.map(([label, text]) => `${label}: ${text}`).join(" · "));
@@ -1134,10 +1346,10 @@ var View = class {
   timer;
   off;
   themed = new MutationObserver(() => {
-    this.tasks.paint();
+    this.paint();
   });
   seen = new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) this.tasks.paint();
+    if (entries.some((entry) => entry.isIntersecting)) this.paint();
   });
   start() {
     this.off = this.host.on(() => {
@@ -1156,9 +1368,14 @@ var View = class {
     this.cancel.stop();
     this.actions.stop();
     this.tasks.stop();
+    this.workers.stop();
     this.themed.disconnect();
     this.seen.disconnect();
     this.node.remove();
+  }
+  paint() {
+    this.tasks.paint();
+    this.workers.paint();
   }
   lay() {
     const head = make("div", "bv-head");

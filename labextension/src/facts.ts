@@ -42,13 +42,13 @@ function rowOf(label: string, copies: boolean): Row {
 }
 
 /** A button that copies the text of that moment, and says so. */
-export function copyButton(text: () => string, label: string): HTMLButtonElement {
-  const knob = button("bv-small", "Copy", () => {
+export function copyButton(text: () => string, label: string, word = "Copy"): HTMLButtonElement {
+  const knob = button("bv-small", word, () => {
     void navigator.clipboard.writeText(text()).then(
       () => (knob.textContent = "Copied"),
       () => (knob.textContent = "Not allowed here: select and copy"),
     );
   });
-  knob.setAttribute("aria-label", `Copy: ${label}`);
+  knob.setAttribute("aria-label", `${word}: ${label}`);
   return knob;
 }

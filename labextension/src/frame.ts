@@ -1,4 +1,4 @@
-// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listed}.py; do not edit.
+// Made by `make docs` from burst_magic/{ui/frame,ui/details,ui/timeline,server/listed}.py; do not edit.
 
 export const VERSION = 1;
 
@@ -269,6 +269,38 @@ export interface TasksPage {
   group: string;
   rows: TaskRow[];
   next: number | null;
+}
+
+/** One task: when it began (seconds since the epoch) and how long it took (seconds). */
+export interface TimelineBar {
+  task: number;
+  began: number;
+  wall: number;
+  failed: boolean;
+}
+
+/** One slot of a worker. */
+export interface TimelineLane {
+  worker: string;
+  name: string;
+  tasks: number;
+  failed: number;
+  busy: number;
+  running: number | null;
+  since: number | null;
+  bars: TimelineBar[];
+  cells: string;
+}
+
+/** What ran between ``start`` and ``stop`` (seconds since the epoch). */
+export interface TimelinePage {
+  start: number;
+  stop: number;
+  bins: number;
+  lanes: TimelineLane[];
+  more: number;
+  tasks: number;
+  left_out: number;
 }
 
 /** Why nothing runs, since when if that is known, and what to do about it ("" for nothing). */

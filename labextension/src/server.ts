@@ -136,7 +136,8 @@ export class ServerHost implements Host {
       case "states":
         return this.request(`${this.root}/${kind}?${query.toString()}`);
       case "workers":
-        return this.request(`${this.root}/workers`);
+      case "timeline":
+        return this.request(`${this.root}/${kind}`);
       case "cancel":
         return post(`${this.root}/cancel`);
       case "cancel_session":

@@ -1,4 +1,4 @@
-// Made by `make docs` from burst_magic/{ui/frame,ui/details,server/listed}.py; do not edit.
+// Made by `make docs` from burst_magic/{ui/frame,ui/details,ui/timeline,server/listed}.py; do not edit.
 
 export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "ComingWorkers": {

@@ -1,7 +1,8 @@
 // One failed task: its item, worker, duration, output and traceback, fetched when asked for.
 
 import { make } from "./dom.js";
-import type { TaskDetail } from "./frame.js";
+import { copyButton } from "./facts.js";
+import type { Frame, TaskDetail } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
 import { count, duration } from "./words.js";
 
@@ -16,6 +17,8 @@ export async function taskDetails(host: Host, task: number): Promise<HTMLElement
   const facts = make("dl", "bv-facts");
   for (const [label, text] of taskFacts(answer.ok)) facts.append(make("dt", "", label), make("dd", "", text));
   node.append(facts);
+  const frame = host.frame();
+  if (frame) node.append(copyButton(() => linesFor(frame, task), `lines that bring the item of task ${task} here`, "Copy lines to run it here"));
   const texts = [["Traceback", answer.ok.traceback], ["Output", answer.ok.output]] as const;
   for (const [label, text] of texts) {
     if (!text) continue;
@@ -26,6 +29,16 @@ export async function taskDetails(host: Host, task: number): Promise<HTMLElement
     node.append(pre);
   }
   return node;
+}
+
+/** Lines for a cell of any kernel that bring a task's item there. */
+export function linesFor(frame: Frame, task: number): string {
+  const lines = [
+    "import burst_magic",
+    `item = burst_magic.attach("${frame.session}/${frame.job}").items()[${task}]`,
+    "item  # in the next cell, run the code of the %%burst cell without its first line",
+  ];
+  return lines.join("\n");
 }
 
 function taskFacts(detail: TaskDetail): [string, string][] {

@@ -66,11 +66,11 @@ class View {
   private timer: ReturnType<typeof setInterval> | undefined;
   private off: (() => void) | undefined;
   private readonly themed = new MutationObserver(() => {
-    this.tasks.paint();
+    this.paint();
   });
   private readonly seen = new IntersectionObserver((entries) => {
     // A canvas that was off the screen may have lost its picture.
-    if (entries.some((entry) => entry.isIntersecting)) this.tasks.paint();
+    if (entries.some((entry) => entry.isIntersecting)) this.paint();
   });
 
   constructor(private readonly host: Host) {
@@ -132,9 +132,15 @@ class View {
     this.cancel.stop();
     this.actions.stop();
     this.tasks.stop();
+    this.workers.stop();
     this.themed.disconnect();
     this.seen.disconnect();
     this.node.remove();
+  }
+
+  private paint(): void {
+    this.tasks.paint();
+    this.workers.paint();
   }
 
   private lay(): void {

@@ -3,6 +3,7 @@
 import { make, say } from "./dom.js";
 import type { WorkerRow, WorkersPage } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
+import { Lanes } from "./lanes.js";
 import { Rows } from "./rows.js";
 import { age, count, duration, plural } from "./words.js";
 
@@ -12,13 +13,24 @@ export class Workers {
   private readonly summary = make("p", "bv-quiet");
   private readonly table = new Rows(["Worker", "Now", "Memory", "Since"]);
   private readonly trouble = make("p", "bv-trouble");
+  private readonly lanes: Lanes;
   private asked = 0;
 
   constructor(
     body: HTMLElement,
     private readonly host: Host,
   ) {
-    body.append(this.summary, this.table.node, this.trouble);
+    this.lanes = new Lanes(host);
+    body.append(this.summary, this.table.node, this.trouble, this.lanes.node);
+  }
+
+  /** Also when the canvas comes back onto the screen, or the theme changes. */
+  paint(): void {
+    this.lanes.paint();
+  }
+
+  stop(): void {
+    this.lanes.stop();
   }
 
   /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */

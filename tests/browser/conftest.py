@@ -184,6 +184,13 @@ class FrontEnd:
         self.command("notebook:run-all-cells", wait=wait)
         return self
 
+    def add(self, code: str) -> None:
+        """Runs code in a new cell at the end."""
+        self.page.evaluate(f"() => {{ {PANEL}.content.activeCellIndex = {PANEL}.content.widgets.length - 1; }}")
+        self.command("notebook:insert-cell-below")
+        self.page.evaluate(f"code => {PANEL}.content.activeCell.model.sharedModel.setSource(code)", code)
+        self.command("notebook:run-cell", wait=False)
+
     def save(self) -> None:
         self.command("docmanager:save")
 

@@ -57,3 +57,9 @@ def test_a_failure_leads_to_its_traceback_on_the_cells_line(front_end, view, exp
     traceback = view.get_by_label("Traceback of task 3")
     expect(traceback).to_contain_text("ValueError: no fixed point for 3")
     expect(view.get_by_label("Output of task 3")).to_contain_text("trying 3")
+
+    front_end.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    view.get_by_role("button", name="Copy lines to run it here").click()
+    expect(view.get_by_role("button", name="Copy lines to run it here")).to_have_text("Copied")
+    front_end.add(front_end.page.evaluate("() => navigator.clipboard.readText()"))
+    expect(front_end.page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-executeResult")).to_contain_text("3")

@@ -13,10 +13,12 @@ import pytest
 
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, StartView, WaitCause, WaitReason, WorkerView
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, SlotView
+from burst_magic.protocol.wire.records import TaskRun
 from burst_magic.ui import details
 from burst_magic.ui.details import ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import to_json
+from burst_magic.ui.timeline import timeline_page
 
 UI = Path(details.__file__).parent
 AXE = UI.parents[1] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
@@ -34,6 +36,7 @@ GROUP = FailureGroup(
     first=17,
 )
 LOST = dataclasses.replace(GROUP, ident="g2", kind=OutcomeKind.LOST, error="", line=None, message="", count=1, first=40)
+RAN = [TaskRun(task, NOW - 39 + task, 0.8, task == 17, "w1", 0) for task in range(30)]
 FAILED = Outcome(
     task=17,
     kind=OutcomeKind.ERROR,
@@ -198,6 +201,7 @@ class Stage:
             "task": details.task_detail(FAILED),
             "states": details.states_page(seen),
             "workers": details.workers_page(seen),
+            "timeline": timeline_page(seen, RAN, details.worker_names(seen)),
         }
         answers = {kind: {"ok": json.loads(to_json(value))} for kind, value in ok.items()} | self.answers
         self.page.set_content(
@@ -446,6 +450,24 @@ def test_a_task_that_failed_opens_from_the_canvas(stage):
     tasks.press("Enter")
 
     stage.expect(stage.view.get_by_label("Traceback of task 0")).to_be_visible()
+
+
+def test_a_timeline_is_walked_by_keyboard_and_read_again_when_asked(stage):
+    stage.show(STATES["running"]())
+    stage.view.get_by_role("button", name="Workers").click()
+    assert "timeline" not in {message["kind"] for message in stage.page.evaluate("() => window.sent")}
+    stage.view.get_by_text("Timeline").click()
+    lanes = stage.view.get_by_role("slider", name="Timeline")
+    lanes.focus()
+    for key in ("End", "ArrowLeft"):
+        lanes.press(key)
+    stage.expect(lanes).to_have_attribute("aria-valuetext", re.compile(r"^worker 1: task 29, 0\.8 s from"))
+    for _ in range(12):
+        lanes.press("ArrowLeft")
+    stage.expect(lanes).to_have_attribute("aria-valuetext", re.compile(r"^worker 1: task 17.*, failed$"))
+    stage.view.get_by_role("button", name="Read again").click()
+
+    assert [message["kind"] for message in stage.page.evaluate("() => window.sent")].count("timeline") == 2
 
 
 def test_ten_thousand_tasks_are_one_canvas_and_few_nodes(stage):

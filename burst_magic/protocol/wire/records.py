@@ -98,6 +98,21 @@ class Header(NamedTuple):
         return self.kind != _VALUE
 
 
+class TaskRun(NamedTuple):
+    """When and where the last attempt of a task ran.
+
+    Attributes:
+        began: seconds since the epoch by its machine's clock; wall: seconds.
+    """
+
+    task: int
+    began: float
+    wall: float
+    failed: bool
+    worker: str
+    slot: int
+
+
 def encode(record: T, *, secret: bytes, key: str) -> bytes:
     """Encode a record for the store, signed for ``key``."""
     body = {"schema": SCHEMA, "is": type(record).__name__, **dataclasses.asdict(record)}
@@ -244,6 +259,12 @@ def read_header(data: bytes | memoryview, at: int = 0) -> Header:
         return Header._make(_HEAD.unpack_from(data, at))
     except struct.error:
         raise RecordError("a segment is truncated") from None
+
+
+def run_in(record: memoryview, origin: Provenance) -> TaskRun:
+    """When and where the task of a packed outcome ran; looks at its header only."""
+    head = read_header(record)
+    return TaskRun(head.task, head.began, head.wall, head.failed, origin.worker, origin.slot)
 
 
 def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:

@@ -19,6 +19,7 @@ from burst_magic.errors import Throttled
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Span
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
+from burst_magic.protocol.wire.records import TaskRun
 from burst_magic.ui.frame import MIME
 from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show, waited
 
@@ -436,6 +437,17 @@ def test_tasks_of_a_failure_are_fetched_on_demand(wire, browser, session, snapsh
     assert [row["task"] for row in page["ok"]["rows"]] == [1, 2]
     assert (task["id"], task["ok"]["message"], task["ok"]["traceback"]) == (1, "'2'", "Traceback …")
     assert missing["problem"] == "task 3 has no outcome"
+
+
+def test_a_kernel_tells_what_ran_when(wire, browser, session, snapshot):
+    session.ran = [TaskRun(3, 1010.0, 2.0, False, "w1", 0)]
+    panel = Panel(session, metadata={}).open(snapshot())
+
+    message(panel, {"id": 1, "kind": "timeline"})
+    wait_for_threads("burst-asked")
+
+    (lane,) = answers(wire)[-1]["ok"]["lanes"]
+    assert lane["bars"] == [{"task": 3, "began": 1010, "wall": 2, "failed": False}]
 
 
 @pytest.mark.parametrize(

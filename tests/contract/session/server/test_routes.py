@@ -150,6 +150,13 @@ def test_the_list_is_not_sent_again_to_who_has_it(jupyter, finished, waiting, un
     assert jupyter.get("sessions", **{"If-None-Match": '"another"'}).said["sessions"]
 
 
+def test_a_timeline_has_each_task_on_the_lane_of_its_worker(jupyter, finished):
+    said = jupyter.get(path_of(finished, "timeline")).said
+    tasks = [bar["task"] for lane in said["lanes"] for bar in lane["bars"]]
+    assert (sorted(tasks), said["left_out"]) == (list(range(finished.description.tasks)), 0)
+    assert all(said["start"] <= bar["began"] <= said["stop"] for lane in said["lanes"] for bar in lane["bars"])
+
+
 # --- what may be asked, and by whom -------------------------------------------------------------------------
 
 
