@@ -33,7 +33,7 @@ HIDDEN = ("interval", "floor")  # for tests: the protocol chooses them by store
 TABLE = "aws"  # of config.toml; its keys are written aws.cluster, and BURST_AWS_CLUSTER in the environment
 IN_TABLE = (
     *("stack", "region", "cluster", "task_definition", "subnets", "security_groups", "public_ip", "image", "account"),
-    "repository",
+    *("repository", "build_project"),
 )
 HERE = "local"  # the launcher of this machine
 ARCHES = ("x86_64", "arm64")

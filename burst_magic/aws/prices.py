@@ -24,8 +24,8 @@ from burst_magic.plan.prices import FargatePrice, PriceList, shipped
 
 FILE = "prices.json"
 MONTH, DAY = 30 * 86400.0, 86400.0  # seconds until prices are asked for again; after a failure
-_HOME = "us-east-1"  # the API answers for all regions, in few of them
-_WITHIN = (2.0, 5.0)  # seconds to connect, and for each reply: a user waits for the cell
+HOME = "us-east-1"  # the API answers for all regions, in few of them
+WITHIN = (2.0, 5.0)  # seconds to connect, and for each reply: a user waits for the cell
 # The region is a prefix that no documentation lists; Spot, Windows and storage have other names.
 _USAGE = re.compile(r"(?:[A-Z0-9]+-)?Fargate-(?P<arm>ARM-)?(?:(?P<vcpu>vCPU-Hours:perCPU)|GB-Hours)")
 _LOG = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def fetch(region: str, clients: Clients | None = None) -> dict[str, FargatePrice
         Missing: AWS lists none.
         BurstError: AWS did not answer; see ``faults.meaning``.
     """
-    service = patience.Service("pricing", clients=clients or Clients(region=_HOME, timeout=_WITHIN))
+    service = patience.Service("pricing", clients=clients or Clients(region=HOME, timeout=WITHIN))
 
     def call(pricing: Any) -> list[str]:
         pages = pricing.get_paginator("get_products").paginate(
@@ -66,7 +66,7 @@ def parsed(products: list[dict[str, Any]]) -> dict[str, FargatePrice]:
     date = ""
     for each in products:
         usage = _USAGE.fullmatch(each["product"]["attributes"].get("usagetype", ""))
-        price = _on_demand(each.get("terms", {}))
+        price = on_demand(each.get("terms", {}))
         if usage and price:
             dollars["arm64" if usage["arm"] else "x86_64", "vcpu" if usage["vcpu"] else "gb"] = price
             date = max(date, str(each.get("publicationDate", ""))[:10])
@@ -78,7 +78,7 @@ def parsed(products: list[dict[str, Any]]) -> dict[str, FargatePrice]:
     }
 
 
-def _on_demand(terms: Mapping[str, Any]) -> float:
+def on_demand(terms: Mapping[str, Any]) -> float:
     """The price of the first tier in dollars; 0 if there is none, as in China."""
     for term in terms.get("OnDemand", {}).values():
         for dimension in term["priceDimensions"].values():

@@ -12,11 +12,16 @@ from burst_magic.aws.template import StackTemplate, Whereabouts
 
 
 def policies(resolved: StackTemplate) -> dict[str, dict[str, Any]]:
-    """Documents of the template: ``user``, ``task`` (of workers) and ``execution`` (of ECS's agent)."""
+    """Documents of the template: ``user``, ``task`` (of workers), ``execution`` (of ECS's agent), and with a repository
+    ``build`` (of CodeBuild)."""
+    builds = (
+        {"build": _joined(resolved.properties("BuildRole")["Policies"])} if "BuildRole" in resolved.resources else {}
+    )
     return {
         "user": resolved.properties("UserPolicy")["PolicyDocument"],
         "task": _joined(resolved.properties("TaskRole")["Policies"]),
         "execution": _joined(resolved.properties("ExecutionRole")["Policies"]),
+        **builds,
     }
 
 
@@ -77,6 +82,7 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                 [
                     arn("iam", f":{account}:role/{name}-task-{region}"),
                     arn("iam", f":{account}:role/{name}-execution-{region}"),
+                    arn("iam", f":{account}:role/{name}-build-{region}"),
                 ],
             ),
             _allow(
@@ -134,6 +140,10 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                     arn("ecr", f"{regional}:repository/{name}-worker"),
                     arn("ecr", f"{regional}:repository/{name}-public/*"),
                 ],
+            ),
+            _allow(
+                [f"codebuild:{what}" for what in ("CreateProject", "DeleteProject", "UpdateProject")],
+                [arn("codebuild", f"{regional}:project/{name}-image")],
             ),
             _allow(  # most of these have no narrower resource
                 [

@@ -37,6 +37,7 @@ _SETTINGS = {
     "SecurityGroups": "aws.security_groups",
     "PublicIp": "aws.public_ip",
 }
+_WITH_REPOSITORY = {"Repository": "aws.repository", "BuildProject": "aws.build_project"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +309,11 @@ def expected(logical: str, attribute: str, *, name: str, where: Whereabouts) -> 
         ("TaskRole", "Arn"): f"arn:{partition}:iam::{account}:role/{name}-task-{region}",
         ("ExecutionRole", "Arn"): f"arn:{partition}:iam::{account}:role/{name}-execution-{region}",
         ("UserPolicy", ""): f"arn:{partition}:iam::{account}:policy/{name}-user-{region}",
+        ("Repository", ""): f"{name}-worker",
+        ("Repository", "Arn"): f"arn:{partition}:ecr:{region}:{account}:repository/{name}-worker",
+        ("BuildRole", "Arn"): f"arn:{partition}:iam::{account}:role/{name}-build-{region}",
+        ("BuildProject", ""): f"{name}-image",
+        ("BuildProject", "Arn"): f"arn:{partition}:codebuild:{region}:{account}:project/{name}-image",
     }
     return known.get((logical, attribute), f"<{'.'.join(filter(None, (logical, attribute)))}>")
 
@@ -318,5 +324,5 @@ def settings(facts: StackFacts) -> dict[str, str]:
     stack, account = facts.parameters["Name"], facts.id.split(":")[4]
     python = facts.parameters["Image"].rpartition(":")[0]
     image = {} if python.startswith(PUBLIC) else {"aws.image": python}
-    own = {"aws.repository": facts.outputs["Repository"]} if "Repository" in facts.outputs else {}
+    own = {key: facts.outputs[output] for output, key in _WITH_REPOSITORY.items() if output in facts.outputs}
     return {**found, **image, **own, "aws.stack": stack, "aws.account": account}

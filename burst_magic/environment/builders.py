@@ -80,5 +80,5 @@ def find_builder() -> ImageBuilder:
                 return ImageBuilder(tool)
     raise LaunchError(
         f"nothing here can build an image: none of {', '.join(TOOLS)} is installed and running",
-        way_out="install one; or no image: --env sync needs none",
+        way_out="install one; burst image --remote builds in your AWS account; or no image: --env sync needs none",
     )

@@ -88,17 +88,18 @@ class Recipe:
         if self.synced.installs:
             self._install(folder / "worker" / "lib" / f"python{self.target.python}" / "site-packages", folder)
 
+    def install(self, site: str) -> tuple[str, ...]:
+        """The words for uv that install the lock into a folder, but for the file of requirements."""
+        how = ("--no-deps", "--require-hashes", *self.target.options, *self.synced.resolved.lock.indexes)
+        return ("pip", "install", "--quiet", "--target", site, *how)
+
     def _install(self, site: Path, folder: Path) -> None:
         lock, wheels = self.synced.resolved.lock, self.synced.resolved.wheels
         lines = [lock.requirements, *(f"{each.path} --hash=sha256:{each.sha256}" for each in wheels)]
         requirements = folder / "requirements.txt"
         requirements.write_text("\n".join(lines), encoding="utf-8")
-        how = ("--no-deps", "--require-hashes", *self.target.options, *lock.indexes)
         try:
-            run(
-                *("pip", "install", "--quiet", "--target", str(site), *how, "-r", str(requirements)),
-                environ=self.environ,
-            )
+            run(*self.install(str(site)), "-r", str(requirements), environ=self.environ)
         except UvError as error:
             raise refusal(error, "the image") from None
 

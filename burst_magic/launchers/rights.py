@@ -48,7 +48,19 @@ def needed(options: Mapping[str, str], store: str, place: RightsPlace) -> list[R
         store: URL.
         place: account and region.
     """
-    return [*_of_store(store, place), *(_of_ecs(options, place) if options.get("cluster") else [])]
+    return [
+        *_of_store(store, place),
+        *(_of_ecs(options, place) if options.get("cluster") else []),
+        *(_of_builds(options, place) if options.get("build_project") else []),
+    ]
+
+
+def _of_builds(options: Mapping[str, str], place: RightsPlace) -> list[Right]:
+    project = place.named("codebuild", f"project/{options['build_project']}")
+    return [
+        Right(action=f"codebuild:{action}", resource=project, reason=f"{reason} burst image --remote")
+        for action, reason in (("StartBuild", "for"), ("BatchGetBuilds", "to follow"), ("StopBuild", "to stop"))
+    ]
 
 
 def _of_store(store: str, place: RightsPlace) -> list[Right]:

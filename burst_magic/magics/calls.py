@@ -279,12 +279,14 @@ class ImageCall(Call):
     Attributes:
         settings: the architecture, if given.
         base: the image below it; "" for the stock one.
+        remote: build in CodeBuild.
         older_than: seconds after which ``prune`` deletes an image; ``all``: whatever their age.
         yes: don't ask.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
+    remote: bool = False
     prune: bool = False
     older_than: float = 30 * 86400.0
     all: bool = False

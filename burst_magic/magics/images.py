@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic import config, launchers
 from burst_magic.aws.ecr import Repository, RepositoryPlace, StoredImage
-from burst_magic.errors import OptionError
+from burst_magic.errors import OptionError, visible
 from burst_magic.launchers.ecs_definition import STOCK
 from burst_magic.magics.desk import DESK
 from burst_magic.units import format_duration, format_size
@@ -30,6 +30,10 @@ def built(call: ImageCall, settings: Settings) -> str:
     from burst_magic.environment.image import recipe
 
     settings = config.load(call.settings) if call.settings else settings
+    if call.remote:
+        from burst_magic.magics.remote_images import check
+
+        check(settings)
     python = platform.python_version()
     minor = ".".join(python.split(".")[:2])
     base = call.base or f"{settings.aws.get('image') or STOCK}:{minor}-slim"
@@ -40,7 +44,12 @@ def built(call: ImageCall, settings: Settings) -> str:
     repository = Repository(place) if place else None
     if repository is not None and repository.has(made.tag):
         return "\n".join([f"{name} is in the repository already", *_about(made, name)])
-    done = _build(made, name, push=bool(address), repository=repository)
+    if call.remote:
+        from burst_magic.magics import remote_images
+
+        done = remote_images.build(made, name, settings, tell=lambda line: print(visible(line), flush=True))
+    else:
+        done = _build(made, name, push=bool(address), repository=repository)
     return "\n".join([done, *_about(made, name)])
 
 

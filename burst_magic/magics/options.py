@@ -316,6 +316,11 @@ OPTIONS: tuple[Option, ...] = (
         metavar="IMAGE",
         help="Image below it, with this minor version of Python and anything of yours; by default the stock Python.",
     ),
+    Option(
+        name="--remote",
+        verbs=("image",),
+        help="Build it in your AWS account by CodeBuild, without docker here. Needs `burst setup --repository`.",
+    ),
     Option(name="--prune", verbs=("image",), help="List the images in aws.repository, and delete old ones."),
     Option(
         name="--older-than",
@@ -393,7 +398,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         name="--repository",
         verbs=("setup",),
-        help="Make an ECR repository for images of your own, too.",
+        help="Make an ECR repository for images of your own, too, and a CodeBuild project for `burst image --remote`.",
     ),
     Option(name="--no-trial", verbs=("setup",), help="Don't run the trial burst."),
     Option(name="--yes", verbs=("cleanup", "image", "setup", "teardown"), help="Don't ask for confirmation."),

@@ -26,7 +26,7 @@ _PAUSE = 5.0
 _OURS = ("store", "launcher", *(f"{config.TABLE}.{key}" for key in config.IN_TABLE))
 _NAMES = (  # properties that say what a resource is called
     *("BucketName", "ClusterName", "LogGroupName", "RoleName", "ManagedPolicyName", "GroupName", "Family"),
-    *("RepositoryName", "EcrRepositoryPrefix", "ServiceName", "Bucket"),
+    *("RepositoryName", "EcrRepositoryPrefix", "ServiceName", "Bucket", "Name"),
 )
 _FREE = (
     "nothing is billed by the hour. What is stored is billed by AWS: the bucket, where sessions expire after 30 days; "
@@ -121,15 +121,16 @@ def plan_text(prepared: Prepared) -> str:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     table = [f"  {name:{widths[0]}}  {kind:{widths[1]}}  {called}".rstrip() for name, kind, called in rows]
     documents = rights.policies(resolved)
-    name = prepared.name
+    name, region, builds = prepared.name, prepared.identity.where.region, "build" in documents
     parts = [
         heading(prepared),
         "\n".join(["the stack is there; setup would bring it to:" if there else "setup would make:", *table]),
         f"standing still: {_FREE.format(days=prepared.parameters['LogDays'])}",
-        _document(f"your tasks run with ({name}-task-{prepared.identity.where.region})", documents["task"]),
+        _document(f"your tasks run with ({name}-task-{region})", documents["task"]),
         _managed(prepared.parameters["PolicyArns"]),
         _document("ECS pulls images and writes logs with", documents["execution"]),
-        _document(f"whoever bursts needs ({name}-user-{prepared.identity.where.region})", documents["user"]),
+        _document(f"CodeBuild builds images with ({name}-build-{region})", documents["build"]) if builds else "",
+        _document(f"whoever bursts needs ({name}-user-{region})", documents["user"]),
         _document(
             "whoever runs burst setup and burst teardown needs, beside that",
             rights.setup_policy(name, prepared.identity.where),

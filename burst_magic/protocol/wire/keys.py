@@ -79,6 +79,11 @@ def env(sha256: str) -> str:
     return f"envs/{sha256}"
 
 
+def build(name: str) -> str:
+    """What an image is built from, in the account; no session knows of it."""
+    return f"builds/{name}.zip"
+
+
 def is_blob(key: str) -> bool:
     """Whether it is the name of content-addressed bytes."""
     return _BLOB.fullmatch(key) is not None

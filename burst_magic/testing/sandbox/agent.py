@@ -135,7 +135,9 @@ class Agent:
         order, tools = self._life.order, self._tools
         if not order.log:
             return None
-        driver = LogDriver(tools.logs(order.execution_role), order, task=self._life.id, now=tools.now)
+        stream = f"{order.log['awslogs-stream-prefix']}/{order.container}/{self._life.id}"
+        group = order.log["awslogs-group"]
+        driver = LogDriver(tools.logs(order.execution_role), group=group, stream=stream, now=tools.now)
         try:
             driver.open()
         except NoStream as error:
@@ -180,11 +182,7 @@ class Agent:
         if life.order.task_role:
             credentials = tools.roles.give(life.order.task_role, task=life.id)
             life.change(credentials=(*life.task.credentials, credentials.keys.access))
-            self._home.mkdir(parents=True, exist_ok=True)
-            token = self._home / ".credentials-token"
-            token.write_text(credentials.secret)
-            given["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = f"{tools.endpoint}/v2/credentials/{credentials.ident}"
-            given["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(token)
+            given |= credentials.variables(tools.endpoint, self._home)
         return {**life.order.environ, **given}
 
     def _see_through(self, container: SandboxContainer) -> None:

@@ -11,8 +11,11 @@ from moto.core.utils import convert_to_flask_response
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from burst_magic.aws.clients import Clients
-from burst_magic.testing.sandbox.cfn_api import CloudFormationApi, EcrApi
+from burst_magic.testing.sandbox.builds import Builds
+from burst_magic.testing.sandbox.cfn_api import CloudFormationApi
 from burst_magic.testing.sandbox.cfn_stacks import Stacks
+from burst_magic.testing.sandbox.codebuild_api import CodeBuildApi
+from burst_magic.testing.sandbox.ecr_api import EcrApi
 from burst_magic.testing.sandbox.ecs_api import EcsApi
 from burst_magic.testing.sandbox.engine import Engine
 from burst_magic.testing.sandbox.iam_api import IamApi
@@ -24,7 +27,7 @@ from burst_magic.testing.sandbox.s3_api import S3Api
 
 # Found by the name in the signature: moto looks through folders.
 _AT_ONCE = {
-    *("cloudformation", "ec2", "ecr", "ecs", "iam", "logs"),
+    *("cloudformation", "codebuild", "ec2", "ecr", "ecs", "iam", "logs"),
     *("monitoring", "pricing", "s3", "servicequotas", "sts"),
 }
 # Where a signature has another name than moto's folder; pricing is a class of ours at the same address as any other.
@@ -40,6 +43,7 @@ class Apps:
         network: of the account.
         desk: of quotas.
         stacks: of CloudFormation.
+        builds: of CodeBuild.
         clients: of somebody, by access key and the headers of a request.
     """
 
@@ -51,13 +55,15 @@ class Apps:
         network: Network,
         desk: QuotaDesk,
         stacks: Stacks,
+        builds: Builds,
         clients: Callable[[str, Mapping[str, str]], Clients],
     ) -> None:
         # moto makes one object a request, and knows its class only: what an object needs is the class's.
         callers = {"stacks": stacks, "clients": staticmethod(clients)}
         self._replaced = {
             "cloudformation": type("CloudFormationOfSandbox", (CloudFormationApi,), callers),
-            "ecr": type("EcrOfSandbox", (EcrApi,), {"rules": {}}),
+            "codebuild": type("CodeBuildOfSandbox", (CodeBuildApi,), {"builds": builds, "roles": roles}),
+            "ecr": type("EcrOfSandbox", (EcrApi,), {"rules": {}, "roles": roles}),
             "ecs": type("EcsOfSandbox", (EcsApi,), {"engine": engine, "roles": roles, "network": network}),
             "s3": type("S3OfSandbox", (S3Api,), {"writing": threading.Lock()}),
             "iam": IamApi,

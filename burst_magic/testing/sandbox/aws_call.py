@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 _SIGNED = re.compile(r"Credential=([^/,]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 # These speak JSON, the others XML.
-JSON_SERVICES = {"ecs", "ecr", "logs", "monitoring", "pricing", "servicequotas", "tagging"}
+JSON_SERVICES = {"codebuild", "ecs", "ecr", "logs", "monitoring", "pricing", "servicequotas", "tagging"}
 PREFIXES = {"tagging": "tag", "monitoring": "cloudwatch"}  # of actions, where it is not what requests are signed for
 _LARGEST = 1 << 20  # bytes of a body that is read for its parameters
 
@@ -147,6 +147,7 @@ def _of_s3(call: AwsCall) -> AskedRight:
 
 
 _OF_BUCKETS = {
+    "acl": "GetBucketAcl",
     "location": "GetBucketLocation",
     "versions": "ListBucketVersions",
     "uploads": "ListBucketMultipartUploads",
@@ -210,7 +211,15 @@ def _of_ecr(call: AwsCall, where: str) -> list[str]:
     return [f"arn:aws:ecr:{where}:repository/{named}"] if named else []
 
 
+def _of_codebuild(call: AwsCall, where: str) -> list[str]:
+    """Builds have no ARNs that policies know: they are their project's."""
+    said = call.said
+    idents = said.get("ids") or said.get("names") or [said.get("projectName") or said.get("id") or said.get("name", "")]
+    return [f"arn:aws:codebuild:{where}:project/{str(each).partition(':')[0]}" for each in idents]
+
+
 _RESOURCES: Mapping[str, Callable[[AwsCall, str], list[str]]] = {
+    "codebuild": _of_codebuild,
     "ecs": _of_ecs,
     "logs": _of_logs,
     "iam": _of_iam,

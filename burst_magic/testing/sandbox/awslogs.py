@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable
 from typing import IO, Any
 
-from burst_magic.testing.sandbox.orders import Order
-
 _CHUNK = 1 << 16  # bytes read at a time
 _LONGEST = 256 * 1024  # characters of one event, with room for what CloudWatch adds
 _MOST = 1000  # events a call
@@ -22,13 +20,13 @@ class LogDriver:
 
     Args:
         logs: a client of CloudWatch Logs with the execution role's credentials.
+        group, stream: where to.
         now: seconds since the epoch.
     """
 
-    def __init__(self, logs: Any, order: Order, *, task: str, now: Callable[[], float]) -> None:
+    def __init__(self, logs: Any, *, group: str, stream: str, now: Callable[[], float]) -> None:
         self._logs = logs
-        self._group = order.log["awslogs-group"]
-        self._stream = f"{order.log['awslogs-stream-prefix']}/{order.container}/{task}"
+        self._group, self._stream = group, stream
         self._now = now
         self._last = 0.0
 
@@ -48,10 +46,11 @@ class LogDriver:
         rest = b""
         while chunk := os.read(output.fileno(), _CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
-            self._put(lines)
-        self._put([rest] if rest else [])
+            self.put(lines)
+        self.put([rest] if rest else [])
 
-    def _put(self, lines: list[bytes]) -> None:
+    def put(self, lines: list[bytes]) -> None:
+        """Ship some lines."""
         self._last = max(self._last, self._now())
         at = int(self._last * 1000)
         texts = [line.decode(errors="replace")[:_LONGEST] for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""CloudFormation and the cache rules of ECR, which moto lacks or only half has, behind moto's wire formats."""
+"""CloudFormation, which moto only half has, behind moto's wire format."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.responses import CloudFormationResponse
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult, EmptyResult
-from moto.ecr.responses import ECRResponse
 
 from burst_magic.aws.clients import Clients
 from burst_magic.testing.sandbox.cfn_stacks import CfnRefusal, SandboxStackRecord, Stacks
@@ -110,41 +108,3 @@ def _resources(stack: SandboxStackRecord) -> list[dict[str, Any]]:
         }
         for name, each in stack.resources.items()
     ]
-
-
-class _RuleExists(ServiceException):
-    code = "PullThroughCacheRuleAlreadyExistsException"
-
-
-class _NoRule(ServiceException):
-    code = "PullThroughCacheRuleNotFoundException"
-
-
-class EcrApi(ECRResponse):
-    """moto's ECR, with pull-through cache rules."""
-
-    rules: dict[str, dict[str, Any]]
-
-    def create_pull_through_cache_rule(self) -> ActionResult:
-        """CreatePullThroughCacheRule."""
-        prefix = self._get_param("ecrRepositoryPrefix")
-        if prefix in self.rules:
-            raise _RuleExists(f"A pull through cache rule with prefix '{prefix}' already exists in the registry")
-        self.rules[prefix] = {
-            "ecrRepositoryPrefix": prefix,
-            "upstreamRegistryUrl": self._get_param("upstreamRegistryUrl"),
-            "createdAt": datetime.now(timezone.utc),
-            "registryId": self.current_account,
-        }
-        return ActionResult(self.rules[prefix])
-
-    def describe_pull_through_cache_rules(self) -> ActionResult:
-        """DescribePullThroughCacheRules."""
-        return ActionResult({"pullThroughCacheRules": list(self.rules.values())})
-
-    def delete_pull_through_cache_rule(self) -> ActionResult:
-        """DeletePullThroughCacheRule."""
-        prefix = self._get_param("ecrRepositoryPrefix")
-        if prefix not in self.rules:
-            raise _NoRule(f"The pull through cache rule '{prefix}' does not exist")
-        return ActionResult(self.rules.pop(prefix))

@@ -215,6 +215,24 @@ def _repository_policy(aws: Clients, made: Made, said: Properties) -> Made:
     return made
 
 
+# --- CodeBuild -------------------------------------------------------------------------------------------------------
+
+
+def _build_project(aws: Clients, said: Properties) -> Made:
+    made = aws.of("codebuild").create_project(**_project(said))["project"]
+    return Made(id=made["name"], attributes={"Arn": made["arn"]})
+
+
+def _build_project_again(aws: Clients, made: Made, said: Properties) -> Made:
+    aws.of("codebuild").update_project(**_project(said))
+    return made
+
+
+def _project(said: Properties) -> dict[str, Any]:
+    words = {key: value for key, value in said.items() if key != "Tags"}
+    return {**_lowered(words), "tags": _tags(said, key="key", value="value")}
+
+
 # --- IAM -------------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +369,15 @@ KINDS: dict[str, ResourceKind] = {
             repositoryName=ident, force=bool(said.get("EmptyOnDelete"))
         ),
         knows=frozenset({"RepositoryName", "EmptyOnDelete", "LifecyclePolicy", "Tags"}),
+    ),
+    "AWS::CodeBuild::Project": ResourceKind(
+        make=_build_project,
+        change=_build_project_again,
+        remove=lambda aws, ident, _: aws.of("codebuild").delete_project(name=ident),
+        knows=frozenset(
+            {"Name", "Description", "ServiceRole", "Source", "Artifacts", "Environment", "TimeoutInMinutes"}
+            | {"QueuedTimeoutInMinutes", "LogsConfig", "Tags"}
+        ),
     ),
     "AWS::IAM::Role": ResourceKind(
         make=_role,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from moto.core.responses import ActionResult, BaseResponse
@@ -21,6 +20,12 @@ _OTHERS = (  # what the price list of a region says beside what workers cost
     (f"{_PREFIX}-Fargate-EphemeralStorage-GB-Hours", 0.000111),
     (f"{_PREFIX}-ECS-EC2-GB-Hours", 0.0),
 )
+_BUILDS = (  # dollars a minute: examples, since nobody quotes all
+    ("Global-Build-Min:Linux:g1.small", 0.0),
+    (f"{_PREFIX}-Build-Min:Linux:g1.small", 0.005),
+    (f"{_PREFIX}-Build-Min:Linux:g1.medium", 0.01),
+    (f"{_PREFIX}-Build-Min:ARM:g1.small", 0.004),
+)
 
 
 class PricingApi(BaseResponse):
@@ -31,21 +36,16 @@ class PricingApi(BaseResponse):
         self.automated_parameter_parsing = True
 
     def get_products(self) -> Any:
-        """GetProducts: what is asked of one region of AmazonECS; nothing of all else."""
+        """GetProducts: what is asked of one region of AmazonECS or CodeBuild; nothing of all else."""
         said = dict(self.params)
         asked = {each["Field"]: each["Value"] for each in said.get("Filters", ())}
         first = int(said.get("NextToken") or 0)
-        entries = list(self._entries(asked.get("regionCode", ""))) if said.get("ServiceCode") == "AmazonECS" else []
+        region, service = asked.get("regionCode", ""), said.get("ServiceCode", "")
+        usages = _of_ecs(region) if service == "AmazonECS" else _of_codebuild(region) if service == "CodeBuild" else []
+        entries = [self._entry(region, usage, dollars) for usage, dollars in usages]
         more = {"NextToken": str(first + _PAGE)} if len(entries) > first + _PAGE else {}
         page = [json.dumps(each) for each in entries[first : first + _PAGE]]
         return ActionResult({"FormatVersion": "aws_v1", "PriceList": page, **more})
-
-    def _entries(self, region: str) -> Iterator[dict[str, Any]]:
-        arches = shipped().fargate.get(region, {})
-        if arches:
-            of_workers = [each for arch, price in arches.items() for each in _usages(arch, price)]
-            for usage, dollars in [*_OTHERS, *of_workers]:
-                yield self._entry(region, usage, dollars)
 
     def _entry(self, region: str, usage: str, dollars: float) -> dict[str, Any]:
         sku = hashlib.sha256(f"{region} {usage}".encode()).hexdigest()[:16].upper()
@@ -81,6 +81,16 @@ class PricingApi(BaseResponse):
             "version": _PUBLISHED.replace("-", "") + "000000",
             "publicationDate": f"{_PUBLISHED}T00:00:00Z",
         }
+
+
+def _of_ecs(region: str) -> list[tuple[str, float]]:
+    arches = shipped().fargate.get(region, {})
+    of_workers = [each for arch, price in arches.items() for each in _usages(arch, price)]
+    return [*_OTHERS, *of_workers] if of_workers else []
+
+
+def _of_codebuild(region: str) -> list[tuple[str, float]]:
+    return list(_BUILDS) if region in shipped().fargate else []
 
 
 def _usages(arch: str, price: FargatePrice) -> list[tuple[str, float]]:

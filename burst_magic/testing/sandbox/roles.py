@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from moto.core.utils import utcnow
@@ -37,6 +38,16 @@ class TaskCredentials:
     keys: Keys
     document: Mapping[str, str] = field(repr=False)
 
+    def variables(self, endpoint: str, home: Path) -> dict[str, str]:
+        """What tells a container of them: where they are, and the file with what it must show."""
+        home.mkdir(parents=True, exist_ok=True)
+        token = home / ".credentials-token"
+        token.write_text(self.secret)
+        return {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{endpoint}/v2/credentials/{self.ident}",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(token),
+        }
+
 
 class Roles:
     """The roles of one account."""
@@ -66,16 +77,18 @@ class Roles:
         """Whether there is a role of that name."""
         return any(role.name == name for role in self._iam.roles.values())
 
-    def check(self, arn: str) -> None:
-        """Raises what RunTask answers if ECS cannot assume the role."""
+    def trusts(self, arn: str, service: str) -> bool:
+        """Whether there is such a role, and the service may assume it."""
         from moto.iam.exceptions import NotFoundException
 
         try:
-            role = self._iam.get_role_by_arn(arn)
-            trusted = "ecs-tasks.amazonaws.com" in role.assume_role_policy_document
+            return f"{service}.amazonaws.com" in self._iam.get_role_by_arn(arn).assume_role_policy_document
         except NotFoundException:
-            trusted = False
-        if not trusted:
+            return False
+
+    def check(self, arn: str) -> None:
+        """Raises what RunTask answers if ECS cannot assume the role."""
+        if not self.trusts(arn, "ecs-tasks"):
             raise EcsRefusal(
                 "ClientException",
                 f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the "

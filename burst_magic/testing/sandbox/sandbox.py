@@ -20,6 +20,7 @@ from burst_magic.testing.servers import Keys, Server
 
 if TYPE_CHECKING:
     from burst_magic.testing.sandbox.aws_call import AskedRight, AwsCall
+    from burst_magic.testing.sandbox.builds import BuildRecord, Builds
     from burst_magic.testing.sandbox.engine import Engine
     from burst_magic.testing.sandbox.limits import Limits
     from burst_magic.testing.sandbox.quota_api import QuotaDesk
@@ -50,12 +51,15 @@ class Sandbox:
         stack: what it has made for itself: bucket, cluster, roles, user.
         administrator: may do everything.
         judged: called with each right that a request needs, before it is judged; exchange it at any time.
+        builder: podman or buildah, with which CodeBuild's docker builds images; "": it only looks whether there is
+            everything to build.
     """
 
     endpoint: str
     stack: SandboxStack
     administrator: Server
     judged: Callable[[AskedRight], object]
+    builder: str
 
     def __init__(
         self,
@@ -80,10 +84,12 @@ class Sandbox:
         self._heard = heard
         self.judged = lambda _: None
         self._empty = empty
+        self.builder = ""
         self._exits = contextlib.ExitStack()
         self._engine: Engine
         self._limits: Limits
         self._desk: QuotaDesk
+        self._builds: Builds
         self._user: Keys
 
     def __enter__(self) -> Sandbox:  # noqa: PYI034 - Self needs Python 3.11, or a dependency
@@ -103,6 +109,7 @@ class Sandbox:
     def _start(self, exits: contextlib.ExitStack) -> None:
         from burst_magic.testing.sandbox.agent import AgentTools
         from burst_magic.testing.sandbox.apps import Apps
+        from burst_magic.testing.sandbox.builds import Builds
         from burst_magic.testing.sandbox.cfn_stacks import Stacks
         from burst_magic.testing.sandbox.engine import Engine
         from burst_magic.testing.sandbox.front import Door, Front
@@ -136,12 +143,19 @@ class Sandbox:
         self._engine = Engine(tools=tools, limits=self._limits)
         self._desk = QuotaDesk(limits=self._limits, used=self._engine.used, now=self._now)
         stacks = Stacks(Whereabouts(account=account, region=self._region))
+        self._builds = Builds(
+            tools,
+            as_role=lambda role: self._server(roles.assume(role, task="codebuild")),
+            account=account,
+            builder=lambda: self.builder,
+        )
         apps = Apps(
             engine=self._engine,
             roles=roles,
             network=network,
             desk=self._desk,
             stacks=stacks,
+            builds=self._builds,
             clients=lambda access, headers: self._of(roles.keys_of(access, headers)).clients,
         )
         front = Front(
@@ -156,6 +170,7 @@ class Sandbox:
         door.open(front)
         exits.callback(stacks.close)
         exits.callback(self._engine.close, within=_PATIENCE)
+        exits.callback(self._builds.close)
         self.administrator = self._server(roles.administrator())
         furnish(self.administrator)
         self.stack = (
@@ -253,6 +268,10 @@ class Sandbox:
     def tasks(self) -> list[SandboxTask]:
         """Every task so far as it is now, oldest first."""
         return [life.task for life in self._engine.lives]
+
+    def builds(self) -> list[BuildRecord]:
+        """Every build of CodeBuild so far, oldest first."""
+        return list(self._builds.all)
 
     def task(self, ident: str) -> SandboxTask:
         """One task by id or ARN; raises ``KeyError``."""

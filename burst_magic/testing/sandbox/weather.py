@@ -53,6 +53,8 @@ class SandboxWeather:
         throttled_runs, throttled_describes, describe_errors: the next so many calls are answered with
             ThrottlingException, or with 500.
         wrapped_throttling: EC2's limit, as ECS hands it on, for the next so many RunTask calls.
+        build_queue: seconds in which a build waits for a machine.
+        build_within: seconds after which a build is too late; None: its own limits.
         full_images: stock images of Python have all that this process has, so that nothing need be installed.
         role_lag: seconds in which the rights of a new role don't count in S3.
         cut_off: ids of tasks that cannot reach S3.
@@ -80,6 +82,8 @@ class SandboxWeather:
     wrapped_throttling: int = 0
     throttled_describes: int = 0
     describe_errors: int = 0
+    build_queue: float = 0.05
+    build_within: float | None = None
     full_images: bool = False
     role_lag: float = 0.0
     cut_off: frozenset[str] = frozenset()

@@ -13,18 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from burst_magic.aws import rights
+from burst_magic.aws.codebuild import BuildProject
 from burst_magic.aws.faults import meaning
 from burst_magic.aws.setup import expected
 from burst_magic.aws.template import StackTemplate, Whereabouts, parse, text
+from burst_magic.cli import main
 from burst_magic.errors import Denied
 from burst_magic.testing.sandbox import Sandbox
 from burst_magic.testing.sandbox.aws_call import AskedRight
 from burst_magic.testing.sandbox.policies import met
+
+from .builder import Builder, with_repository
 
 REGION = "us-east-1"
 _ALWAYS = {"sts:GetCallerIdentity"}  # AWS allows it to everybody
@@ -63,15 +68,21 @@ class Recorded:
 
     def __init__(self, cloud: Sandbox, seen: Sequence[AskedRight]) -> None:
         workers = {key for task in cloud.tasks() for key in task.credentials}
+        builds = {key for build in cloud.builds() for key in build.credentials}
         self.by = {
             "user": [right for right in seen if right.access == cloud.stack.user.access],
             "task": [right for right in seen if right.access in workers],
+            "build": [right for right in seen if right.access in builds or _of_a_builds_log(right)],
         }
         account = cloud.administrator.clients.of("sts").get_caller_identity()["Account"]
         where = Whereabouts(account=account, region=REGION)
-        given = {"VpcId": "", "SubnetIds": ""}
+        given = {"VpcId": "", "SubnetIds": "", "MakeRepository": "true", "Cache": "make"}
         template = StackTemplate(parse(text()), given, where=where, made=partial(expected, name="burst", where=where))
         self.policies = rights.policies(template)
+
+
+def _of_a_builds_log(right: AskedRight) -> bool:
+    return ":log-stream:image/" in right.resources[0] and right.action in {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
 def allows(document: Mapping[str, Any], right: AskedRight, *, but: str = "") -> bool:
@@ -98,10 +109,36 @@ def actions(document: Mapping[str, Any]) -> set[str]:
     return {action for statement in document["Statement"] for action in listed(statement["Action"])}
 
 
+def build_images(cloud: Sandbox, folder: Path, environ: Mapping[str, str], builder: Builder) -> None:
+    """Two in CodeBuild, of which one is stopped; one here, with what stands for docker; and all are deleted."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        made = builder.recipe()
+        builder.build(made)
+        stopped = BuildProject(environ["BURST_AWS_BUILD_PROJECT"])
+        stopped.stop(stopped.start("nowhere/nothing.zip", arch="x86_64", variables={}).id)
+        made.lay_out(folder)
+        for pulled in cloud.administrator.clients.of("ecr").describe_repositories()["repositories"]:
+            if "/python" in pulled["repositoryName"]:  # whoever builds first in an account fills the cache
+                cloud.administrator.clients.of("ecr").delete_repository(
+                    repositoryName=pulled["repositoryName"], force=True
+                )
+        with_docker = [sys.executable, "-m", "burst_magic.testing.sandbox.image_tools", "docker"]
+        login = builder.repository.login()
+        tag = ["--build-arg", f"BASE_IMAGE={builder.base}", "--tag", builder.name(made)]
+        for words in (["login", login.server], ["build", *tag, str(folder)], ["push", builder.name(made)]):
+            told = {**environ, "HOME": str(folder)}
+            subprocess.run([*with_docker, *words], env=told, check=True, input=login.password, text=True)
+        assert main(["image", "--prune", "--all", "--yes"]) == 0
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     seen: list[AskedRight] = []
-    with Sandbox(home=tmp_path_factory.mktemp("privilege"), stop_timeout=5) as cloud:
+    folder = tmp_path_factory.mktemp("privilege")
+    with Sandbox(home=folder / "cloud", stop_timeout=5) as cloud:
+        found = Builder(cloud, folder, with_repository(cloud))
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BURST_"))}
         environ = {**plain, **cloud.environ()}
         cloud.weather = replace(cloud.weather, vcpus=8.0)
@@ -115,23 +152,24 @@ def recorded(tmp_path_factory):
         account = cloud.administrator.clients.of("sts").get_caller_identity()["Account"]
         own = f"image:{account}.dkr.ecr.us-east-1.amazonaws.com/mine:1"
         subprocess.run([sys.executable, "-m", "burst_magic", "doctor"], env={**environ, "BURST_ENV": own}, check=False)
+        build_images(cloud, folder, {**environ, **found.environ}, found)
         cloud.judged = lambda _: None
         yield Recorded(cloud, seen)
 
 
-@pytest.mark.parametrize("who", ["user", "task"])
+@pytest.mark.parametrize("who", ["user", "task", "build"])
 def test_everything_that_a_whole_burst_asks_for_is_allowed(recorded, who):
     assert recorded.by[who]
     asked = [right for right in recorded.by[who] if right.action not in _ALWAYS]
     assert [right for right in asked if not allows(recorded.policies[who], right)] == []
 
 
-@pytest.mark.parametrize("who", ["user", "task"])
+@pytest.mark.parametrize("who", ["user", "task", "build"])
 def test_nothing_is_allowed_that_was_not_used(recorded, who):
     assert actions(recorded.policies[who]) - {right.action for right in recorded.by[who]} == set()
 
 
-@pytest.mark.parametrize("who", ["user", "task"])
+@pytest.mark.parametrize("who", ["user", "task", "build"])
 def test_without_any_one_of_its_actions_something_fails_and_is_named(recorded, who):
     from botocore.exceptions import ClientError
 

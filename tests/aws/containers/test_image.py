@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from burst_magic.aws.setup import Account, SetupWishes, prepare, settings
 from burst_magic.config import __version__
 from burst_magic.testing import Sandbox
 
@@ -79,6 +80,26 @@ def test_its_containers_are_workers_and_tasks_import_the_packages(fleet, built, 
     monkeypatch.setattr(PodmanLauncher, "image", built[1])
     session = fleet.burst(f"import {PACKAGE}, os\n({PACKAGE}.__name__, os.getuid(), item * 2)", range(4))
     assert list(session.results()) == [(PACKAGE, 10001, n * 2) for n in range(4)]
+
+
+def test_codebuild_builds_the_same_and_its_containers_run_the_same_code(podman, base, desk, tmp_path, monkeypatch):
+    # Where what CodeBuild's docker stands for finds the base.
+    for name in ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF"):
+        monkeypatch.setenv(name, podman.environ[name])
+    monkeypatch.setenv("BUILDAH_ISOLATION", "chroot")
+    with Sandbox(home=tmp_path / "cloud") as cloud:
+        cloud.builder = "buildah"
+        wishes, account = SetupWishes(repository=True), Account("us-east-1", cloud.administrator.clients)
+        found = settings(prepare(wishes, account).deploy(lambda _: None)[0])
+        own = {f"BURST_AWS_{key.upper()}": found[f"aws.{key}"] for key in ("repository", "build_project")}
+        there = {**cloud.environ(), **desk.environ, **own}
+        said = desk.image("--remote", "--base", base, **there)
+        name = NAME.search(said)[1]
+        assert f"{name} was built by CodeBuild and pushed; " in said
+        assert "billed, about $0.0" in said
+        code = f"import {PACKAGE}, burst_magic.worker.watchdog; print({PACKAGE}.__name__)"
+        assert podman("run", "--rm", "--entrypoint", "python", name, "-c", code).strip() == PACKAGE
+        podman("rmi", "--force", name)
 
 
 DOCKER = """#!/bin/sh

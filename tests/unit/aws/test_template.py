@@ -81,7 +81,8 @@ def test_the_bucket_is_private_encrypted_and_takes_https_only():
 def test_everything_in_the_store_expires_and_so_do_unfinished_uploads():
     rules = resolved().properties("Bucket")["LifecycleConfiguration"]["Rules"]
     assert {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "Prefix" in rule} == {
-        f"burst/{folder}/": 30 for folder in ("sessions", "keys", "blobs", "envs")
+        **{f"burst/{folder}/": 30 for folder in ("sessions", "keys", "blobs", "envs")},
+        "burst/builds/": 1,
     }
     assert [rule["AbortIncompleteMultipartUpload"] for rule in rules if "Prefix" not in rule] == [
         {"DaysAfterInitiation": 1}
@@ -129,9 +130,10 @@ def test_nothing_comes_in_and_everything_goes_out():
 
 def test_what_is_there_already_is_not_made():
     always = set(resolved().resources)
-    assert {"Endpoint", "CacheRule", "Repository"} & always == set()
+    optional = {"Endpoint", "CacheRule", "Repository", "BuildProject", "BuildRole"}
+    assert optional & always == set()
     full = resolved(RouteTableIds="rtb-1", Cache="make", MakeRepository="true").resources
-    assert set(full) - always == {"Endpoint", "CacheRule", "Repository"}
+    assert set(full) - always == optional
 
 
 def test_tasks_get_what_they_are_allowed_and_no_more():
@@ -155,12 +157,30 @@ def test_users_may_push_images_into_the_stacks_own_repository_only():
 
     assert pushes() == []
     (where,) = pushes(MakeRepository="true")
-    assert "Repository" in where
-    assert where != "*"
+    assert where == "arn:aws:ecr:eu-central-1:123456789012:repository/burst-worker"
+
+
+def test_builds_read_what_is_to_be_built_push_to_that_repository_and_do_nothing_else():
+    statements = rights.policies(resolved(MakeRepository="true", Cache="make"))["build"]["Statement"]
+    by_action = {action: each for each in statements for action in [each["Action"]] if isinstance(action, str)}
+    for each in statements:
+        by_action.update(dict.fromkeys(each["Action"], each) if isinstance(each["Action"], list) else {})
+    assert by_action["s3:GetObject"]["Resource"].endswith(":s3:::burst-123456789012-eu-central-1/burst/builds/*")
+    assert by_action["ecr:PutImage"]["Resource"].endswith(":repository/burst-worker")
+    assert by_action["ecr:CreateRepository"]["Resource"].endswith(":repository/burst-public/*")
+    assert [each["Action"] for each in statements if each["Resource"] == "*"] == ["ecr:GetAuthorizationToken"]
+    assert {action.partition(":")[0] for action in by_action} == {"s3", "logs", "ecr"}
+
+
+def test_the_build_project_costs_nothing_until_it_builds_and_every_build_ends():
+    project = resolved(MakeRepository="true").properties("BuildProject")
+    assert "Fleet" not in project["Environment"]  # of machines that are kept
+    assert project["TimeoutInMinutes"] <= 60
+    assert project["QueuedTimeoutInMinutes"] <= 60
 
 
 def test_no_policy_of_the_stack_allows_more_than_single_actions():
-    for document in rights.policies(resolved(Cache="make")).values():
+    for document in rights.policies(resolved(Cache="make", MakeRepository="true")).values():
         for statement in document["Statement"]:
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             assert [action for action in actions if "*" in action] == []

@@ -1,0 +1,60 @@
+"""What a minute of CodeBuild's smallest machine costs, by the Pricing API. It is asked before each build."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from burst_magic.aws import patience
+from burst_magic.aws.clients import Clients
+from burst_magic.aws.prices import HOME, WITHIN, on_demand
+from burst_magic.errors import Missing
+
+_USAGE = re.compile(r"(?:[A-Z0-9]+-)?Build-Min:(?P<kind>Linux|ARM):g1\.small")
+_KINDS = {"x86_64": "Linux", "arm64": "ARM"}
+
+
+def minute(region: str, arch: str, clients: Clients | None = None) -> float:
+    """Dollars.
+
+    Raises:
+        Missing: AWS lists no price.
+        BurstError: AWS did not answer; see ``faults.meaning``.
+    """
+    service = patience.Service("pricing", clients=clients or Clients(region=HOME, timeout=WITHIN))
+
+    def call(pricing: Any) -> list[str]:
+        pages = pricing.get_paginator("get_products").paginate(
+            ServiceCode="CodeBuild",
+            Filters=[{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}],
+            FormatVersion="aws_v1",
+        )
+        return [text for page in pages for text in page["PriceList"]]
+
+    found = parsed([json.loads(text) for text in service.ask(call, "GetProducts", patience.ONCE)])
+    if arch not in found:
+        raise Missing(f"AWS lists no price of CodeBuild for {region}, {arch}")
+    return found[arch]
+
+
+def parsed(products: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Dollars a minute in entries of the price list, by architecture."""
+    found: dict[str, float] = {}
+    for each in products:
+        usage = _USAGE.fullmatch(each["product"]["attributes"].get("usagetype", ""))
+        price = on_demand(each.get("terms", {}))
+        if usage and price:  # the free tier is listed, too, for nothing
+            found[next(arch for arch, kind in _KINDS.items() if kind == usage["kind"])] = price
+    return found
+
+
+def billed_minutes(seconds: float) -> int:
+    """AWS counts whole minutes from the start to the end of a build.
+
+    >>> [billed_minutes(seconds) for seconds in (1, 60, 61)]
+    [1, 1, 2]
+    """
+    return max(1, math.ceil(seconds / 60))
