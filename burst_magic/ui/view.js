@@ -1468,6 +1468,7 @@ var View = class {
 };
 
 // src/widget.ts
+var CUT = "comm_live_update";
 var TRAITS = ["frame", "failures", "output", "host"];
 var ModelHost = class {
   constructor(model) {
@@ -1476,6 +1477,7 @@ var ModelHost = class {
     model.on("change:frame", this.arrived);
     for (const name of TRAITS) model.on(`change:${name}`, this.changed);
     model.on("msg:custom", this.answered);
+    model.on(CUT, this.cut);
   }
   model;
   listeners = /* @__PURE__ */ new Set();
@@ -1483,12 +1485,15 @@ var ModelHost = class {
   asked = 0;
   seen = null;
   ahead = 0;
+  lost = false;
+  // its kernel has ended or was restarted: nothing will change here, and nothing can be asked
   parsed = null;
   state = null;
   stop() {
     for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
     this.model.off("change:frame", this.arrived);
     this.model.off("msg:custom", this.answered);
+    this.model.off(CUT, this.cut);
   }
   frame() {
     return this.parsed;
@@ -1496,7 +1501,7 @@ var ModelHost = class {
   link() {
     const newer = this.parsed !== null && this.parsed.version > VERSION;
     const problem = newer ? `written by a newer burst_magic (${MIME} ${this.parsed?.version ?? 0}): upgrade` : "";
-    return { from: "kernel", seen: this.seen, problem, ahead: this.ahead };
+    return { from: this.lost ? "saved" : "kernel", seen: this.seen, problem, ahead: this.ahead };
   }
   on(listener) {
     this.listeners.add(listener);
@@ -1517,6 +1522,7 @@ var ModelHost = class {
     if (typeof this.parsed?.ended === "number") this.model.send({ kind: "shown" });
   }
   can(action) {
+    if (this.lost) return `the kernel that showed this has ended; ${this.parsed?.attach ?? "%burst_attach"} in the new one goes on`;
     return this.state?.actions.find((each) => each.action === action)?.off ?? null;
   }
   notice() {
@@ -1526,7 +1532,12 @@ var ModelHost = class {
     this.read();
     for (const listener of this.listeners) listener();
   };
+  cut = () => {
+    this.lost = true;
+    for (const listener of this.listeners) listener();
+  };
   arrived = () => {
+    this.lost = false;
     this.seen = Date.now();
     const frame = parse(this.model.get("frame"));
     if (frame?.ended === null) this.ahead = frame.at - this.seen / 1e3;

@@ -2,7 +2,7 @@
 // server. It writes text, never HTML, so that it may be used in notebooks that are not trusted.
 
 import type { IRenderMime } from "@jupyterlab/rendermime-interfaces";
-import { Panel } from "@lumino/widgets";
+import { Panel, type Widget } from "@lumino/widgets";
 
 import { frameIn } from "./checked.js";
 import { make } from "./dom.js";
@@ -28,6 +28,7 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
   private unmount: (() => void) | null = null;
   private seen: IntersectionObserver | null = null;
   private born: MutationObserver | null = null;
+  private widget: Widget | null = null;
 
   constructor(private readonly others: Renderers | null = null) {
     super();
@@ -52,6 +53,7 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
       return Promise.resolve();
     }
     this.end();
+    this.widget?.dispose(); // its kernel has left this output instead
     const host = new ServerHost(request, frame, () => {
       this.tryWidget(model);
     });
@@ -82,6 +84,7 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
   private tryWidget(model: IRenderMime.IMimeModel): void {
     if (!this.others?.mimeTypes.includes(WIDGET) || !(WIDGET in model.data)) return;
     const widget = this.others.createRenderer(WIDGET);
+    this.widget = widget;
     widget.hide();
     this.born = new MutationObserver(() => {
       if (!widget.node.querySelector(".burst-view")) return;

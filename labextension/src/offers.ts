@@ -33,6 +33,28 @@ export function offersOf(found: readonly Found[], list: SessionList, kernel: str
   return offers.filter((offer) => offer !== null).slice(0, MOST);
 }
 
+/** Where a notebook is, and when its file was written. */
+export interface Place {
+  /** The path's end, from the server's root on: all that a browser knows of it. */
+  readonly path: string;
+  /** Seconds since the epoch. */
+  readonly saved: number;
+}
+
+/** Offers of jobs that a notebook started after it was saved last: a page that was reloaded then has lost their outputs. */
+export function lostOf(found: readonly Found[], list: SessionList, place: Place): Offer[] {
+  const known = new Set(found.map(({ mark }) => `${mark.session}/${mark.job}`));
+  const lost = list.sessions
+    .filter(({ session }) => session.notebook.endsWith(`/${place.path}`))
+    .flatMap(({ session, jobs }) => jobs.map((job) => ({ session, job })))
+    .filter(({ session, job }) => job.created > place.saved && !known.has(`${session.id}/${job.job}`))
+    .sort((a, b) => b.job.created - a.job.created);
+  return lost.slice(0, MOST).map(({ session, job }) => {
+    const mark = { session: session.id, job: job.job, out: job.out, created: job.created };
+    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here" };
+  });
+}
+
 function jobIn(list: SessionList, { mark }: Found): ListedJobState | undefined {
   const session = list.sessions.find((each) => each.session.id === mark.session);
   return session?.jobs.find((job) => job.job === mark.job);
@@ -41,7 +63,7 @@ function jobIn(list: SessionList, { mark }: Found): ListedJobState | undefined {
 function offerOf({ mark, cell, saved }: Found, job: ListedJobState): Offer {
   const running = job.ended === null;
   return {
-    words: `${job.title || mark.out} ${running ? "is running" : outcome(job, saved?.ended === null)}`,
+    words: `${job.title || mark.out || mark.session} ${running ? "is running" : outcome(job, saved?.ended === null)}`,
     label: `${running ? "Attach as" : "Collect into"} ${mark.out}`,
     code: `%load_ext burst_magic\n${job.attach}`,
     cell,

@@ -2,12 +2,13 @@
 // the marks of its jobs are gathered in its own metadata, so that clearing outputs does not lose them.
 
 import { Notification } from "@jupyterlab/apputils";
+import { PageConfig } from "@jupyterlab/coreutils";
 import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
 
 import type { SessionList } from "./frame.js";
 import { request } from "./jupyter.js";
 import { forgotten, gather, jobsOf, META, type Mark } from "./marks.js";
-import { offersOf, sessionsOf, type Offer } from "./offers.js";
+import { lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
 
@@ -30,12 +31,17 @@ function keep(panel: NotebookPanel, marks: Mark[] | null): void {
 export async function offerResults(panel: NotebookPanel): Promise<void> {
   await panel.context.ready;
   const found = jobsOf(panel.context.model.toJSON());
-  const sessions = sessionsOf(found);
-  if (sessions.length === 0) return;
   await Promise.race([panel.sessionContext.ready, later(KERNEL_WITHIN)]);
-  const reply = await request(`sessions?ids=${sessions.join(",")}`);
+  const reply = await request(`sessions?ids=${sessionsOf(found).join(",")}`);
   if (reply.status !== 200 || panel.isDisposed) return; // the outputs say what is wrong
-  for (const offer of offersOf(found, reply.body as SessionList, kernelOf(panel))) show(panel, offer);
+  const list = reply.body as SessionList;
+  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, placeOf(panel))]) show(panel, offer);
+}
+
+function placeOf(panel: NotebookPanel): Place {
+  const { contentsModel, localPath } = panel.context;
+  const root = PageConfig.getOption("serverRoot").replace(/^~?\/*/, ""); // in a home it begins with a tilde
+  return { path: [root, localPath].filter(Boolean).join("/"), saved: Date.parse(contentsModel?.last_modified ?? "") / 1000 };
 }
 
 function show(panel: NotebookPanel, offer: Offer): void {

@@ -14,6 +14,7 @@ interface Model {
   send(content: unknown): void;
 }
 
+const CUT = "comm_live_update"; // what ipywidgets says of a model whose kernel has gone
 const TRAITS = ["frame", "failures", "output", "host"];
 
 class ModelHost implements Host {
@@ -22,6 +23,7 @@ class ModelHost implements Host {
   private asked = 0;
   private seen: number | null = null;
   private ahead = 0;
+  private lost = false; // its kernel has ended or was restarted: nothing will change here, and nothing can be asked
   private parsed: Frame | null = null;
   private state: HostState | null = null;
 
@@ -30,12 +32,14 @@ class ModelHost implements Host {
     model.on("change:frame", this.arrived);
     for (const name of TRAITS) model.on(`change:${name}`, this.changed);
     model.on("msg:custom", this.answered);
+    model.on(CUT, this.cut);
   }
 
   stop(): void {
     for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
     this.model.off("change:frame", this.arrived);
     this.model.off("msg:custom", this.answered);
+    this.model.off(CUT, this.cut);
   }
 
   frame(): Frame | null {
@@ -45,7 +49,7 @@ class ModelHost implements Host {
   link(): Link {
     const newer = this.parsed !== null && this.parsed.version > VERSION;
     const problem = newer ? `written by a newer burst_magic (${MIME} ${this.parsed?.version ?? 0}): upgrade` : "";
-    return { from: "kernel", seen: this.seen, problem, ahead: this.ahead };
+    return { from: this.lost ? "saved" : "kernel", seen: this.seen, problem, ahead: this.ahead };
   }
 
   on(listener: () => void): () => void {
@@ -70,6 +74,7 @@ class ModelHost implements Host {
   }
 
   can(action: PanelAction): string | null {
+    if (this.lost) return `the kernel that showed this has ended; ${this.parsed?.attach ?? "%burst_attach"} in the new one goes on`;
     return this.state?.actions.find((each) => each.action === action)?.off ?? null;
   }
 
@@ -82,7 +87,13 @@ class ModelHost implements Host {
     for (const listener of this.listeners) listener();
   };
 
+  private readonly cut = (): void => {
+    this.lost = true;
+    for (const listener of this.listeners) listener();
+  };
+
   private readonly arrived = (): void => {
+    this.lost = false;
     this.seen = Date.now();
     const frame = parse(this.model.get("frame")) as Frame | null;
     if (frame?.ended === null) this.ahead = frame.at - this.seen / 1000;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
 import { forgotten, gather, jobsOf, META, type Mark } from "../src/marks.js";
-import { offersOf, sessionsOf } from "../src/offers.js";
+import { lostOf, offersOf, sessionsOf } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
 const SID = "20261121-101828-5cj77ijt";
@@ -121,5 +121,29 @@ describe("what a reopened notebook offers", () => {
     expect(sessionsOf(many)).toEqual([2, 3, 4, 5, 6].map((last) => `${SID.slice(0, -1)}${last}`));
     const all = { ...listed(), sessions: many.flatMap(({ mark: { session } }) => listed({}, session).sessions) };
     expect(offersOf(many, all, null).map(({ label }) => label)).toEqual(["Collect into a", "Collect into d", "Collect into c"]);
+  });
+});
+
+describe("a page that was reloaded before its notebook was saved", () => {
+  const place = { path: "work/study.ipynb", saved: 100 };
+  const started = (created: number, notebook = "/home/me/work/study.ipynb"): SessionList => {
+    const list = listed({ created, ended: null, phase: "running" });
+    return { ...list, sessions: list.sessions.map((each) => ({ ...each, session: { ...each.session, notebook } })) };
+  };
+
+  it("is offered what the notebook started since then, also where nothing is bound to a name", () => {
+    expect(lostOf([], started(101), place)).toEqual([
+      { words: "settle is running", label: "Show it here", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: null },
+    ]);
+  });
+
+  it("is not offered older jobs, another notebook's, or those that it shows", () => {
+    expect(lostOf([], started(99), place)).toEqual([]);
+    expect(lostOf([], started(101, "/home/me/work/casestudy.ipynb"), { ...place, path: "study.ipynb" })).toEqual([]);
+    expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), place)).toEqual([]);
+  });
+
+  it("is offered nothing where nobody knows when it was saved", () => {
+    expect(lostOf([], started(101), { ...place, saved: NaN })).toEqual([]);
   });
 });

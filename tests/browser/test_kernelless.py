@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 
 LOAD = "%load_ext burst_magic"
@@ -35,9 +38,36 @@ def test_a_job_lives_on_in_the_page_when_its_kernel_is_shut_down_and_can_be_canc
     front_end.open("dead.ipynb", [LOAD, LONG]).run()
     expect(view).to_contain_text("Running")
     front_end.shut_down()
+    expect(front_end.page.locator(".jp-NotebookPanel-toolbar")).to_contain_text("No Kernel")
 
     advances(front_end)
     cancel(view, expect)
+
+
+def test_a_job_survives_a_reload_before_the_first_save_and_the_death_of_its_kernel(front_end, lab, view, expect):
+    front_end.open("unsaved.ipynb", [LOAD, LONG, "import os\nopen('pid', 'w').write(str(os.getpid()))"]).run()
+    expect(view).to_contain_text("Running")
+    front_end.reload()
+    front_end.page.get_by_role("button", name="Show it here").click()
+    expect(view).to_contain_text("Running")
+    os.kill(int((lab.work / "pid").read_text()), signal.SIGKILL)
+
+    advances(front_end)
+    cancel(view, expect)
+
+
+def test_a_job_in_a_store_that_the_server_does_not_show_is_shown_by_its_kernel(front_end, view, expect, tmp_path):
+    store = f"--launcher local --store {tmp_path.as_uri()}"
+    brief = f"%%burst --workers 1 --map range(2) --out few --name brief {store}\nimport time\ntime.sleep(2)"
+    front_end.open("elsewhere.ipynb", [LOAD, brief, LONG.replace("--launcher local", store)]).run()
+    expect(front_end.page.locator(".burst-view[data-link=kernel]").last).to_contain_text("long")
+    expect(view.first).to_contain_text("Finished")
+    expect(view).to_have_count(2)
+    front_end.restart()
+
+    expect(view.last).to_contain_text("To follow it, run %burst_attach")
+    view.last.get_by_role("button", name="Cancel", exact=True).click(force=True)
+    expect(view.last).to_contain_text("the kernel that showed this has ended")
 
 
 def test_a_page_that_is_reloaded_beside_a_busy_kernel_shows_the_job_at_once(front_end, view, expect):
