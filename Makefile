@@ -159,7 +159,7 @@ panel: $(STAMPS)/node
 	@cd labextension && node build.mjs ../burst_magic/ui/view.js
 
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(QUICK)
+	@$(BIN)/python -m pytest -q -n auto --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff format .

@@ -15,8 +15,11 @@ from hypothesis import settings
 from burst_magic.environment.indexes import Index
 from burst_magic.testing.servers import Keys, moto, seaweedfs
 
-settings.register_profile("shared machine", deadline=None)  # how long an example takes is the neighbours' doing
-settings.load_profile("shared machine")
+# How long an example takes is the neighbours' doing: no deadline. `quick` is for what is run at every commit, and on
+# other Pythons; `make test` runs all examples on this one.
+settings.register_profile("whole", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("whole")
 READER = Keys(access="reader", secret="may-read-only")
 
 

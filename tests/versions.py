@@ -88,6 +88,8 @@ def commands(home: Path) -> list[list[str]]:
         "-q",
         "-n",
         "2",
+        "--hypothesis-profile",
+        "quick",
         "-o",
         f"cache_dir={home / 'cache'}",
         "tests/unit",

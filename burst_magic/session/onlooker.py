@@ -18,7 +18,7 @@ from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Job, Manifest, Outcome
-from burst_magic.protocol.wire.records import TaskRun, unpack_outcome
+from burst_magic.protocol.wire.records import TaskSpan, unpack_outcome
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.segments import Failures, SegmentReader, Tally
 from burst_magic.stores.retry import PERSON, Retry, slept
@@ -200,7 +200,7 @@ class Onlooker:
         rest = parts[segments - 1][1] - 1 if len(parts) > segments else None
         return (outcome for _, failed in found for outcome in failed), rest
 
-    def runs(self, jid: str, *, segments: int) -> Iterator[TaskRun]:
+    def runs(self, jid: str, *, segments: int) -> Iterator[TaskSpan]:
         """When and where tasks of a job ran, of at most so many segments.
 
         Raises:

@@ -20,7 +20,7 @@ from burst_magic.protocol.wire import blocks, keys
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import (
     UNKNOWN,
-    TaskRun,
+    TaskSpan,
     pack_outcome,
     places_of,
     read_origin,
@@ -73,7 +73,7 @@ class SegmentReader:
         for (start, stop, _), opened in self._each(list(segments), keep=keep):
             yield from opened.records(start, stop)
 
-    def runs(self, segments: Sequence[Part], *, most: int) -> Iterator[TaskRun]:
+    def runs(self, segments: Sequence[Part], *, most: int) -> Iterator[TaskSpan]:
         """When and where tasks ran: of all parts, or of ``most`` that are spread over them; at most a million tasks."""
         tasks = sum(stop - start for start, stop, _ in segments)
         most = min(most, max(1, len(segments) * _RUNS // max(_RUNS, tasks)))

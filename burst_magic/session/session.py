@@ -14,7 +14,7 @@ from burst_magic.protocol.log import Requested
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome
-from burst_magic.protocol.wire.records import TaskRun, unpack_outcome
+from burst_magic.protocol.wire.records import TaskSpan, unpack_outcome
 from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import Cleaned, delete_ended, is_there
 from burst_magic.session.driver import Driver, Viewer
@@ -181,7 +181,7 @@ class Session:
         segment = self._followed.find(task)
         return None if segment is None else unpack_outcome(*self._reader.record(segment, task))
 
-    def runs(self) -> Iterator[TaskRun]:
+    def runs(self) -> Iterator[TaskSpan]:
         """When and where the tasks that have ended ran; of very many segments, some that are spread over all."""
         return self._reader.runs(self._followed.segments, most=_RUNS)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from burst_magic.errors import BurstError, OptionError
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.model import Outcome
-from burst_magic.protocol.wire.records import TaskRun
+from burst_magic.protocol.wire.records import TaskSpan
 from burst_magic.ui import notices
 from burst_magic.ui.details import PanelAction, states_page, task_detail, tasks_page, worker_names, workers_page
 from burst_magic.ui.frame import plain
@@ -30,7 +30,7 @@ class AskedSession(Protocol):
     def outcome(self, task: int) -> Outcome | None:
         """How a task ended, or None if that is not known yet."""
 
-    def runs(self) -> Iterator[TaskRun]:
+    def runs(self) -> Iterator[TaskSpan]:
         """When and where the tasks that have ended ran."""
 
     def cancel_job(self) -> bool:

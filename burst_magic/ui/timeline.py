@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from burst_magic.protocol.snapshot import Snapshot
-from burst_magic.protocol.wire.records import TaskRun
+from burst_magic.protocol.wire.records import TaskSpan
 
 BARS = 2000  # tasks that are told one by one
 BINS = 300  # intervals otherwise
@@ -80,7 +80,7 @@ class _Lane:
     marked: set[int] = field(default_factory=set)
 
 
-def timeline_page(seen: Snapshot, runs: Iterable[TaskRun], names: Mapping[str, str]) -> TimelinePage:
+def timeline_page(seen: Snapshot, runs: Iterable[TaskSpan], names: Mapping[str, str]) -> TimelinePage:
     """What ran when.
 
     Args:
@@ -123,7 +123,7 @@ def timeline_page(seen: Snapshot, runs: Iterable[TaskRun], names: Mapping[str, s
     )
 
 
-def _add(lane: _Lane, run: TaskRun, begin: float, end: float) -> None:
+def _add(lane: _Lane, run: TaskSpan, begin: float, end: float) -> None:
     """Add a run to a lane; ``begin`` and ``end`` are counted in intervals."""
     lane.tasks += 1
     lane.busy += run.wall

@@ -13,7 +13,7 @@ import pytest
 
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, StartView, WaitCause, WaitReason, WorkerView
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, SlotView
-from burst_magic.protocol.wire.records import TaskRun
+from burst_magic.protocol.wire.records import TaskSpan
 from burst_magic.ui import details
 from burst_magic.ui.details import ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
@@ -36,7 +36,7 @@ GROUP = FailureGroup(
     first=17,
 )
 LOST = dataclasses.replace(GROUP, ident="g2", kind=OutcomeKind.LOST, error="", line=None, message="", count=1, first=40)
-RAN = [TaskRun(task, NOW - 39 + task, 0.8, task == 17, "w1", 0) for task in range(30)]
+RAN = [TaskSpan(task, NOW - 39 + task, 0.8, task == 17, "w1", 0) for task in range(30)]
 FAILED = Outcome(
     task=17,
     kind=OutcomeKind.ERROR,

@@ -10,7 +10,8 @@ import sys
 def test_every_test_can_be_collected(root):
     quick = re.search(r"^QUICK := (.*)$", (root / "Makefile").read_text(), re.MULTILINE)[1].split()
     rest = [path for path in (root / "tests").iterdir() if path.is_dir() and f"tests/{path.name}" not in quick]
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *map(str, rest)]
+    flags = ["--collect-only", "-q", "-p", "no:cacheprovider", "--assert=plain"]
+    command = [sys.executable, "-m", "pytest", *flags, *map(str, rest)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout[-2000:]

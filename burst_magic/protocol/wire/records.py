@@ -98,7 +98,7 @@ class Header(NamedTuple):
         return self.kind != _VALUE
 
 
-class TaskRun(NamedTuple):
+class TaskSpan(NamedTuple):
     """When and where the last attempt of a task ran.
 
     Attributes:
@@ -261,10 +261,10 @@ def read_header(data: bytes | memoryview, at: int = 0) -> Header:
         raise RecordError("a segment is truncated") from None
 
 
-def run_in(record: memoryview, origin: Provenance) -> TaskRun:
+def run_in(record: memoryview, origin: Provenance) -> TaskSpan:
     """When and where the task of a packed outcome ran; looks at its header only."""
     head = read_header(record)
-    return TaskRun(head.task, head.began, head.wall, head.failed, origin.worker, origin.slot)
+    return TaskSpan(head.task, head.began, head.wall, head.failed, origin.worker, origin.slot)
 
 
 def places_of(data: bytes | memoryview, first: int, count: int) -> array[int]:

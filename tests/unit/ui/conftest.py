@@ -10,7 +10,7 @@ import pytest
 
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
-from burst_magic.protocol.wire.records import TaskRun
+from burst_magic.protocol.wire.records import TaskSpan
 
 SID = "20261121-091500-abcd2345"
 
@@ -80,7 +80,7 @@ class FakeSession:
     eager: bool = False  # calls back at once
     outcomes: list[Outcome] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
-    ran: list[TaskRun] = field(default_factory=list)
+    ran: list[TaskSpan] = field(default_factory=list)
 
     def subscribe(self, callback):
         self.listeners.append(callback)

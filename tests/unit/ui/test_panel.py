@@ -19,7 +19,7 @@ from burst_magic.errors import Throttled
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Span
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
-from burst_magic.protocol.wire.records import TaskRun
+from burst_magic.protocol.wire.records import TaskSpan
 from burst_magic.ui.frame import MIME
 from burst_magic.ui.panel import META, Panel, Showing, frontend_cell, show, waited
 
@@ -440,7 +440,7 @@ def test_tasks_of_a_failure_are_fetched_on_demand(wire, browser, session, snapsh
 
 
 def test_a_kernel_tells_what_ran_when(wire, browser, session, snapshot):
-    session.ran = [TaskRun(3, 1010.0, 2.0, False, "w1", 0)]
+    session.ran = [TaskSpan(3, 1010.0, 2.0, False, "w1", 0)]
     panel = Panel(session, metadata={}).open(snapshot())
 
     message(panel, {"id": 1, "kind": "timeline"})

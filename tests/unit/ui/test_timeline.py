@@ -6,14 +6,14 @@ import pytest
 
 from burst_magic.protocol.snapshot import WorkerView
 from burst_magic.protocol.wire.model import SlotView
-from burst_magic.protocol.wire.records import TaskRun
+from burst_magic.protocol.wire.records import TaskSpan
 from burst_magic.ui.details import worker_names
 from burst_magic.ui.frame import to_json
 from burst_magic.ui.timeline import BARS, BINS, LANES, timeline_page
 
 
 def run(task, began, wall=1.0, *, failed=False, worker="w1", slot=0):
-    return TaskRun(task, began, wall, failed, worker, slot)
+    return TaskSpan(task, began, wall, failed, worker, slot)
 
 
 def worker(wid, started, *slots):
