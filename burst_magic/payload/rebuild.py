@@ -276,11 +276,11 @@ def view(data: Any, form: str, shape: tuple[int, ...], readonly: bool) -> memory
     return made.toreadonly() if readonly else made
 
 
-def display_function() -> object:
-    """``display`` without IPython."""
-    from burst_magic.payload.display import display
+def display_function(name: str = "display") -> object:
+    """``display``, or another of IPython's functions, without IPython."""
+    from burst_magic.payload.display import FUNCTIONS
 
-    return display
+    return FUNCTIONS[name]
 
 
 def comparison_key(compare: Any, *keyed: object) -> object:

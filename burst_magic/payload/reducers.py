@@ -39,6 +39,9 @@ def path_in(home: Mapping[str, object], obj: Any) -> tuple[str, ...] | None:
     return path if found is obj else None
 
 
+_DISPLAY = frozenset({"display", "update_display", "publish_display_data", "clear_output"})
+
+
 def by_name(packer: PackerView, obj: Any) -> Reduction | None:
     """A reference, if the other side knows the object by name."""
     path = path_in(packer.home, obj)
@@ -55,8 +58,8 @@ def by_name(packer: PackerView, obj: Any) -> Reduction | None:
 
 def reduce_function(packer: PackerView, obj: types.FunctionType) -> Reduction:
     """Reduce by import, by name, or by value in two steps: parts that may refer to the function are its state."""
-    if obj.__module__ == "IPython.core.display_functions" and obj.__name__ == "display":
-        return rebuild.display_function, ()
+    if obj.__module__ == "IPython.core.display_functions" and obj.__name__ in _DISPLAY:
+        return rebuild.display_function, () if obj.__name__ == "display" else (obj.__name__,)
     if by_import(packer, obj):
         packer.notes.module(obj.__module__)
         return NotImplemented

@@ -1,11 +1,10 @@
-"""Failed tasks on demand. What a page costs is bounded; the next one goes on where it stopped."""
+"""Tasks on demand. What a page costs is bounded; the next one goes on where it stopped."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from burst_magic.server.faults import WrongRequest
 from burst_magic.ui.details import TaskDetail, TasksPage, task_detail, tasks_page, worker_names
 from burst_magic.ui.timeline import TimelinePage, timeline_page
 
@@ -28,9 +27,6 @@ def timeline(onlooker: Onlooker, jid: str, seen: Snapshot) -> TimelinePage:
     return timeline_page(seen, onlooker.runs(jid, segments=SEGMENTS), worker_names(seen))
 
 
-def failed_task(onlooker: Onlooker, jid: str, task: int) -> TaskDetail:
-    """One failed task."""
-    outcome = onlooker.outcome(jid, task)
-    if not outcome.failed:
-        raise WrongRequest(f"task {task} has not failed", way_out="its value is read in a kernel")
-    return task_detail(outcome)
+def ended_task(onlooker: Onlooker, jid: str, task: int) -> TaskDetail:
+    """One task that has ended, without its value."""
+    return task_detail(onlooker.outcome(jid, task))

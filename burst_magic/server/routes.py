@@ -27,7 +27,7 @@ from burst_magic.server.follower import Follower, Followers
 from burst_magic.server.listed import SessionList
 from burst_magic.server.listing import NAMED, Listing
 from burst_magic.server.opening import open_session
-from burst_magic.server.pages import failed_task, failed_tasks, timeline
+from burst_magic.server.pages import ended_task, failed_tasks, timeline
 from burst_magic.session.onlooker import Onlooker
 from burst_magic.ui.details import states_page, workers_page
 from burst_magic.ui.frame import to_json
@@ -200,14 +200,14 @@ class TasksHandler(BurstHandler):
 
 
 class TaskHandler(BurstHandler):
-    """One failed task."""
+    """One task that has ended."""
 
     @web.authenticated
     @authorized
     async def get(self, sid: str, jid: str, task: str) -> None:
         """Answer with a ``TaskDetail``."""
         _, onlooker = await self.desk.followed(sid, jid)
-        self.answer(await self.desk.ask(partial(failed_task, onlooker, jid, int(task))))
+        self.answer(await self.desk.ask(partial(ended_task, onlooker, jid, int(task))))
 
 
 class StatesHandler(BurstHandler):

@@ -15,9 +15,11 @@ from burst_magic.errors import NotRun, OptionError
 from burst_magic.payload.unpack import NAMES_NOTHING
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, Provenance, SegmentKey
 from burst_magic.protocol.wire.records import unpack_outcome, value_in
+from burst_magic.session.displays import Displays
 from burst_magic.session.frame import frame_of
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
 from burst_magic.session.segments import Failures, SegmentReader
+from burst_magic.ui.displayed import show
 from burst_magic.units import format_duration
 
 if TYPE_CHECKING:
@@ -238,6 +240,19 @@ class Results(Sequence[Any]):
         """The tasks that have ended so far: seconds, memory, worker, output; values stay packed. Never waits."""
         records = self._reader.records(self._job.segments)
         return tuple(unpack_outcome(record, origin) for _, record, origin in records)
+
+    @property
+    def displays(self) -> Displays:
+        """What each task displayed: of each a tuple of ``Display``. Accessing one blocks until its task ended."""
+        return Displays(self._tasks, self._job, self._reader, self._wait_for)
+
+    def show(self, task: int) -> None:
+        """Display here what a task displayed; print its plain text where there is no notebook. Blocks until it ended.
+
+        Raises:
+            NotRun: it will not run.
+        """
+        show(self.displays[task])
 
     def seconds(self, most: int = 1000) -> tuple[float, ...]:
         """How long tasks took: of the first so many that have ended. Never waits."""

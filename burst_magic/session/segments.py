@@ -287,8 +287,13 @@ class Failures:
 
 def _weight(outcomes: Iterable[Outcome]) -> int:
     """Approximate memory of some outcomes, in bytes."""
-    texts = ((each.message, each.traceback, each.item, each.output, each.value) for each in outcomes)
-    return sum(_FAILURE + sum(map(len, some)) for some in texts)
+    return sum(_FAILURE + sum(map(len, _texts(each))) for each in outcomes)
+
+
+def _texts(outcome: Outcome) -> Iterator[str | bytes]:
+    yield from (outcome.message, outcome.traceback, outcome.item, outcome.output, outcome.value)
+    for display in outcome.displays:
+        yield from map(str, display.data.values())
 
 
 class Tally:

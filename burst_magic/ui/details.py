@@ -5,19 +5,25 @@ docs/panel.md lists the requests; the kernel's panel and the Jupyter server answ
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from burst_magic.errors import visible
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Snapshot, Span
+from burst_magic.protocol.terminal import as_seen
+from burst_magic.protocol.wire.displays import PLAIN, Display
 from burst_magic.protocol.wire.model import Outcome
 from burst_magic.ui.drawing import failure_class, strip
 from burst_magic.ui.frame import FailureClass, TaskStrip
-from burst_magic.ui.words import LINE, clean, overwritten
+from burst_magic.ui.words import LINE, clean
 
 PAGE = 100  # rows
+_PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "text/html")  # what a view draws, the best first
+_WORDY = ("text/markdown", "text/latex")  # shown as they are written
 EXACT = 10_000  # tasks whose states fit a page
 
 
@@ -72,16 +78,33 @@ class TasksPage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DisplayView:
+    """One object that a task displayed, in the richest form that a view shows safely.
+
+    ``mime`` is image/png, image/jpeg (``data`` is base64), image/svg+xml, text/html (both foreign: an image, a frame
+    without rights) or text/plain; ``words`` are its plain text, shortened.
+    """
+
+    mime: str
+    data: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDetail:
-    """All that is known of one failed task. Texts have several lines; durations are seconds, memory is MiB."""
+    """All that is known of one task that has ended. Texts have several lines; durations are seconds, memory is MiB.
+
+    ``kind`` is null if it has a value.
+    """
 
     task: int
-    kind: FailureClass
+    kind: FailureClass | None
     type: str
     message: str
     line: int | None
     traceback: str
     output: str
+    displays: tuple[DisplayView, ...]
     item: str
     worker: str
     slot: int
@@ -161,15 +184,16 @@ def _row(outcome: Outcome) -> TaskRow:
 
 
 def task_detail(outcome: Outcome) -> TaskDetail:
-    """One failed task."""
+    """One task that has ended; its value is not looked at."""
     return TaskDetail(
         task=outcome.task,
-        kind=failure_class(outcome.kind),
+        kind=failure_class(outcome.kind) if outcome.failed else None,
         type=clean(outcome.error),
         message=visible(outcome.message),
         line=key_of(outcome).line,
         traceback=visible(outcome.traceback),
-        output=visible(overwritten(outcome.output)),
+        output=visible(as_seen(outcome.output)),
+        displays=tuple(map(_display, filter(partial(_beyond, outcome.output), outcome.displays))),
         item=visible(outcome.item),
         worker=outcome.worker,
         slot=outcome.slot,
@@ -179,6 +203,22 @@ def task_detail(outcome: Outcome) -> TaskDetail:
         peak_mb=outcome.peak_mb,
         attempts=outcome.attempts,
     )
+
+
+def _beyond(output: str, shown: Display) -> bool:
+    """Whether it is more than words that the output has already."""
+    return tuple(shown.data) != (PLAIN,) or shown.text not in output
+
+
+def _display(shown: Display) -> DisplayView:
+    data, words = shown.data, clean(shown.text)
+    for mime in _PICTURES:
+        if mime in data:
+            return DisplayView(mime=mime, data=data[mime], words=words)
+    told = next((data[mime] for mime in _WORDY if mime in data), None)
+    if told is None:
+        told = json.dumps(data["application/json"], indent=1) if "application/json" in data else shown.text
+    return DisplayView(mime=PLAIN, data=visible(told), words=words)
 
 
 def states_page(seen: Snapshot, start: int = 0) -> StatesPage:

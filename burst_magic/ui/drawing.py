@@ -9,6 +9,7 @@ from itertools import groupby
 from burst_magic.protocol.client.snapshot import FARGATE_MINIMUM
 from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, WaitCause
+from burst_magic.protocol.terminal import as_seen
 from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
 from burst_magic.ui.accrual import fargate_accrual, job_accrual, session_accrual
 from burst_magic.ui.frame import (
@@ -32,7 +33,7 @@ from burst_magic.ui.frame import (
     WorkerFacts,
     revision_of,
 )
-from burst_magic.ui.words import LINE, clean, count, overwritten, percent
+from burst_magic.ui.words import LINE, clean, count, percent
 
 GROUPS = 8  # of failures that are listed
 CELLS = 400  # characters of the strip, and so many cells
@@ -313,5 +314,5 @@ def longest(snapshot: Snapshot) -> LongestTask | None:
 
 def tail_lines(tail: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
     """The last lines of output (task, text), oldest first."""
-    lines = [(task, clean(line)) for task, text in tail for line in overwritten(text).splitlines()]
+    lines = [(task, clean(line)) for task, text in tail for line in as_seen(text).splitlines()]
     return tuple((task, line) for task, line in lines if line)[-TAIL:]

@@ -330,6 +330,37 @@ function copyButton(text, label, word = "Copy") {
   return knob;
 }
 
+// src/displays.ts
+var POLICY = "default-src 'none'; img-src data:; media-src data:; font-src data:; style-src 'unsafe-inline'";
+var STYLE = "body { margin: 8px; color: #111; background: #fff; font: 13px/1.45 system-ui, sans-serif } table { border-collapse: collapse; font-size: 12px } th, td { padding: 2px 8px; text-align: right } tr:nth-child(even) { background: #f5f5f5 }";
+function frameDocument(html) {
+  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><base target="_blank"><style>${STYLE}</style>`;
+  return `<!doctype html><html><head>${head}</head><body>${html}</body></html>`;
+}
+function displayed(view, task) {
+  const words = `Displayed by task ${task}: ${view.words}`;
+  if (view.mime === "text/html") {
+    const frame = make("iframe", "bv-frame");
+    frame.setAttribute("sandbox", "");
+    frame.referrerPolicy = "no-referrer";
+    frame.title = words;
+    frame.srcdoc = frameDocument(view.data);
+    return frame;
+  }
+  if (view.mime.startsWith("image/")) {
+    const image = make("img", "bv-image");
+    const data = view.mime === "image/svg+xml" ? `,${encodeURIComponent(view.data)}` : `;base64,${view.data}`;
+    image.src = `data:${view.mime}${data}`;
+    image.alt = words;
+    return image;
+  }
+  const pre = make("pre", "bv-pre", view.data);
+  pre.tabIndex = 0;
+  pre.setAttribute("role", "group");
+  pre.setAttribute("aria-label", words);
+  return pre;
+}
+
 // src/task.ts
 async function taskDetails(host, task) {
   const answer = await host.ask("task", { task });
@@ -343,15 +374,17 @@ async function taskDetails(host, task) {
   node.append(facts);
   const frame = host.frame();
   if (frame) node.append(copyButton(() => linesFor(frame, task), `lines that bring the item of task ${task} here`, "Copy lines to run it here"));
-  const texts = [["Traceback", answer.ok.traceback], ["Output", answer.ok.output]];
-  for (const [label, text] of texts) {
-    if (!text) continue;
+  const add = (label, text) => {
+    if (!text) return;
     const pre = make("pre", "bv-pre", text);
     pre.tabIndex = 0;
     pre.setAttribute("role", "group");
     pre.setAttribute("aria-label", `${label} of task ${task}`);
     node.append(pre);
-  }
+  };
+  add("Traceback", answer.ok.traceback);
+  node.append(...answer.ok.displays.map((each) => displayed(each, task)));
+  add("Output", answer.ok.output);
   return node;
 }
 function linesFor(frame, task) {
@@ -366,7 +399,7 @@ function taskFacts(detail) {
   const facts = [
     ["Task", count(detail.task)],
     ["Item", detail.item],
-    ["Failed", [detail.type || detail.kind, detail.message.split("\n")[0]].filter(Boolean).join(": ")],
+    ["Failed", detail.kind ? [detail.type || detail.kind, detail.message.split("\n")[0]].filter(Boolean).join(": ") : ""],
     ["Line", detail.line === null ? "" : `${detail.line} of the cell`],
     ["Worker", detail.worker],
     ["Took", detail.wall ? duration(detail.wall) : ""],
@@ -1457,7 +1490,7 @@ var View = class {
     this.tasks.draw(this.exact, now.idle);
   }
   async pick(cell) {
-    if (!cell.failed || cell.stop - cell.start > 1) {
+    if (!(cell.failed || cell.done) || cell.stop - cell.start > 1) {
       this.picked.replaceChildren();
       return;
     }

@@ -76,8 +76,3 @@ def clean(text: str, *, limit: int = LINE) -> str:
     """
     line = visible(_CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\n", " ").replace("\t", "    ").rstrip())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
-def overwritten(text: str) -> str:
-    """A text as a terminal shows it after carriage returns: of a progress bar, its last state."""
-    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))

@@ -37,6 +37,13 @@ export interface ComingWorkers {
   since: number;
 }
 
+/** One object that a task displayed, in the richest form that a view shows safely. */
+export interface DisplayView {
+  mime: string;
+  data: string;
+  words: string;
+}
+
 /** How tasks failed. */
 export type FailureClass = "raised" | "timeout" | "crashed" | "unpicklable" | "lost" | "damaged" | "not run" | "other";
 
@@ -229,15 +236,16 @@ export interface TaskCounts {
   reused: number;
 }
 
-/** All that is known of one failed task. Texts have several lines; durations are seconds, memory is MiB. */
+/** All that is known of one task that has ended. Texts have several lines; durations are seconds, memory is MiB. */
 export interface TaskDetail {
   task: number;
-  kind: FailureClass;
+  kind: FailureClass | null;
   type: string;
   message: string;
   line: number | null;
   traceback: string;
   output: string;
+  displays: DisplayView[];
   item: string;
   worker: string;
   slot: number;

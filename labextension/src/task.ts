@@ -1,5 +1,6 @@
-// One failed task: its item, worker, duration, output and traceback, fetched when asked for.
+// One task that has ended: its worker, duration, traceback, what it displayed and printed, fetched when asked for.
 
+import { displayed } from "./displays.js";
 import { make } from "./dom.js";
 import { copyButton } from "./facts.js";
 import type { Frame, TaskDetail } from "./frame.js";
@@ -19,15 +20,17 @@ export async function taskDetails(host: Host, task: number): Promise<HTMLElement
   node.append(facts);
   const frame = host.frame();
   if (frame) node.append(copyButton(() => linesFor(frame, task), `lines that bring the item of task ${task} here`, "Copy lines to run it here"));
-  const texts = [["Traceback", answer.ok.traceback], ["Output", answer.ok.output]] as const;
-  for (const [label, text] of texts) {
-    if (!text) continue;
+  const add = (label: string, text: string): void => {
+    if (!text) return;
     const pre = make("pre", "bv-pre", text);
     pre.tabIndex = 0; // what scrolls must be reachable by keyboard
     pre.setAttribute("role", "group");
     pre.setAttribute("aria-label", `${label} of task ${task}`);
     node.append(pre);
-  }
+  };
+  add("Traceback", answer.ok.traceback);
+  node.append(...answer.ok.displays.map((each) => displayed(each, task)));
+  add("Output", answer.ok.output);
   return node;
 }
 
@@ -45,7 +48,7 @@ function taskFacts(detail: TaskDetail): [string, string][] {
   const facts: [string, string][] = [
     ["Task", count(detail.task)],
     ["Item", detail.item],
-    ["Failed", [detail.type || detail.kind, detail.message.split("\n")[0]].filter(Boolean).join(": ")],
+    ["Failed", detail.kind ? [detail.type || detail.kind, detail.message.split("\n")[0]].filter(Boolean).join(": ") : ""],
     ["Line", detail.line === null ? "" : `${detail.line} of the cell`],
     ["Worker", detail.worker],
     ["Took", detail.wall ? duration(detail.wall) : ""],

@@ -228,7 +228,7 @@ class View {
   }
 
   private async pick(cell: Cell): Promise<void> {
-    if (!cell.failed || cell.stop - cell.start > 1) {
+    if (!(cell.failed || cell.done) || cell.stop - cell.start > 1) {
       this.picked.replaceChildren();
       return;
     }

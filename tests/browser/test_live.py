@@ -10,6 +10,7 @@ BURST = "%%burst --workers 2 --map range(40) --out points --name settle --launch
 FAILING = (
     "%%burst --workers 2 --map range(20) --out odd --launcher local\n"
     "print('trying', item)\n"
+    "if item == 3:\n    import matplotlib.pyplot as plt\n    plt.plot([1, 2])\n    plt.show()\n"
     "if item % 7 == 3: raise ValueError(f'no fixed point for {item}')\n"
     "import time; time.sleep(30 if item == 19 else 0)"  # until the reader has looked
 )
@@ -57,6 +58,7 @@ def test_a_failure_leads_to_its_traceback_on_the_cells_line(front_end, view, exp
     traceback = view.get_by_label("Traceback of task 3")
     expect(traceback).to_contain_text("ValueError: no fixed point for 3")
     expect(view.get_by_label("Output of task 3")).to_contain_text("trying 3")
+    expect(view.get_by_alt_text("Displayed by task 3: <Figure")).to_be_visible()
 
     front_end.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     view.get_by_role("button", name="Copy lines to run it here").click()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, StartView, WaitCause, WaitReason, WorkerView
+from burst_magic.protocol.wire.displays import Display
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, SlotView
 from burst_magic.protocol.wire.records import TaskSpan
 from burst_magic.ui import details
@@ -37,6 +38,24 @@ GROUP = FailureGroup(
 )
 LOST = dataclasses.replace(GROUP, ident="g2", kind=OutcomeKind.LOST, error="", line=None, message="", count=1, first=40)
 RAN = [TaskSpan(task, NOW - 39 + task, 0.8, task == 17, "w1", 0) for task in range(30)]
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGP4z8DA8B8ABgAB/3hctoEAAAAASUVORK5CYII="
+SHOWN = (
+    Display(data={"text/plain": "<Figure>", "image/png": PNG}),
+    Display(data={"text/plain": "a table", "text/html": "<table><tr><th>a<td>1</table>"}),
+    Display(data={"text/plain": "words", "text/markdown": "*words*"}),
+)
+# Each way out of a frame or an image that there might be; `parent.escaped` and a request would tell.
+HOSTILE = (
+    "</body></html><script>parent.escaped = 1</script><img src=x onerror='parent.escaped = 2'>"
+    "<svg onload='parent.escaped = 3'></svg><iframe srcdoc='<script>top.escaped = 4</script>'></iframe>"
+    "<meta http-equiv=refresh content='0;url=https://away.invalid/'><link rel=stylesheet href=https://style.invalid/>"
+    "<img src=https://image.invalid/><form action=https://form.invalid/><input autofocus onfocus='parent.escaped = 5'>"
+    "</form><p>the end</p>"
+)
+SVG = (
+    "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>parent.escaped = 6</script>"
+    "<image href='https://svg.invalid/'/><rect width='9' height='9'/></svg>"
+)
 FAILED = Outcome(
     task=17,
     kind=OutcomeKind.ERROR,
@@ -46,6 +65,7 @@ FAILED = Outcome(
     output="trying <b>0.5</b>\n",
     item="3.57",
     wall=2.4,
+    displays=SHOWN,
 )
 
 
@@ -468,6 +488,29 @@ def test_a_timeline_is_walked_by_keyboard_and_read_again_when_asked(stage):
     stage.view.get_by_role("button", name="Read again").click()
 
     assert [message["kind"] for message in stage.page.evaluate("() => window.sent")].count("timeline") == 2
+
+
+def test_what_a_finished_task_displayed_is_seen_and_runs_nothing(stage):
+    shown = (*SHOWN, Display(data={"text/html": HOSTILE}), Display(data={"image/svg+xml": SVG}))
+    done = Outcome(task=0, kind=OutcomeKind.VALUE, displays=shown, output="printed")
+    stage.answers = {"task": {"ok": json.loads(to_json(details.task_detail(done)))}}
+    stage.show(STATES["finished"]())
+    stage.view.get_by_role("button", name="Details").first.click()
+    stage.view.get_by_role("button", name=re.compile("Tasks$")).click()
+    with stage.page.expect_console_message(lambda said: "image.invalid" in said.text and "Policy" in said.text):
+        stage.view.get_by_role("slider").press("Enter")
+
+    stage.expect(stage.view.get_by_alt_text("Displayed by task 0: <Figure>")).to_have_js_property("naturalWidth", 2)
+    stage.expect(stage.view.get_by_alt_text("Displayed by task 0: <image/svg+xml>")).to_have_js_property(
+        "naturalWidth", 9
+    )
+    stage.expect(stage.view.get_by_label("Displayed by task 0: words")).to_have_text("*words*")
+    stage.expect(stage.view.get_by_label("Output of task 0")).to_have_text("printed")
+    frames = stage.view.locator("iframe")
+    stage.expect(frames.nth(0).content_frame.locator("th")).to_have_text("a")
+    stage.expect(frames.nth(1).content_frame.locator("p")).to_have_text("the end")
+    stage.expect(stage.view.locator(".bv-task-details dl")).not_to_contain_text("Failed")
+    assert stage.page.evaluate("window.escaped ?? 0") == 0
 
 
 def test_ten_thousand_tasks_are_one_canvas_and_few_nodes(stage):

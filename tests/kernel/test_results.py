@@ -53,6 +53,22 @@ def test_as_completed_gives_what_is_ready_first(kernel, gate):
     assert kernel.value("list(arriving)") == [(0, "a")]
 
 
+def test_what_tasks_displayed_is_shown_again_in_the_notebook(kernel):
+    kernel.run("from IPython.display import HTML, clear_output, update_display\nfrom tqdm.notebook import tqdm")
+    kernel.run(
+        "%%burst --workers 1 --map range(2) --out out --wait\n"
+        "display('gone')\nclear_output()\n"
+        "display(HTML('<i>old</i>'), display_id='a')\nupdate_display(HTML(f'<i>{item}</i>'), display_id='a')\n"
+        "for _ in tqdm(range(3)): pass\n1 / (1 - item)",
+        ok=False,
+    )
+    for task in range(2):  # a failed task has them, too
+        (shown,) = kernel.run(f"out.show({task})").shown
+        assert shown["data"]["text/html"] == f"<i>{task}</i>"
+    assert kernel.value("[len(shown) for shown in out.displays]") == [1, 1]
+    assert "100%" in kernel.value("out.outcomes[0].output.splitlines()[-1]")
+
+
 def test_results_are_an_array_where_one_is_asked_for(kernel):
     kernel.run("import numpy as np")
     kernel.run('%%burst --workers 2 --map "x in range(5)" --out out\nx / 2')

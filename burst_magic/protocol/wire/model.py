@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from burst_magic.protocol.wire.displays import Display
+
 
 class OutcomeKind(str, Enum):
     """How a task ended. The value is written to the store."""
@@ -331,7 +333,8 @@ class Outcome:
         wall, cpu: seconds of the last attempt; peak_mb: MiB of the slot's process.
         attempts: 1 + the number of retries used.
         error: type name of the exception; message: its text; traceback: the remote one, with the cell's lines.
-        output: stdout and stderr, bounded (head and tail).
+        output: stdout and stderr as a terminal shows them, bounded (head and tail).
+        displays: what it displayed, bounded; its plain text is in the output, too.
     """
 
     task: int
@@ -348,6 +351,7 @@ class Outcome:
     began: float = 0.0
     worker: str = ""
     slot: int = 0
+    displays: tuple[Display, ...] = ()
     value: bytes = field(default=b"", repr=False)  # the value, or the exception where it can be pickled
 
     def __repr__(self) -> str:

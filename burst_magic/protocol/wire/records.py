@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
 from burst_magic.errors import RecordError, VersionError
-from burst_magic.protocol.wire import fitting, keys, sign
+from burst_magic.protocol.wire import displays, fitting, keys, sign
 from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.protocol.wire.model import (
     ClaimBody,
@@ -215,7 +215,9 @@ def pack_value(  # noqa: PLR0917 - the fields of a header; keywords take time
 
 def pack_outcome(outcome: Outcome) -> bytes:
     """An outcome as bytes."""
-    texts = {name: text for name in _TEXTS if (text := getattr(outcome, name))}
+    texts: dict[str, Any] = {name: text for name in _TEXTS if (text := getattr(outcome, name))}
+    if outcome.displays:
+        texts["displays"] = displays.plain(outcome.displays)
     text = json.dumps(texts, separators=(",", ":")).encode() if texts else b""
     head = _HEAD.pack(
         outcome.task,
@@ -355,5 +357,6 @@ def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN) -> Ou
         cpu=header.cpu,
         peak_mb=header.peak_mb,
         value=bytes(data[begin : begin + header.value]),
+        displays=displays.restored(said["displays"]) if "displays" in said else (),
         **texts,
     )

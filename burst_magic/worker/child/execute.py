@@ -19,12 +19,14 @@ from time import monotonic, process_time, time
 from typing import Any
 
 from burst_magic.payload import pack_error, pack_value, unpack_value
+from burst_magic.payload.display import SHOWN
 from burst_magic.payload.notes import Changed, Mode
 from burst_magic.payload.pack import ATOMS, culprit_of, pack_atom
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 from burst_magic.worker.channel.board import FAILED, NUDGE, TOLD, VALUE, Word
 from burst_magic.worker.child import seeds
+from burst_magic.worker.child.displays import follow_displays
 from burst_magic.worker.child.failures import name_of, short_repr, text_of, traceback_of, type_name
 from burst_magic.worker.child.isolation.attached import spare_attached
 from burst_magic.worker.child.isolation.changes import ChangeDetector
@@ -72,6 +74,7 @@ class Stage:
         self._numeric = LoadedLibraries()
         self._settings = NotebookSettings(self._surroundings, self._import_hook)
         self._import_hook.of("multiprocessing.shared_memory", spare_attached)
+        follow_displays(self._import_hook)
         self._footprint = Footprint()
         self._files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._reals = reals  # of the board
@@ -246,8 +249,9 @@ class Stage:
             if wall > _BRIEF:
                 cpu = self._cpu_since(began)
             printed = self._capture.collect()
+            displays = SHOWN.take() if SHOWN.filled else ()
             if failure is None:
-                if not printed:
+                if not printed and not displays:
                     peak = self._look(wall)
                     return VALUE, records.pack_value(task, value, self._clock + began, wall, cpu, peak, attempt)
                 failure = {"task": task, "kind": OutcomeKind.VALUE, "value": value}
@@ -256,7 +260,7 @@ class Stage:
                 self.spoiled = True  # and its values are never compared
                 continue
             failure |= {"began": self._clock + began, "wall": wall, "cpu": cpu, "peak_mb": self._look(wall)}
-            outcome = Outcome(**failure, attempts=attempt, output=printed)
+            outcome = Outcome(**failure, attempts=attempt, output=printed, displays=displays)
             return FAILED if outcome.failed else TOLD, records.pack_outcome(outcome)
 
     def _cpu_since(self, began: float) -> float:

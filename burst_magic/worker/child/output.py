@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from burst_magic.protocol.terminal import as_seen
 from burst_magic.worker.channel.board import HEAD_BYTES, KEPT_BYTES, TAIL_BYTES, Shared, Word
 
 CUT_ABOVE = 4 << 20  # the supervisor truncates a file larger than this
@@ -116,18 +117,26 @@ def _stream(descriptor: int) -> io.TextIOWrapper:
 
 
 def bounded(descriptor: int, shared: Shared) -> str:
-    """The text in an output file: head and tail, with the omitted size in between."""
+    """The text in an output file as a terminal shows it: head and tail, with the omitted size in between."""
     size = os.fstat(descriptor).st_size
     words = shared.words
     cut = words[Word.CUT] if words[Word.CUT_TURN] == words[Word.TURN] else 0
-    if not cut and size <= KEPT_BYTES:
-        return _text(os.pread(descriptor, size, 0))
-    tail = os.pread(descriptor, min(size, TAIL_BYTES), max(0, size - TAIL_BYTES))
     if cut:
-        head, left_out = bytes(shared.kept[:HEAD_BYTES]), cut + size - HEAD_BYTES - len(tail)
-    else:
-        head, left_out = os.pread(descriptor, HEAD_BYTES, 0), size - HEAD_BYTES - len(tail)
-    return f"{_text(head)}\n… {_size(left_out)} left out …\n{_text(tail)}"
+        head, tail = bytes(shared.kept[:HEAD_BYTES]), os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+        return _joined(head, cut + size - HEAD_BYTES - len(tail), tail)
+    if size <= 2 * CUT_ABOVE:
+        data = os.pread(descriptor, size, 0)
+        if b"\r" in data:  # of a progress bar that was drawn a thousand times, one line counts
+            data = as_seen(_text(data)).encode()
+        if len(data) <= KEPT_BYTES:
+            return _text(data)
+        return _joined(data[:HEAD_BYTES], len(data) - KEPT_BYTES, data[-TAIL_BYTES:])
+    head, tail = os.pread(descriptor, HEAD_BYTES, 0), os.pread(descriptor, TAIL_BYTES, size - TAIL_BYTES)
+    return _joined(head, size - len(head) - len(tail), tail)
+
+
+def _joined(head: bytes, left_out: int, tail: bytes) -> str:
+    return f"{as_seen(_text(head))}\n… {_size(left_out)} left out …\n{as_seen(_text(tail))}"
 
 
 def cut_runaway(descriptor: int, shared: Shared) -> bool:
@@ -153,11 +162,6 @@ def tail(descriptor: int, limit: int) -> str:
     """The last ``limit`` bytes, as a terminal would show them."""
     size = os.fstat(descriptor).st_size
     return as_seen(_text(os.pread(descriptor, min(size, limit), max(0, size - limit))))
-
-
-def as_seen(text: str) -> str:
-    """Apply carriage returns as a terminal would."""
-    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def _text(data: bytes) -> str:

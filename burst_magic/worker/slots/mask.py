@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
+from burst_magic.protocol.terminal import as_seen
+from burst_magic.protocol.wire.displays import Display
 from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome, without_value
 from burst_magic.worker.child.failures import MESSAGE_CHARS, REPR_CHARS
-from burst_magic.worker.child.output import as_seen
 
 _LEAST = 4  # characters: masking "1" or "yes" would hide more than it protects
 _STARS = "****"
@@ -22,6 +24,9 @@ _STARS = "****"
 # dots, the first or the last is the item's own: hence the lookahead.
 _GAP = re.compile(r"(\n… [\d.]+ \w+ left out …\n|\n  …\n)")
 _DOTS = re.compile(r"(?=(\.{3}))")
+
+_MARKUP = re.compile(r"[&<>\"']")
+_IMAGES = frozenset({"image/png", "image/jpeg"})  # base64
 
 _BROKEN = "\ufffd"  # decoding turns a character that was cut into up to three of these
 _MOST_BROKEN = 3
@@ -36,7 +41,9 @@ class Mask:
 
     def __init__(self, setenv: Iterable[tuple[str, str]]) -> None:
         values = {value for _, value in setenv}
-        self._words = [word for word in values | {as_seen(value) for value in values} if len(word) >= _LEAST]
+        values |= {as_seen(value) for value in values}
+        values |= {form for value in values if _MARKUP.search(value) for form in _escaped(value)}
+        self._words = [word for word in values if len(word) >= _LEAST]
         self._reach = max((len(word.encode("utf-8", "replace")) for word in self._words), default=1) - 1
 
     def text(self, text: str, *, cut: bool = False, gap: re.Pattern[str] = _GAP) -> str:
@@ -76,12 +83,23 @@ class Mask:
             traceback=self.text(outcome.traceback),
             item=self.text(outcome.item, cut=len(outcome.item) >= REPR_CHARS, gap=_DOTS),
             output=self.text(outcome.output, cut=True),  # it may begin or end within a word
+            displays=tuple(
+                Display(data=self._masked(one.data), metadata=self._masked(one.metadata)) for one in outcome.displays
+            ),
         )
         if masked == outcome:
             return record
         raised = (masked.message, masked.traceback) != (outcome.message, outcome.traceback)
         holds = outcome.failed and raised  # then the pickled exception holds it too
         return pack_outcome(masked if holds else replace(masked, value=bytes(record[len(told) :])))
+
+    def _masked(self, value: Any) -> Any:
+        """Redact the texts of plain data. What is drawn in an image stays."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {name: part if name in _IMAGES else self._masked(part) for name, part in value.items()}
+        return [self._masked(part) for part in value] if isinstance(value, list) else value
 
     def _found(self, text: str, *, cut: bool, gap: re.Pattern[str]) -> Iterator[tuple[int, int]]:
         """Spans to redact; unordered, may overlap."""
@@ -99,6 +117,14 @@ class Mask:
             for begin, end in zip(begins, ends[1:], strict=False):
                 if _LEAST <= end - begin < len(word) and text[begin:end] in word:
                     yield begin, end
+
+
+def _escaped(value: str) -> Iterator[str]:
+    """A value as displayed HTML has it."""
+    from html import escape  # slow to import, and rarely needed
+
+    yield escape(value)
+    yield escape(value, quote=False)
 
 
 def _wholes(text: str, word: str) -> Iterator[tuple[int, int]]:

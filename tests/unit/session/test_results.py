@@ -11,9 +11,9 @@ from burst_magic.errors import NotRun
 from burst_magic.payload import pack_value
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
-from burst_magic.protocol.wire.model import ClaimKey, JobEnd, SegmentKey
-from burst_magic.protocol.wire.records import pack_origin
-from burst_magic.protocol.wire.records import pack_value as pack_outcome
+from burst_magic.protocol.wire.displays import Display
+from burst_magic.protocol.wire.model import ClaimKey, JobEnd, Outcome, OutcomeKind, SegmentKey
+from burst_magic.protocol.wire.records import pack_origin, pack_outcome
 from burst_magic.session.results import PENDING, Results
 from burst_magic.session.segments import Failures, SegmentReader
 from burst_magic.stores import open_store
@@ -79,7 +79,10 @@ class Hasty:
 def published(store, task):
     claim = ClaimKey(start=0, number=0)
     segment = SegmentKey(at_ms=1_800_000_000_000, start=task, stop=task + 1, failed=0, claim=claim)
-    record = pack_outcome(task, pack_value(task * 10, home={}), began=0.0, wall=0.0, cpu=0.0, peak_mb=0.0)
+    shown = tuple(Display(data={"text/plain": f"shown {task}"}) for _ in range(task))
+    record = pack_outcome(
+        Outcome(task=task, kind=OutcomeKind.VALUE, value=pack_value(task * 10, home={}), displays=shown)
+    )
     key = JOB.segment(segment)
     store.put(key, b"".join(blocks.write_blocks(SECRET, key, [(task, record)], lengths=False, head=pack_origin())))
     return segment
@@ -129,3 +132,19 @@ def test_an_end_that_stands_is_said_of_each_task_once(results_of):
     assert list(results.as_completed(errors="skip")) == []
     with pytest.raises(NotRun, match=NOBODY):
         results.collect()
+
+
+def test_what_tasks_displayed_is_waited_for_again_when_the_end_is_taken_back(results_of, capsys):
+    results = results_of("told")
+    assert [display.text for display in results.displays[2]] == ["shown 2", "shown 2"]
+    assert [len(shown) for shown in results.displays] == [len(shown) for shown in results.displays[:]] == [0, 1, 2, 3]
+    assert results.displays[-1][0].data == {"text/plain": "shown 3"}
+    results.show(1)
+    assert capsys.readouterr().out == "shown 1\n"
+    with pytest.raises(IndexError, match="task 4 of 4"):
+        results.displays[4]
+
+
+def test_what_a_task_would_have_displayed_that_will_not_run_is_not_waited_for(results_of):
+    with pytest.raises(NotRun):
+        results_of("never").displays[3]

@@ -10,6 +10,7 @@ import pytest
 
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Span, WorkerView
+from burst_magic.protocol.wire.displays import Display
 from burst_magic.protocol.wire.model import EndCause, Gone, Outcome, OutcomeKind, SlotView
 from burst_magic.ui import frame
 from burst_magic.ui.details import EXACT, PAGE, states_page, task_detail, tasks_page, workers_page
@@ -70,6 +71,32 @@ def test_a_task_tells_all_that_is_known_of_it_and_nothing_that_moves_a_cursor():
     assert "\x1b" not in shown.message
     assert shown.output == "printed\\x07\n"
     assert shown.traceback.splitlines()[1] == '  File "<cell 1>", line 2'
+
+
+def test_a_task_shows_what_it_displayed_in_the_richest_form_that_is_safe():
+    bundles = [
+        {"text/plain": "<Figure>\x1b", "text/html": "<b>", "image/png": "aaaa"},
+        {"text/plain": "a frame", "text/html": "<table>"},
+        {"text/plain": "math", "text/latex": "$x$\x1b"},
+        {"text/plain": "json", "application/json": {"a": [1]}},
+        {"text/plain": "printed, too"},
+        {"text/plain": "… left out: 3 more"},
+        {"application/vnd.x+json": {}},
+    ]
+    shown = tuple(Display(data=data) for data in bundles)
+    outcome = Outcome(task=7, kind=OutcomeKind.VALUE, value=b"pickle", output="printed, too\n", displays=shown)
+
+    detail = fits(task_detail(outcome))
+
+    assert [(each.mime, each.data, each.words) for each in detail.displays] == [
+        ("image/png", "aaaa", "<Figure>"),
+        ("text/html", "<table>", "a frame"),
+        ("text/plain", "$x$\\x1b", "math"),
+        ("text/plain", '{\n "a": [\n  1\n ]\n}', "json"),
+        ("text/plain", "… left out: 3 more", "… left out: 3 more"),
+        ("text/plain", "<application/vnd.x+json>", "<application/vnd.x+json>"),
+    ]
+    assert (detail.kind, detail.type, detail.line) == (None, "", None)
 
 
 def test_states_are_exact_for_ten_thousand_tasks_at_a_time(snapshot):

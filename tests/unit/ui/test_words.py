@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from burst_magic.ui.words import THIN, about, clean, count, dollars, duration, overwritten, percent, size_of
+from burst_magic.ui.words import THIN, about, clean, count, dollars, duration, percent, size_of
 
 
 def test_titles_links_and_other_terminal_escapes_vanish():
@@ -79,7 +79,3 @@ def test_large_sums_are_grouped_and_small_ones_are_not_nothing():
 )
 def test_sizes_are_decimal(size, text):
     assert size_of(size) == text
-
-
-def test_a_progress_bar_is_what_it_was_last():
-    assert overwritten("start\n10%\r 20%\r100%\nend\r\n") == "start\n100%\nend\n"

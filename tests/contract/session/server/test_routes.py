@@ -87,8 +87,20 @@ def test_failures_are_grouped_and_lead_to_the_traceback(jupyter, world):
     assert page["next"] is None
     task = jupyter.get(path_of(session, "tasks/3")).said
     assert "KeyError: 'nine'" in task["traceback"]
-    assert task["item"] == "3"
+    assert (task["item"], task["kind"], task["displays"]) == ("3", "raised", [])
     assert jupyter.get(path_of(session, f"tasks?group={group['id']}&after=3")).said["rows"] == []
+
+
+def test_a_task_with_a_value_says_what_it_displayed_and_nothing_of_the_value(jupyter, world):
+    source = "from IPython.display import display\nclass Rich:\n    def _repr_html_(self): return '<b>bold</b>'\n\ndisplay(Rich())\nitem"
+    session = world.burst(source, range(1))
+    session.wait()
+    session.detach()
+    task = jupyter.get(path_of(session, "tasks/0")).said
+    (shown,) = task["displays"]
+    assert (shown["mime"], shown["data"]) == ("text/html", "<b>bold</b>")
+    assert (task["kind"], task["type"], task["traceback"]) == (None, "", "")
+    assert "Rich object" in task["output"]
 
 
 def test_what_a_notebook_file_holds_is_new_without_a_kernel(jupyter, finished, until):
@@ -103,7 +115,6 @@ def test_what_a_notebook_file_holds_is_new_without_a_kernel(jupyter, finished, u
     ("rest", "status", "says"),
     [
         ("tasks/99", 409, "no task 99"),
-        ("tasks/0", 400, "has not failed"),
         ("tasks?group=x&after=-1", 400, "not a number"),
         ("states?start=99999999999999", 400, "not a number"),
         ("nothing", 404, "no such route"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burst_magic.protocol.wire.displays import Display
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 from burst_magic.protocol.wire.records import pack_outcome, unpack_outcome
 from burst_magic.worker.child.failures import MESSAGE_CHARS, short_repr
@@ -198,3 +199,26 @@ def test_an_item_that_is_too_long_is_cut_at_its_end():
 def test_output_may_begin_and_end_within_a_value():
     text = f"{SECRET[4:]} and {SECRET[:10]}"  # a process that was ended in the middle, one that went on behind its task
     assert masked(Mask([("KEY", SECRET)]), kind=OutcomeKind.CRASHED, output=text).output == "**** and ****"
+
+
+def test_in_what_a_task_displayed_values_are_masked_however_html_writes_them_and_pictures_stay_whole():
+    secret, picture = "a&b<'c\"", "YWJj"
+    data = {
+        "text/plain": f"is {secret}",
+        "text/html": '<i>a&amp;b&lt;&#x27;c&quot;</i><b title="x">a&amp;b&lt;\'c"</b>',
+        "application/json": {"keys": [secret, 1, None]},
+        "image/png": picture,
+    }
+    outcome = Outcome(
+        task=0, kind=OutcomeKind.VALUE, value=b"v", displays=(Display(data=data, metadata={"alt": secret}),)
+    )
+
+    (masked,) = unpack_outcome(mask_of([secret, picture]).record(pack_outcome(outcome))).displays
+
+    assert masked.data == {
+        "text/plain": "is ****",
+        "text/html": '<i>****</i><b title="x">****</b>',
+        "application/json": {"keys": ["****", 1, None]},
+        "image/png": picture,
+    }
+    assert masked.metadata == {"alt": "****"}

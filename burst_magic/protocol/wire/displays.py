@@ -1,0 +1,167 @@
+"""What a task displays: bundles of representations by mime type, bounded. Plain JSON, which nobody unpickles. Pure.
+
+A bundle is as in a notebook file: text is a string, images other than SVG are base64. A list of bundles keeps what fits
+and says in its last bundle what it has left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST = 20  # bundles that are kept of a task
+ROOM = 1_000_000  # bytes that they may take
+_SAID = 1000  # bytes of the last bundle, which says what was left out
+_METADATA = 10_000  # bytes of a bundle's metadata
+PLAIN = "text/plain"
+TEXTS = (PLAIN, "text/html", "text/markdown", "text/latex", "image/svg+xml", "image/png", "image/jpeg")
+_JSON = re.compile(r"application/(json|vnd\.[\w.+-]{1,100}\+json)")
+_WIDGET = "application/vnd.jupyter.widget-view+json"  # the widget itself stays on the worker
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Display:
+    """One displayed object. A notebook that displays it shows it as the task did.
+
+    Attributes:
+        data: its representations by mime type.
+        metadata: what the object says of them, such as an image's width.
+    """
+
+    data: Mapping[str, Any] = field(hash=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __repr__(self) -> str:
+        """Its plain text."""
+        return self.text
+
+    @property
+    def text(self) -> str:
+        """Its plain text, or the types of what there is instead."""
+        return str(self.data.get(PLAIN) or f"<{', '.join(self.data)}>")
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        return dict(self.data), dict(self.metadata)
+
+
+class DisplayList:
+    """Collects what is displayed, within bounds.
+
+    Args:
+        most: bundles.
+        room: bytes of them, as JSON.
+    """
+
+    def __init__(self, *, most: int = MOST, room: int = ROOM) -> None:
+        self._most, self._room = most, room
+        self._ids = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._kept: list[tuple[str, Display, int]] = []  # id, bundle, bytes
+        self._over = 0  # bundles that were left out
+        self._large: dict[str, int] = {}  # representations that were left out, with the bytes of the largest
+        self._due = False  # the next one replaces all others
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._kept or self._over)
+
+    def new_id(self) -> str:
+        """An id for a bundle that will be updated."""
+        self._ids += 1
+        return f"display-{self._ids}"
+
+    def add(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None, *, ident: str = "") -> None:
+        """Add a bundle, if it has room."""
+        if self._due:
+            self._begin()
+        if len(self._kept) >= self._most:
+            self._over += 1
+            return
+        self._put(len(self._kept), ident, data, metadata or {})
+
+    def update(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None, *, ident: str) -> None:
+        """Replace the bundles with that id."""
+        for place, (each, _, _) in enumerate(self._kept):
+            if each == ident:
+                self._put(place, ident, data, metadata or {})
+
+    def clear(self, *, wait: bool = False) -> None:
+        """Drop all bundles, now or when the next one comes."""
+        self._due = wait
+        if not wait:
+            self._begin()
+
+    def take(self) -> tuple[Display, ...]:
+        """The bundles, and what was left out; the list is empty afterwards."""
+        found, said = [display for _, display, _ in self._kept], self._left_out()
+        self._ids = 0
+        self._begin()
+        return (*found, Display(data={PLAIN: said})) if said else tuple(found)
+
+    def _put(self, place: int, ident: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        free = self._room - sum(size for at, (_, _, size) in enumerate(self._kept) if at != place)
+        kept, taken = {}, 0
+        for mime in sorted(data, key=lambda mime: mime != PLAIN):  # the words, then as the object orders them
+            size = _size(mime, data[mime], free - taken)
+            if size is None:
+                continue
+            if taken + size > free:
+                self._large[mime] = max(size, self._large.get(mime, 0))
+                continue
+            kept[mime] = data[mime]
+            taken += size
+        if kept:
+            self._kept[place : place + 1] = [(ident, Display(data=kept, metadata=_sound(metadata)), taken)]
+
+    def _left_out(self) -> str:
+        parts = [f"{mime} of {size / 1e6:.1f} MB" for mime, size in self._large.items()]
+        if self._over:
+            parts.insert(0, f"{self._over} more")
+        if not parts:
+            return ""
+        limit = f"of a task, {self._most} displays and {self._room / 1e6:g} MB of them are kept"
+        return f"… left out: {', '.join(parts)} ({limit})"[:_SAID]
+
+
+def restored(said: object) -> tuple[Display, ...]:
+    """Displays from plain data, as ``plain`` makes it. What is none is left out: anyone may have written it."""
+    found = DisplayList(most=MOST + 1, room=ROOM + 2 * _SAID)
+    for one in said if isinstance(said, list) else ():
+        data, metadata = (one.get("data"), one.get("metadata")) if isinstance(one, dict) else (None, None)
+        if isinstance(data, dict):
+            found.add(data, metadata if isinstance(metadata, dict) else {})
+    return found.take()
+
+
+def plain(displays: tuple[Display, ...]) -> list[dict[str, Any]]:
+    """Displays as plain data."""
+    return [{"data": dict(one.data), **({"metadata": dict(one.metadata)} if one.metadata else {})} for one in displays]
+
+
+def _size(mime: object, value: object, room: int) -> int | None:
+    """Bytes of a representation as JSON, or more than there is room for; None if it cannot be kept."""
+    if mime in TEXTS:
+        if not isinstance(value, str) or (mime in {"image/png", "image/jpeg"} and not _BASE64.fullmatch(value)):
+            return None
+        if len(value) > room:
+            return len(value)
+    elif not isinstance(mime, str) or mime == _WIDGET or not _JSON.fullmatch(mime):
+        return None
+    try:
+        return len(json.dumps(value))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _sound(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return metadata if len(json.dumps(metadata)) <= _METADATA else {}
+    except (TypeError, ValueError, RecursionError):
+        return {}

@@ -1,0 +1,44 @@
+// What a task displayed. It is foreign: pictures are images, and HTML is the document of a frame that may run no script,
+// load nothing, send nothing and leave for nowhere.
+
+import { make } from "./dom.js";
+import type { DisplayView } from "./frame.js";
+
+// The first child of the document: what follows cannot widen it.
+const POLICY = "default-src 'none'; img-src data:; media-src data:; font-src data:; style-src 'unsafe-inline'";
+const STYLE =
+  "body { margin: 8px; color: #111; background: #fff; font: 13px/1.45 system-ui, sans-serif } " +
+  "table { border-collapse: collapse; font-size: 12px } th, td { padding: 2px 8px; text-align: right } " +
+  "tr:nth-child(even) { background: #f5f5f5 }";
+
+/** The document of a frame that shows foreign HTML. */
+export function frameDocument(html: string): string {
+  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><base target="_blank"><style>${STYLE}</style>`;
+  return `<!doctype html><html><head>${head}</head><body>${html}</body></html>`;
+}
+
+/** A node that shows one object. */
+export function displayed(view: DisplayView, task: number): HTMLElement {
+  const words = `Displayed by task ${task}: ${view.words}`;
+  if (view.mime === "text/html") {
+    const frame = make("iframe", "bv-frame");
+    frame.setAttribute("sandbox", ""); // before its document: nothing is allowed
+    frame.referrerPolicy = "no-referrer";
+    frame.title = words;
+    frame.srcdoc = frameDocument(view.data);
+    return frame;
+  }
+  if (view.mime.startsWith("image/")) {
+    const image = make("img", "bv-image");
+    // An SVG in an image runs no script and loads nothing.
+    const data = view.mime === "image/svg+xml" ? `,${encodeURIComponent(view.data)}` : `;base64,${view.data}`;
+    image.src = `data:${view.mime}${data}`;
+    image.alt = words;
+    return image;
+  }
+  const pre = make("pre", "bv-pre", view.data);
+  pre.tabIndex = 0; // what scrolls must be reachable by keyboard
+  pre.setAttribute("role", "group");
+  pre.setAttribute("aria-label", words);
+  return pre;
+}
