@@ -54,6 +54,9 @@ class DisplayList:
     Args:
         most: bundles.
         room: bytes of them, as JSON.
+
+    Attributes:
+        filled: whether there may be something to take; looked at after each task, however short.
     """
 
     def __init__(self, *, most: int = MOST, room: int = ROOM) -> None:
@@ -62,15 +65,11 @@ class DisplayList:
         self._begin()
 
     def _begin(self) -> None:
+        self.filled = False
         self._kept: list[tuple[str, Display, int]] = []  # id, bundle, bytes
         self._over = 0  # bundles that were left out
         self._large: dict[str, int] = {}  # representations that were left out, with the bytes of the largest
         self._due = False  # the next one replaces all others
-
-    @property
-    def filled(self) -> bool:
-        """Whether there is something to take."""
-        return bool(self._kept or self._over)
 
     def new_id(self) -> str:
         """An id for a bundle that will be updated."""
@@ -81,6 +80,7 @@ class DisplayList:
         """Add a bundle, if it has room."""
         if self._due:
             self._begin()
+        self.filled = True
         if len(self._kept) >= self._most:
             self._over += 1
             return
