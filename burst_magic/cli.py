@@ -50,10 +50,14 @@ def main(
     except BrokenPipeError:  # `burst logs | head` closes the pipe
         _say_no_more()
         return DONE
-    except OSError as error:  # of the system, where no module knows better: a full disk behind `>`
-        print(_in_words(error), file=sys.stderr)
+    except _Unprinted as error:
+        _say_no_more()
+        print(BurstError(str(error), context="the output of this command"), file=sys.stderr)
+        return FAILED
+    except OSError as error:  # of the system, where no module knows better
         if error.filename is None:
             _say_no_more()
+        print(_in_words(error), file=sys.stderr)
         return FAILED
 
 
@@ -64,10 +68,13 @@ def _main(words: list[str], perform: Perform, ask: consent.Terminal) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     if words[:1] in ([], ["--help"], ["-h"]):
-        print(overview(), file=sys.stdout if words else sys.stderr, flush=True)
-        return DONE if words else MISUSED
+        if not words:
+            print(overview(), file=sys.stderr)
+            return MISUSED
+        _print(overview())
+        return DONE
     if words[0] in {"--version", "-V", "version"}:
-        print(f"burst {_version()}", flush=True)
+        _print(f"burst {_version()}")
         return DONE
     try:
         call = parse_argv(words)
@@ -82,16 +89,29 @@ def _run(call: calls.Call, perform: Perform, ask: consent.Terminal) -> int:
         consent.confirm(call, ask)
         text = call.text if isinstance(call, calls.Help) else perform(call, config.load())
         if text:
-            print(visible(text), flush=True)
+            _print(visible(text))
     except BurstError as error:
         print(_as_typed_here(str(error)), file=sys.stderr)
         return FAILED
     return DONE
 
 
+class _Unprinted(Exception):
+    """The system's reason why this command's output cannot be written: a full disk behind ``>``."""
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _Unprinted(error.strerror or str(error)) from None
+
+
 def _in_words(error: OSError) -> str:
-    """What the system refuses, and where: a file, or what this command prints to."""
-    where = str(error.filename) if error.filename is not None else "the output of this command"
+    """What the system refuses, and of which file, if it says so."""
+    where = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     return str(BurstError(error.strerror or str(error), context=where))
 
 

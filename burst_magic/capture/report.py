@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import linecache
 import types
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, TypeGuard
 
 from burst_magic.capture.closure import Captured, kind_of, used_by
@@ -16,6 +16,7 @@ from burst_magic.capture.sensitive import find_secret, secret_lines
 from burst_magic.payload import Packed
 
 NO_ITEMS = "--map has no items: nothing to run"
+_LONG_HEAD = 60  # characters of a loop that are repeated
 LARGE = 10_000_000  # bytes of one captured value that trigger a warning
 _FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range, type, types.ModuleType,
           types.FunctionType, types.BuiltinFunctionType)  # fmt: skip
@@ -47,6 +48,7 @@ def about_cell(tree: ast.Module, names: CellNames, home: Mapping[str, object], *
     found = []
     if is_mapped and not names.has_value:
         found.append("the cell does not end with an expression: every result will be None")
+    found.extend(_about_loop(tree) if not is_mapped else ())
     call, line = gives_nothing(tree, home)
     if call:
         every = "every result" if is_mapped else "the result"
@@ -62,6 +64,18 @@ def about_cell(tree: ast.Module, names: CellNames, home: Mapping[str, object], *
         if module not in names.optional and _is_missing(module):
             found.append(f"module {module!r} is not installed here (line {line})")
     return found
+
+
+def _about_loop(tree: ast.Module) -> Iterator[str]:
+    """A cell that ends in a loop is what somebody writes who has not met ``--map``."""
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.For):
+        head = f"{ast.unparse(last.target)} in {ast.unparse(last.iter)}"
+        said = f'"{head}"' if len(head) <= _LONG_HEAD else '"x in xs"'
+        yield (
+            f"line {last.lineno}: the loop runs in one task, and the result is None; "
+            f"to run its body once per item on the workers: --map {said}, without the loop"
+        )
 
 
 def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, object]) -> list[str]:

@@ -22,8 +22,8 @@ _KERNELS_VARIABLES = {"TERM", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGE
 _KERNELS_PREFIXES = ("JPY_", "PYDEVD_", "KMP_", "_RJEM_", "BURST_", "POLARS_FMT_", "TF2_", "TORCHINDUCTOR_",
                      "PYTEST_")  # fmt: skip
 _ALWAYS = {"TZ"}  # affects code that doesn't name it
-_KERNELS_LOGGERS = {"IPKernelApp", "ipykernel", "IPython", "traitlets", "tornado", "asyncio", "parso", "comm",
-                    "debugpy", "burst_magic"}  # fmt: skip
+_KERNELS_LOGGERS = {"IPKernelApp", "TerminalIPythonApp", "ipykernel", "IPython", "traitlets", "tornado", "asyncio",
+                    "parso", "comm", "debugpy", "burst_magic"}  # fmt: skip
 _KERNELS_PACKAGES = {"IPython", "ipykernel", "traitlets", "jupyter_client", "zmq", "tornado", "debugpy"}
 _KERNELS_MESSAGE = re.compile("Trio's signal handling")
 _LIBRARYS_MESSAGE = re.compile(r"numpy\.\w+ size changed|the matrix subclass is not")

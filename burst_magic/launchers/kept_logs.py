@@ -40,6 +40,14 @@ def make_room(folder: Path, lives: Callable[[Handle], bool], *, kept: int = KEPT
     return deleted
 
 
+def forget(folder: Path, sid: str) -> None:
+    """Delete the files of one session, whose workers have ended."""
+    for path in folder.glob(f"{sid}.*") if is_session_id(sid) else ():
+        if path.suffix in _OURS:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def _is_needed(path: Path, lives: Callable[[Handle], bool]) -> bool:
     """Whether a worker lives, or is just being started."""
     try:

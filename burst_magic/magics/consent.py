@@ -133,5 +133,6 @@ def ask(question: str, /) -> str | None:
         return None
     try:
         return input(visible(question))
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):  # ^D, ^C: no
+        print()
         return ""

@@ -248,9 +248,9 @@ def _forget(name: str, where: Whereabouts, settings: Settings) -> list[str]:
 
 def _forget_sessions(bucket: str, settings: Settings) -> None:
     """Take the sessions that were in a bucket out of the user's list, and their keys off this machine."""
-    from burst_magic.session import keyring, session_list
+    from burst_magic.session import session_list
+    from burst_magic.session.deletion import forget
 
     lines = session_list.read(settings.sessions_file)
     for sid in dict.fromkeys(line.id for line in lines if f"{line.store}/".startswith(f"{bucket}/")):
-        keyring.forget(settings.keys_dir, sid)
-        session_list.remove(settings.sessions_file, sid)
+        forget(settings, sid)

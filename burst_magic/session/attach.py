@@ -184,14 +184,16 @@ def session_ids(store: Store) -> Iterator[str]:
 
 def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
     try:
-        session, seen, estimate = _looked_at(sid, _at(settings, url), home)
+        session, seen, estimate, name = _looked_at(sid, _at(settings, url), home)
     except BurstError as problem:
         return _unreadable(sid, url, settings, problem)
-    return row_of(session.manifest, session.name, seen, estimate=estimate)
+    return row_of(session.manifest, name, seen, estimate=estimate)
 
 
-def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot], int | None]:
-    """A session with the state of each of its jobs, latest first, and what they were expected to cost together."""
+def _looked_at(
+    sid: str, settings: Settings, home: dict[str, object]
+) -> tuple[Session, list[Snapshot], int | None, str]:
+    """A session: the state of each of its jobs, latest first, their estimate together, and the newest name."""
     session = attach(sid, settings=settings, home=home, replaces_lost_workers=False)
     jobs = [session]
     try:
@@ -200,7 +202,9 @@ def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[S
                 jobs.append(sibling(session, ident))
         known = [each.description.estimate for each in jobs if each.description.estimate is not None]
         estimate = sum(known) if len(known) == len(jobs) else None
-        return session, [session.status(), *(job.facts() for job in jobs[1:])], estimate
+        named = sorted((job for job in jobs if job.name), key=lambda job: job.description.created)
+        name = named[-1].name if named else ""
+        return session, [session.status(), *(job.facts() for job in jobs[1:])], estimate, name
     finally:
         for job in jobs:
             job.detach()

@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import BurstError, Missing, NoBucket
+from burst_magic.errors import BurstError, Missing, NoBucket, RecordError
+from burst_magic.launchers import kept_logs
 from burst_magic.protocol.wire import keys
 from burst_magic.session import keyring, session_list
 
@@ -48,7 +49,7 @@ def is_there(store: Store, session: keys.SessionKeys) -> bool:
     """Whether the session still exists; if not, nothing may be written there."""
     try:
         store.get(session.manifest, end=1)
-    except Missing:
+    except (Missing, RecordError):
         return False
     return True
 
@@ -76,9 +77,15 @@ def delete_ended(store: Store, manifest: Manifest, *, secret: bytes | None, sett
 
     packs.learn(settings, store, manifest.sid, manifest.lock)
     deleted = delete_all(store, keys.SessionKeys(manifest.sid), secret=secret)
-    keyring.forget(settings.keys_dir, manifest.sid)
-    session_list.remove(settings.sessions_file, manifest.sid)
+    forget(settings, manifest.sid)
     return deleted
+
+
+def forget(settings: Settings, sid: str) -> None:
+    """Delete what this machine keeps of a session that is deleted: its key, its workers' logs, its line in the list."""
+    keyring.forget(settings.keys_dir, sid)
+    kept_logs.forget(settings.logs_dir, sid)
+    session_list.remove(settings.sessions_file, sid)
 
 
 def delete_all(store: Store, session: keys.SessionKeys, *, secret: bytes | None = None) -> int:

@@ -71,11 +71,15 @@ def _answer(answers: dict[str, list[Finding]], what: str, check: Check) -> None:
 
 def _here(settings: Settings) -> dict[str, Check]:
     """What is checked for everybody. Workers are only started where that costs nothing."""
+    place = _directories(settings)
     checks: dict[str, Check] = {
         "python": lambda: [ok("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")],
-        "directories": lambda: [_directories(settings)],
-        "store": lambda: _store(settings),
+        "directories": lambda: [place],
     }
+    if place.good or not settings.store.startswith(settings.data_dir.as_uri()):
+        checks["store"] = lambda: _store(settings)
+    if not place.good:  # all that follows would say the same
+        return checks
     mine = [name for name in launchers.parse(settings.launcher) if not launchers.traits(name)[name].needs]
     if mine:
         checks["workers"] = lambda: [_workers(name, settings) for name in mine]

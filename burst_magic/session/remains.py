@@ -9,7 +9,7 @@ from burst_magic.errors import Missing, RecordError, SignatureError
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import Manifest
 from burst_magic.session import keyring, session_list
-from burst_magic.session.deletion import delete_all, objects
+from burst_magic.session.deletion import delete_all, forget, objects
 from burst_magic.session.ending import await_end
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.own_store import open_own_store
@@ -50,8 +50,7 @@ def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[st
         return None
     _end_workers(store, session, secret, settings)
     deleted = delete_all(store, session, secret=secret)
-    keyring.forget(settings.keys_dir, sid)
-    session_list.remove(settings.sessions_file, sid)
+    forget(settings, sid)
     return sid, deleted
 
 

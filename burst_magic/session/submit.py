@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic import folders
 from burst_magic.config import IMAGE, __version__, cores
 from burst_magic.errors import BurstError, CaptureError, LaunchError
+from burst_magic.launchers import kept_logs
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import culprit_of
 from burst_magic.payload.parts import Parts
@@ -145,6 +146,7 @@ def submit(
             fleet.abandon,
             lambda: delete_all(store, keys.SessionKeys(sid), secret=secret),
             lambda: keyring.forget(settings.keys_dir, sid),
+            lambda: kept_logs.forget(settings.logs_dir, sid),
             lambda: session_list.remove(settings.sessions_file, sid),
         )
         raise

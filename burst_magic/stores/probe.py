@@ -54,13 +54,20 @@ def try_to_write(store: Store) -> None:
 
 
 def time_of(store: Store) -> float:
-    """The time by the store's clock, in seconds since the epoch, by an object that is written, listed and deleted."""
+    """The time by the store's clock, in seconds since the epoch, by an object that is written, listed and deleted.
+
+    Raises:
+        StoreError: the store refuses it, or does not list it.
+    """
     key = f"probe-{secrets.token_hex(8)}"
     store.put(key, b"")
     try:
-        return next(entry.modified for entry in store.list("", after=key[:-1], limit=1))
+        found = next((entry.modified for entry in store.list("", after=key[:-1], limit=1) if entry.key == key), None)
     finally:
         store.delete([key])
+    if found is None:
+        raise Unknown("the store does not list what was just written", context=key, way_out="try again")
+    return found
 
 
 def keeps_the_first(store: Store) -> bool:

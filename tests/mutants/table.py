@@ -328,7 +328,7 @@ MUTANTS = (
     ),
     Mutant(
         "a forced clean-up leaves the key",
-        "    keyring.forget(settings.keys_dir, manifest.sid)\n",
+        "    keyring.forget(settings.keys_dir, sid)\n",
         "",
         "contract/session/test_session.py::test_a_forced_clean_up_leaves_no_object_no_worker_no_key_and_no_line",
     ),

@@ -1,6 +1,8 @@
 """The `burst` command: dispatch, exit codes, questions."""
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +98,46 @@ def test_a_refusal_is_one_and_its_message_on_stderr_without_a_traceback(capsys):
 def test_a_bug_of_ours_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         Desk(text=ZeroDivisionError()).run("status")
+
+
+@pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["^C", "^D"])
+def test_a_question_that_is_broken_off_is_answered_no(key, tmp_path):
+    environ = os.environ | {"BURST_CONFIG_DIR": str(tmp_path / "c"), "BURST_DATA_DIR": str(tmp_path / "d")}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "burst_magic", "cleanup", "--blobs"], environ)
+    said = b""
+    while b"[y/N]" not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, key)
+    with contextlib.suppress(OSError):  # so a terminal ends whose process has ended
+        while more := os.read(terminal, 1000):
+            said += more
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 1
+    assert b"nothing was deleted" in said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(24, "Too many open files"), "Too many open files\n"),
+        (OSError(24, "Too many open files", "a.py"), "Too many open files\n  where: a.py\n"),
+        (OSError(18, "Invalid cross-device link", "a", None, "b"), "Invalid cross-device link\n  where: a -> b\n"),
+        (OSError("odd"), "odd\n"),
+    ],
+)
+def test_what_the_system_refuses_is_said_of_the_file_that_it_names_and_of_no_other(error, said):
+    code = "import sys; from burst_magic.cli import main; sys.exit(main(['status'], perform=lambda *_: throw(ERROR)))"
+    raising = f"def throw(error): raise error\nERROR = {error!r}\n"
+    if error.filename:
+        raising += f"ERROR.filename, ERROR.filename2 = {error.filename!r}, {error.filename2!r}\n"
+    ran = subprocess.run(
+        [sys.executable, "-c", raising + code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", said)
 
 
 def test_an_interrupt_ends_quietly(capsys):

@@ -105,6 +105,7 @@ class World:
         assert self.keys_kept() == []
         roster = self.settings().sessions_file
         assert not roster.exists() or roster.read_text() == ""
+        assert list(self.settings().logs_dir.glob("*")) == []
 
     def close(self) -> None:
         for session in self.sessions:

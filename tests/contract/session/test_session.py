@@ -577,10 +577,14 @@ def test_a_keys_file_that_is_damaged_is_said(world):
 
 
 def test_names_and_settings_are_kept_with_the_session(world):
+    from burst_magic.session.attach import sessions
+
     session = world.burst("item", [1], name="fit", slots=2)
     again = world.attach("fit")
     assert replace(again.manifest, setenv=()) == replace(session.manifest, setenv=())
     assert (again.name, again.manifest.slots, again.description.out) == ("fit", 2, "out")
+    world.burst("item", [1], into=session)
+    assert [row.name for row in sessions(world.settings())] == ["fit"]  # the newest job has none
 
 
 def test_a_session_does_not_travel_and_its_results_do(world):

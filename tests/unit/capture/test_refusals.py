@@ -178,6 +178,27 @@ def test_a_mapped_cell_without_a_value_is_warned_about(notebook):
     assert not notebook.capture("x = 1").has_value
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("for x in xs:\n    print(x)", '"x in xs"'),
+        ("import math\nfor i, x in enumerate(xs):\n    math.sqrt(x)", '"(i, x) in enumerate(xs)"'),
+        (f"for x in [{', '.join(map(str, range(100)))}]:\n    pass", '"x in xs"'),
+    ],
+)
+def test_a_loop_at_the_end_of_a_cell_without_map_is_told_what_map_is_for(notebook, cell, said):
+    notebook.run("xs = [1, 2]")
+    (warning,) = notebook.capture(cell).warnings
+    assert f"--map {said}, without the loop" in warning
+    assert f"line {len(cell.splitlines()) - 1}: the loop runs in one task" in warning
+
+
+@pytest.mark.parametrize("cell", ["t = 0\nfor x in xs:\n    t += x\nt", "while xs:\n    break", "[x for x in xs]"])
+def test_a_loop_whose_result_is_returned_is_no_mistake(notebook, cell):
+    notebook.run("xs = [1, 2]")
+    assert notebook.capture(cell).warnings == ()
+
+
 def test_large_values_are_warned_about(notebook):
     notebook.run("import numpy as np\nbig = np.zeros(2_000_000)\nsmall = 1")
     assert notebook.capture("small\nbig").warnings == ("big is 16 MB (used in line 2)",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 
 from burst_magic.launchers.base import Handle, Start
-from burst_magic.launchers.kept_logs import KEPT, make_room
+from burst_magic.launchers.kept_logs import KEPT, forget, make_room
 from burst_magic.launchers.local import LocalLauncher
 
 
@@ -76,3 +76,15 @@ def test_a_launcher_makes_room_when_a_session_begins(tmp_path):
     (handle,) = launcher.start([start])
     launcher.stop(handle, kill=True)
     assert sessions(tmp_path) - {start.sid} == {session_of(number) for number in range(3, KEPT + 3)}
+
+
+def test_a_deleted_session_leaves_none_of_its_files_and_all_others(tmp_path):
+    for number in range(3):
+        write(tmp_path, number)
+    mine = tmp_path / f"{session_of(1)}.notes"
+    mine.write_text("the user's")
+    forget(tmp_path, session_of(1))
+    forget(tmp_path, "*")
+    forget(tmp_path / "none", session_of(1))
+    assert {path.suffix for path in tmp_path.glob(f"{session_of(1)}.*")} == {".notes"}
+    assert sessions(tmp_path) == {session_of(number) for number in range(3)}

@@ -66,6 +66,15 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     assert found["directories"].level is found["store"].level is Level.BAD
     assert "BURST_CONFIG_DIR" in found["directories"].way_out
     assert found["store"].way_out
+    assert "workers" not in found  # they would say the same
+
+
+def test_what_lies_in_a_folder_that_cannot_be_used_is_not_found_wrong_again(tmp_path):
+    (tmp_path / "data").write_text("a file")
+    assert [(each.what, each.good) for each in examine(settings(tmp_path))] == [
+        ("python", True),
+        ("directories", False),
+    ]
 
 
 def test_a_worker_that_cannot_start_here_says_why_and_where(tmp_path, monkeypatch):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from burst_magic.errors import Denied, StoreError
-from burst_magic.stores import open_store
-from burst_magic.stores.probe import probe
+from burst_magic.errors import Denied, StoreError, Unknown
+from burst_magic.stores import Entry, open_store
+from burst_magic.stores.probe import probe, time_of
 from burst_magic.testing.careless import careless
 from burst_magic.testing.servers import Keys, StaticCredentials
 
@@ -76,3 +76,14 @@ def test_denial_is_no_verdict(server, tmp_path):
     with pytest.raises(Denied):
         probe(on(server), remembered=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shown", [[], [Entry("zz", 1, 5.0)]], ids=["nothing", "another"])
+def test_a_store_that_does_not_list_what_was_written_has_no_known_time(tmp_path, shown):
+    store = open_store(tmp_path.as_uri())
+    store.list = lambda *_, **__: shown
+    with pytest.raises(Unknown, match="does not list"):
+        time_of(store)
+    del store.list
+    assert store.list("") == []
+    assert time_of(store) > 0
