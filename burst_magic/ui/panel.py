@@ -20,6 +20,7 @@ from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.ui import text
 from burst_magic.ui.details import OUTLIVE_JOBS, ActionState, HostState, PanelAction
 from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.executed import KeptFresh, SavedPicture
 from burst_magic.ui.frame import Frame, to_json
 from burst_magic.ui.requests import AskedSession, action_of, answer
 from burst_magic.ui.saved import bundle
@@ -50,6 +51,9 @@ class SessionLike(AskedSession, Protocol):
 
     def status(self) -> Snapshot:
         """Return the newest Snapshot."""
+
+    def facts(self) -> Snapshot:
+        """Return what is known, with failures counted, without asking the store for news."""
 
 
 class Screen(Protocol):
@@ -255,33 +259,6 @@ class Panel:
         self._widget.send(said)
 
 
-class SavedPicture:
-    """For notebooks that are executed without a browser: a bar while the cell waits, then what a panel leaves.
-
-    Args:
-        bar: the bar.
-        handle: of the display that names the session.
-        metadata: saved with it in the notebook file.
-    """
-
-    def __init__(self, bar: text.Bar, handle: Any, metadata: Mapping[str, object]) -> None:
-        self._bar, self._handle, self._metadata = bar, handle, {META: dict(metadata)}
-
-    def draw(self, snapshot: Snapshot) -> None:
-        """Draw the bar."""
-        self._bar.draw(snapshot)
-
-    def release(self) -> bool:
-        """The picture stays as it is then."""
-        return False
-
-    def close(self, snapshot: Snapshot | None) -> None:
-        """End the bar, and replace the line by the last state."""
-        self._bar.close(snapshot)
-        if snapshot is not None:
-            self._handle.update(bundle(frame_of(snapshot)), raw=True, metadata=self._metadata)
-
-
 @cache
 def widget_class() -> type[Any]:
     """The widget class, created with the first panel: importing anywidget is slow."""
@@ -362,10 +339,12 @@ def show(
             raise
     announced = _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
     bar = text.Bar(stream)
-    if not blocking:
-        return Showing(session, bar)
     saved = announced is not None and getattr(shell, "kernel", None) is not None
-    return Showing(session, SavedPicture(bar, announced, metadata) if saved else bar).start()
+    if not blocking:
+        if saved:
+            KeptFresh(session, announced, {META: metadata}).after_each_cell_of(shell)
+        return Showing(session, bar)
+    return Showing(session, SavedPicture(bar, announced, {META: metadata}) if saved else bar).start()
 
 
 def waited(showing: Showing, wait: Callable[[], T]) -> T:

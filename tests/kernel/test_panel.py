@@ -149,3 +149,17 @@ def test_a_notebook_that_is_executed_without_a_browser_holds_the_last_state(fron
     assert left[FRAME]["phase"] == "finished"
     assert "3 of 3" in left["text/plain"]
     assert "3 of 3" in left["text/html"]
+
+
+def test_a_cell_that_does_not_wait_holds_the_state_after_the_later_cells_of_an_executed_notebook(front_end, tmp_path):
+    gate = tmp_path / "gate"
+    code = f"%%burst --workers 1 --map 'n in range(3)' --out squares\n{SLEEPY.format(gate=str(gate))}"
+    first = front_end.start(code, cell="")
+    front_end.until(lambda: first in front_end.idle)
+    assert front_end.output[FRAME]["counts"]["completed"] == 0
+    assert "of 3" in front_end.output["text/html"]
+
+    later = front_end.start(f"open({str(gate)!r}, 'w').close()\nlist(squares)", cell="")
+    front_end.until(lambda: later in front_end.idle)
+    assert front_end.output[FRAME]["phase"] == "finished"
+    assert "3 of 3" in front_end.output["text/plain"]

@@ -101,6 +101,9 @@ class FakeSession:
     def snapshot(self):
         return self.last
 
+    def facts(self):
+        return self.last
+
     def failed_tasks(self, *, after=-1):
         return (outcome for outcome in self.outcomes if outcome.task > after)
 

@@ -1,0 +1,76 @@
+"""Pictures of jobs in notebooks that are executed without a browser (nbclient, papermill): what a panel leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from burst_magic.protocol.snapshot import Snapshot
+from burst_magic.ui import text
+from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.saved import bundle
+
+
+class KnownSession(Protocol):
+    """What is asked of a session."""
+
+    def facts(self) -> Snapshot:
+        """What is known, with failures counted, without asking the store for news."""
+
+
+class SavedPicture:
+    """A bar while the cell waits, then the last state.
+
+    Args:
+        bar: the bar.
+        handle: of the display that names the session.
+        metadata: of its output in the notebook file.
+    """
+
+    def __init__(self, bar: text.Bar, handle: Any, metadata: Mapping[str, object]) -> None:
+        self._bar, self._handle, self._metadata = bar, handle, metadata
+
+    def draw(self, snapshot: Snapshot) -> None:
+        """Draw the bar."""
+        self._bar.draw(snapshot)
+
+    def release(self) -> bool:
+        """The picture stays as it is then."""
+        return False
+
+    def close(self, snapshot: Snapshot | None) -> None:
+        """End the bar, and replace the line by the last state."""
+        self._bar.close(snapshot)
+        if snapshot is not None:
+            self._handle.update(bundle(frame_of(snapshot)), raw=True, metadata=self._metadata)
+
+
+class KeptFresh:
+    """What a cell leaves that doesn't wait: the state at the end of each later cell.
+
+    Such programs take updates of earlier outputs while they execute a cell, and none in between.
+
+    Args:
+        session: what is shown.
+        handle: of the display that names the session.
+        metadata: of its output in the notebook file.
+    """
+
+    def __init__(self, session: KnownSession, handle: Any, metadata: Mapping[str, object]) -> None:
+        self._session, self._handle, self._metadata = session, handle, metadata
+        self._shown = ""
+        self._events: Any = None
+
+    def after_each_cell_of(self, shell: Any) -> None:
+        """Begin; ends by itself after the job."""
+        self._events = shell.events
+        self._events.register("post_run_cell", self._refresh)
+
+    def _refresh(self, _result: object) -> None:
+        snapshot = self._session.facts()
+        frame = frame_of(snapshot)
+        if frame.etag != self._shown:
+            self._shown = frame.etag
+            self._handle.update(bundle(frame), raw=True, metadata=self._metadata)
+        if snapshot.ended:
+            self._events.unregister("post_run_cell", self._refresh)
