@@ -15,6 +15,7 @@ from burst_magic.errors import LaunchError, Missing
 _ADDRESS = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)\Z"
 )
+ROOT = "ROOT"  # prefix of a cache rule for all repositories that no other rule is for
 _AT_ONCE = 100  # images of one BatchDeleteImage
 
 
@@ -103,9 +104,9 @@ class Repository:
             return [rule for page in pages for rule in page["pullThroughCacheRules"]]
 
         rules = self._service.ask(call, "DescribePullThroughCacheRules", patience.READING)
-        mine = [rule for rule in rules if self.place.name.startswith(f"{rule['ecrRepositoryPrefix']}/")]
-        longest = max(mine, key=lambda rule: len(rule["ecrRepositoryPrefix"]), default={})
-        return str(longest.get("upstreamRegistryUrl", ""))
+        upstreams = {rule["ecrRepositoryPrefix"]: str(rule["upstreamRegistryUrl"]) for rule in rules}
+        mine = [prefix for prefix in upstreams if self.place.name.startswith(f"{prefix}/")]
+        return upstreams[max(mine, key=len)] if mine else upstreams.get(ROOT, "")
 
     def images(self) -> list[StoredImage]:
         """All tagged images, oldest first; an image of two tags is there twice. Raises as ``has``."""

@@ -61,7 +61,31 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                 ],
                 [arn("cloudformation", f"{regional}:stack/{name}/*")],
             ),
-            _allow(["s3:*"], [arn("s3", f"::{name}-{account}-{region}"), arn("s3", f"::{name}-{account}-{region}/*")]),
+            _allow(  # of the bucket itself: CloudFormation reads all of its settings
+                [
+                    "s3:CreateBucket",
+                    "s3:DeleteBucket",
+                    "s3:DeleteBucketPolicy",
+                    "s3:Get*",
+                    "s3:ListBucket",
+                    "s3:ListBucketMultipartUploads",
+                    "s3:ListBucketVersions",
+                    "s3:ListTagsForResource",
+                    "s3:PutBucketOwnershipControls",
+                    "s3:PutBucketPolicy",
+                    "s3:PutBucketPublicAccessBlock",
+                    "s3:PutBucketTagging",
+                    "s3:PutEncryptionConfiguration",
+                    "s3:PutLifecycleConfiguration",
+                    "s3:TagResource",
+                    "s3:UntagResource",
+                ],
+                [arn("s3", f"::{name}-{account}-{region}")],
+            ),
+            _allow(  # to empty it
+                ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"],
+                [arn("s3", f"::{name}-{account}-{region}/*")],
+            ),
             _allow(
                 [
                     "iam:AttachRolePolicy",
@@ -114,8 +138,6 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                 [
                     "logs:CreateLogGroup",
                     "logs:DeleteLogGroup",
-                    "logs:FilterLogEvents",
-                    "logs:GetLogEvents",
                     "logs:ListTagsForResource",
                     "logs:PutRetentionPolicy",
                     "logs:TagResource",

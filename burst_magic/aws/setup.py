@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic.aws import network, patience, template
 from burst_magic.aws.clients import DEFAULT_REGION, Clients
+from burst_magic.aws.ecr import ROOT
 from burst_magic.aws.network import Ec2, WorkerNetwork
 from burst_magic.aws.stack import Stack, StackFacts
 from burst_magic.aws.template import StackTemplate, Whereabouts
@@ -262,6 +263,8 @@ def registry_of(where: Whereabouts) -> str:
 
 def _image(python: str, cache: str, prefix: str, registry: str = "") -> dict[str, str]:
     base = f"{registry}/{prefix}" if registry else PUBLIC
+    if prefix == ROOT:  # such a cache adds nothing to the names of repositories
+        base, prefix = registry, _IMAGE.partition("/")[0]
     said = {"Image": f"{base}/{_IMAGE.format(python=python)}", "Cache": cache}
     return {**said, "CachePrefix": prefix} if prefix else said
 

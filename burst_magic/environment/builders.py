@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +18,20 @@ _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64":
 # docker would push a statement about the build beside the image, without a tag: no one would ever delete that.
 _ALONE = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 _LAST = 8  # lines of output in an error
+_REMOTE = "burst image --remote builds it in your AWS account instead"
+_WAYS_OUT = (  # what tools say, and what to do
+    (
+        re.compile(r"dkr\.ecr\.\S+.*(no such host|connection refused|i/o timeout|Temporary failure)", re.DOTALL),
+        "check aws.repository and the network; the sandbox has no registry, but burst image --remote builds in it",
+    ),
+    (
+        re.compile(r"no basic auth credentials|authentication required|403 Forbidden|denied: "),
+        "burst doctor shows what you may do",
+    ),
+    (re.compile(r"no space left on device"), f"free some space; or {_REMOTE}"),
+    (re.compile(r"exec format error|exec user process"), f"this machine cannot run that architecture; {_REMOTE}"),
+    (re.compile(r"newuidmap|operation not permitted|Permission denied"), f"the tool lacks rights here; {_REMOTE}"),
+)
 
 
 class ImageBuilder:
@@ -62,8 +77,10 @@ class ImageBuilder:
             [self.tool, *words], input=stdin, env=surroundings, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            lines = (done.stderr + done.stdout).strip().splitlines()[-_LAST:]
-            raise LaunchError(f"{self.tool} {words[0]} failed", context=" | ".join(lines))
+            said = (done.stderr + done.stdout).strip()
+            way_out = next((way for pattern, way in _WAYS_OUT if pattern.search(said)), "")
+            context = " | ".join(said.splitlines()[-_LAST:])
+            raise LaunchError(f"{self.tool} {words[0]} failed", context=context, way_out=way_out)
         return done.stdout
 
 

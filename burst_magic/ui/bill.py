@@ -32,7 +32,7 @@ def bill_text(seen: Snapshot, manifest: Manifest) -> str:
             f"{_to_come(seen, manifest)}"
         )
     minimum = f" (a worker is billed for {duration(manifest.minimum)} at least)" if manifest.minimum else ""
-    head = f"session {seen.sid}: {format_money(seen.spend)} so far, at list price{minimum}"
+    head = f"session {seen.sid}: {format_money(seen.spend)} so far, {_basis(seen, manifest)}{minimum}"
     return "\n".join([head, *_workers(seen, manifest), _requests(seen, manifest)]) + _to_come(seen, manifest)
 
 
@@ -52,12 +52,24 @@ def _lived(seen: Snapshot) -> str:
     return f"  {len(seen.workers)} workers, {lived} together; `burst cost --refresh` asks AWS for its prices"
 
 
+def _basis(seen: Snapshot, manifest: Manifest) -> str:
+    """Where the rates come from; of Spot, whose price AWS does not publish, also what it costs at most."""
+    if manifest.ceiling <= manifest.rate:
+        return "at list price"
+    most = round(money.spend([*_heard(seen), *seen.unheard], rate=manifest.ceiling, minimum=manifest.minimum))
+    share = f"{manifest.rate / manifest.ceiling:.0%} of the list price"
+    return f"at most {format_money(most)}: AWS publishes no price of Spot, which is counted at {share}"
+
+
+def _heard(seen: Snapshot) -> list[Life]:
+    return [Life(since=each.started, until=each.seen, rate=each.rate) for each in seen.workers]
+
+
 def _workers(seen: Snapshot, manifest: Manifest) -> list[str]:
     """One line a rate: a session may have workers of two."""
-    heard = [Life(since=each.started, until=each.seen, rate=each.rate) for each in seen.workers]
     return [
         _line([life for life in lives if life.rate == rate], rate, manifest.minimum) + note
-        for lives, note in ((heard, ""), (seen.unheard, " (ended before they could work)"))
+        for lives, note in ((_heard(seen), ""), (seen.unheard, " (ended before they could work)"))
         for rate in sorted({life.rate for life in lives})
     ]
 

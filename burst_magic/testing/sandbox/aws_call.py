@@ -26,6 +26,7 @@ class AwsCall:
     Attributes:
         said: its parameters, of services that take them in the body.
         deleted: the keys that it deletes in one go, of S3.
+        of_versions: it deletes versions of them.
         conditional: it asks that no such object is there.
     """
 
@@ -38,6 +39,7 @@ class AwsCall:
     region: str = ""
     said: Mapping[str, Any] = field(default_factory=dict)
     deleted: Sequence[str] = ()
+    of_versions: bool = False
     conditional: bool = False
 
     @classmethod
@@ -49,8 +51,10 @@ class AwsCall:
         path, action = environ.get("PATH_INFO", ""), environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
         said: Mapping[str, Any] = {}
         deleted: Sequence[str] = ()
+        of_versions = False
         if service == "s3" and environ["REQUEST_METHOD"] == "POST" and "delete" in query:
-            deleted = [html.unescape(key) for key in _KEY.findall(_body(environ).decode())]
+            body = _body(environ).decode()
+            deleted, of_versions = [html.unescape(key) for key in _KEY.findall(body)], "<VersionId>" in body
         elif action:
             said = json.loads(_body(environ) or b"{}")
         elif service and service != "s3" and environ["REQUEST_METHOD"] == "POST":
@@ -67,6 +71,7 @@ class AwsCall:
             region=region,
             said=said,
             deleted=deleted,
+            of_versions=of_versions,
             conditional="HTTP_IF_NONE_MATCH" in environ,
         )
 
@@ -135,22 +140,36 @@ def _of_s3(call: AwsCall) -> AskedRight:
         context["s3:prefix"] = call.query["prefix"]
     if call.deleted:
         places = tuple(f"arn:aws:s3:::{bucket}/{each}" for each in call.deleted)
-        return AskedRight(access=call.access, action="s3:DeleteObject", resources=places, context=context)
+        action = "DeleteObjectVersion" if call.of_versions else "DeleteObject"
+        return AskedRight(access=call.access, action=f"s3:{action}", resources=places, context=context)
     if key:
         action = {"GET": "GetObject", "HEAD": "GetObject", "DELETE": "DeleteObject"}.get(call.method, "PutObject")
         action = "AbortMultipartUpload" if call.method == "DELETE" and "uploadId" in call.query else action
     else:
-        setting = next((name for name in call.query if name in _OF_BUCKETS), "")
-        action = _OF_BUCKETS.get(setting, {"PUT": "CreateBucket", "DELETE": "DeleteBucket"}.get(call.method, ""))
-        action = action or ("ListBucket" if bucket else "ListAllMyBuckets")
+        action = _of_bucket(call) or ("ListBucket" if bucket else "ListAllMyBuckets")
     return AskedRight(access=call.access, action=f"s3:{action}", resources=(place,), context=context)
 
 
-_OF_BUCKETS = {
-    "acl": "GetBucketAcl",
-    "location": "GetBucketLocation",
-    "versions": "ListBucketVersions",
-    "uploads": "ListBucketMultipartUploads",
+def _of_bucket(call: AwsCall) -> str:
+    listed = next((name for name in call.query if name in _LISTED), "")
+    setting = next((name for name in call.query if name in _SETTINGS), "")
+    if setting:
+        reads, takes_away = call.method == "GET", call.method == "DELETE" and setting == "policy"
+        return f"{'Get' if reads else 'Delete' if takes_away else 'Put'}{_SETTINGS[setting]}"
+    return _LISTED.get(listed, {"PUT": "CreateBucket", "DELETE": "DeleteBucket"}.get(call.method, ""))
+
+
+_LISTED = {"versions": "ListBucketVersions", "uploads": "ListBucketMultipartUploads"}
+_SETTINGS = {  # as requests name them, and as actions do; one is deleted with the right to put it, but for the policy
+    "acl": "BucketAcl",
+    "encryption": "EncryptionConfiguration",
+    "lifecycle": "LifecycleConfiguration",
+    "location": "BucketLocation",
+    "ownershipControls": "BucketOwnershipControls",
+    "policy": "BucketPolicy",
+    "publicAccessBlock": "BucketPublicAccessBlock",
+    "tagging": "BucketTagging",
+    "versioning": "BucketVersioning",
 }
 
 

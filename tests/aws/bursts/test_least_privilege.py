@@ -36,6 +36,7 @@ _ALWAYS = {"sts:GetCallerIdentity"}  # AWS allows it to everybody
 USE = """
 import time
 import burst_magic as burst
+from burst_magic.errors import CaptureError
 
 def work(item):
     print("at", item)
@@ -48,6 +49,16 @@ session.scale(3)
 session.extend("1h")
 assert list(session.logs())
 assert session.fleet.logs()
+
+def items():
+    for number in range(3):
+        yield bytes(6 << 20)  # what is uploaded in parts
+    raise LookupError
+
+try:
+    burst.map(len, items(), workers=1, launcher="fargate")
+except CaptureError:
+    pass
 arm = burst.map(work, range(1), workers=1, launcher="spot", arch="arm64")
 assert list(arm.results()) == [0]
 arm.cleanup(force=True)

@@ -11,6 +11,8 @@ from dataclasses import replace
 import pytest
 import tomlkit
 
+from burst_magic.aws.setup import Account as SetupAccount
+from burst_magic.aws.setup import SetupWishes, prepare
 from burst_magic.testing.sandbox import Sandbox
 
 STACK = {
@@ -208,6 +210,12 @@ def test_a_cache_that_is_there_is_used(account):
     account.done("setup", "--yes", "--no-trial")
     assert "CacheRule" not in account.resources()
     assert ".amazonaws.com/mirror/docker/library/python:" in _image(account)
+    ecr = account.client("ecr")
+    ecr.delete_pull_through_cache_rule(ecrRepositoryPrefix="mirror")
+    ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="ROOT", upstreamRegistryUrl="public.ecr.aws")
+    found = prepare(SetupWishes(), SetupAccount("us-east-1", account.cloud.administrator.clients)).parameters
+    assert ".amazonaws.com/docker/library/python:" in found["Image"]  # that of all other repositories has no prefix
+    assert (found["Cache"], found["CachePrefix"]) == ("use", "docker")
 
 
 def _image(account) -> str:

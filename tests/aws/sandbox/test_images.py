@@ -48,6 +48,22 @@ def test_an_image_is_found_by_its_tag(repository):
         other.has(TAGS[0])
 
 
+def test_the_registry_behind_a_cache_is_that_of_the_longest_prefix_and_else_that_of_all_repositories(as_user):
+    ecr, account = as_user.administrator.clients.of("ecr"), as_user.stack.aws["account"]
+    rules = {"ROOT": "public.ecr.aws", "hub": "registry-1.docker.io"}
+    for prefix, upstream in rules.items():
+        ecr.create_pull_through_cache_rule(ecrRepositoryPrefix=prefix, upstreamRegistryUrl=upstream)
+    try:
+        found = [
+            Repository(RepositoryPlace.of(f"{account}.dkr.ecr.us-east-1.amazonaws.com/{name}")).upstream()
+            for name in ("docker/library/python", "hub/library/python")
+        ]
+    finally:
+        for prefix in rules:
+            ecr.delete_pull_through_cache_rule(ecrRepositoryPrefix=prefix)
+    assert found == ["public.ecr.aws", "registry-1.docker.io"]
+
+
 def test_the_password_for_pushing_is_aws_own(repository):
     login = repository.login()
     assert (login.user, login.server) == ("AWS", repository.place.server)

@@ -89,6 +89,27 @@ def test_a_password_is_in_no_command(tools):
     assert tools.heard == "hunter2"
 
 
+@pytest.mark.parametrize(
+    ("said", "way_out"),
+    [
+        (
+            "pinging container registry 1.dkr.ecr.us-east-1.amazonaws.com: dial tcp: lookup x: no such host",
+            "sandbox has no registry",
+        ),
+        ("exec /bin/sh: exec format error", "burst image --remote"),
+        ("write /var/tmp/x: no space left on device", "free some space"),
+        ("newuidmap: write to uid_map failed: Operation not permitted", "lacks rights"),
+        ("something else", ""),
+    ],
+)
+def test_what_a_tool_cannot_do_is_said_with_the_way_out(tools, said, way_out):
+    tools.install("podman", f'echo "Error: {said}" >&2; exit 125')
+    with pytest.raises(LaunchError, match="podman push failed") as refused:
+        ImageBuilder("podman").push("mine:1")
+    assert way_out in refused.value.way_out
+    assert said in refused.value.context
+
+
 def test_a_build_that_fails_shows_the_end_of_what_the_tool_said(tools, tmp_path):
     tools.install("podman", 'echo "no space left on device" >&2; exit 125')
     with pytest.raises(LaunchError, match="podman build failed") as refused:

@@ -43,6 +43,15 @@ def test_workers_are_billed_by_rate_and_for_the_minimum_at_least(snapshot):
     assert "store requests of this job, $0.00" in lines[3]
 
 
+def test_spot_is_marked_as_a_guess_with_what_it_costs_at_most(snapshot):
+    workers = (worker("a", rate=30_000, seconds=90.0), worker("c", rate=54_000, seconds=120.0))
+    seen = snapshot(workers=workers, spend=2_550, started=2)
+    text = bill_text(seen, Manifest(**MANIFEST, rate=30_000, ceiling=54_000, minimum=60.0))
+    said = text.splitlines()[0].partition("so far, ")[2]
+    assert said.startswith("at most $0.0032: AWS publishes no price of Spot")  # 210 s of 54 000
+    assert "counted at 56% of the list price" in said
+
+
 def test_tasks_that_ended_before_they_could_work_are_on_the_bill(snapshot):
     failed = tuple(Life(since=1000.0, until=1000.0 + seconds, rate=30_000) for seconds in (10.0, 20.0))
     seen = snapshot(workers=(worker("a", rate=30_000, seconds=60.0),), unheard=failed)
