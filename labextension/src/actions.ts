@@ -22,6 +22,7 @@ export class Action {
     private readonly act: () => Promise<Answer>,
     private readonly tell: (words: string) => void,
     private readonly missing: () => string = () => "",
+    private readonly waiting = "Asked; no answer yet. A busy kernel answers when its cell ends.",
   ) {
     this.node = button("bv-button", label, () => {
       this.click();
@@ -72,7 +73,7 @@ export class Action {
     this.busy = true;
     this.node.setAttribute("aria-disabled", "true");
     this.timer = setTimeout(() => {
-      this.tell("Asked; no answer yet. A busy kernel answers when its cell ends.");
+      this.tell(this.waiting);
     }, PATIENCE);
     const answer = await this.act();
     clearTimeout(this.timer);

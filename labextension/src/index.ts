@@ -6,6 +6,7 @@ import { INotebookTracker } from "@jupyterlab/notebook";
 import { factory, RANK } from "./mime.js";
 import { keepMarks, offerResults } from "./reattach.js";
 import { keepSavedFramesFresh } from "./saving.js";
+import { sessions } from "./sessionsplugin.js";
 
 const outputs: JupyterFrontEndPlugin<void> = {
   id: "burst-magic:outputs",
@@ -33,4 +34,4 @@ const reattaching: JupyterFrontEndPlugin<void> = {
   },
 };
 
-export default [outputs, reattaching];
+export default [outputs, reattaching, sessions];

@@ -6,7 +6,7 @@ import { Panel, type Widget } from "@lumino/widgets";
 
 import { frameIn } from "./checked.js";
 import { make } from "./dom.js";
-import { MIME, VERSION } from "./frame.js";
+import { MIME, VERSION, type Frame } from "./frame.js";
 import { request } from "./jupyter.js";
 import { ServerHost } from "./server.js";
 import { mount } from "./view.js";
@@ -52,11 +52,17 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
       this.host?.offer(frame); // the view stays, with what the reader has opened
       return Promise.resolve();
     }
-    this.end();
     this.widget?.dispose(); // its kernel has left this output instead
-    const host = new ServerHost(request, frame, () => {
+    this.follow(frame, () => {
       this.tryWidget(model);
     });
+    return Promise.resolve();
+  }
+
+  /** Shows a job from this frame on; `lost` is called once if the server has no such job. */
+  follow(frame: Frame, lost?: () => void): void {
+    this.end();
+    const host = new ServerHost(request, frame, lost);
     this.host = host;
     this.unmount = mount(host, this.node);
     this.seen = new IntersectionObserver((entries) => {
@@ -64,7 +70,11 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
     });
     this.seen.observe(this.node);
     host.start();
-    return Promise.resolve();
+  }
+
+  /** The frame that it shows now, or null. */
+  get shows(): Frame | null {
+    return this.host?.frame() ?? null;
   }
 
   override dispose(): void {

@@ -3,12 +3,14 @@
 
 import { Notification } from "@jupyterlab/apputils";
 import { PageConfig } from "@jupyterlab/coreutils";
-import { NotebookActions, type NotebookPanel } from "@jupyterlab/notebook";
+import { NotebookActions, type INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
 
 import type { SessionList } from "./frame.js";
+import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
 import { forgotten, gather, jobsOf, META, type Mark } from "./marks.js";
 import { lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
+import type { Row } from "./sessions.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
 
@@ -54,12 +56,28 @@ function show(panel: NotebookPanel, offer: Offer): void {
   });
 }
 
-/** Runs the line in a new cell below the one that started the job: what happens can be seen, and be run again. */
-async function collect(panel: NotebookPanel, offer: Offer): Promise<void> {
+/** Attaches to a session in the notebook that started it, where that is open; otherwise says what to type. */
+export async function attachWhereOpen(notebooks: INotebookTracker, row: Row): Promise<Answer> {
+  const panel = notebooks.find(({ context }) => Boolean(row.notebook) && `/${row.notebook}`.endsWith(`/${context.localPath}`));
+  if (!panel) {
+    const where = row.notebook ? `${row.notebook} is not open here` : "no notebook started it";
+    return { problem: where, way_out: `in a cell of any notebook, type ${row.attach}` };
+  }
+  const found = jobsOf(panel.context.model.toJSON()).filter(({ mark }) => mark.session === row.id);
+  await runBelow(panel, found.at(-1)?.cell ?? null, `%load_ext burst_magic\n${row.attach}`);
+  return { ok: `${row.attach} runs in a new cell of ${panel.title.label}.` };
+}
+
+function collect(panel: NotebookPanel, offer: Offer): Promise<void> {
+  return runBelow(panel, offer.cell, offer.code);
+}
+
+/** Runs a line in a new cell below the one that started the job: what happens can be seen, and be run again. */
+async function runBelow(panel: NotebookPanel, cell: number | null, code: string): Promise<void> {
   const { content, sessionContext } = panel;
-  content.activeCellIndex = offer.cell ?? content.widgets.length - 1;
+  content.activeCellIndex = cell ?? content.widgets.length - 1;
   NotebookActions.insertBelow(content);
-  content.activeCell?.model.sharedModel.setSource(offer.code);
+  content.activeCell?.model.sharedModel.setSource(code);
   await NotebookActions.run(content, sessionContext);
 }
 

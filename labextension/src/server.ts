@@ -24,7 +24,7 @@ export interface Reply {
 /** One request to the routes below `burst/api`; never throws. */
 export type Request = (path: string, init?: RequestInit) => Promise<Reply>;
 
-interface Fault {
+export interface Fault {
   readonly problem: string;
   readonly context?: string;
   readonly way_out?: string;
