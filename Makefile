@@ -83,7 +83,7 @@ $(STAMPS)/ministack: requirements/ministack.lock $(STAMPS)/dev
 
 # The lab extension, where JUPYTER_PATH and wheels find it. Not committed: its files are named by their hashes.
 SHARE := build/share/jupyter
-$(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.ts) burst_magic/ui/view.css labextension/package.json labextension/tsconfig.json labextension/tsconfig.build.json $(STAMPS)/node $(STAMPS)/lab
+$(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.ts labextension/style/*.css) burst_magic/ui/view.css labextension/package.json labextension/tsconfig.json labextension/tsconfig.build.json $(STAMPS)/node $(STAMPS)/lab
 	@mkdir -p build && echo 'building the lab extension'
 	@cd labextension && rm -rf lib && node_modules/.bin/tsc -p tsconfig.build.json && ../$(BIN)/jupyter-builder build . >../build/labextension.log 2>&1 || { cat ../build/labextension.log; exit 1; }
 	@touch $@

@@ -110,12 +110,13 @@ function stopping(frame) {
 var ASKING = 4e3;
 var PATIENCE = 3e3;
 var Action = class {
-  constructor(label, question, act, tell, missing = () => "") {
+  constructor(label, question, act, tell, missing = () => "", waiting = "Asked; no answer yet. A busy kernel answers when its cell ends.") {
     this.label = label;
     this.question = question;
     this.act = act;
     this.tell = tell;
     this.missing = missing;
+    this.waiting = waiting;
     this.node = button("bv-button", label, () => {
       this.click();
     });
@@ -125,6 +126,7 @@ var Action = class {
   act;
   tell;
   missing;
+  waiting;
   node;
   timer;
   asked = "";
@@ -170,7 +172,7 @@ var Action = class {
     this.busy = true;
     this.node.setAttribute("aria-disabled", "true");
     this.timer = setTimeout(() => {
-      this.tell("Asked; no answer yet. A busy kernel answers when its cell ends.");
+      this.tell(this.waiting);
     }, PATIENCE);
     const answer = await this.act();
     clearTimeout(this.timer);

@@ -15,7 +15,7 @@ from tests.browser.conftest import PATIENCE, ROOT, SIZE, FrontEnd
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 WAITING = (
     "%%burst --workers 1 --map range(8) --out points --name settle --launcher local\n"
-    "import os, time\nwhile not os.path.exists(gate): time.sleep(0.02)\nitem * 2"
+    "import time\nwhile not os.path.exists(gate): time.sleep(0.02)\nitem * 2"
 )
 FROM_PYTHON = """
 import burst_magic as burst, time
@@ -39,7 +39,7 @@ def lab_page(lab, chromium):
     page.on("pageerror", lambda error: thrown.append(f"{error.message}\n{error.stack}"))
     gate = lab.work / "gate"
     front_end = FrontEnd(lab, page)
-    front_end.open("bench.ipynb", ["%load_ext burst_magic", f"gate = {str(gate)!r}", WAITING]).run()
+    front_end.open("bench.ipynb", ["%load_ext burst_magic", 'import os\ngate = os.path.abspath("gate")', WAITING]).run()
     page.wait_for_selector(".burst-view [role=progressbar]", timeout=PATIENCE * 1000)
     front_end.command("burst-magic:open-list")
     yield front_end
@@ -81,6 +81,12 @@ def test_a_running_session_is_listed_and_axe_finds_nothing(lab_page, list_of, ro
         page.screenshot(path=Path(ROOT, "build", "sidebar.png"))
 
     assert page.evaluate(VIOLATIONS) == []
+    assert (
+        page.evaluate(
+            "() => { const { scrollWidth, clientWidth } = document.querySelector('.burst-sidebar'); return scrollWidth - clientWidth; }"
+        )
+        <= 0
+    )
 
 
 def test_a_click_opens_the_very_view_in_a_tab_and_a_second_one_the_same_tab(lab_page, row, expect):
