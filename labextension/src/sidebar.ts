@@ -48,7 +48,7 @@ export class Sidebar {
   ) {
     this.node.setAttribute("aria-label", "Burst sessions");
     this.trouble.setAttribute("role", "status");
-    this.allow = button("bv-small", "Also tell me of ends while I look elsewhere", () => {
+    this.allow = button("bv-small", "Also notify me outside this page", () => {
       void permission.ask().then(() => {
         this.draw();
       });
@@ -135,7 +135,7 @@ export class Sidebar {
 }
 
 const PERMISSIONS = {
-  granted: "This browser also tells you when a session ends while you look elsewhere.",
+  granted: "This browser also notifies you outside this page.",
   denied: "This browser blocks notifications of this page; its site settings allow them.",
   default: "",
   unsupported: "",
