@@ -20,6 +20,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from burst_magic.launchers.local import process_birth
+
 TASKS, WORKERS, NAP = 300, 3, 0.05  # seconds
 KERNELS = 8  # deeds to kernels in a round: one that is killed each second never comes to start anything
 LOST = "lost"
@@ -123,13 +125,19 @@ def _continue(stopped: dict[int, float], now: float) -> None:
 
 
 def _processes(home: str) -> list[tuple[str, int]]:
-    """This round's processes and what each is: they inherit the variable that names its folder."""
+    """This round's processes and what each is: they inherit the variable that names its folder.
+
+    Supervisors hide their environment; the records of their starts name them.
+    """
     marked = f"CHAOS_HOME={home}".encode()
     parents: dict[int, int] = {}
     clients = set()
+    handles = [json.loads(path.read_text() or "{}") for path in Path(home, "data", "logs").glob("*.handle")]
+    supervisors = {str(handle["data"]["pid"]): handle["data"]["born"] for handle in handles if handle}
     for path in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError, IndexError):
-            if path.name.isdigit() and marked in (path / "environ").read_bytes().split(b"\0"):
+            known = path.name in supervisors and process_birth(int(path.name)) == supervisors[path.name]
+            if known or (path.name.isdigit() and marked in (path / "environ").read_bytes().split(b"\0")):
                 pid = int(path.name)
                 parents[pid] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
                 if b"chaos.py" in (path / "cmdline").read_bytes():

@@ -66,10 +66,11 @@ def _is_told() -> bool:
 
 def _born(cwd: str | None) -> EndCause:
     """By a pipe: a process of the machine that its launcher runs on, with the kernel's own Python."""
-    from burst_magic.worker import birth
+    from burst_magic.worker import birth, prctl
     from burst_magic.worker.forkserver import Template
 
     template = Template.start(cwd)
+    prctl.conceal()  # this process will hold the key and credentials; template and slots, which do not, can be traced
     born, credentials = birth.hear(0)
     _log()
 

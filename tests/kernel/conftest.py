@@ -169,9 +169,16 @@ def parent(pid: int) -> int:
 
 
 def marked(pid: int, root: Path) -> bool:
-    """Whether a home, or one below it, is in the environment that a process was started with."""
+    """Whether a home, or one below it, is in the environment that a process was started with.
+
+    A supervisor hides its own; that of its fork server is the same.
+    """
     with contextlib.suppress(OSError):
-        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        try:
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except PermissionError:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return any(marked(int(child), root) for child in children)
         return f"\0{MARK}={root}".encode() in b"\0" + environ
     return False
 

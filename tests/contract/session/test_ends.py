@@ -8,6 +8,8 @@ import random
 import resource
 import secrets
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -203,6 +205,41 @@ def test_neither_a_task_nor_a_program_that_it_starts_leaves_a_core(world):
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, before)
     assert found == ((1, 1) if before[1] else (0, 0))
+
+
+LOOKS = """
+import ctypes, os, sys
+import burst_magic
+
+def seen(pid):
+    try:
+        return "read" if open(f"/proc/{pid}/environ", "rb").read() else "empty"
+    except PermissionError:
+        return "refused"
+
+def look(item):
+    above = lambda pid: int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
+    task, slot = os.getpid(), os.getppid()
+    return [seen(pid) for pid in (task, slot, above(slot), above(above(slot)))]
+
+if os.getuid() == 0 and len(sys.argv) == 1:  # root may look at everything, unless exec takes the capabilities away
+    for capability in (19, 21, 38):  # SYS_PTRACE, SYS_ADMIN, PERFMON
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+    os.execv(sys.executable, [sys.executable, *sys.argv, "dropped"])
+session = burst_magic.map(look, [0], workers=1)
+print(*session.results()[0])
+session.cleanup(force=True)
+"""
+
+
+def test_what_holds_the_key_is_hidden_from_other_processes_and_what_runs_tasks_can_be_traced(tmp_path):
+    script = tmp_path / "looks.py"
+    script.write_text(LOOKS)
+    environ = os.environ | {"BURST_CONFIG_DIR": str(tmp_path / "c"), "BURST_DATA_DIR": str(tmp_path / "d")}
+    ran = subprocess.run(
+        [sys.executable, script], env=environ, capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert ran.stdout.split() == ["read", "read", "read", "refused"]
 
 
 # --- long ago ----------------------------------------------------------------------------------------------------
