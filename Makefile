@@ -90,7 +90,7 @@ $(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.t
 
 # What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers) and mostly waits, file by
 # file and four at a time, for half of it is waiting; the containers, which share one machine-wide store of images;
-# and JupyterLab in a browser.
+# and JupyterLab in a browser, file by file.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := $(QUICK) tests/endurance
 BY_FILE := tests/aws/sandbox tests/aws/bursts tests/contract tests/kernel
@@ -115,7 +115,7 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(MAKE) --no-print-directory view browser
 
 browser: $(STAMPS)/browser labextension
-	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(IN_BROWSER)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(IN_BROWSER)
 
 # Programs that come with the system, not from a package index; `make test` installs those that are missing.
 system:
