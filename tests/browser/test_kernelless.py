@@ -51,6 +51,7 @@ def test_a_job_survives_a_reload_before_the_first_save_and_the_death_of_its_kern
     front_end.page.get_by_role("button", name="Show it here").click()
     expect(view).to_contain_text("Running")
     os.kill(int((lab.work / "pid").read_text()), signal.SIGKILL)
+    front_end.page.get_by_role("dialog", name="Kernel Restarting").get_by_role("button").last.click()
 
     advances(front_end)
     cancel(view, expect)
