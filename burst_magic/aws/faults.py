@@ -90,6 +90,12 @@ def _missing(said: str, call: str) -> BurstError:
     return Missing(f"{call}: {said.partition(': ')[2] or said}", context=said)
 
 
+def _full(said: str, call: str) -> BurstError:
+    """CodeBuild gives new accounts few machines or none, whatever the quota says."""
+    way_out = "if other builds run, try again later; else ask AWS Support to raise the account's limit"
+    return LaunchError(f"{call}: the account is at its limit", context=said, way_out=way_out)
+
+
 def _denied(said: str, call: str) -> BurstError:
     """A policy forbids it; AWS mostly says which action on what."""
     found = _ACTION.search(said)
@@ -133,6 +139,7 @@ _ANSWERS: tuple[tuple[re.Pattern[str], Callable[[str, str], BurstError]], ...] =
     (re.compile(r"UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|SignatureDoesNotMatch"), _not_ours),
     (re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized|not authorized"), _denied),
     (re.compile(r"^(ServerException|InternalFailure|InternalError|InternalServer|ServiceUnavailable)"), _no_answer),
+    (re.compile(r"^AccountLimitExceeded"), _full),
     (re.compile(r"^Conflict"), _conflict),
     (re.compile(r"^(\w*NotFound|NoSuch)"), _missing),
 )

@@ -30,13 +30,13 @@ def built(call: ImageCall, settings: Settings) -> str:
     from burst_magic.environment.image import recipe
 
     settings = config.load(call.settings) if call.settings else settings
-    if call.remote:
-        from burst_magic.magics.remote_images import check
-
-        check(settings)
     python = platform.python_version()
     minor = ".".join(python.split(".")[:2])
     base = call.base or f"{settings.aws.get('image') or STOCK}:{minor}-slim"
+    if call.remote:
+        from burst_magic.magics.remote_images import check
+
+        check(settings, base)
     made = recipe(settings, python=python, arch=_arch(settings), base=base)
     address = settings.aws.get("repository", "")
     name = f"{address or _LOCAL}:{made.tag}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from burst_magic.aws.ecr import RepositoryPlace
 from burst_magic.errors import BurstError, LaunchError, OptionError
 from burst_magic.units import format_size
 
@@ -33,11 +35,14 @@ _WAYS_OUT = {
     "DOWNLOAD_SOURCE": "the store must be the bucket of burst setup; burst setup --repository renews the build's role",
     "INSTALL": "CodeBuild must reach the package indexes; burst image builds here",
     "PRE_BUILD": "burst setup --repository renews the build's role",
+    "POST_BUILD": "the build's role may push only to the repository of burst setup: check aws.repository",
 }
 
 
-def check(settings: Settings) -> None:
-    """Raises what is missing in the settings."""
+def check(settings: Settings, base: str) -> None:
+    """Raises what is missing in the settings, or what the build's role may not reach: of ECR, it knows one registry."""
+    from burst_magic.environment.image_check import ImageAddress
+
     if not settings.aws.get("repository") or not settings.aws.get("build_project"):
         name = next(key for key in ("repository", "build_project") if not settings.aws.get(key))
         raise OptionError(
@@ -51,6 +56,19 @@ def check(settings: Settings) -> None:
             context=f"store is {settings.store}",
             way_out="burst setup sets it; or BURST_STORE=s3://bucket/prefix, the bucket that burst setup made",
         )
+    place, below = map(RepositoryPlace.of, (settings.aws["repository"], ImageAddress.of(base).repository))
+    if place is None:
+        raise OptionError(
+            "--remote pushes to a repository of ECR only",
+            context=f"aws.repository is {settings.aws['repository']}",
+            way_out="burst setup --repository makes one; burst image builds here and pushes to any",
+        )
+    if below is not None and below.server != place.server:
+        raise OptionError(
+            "--remote cannot pull the base image from another registry of ECR",
+            context=base,
+            way_out=f"push it to {place.server} first; burst image builds here",
+        )
 
 
 def build(made: Recipe, name: str, settings: Settings, *, tell: Callable[[str], object]) -> str:
@@ -63,7 +81,7 @@ def build(made: Recipe, name: str, settings: Settings, *, tell: Callable[[str], 
         tell: shows one line of progress.
 
     Raises:
-        LaunchError: the build failed; says in which phase, and shows the end of its log.
+        LaunchError: the build failed; says in which phase, what it cost, and shows the end of its log.
         Denied: a right is missing.
     """
     from burst_magic.aws.clients import Clients
@@ -75,28 +93,33 @@ def build(made: Recipe, name: str, settings: Settings, *, tell: Callable[[str], 
     clients = Clients(region=settings.aws.get("region", ""))
     project, price = BuildProject(settings.aws["build_project"], clients=clients), _price(clients, made.target.arch)
     tell(f"CodeBuild builds it, in {settings.aws['build_project']}: {_announced(price)}")
-    store, key, sources = open_own_store(settings.store, settings), keys.build(made.tag), zipped(made)
+    store, sources = open_own_store(settings.store, settings), zipped(made)
+    key = keys.build(f"{made.tag}-{secrets.token_hex(4)}")  # two who build the same image do not delete each other's
     store.put(key, sources)
     tell(f"{format_size(max(1, len(sources) // _KIB // _KIB))} sent to {settings.store}/{key}")
     bucket, _, prefix = settings.store.removeprefix("s3://").partition("/")
     variables = {**made.arguments, "IMAGE": name, "REGISTRY": name.partition("/")[0]}
-    log = BuildLog(clients, tell)
+    log, goes_on = BuildLog(clients, tell), False
     try:
         started = project.start(
             "/".join(filter(None, (bucket, prefix.strip("/"), key))), arch=made.target.arch, variables=variables
         )
-        tell(f"build {started.id}; it ends by itself after {started.limit / 60:.0f} minutes at the latest")
         try:
+            tell(f"build {started.id}; it ends by itself after {started.limit / 60:.0f} minutes at the latest")
             ended = project.follow(started, log.show)
         except KeyboardInterrupt:
             project.stop(started.id)
             tell(f"the build was stopped; {_bill(price, None)}")
             raise
+        except BurstError:
+            goes_on = True
+            tell(f"build {started.id} goes on; the next burst image --remote finds its image")
+            raise
     finally:
         with contextlib.suppress(BurstError):  # the bucket deletes it after a day
-            store.delete([key])
+            store.delete([] if goes_on else [key])
     if ended.status != SUCCEEDED:
-        raise _failure(ended, log.lines)
+        raise _failure(ended, log.lines, bill=_bill(price, ended.seconds))
     return f"{name} was built by CodeBuild and pushed; {_bill(price, ended.seconds)}"
 
 
@@ -115,7 +138,7 @@ class BuildLog:
         from burst_magic.aws.logs import Logs
 
         self._logs, self._tell = Logs(clients=clients), tell
-        self._phase = ""
+        self._phases: set[str] = set()
         self.lines: list[str] = []
 
     def show(self, build: BuildFacts) -> None:
@@ -127,12 +150,13 @@ class BuildLog:
                 for line in lines[len(self.lines) :]:
                     self._tell(f"    {line}")
                 self.lines = lines
-        if build.phase != self._phase and build.phase in _WORDS:
-            self._tell(f"  {_WORDS[build.phase]}")
-        self._phase = build.phase
+        for phase in (*(each.name for each in build.phases), build.phase):  # some last less than the time between looks
+            if phase in _WORDS and phase not in self._phases:
+                self._phases.add(phase)
+                self._tell(f"  {_WORDS[phase]}")
 
 
-def _failure(build: BuildFacts, lines: list[str]) -> LaunchError:
+def _failure(build: BuildFacts, lines: list[str], *, bill: str) -> LaunchError:
     from burst_magic.aws.codebuild import SUCCEEDED
 
     failed = build.failed_phase
@@ -140,11 +164,11 @@ def _failure(build: BuildFacts, lines: list[str]) -> LaunchError:
     word = {"TIMED_OUT": "took too long", "STOPPED": "was stopped"}.get(build.status, "failed")
     what = f"while {_WORDS[phase]} ({phase})" if phase in _WORDS else f"({phase or build.status})"
     done = [f"{each.name} {each.seconds:.0f} s" for each in build.phases if each.status == SUCCEEDED and each.seconds]
-    said = [failed.said if failed else "", *lines[-_LAST:], f"before: {', '.join(done)}" if done else ""]
+    said = [failed.said if failed else "", *lines[-_LAST:], f"before: {', '.join(done)}" if done else "", bill]
     place = f"{build.log.group}, {build.log.name}" if build.log else "the CodeBuild console"
     return LaunchError(
         f"the build {word} {what}",
-        context=" | ".join(filter(None, said)) or build.id,
+        context=" | ".join(filter(None, said)),
         way_out=f"{_WAYS_OUT.get(phase, 'burst image --remote builds it anew')}. The whole log: {place}",
     )
 

@@ -86,6 +86,7 @@ def test_a_build_that_fails_says_in_which_phase_with_the_end_of_its_log_and_the_
     error = refused.value
     assert error.problem == "the build failed while building the image (BUILD)"
     assert "exit status 1" in error.context
+    assert error.context.endswith("1 minute billed, about $0.005 at list price")
     assert ":none: not found" in error.context
     assert "image/" in error.way_out  # the stream of the whole log
     assert user.sources() == []
@@ -154,7 +155,6 @@ def test_the_doctor_knows_what_a_build_needs(user, forbid):
     ("action", "said"),
     [
         ("codebuild:StartBuild", "not allowed to call codebuild:StartBuild"),
-        ("codebuild:BatchGetBuilds", "not allowed to call codebuild:BatchGetBuilds"),
         ("s3:PutObject", "the store denies access"),
     ],
 )
@@ -162,6 +162,18 @@ def test_a_right_that_the_user_lacks_is_named(user, forbid, action, said):
     forbid(action)
     with pytest.raises(BurstError, match=said):
         user.build(user.recipe())
+
+
+def test_a_build_that_cannot_be_followed_any_more_goes_on_and_that_is_said(user, forbid):
+    forbid("codebuild:BatchGetBuilds")
+    with pytest.raises(BurstError, match="not allowed to call codebuild:BatchGetBuilds"):
+        user.build(user.recipe())
+    assert f"build {user.cloud.builds()[-1].id} goes on" in user.said[-1]
+    clients = user.cloud.administrator.clients
+    project = BuildProject(user.settings.aws["build_project"], clients=clients)
+    assert project.follow(project.look(user.cloud.builds()[-1].id), lambda _: None).status == "SUCCEEDED"
+    (left,) = user.sources()  # which the build still needed
+    clients.of("s3").delete_object(Bucket=user.cloud.stack.bucket, Key=left)
 
 
 @pytest.fixture

@@ -64,6 +64,12 @@ def test_an_answer_says_whether_anything_was_done_and_whether_to_ask_again(code,
     assert (code if code != "500" else "500") in fault.context
 
 
+def test_an_account_that_may_not_build_says_who_can_change_that():
+    fault = meaning(error("AccountLimitExceededException", "Cannot have more than 0 builds in queue"), "StartBuild")
+    assert type(fault) is LaunchError
+    assert "AWS Support" in fault.way_out
+
+
 @pytest.mark.parametrize(
     ("raised", "kind"),
     [
