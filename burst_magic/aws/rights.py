@@ -164,7 +164,15 @@ def setup_policy(name: str, where: Whereabouts) -> dict[str, Any]:
                 ],
             ),
             _allow(
-                [f"codebuild:{what}" for what in ("CreateProject", "DeleteProject", "UpdateProject")],
+                [
+                    "codebuild:BatchGetBuilds",
+                    "codebuild:BatchGetProjects",
+                    "codebuild:CreateProject",
+                    "codebuild:DeleteProject",
+                    "codebuild:ListBuildsForProject",
+                    "codebuild:StopBuild",
+                    "codebuild:UpdateProject",
+                ],
                 [arn("codebuild", f"{regional}:project/{name}-image")],
             ),
             _allow(  # most of these have no narrower resource

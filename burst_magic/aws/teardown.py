@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
+from burst_magic.aws.codebuild import RUNNING
 from burst_magic.aws.ecs import Ecs
 from burst_magic.aws.stack import TAG, Stack
 from burst_magic.errors import LaunchError, Missing, StackFailed
@@ -61,7 +62,7 @@ class Teardown:
         self._ecs = Ecs(region, clients)
         self._services = {
             service: patience.Service(service, region, clients)
-            for service in ("s3", "iam", "ecr", "ecs", "resourcegroupstaggingapi")
+            for service in ("codebuild", "ecr", "ecs", "iam", "resourcegroupstaggingapi", "s3")
         }
 
     def _ask(self, service: str, call: Callable[[Any], T], action: str) -> T:
@@ -79,6 +80,8 @@ class Teardown:
             made = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in self._stack.resources()}
             if made.get("Cluster"):
                 self._stop_tasks(made["Cluster"])
+            if made.get("BuildProject"):
+                self._stop_builds(made["BuildProject"])
             if made.get("UserPolicy"):
                 self._detach(made["UserPolicy"])
             if facts.parameters.get("Cache") == "make":
@@ -129,6 +132,27 @@ class Teardown:
         arns = [*self._ecs.list_tasks(cluster), *self._ecs.list_tasks(cluster, stopped=True)]
         found = self._ecs.describe(cluster, arns)[0] if arns else []
         return [task for task in found if task.get("lastStatus") != "STOPPED"]
+
+    def _stop_builds(self, project: str) -> None:
+        """A build outlives its project, and is billed. Any that may run is among the latest hundred."""
+
+        def listed(api: Any) -> list[str]:
+            return list(api.list_builds_for_project(projectName=project, sortOrder="DESCENDING")["ids"])
+
+        def running(api: Any) -> list[str]:
+            return [each["id"] for each in api.batch_get_builds(ids=idents)["builds"] if each["buildStatus"] == RUNNING]
+
+        def stop(api: Any) -> None:
+            for ident in found:
+                api.stop_build(id=ident)
+
+        try:
+            idents = self._ask("codebuild", listed, "ListBuildsForProject")
+        except Missing:
+            return
+        if idents and (found := self._ask("codebuild", running, "BatchGetBuilds")):
+            self._tell(f"stopping {len(found)} {'build' if len(found) == 1 else 'builds'} of images")
+            self._ask("codebuild", stop, "StopBuild")
 
     # --- what is stored ----------------------------------------------------------------------------------------
 

@@ -116,6 +116,11 @@ class CodeBuildApi(BaseResponse):
                 changed[part][key] = said[name]
         return ActionResult({"build": self.builds.start(changed, token=said.get("idempotencyToken", "")).told()})
 
+    def list_builds_for_project(self) -> Any:
+        """ListBuildsForProject, the latest first."""
+        name = self._project(self._said["projectName"])["name"]
+        return ActionResult({"ids": [each.id for each in self.builds.all if each.project["name"] == name][::-1]})
+
     def batch_get_builds(self) -> Any:
         """BatchGetBuilds."""
         wanted, there = self._said["ids"], {record.id: record for record in self.builds.all}
