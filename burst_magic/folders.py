@@ -71,8 +71,9 @@ def read(path: Path, *, most: int = _MOST) -> bytes:
         OSError: as ``opened``, or it has more than ``most`` bytes, which none of ours ever has.
     """
     with opened(path) as file:
-        found: bytes = file.read(most + 1)
-    if len(found) > most:
+        size = os.fstat(file.fileno()).st_size
+        found: bytes = file.read(size + 1) if size <= most else b""  # Python allocates as much as it is asked for
+    if max(size, len(found)) > most:
         raise OSError(errno.EINVAL, f"it is larger than {most >> 20} MB", str(path))
     return found
 

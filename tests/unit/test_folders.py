@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_folder_that_cannot_be_used_is_named_with_the_way_out(use, path):
     assert str(path).startswith(caught.value.context)
     assert "BURST_CONFIG_DIR and BURST_DATA_DIR" in caught.value.way_out
     assert caught.value.__cause__ is None
+
+
+def test_a_small_file_takes_little_memory_however_large_it_might_be(tmp_path):
+    (tmp_path / "small").write_bytes(b"x" * 100)
+    tracemalloc.start()
+    try:
+        assert folders.read(tmp_path / "small", most=1 << 30) == b"x" * 100
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_not_there_is_no_fault_of_a_reader(tmp_path):
