@@ -106,12 +106,12 @@ def clear_output(wait: bool = False) -> None:  # noqa: FBT001, FBT002 - IPython'
 
 
 def _shows_itself(shown: object) -> bool:
-    method = None if isinstance(shown, type) else getattr(shown, "_ipython_display_", None)
-    if not callable(method) or hasattr(shown, "_ipython_canary_method_should_not_exist_"):
-        return False
     try:
+        method = None if isinstance(shown, type) else getattr(shown, "_ipython_display_", None)
+        if not callable(method) or hasattr(shown, "_ipython_canary_method_should_not_exist_"):
+            return False
         method()
-    except NotImplementedError:  # as in IPython: it has other representations
+    except Exception:  # noqa: BLE001 - user code; as in IPython, it has other representations
         return False
     return True
 

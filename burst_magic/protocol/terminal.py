@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_MOVES = re.compile(r"(\n|\x1b\[\d*A|\x1b\[[012]?K)")  # down, up, erase the line
+_MOVES = re.compile(r"(\n|\x1b\[\d{0,4}A|\x1b\[[012]?K)")  # down, up, erase the line
 
 
 def as_seen(text: str) -> str:

@@ -24,6 +24,7 @@ from burst_magic.ui.words import LINE, clean
 PAGE = 100  # rows
 _PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "text/html")  # what a view draws, the best first
 _WORDY = ("text/markdown", "text/latex")  # shown as they are written
+_INDENTED = 20_000  # characters of JSON that are indented; indenting more might multiply its size
 EXACT = 10_000  # tasks whose states fit a page
 
 
@@ -217,8 +218,13 @@ def _display(shown: Display) -> DisplayView:
             return DisplayView(mime=mime, data=data[mime], words=words)
     told = next((data[mime] for mime in _WORDY if mime in data), None)
     if told is None:
-        told = json.dumps(data["application/json"], indent=1) if "application/json" in data else shown.text
+        told = _json(data["application/json"]) if "application/json" in data else shown.text
     return DisplayView(mime=PLAIN, data=visible(told), words=words)
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value)
+    return json.dumps(value, indent=1) if len(text) <= _INDENTED else text
 
 
 def states_page(seen: Snapshot, start: int = 0) -> StatesPage:

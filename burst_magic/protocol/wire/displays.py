@@ -16,6 +16,7 @@ MOST = 20  # bundles that are kept of a task
 ROOM = 1_000_000  # bytes that they may take
 _SAID = 1000  # bytes of the last bundle, which says what was left out
 _METADATA = 10_000  # bytes of a bundle's metadata
+_DEEPEST = 50  # levels of JSON: whoever reads it may recurse less deeply than its writer
 PLAIN = "text/plain"
 TEXTS = (PLAIN, "text/html", "text/markdown", "text/latex", "image/svg+xml", "image/png", "image/jpeg")
 _JSON = re.compile(r"application/(json|vnd\.[\w.+-]{1,100}\+json)")
@@ -109,14 +110,12 @@ class DisplayList:
         free = self._room - sum(size for at, (_, _, size) in enumerate(self._kept) if at != place)
         kept, taken = {}, 0
         for mime in sorted(data, key=lambda mime: mime != PLAIN):  # the words, then as the object orders them
-            size = _size(mime, data[mime], free - taken)
-            if size is None:
-                continue
-            if taken + size > free:
+            value, size = _copied(mime, data[mime], free - taken)
+            if value is not None:
+                kept[mime] = value
+                taken += size
+            elif size:
                 self._large[mime] = max(size, self._large.get(mime, 0))
-                continue
-            kept[mime] = data[mime]
-            taken += size
         if kept:
             self._kept[place : place + 1] = [(ident, Display(data=kept, metadata=_sound(metadata)), taken)]
 
@@ -145,23 +144,37 @@ def plain(displays: tuple[Display, ...]) -> list[dict[str, Any]]:
     return [{"data": dict(one.data), **({"metadata": dict(one.metadata)} if one.metadata else {})} for one in displays]
 
 
-def _size(mime: object, value: object, room: int) -> int | None:
-    """Bytes of a representation as JSON, or more than there is room for; None if it cannot be kept."""
+def _copied(mime: object, value: object, room: int) -> tuple[Any, int]:
+    """A representation as it is now, and its bytes as JSON. Without room: None and its bytes; unfit: None and 0."""
     if mime in TEXTS:
         if not isinstance(value, str) or (mime in {"image/png", "image/jpeg"} and not _BASE64.fullmatch(value)):
-            return None
-        if len(value) > room:
-            return len(value)
-    elif not isinstance(mime, str) or mime == _WIDGET or not _JSON.fullmatch(mime):
-        return None
+            return None, 0
+        size = len(value) if len(value) > room else len(json.dumps(value))
+        return (value if size <= room else None), size
+    if not isinstance(mime, str) or mime == _WIDGET or not _JSON.fullmatch(mime):
+        return None, 0
+    return _plain_copy(value, room)
+
+
+def _plain_copy(value: object, room: int) -> tuple[Any, int]:
+    """The same of plain data, which the task may change afterwards."""
     try:
-        return len(json.dumps(value))
+        text = json.dumps(value)
+        if len(text) > room:
+            return None, len(text)
+        copy = json.loads(text)
     except (TypeError, ValueError, RecursionError):
-        return None
+        return None, 0
+    return (copy, len(text)) if copy is not None and _is_flat(copy) else (None, 0)
+
+
+def _is_flat(value: object, levels: int = _DEEPEST) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_flat(part, levels - 1) for part in parts)
 
 
 def _sound(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        return metadata if len(json.dumps(metadata)) <= _METADATA else {}
-    except (TypeError, ValueError, RecursionError):
-        return {}
+    copy, _ = _plain_copy(metadata, _METADATA)
+    return copy if isinstance(copy, dict) else {}

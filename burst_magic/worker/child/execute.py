@@ -220,6 +220,7 @@ class Stage:
             self._cpu_at = 0.0
             if program.anew:
                 self._capture.collect()  # each task reports it
+                SHOWN.take()
         self._detector = None if found.empty else found
         return self._detector
 

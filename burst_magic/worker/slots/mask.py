@@ -98,7 +98,7 @@ class Mask:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {name: part if name in _IMAGES else self._masked(part) for name, part in value.items()}
+            return {self.text(name): part if name in _IMAGES else self._masked(part) for name, part in value.items()}
         return [self._masked(part) for part in value] if isinstance(value, list) else value
 
     def _found(self, text: str, *, cut: bool, gap: re.Pattern[str]) -> Iterator[tuple[int, int]]:
@@ -120,11 +120,12 @@ class Mask:
 
 
 def _escaped(value: str) -> Iterator[str]:
-    """A value as displayed HTML has it."""
+    """A value as displayed HTML has it: Python's own, that of templates (MarkupSafe), and XML's."""
     from html import escape  # slow to import, and rarely needed
 
-    yield escape(value)
-    yield escape(value, quote=False)
+    plain = escape(value, quote=False)
+    for quotes in (('"', "'"), ("&quot;", "&#x27;"), ("&#34;", "&#39;"), ("&quot;", "&#39;"), ("&quot;", "&apos;")):
+        yield plain.replace('"', quotes[0]).replace("'", quotes[1])
 
 
 def _wholes(text: str, word: str) -> Iterator[tuple[int, int]]:

@@ -99,6 +99,14 @@ def test_a_task_shows_what_it_displayed_in_the_richest_form_that_is_safe():
     assert (detail.kind, detail.type, detail.line) == (None, "", None)
 
 
+def test_indenting_json_does_not_multiply_what_is_shown():
+    deep = [1] * 100_000
+    for _ in range(40):
+        deep = [deep]
+    outcome = Outcome(task=0, kind=OutcomeKind.VALUE, displays=(Display(data={"application/json": deep}),))
+    assert len(task_detail(outcome).displays[0].data) < 400_000
+
+
 def test_states_are_exact_for_ten_thousand_tasks_at_a_time(snapshot):
     spans = tuple(Span(start=at, stop=at + 1, state="completed" if at % 2 else "failed") for at in range(EXACT + 5))
     seen = snapshot(total=EXACT + 5, spans=spans)

@@ -119,3 +119,22 @@ def test_more_than_a_task_may_send_is_not_read():
     found = restored([{"data": {"text/plain": "x" * 100_000}, "metadata": 3}] * 100)
     assert sum(len(display.text) for display in found) < ROOM + 10_000
     assert len(found) < MOST + 3
+
+
+def test_json_is_kept_as_it_was_when_it_was_displayed():
+    told, said = {"a": 1}, {"isolated": True}
+    found = DisplayList()
+    found.add({"application/json": told}, said)
+    told["b"] = said["b"] = object()  # no JSON any more: the outcome could not be written
+
+    (display,) = unpack_outcome(pack_outcome(Outcome(task=0, kind=OutcomeKind.VALUE, displays=found.take()))).displays
+
+    assert (display.data, display.metadata) == ({"application/json": {"a": 1}}, {"isolated": True})
+
+
+def test_json_that_is_too_deep_for_some_readers_is_left_out():
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [deep]
+    (display,) = listed({"text/plain": "deep", "application/json": deep}).take()
+    assert display.data == {"text/plain": "deep"}

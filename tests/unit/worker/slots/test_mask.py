@@ -205,8 +205,8 @@ def test_in_what_a_task_displayed_values_are_masked_however_html_writes_them_and
     secret, picture = "a&b<'c\"", "YWJj"
     data = {
         "text/plain": f"is {secret}",
-        "text/html": '<i>a&amp;b&lt;&#x27;c&quot;</i><b title="x">a&amp;b&lt;\'c"</b>',
-        "application/json": {"keys": [secret, 1, None]},
+        "text/html": '<i>a&amp;b&lt;&#x27;c&quot;</i><b title="x">a&amp;b&lt;\'c"</b>&amp; a&amp;b&lt;&#39;c&#34;',
+        "application/json": {"keys": [secret, 1, None], secret: 2},
         "image/png": picture,
     }
     outcome = Outcome(
@@ -217,8 +217,8 @@ def test_in_what_a_task_displayed_values_are_masked_however_html_writes_them_and
 
     assert masked.data == {
         "text/plain": "is ****",
-        "text/html": '<i>****</i><b title="x">****</b>',
-        "application/json": {"keys": ["****", 1, None]},
+        "text/html": '<i>****</i><b title="x">****</b>&amp; ****',
+        "application/json": {"keys": ["****", 1, None], "****": 2},
         "image/png": picture,
     }
     assert masked.metadata == {"alt": "****"}
