@@ -124,12 +124,13 @@ class Account:
         return True
 
     def cache_rules(self) -> dict[str, str]:
-        """Pull-through caches of the registry: prefix -> upstream registry."""
+        """Pull-through caches of the registry, of those that keep the names of repositories: prefix -> upstream."""
 
         def call(ecr: ECRClient) -> dict[str, str]:
             pages = ecr.get_paginator("describe_pull_through_cache_rules").paginate()
             rules = [rule for page in pages for rule in page["pullThroughCacheRules"]]
-            return {rule["ecrRepositoryPrefix"]: rule["upstreamRegistryUrl"] for rule in rules}
+            whole = [rule for rule in rules if rule.get("upstreamRepositoryPrefix", ROOT) == ROOT]
+            return {rule["ecrRepositoryPrefix"]: rule["upstreamRegistryUrl"] for rule in whole}
 
         return self._services["ecr"].ask(call, "DescribePullThroughCacheRules", patience.READING)
 

@@ -39,6 +39,7 @@ class EcrApi(ECRResponse):
         self.rules[prefix] = {
             "ecrRepositoryPrefix": prefix,
             "upstreamRegistryUrl": self._get_param("upstreamRegistryUrl"),
+            "upstreamRepositoryPrefix": self._get_param("upstreamRepositoryPrefix") or "ROOT",
             "createdAt": datetime.now(timezone.utc),
             "registryId": self.current_account,
         }

@@ -204,15 +204,14 @@ def test_without_the_right_to_make_a_cache_workers_pull_the_public_image(account
 
 
 def test_a_cache_that_is_there_is_used(account):
-    account.client("ecr").create_pull_through_cache_rule(
-        ecrRepositoryPrefix="mirror", upstreamRegistryUrl="public.ecr.aws"
-    )
+    ecr, public = account.client("ecr"), {"upstreamRegistryUrl": "public.ecr.aws"}
+    ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="lab", upstreamRepositoryPrefix="lab", **public)  # no Python
+    ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="mirror", **public)
     account.done("setup", "--yes", "--no-trial")
     assert "CacheRule" not in account.resources()
     assert ".amazonaws.com/mirror/docker/library/python:" in _image(account)
-    ecr = account.client("ecr")
     ecr.delete_pull_through_cache_rule(ecrRepositoryPrefix="mirror")
-    ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="ROOT", upstreamRegistryUrl="public.ecr.aws")
+    ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="ROOT", **public)
     found = prepare(SetupWishes(), SetupAccount("us-east-1", account.cloud.administrator.clients)).parameters
     assert ".amazonaws.com/docker/library/python:" in found["Image"]  # that of all other repositories has no prefix
     assert (found["Cache"], found["CachePrefix"]) == ("use", "docker")
