@@ -88,11 +88,11 @@ $(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.t
 	@cd labextension && rm -rf lib && node_modules/.bin/tsc -p tsconfig.build.json && ../$(BIN)/jupyter-builder build . >../build/labextension.log 2>&1 || { cat ../build/labextension.log; exit 1; }
 	@touch $@
 
-# What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers) and mostly waits, file by
+# What runs side by side on all cores, the longest first; what has dear fixtures (stand-in clouds, kernels, workers) and mostly waits, file by
 # file and four at a time, for half of it is waiting; the containers, which share one machine-wide store of images;
 # and JupyterLab in a browser, file by file.
 QUICK := tests/unit tests/house tests/simulation
-SIDE_BY_SIDE := $(QUICK) tests/endurance
+SIDE_BY_SIDE := tests/endurance $(QUICK)
 BY_FILE := tests/aws/sandbox tests/aws/bursts tests/contract tests/kernel
 ALONE := tests/aws/containers
 IN_BROWSER := tests/browser
