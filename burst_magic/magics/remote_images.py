@@ -186,7 +186,7 @@ def _price(clients: Clients, arch: str) -> float | None:
 def _announced(price: float | None) -> str:
     if price is None:
         return f"its price is not known here: {_PRICES}"
-    return f"${price:g} a minute at list price, and some minutes"
+    return f"${price:g} a minute at list price; usually a few minutes"
 
 
 def _bill(price: float | None, seconds: float | None) -> str:

@@ -76,7 +76,7 @@ def _here(settings: Settings) -> dict[str, Check]:
         "python": lambda: [ok("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")],
         "directories": lambda: [place],
     }
-    if place.good or not settings.store.startswith(settings.data_dir.as_uri()):
+    if place.good or not settings.store.startswith(f"{settings.data_dir.as_uri()}/"):
         checks["store"] = lambda: _store(settings)
     if not place.good:  # all that follows would say the same
         return checks

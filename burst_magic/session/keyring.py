@@ -6,7 +6,6 @@ the user may list the names. So the user's other computers need no copy.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +22,8 @@ if TYPE_CHECKING:
 def keep(folder: Path, sid: str, secret: bytes) -> None:
     """Save a session's key, readable only by the user."""
     folders.make(folder)
-    with folders.told(folder / sid):
-        handle = os.open(folder / sid, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secret.hex())
+    with folders.told(folder / sid), folders.opened(folder / sid, "w") as file:
+        file.write(secret.hex())
 
 
 def find(folder: Path, sid: str) -> bytes | None:

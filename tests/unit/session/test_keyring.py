@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from burst_magic.errors import AttachError, Denied
+from burst_magic.errors import AttachError, BurstError, Denied
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.session import keyring
 from burst_magic.session.deletion import delete_all
@@ -76,3 +78,9 @@ def test_who_may_not_list_keys_deletes_the_one_that_follows_from_the_session_s(s
     keyring.publish(store, SID, SECRET)
     assert delete_all(Refusing(store, "list-keys"), keys.SessionKeys(SID), secret=SECRET) == 1
     assert store.list(keys.SESSION_KEYS) == []
+
+
+def test_no_key_is_written_into_a_pipe_and_nobody_waits_for_its_reader(tmp_path):
+    os.mkfifo(tmp_path / SID)
+    with pytest.raises(BurstError, match="cannot use its own files"):
+        keyring.keep(tmp_path, SID, bytes(32))
