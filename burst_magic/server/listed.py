@@ -39,6 +39,7 @@ class ListedState:
 
     Attributes:
         money: what it costs; None if it cannot be read.
+        workers: that live, also after its jobs: they are kept for the next cell, and cost money.
         mine: whether its key is on this machine, so that something may be asked of it.
         as_of: seconds since the epoch.
     """
@@ -46,6 +47,7 @@ class ListedState:
     session: SessionRow
     jobs: tuple[ListedJobState, ...]
     money: Money | None
+    workers: int
     mine: bool
     as_of: float
 
@@ -125,6 +127,7 @@ def state_of(opened: OpenedSession, onlooker: Onlooker) -> ListedState:
         session=row_of(opened.manifest, jobs[-1].name, seen[::-1], estimate=estimate),
         jobs=tuple(map(_job_state, frames)),
         money=frames[-1].money,
+        workers=onlooker.living,
         mine=opened.secret is not None,
         as_of=onlooker.now(),
     )

@@ -233,7 +233,7 @@ class Listing:
             return
         except BurstError as problem:
             row = unreadable_row(sid, problem)
-            self._rows[sid] = ListedState(session=row, jobs=(), money=None, mine=False, as_of=time.time())
+            self._rows[sid] = ListedState(session=row, jobs=(), money=None, workers=0, mine=False, as_of=time.time())
             return
         if not onlooker.jobs:
             self._rows.pop(sid, None)

@@ -174,7 +174,7 @@ var Action = class {
     this.timer = setTimeout(() => {
       this.tell(this.waiting);
     }, PATIENCE);
-    const answer = await this.act();
+    const answer = await this.act().catch((error) => ({ problem: String(error) }));
     clearTimeout(this.timer);
     this.busy = false;
     this.allow(this.off);
@@ -351,7 +351,7 @@ function displayed(view, task) {
   }
   if (view.mime.startsWith("image/")) {
     const image = make("img", "bv-image");
-    const data = view.mime === "image/svg+xml" ? `,${encodeURIComponent(view.data)}` : `;base64,${view.data}`;
+    const data = view.mime === "image/svg+xml" ? `,${encodeURIComponent(view.data.replace(/\p{Surrogate}/gu, "�"))}` : `;base64,${view.data}`;
     image.src = `data:${view.mime}${data}`;
     image.alt = words;
     return image;

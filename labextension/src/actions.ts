@@ -75,7 +75,7 @@ export class Action {
     this.timer = setTimeout(() => {
       this.tell(this.waiting);
     }, PATIENCE);
-    const answer = await this.act();
+    const answer = await this.act().catch((error: unknown): Answer => ({ problem: String(error) }));
     clearTimeout(this.timer);
     this.busy = false;
     this.allow(this.off);

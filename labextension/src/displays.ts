@@ -31,7 +31,7 @@ export function displayed(view: DisplayView, task: number): HTMLElement {
   if (view.mime.startsWith("image/")) {
     const image = make("img", "bv-image");
     // An SVG in an image runs no script and loads nothing.
-    const data = view.mime === "image/svg+xml" ? `,${encodeURIComponent(view.data)}` : `;base64,${view.data}`;
+    const data = view.mime === "image/svg+xml" ? `,${encodeURIComponent(view.data.replace(/\p{Surrogate}/gu, "\ufffd"))}` : `;base64,${view.data}`;
     image.src = `data:${view.mime}${data}`;
     image.alt = words;
     return image;

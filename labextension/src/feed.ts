@@ -9,6 +9,11 @@ const SLOWEST = 5; // times the pause that is wanted, while nothing changes
 const AWAY = 60_000; // milliseconds between two questions while the document is hidden, where that is wanted
 const STILL = 4; // answers without a change before they are asked for more rarely
 
+/** The list in an answer, or null: a proxy's page, for instance, is none. */
+function answeredList(body: unknown): SessionList | null {
+  return Array.isArray((body as Partial<SessionList> | null)?.sessions) ? (body as SessionList) : null;
+}
+
 export class Feed {
   private readonly listeners = new Set<() => void>();
   private readonly wants = new Map<string, number>();
@@ -87,12 +92,13 @@ export class Feed {
     const reply = await this.request("sessions", { headers, cache: "no-store" });
     if (turn !== this.turn) return;
     const known = reply.status === 304;
-    if (reply.status === 200 || known) {
+    const list = reply.status === 200 ? answeredList(reply.body) : null;
+    if (list || known) {
       this.wrong = null;
       this.misses = 0;
       this.unchanged = known ? this.unchanged + 1 : 0;
       this.etag = reply.etag;
-      if (!known) this.latest = reply.body as SessionList;
+      if (list) this.latest = list;
     } else {
       this.wrong = fault(reply);
       this.misses += 1;

@@ -123,6 +123,7 @@ export interface ListedState {
   session: SessionRow;
   jobs: ListedJobState[];
   money: Money | null;
+  workers: number;
   mine: boolean;
   as_of: number;
 }

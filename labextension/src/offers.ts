@@ -41,11 +41,16 @@ export interface Place {
   readonly saved: number;
 }
 
+/** Whether this is the file of a notebook; one of the same name in another folder is not. */
+export function isAt(file: string, place: Place): boolean {
+  return file.endsWith(`/${place.path}`);
+}
+
 /** Offers of jobs that a notebook started after it was saved last: a page that was reloaded then has lost their outputs. */
 export function lostOf(found: readonly Found[], list: SessionList, place: Place): Offer[] {
   const known = new Set(found.map(({ mark }) => `${mark.session}/${mark.job}`));
   const lost = list.sessions
-    .filter(({ session }) => session.notebook.endsWith(`/${place.path}`))
+    .filter(({ session }) => isAt(session.notebook, place))
     .flatMap(({ session, jobs }) => jobs.map((job) => ({ session, job })))
     .filter(({ session, job }) => job.created > place.saved && !known.has(`${session.id}/${job.job}`))
     .sort((a, b) => b.job.created - a.job.created);

@@ -9,7 +9,7 @@ import type { SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
 import { forgotten, gather, jobsOf, META, type Mark } from "./marks.js";
-import { lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
+import { isAt, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
 import type { Row } from "./sessions.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
@@ -57,14 +57,15 @@ function show(panel: NotebookPanel, offer: Offer): void {
 }
 
 /** Attaches to a session in the notebook that started it, where that is open; otherwise says what to type. */
-export async function attachWhereOpen(notebooks: INotebookTracker, row: Row): Promise<Answer> {
-  const panel = notebooks.find(({ context }) => Boolean(row.notebook) && `/${row.notebook}`.endsWith(`/${context.localPath}`));
+export function attachWhereOpen(notebooks: INotebookTracker, row: Row): Answer {
+  const panel = notebooks.find((each) => isAt(row.notebook, placeOf(each)));
   if (!panel) {
     const where = row.notebook ? `${row.notebook} is not open here` : "no notebook started it";
     return { problem: where, way_out: `in a cell of any notebook, type ${row.attach}` };
   }
   const found = jobsOf(panel.context.model.toJSON()).filter(({ mark }) => mark.session === row.id);
-  await runBelow(panel, found.at(-1)?.cell ?? null, `%load_ext burst_magic\n${row.attach}`);
+  const ran = runBelow(panel, found.at(-1)?.cell ?? null, `%load_ext burst_magic\n${row.attach}`);
+  ran.catch((error: unknown) => Notification.error(String(error))); // it may take as long as the job
   return { ok: `${row.attach} runs in a new cell of ${panel.title.label}.` };
 }
 

@@ -45,6 +45,7 @@ export function rowOf(listed: ListedState, now: number): Row {
   const latest = jobs.at(-1);
   const told = jobs.filter((job) => job.ended === null).at(-1) ?? latest;
   const running = session.state === "running";
+  const kept = running ? 0 : listed.workers;
   const key = listed.mine ? "" : NO_KEY.replaceAll("ID", session.id);
   return {
     id: session.id,
@@ -62,7 +63,7 @@ export function rowOf(listed: ListedState, now: number): Row {
     done,
     total: session.total,
     counts: countsOf(listed, done),
-    money: moneyOf(listed.money, now),
+    money: [moneyOf(listed.money, now), kept ? `${plural(kept, "worker")} kept` : ""].filter(Boolean).join(" · "),
     overBudget: overBudget(listed.money, now),
     began: `${age(now - session.created)} ago`,
     notebook: session.notebook,
@@ -72,7 +73,7 @@ export function rowOf(listed: ListedState, now: number): Row {
     attach: latest?.attach ?? `%burst_attach ${session.id}`,
     problem: session.problem,
     attachOff: latest ? "" : UNREAD,
-    stopOff: latest ? key || (running ? "" : `nothing to stop: ${latest.state}`) : UNREAD,
+    stopOff: latest ? key || (running || kept ? "" : `nothing to stop: ${latest.state}`) : `${UNREAD}; burst cancel ${session.id} stops it`,
     deleteOff: latest ? key || (running ? "stop it first: what runs is not deleted" : "") : `${UNREAD}; %burst_cleanup ${session.id} --force deletes it`,
   };
 }
@@ -98,9 +99,14 @@ export interface Total {
   readonly title: string;
 }
 
-/** Sessions that run, and what they have cost together. */
+/** Whether it costs money: it runs, or has kept workers after its jobs that are not free. */
+function costs({ session, money, workers }: ListedState): boolean {
+  return session.state === "running" || (workers > 0 && money !== null && !money.free);
+}
+
+/** Sessions that run or keep workers, and what they have cost together. */
 export function totalOf(list: SessionList | null, now: number): Total {
-  const running = list?.sessions.filter((each) => each.session.state === "running") ?? [];
+  const running = list?.sessions.filter(costs) ?? [];
   const priced = running.flatMap(({ money }) => (money && money.priced && !money.free ? [money] : []));
   const spent = priced.reduce((sum, money) => sum + spentAt(money, now), 0);
   const over = running.filter(({ money }) => overBudget(money, now));

@@ -106,11 +106,12 @@ function activate(
   const post = async (path: string): Promise<Answer> => {
     const reply = await request(path, { method: "POST", body: "{}" });
     feed.look();
-    return reply.status === 200 ? { ok: (reply.body as { notice: string }).notice } : fault(reply);
+    const notice = (reply.body as { notice?: string } | null)?.notice;
+    return reply.status === 200 && notice !== undefined ? { ok: notice } : fault(reply);
   };
   const deeds: Deeds = {
     open,
-    attach: (row) => attachWhereOpen(notebooks, row),
+    attach: (row) => Promise.resolve(attachWhereOpen(notebooks, row)),
     stop: (row) => post(`sessions/${row.id}/cancel`),
     delete: (row) => post(`sessions/${row.id}/delete`),
   };

@@ -40,6 +40,18 @@ describe("the list of sessions", () => {
     vi.unstubAllGlobals();
   });
 
+  it("is asked for again after an answer that is no list", async () => {
+    const { asked, request } = server({ status: 200, etag: "", body: { login: "first" } }, NEW());
+    const feed = new Feed(request);
+    feed.want("sidebar", 2000);
+    await vi.advanceTimersByTimeAsync(0);
+    expect([feed.list(), feed.problem()?.problem]).toEqual([null, "the Jupyter server answered something else"]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(asked.length).toBeGreaterThan(1);
+    expect([feed.list(), feed.problem()]).toEqual([EMPTY, null]);
+    feed.stop();
+  });
+
   it("is not asked for while nobody wants it", async () => {
     const { asked, request } = server(NEW());
     const feed = new Feed(request);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
 import { forgotten, gather, jobsOf, META, type Mark } from "../src/marks.js";
-import { lostOf, offersOf, sessionsOf } from "../src/offers.js";
+import { isAt, lostOf, offersOf, sessionsOf } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
 const SID = "20261121-101828-5cj77ijt";
@@ -36,7 +36,7 @@ function listed(changes: Partial<ListedJobState> = {}, id = SID): SessionList {
     ...changes,
   };
   const session = { id } as SessionList["sessions"][number]["session"];
-  const sessions = [{ session, jobs: [job], money: null, mine: true, as_of: NOW }];
+  const sessions = [{ session, jobs: [job], money: null, workers: 0, mine: true, as_of: NOW }];
   return { store: "", more: 0, unread: 0, problem: "", context: "", way_out: "", account: null, sessions };
 }
 
@@ -139,6 +139,7 @@ describe("a page that was reloaded before its notebook was saved", () => {
 
   it("is not offered older jobs, another notebook's, or those that it shows", () => {
     expect(lostOf([], started(99), place)).toEqual([]);
+    expect(["/srv/me/work/study.ipynb", "/srv/me/work/old/study.ipynb"].map((file) => isAt(file, { ...place, path: "work/study.ipynb" }))).toEqual([true, false]);
     expect(lostOf([], started(101, "/srv/me/work/casestudy.ipynb"), { ...place, path: "study.ipynb" })).toEqual([]);
     expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), place)).toEqual([]);
   });

@@ -43,7 +43,7 @@ function listed(changes: Partial<ListedState["session"]> = {}, rest: Partial<Lis
     problem: "",
     ...changes,
   };
-  return { session, jobs: [job()], money: MONEY, mine: true, as_of: NOW, ...rest };
+  return { session, jobs: [job()], money: MONEY, workers: 0, mine: true, as_of: NOW, ...rest };
 }
 
 function listOf(...sessions: ListedState[]): SessionList {
@@ -80,6 +80,15 @@ describe("a row of the list", () => {
     expect([row.stopOff, row.deleteOff]).toEqual(["nothing to stop: finished", ""]);
   });
 
+  it("can be stopped, and is counted where that costs, while its workers are kept after its jobs", () => {
+    const kept = listed(FINISHED, { jobs: DONE, workers: 2 });
+    const row = rowOf(kept, NOW);
+    expect([row.stopOff, row.money]).toEqual(["", "$0.12 / $5.00 · 2 workers kept"]);
+    expect(totalOf(listOf(kept), NOW).words).toBe("1 burst · $0.12");
+    const free = { ...MONEY, free: true };
+    expect(totalOf(listOf({ ...kept, money: free }), NOW).running).toBe(0);
+  });
+
   it("says why nothing can be asked of it without its key, and still can be opened and attached to", () => {
     const row = rowOf(listed({}, { mine: false }), NOW);
     expect(row.stopOff).toContain(`burst key show ${SID}`);
@@ -90,6 +99,7 @@ describe("a row of the list", () => {
     const row = rowOf(listed({ problem: "damaged", total: 0, state: "" }, { jobs: [], money: null, mine: false }), NOW);
     expect([row.state, row.counts, row.job]).toEqual(["Unreadable", "damaged", ""]);
     expect(row.deleteOff).toContain("--force deletes it");
+    expect(row.stopOff).toContain(`burst cancel ${SID}`);
   });
 
   it("of several jobs tells the state of the one that runs, and names them all", () => {
