@@ -5,7 +5,6 @@ A look at a remote store may wait for the limit on its requests; meanwhile there
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -15,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic import config
-from burst_magic.errors import AttachError, BurstError, StoreError, Unknown
+from burst_magic.errors import AttachError, BurstError, RecordError, SignatureError, StoreError, Unknown
 from burst_magic.protocol.wire import keys
 from burst_magic.server.account import AccountLook
 from burst_magic.server.listed import NOTHING, ListedState, SessionList, state_of
@@ -259,12 +258,21 @@ class Listing:
         return self._onlookers[sid]
 
     def _follow_all(self, sid: str, opened: OpenedSession, onlooker: Onlooker) -> None:
+        """Follow the jobs that can be read; a damaged one is the session's fault only if there is no other."""
         known = {job.jid for job in onlooker.jobs}
+        damaged: BurstError | None = None
         for jid in stored_jobs.announced(opened.store, sid):
             if jid not in known:
-                with contextlib.suppress(AttachError):  # announced, and never committed
+                try:
                     onlooker.follow(stored_jobs.latest_job(opened.store, sid, jid, opened.secret))
+                except AttachError:
+                    continue  # announced, and never committed
+                except (RecordError, SignatureError) as problem:
+                    damaged = problem
+                else:
                     self._looked_at.pop(sid, None)
+        if damaged is not None and not onlooker.jobs:
+            raise damaged
 
 
 def _done(found: SessionList) -> Future[SessionList]:

@@ -87,12 +87,14 @@ def test_a_remote_store_is_not_asked_again_for_half_a_minute_and_for_what_has_en
     assert [call for call in flaky.calls[before:] if finished.id in call[1]] == []
 
 
-def test_who_waits_for_the_limit_is_shown_what_was_seen_so_far_and_that_is_no_silence(listing, finished, running):
+def test_who_waits_for_the_limit_is_shown_what_was_seen_so_far_and_that_is_no_silence(
+    listing, finished, running, until
+):
     listed, _ = listing(at_once=14, soon=0.0, silent=0.0)
     found = listed.ask().result(30)  # the newest one was looked at, and the allowance ends with the next
     assert found.unread == 1
     assert len(found.sessions) == 1
-    assert listed.last().problem == ""
+    until(lambda: listed.last().problem == "", "the last request before that to be answered")
 
 
 def test_a_store_that_does_not_answer_is_said_to_and_the_rows_stay(listing, flaky, finished, until):
@@ -149,6 +151,23 @@ def test_a_damaged_session_is_a_row_and_hides_no_other(listing, flaky, world, fi
     found = rows(listing(remote=False)[0].ask().result(30))
     assert found[finished.id].session.problem
     assert found[running.id].session.state == "running"
+
+
+def test_a_damaged_job_hides_neither_its_session_nor_its_other_jobs(listing, world, running, gate):
+    broken = world.burst("item", [1], into=running)
+    broken.detach()
+    record = world.store.path(f"sessions/{running.id}/jobs/{broken.job}/job.json")
+    whole = record.read_bytes()
+
+    record.write_bytes(b"damaged")
+    found = rows(listing(remote=False)[0].ask().result(30))[running.id]
+    assert (found.session.problem, found.session.state, [job.job for job in found.jobs]) == (
+        "",
+        "running",
+        [running.job],
+    )
+
+    record.write_bytes(whole)
 
 
 def test_the_account_is_looked_into_where_one_is_set_up_and_keeps_nobody_waiting(world, until):
