@@ -68,7 +68,7 @@ function jobIn(list: SessionList, { mark }: Found): ListedJobState | undefined {
 function offerOf({ mark, cell, saved }: Found, job: ListedJobState): Offer {
   const running = job.ended === null;
   return {
-    words: `${job.title || mark.out || mark.session} ${running ? "is running" : outcome(job, saved?.ended === null)}`,
+    words: `${job.title || mark.out || mark.session} ${running ? "was running when this page was loaded" : outcome(job, saved?.ended === null)}`,
     label: `${running ? "Attach as" : "Collect into"} ${mark.out}`,
     code: `%load_ext burst_magic\n${job.attach}`,
     cell,

@@ -96,7 +96,7 @@ describe("what a reopened notebook offers", () => {
   });
 
   it.each([
-    [{ ended: null, phase: "running" }, "settle is running", "Attach as points"],
+    [{ ended: null, phase: "running" }, "settle was running when this page was loaded", "Attach as points"],
     [{ phase: "failed", failed: 3 }, "settle finished while you were away, 3 of 100 failed", "Collect into points"],
     [{ phase: "ended", state: "cancelled", done: 7 }, "settle ended while you were away: cancelled, 7 of 100 done", "Collect into points"],
   ])("says what became of it: %o", (job, words, label) => {
@@ -133,7 +133,7 @@ describe("a page that was reloaded before its notebook was saved", () => {
 
   it("is offered what the notebook started since then, also where nothing is bound to a name", () => {
     expect(lostOf([], started(101), place)).toEqual([
-      { words: "settle is running", label: "Show it here", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: null },
+      { words: "settle was running when this page was loaded", label: "Show it here", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: null },
     ]);
   });
 

@@ -141,6 +141,8 @@ def test_what_tasks_displayed_is_waited_for_again_when_the_end_is_taken_back(res
     assert results.displays[-1][0].data == {"text/plain": "shown 3"}
     results.show(1)
     assert capsys.readouterr().out == "shown 1\n"
+    results.show(0)
+    assert "displayed nothing" in capsys.readouterr().out
     with pytest.raises(IndexError, match="task 4 of 4"):
         results.displays[4]
 
