@@ -334,8 +334,8 @@ MUTANTS = (
     ),
     Mutant(
         "other users of this machine can read a key",
-        "os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)",
-        "os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)",
+        "flags | os.O_NONBLOCK, 0o600)",
+        "flags | os.O_NONBLOCK, 0o644)",
         "contract/session/test_session.py::test_another_machine_attaches_with_the_key_and_keeps_it",
     ),
     Mutant(
