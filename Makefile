@@ -22,7 +22,7 @@ help:
 	@echo 'make demo      run the quickstart notebook here: no account, no server'
 	@echo 'make cloud-demo  run a notebook on Fargate Spot in a stand-in for AWS: no account, no docker'
 	@echo 'make test      run all tests'
-	@echo 'make check     run lint, types, layers, unit tests, a quick simulation: under a minute'
+	@echo 'make check     run lint, types, layers, unit tests, a quick simulation: two minutes'
 	@echo 'make format    format the code and apply fixes with ruff'
 	@echo 'make versions  run unit tests and quickstart on the oldest and newest other Python found'
 	@echo 'make sim       simulate more seeded worlds (N=200 FROM=0)'
@@ -34,7 +34,7 @@ help:
 	@echo 'make labextension  build the lab extension (needs node)'
 	@echo 'make panel     build burst_magic/ui/view.js from labextension/src'
 	@echo 'make lab       open the executed quickstart in JupyterLab'
-	@echo 'make docs      regenerate docs/reference.md, pictures and the panel's types from the code'
+	@echo 'make docs      regenerate docs/reference.md, pictures and types of the panel from the code'
 	@echo 'make lock      regenerate requirements/*.lock from pyproject.toml'
 	@echo 'make clean     remove .venv, build output and caches'
 
