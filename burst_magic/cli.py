@@ -110,7 +110,7 @@ def _print(text: str) -> None:
 
 
 def _in_words(error: OSError) -> str:
-    """What the system refuses, and of which file, if it says so."""
+    """What the system refuses, with the file if it names one."""
     where = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     return str(BurstError(error.strerror or str(error), context=where))
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from burst_magic.aws import patience
-from burst_magic.aws.clients import Clients
-from burst_magic.aws.prices import HOME, WITHIN, on_demand
+from burst_magic.aws.prices import listed, on_demand
 from burst_magic.errors import Missing
+
+if TYPE_CHECKING:
+    from burst_magic.aws.clients import Clients
 
 _USAGE = re.compile(r"(?:[A-Z0-9]+-)?Build-Min:(?P<kind>Linux|ARM):g1\.small")
 _KINDS = {"x86_64": "Linux", "arm64": "ARM"}
@@ -24,17 +24,7 @@ def minute(region: str, arch: str, clients: Clients | None = None) -> float:
         Missing: AWS lists no price.
         BurstError: AWS did not answer; see ``faults.meaning``.
     """
-    service = patience.Service("pricing", clients=clients or Clients(region=HOME, timeout=WITHIN))
-
-    def call(pricing: Any) -> list[str]:
-        pages = pricing.get_paginator("get_products").paginate(
-            ServiceCode="CodeBuild",
-            Filters=[{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}],
-            FormatVersion="aws_v1",
-        )
-        return [text for page in pages for text in page["PriceList"]]
-
-    found = parsed([json.loads(text) for text in service.ask(call, "GetProducts", patience.ONCE)])
+    found = parsed(listed("CodeBuild", region, clients))
     if arch not in found:
         raise Missing(f"AWS lists no price of CodeBuild for {region}, {arch}")
     return found[arch]

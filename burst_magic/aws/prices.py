@@ -40,20 +40,29 @@ def fetch(region: str, clients: Clients | None = None) -> dict[str, FargatePrice
         Missing: AWS lists none.
         BurstError: AWS did not answer; see ``faults.meaning``.
     """
+    found = parsed(listed("AmazonECS", region, clients))
+    if not found:
+        raise Missing(f"AWS lists no Fargate prices in dollars for {region}")
+    return found
+
+
+def listed(service_code: str, region: str, clients: Clients | None = None) -> list[dict[str, Any]]:
+    """Entries of AWS's price list: ``product``, ``terms`` and ``publicationDate`` of each, as the API has them.
+
+    Raises:
+        BurstError: AWS did not answer; see ``faults.meaning``.
+    """
     service = patience.Service("pricing", clients=clients or Clients(region=HOME, timeout=WITHIN))
 
     def call(pricing: Any) -> list[str]:
         pages = pricing.get_paginator("get_products").paginate(
-            ServiceCode="AmazonECS",
+            ServiceCode=service_code,
             Filters=[{"Type": "TERM_MATCH", "Field": "regionCode", "Value": region}],
             FormatVersion="aws_v1",
         )
         return [text for page in pages for text in page["PriceList"]]
 
-    found = parsed([json.loads(text) for text in service.ask(call, "GetProducts", patience.ONCE)])
-    if not found:
-        raise Missing(f"AWS lists no Fargate prices in dollars for {region}")
-    return found
+    return [json.loads(text) for text in service.ask(call, "GetProducts", patience.ONCE)]
 
 
 def parsed(products: list[dict[str, Any]]) -> dict[str, FargatePrice]:

@@ -115,7 +115,7 @@ class Follower:
                 return _refused(self._failure or _released(self.sid))
             self._forget_refused(self._asked_at - self._again)
             if jid not in self._jobs and self._unknown >= UNKNOWN:
-                problem = f"session {self.sid}: {UNKNOWN} jobs of which nothing is known were asked for at once"
+                problem = f"session {self.sid}: {UNKNOWN} unknown jobs were asked for at once"
                 return _refused(BurstError(problem, context=jid, way_out="ask again in a while"))
             if jid not in self._jobs:
                 self._jobs[jid] = Future()

@@ -106,7 +106,8 @@ class SessionList:
     def etag(self) -> str:
         """Differs if anything does that a view shows; when it was seen, and what follows from the time, is not."""
         rows = [replace(row, as_of=0.0, session=_still(row.session)) for row in self.sessions]
-        return hashlib.sha256(to_json(replace(self, sessions=tuple(rows))).encode()).hexdigest()[:16]
+        account = self.account and replace(self.account, sessions=tuple(map(_at_rest, self.account.sessions)))
+        return hashlib.sha256(to_json(replace(self, sessions=tuple(rows), account=account)).encode()).hexdigest()[:16]
 
 
 NOTHING = SessionList(store="", sessions=(), unread=0, more=0, problem="", context="", way_out="", account=None)
@@ -114,6 +115,10 @@ NOTHING = SessionList(store="", sessions=(), unread=0, more=0, problem="", conte
 
 def _still(row: SessionRow) -> SessionRow:
     return replace(row, last_activity=0.0, cost=None, fargate=None)
+
+
+def _at_rest(runs: AccountSessionState) -> AccountSessionState:
+    return replace(runs, at=0.0, spent=None)
 
 
 def state_of(opened: OpenedSession, onlooker: Onlooker) -> ListedState:

@@ -126,7 +126,7 @@ describe("what a reopened notebook offers", () => {
 
 describe("a page that was reloaded before its notebook was saved", () => {
   const place = { path: "work/study.ipynb", saved: 100 };
-  const started = (created: number, notebook = "/srv/me/work/study.ipynb"): SessionList => {
+  const started = (created: number, notebook = "/notebooks/work/study.ipynb"): SessionList => {
     const list = listed({ created, ended: null, phase: "running" });
     return { ...list, sessions: list.sessions.map((each) => ({ ...each, session: { ...each.session, notebook } })) };
   };
@@ -139,8 +139,8 @@ describe("a page that was reloaded before its notebook was saved", () => {
 
   it("is not offered older jobs, another notebook's, or those that it shows", () => {
     expect(lostOf([], started(99), place)).toEqual([]);
-    expect(["/srv/me/work/study.ipynb", "/srv/me/work/old/study.ipynb"].map((file) => isAt(file, { ...place, path: "work/study.ipynb" }))).toEqual([true, false]);
-    expect(lostOf([], started(101, "/srv/me/work/casestudy.ipynb"), { ...place, path: "study.ipynb" })).toEqual([]);
+    expect(["/notebooks/work/study.ipynb", "/notebooks/work/old/study.ipynb"].map((file) => isAt(file, { ...place, path: "work/study.ipynb" }))).toEqual([true, false]);
+    expect(lostOf([], started(101, "/notebooks/work/casestudy.ipynb"), { ...place, path: "study.ipynb" })).toEqual([]);
     expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), place)).toEqual([]);
   });
 

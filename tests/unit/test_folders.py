@@ -110,7 +110,7 @@ def test_a_current_folder_that_was_removed_is_said(tmp_path, monkeypatch):
         folders.current()
 
 
-# --- what lies in the place of a file of ours ------------------------------------------------------------------
+# --- other things in place of our files -------------------------------------------------------------------------
 
 
 def a_pipe(path):

@@ -43,7 +43,7 @@ def _replace_show(module: Any) -> None:
 
 
 def _replace_bar(module: Any) -> None:
-    """A bar of widgets would live on the worker: draw text instead, of which the last state is kept."""
+    """A widget would live on the worker only: draw the bar as text, and keep its last state."""
 
     class TextBar(module.std_tqdm):  # type: ignore[misc] # a class at run time
         def __init__(self, *args: Any, display: bool = True, **options: Any) -> None:

@@ -121,7 +121,7 @@ def actions(document: Mapping[str, Any]) -> set[str]:
 
 
 def build_images(cloud: Sandbox, folder: Path, environ: Mapping[str, str], builder: Builder) -> None:
-    """Two in CodeBuild, of which one is stopped; one here, with what stands for docker; and all are deleted."""
+    """Two in CodeBuild, one of them stopped; one here, with a stand-in for docker; then all are deleted."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)

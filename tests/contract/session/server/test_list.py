@@ -9,7 +9,7 @@ import pytest
 
 from burst_magic.errors import AttachError, Throttled
 from burst_magic.server.account import AccountLook
-from burst_magic.server.listed import AccountList, AccountSessionState
+from burst_magic.server.listed import NOTHING, AccountList, AccountSessionState
 from burst_magic.server.listing import Listing
 from burst_magic.server.request_limit import RequestLimit
 
@@ -144,6 +144,15 @@ def test_the_tag_is_the_same_while_only_time_passes(listing, flaky, running, unt
     first, second = again(), again()
     assert first.sessions[0].as_of < second.sessions[0].as_of
     assert first.etag == second.etag
+
+
+def test_the_tag_stays_while_what_runs_in_the_account_only_costs():
+    def tag(**changes):
+        runs = replace(RUNS, **changes)
+        return replace(NOTHING, account=AccountList(region="r", sessions=(runs,), problem="", way_out="")).etag
+
+    assert tag() == tag(at=62.0, spent=11)  # on the same line
+    assert len({tag(), tag(workers=3), tag(hourly=30), NOTHING.etag}) == 4
 
 
 def test_a_damaged_session_is_a_row_and_hides_no_other(listing, flaky, world, finished, running):
