@@ -19,6 +19,7 @@ from benchmarks.process import Figures, serve
 from benchmarks.stand_in import stand_in
 
 _PATIENCE = 300.0
+_NAP = 5.0  # seconds of a task: short enough that some end between two frames; nothing is drawn while nothing changes
 _BEGIN = """
 import os, time
 import burst_magic as burst
@@ -26,8 +27,8 @@ from burst_magic.ui.panel import show
 
 os.sched_setaffinity(0, {core})
 
-def hold(_):
-    time.sleep(3600)
+def nap(_):
+    time.sleep({nap})
 
 def busy(count):
     wall, mine, everyone, value = time.perf_counter(), time.thread_time(), time.process_time(), 0
@@ -36,7 +37,7 @@ def busy(count):
     return time.perf_counter() - wall, time.thread_time() - mine, time.process_time() - everyone
 """
 _START = """
-session = burst.map(hold, range({tasks}), workers={workers}, launcher="fargate")
+session = burst.map(nap, range({tasks}), workers={workers}, launcher="fargate")
 showing = show(session)
 """
 
@@ -84,12 +85,12 @@ def watched(*, workers: int, pairs: int, seconds: float) -> Figures:
     with stand_in(cores=set(cores[1:]) or None):
         kernel = Kernel()
         try:
-            kernel.run(_BEGIN.format(core={cores[0]}))
+            kernel.run(_BEGIN.format(core={cores[0]}, nap=_NAP))
             count = int(seconds / kernel.run("busy(10**6)")[1] * 10**6)
-            kernel.run(_START.format(tasks=2 * workers, workers=workers))
+            kernel.run(_START.format(tasks=1000 * workers, workers=workers))
             _await(lambda: kernel.run("session.status().running") == workers)
             found = [_pair(kernel, count) for _ in range(pairs)]
-            kernel.run("session.cleanup(force=True, grace=0)")
+            kernel.run("session.cleanup(force=True, grace=0);")
         finally:
             kernel.close()
     return {name: median(each[name] for each in found) for name in found[0]}
