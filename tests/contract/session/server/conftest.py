@@ -117,11 +117,11 @@ def serving(root: Path, **environ_of_aws: str):
     ):
         try:
             end = time.monotonic() + STARTS_WITHIN
-            while not (found := list(runtime.glob("jpserver-*.json"))):
+            while not (said := [text for path in runtime.glob("jpserver-*.json") if (text := path.read_text())]):
                 assert process.poll() is None, log.read_text()
                 assert time.monotonic() < end, log.read_text()
-                time.sleep(0.05)
-            yield Jupyter(json.loads(found[0].read_text())["url"], process, place, log)
+                time.sleep(0.05)  # the file is there, and empty, before it is written
+            yield Jupyter(json.loads(said[0])["url"], process, place, log)
         finally:
             process.terminate()
             process.wait(60)
