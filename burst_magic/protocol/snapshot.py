@@ -118,6 +118,8 @@ class Snapshot:
         budget: of the session, in micro-dollars; estimate: of the job before it began. None: there is none.
         minimum: seconds that are billed of a worker at least.
         lost: workers that were lost, and that no start makes up for yet; ``attended``: this client replaces them.
+        kept_until: when workers that have nothing left to do end at the latest, by their idle limit or the deadline;
+            None while a job of the session may run, and if no worker lives or all were told to end.
         wait: why nothing is running, or None; waiting: the same in one line with times, or "".
         failures: of tasks that were read, most frequent first; unread: why they cannot be read, or "".
         tail: the last lines of output, oldest first: (task, text).
@@ -154,6 +156,7 @@ class Snapshot:
     end_detail: str = ""
     finished_at: float | None = None
     deadline: float = 0.0
+    kept_until: float | None = None
     forecast: float | None = None
     budget: int | None = None
     estimate: int | None = None

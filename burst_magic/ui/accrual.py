@@ -41,22 +41,28 @@ class BilledLife:
 def session_accrual(seen: Snapshot) -> Accrual:
     """What the session costs: its workers, and starts that ended before they could work."""
     unheard = [BilledLife(since=life.since, until=life.until, rate=life.rate) for life in seen.unheard]
-    return accrue([*_lives(seen), *unheard], minimum=seen.minimum, created=seen.created, now=_until(seen))
+    return accrue([*_lives(seen), *unheard], minimum=seen.minimum, created=seen.created, now=seen.now)
 
 
-def job_accrual(seen: Snapshot) -> Accrual:
-    """The part of it that workers cost while the job ran."""
-    lives = [
+def job_accrual(seen: Snapshot, *, joined: bool) -> Accrual:
+    """The part of it until the job's end; where it ``joined`` workers that were there, from its beginning on."""
+    over = _until(seen)
+    lives = _lives(seen, over=over if seen.ended else None)
+    if not joined:
+        unheard = [BilledLife(since=life.since, until=min(life.until, over), rate=life.rate) for life in seen.unheard]
+        return accrue([*lives, *unheard], minimum=seen.minimum, created=seen.created, now=over)
+    own = [
         BilledLife(since=max(life.since, seen.created), until=life.until, rate=life.rate)
-        for life in _lives(seen)
+        for life in lives
         if life.until is None or life.until > seen.created
     ]
-    return accrue(lives, minimum=0.0, created=seen.created, now=_until(seen))
+    return accrue(own, minimum=0.0, created=seen.created, now=over)
 
 
 def fargate_accrual(seen: Snapshot, *, minimum: float) -> Accrual:
-    """What Fargate would charge for free workers like these."""
-    lives = [BilledLife(since=life.since, until=life.until, rate=seen.fargate_rate) for life in _lives(seen)]
+    """What Fargate would charge for free workers like these until the job's end."""
+    lives = _lives(seen, over=_until(seen) if seen.ended else None)
+    lives = [BilledLife(since=life.since, until=life.until, rate=seen.fargate_rate) for life in lives]
     return accrue(lives, minimum=minimum, created=seen.created, now=_until(seen))
 
 
@@ -64,12 +70,14 @@ def _until(seen: Snapshot) -> float:
     return seen.now if seen.finished_at is None else min(seen.now, seen.finished_at)
 
 
-def _lives(seen: Snapshot) -> list[BilledLife]:
-    """One for each process: a worker that rejoined under another id was billed in between. After the end, none runs."""
+def _lives(seen: Snapshot, *, over: float | None = None) -> list[BilledLife]:
+    """One for each process, until ``over``: a worker that rejoined under another id was billed in between."""
     lives: dict[str, BilledLife] = {}
     for worker in seen.workers:
-        name, over = base_of(worker.wid), not worker.alive or worker.seen < seen.now - _JUST
-        until = worker.seen if over else _until(seen) if seen.ended else None
+        name, ended = base_of(worker.wid), not worker.alive or worker.seen < seen.now - _JUST
+        until = worker.seen if ended else None
+        if over is not None:
+            until = min(worker.seen, over)
         known = lives.get(name)
         if known is None:
             lives[name] = BilledLife(since=worker.started, until=until, rate=worker.rate)

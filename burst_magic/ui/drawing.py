@@ -10,6 +10,7 @@ from burst_magic.protocol.client.snapshot import FARGATE_MINIMUM
 from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span, WaitCause
 from burst_magic.protocol.terminal import as_seen
+from burst_magic.protocol.wire.keys import base_of
 from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
 from burst_magic.ui.accrual import fargate_accrual, job_accrual, session_accrual
 from burst_magic.ui.frame import (
@@ -19,6 +20,7 @@ from burst_magic.ui.frame import (
     FailuresPart,
     FailureView,
     Frame,
+    KeptWorkers,
     LongestTask,
     Money,
     OutputLine,
@@ -170,6 +172,8 @@ def _money(seen: Snapshot) -> Money:
     joined = any(worker.started < seen.created - SKEW for worker in seen.workers)
     free = not seen.rate
     session, fargate = session_accrual(seen), fargate_accrual(seen, minimum=FARGATE_MINIMUM)
+    job = job_accrual(seen, joined=joined)
+    apart = joined or (seen.ended is not None and (session.hourly > 0 or session.spent != job.spent))
     known = seen.priced
     return Money(
         priced=known,
@@ -177,13 +181,21 @@ def _money(seen: Snapshot) -> Money:
         at=fargate.at if free else session.at,
         spent=session.spent if known else 0,
         hourly=session.hourly if known else 0,
-        job=job_accrual(seen).spent if joined and known and not free else None,
+        job=job.spent if apart and known and not free else None,
         estimate=seen.estimate,
         budget=seen.budget,
         fargate=fargate.spent if free and known else 0,
         fargate_hourly=fargate.hourly if free and known else 0,
         worker_hourly=seen.rate if known and not free and seen.ended is None else None,
+        kept=None if known and free else _kept(seen),
     )
+
+
+def _kept(seen: Snapshot) -> KeptWorkers | None:
+    if seen.kept_until is None or seen.kept_until <= seen.now:
+        return None
+    rates = {base_of(worker.wid): worker.rate for worker in seen.workers if worker.alive}
+    return KeptWorkers(count=len(rates), hourly=sum(rates.values()) if seen.priced else 0, until=seen.kept_until)
 
 
 def _workers(seen: Snapshot) -> WorkerFacts:

@@ -82,16 +82,26 @@ class TaskStrip:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class KeptWorkers:
+    """Workers that are kept for the next job: their number, what they cost an hour, and until when at the latest."""
+
+    count: int
+    hourly: int
+    until: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """What the session costs. At another instant ``t`` it is ``spent + hourly * (t - at) / 3600``.
 
     Attributes:
         priced: whether anybody knows what its workers cost; otherwise all else is 0. free: they cost nothing.
         spent, hourly: of the session.
-        job: the part while this job ran, if workers are older than it; grows like ``spent``.
+        job: the part while this job ran, if that is another; grows like ``spent`` until the job's end.
         estimate: of this job before it began; budget: of the session. None: there is none.
         fargate, fargate_hourly: of free workers, what Fargate would charge.
         worker_hourly: of one worker that is started now, if it costs anything.
+        kept: workers that are not free and that nothing is left to do for: ``spent`` grows until they end.
     """
 
     priced: bool
@@ -105,6 +115,7 @@ class Money:
     fargate: int
     fargate_hourly: int
     worker_hourly: int | None = None
+    kept: KeptWorkers | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from importlib.resources import files
 from burst_magic.ui import phrases, text
 from burst_magic.ui.frame import Frame, Phase
 from burst_magic.ui.rows import CapturedRow
-from burst_magic.ui.words import count, duration
+from burst_magic.ui.words import clock, count, duration
 
 BAR = 1000  # width of the bar in its own units, scaled by the page
 LEAST = 8  # a single failure among thousands stays visible
@@ -63,7 +63,7 @@ def _page(body: str) -> str:
 def _head(shown: Frame) -> str:
     title = f' <span class="burst-title">{escape(shown.title)}</span>' if shown.title else ""
     # A saved page becomes outdated, so it says when that was so.
-    seen = f"seen {text.clock(shown.at)}" if shown.ended is None else f"ended {text.clock(shown.ended)}"
+    seen = f"seen {clock(shown.at)}" if shown.ended is None else f"ended {clock(shown.ended)}"
     took = duration(phrases.elapsed(shown))
     whole = f"{count(phrases.done(shown))} of {count(shown.counts.total)}"
     times = [whole, shown.progress, phrases.left(shown), took, _cost(shown), seen]
@@ -121,7 +121,7 @@ def _waiting(shown: Frame) -> str:
 
 def _facts(shown: Frame) -> str:
     facts = [
-        ("workers", "" if shown.over else phrases.workers(shown)),
+        ("workers", phrases.kept(shown.money) if shown.over else phrases.workers(shown)),
         ("longest", phrases.longest(shown)),
         ("reattach", "" if shown.over else shown.attach),
     ]

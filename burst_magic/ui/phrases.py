@@ -5,7 +5,7 @@ from __future__ import annotations
 from burst_magic.plan.cost import UNPRICED
 from burst_magic.protocol.snapshot import WaitCause
 from burst_magic.ui.frame import FailureClass, FailureView, Frame, Money
-from burst_magic.ui.words import about, count, dollars, duration
+from burst_magic.ui.words import about, clock, count, dollars, duration
 
 GAP = " "  # a terminal font may lack the narrow space
 
@@ -98,11 +98,20 @@ def cost(money: Money, *, at: float, over: bool) -> str:
     if money.free:
         return ""
     spent = dollars(grown(money.spent, money, at), gap=GAP)
-    said = spent if over else f"{spent} so far"
+    said = spent if over and money.kept is None else f"{spent} so far"
     limit = "" if money.budget is None else f" of a budget of {dollars(money.budget, gap=GAP)}"
     if money.job is None:
         return f"{said}{limit}"
-    return f"{said}{limit} (whole session; {dollars(grown(money.job, money, at), gap=GAP)} while this cell ran)"
+    job = money.job if over else grown(money.job, money, at)
+    return f"{said}{limit} (whole session; {dollars(job, gap=GAP)} while this cell ran)"
+
+
+def kept(money: Money) -> str:
+    """The workers that are kept for the next cell: ``2 kept, $0.08 an hour until 2026-11-21 09:20 at the latest``."""
+    if money.kept is None:
+        return ""
+    hourly = f", {dollars(money.kept.hourly, gap=GAP)} an hour" if money.priced else ""
+    return f"{count(money.kept.count, gap=GAP)} kept{hourly} until {clock(money.kept.until)} at the latest"
 
 
 def on_fargate(money: Money, at: float) -> str:

@@ -15,7 +15,7 @@ from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, Phase
 from burst_magic.ui.phrases import GAP
 from burst_magic.ui.rows import AccountLine, CapturedRow, CostLine, SessionLine
-from burst_magic.ui.words import THIN, about, clean, count, dollars, duration, size_of
+from burst_magic.ui.words import THIN, about, clean, clock, count, dollars, duration, size_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -52,7 +52,8 @@ def frame_text(shown: Frame) -> str:
     head = f"{shown.title or shown.session}: {_plain(shown.state)}, {phrases.done_of(shown)}"
     seen = f"as seen {clock(shown.at)}; to go on: {shown.attach}"
     facts = [shown.progress, "" if shown.over else phrases.left(shown), phrases.waiting(shown), _cost(shown)]
-    lines = [", ".join(filter(None, [head, *facts])), *_failures(shown)]
+    kept = phrases.kept(shown.money)
+    lines = [", ".join(filter(None, [head, *facts])), *_failures(shown), *([f"workers: {kept}"] if kept else [])]
     return "\n".join([*lines, f"ended {clock(shown.ended)}" if shown.ended is not None else seen])
 
 
@@ -63,6 +64,7 @@ def status_text(snapshot: Snapshot) -> str:
         ("tasks", f"{phrases.done_of(shown)} done" + (f" ({shown.progress})" if shown.progress else "")),
         ("", ", ".join(f"{_count(number)} {word}" for word, number in phrases.counts(shown))),
         ("workers", phrases.workers(shown, alive=snapshot.alive)),
+        ("", phrases.kept(shown.money)),
         ("time", ", ".join(filter(None, [duration(phrases.elapsed(shown)), phrases.left(shown)]))),
         ("cost", _cost(shown) or phrases.on_fargate(shown.money, shown.at)),
         ("waiting", phrases.waiting(shown)),
@@ -281,11 +283,6 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Iterable
         for row in (head, *body)
     )
     return "\n".join(lines)
-
-
-def clock(at: float) -> str:
-    """A time in the local time zone, to the minute."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 _PATIENCE = 0.5  # seconds before an upload gets a bar

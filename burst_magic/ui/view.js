@@ -614,7 +614,7 @@ var Output = class {
 var SILENT = 15;
 var SLOW = 60;
 function shown(frame, link, now) {
-  return inStoreTime(frame, link, link.from === "saved" ? frame.at : now + link.ahead);
+  return inStoreTime(frame, link, link.from === "saved" && frame.ended === null ? frame.at : now + link.ahead);
 }
 function inStoreTime(frame, link, now) {
   const { counts } = frame;
@@ -632,6 +632,7 @@ function inStoreTime(frame, link, now) {
     percent: progress,
     time: timeOf(frame, now),
     money: moneyOf(frame, now),
+    kept: keptOf(frame.money, now),
     over,
     plain: frame.phase === "finished" && counts.failed === 0 && counts.total > 0,
     segments: [
@@ -668,13 +669,24 @@ function timeOf(frame, now) {
 function moneyOf(frame, now) {
   const { money } = frame;
   if (!money.priced) return "cost unknown";
-  const budget = money.budget === null ? "" : ` / ${dollars(money.budget)}`;
-  if (money.free) return `no charge${budget}`;
-  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budget}`;
+  if (money.free) return `no charge${budgetOf(money)}`;
+  if (frame.ended !== null && money.job !== null) return dollars(money.job);
+  return sessionCost(frame, now);
+}
+function sessionCost(frame, now) {
+  const { money } = frame;
+  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budgetOf(money)}`;
+}
+function budgetOf(money) {
+  return money.budget === null ? "" : ` / ${dollars(money.budget)}`;
 }
 function grown(spent, hourly, at, frame, now) {
-  const until = Math.min(now, frame.ended ?? now, frame.deadline || now);
+  const until = Math.min(now, frame.ended === null ? frame.deadline || now : frame.money.kept?.until ?? frame.at);
   return Math.round(spent + hourly * Math.max(0, until - at) / 3600);
+}
+function keptOf({ priced, kept }, now) {
+  if (!kept || kept.until <= now) return "";
+  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour,` : ""} until ${timeOfDay(kept.until, now)} at the latest`;
 }
 function countsOf(frame, idle) {
   const { counts } = frame;
@@ -807,11 +819,19 @@ function detailsOf(frame, now) {
   if (frame.ended !== null) details.push({ label: "Ended", text: clock(frame.ended), copies: false });
   else if (frame.deadline) details.push({ label: "Deadline", text: clock(frame.deadline), copies: false });
   if (money.estimate !== null) details.push({ label: "Estimate", text: dollars(money.estimate), copies: false });
-  if (money.job !== null) details.push({ label: "While this cell ran", text: dollars(grown(money.job, money.hourly, money.at, frame, now)), copies: false });
+  if (money.job !== null) {
+    const job = frame.ended === null ? grown(money.job, money.hourly, money.at, frame, now) : money.job;
+    details.push({ label: "While this cell ran", text: dollars(job), copies: false });
+    if (frame.ended !== null) details.push({ label: "Whole session", text: sessionCost(frame, now), copies: false });
+  }
   const fargate = grown(money.fargate, money.fargate_hourly, money.at, frame, now);
   if (money.priced && fargate) details.push({ label: "On Fargate", text: `would be ${dollars(fargate)}`, copies: false });
   details.push({ label: "Launcher", text: frame.launcher, copies: false });
   return details.filter(({ text }) => text);
+}
+function timeOfDay(at, now) {
+  const sameDay = new Date(at * 1e3).toDateString() === new Date(now * 1e3).toDateString();
+  return sameDay ? new Date(at * 1e3).toLocaleTimeString([], { timeStyle: "short" }) : clock(at);
 }
 function clock(at) {
   return new Date(at * 1e3).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
@@ -1391,7 +1411,7 @@ var View = class {
       this.draw();
     });
     this.timer = setInterval(() => {
-      if (this.now && !this.now.over) this.draw();
+      if (this.now && (!this.now.over || this.now.kept)) this.draw();
     }, TICK);
     this.themed.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light"] });
     this.seen.observe(this.node);
@@ -1444,7 +1464,7 @@ var View = class {
     this.title.title = now.title;
     say(this.percent, now.percent);
     say(this.time, now.time);
-    say(this.money, now.money);
+    say(this.money, [now.money, now.kept].filter(Boolean).join(" · "));
     this.cancel.allow(now.over ? null : this.host.can("cancel"));
     this.actions.draw();
     this.more.hidden = !this.actions.any;

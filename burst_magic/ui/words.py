@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from burst_magic import units
 from burst_magic.errors import visible
@@ -52,6 +53,11 @@ def about(seconds: float) -> str:
     if seconds < 36 * 3600:
         return f"≈ {round(seconds / 1800) / 2:g} h"
     return f"≈ {round(seconds / 86400)} d"
+
+
+def clock(at: float) -> str:
+    """A time in the local time zone, to the minute."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def dollars(micro: int, *, gap: str = THIN) -> str:

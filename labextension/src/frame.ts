@@ -103,6 +103,13 @@ export interface HostState {
   notice: string;
 }
 
+/** Workers that are kept for the next job: their number, what they cost an hour, and until when at the latest. */
+export interface KeptWorkers {
+  count: number;
+  hourly: number;
+  until: number;
+}
+
 /** One job of a listed session. ``attach`` is the line that brings its results back in a kernel. */
 export interface ListedJobState {
   job: string;
@@ -148,6 +155,7 @@ export interface Money {
   fargate: number;
   fargate_hourly: number;
   worker_hourly?: number;
+  kept?: KeptWorkers;
 }
 
 /** One line that a task printed. */

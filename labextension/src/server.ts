@@ -1,7 +1,7 @@
 // The view's host in the lab extension: frames and actions of the Jupyter server (docs/panel.md), with no kernel at all.
 //
 // It asks once a second while it can be seen, each ten seconds while it cannot, ever more rarely while nothing answers,
-// and no more once the job is over for good.
+// each ten seconds while only workers are left that are kept, and no more once the job is over for good.
 
 import { frameIn } from "./checked.js";
 import { VERSION, type Frame, type PanelAction } from "./frame.js";
@@ -153,7 +153,12 @@ export class ServerHost implements Host {
   };
 
   private get over(): boolean {
-    return (this.seen !== null && this.settled) || this.gone;
+    return (this.seen !== null && this.settled && !this.keeps) || this.gone;
+  }
+
+  /** Whether workers may live on after the job: they end by themselves, or are told to. */
+  private get keeps(): boolean {
+    return (this.latest.money.kept?.until ?? 0) > Date.now() / 1000 + this.ahead;
   }
 
   private get settled(): boolean {
@@ -206,7 +211,7 @@ export class ServerHost implements Host {
 
   private pause(): number {
     if (this.misses) return Math.min(MOST, SEEN * 2 ** this.misses);
-    return this.visible && !document.hidden ? SEEN : HIDDEN;
+    return this.visible && !document.hidden && !this.settled ? SEEN : HIDDEN;
   }
 }
 

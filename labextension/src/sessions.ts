@@ -63,7 +63,7 @@ export function rowOf(listed: ListedState, now: number): Row {
     done,
     total: session.total,
     counts: countsOf(listed, done),
-    money: [moneyOf(listed.money, now), kept ? `${plural(kept, "worker")} kept` : ""].filter(Boolean).join(" · "),
+    money: [moneyOf(listed.money, now), kept ? keptOf(kept, listed.money) : ""].filter(Boolean).join(" · "),
     overBudget: overBudget(listed.money, now),
     began: `${age(now - session.created)} ago`,
     notebook: session.notebook,
@@ -165,12 +165,17 @@ function moneyOf(money: Money | null, now: number): string {
   return `${spent}${budget}${overBudget(money, now) ? " · over budget" : ""}`;
 }
 
+function keptOf(workers: number, money: Money | null): string {
+  const hourly = money?.priced && money.kept ? `, ${dollars(money.kept.hourly)} an hour` : "";
+  return `${plural(workers, "worker")} kept${hourly}`;
+}
+
 function overBudget(money: Money | null, now: number): boolean {
   return money !== null && money.priced && !money.free && money.budget !== null && spentAt(money, now) > money.budget;
 }
 
 function spentAt(money: Money, now: number): number {
-  return grown(money.spent, money.hourly, money.at, now);
+  return grown(money.spent, money.hourly, money.at, Math.min(now, money.kept?.until ?? now));
 }
 
 function grown(spent: number, hourly: number, at: number, now: number): number {

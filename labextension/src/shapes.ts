@@ -50,6 +50,11 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
     "failures": "FailuresPart?",
     "output": "OutputPart?"
   },
+  "KeptWorkers": {
+    "count": "integer",
+    "hourly": "integer",
+    "until": "number"
+  },
   "LongestTask": {
     "task": "integer",
     "since": "number",
@@ -66,7 +71,8 @@ export const SHAPES: Readonly<Record<string, Readonly<Record<string, string>>>> 
     "budget": "integer|null",
     "fargate": "integer",
     "fargate_hourly": "integer",
-    "worker_hourly": "integer?"
+    "worker_hourly": "integer?",
+    "kept": "KeptWorkers?"
   },
   "OutputLine": {
     "task": "integer",

@@ -1,6 +1,6 @@
 // What the view says of a frame at an instant: pure, so that every state is tested without a browser.
 
-import type { Frame, TaskStrip } from "./frame.js";
+import type { Frame, Money, TaskStrip } from "./frame.js";
 import type { Link } from "./host.js";
 import { about, age, count, dollars, duration, percent, plural } from "./words.js";
 
@@ -50,6 +50,8 @@ export interface Shown {
   readonly percent: string;
   readonly time: string;
   readonly money: string;
+  /** After the end: workers that are kept for the next cell, what they cost, and until when; "" for none. */
+  readonly kept: string;
   readonly over: boolean;
   /** Nothing is left to say but one line. */
   readonly plain: boolean;
@@ -80,7 +82,7 @@ const SLOW = 60; // seconds that a task may run before it is named
  * what became of a job of which only the file is left: it is shown as it was, and neither time nor money goes on.
  */
 export function shown(frame: Frame, link: Link, now: number): Shown {
-  return inStoreTime(frame, link, link.from === "saved" ? frame.at : now + link.ahead);
+  return inStoreTime(frame, link, link.from === "saved" && frame.ended === null ? frame.at : now + link.ahead);
 }
 
 function inStoreTime(frame: Frame, link: Link, now: number): Shown {
@@ -99,6 +101,7 @@ function inStoreTime(frame: Frame, link: Link, now: number): Shown {
     percent: progress,
     time: timeOf(frame, now),
     money: moneyOf(frame, now),
+    kept: keptOf(frame.money, now),
     over,
     plain: frame.phase === "finished" && counts.failed === 0 && counts.total > 0,
     segments: [
@@ -139,14 +142,28 @@ function timeOf(frame: Frame, now: number): string {
 function moneyOf(frame: Frame, now: number): string {
   const { money } = frame;
   if (!money.priced) return "cost unknown";
-  const budget = money.budget === null ? "" : ` / ${dollars(money.budget)}`;
-  if (money.free) return `no charge${budget}`;
-  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budget}`;
+  if (money.free) return `no charge${budgetOf(money)}`;
+  if (frame.ended !== null && money.job !== null) return dollars(money.job); // the budget is the session's
+  return sessionCost(frame, now);
+}
+
+function sessionCost(frame: Frame, now: number): string {
+  const { money } = frame;
+  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budgetOf(money)}`;
+}
+
+function budgetOf(money: Money): string {
+  return money.budget === null ? "" : ` / ${dollars(money.budget)}`;
 }
 
 function grown(spent: number, hourly: number, at: number, frame: Frame, now: number): number {
-  const until = Math.min(now, frame.ended ?? now, frame.deadline || now);
+  const until = Math.min(now, frame.ended === null ? frame.deadline || now : (frame.money.kept?.until ?? frame.at));
   return Math.round(spent + (hourly * Math.max(0, until - at)) / 3600);
+}
+
+function keptOf({ priced, kept }: Money, now: number): string {
+  if (!kept || kept.until <= now) return "";
+  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour,` : ""} until ${timeOfDay(kept.until, now)} at the latest`;
 }
 
 function countsOf(frame: Frame, idle: string): string {
@@ -299,11 +316,20 @@ function detailsOf(frame: Frame, now: number): Detail[] {
   if (frame.ended !== null) details.push({ label: "Ended", text: clock(frame.ended), copies: false });
   else if (frame.deadline) details.push({ label: "Deadline", text: clock(frame.deadline), copies: false });
   if (money.estimate !== null) details.push({ label: "Estimate", text: dollars(money.estimate), copies: false });
-  if (money.job !== null) details.push({ label: "While this cell ran", text: dollars(grown(money.job, money.hourly, money.at, frame, now)), copies: false });
+  if (money.job !== null) {
+    const job = frame.ended === null ? grown(money.job, money.hourly, money.at, frame, now) : money.job;
+    details.push({ label: "While this cell ran", text: dollars(job), copies: false });
+    if (frame.ended !== null) details.push({ label: "Whole session", text: sessionCost(frame, now), copies: false });
+  }
   const fargate = grown(money.fargate, money.fargate_hourly, money.at, frame, now);
   if (money.priced && fargate) details.push({ label: "On Fargate", text: `would be ${dollars(fargate)}`, copies: false });
   details.push({ label: "Launcher", text: frame.launcher, copies: false });
   return details.filter(({ text }) => text);
+}
+
+function timeOfDay(at: number, now: number): string {
+  const sameDay = new Date(at * 1000).toDateString() === new Date(now * 1000).toDateString();
+  return sameDay ? new Date(at * 1000).toLocaleTimeString([], { timeStyle: "short" }) : clock(at);
 }
 
 function clock(at: number): string {

@@ -119,7 +119,7 @@ class View {
       this.draw();
     });
     this.timer = setInterval(() => {
-      if (this.now && !this.now.over) this.draw();
+      if (this.now && (!this.now.over || this.now.kept)) this.draw();
     }, TICK);
     this.themed.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light"] });
     this.seen.observe(this.node);
@@ -176,7 +176,7 @@ class View {
     this.title.title = now.title;
     say(this.percent, now.percent);
     say(this.time, now.time);
-    say(this.money, now.money);
+    say(this.money, [now.money, now.kept].filter(Boolean).join(" · "));
     this.cancel.allow(now.over ? null : this.host.can("cancel"));
     this.actions.draw();
     this.more.hidden = !this.actions.any; // workers that are kept for the next cell cost money after the job's end, too

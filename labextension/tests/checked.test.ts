@@ -20,7 +20,7 @@ function fields(shape = "Frame", path: readonly string[] = []): [readonly string
   return Object.entries(SHAPES[shape] ?? {}).flatMap(([name, kind]) => {
     const inner = kind.replace(/\?$|\|null$/, "");
     const own: [readonly string[], string] = [[...path, name], kind];
-    return inner in SHAPES && !["waiting", "stale"].includes(name) ? [own, ...fields(inner, own[0])] : [own];
+    return inner in SHAPES && !["waiting", "stale", "kept"].includes(name) ? [own, ...fields(inner, own[0])] : [own];
   });
 }
 

@@ -68,6 +68,20 @@ describe("a host that asks the Jupyter server", () => {
     host.stop();
   });
 
+  it("goes on asking after the job while workers are kept, ever less often, until they end", async () => {
+    const ends = Date.now() / 1000 + 30;
+    const money = { ...frameOf().money, kept: { count: 2, hourly: 1, until: ends } };
+    const { asked, request } = server(OK(frameOf({ ended: 1, end: "finished", state: "finished", money })), SAME);
+    const host = new ServerHost(request, frameOf());
+    host.start();
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(asked).toHaveLength(3);
+    await vi.advanceTimersByTimeAsync(600_000);
+
+    expect(asked).toHaveLength(4);
+    host.stop();
+  });
+
   it("names the parts and the frame that it has, and keeps them when they are left out", async () => {
     const { failures, output, ...lean } = frameOf({ title: "newer" });
     const { asked, request } = server(OK(frameOf()), OK(lean), SAME);

@@ -85,6 +85,10 @@ describe("a row of the list", () => {
     const row = rowOf(kept, NOW);
     expect([row.stopOff, row.money]).toEqual(["", "$0.12 / $5.00 · 2 workers kept"]);
     expect(totalOf(listOf(kept), NOW).words).toBe("1 burst · $0.12");
+    const until = NOW + 600;
+    const paid = { ...kept, money: { ...MONEY, kept: { count: 2, hourly: 360_000, until } } };
+    expect(rowOf(paid, NOW + 300).money).toBe("$0.15 / $5.00 · 2 workers kept, $0.36 an hour");
+    expect(totalOf(listOf(paid), until + 6000).words).toBe("1 burst · $0.18");
     const free = { ...MONEY, free: true };
     expect(totalOf(listOf({ ...kept, money: free }), NOW).running).toBe(0);
   });

@@ -147,6 +147,26 @@ describe("money", () => {
     expect(at({ money: { ...money, priced: false, spent: 0, hourly: 0 } }).money).toBe("cost unknown");
   });
 
+  it("is the job's after its end, and says what kept workers cost until they end", () => {
+    const kept = { count: 2, hourly: 80_000, until: NOW + 300 };
+    const over = { ended: NOW, phase: "finished", end: "finished", state: "finished", money: { ...money, job: 120_000, spent: 200_000, kept } } as const;
+    const clock = new Date((NOW + 300) * 1000).toLocaleTimeString([], { timeStyle: "short" });
+
+    expect(at(over).money).toBe("$0.12");
+    expect(at(over, NOW + 299).kept).toBe(`2 workers kept, $0.08 an hour, until ${clock} at the latest`);
+    expect(at(over, NOW + 300).kept).toBe("");
+    expect(shown(frameOf(over), { from: "saved", seen: null, problem: "", ahead: 0 }, NOW + 300).kept).toBe("");
+    expect(at({ ...over, money: { ...over.money, priced: false } }).kept).toBe(`2 workers kept until ${clock} at the latest`);
+  });
+
+  it("of the whole session grows after the job's end until the kept workers end", () => {
+    const kept = { count: 2, hourly: 360_000, until: NOW + 600 };
+    const whole = (now: number, changes: Partial<typeof money>): string | undefined =>
+      at({ ended: NOW, money: { ...money, job: 100_000, ...changes } }, now).details.find(({ label }) => label === "Whole session")?.text;
+
+    expect([whole(NOW + 300, { kept }), whole(NOW + 6000, { kept }), whole(NOW + 6000, {})]).toEqual(["$0.15 / $5.00", "$0.18 / $5.00", "$0.12 / $5.00"]);
+  });
+
   it("is nothing where workers are free; what Fargate would charge is a detail", () => {
     const free = { ...money, free: true, spent: 0, hourly: 0, budget: null, fargate: 4200, fargate_hourly: 0 };
     const now = at({ money: free });

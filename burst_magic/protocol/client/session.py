@@ -166,6 +166,11 @@ class SessionMachine:
         """The session's end, by the wall clock."""
         return max(self.manifest.deadline, self._requested.deadline)
 
+    @property
+    def dismissed(self) -> bool:
+        """Whether all workers were told to end."""
+        return self._requested.cancel_all or self._requested.closed
+
     def cancelled_at(self, jid: str) -> float | None:
         """When only this job was cancelled, by the requesting client's clock; None if it wasn't."""
         controls = [control for control in self._controls.values() if control is not None]

@@ -65,6 +65,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
         end_detail=machine.detail,
         finished_at=finished_at,
         deadline=session.deadline,
+        kept_until=_kept_until(session, machine, workers),
         forecast=None if machine.end or not done else job.created + (machine.newest - job.created) / done * total,
         budget=session.budget,
         estimate=job.estimate,
@@ -87,6 +88,18 @@ def _stood_still(session: SessionMachine, machine: JobMachine, workers: Sequence
     last_sign = max([machine.job.created, *(worker.seen for worker in workers)])
     cancelled = session.cancelled_at(machine.job.jid)
     return last_sign if cancelled is None else max(machine.newest, min(last_sign, cancelled))
+
+
+def _kept_until(session: SessionMachine, machine: JobMachine, workers: Sequence[WorkerView]) -> float | None:
+    """A worker that came after the last end is idle from then on."""
+    alive = [worker for worker in workers if worker.alive]
+    known = {each.job.jid: each for each in (machine, *session.jobs.values())}
+    tasks = {slot.job for worker in alive for slot in worker.slots if slot.task is not None}
+    if not alive or session.dismissed or tasks - set(known) or any(each.end is None for each in known.values()):
+        return None
+    ends = [_stood_still(session, each, workers) for each in known.values()]
+    idle_since = max(ends + [worker.started for worker in alive])
+    return min(session.deadline, idle_since + session.manifest.idle)
 
 
 def _views(crew: Crew, wall: float) -> list[WorkerView]:

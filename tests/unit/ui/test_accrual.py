@@ -87,12 +87,16 @@ def test_a_job_that_joined_is_billed_from_its_own_beginning(snapshot):
         created=1030.0, rate=RATE, workers=(worker("a", 1000.0, 1080.0), worker("old", 900.0, 1000.0, gone=True))
     )
 
-    assert job_accrual(seen).until(seen.now) == 500
+    assert job_accrual(seen, joined=True).until(seen.now) == 500
 
 
-def test_after_the_end_nothing_is_added(snapshot):
-    seen = snapshot(rate=RATE, ended=JobEnd.CANCELLED, finished_at=1050.0, workers=(worker("a", 1000.0, 1080.0),))
+def test_after_a_job_s_end_its_cost_stands_and_the_session_s_grows_with_workers_that_live_on(snapshot):
+    workers = (worker("a", 1000.0, 1080.0), worker("gone", 1000.0, 1070.0, gone=True))
+    seen = snapshot(rate=RATE, minimum=60.0, ended=JobEnd.FINISHED, finished_at=1050.0, workers=workers)
 
     line = session_accrual(seen)
+    job = job_accrual(seen, joined=False)
 
-    assert (line.spent, line.hourly) == (500, 0)
+    assert (line.until(1080.0), line.hourly) == (1500, RATE)
+    assert (job.until(1080.0), job.hourly) == (1200, 0)  # two minutes, which are billed at least
+    assert job_accrual(seen, joined=True).spent == 1000

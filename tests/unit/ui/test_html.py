@@ -16,7 +16,7 @@ from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.html import BAR, LEAST, dry_run_html, panel_html, style, widths
 from burst_magic.ui.saved import bundle
-from burst_magic.ui.text import clock
+from burst_magic.ui.words import clock
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
 

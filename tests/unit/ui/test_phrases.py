@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from burst_magic.protocol.snapshot import StartView, WaitCause, WaitReason, WorkerView
 from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
 from burst_magic.ui import phrases
 from burst_magic.ui.drawing import frame_of
+from burst_magic.ui.words import clock
 
 AWS = {"launcher": "fargate", "rate": 36_000}
 
@@ -38,7 +41,7 @@ def test_on_aws_the_cost_is_what_was_spent(snapshot):
     assert cost(frame_of(snapshot(**AWS, workers=workers))) == "$0.0008 so far"
     assert cost(frame_of(snapshot(**AWS, workers=workers, budget=5_000_000))) == "$0.0008 so far of a budget of $5.00"
     over = snapshot(**AWS, workers=workers, ended=JobEnd.CANCELLED, finished_at=1050.0)
-    assert cost(frame_of(over)) == "$0.0005"
+    assert cost(frame_of(over)) == "$0.0008 (whole session; $0.0005 while this cell ran)"
     assert cost(frame_of(snapshot(**AWS))) == "$0.00 so far"
     assert cost(frame_of(snapshot(**AWS, priced=False))) == "the price of its workers is not known"
 
@@ -47,6 +50,20 @@ def test_on_workers_that_are_older_than_the_job_the_cost_is_said_to_be_the_sessi
     shown = frame_of(snapshot(**AWS, workers=(alive(rate=36_000),), created=1030.0))
 
     assert cost(shown) == "$0.0008 so far (whole session; $0.0005 while this cell ran)"
+
+
+def test_kept_workers_are_said_with_what_they_cost_until_when_and_the_sum_goes_on(snapshot):
+    workers = (alive(rate=36_000),)
+    seen = snapshot(**AWS, workers=workers, ended=JobEnd.FINISHED, finished_at=1050.0, kept_until=1350.0)
+    shown = frame_of(seen)
+
+    assert cost(shown) == "$0.0008 so far (whole session; $0.0005 while this cell ran)"
+    assert phrases.kept(shown.money) == f"1 kept, $0.04 an hour until {clock(1350.0)} at the latest"
+    assert phrases.kept(frame_of(replace(seen, rate=0)).money) == ""
+    assert phrases.kept(frame_of(replace(seen, priced=False)).money) == f"1 kept until {clock(1350.0)} at the latest"
+    assert phrases.kept(frame_of(replace(seen, now=1350.0)).money) == ""
+    later = frame_of(replace(seen, now=1200.0, workers=(replace(workers[0], seen=1200.0),)))
+    assert later.etag == shown.etag  # the reader counts
 
 
 def test_workers_that_are_coming_while_others_run_are_told_with_what_they_are_at(snapshot):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from burst_magic.protocol import effects as fx
@@ -415,6 +417,39 @@ def test_a_job_on_older_workers_costs_what_they_cost_while_it_ran(client):
     talk.wait(10.0)
     seen = talk.machine.snapshot(talk.job, talk.now)
     assert (seen.spend, seen.job_spend) == (36_100, 100)  # an hour before it, ten seconds since
+
+
+def kept_until(talk):
+    return talk.machine.snapshot(talk.job, talk.now).kept_until
+
+
+def test_workers_are_kept_after_the_last_job_until_they_were_idle_for_long_or_the_deadline(client):
+    born = SESSION.heartbeat("w1", int((WALL - 60.0) * 1000), 36_000).rpartition("/")[2]
+    ended = replace(final(FIRST, SECOND), at=WALL + 10.0)
+    talk = client(idle=300.0, deadline=WALL + 1e5)
+    begins(talk, workers=(born,))
+    assert kept_until(talk) is None
+    talk.got(JOB_KEYS.final, ended)
+    assert kept_until(talk) == WALL + 310.0
+    late = client(idle=300.0, deadline=WALL + 100.0)
+    begins(late, workers=(born,))
+    late.got(JOB_KEYS.final, ended)
+    assert kept_until(late) == WALL + 100.0
+
+
+def test_no_worker_is_kept_while_another_job_runs_or_after_all_were_told_to_end(client):
+    born = SESSION.heartbeat("w1", int((WALL - 60.0) * 1000), 36_000).rpartition("/")[2]
+    ended = replace(final(FIRST, SECOND), at=WALL + 10.0)
+    busy, strange, closed, alone = (client(deadline=WALL + 1e5) for _ in range(4))
+    for talk in (busy, strange, closed, alone):
+        begins(talk, workers=() if talk is alone else (born,))
+    slots = (SlotView(job="9", task=3),)
+    strange.got(f"{SESSION.workers_folder}/{born}", Heartbeat(worker="w1", number=1, at=0.0, slots=slots))
+    closed.control(kind=ControlKind.CLOSE)
+    for talk in (busy, strange, closed, alone):
+        talk.got(JOB_KEYS.final, ended)
+    busy.machine.follow(replace(busy.job.job, jid="1"), busy.now)
+    assert [kept_until(talk) for talk in (busy, strange, closed, alone)] == [None] * 4
 
 
 def test_what_failed_after_its_image_pull_began_is_billed_and_what_sent_a_heartbeat_is_billed_once(client):
