@@ -186,6 +186,12 @@ var Actions = class {
   constructor(host, tell) {
     this.host = host;
     this.tell = tell;
+    this.add("collect", {
+      label: "Collect",
+      question: () => "",
+      // it costs nothing
+      act: () => host.ask("collect")
+    });
     const workers = field("Workers", { min: "1", step: "1" });
     const hours = field("Longer by hours", { min: "0", step: "0.5" });
     const budget = field("Budget in $", { min: "0", step: "0.01" });
@@ -1577,6 +1583,7 @@ var ModelHost = class {
     if (typeof this.parsed?.ended === "number") this.model.send({ kind: "shown" });
   }
   can(action) {
+    if (action === "collect") return null;
     if (this.lost) return `the kernel that showed this has ended; ${this.parsed?.attach ?? "%burst_attach"} in the new one goes on`;
     return this.state?.actions.find((each) => each.action === action)?.off ?? null;
   }

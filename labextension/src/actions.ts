@@ -1,8 +1,7 @@
 // What a reader can do. What costs or destroys asks a second time in the same place; a control that is off says why.
 
 import { button, fresh, make } from "./dom.js";
-import type { PanelAction } from "./frame.js";
-import { inWords, type Answer, type Host } from "./host.js";
+import { inWords, type Answer, type Host, type HostAction } from "./host.js";
 import { extending, scaling, stopping } from "./questions.js";
 
 const ASKING = 4000; // milliseconds that a question stands
@@ -93,12 +92,12 @@ interface Wish {
 }
 
 interface Entry {
-  readonly name: PanelAction;
+  readonly name: HostAction;
   readonly action: Action;
   readonly row: HTMLElement;
 }
 
-/** What stands behind the three dots: scale, extend, stop the workers, cancel the session. */
+/** What stands behind the three dots: collect, scale, extend, stop the workers, cancel the session. */
 export class Actions {
   readonly node = make("div", "bv-actions");
   private readonly entries: Entry[] = [];
@@ -107,6 +106,11 @@ export class Actions {
     private readonly host: Host,
     private readonly tell: (words: string) => void,
   ) {
+    this.add("collect", {
+      label: "Collect",
+      question: () => "", // it costs nothing
+      act: () => host.ask("collect"),
+    });
     const workers = field("Workers", { min: "1", step: "1" });
     const hours = field("Longer by hours", { min: "0", step: "0.5" });
     const budget = field("Budget in $", { min: "0", step: "0.01" });
@@ -156,7 +160,7 @@ export class Actions {
     for (const { action } of this.entries) action.stop();
   }
 
-  private add(name: PanelAction, { label, question, act, missing, fields = [] }: Wish): void {
+  private add(name: HostAction, { label, question, act, missing, fields = [] }: Wish): void {
     const action = new Action(label, question, act, this.tell, missing);
     const row = make("div", "bv-action-row");
     row.append(...fields, action.node);

@@ -19,6 +19,9 @@ export type Answer<Value = unknown> =
   | { readonly ok: Value; readonly problem?: undefined }
   | { readonly problem: string; readonly context?: string; readonly way_out?: string };
 
+/** What can be asked for beside facts. `collect` brings the results into a notebook's kernel, which hosts with a notebook can. */
+export type HostAction = PanelAction | "collect";
+
 export interface Host {
   /** The newest frame with its parts, or null while there is none. */
   frame(): Frame | null;
@@ -28,7 +31,7 @@ export interface Host {
   /** Sends a request of docs/panel.md; answers with a problem rather than throwing. */
   ask(kind: string, fields?: Readonly<Record<string, unknown>>): Promise<Answer>;
   /** "" if an action is possible, else the reason; null if this host does not offer it. */
-  can(action: PanelAction): string | null;
+  can(action: HostAction): string | null;
   /** The host's last word about what was asked of it, or "". */
   notice(): string;
 }

@@ -4,7 +4,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { INotebookTracker } from "@jupyterlab/notebook";
 
 import { factory, RANK } from "./mime.js";
-import { keepMarks, offerResults } from "./reattach.js";
+import { collectorOf, keepMarks, offerResults } from "./reattach.js";
 import { keepSavedFramesFresh } from "./saving.js";
 import { sessions } from "./sessionsplugin.js";
 
@@ -16,7 +16,7 @@ const outputs: JupyterFrontEndPlugin<void> = {
   activate: (_app: JupyterFrontEnd, notebooks: INotebookTracker) => {
     notebooks.widgetAdded.connect((_tracker, panel) => {
       keepSavedFramesFresh(panel);
-      panel.content.rendermime.addFactory(factory(panel.content.rendermime), RANK);
+      panel.content.rendermime.addFactory(factory(panel.content.rendermime, collectorOf(panel)), RANK);
     });
   },
 };

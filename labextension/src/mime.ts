@@ -8,7 +8,7 @@ import { frameIn } from "./checked.js";
 import { make } from "./dom.js";
 import { MIME, VERSION, type Frame } from "./frame.js";
 import { request } from "./jupyter.js";
-import { ServerHost } from "./server.js";
+import { ServerHost, type Collector } from "./server.js";
 import { mount } from "./view.js";
 
 import "../../burst_magic/ui/view.css";
@@ -30,7 +30,10 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
   private born: MutationObserver | null = null;
   private widget: Widget | null = null;
 
-  constructor(private readonly others: Renderers | null = null) {
+  constructor(
+    private readonly others: Renderers | null = null,
+    private readonly collector: Collector | null = null,
+  ) {
     super();
     this.addClass("burst-output");
   }
@@ -62,7 +65,7 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
   /** Shows a job from this frame on; `lost` is called once if the server has no such job. */
   follow(frame: Frame, lost?: () => void): void {
     this.end();
-    const host = new ServerHost(request, frame, lost);
+    const host = new ServerHost(request, frame, lost, this.collector);
     this.host = host;
     this.unmount = mount(host, this.node);
     this.seen = new IntersectionObserver((entries) => {
@@ -116,9 +119,9 @@ function unreadable(data: IRenderMime.IMimeModel["data"]): string {
   return typeof words === "string" ? `${problem}\n${words}` : problem;
 }
 
-/** Makes renderers; `others` are those of the notebook. */
-export function factory(others: Renderers | null = null): IRenderMime.IRendererFactory {
-  return { safe: true, mimeTypes: [MIME], createRenderer: () => new BurstOutput(others) };
+/** Makes renderers; `others` and `collector` are those of the notebook. */
+export function factory(others: Renderers | null = null, collector: Collector | null = null): IRenderMime.IRendererFactory {
+  return { safe: true, mimeTypes: [MIME], createRenderer: () => new BurstOutput(others, collector) };
 }
 
 const extension: IRenderMime.IExtension = {

@@ -5,11 +5,12 @@ import { Notification } from "@jupyterlab/apputils";
 import { PageConfig } from "@jupyterlab/coreutils";
 import { NotebookActions, type INotebookTracker, type NotebookPanel } from "@jupyterlab/notebook";
 
-import type { SessionList } from "./frame.js";
+import type { Frame, SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
 import { forgotten, gather, jobsOf, META, type Mark } from "./marks.js";
 import { isAt, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
+import type { Collector } from "./server.js";
 import type { Row } from "./sessions.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
@@ -57,16 +58,40 @@ function show(panel: NotebookPanel, offer: Offer): void {
 }
 
 /** Attaches to a session in the notebook that started it, where that is open; otherwise says what to type. */
-export function attachWhereOpen(notebooks: INotebookTracker, row: Row): Answer {
+export function attachWhereOpen(notebooks: INotebookTracker, row: Pick<Row, "id" | "notebook" | "attach">): Answer {
   const panel = notebooks.find((each) => isAt(row.notebook, placeOf(each)));
   if (!panel) {
     const where = row.notebook ? `${row.notebook} is not open here` : "no notebook started it";
     return { problem: where, way_out: `in a cell of any notebook, type ${row.attach}` };
   }
-  const found = jobsOf(panel.context.model.toJSON()).filter(({ mark }) => mark.session === row.id);
-  const ran = runBelow(panel, found.at(-1)?.cell ?? null, `%load_ext burst_magic\n${row.attach}`);
+  return attachInside(panel, row.id, row.attach);
+}
+
+/** Collects into the kernel of a notebook that shows the job. */
+export function collectorOf(panel: NotebookPanel): Collector {
+  return {
+    off: (frame) => stillRuns(frame) || (kernelOf(panel) === null ? "this notebook has no kernel: start one, then collect" : ""),
+    run: (frame) => attachInside(panel, frame.session, frame.attach),
+  };
+}
+
+/** The same from a tab: into the notebook that started the job. */
+export function collectorWhereOpen(notebooks: INotebookTracker, notebookOf: (session: string) => string): Collector {
+  return {
+    off: stillRuns,
+    run: ({ session, attach }) => attachWhereOpen(notebooks, { id: session, notebook: notebookOf(session), attach }),
+  };
+}
+
+function stillRuns(frame: Frame): string {
+  return frame.ended === null ? `it still runs; ${frame.attach} in a cell waits for its results` : "";
+}
+
+function attachInside(panel: NotebookPanel, session: string, attach: string): Answer {
+  const found = jobsOf(panel.context.model.toJSON()).filter(({ mark }) => mark.session === session);
+  const ran = runBelow(panel, found.at(-1)?.cell ?? null, `%load_ext burst_magic\n${attach}`);
   ran.catch((error: unknown) => Notification.error(String(error))); // it may take as long as the job
-  return { ok: `${row.attach} runs in a new cell of ${panel.title.label}.` };
+  return { ok: `${attach} runs in a new cell of ${panel.title.label}.` };
 }
 
 function collect(panel: NotebookPanel, offer: Offer): Promise<void> {

@@ -4,14 +4,14 @@
 // each ten seconds while only workers are left that are kept, and no more once the job is over for good.
 
 import { frameIn } from "./checked.js";
-import { VERSION, type Frame, type PanelAction } from "./frame.js";
-import type { Answer, Host, Link } from "./host.js";
+import { VERSION, type Frame } from "./frame.js";
+import type { Answer, Host, HostAction, Link } from "./host.js";
 
 const SEEN = 1000; // milliseconds between two polls of a view that can be seen
 const HIDDEN = 10_000;
 const MOST = 60_000; // milliseconds between two polls of a server that does not answer
 const KEPT = 5000; // milliseconds that what would be saved may lag behind
-const OUTLIVE_JOBS = new Set<PanelAction>(["cancel_session", "cleanup"]); // workers are kept warm, and cost money
+const OUTLIVE_JOBS = new Set<HostAction>(["cancel_session", "cleanup"]); // workers are kept warm, and cost money
 const LASTING = new Set(["finished", "cancelled", "closed", "deleted"]); // ends that nothing follows
 
 /** How a server answered: its JSON, or what is wrong with its HTTP status; 0: it did not. */
@@ -40,6 +40,13 @@ export function fault(reply: Reply): Fault {
   return { problem: `the Jupyter server answered ${reply.status}` };
 }
 
+/** Brings the results of a job into a kernel. */
+export interface Collector {
+  /** Why that is not possible now, or "". */
+  off(frame: Frame): string;
+  run(frame: Frame): Answer;
+}
+
 /** Follows one job, beginning with the frame that was saved. */
 export class ServerHost implements Host {
   private readonly listeners = new Set<() => void>();
@@ -61,6 +68,7 @@ export class ServerHost implements Host {
     private readonly request: Request,
     private latest: Frame,
     private readonly lost: () => void = () => undefined,
+    private readonly collector: Collector | null = null,
   ) {
     this.root = `sessions/${encodeURIComponent(latest.session)}/${encodeURIComponent(latest.job)}`;
   }
@@ -108,7 +116,8 @@ export class ServerHost implements Host {
     };
   }
 
-  can(action: PanelAction): string | null {
+  can(action: HostAction): string | null {
+    if (action === "collect") return this.collector?.off(this.latest) ?? null;
     if (this.latest.ended !== null && !OUTLIVE_JOBS.has(action)) return `the job is over: ${this.latest.state}`;
     return this.seen === null ? this.problem || "no answer from the Jupyter server yet" : "";
   }
@@ -118,6 +127,7 @@ export class ServerHost implements Host {
   }
 
   async ask(kind: string, fields: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+    if (kind === "collect" && this.collector) return this.collector.run(this.latest);
     const reply = await this.send(kind, fields);
     if (reply.status < 200 || reply.status >= 300) return fault(reply);
     const notice = (reply.body as { notice?: string } | null)?.notice;

@@ -17,8 +17,8 @@ import type { SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
 import { BurstOutput } from "./mime.js";
-import { attachWhereOpen } from "./reattach.js";
-import { fault } from "./server.js";
+import { attachWhereOpen, collectorWhereOpen } from "./reattach.js";
+import { fault, type Collector } from "./server.js";
 import { endedSince, totalOf, type Ending } from "./sessions.js";
 import { Sidebar, type Deeds, type Permission } from "./sidebar.js";
 
@@ -102,7 +102,9 @@ function activate(
   if (!shell) return; // Notebook 7 has no place for a list beside its one document
   const feed = new Feed(request, () => permission.state() === "granted");
   const tabs = new WidgetTracker<MainAreaWidget<BurstOutput>>({ namespace: "burst-magic" });
-  const open = (session: string, job: string): Promise<Answer> => openTab(shell, tabs, session, job);
+  const notebookOf = (session: string): string => feed.list()?.sessions.find((each) => each.session.id === session)?.session.notebook ?? "";
+  const collector = collectorWhereOpen(notebooks, notebookOf);
+  const open = (session: string, job: string): Promise<Answer> => openTab(shell, tabs, collector, { session, job });
   const post = async (path: string): Promise<Answer> => {
     const reply = await request(path, { method: "POST", body: "{}" });
     feed.look();
@@ -155,16 +157,16 @@ function activate(
 async function openTab(
   shell: ILabShell,
   tabs: WidgetTracker<MainAreaWidget<BurstOutput>>,
-  session: string,
-  job: string,
+  collector: Collector,
+  { session, job }: { readonly session: string; readonly job: string },
 ): Promise<Answer> {
   const id = `burst-${session}-${job}`;
   if (!tabs.find((tab) => tab.id === id)) {
     const reply = await request(`sessions/${encodeURIComponent(session)}/${encodeURIComponent(job)}/frame`);
     const frame = reply.status === 200 ? frameIn(reply.body) : null;
-    if (tabs.find((tab) => tab.id === id)) return openTab(shell, tabs, session, job); // a second click was faster
+    if (tabs.find((tab) => tab.id === id)) return openTab(shell, tabs, collector, { session, job }); // a second click was faster
     if (!frame) return reply.status === 200 ? { problem: "the server's answer cannot be read" } : fault(reply);
-    const content = new BurstOutput();
+    const content = new BurstOutput(null, collector);
     const tab = new MainAreaWidget({ content });
     tab.id = id;
     tab.title.label = frame.title || session;

@@ -1,9 +1,9 @@
 // The view in a live kernel's widget: anywidget's model has the frame and its parts in traits of text, and carries
 // requests as messages.
 
-import type { FailuresPart, Frame, HostState, OutputPart, PanelAction } from "./frame.js";
+import type { FailuresPart, Frame, HostState, OutputPart } from "./frame.js";
 import { MIME, VERSION } from "./frame.js";
-import type { Answer, Host, Link } from "./host.js";
+import type { Answer, Host, HostAction, Link } from "./host.js";
 import { mount } from "./view.js";
 
 /** The part of anywidget's model that is used. */
@@ -73,7 +73,8 @@ class ModelHost implements Host {
     if (typeof this.parsed?.ended === "number") this.model.send({ kind: "shown" });
   }
 
-  can(action: PanelAction): string | null {
+  can(action: HostAction): string | null {
+    if (action === "collect") return null; // its kernel has them
     if (this.lost) return `the kernel that showed this has ended; ${this.parsed?.attach ?? "%burst_attach"} in the new one goes on`;
     return this.state?.actions.find((each) => each.action === action)?.off ?? null;
   }

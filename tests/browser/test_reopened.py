@@ -57,6 +57,9 @@ def finish(front_end, view, gate, expect):
 def test_what_finished_meanwhile_is_collected_by_one_click(front_end, view, left, gate, expect):
     name = left("away.ipynb")
     finish(front_end, view, gate, expect)  # as the page sees it without a kernel; the file does not
+    view.get_by_role("button", name="More actions").click()
+    view.get_by_role("button", name="Collect").click(force=True)
+    expect(view).to_contain_text("this notebook has no kernel: start one, then collect")
     front_end.open(name)
 
     expect(toast(front_end)).to_contain_text("settle finished while you were away")
@@ -123,9 +126,15 @@ def test_notebook_7_shows_a_job_whose_kernel_is_gone_and_can_cancel_it(front_end
     cancel(view, expect)
 
 
-def test_a_restarted_kernel_leaves_the_job_live(front_end, view, gate, expect):
+def test_a_restarted_kernel_leaves_the_job_live_and_the_panel_collects_its_results(front_end, view, gate, expect):
     front_end.open("restarted.ipynb", [LOAD, f"gate = {str(gate)!r}", WAITING]).run()
     expect(view).to_contain_text("0 done")
     front_end.restart()
-
+    view.get_by_role("button", name="More actions").click()
+    view.get_by_role("button", name="Collect").click(force=True)
+    expect(view).to_contain_text("it still runs; %burst_attach")
     finish(front_end, view, gate, expect)
+    view.get_by_role("button", name="Collect").click()
+
+    expect(view.first).to_contain_text("runs in a new cell of restarted.ipynb")
+    expect(front_end.page.locator(".jp-Notebook")).to_contain_text("points = <Results: 8 of 8>")
