@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from difflib import get_close_matches
 from typing import Any
 
@@ -73,3 +73,14 @@ def iterable(value: Any, text: str) -> Iterable[object]:
         found: Iterable[object] = value
         return found
     raise CaptureError(f"{text}: {type(value).__name__!r} object is not iterable", way_out=_WAY_OUT)
+
+
+def count(items: Iterable[object]) -> int | None:
+    """The number of items, if known without consuming them.
+
+    A ``__len__`` that raises, as that of an array without dimensions does, refuses nothing: a loop never asks for it.
+    """
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except Exception:  # noqa: BLE001 - the user's own code
+        return None

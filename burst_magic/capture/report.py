@@ -6,10 +6,11 @@ import ast
 import importlib.util
 import linecache
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 from burst_magic.capture.closure import Captured, kind_of, used_by
+from burst_magic.capture.mapping import count
 from burst_magic.capture.names import CellNames
 from burst_magic.capture.nothing import gives_nothing
 from burst_magic.capture.sensitive import find_secret, secret_lines
@@ -129,9 +130,9 @@ def _augments_a_name(node: ast.AST) -> TypeGuard[Any]:
     return isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
 
 
-def about_items(items: object) -> list[str]:
+def about_items(items: Iterable[object]) -> list[str]:
     """Warnings about the value of ``--map``."""
-    if isinstance(items, Sized) and not len(items):
+    if count(items) == 0:
         return [NO_ITEMS]
     if type(items).__name__ == "DataFrame":
         return ["iterating over a DataFrame gives its columns; for rows, use --map i, row in df.iterrows()"]

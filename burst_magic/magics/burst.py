@@ -149,11 +149,12 @@ class _Prepared:
 def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     """Capture and plan. Everything that can be refused is refused here."""
     from burst_magic.capture.cell import capture_cell
+    from burst_magic.capture.mapping import count
     from burst_magic.plan.planner import plan
     from burst_magic.plan.verdict import judge, lines, mean
     from burst_magic.session.machine import this_machine
     from burst_magic.session.outlook import price_list, room
-    from burst_magic.session.submit import Labels, checked_image, count, environment_of
+    from burst_magic.session.submit import Labels, checked_image, environment_of
 
     settings = config.load(call.settings)
     setenv = _values(call.setenv)
@@ -203,8 +204,10 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     joins = into is not None and not call.session
     quotas = () if into is not None else room(made, terms, settings)
     repeats = joining.about_repeating(fingerprint, settings)
+    alone = not call.map and "workers" in call.settings and made.workers > made.starting
     warnings = (
         *capture.warnings,
+        *([f"without --map the cell runs once, on one of the {made.workers} workers"] if alone else ()),
         *(_other_environment(capture, into, settings) if into is not None and not joins else made.warnings),
         *(synced.warnings if synced is not None else ()),
         *unchecked,

@@ -15,7 +15,7 @@ from burst_magic.session.differing import about_packages
 from burst_magic.session.machine import this_machine
 from burst_magic.session.outlook import price_list, room
 from burst_magic.session.session import Session
-from burst_magic.session.submit import Labels, checked_image, count, environment_of, submit
+from burst_magic.session.submit import Labels, checked_image, environment_of, submit
 
 if TYPE_CHECKING:
     from burst_magic.capture.cell import Capture
@@ -50,6 +50,7 @@ def map(  # noqa: A001 - the name users type
         UserWarning: a secret would be sent, a module differs from its file, and the like.
     """
     from burst_magic.capture.cell import capture_call
+    from burst_magic.capture.mapping import count
     from burst_magic.plan.planner import plan
 
     settings = config.load(options)

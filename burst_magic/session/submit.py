@@ -14,7 +14,7 @@ import platform
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -217,11 +217,6 @@ def _take_back(error: BaseException, *steps: Callable[[], object]) -> None:
             step()
         except Exception as fault:  # noqa: BLE001 - the other steps are due all the same
             note(error, f"and undoing it failed: {fault}")
-
-
-def count(items: Iterable[object]) -> int | None:
-    """The number of items, if known without consuming them."""
-    return len(items) if isinstance(items, Sized) else None
 
 
 def new_session_id(now: float) -> str:

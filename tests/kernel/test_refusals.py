@@ -24,6 +24,8 @@ class Meter:
     def __setstate__(self, state):
         raise KeyError("unit")
 meters = [Meter()]
+import numpy as np
+point = np.array(5)
 xs = [1, 2]
 nested = [[{"a": [0, (n for n in xs)]}]]
 value = 5
@@ -36,6 +38,7 @@ REFUSED = {
     "an option of later": ("--no-reuse\n1", "OptionError", "--no-reuse: unknown option"),
     "a wrong number": ("--workers many\n1", "OptionError", "--workers"),
     "no items": ("--map value\nitem", "CaptureError", "value"),
+    "items without dimensions": ("--map point\nitem", "CaptureError", "raised TypeError: iteration over a 0-d array"),
     "no such items": ("--map valeus\nitem", "CaptureError", "valeus"),
     "items that raise half way": ("--map breaks() --out out\nitem", "CaptureError", "OSError: the tape is torn"),
     "a socket inside": ("--map xs\nprint(item)\ncfg.client", "CaptureError", "cfg.client._sock"),

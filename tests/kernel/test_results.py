@@ -78,6 +78,7 @@ def test_results_are_an_array_where_one_is_asked_for(kernel):
 def test_without_map_the_cell_runs_once(kernel):
     cell = kernel.run("%%burst --workers 2\nimport os\nseen = os.getpid()\nseen")
     assert cell.result.startswith("<Session ")
+    assert "without --map the cell runs once, on one of the 2 workers" in cell.stdout
     assert len(kernel.value("_.results()[:]")) == 1
     assert kernel.run("'seen' in globals()").result == "False"
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from burst_magic.capture.mapping import parse_map
+from burst_magic.capture.mapping import count, parse_map
 from burst_magic.capture.names import cell_names
 
 CASES = {
@@ -157,3 +157,16 @@ def test_a_star_import_may_bind_anything():
 )
 def test_map_reads_like_a_for_loop(text, target, expression):
     assert parse_map(text) == (target, expression)
+
+
+class _Unsized:
+    def __len__(self):
+        raise TypeError("len() of unsized object")
+
+    def __iter__(self):
+        return iter([1, 2])
+
+
+@pytest.mark.parametrize(("items", "number"), [([1, 2], 2), (range(0), 0), (iter([1]), None), (_Unsized(), None)])
+def test_items_that_do_not_tell_their_number_are_items(items, number):
+    assert count(items) == number
