@@ -58,7 +58,7 @@ class Logs:
     Args:
         region: its name; "" for the configured one.
         clients: makes boto3 clients; the default reads AWS's environment and files.
-        pages: answers that ``events`` reads at most; they come oldest first.
+        pages: answers that ``events`` and ``after`` read at most; they come oldest first.
     """
 
     def __init__(self, region: str = "", clients: Clients | None = None, *, pages: int = 20) -> None:
@@ -72,18 +72,47 @@ class Logs:
             Missing: there is no such group.
             BurstError: see ``faults.meaning``.
         """
+        answer = self._page(stream, {})
+        text = "".join(f"{event.get('message', '')}\n" for event in answer["events"]) if answer else ""
+        return text if len(text) <= characters else text[-characters:].partition("\n")[2]
+
+    def after(self, stream: LogStream, token: str) -> tuple[list[str], str]:
+        """What a container has printed since it was asked about last, oldest first.
+
+        Args:
+            stream: where it logs.
+            token: from the last answer; "": from the beginning.
+
+        Returns:
+            The lines, and the token to go on with. Of very many, some pages; the next call goes on.
+
+        Raises:
+            Missing: there is no such group.
+            BurstError: see ``faults.meaning``.
+        """
+        lines: list[str] = []
+        for _ in range(self._pages):
+            answer = self._page(stream, {"startFromHead": True, **({"nextToken": token} if token else {})})
+            if answer is None:  # it has printed nothing yet
+                break
+            lines += [event.get("message", "") for event in answer["events"]]
+            before, token = token, answer["nextForwardToken"]
+            if token == before:  # a page may be empty though others follow
+                break
+        return lines, token
+
+    def _page(self, stream: LogStream, asked: Mapping[str, Any]) -> GetLogEventsResponseTypeDef | None:
+        """One GetLogEvents, or None if there is no such stream yet."""
 
         def call(logs: CloudWatchLogsClient) -> GetLogEventsResponseTypeDef:
-            return logs.get_log_events(logGroupName=stream.group, logStreamName=stream.name, limit=_MOST)
+            return logs.get_log_events(logGroupName=stream.group, logStreamName=stream.name, limit=_MOST, **asked)
 
         try:
-            answer = self._service.ask(call, "GetLogEvents", patience.READING, ("GetLogEvents", LOGS_GET))
+            return self._service.ask(call, "GetLogEvents", patience.READING, ("GetLogEvents", LOGS_GET))
         except Missing as missing:
             if "stream" in missing.context:
-                return ""
+                return None
             raise Missing(f"the log group {stream.group} does not exist", context=missing.context) from missing
-        text = "".join(f"{event.get('message', '')}\n" for event in answer["events"])
-        return text if len(text) <= characters else text[-characters:].partition("\n")[2]
 
     def events(self, streams: LogStream, *, since: float) -> tuple[list[LogEvent], bool]:
         """What was printed from a time on, oldest first: one FilterLogEvents and its further pages.

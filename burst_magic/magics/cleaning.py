@@ -29,6 +29,7 @@ def run(call: calls.CleanupCall, settings: Settings) -> str:
         swept = sweep_blobs(settings)
         young = f"; {swept.young} unused values were kept because they are less than an hour old"
         return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
+    reopen(call, settings)
     if not call.several:
         return _one(call, settings)
     said, problems = [], []
@@ -40,6 +41,14 @@ def run(call: calls.CleanupCall, settings: Settings) -> str:
     if problems:
         raise BurstError("\n".join([*said, *problems]), way_out="the sessions without a problem were cleaned up")
     return "\n".join(said) or "no such sessions"
+
+
+def reopen(call: calls.CleanupCall, settings: Settings) -> None:
+    """What this user has closed to himself would be denied, for as long as somebody waits for it to be opened."""
+    from burst_magic.session import remains
+
+    for ident in filter(None, (call.id, *call.more)):
+        remains.reopen(ident, settings)
 
 
 def chosen(call: calls.CleanupCall, settings: Settings) -> list[str]:

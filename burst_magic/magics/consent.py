@@ -51,6 +51,7 @@ def _confirm_cleanup(call: calls.CleanupCall, ask: Terminal) -> None:
     from burst_magic.magics import cleaning
 
     session, idents = None, None
+    cleaning.reopen(call, config.load())
     if call.force or call.blobs:
         if call.blobs:
             what = "stored values and parts of environments that no session uses"

@@ -131,7 +131,7 @@ class BuildLog:
         tell: shows one line.
 
     Attributes:
-        lines: what the build has printed so far.
+        lines: the last ones that the build has printed.
     """
 
     def __init__(self, clients: Clients, tell: Callable[[str], object]) -> None:
@@ -139,17 +139,18 @@ class BuildLog:
 
         self._logs, self._tell = Logs(clients=clients), tell
         self._phases: set[str] = set()
+        self._token = ""  # what the log was read up to
         self.lines: list[str] = []
 
     def show(self, build: BuildFacts) -> None:
         """Show what is new."""
         if build.log is not None:
             with contextlib.suppress(BurstError):  # a build without its log is a build
-                printed = self._logs.events(build.log, since=0.0)[0]
-                lines = [event.text.rstrip() for event in printed if not event.text.startswith(_CONTAINER)]
-                for line in lines[len(self.lines) :]:
+                printed, self._token = self._logs.after(build.log, self._token)
+                lines = [line.rstrip() for line in printed if not line.startswith(_CONTAINER)]
+                for line in lines:
                     self._tell(f"    {line}")
-                self.lines = lines
+                self.lines = [*self.lines, *lines][-_LAST:]
         for phase in (*(each.name for each in build.phases), build.phase):  # some last less than the time between looks
             if phase in _WORDS and phase not in self._phases:
                 self._phases.add(phase)
@@ -164,7 +165,7 @@ def _failure(build: BuildFacts, lines: list[str], *, bill: str) -> LaunchError:
     word = {"TIMED_OUT": "took too long", "STOPPED": "was stopped"}.get(build.status, "failed")
     what = f"while {_WORDS[phase]} ({phase})" if phase in _WORDS else f"({phase or build.status})"
     done = [f"{each.name} {each.seconds:.0f} s" for each in build.phases if each.status == SUCCEEDED and each.seconds]
-    said = [failed.said if failed else "", *lines[-_LAST:], f"before: {', '.join(done)}" if done else "", bill]
+    said = [failed.said if failed else "", *lines, f"before: {', '.join(done)}" if done else "", bill]
     place = f"{build.log.group}, {build.log.name}" if build.log else "the CodeBuild console"
     return LaunchError(
         f"the build {word} {what}",

@@ -14,21 +14,30 @@ def as_seen(text: str) -> str:
     """
     if "\x1b[" not in text:
         return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")) if "\r" in text else text
-    lines, row, anew = [""], 0, True  # anew: the cursor is at the beginning of its line
+    lines: list[list[str]] = [[]]  # in parts, since a line may be long, and be written in many
+    row, anew = 0, True  # anew: the cursor is at the beginning of its line
     for piece in _MOVES.split(text):
         if piece == "\n":
             row, anew = row + 1, True
             if row == len(lines):
-                lines.append("")
+                lines.append([])
         elif piece.startswith("\x1b[") and piece.endswith("A"):
             row = max(0, row - int(piece[2:-1] or 1))
         elif piece.startswith("\x1b[") and piece.endswith("K"):
             if anew or piece == "\x1b[2K":
-                lines[row] = ""
+                lines[row].clear()
         else:
-            for number, part in enumerate(piece.split("\r")):
-                anew = anew or number > 0
-                if part:
-                    lines[row] = part if anew else lines[row] + part
-                    anew = False
-    return "\n".join(lines)
+            anew = _written(lines[row], piece, anew=anew)
+    return "\n".join(map("".join, lines))
+
+
+def _written(line: list[str], text: str, *, anew: bool) -> bool:
+    """Write on a line; returns whether the cursor is at its beginning afterwards."""
+    for number, part in enumerate(text.split("\r")):
+        anew = anew or number > 0
+        if part:
+            if anew:
+                line.clear()
+            line.append(part)
+            anew = False
+    return anew

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, overload
 
-from burst_magic.protocol.wire.records import unpack_outcome, without_value
+from burst_magic.protocol.wire.records import displays_in, unpack_outcome, without_value
 from burst_magic.session.outcomes import not_run
 
 if TYPE_CHECKING:
     from burst_magic.protocol.wire.displays import Display
     from burst_magic.session.followed import Followed
     from burst_magic.session.segments import SegmentReader
+
+
+_COUNTED = 1000  # tasks whose displays are counted for a repr
 
 
 class Displays(Sequence["tuple[Display, ...]"]):
@@ -37,7 +41,13 @@ class Displays(Sequence["tuple[Display, ...]"]):
         return self._tasks
 
     def __repr__(self) -> str:
-        return f"<Displays of {self._tasks} tasks>"
+        near = self._reader.at_hand(self._job.segments)
+        counts = [displays_in(record) for _, record, _ in islice(self._reader.records(near), _COUNTED)]
+        shown, looked_at = sum(counts), len(counts)
+        if not looked_at:
+            return f"<Displays of {self._tasks:,} tasks, {self._job.covered:,} of which have ended>"
+        which = "that ended" if looked_at == self._job.covered else "that were looked at"
+        return f"<Displays of {self._tasks:,} tasks: {shown:,} in the {looked_at:,} {which}>"
 
     @overload
     def __getitem__(self, index: int) -> tuple[Display, ...]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from burst_magic.session.deletion import delete_all, forget, objects
 from burst_magic.session.ending import await_end
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.own_store import open_own_store
+from burst_magic.stores.owned import regain
 from burst_magic.stores.retry import slept
 from burst_magic.stores.store_driver import Carrier
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.stores import Store
+
+_LOG = logging.getLogger(__name__)
 
 
 def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[str, int] | None:
@@ -36,22 +40,41 @@ def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[st
     Raises:
         BurstError: something still writes.
     """
-    lines = [line for line in session_list.read(settings.sessions_file) if ident in {line.id, line.name}]
-    sid = lines[-1].id if lines else ident
+    sid, url, listed = _meant(ident, settings)
     if not keys.is_session_id(sid):
         return None
-    store = open_own_store(lines[-1].store if lines else settings.store, settings)
+    store = open_own_store(url, settings)
     session = keys.SessionKeys(sid)
     found = objects(store, session)
     if not damaged and _is_whole(session, found):
         return None
     secret = keyring.find(settings.keys_dir, sid)
-    if not found and not lines and secret is None:
+    if not found and not listed and secret is None:
         return None
     _end_workers(store, session, secret, settings)
     deleted = delete_all(store, session, secret=secret)
     forget(settings, sid)
     return sid, deleted
+
+
+def reopen(ident: str, settings: Settings) -> None:
+    """Before a session is cleaned up: what lies in this user's own folders, he may enter and delete.
+
+    Args:
+        ident: a session's id or name, or one of its jobs; anything else is passed over.
+        settings: the user's directories and default store.
+    """
+    sid, url, _ = _meant(ident.partition("/")[0], settings)
+    if keys.is_session_id(sid) and url.startswith("file:"):
+        root = open_own_store(url, settings).path(keys.SessionKeys(sid).root)
+        if root is not None and regain(root):
+            _LOG.warning("the rights of this user to his own folders in %s were restored", root)
+
+
+def _meant(ident: str, settings: Settings) -> tuple[str, str, bool]:
+    """The id and the store's URL of a session, and whether it is in the user's list."""
+    lines = [line for line in session_list.read(settings.sessions_file) if ident in {line.id, line.name}]
+    return (lines[-1].id, lines[-1].store, True) if lines else (ident, settings.store, False)
 
 
 def _end_workers(store: Store, session: keys.SessionKeys, secret: bytes | None, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from burst_magic.errors import NotRun, OptionError
 from burst_magic.payload.unpack import NAMES_NOTHING
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind, Provenance, SegmentKey
-from burst_magic.protocol.wire.records import unpack_outcome, value_in
+from burst_magic.protocol.wire.records import run_in, unpack_outcome, value_in
 from burst_magic.session.displays import Displays
 from burst_magic.session.frame import frame_of
 from burst_magic.session.outcomes import error_of, not_run, open_value, raisable
@@ -246,17 +246,31 @@ class Results(Sequence[Any]):
         """What each task displayed: of each a tuple of ``Display``. Accessing one blocks until its task ended."""
         return Displays(self._tasks, self._job, self._reader, self._wait_for)
 
-    def show(self, task: int) -> None:
+    def show(self, task: int | None = None) -> None:
         """Display here what a task displayed; print its plain text where there is no notebook. Blocks until it ended.
+
+        Args:
+            task: its number, as in ``results[task]``; may be left out if there is one task only.
 
         Raises:
             NotRun: it will not run.
+            OptionError: there is no such task.
         """
-        show(self.displays[task])
+        asked = 0 if task is None and self._tasks == 1 else task
+        try:
+            number = operator.index(asked)  # type: ignore[arg-type]
+            shown = self.displays[number]
+        except (TypeError, IndexError):
+            last = f", numbered from 0 to {self._tasks - 1:,}" if self._tasks else ""
+            problem = "show needs the number of a task" if task is None else f"no task {task!r}"
+            way_out = "results.show(0); results.displays has those of all tasks"
+            raise OptionError(f"{problem}: the job has {self._tasks:,} tasks{last}", way_out=way_out) from None
+        show(shown)
 
     def seconds(self, most: int = 1000) -> tuple[float, ...]:
         """How long tasks took: of the first so many that have ended. Never waits."""
-        return tuple(outcome.wall for outcome in islice(self._reader.outcomes(self._job.segments), most))
+        found = islice(self._reader.records(self._job.segments), most)
+        return tuple(run_in(record, origin).wall for _, record, origin in found)
 
     @property
     def errors(self) -> tuple[Outcome, ...]:

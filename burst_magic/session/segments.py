@@ -23,6 +23,7 @@ from burst_magic.protocol.wire.records import (
     TaskSpan,
     pack_outcome,
     places_of,
+    read_header,
     read_origin,
     run_in,
     unpack_outcome,
@@ -59,9 +60,9 @@ class SegmentReader:
         """One packed outcome of a segment, and what ran it."""
         return self._opened(segment).record(task)
 
-    def outcomes(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[Outcome]:
-        """All outcomes of these parts, in order."""
-        return (unpack_outcome(record, origin) for _, record, origin in self.records(segments, keep=keep))
+    def outcomes(self, segments: Iterable[Part]) -> Iterator[Outcome]:
+        """All outcomes of these parts, in order, without what they displayed."""
+        return (unpack_outcome(record, origin, shown=False) for _, record, origin in self.records(segments))
 
     def records(self, segments: Iterable[Part], *, keep: bool = False) -> Iterator[tuple[int, memoryview, Provenance]]:
         """(task, packed outcome, what ran it) of some parts, in order; the next segments are fetched while one is read.
@@ -72,6 +73,13 @@ class SegmentReader:
         """
         for (start, stop, _), opened in self._each(list(segments), keep=keep):
             yield from opened.records(start, stop)
+
+    def at_hand(self, parts: Iterable[Part]) -> list[Part]:
+        """Those of some parts that can be read without waiting for a remote store."""
+        if self._at_hand:
+            return list(parts)
+        with self._lock:
+            return [part for part in parts if part[2] in self._open]
 
     def runs(self, segments: Sequence[Part], *, most: int) -> Iterator[TaskSpan]:
         """When and where tasks ran: of all parts, or of ``most`` that are spread over them; at most a million tasks."""
@@ -264,12 +272,12 @@ class Failures:
     def within(self, parts: Sequence[Part]) -> Iterator[tuple[Part, tuple[Outcome, ...]]]:
         """Each of these parts with its failed outcomes, in order."""
         known = {part: self._known[part] for part in parts if part in self._known}
-        outcomes = self._reader.outcomes([part for part in parts if part not in known], keep=True)
+        records = self._reader.records([part for part in parts if part not in known], keep=True)
         for part in parts:
             failed = known.get(part)
             if failed is None:
-                mine = islice(outcomes, part[1] - part[0])
-                failed = tuple(outcome for outcome in mine if outcome.failed)
+                mine = islice(records, part[1] - part[0])
+                failed = tuple(unpack_outcome(each, origin) for _, each, origin in mine if read_header(each).failed)
                 self._keep(part, failed)
             yield part, failed
 

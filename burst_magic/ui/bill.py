@@ -57,7 +57,7 @@ def _basis(seen: Snapshot, manifest: Manifest) -> str:
     if manifest.ceiling <= manifest.rate:
         return "at list price"
     most = round(money.spend([*_heard(seen), *seen.unheard], rate=manifest.ceiling, minimum=manifest.minimum))
-    share = f"{manifest.rate / manifest.ceiling:.0%} of the list price"
+    share = f"{prices.fargate_spot_share():.0%} of the list price"  # a rate has a public address in it, too
     return f"at most {format_money(most)}: AWS publishes no price of Spot, which is counted at {share}"
 
 

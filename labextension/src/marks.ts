@@ -48,6 +48,11 @@ export function gather(notebook: unknown, kernel: string | null): Mark[] | null 
   return marks.length > known.size ? marks : null;
 }
 
+/** The marks to keep with one more. */
+export function withMark(notebook: unknown, mark: Mark): Mark[] {
+  return [...list(part(part(notebook, "metadata"), META), "sessions").filter(isMark), mark];
+}
+
 /** The marks to keep when the kernel restarts: it has the same id, and none of the results. Null if there are none. */
 export function forgotten(notebook: unknown): Mark[] | null {
   const marks = jobsOf(notebook).map(({ mark: { session, job, out, created } }) => ({ session, job, out, created }));

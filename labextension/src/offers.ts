@@ -1,7 +1,7 @@
 // What a reopened notebook offers: to bring the results of its jobs back into a kernel that does not have them.
 
 import type { ListedJobState, SessionList } from "./frame.js";
-import type { Found } from "./marks.js";
+import type { Found, Mark } from "./marks.js";
 
 export interface Offer {
   /** `settle finished while you were away`. */
@@ -12,6 +12,8 @@ export interface Offer {
   readonly code: string;
   /** The index of the cell that started the job, or null if nobody knows. */
   readonly cell: number | null;
+  /** What the notebook keeps so that this is not offered again; null if it has it, and goes on offering. */
+  readonly refusal: Mark | null;
 }
 
 const MOST = 3; // offers at once; `%burst_attach` brings everything back
@@ -33,31 +35,35 @@ export function offersOf(found: readonly Found[], list: SessionList, kernel: str
   return offers.filter((offer) => offer !== null).slice(0, MOST);
 }
 
-/** Where a notebook is, and when its file was written. */
-export interface Place {
-  /** The path's end, from the server's root on: all that a browser knows of it. */
-  readonly path: string;
-  /** Seconds since the epoch. */
-  readonly saved: number;
+/** Whether this is the file of a notebook; one of the same name in another folder is not. `path`: from the server's root on. */
+export function isAt(file: string, path: string): boolean {
+  return file.endsWith(`/${path}`);
 }
 
-/** Whether this is the file of a notebook; one of the same name in another folder is not. */
-export function isAt(file: string, place: Place): boolean {
-  return file.endsWith(`/${place.path}`);
-}
-
-/** Offers of jobs that a notebook started after it was saved last: a page that was reloaded then has lost their outputs. */
-export function lostOf(found: readonly Found[], list: SessionList, place: Place): Offer[] {
+/**
+ * Offers of jobs that a notebook started and does not hold: a page that was reloaded before it was saved has lost their
+ * outputs, and saving it later does not bring them back. A cell that was run again is not asked about its earlier runs.
+ */
+export function lostOf(found: readonly Found[], list: SessionList, path: string): Offer[] {
   const known = new Set(found.map(({ mark }) => `${mark.session}/${mark.job}`));
-  const lost = list.sessions
-    .filter(({ session }) => isAt(session.notebook, place))
-    .flatMap(({ session, jobs }) => jobs.map((job) => ({ session, job })))
-    .filter(({ session, job }) => job.created > place.saved && !known.has(`${session.id}/${job.job}`))
+  const newest = new Map<string, number>();
+  for (const { mark, saved } of found) note(newest, mark.out || (saved?.title ?? ""), mark.created);
+  const jobs = list.sessions
+    .filter(({ session }) => isAt(session.notebook, path))
+    .flatMap(({ session, jobs: its }) => its.map((job) => ({ session, job })));
+  for (const { job } of jobs) note(newest, job.out || job.title, job.created);
+  const lost = jobs
+    .filter(({ session, job }) => !known.has(`${session.id}/${job.job}`) && newest.get(job.out || job.title) === job.created)
     .sort((a, b) => b.job.created - a.job.created);
   return lost.slice(0, MOST).map(({ session, job }) => {
     const mark = { session: session.id, job: job.job, out: job.out, created: job.created };
-    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here" };
+    const refusal = { ...mark, out: "" }; // of no name: its results are not offered either
+    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here", refusal };
   });
+}
+
+function note(newest: Map<string, number>, name: string, created: number): void {
+  newest.set(name, Math.max(created, newest.get(name) ?? 0));
 }
 
 function jobIn(list: SessionList, { mark }: Found): ListedJobState | undefined {
@@ -72,6 +78,7 @@ function offerOf({ mark, cell, saved }: Found, job: ListedJobState): Offer {
     label: `${running ? "Attach as" : "Collect into"} ${mark.out}`,
     code: `%load_ext burst_magic\n${job.attach}`,
     cell,
+    refusal: null,
   };
 }
 

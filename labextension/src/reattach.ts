@@ -8,8 +8,8 @@ import { NotebookActions, type INotebookTracker, type NotebookPanel } from "@jup
 import type { Frame, SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
-import { forgotten, gather, jobsOf, META, type Mark } from "./marks.js";
-import { isAt, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
+import { forgotten, gather, jobsOf, META, withMark, type Mark } from "./marks.js";
+import { isAt, lostOf, offersOf, sessionsOf, type Offer } from "./offers.js";
 import type { Collector } from "./server.js";
 import type { Row } from "./sessions.js";
 
@@ -38,20 +38,28 @@ export async function offerResults(panel: NotebookPanel): Promise<void> {
   const reply = await request(`sessions?ids=${sessionsOf(found).join(",")}`);
   if (reply.status !== 200 || panel.isDisposed) return; // the outputs say what is wrong
   const list = reply.body as SessionList;
-  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, placeOf(panel))]) show(panel, offer);
+  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, pathOf(panel))]) show(panel, offer);
 }
 
-function placeOf(panel: NotebookPanel): Place {
-  const { contentsModel, localPath } = panel.context;
+/** The end of a notebook's path: all that a browser knows of it. */
+function pathOf(panel: NotebookPanel): string {
   const root = PageConfig.getOption("serverRoot").replace(/^~?\/*/, ""); // in a home it begins with a tilde
-  return { path: [root, localPath].filter(Boolean).join("/"), saved: Date.parse(contentsModel?.last_modified ?? "") / 1000 };
+  return [root, panel.context.localPath].filter(Boolean).join("/");
 }
 
 function show(panel: NotebookPanel, offer: Offer): void {
   const callback = (): void => {
     void collect(panel, offer);
   };
-  const id = Notification.info(offer.words, { autoClose: false, actions: [{ label: offer.label, callback, displayType: "accent" }] });
+  const actions: Notification.IAction[] = [{ label: offer.label, callback, displayType: "accent" }];
+  const { refusal } = offer;
+  if (refusal) {
+    const refuse = (): void => {
+      keep(panel, withMark(panel.context.model.toJSON(), refusal));
+    };
+    actions.push({ label: "Don't offer it again", callback: refuse });
+  }
+  const id = Notification.info(offer.words, { autoClose: false, actions });
   panel.disposed.connect(() => {
     Notification.dismiss(id);
   });
@@ -59,7 +67,7 @@ function show(panel: NotebookPanel, offer: Offer): void {
 
 /** Attaches to a session in the notebook that started it, where that is open; otherwise says what to type. */
 export function attachWhereOpen(notebooks: INotebookTracker, row: Pick<Row, "id" | "notebook" | "attach">): Answer {
-  const panel = notebooks.find((each) => isAt(row.notebook, placeOf(each)));
+  const panel = notebooks.find((each) => isAt(row.notebook, pathOf(each)));
   if (!panel) {
     const where = row.notebook ? `${row.notebook} is not open here` : "no notebook started it";
     return { problem: where, way_out: `in a cell of any notebook, type ${row.attach}` };

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
-import { forgotten, gather, jobsOf, META, type Mark } from "../src/marks.js";
+import { forgotten, gather, jobsOf, META, withMark, type Mark } from "../src/marks.js";
 import { isAt, lostOf, offersOf, sessionsOf } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
@@ -90,7 +90,7 @@ describe("what a reopened notebook offers", () => {
 
   it("is to collect what finished meanwhile", () => {
     expect(offersOf(found, listed(), "new")).toEqual([
-      { words: "settle finished while you were away", label: "Collect into points", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: 0 },
+      { words: "settle finished while you were away", label: "Collect into points", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: 0, refusal: null },
     ]);
     expect(offersOf(found, listed(), null)).toHaveLength(1);
   });
@@ -125,26 +125,52 @@ describe("what a reopened notebook offers", () => {
 });
 
 describe("a page that was reloaded before its notebook was saved", () => {
-  const place = { path: "work/study.ipynb", saved: 100 };
+  const path = "work/study.ipynb";
   const started = (created: number, notebook = "/notebooks/work/study.ipynb"): SessionList => {
     const list = listed({ created, ended: null, phase: "running" });
     return { ...list, sessions: list.sessions.map((each) => ({ ...each, session: { ...each.session, notebook } })) };
   };
 
   it("is offered what the notebook started since then, also where nothing is bound to a name", () => {
-    expect(lostOf([], started(101), place)).toEqual([
-      { words: "settle was running when this page was loaded", label: "Show it here", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: null },
+    expect(lostOf([], started(101), path)).toEqual([
+      {
+        words: "settle was running when this page was loaded",
+        label: "Show it here",
+        code: `%load_ext burst_magic\n%burst_attach ${SID}`,
+        cell: null,
+        refusal: mark({ out: "", created: 101 }),
+      },
     ]);
   });
 
-  it("is not offered older jobs, another notebook's, or those that it shows", () => {
-    expect(lostOf([], started(99), place)).toEqual([]);
-    expect(["/notebooks/work/study.ipynb", "/notebooks/work/old/study.ipynb"].map((file) => isAt(file, { ...place, path: "work/study.ipynb" }))).toEqual([true, false]);
-    expect(lostOf([], started(101, "/notebooks/work/casestudy.ipynb"), { ...place, path: "study.ipynb" })).toEqual([]);
-    expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), place)).toEqual([]);
+  it("is offered it after later saves, too, until the notebook holds it or the offer was refused for good", () => {
+    const [offer] = lostOf([], started(101), path);
+    const later = [output(mark({ job: "7", out: "other", created: 500 }))];
+    expect(lostOf(jobsOf(notebook([later])), started(101), path)).toHaveLength(1);
+    const refused = notebook([later], withMark(notebook([]), offer?.refusal ?? mark()));
+    expect(lostOf(jobsOf(refused), started(101), path)).toEqual([]);
+    expect(offersOf(jobsOf(refused), started(101), null)).toEqual([]);
+    expect(withMark(refused, mark({ job: "8" })).map(({ job }) => job)).toEqual(["0", "8"]);
   });
 
-  it("is offered nothing where nobody knows when it was saved", () => {
-    expect(lostOf([], started(101), { ...place, saved: NaN })).toEqual([]);
+  it("is not offered an earlier run of what the notebook holds or has lost, by name or by title", () => {
+    const again = (changes: object): SessionList => {
+      const list = started(101);
+      const jobs = list.sessions[0]?.jobs.flatMap((job) => [{ ...job, ...changes }, { ...job, ...changes, job: "1", created: 105 }]) ?? [];
+      return { ...list, sessions: list.sessions.map((each) => ({ ...each, jobs })) };
+    };
+    for (const changes of [{}, { out: "" }]) expect(lostOf([], again(changes), path).map(({ refusal }) => refusal?.job)).toEqual(["1"]);
+    expect(lostOf([], again({ out: "", title: "x" }), path)).toHaveLength(1);
+    const held = jobsOf(notebook([[output(mark({ job: "9", created: 200 }))]]));
+    expect(lostOf(held, started(101), path)).toEqual([]);
+    const nameless = jobsOf(notebook([[output(mark({ job: "9", out: "", created: 200 }))]]));
+    expect(lostOf(nameless, again({ out: "" }), path)).toEqual([]);
+    expect(lostOf(nameless, again({}), path)).toHaveLength(1);
+  });
+
+  it("is not offered another notebook's jobs, or those that it shows", () => {
+    expect(["/notebooks/work/study.ipynb", "/notebooks/work/old/study.ipynb"].map((file) => isAt(file, path))).toEqual([true, false]);
+    expect(lostOf([], started(101, "/notebooks/work/casestudy.ipynb"), "study.ipynb")).toEqual([]);
+    expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), path)).toEqual([]);
   });
 });

@@ -304,8 +304,8 @@ MUTANTS = (
     ),
     Mutant(
         "the last failure of a segment is not counted",
-        "mine = islice(outcomes, part[1] - part[0])",
-        "mine = islice(outcomes, part[1] - part[0] - 1)",
+        "mine = islice(records, part[1] - part[0])",
+        "mine = islice(records, part[1] - part[0] - 1)",
         "unit/session/test_segments.py",
     ),
     Mutant(

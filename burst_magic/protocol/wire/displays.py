@@ -70,6 +70,7 @@ class DisplayList:
         self._kept: list[tuple[str, Display, int]] = []  # id, bundle, bytes
         self._over = 0  # bundles that were left out
         self._large: dict[str, int] = {}  # representations that were left out, with the bytes of the largest
+        self._unfit: dict[str, str] = {}  # and those that are not what they should be, with what is wrong
         self._due = False  # the next one replaces all others
 
     def new_id(self) -> str:
@@ -111,7 +112,9 @@ class DisplayList:
         kept, taken = {}, 0
         for mime in sorted(data, key=lambda mime: mime != PLAIN):  # the words, then as the object orders them
             value, size = _copied(mime, data[mime], free - taken)
-            if value is not None:
+            if isinstance(value, _Unfit):
+                self._unfit[mime] = value.why
+            elif value is not None:
                 kept[mime] = value
                 taken += size
             elif size:
@@ -123,10 +126,10 @@ class DisplayList:
         parts = [f"{mime} of {size / 1e6:.1f} MB" for mime, size in self._large.items()]
         if self._over:
             parts.insert(0, f"{self._over} more")
-        if not parts:
-            return ""
-        limit = f"of a task, {self._most} displays and {self._room / 1e6:g} MB of them are kept"
-        return f"… left out: {', '.join(parts)} ({limit})"[:_SAID]
+        if parts:
+            parts[-1] += f" (of a task, {self._most} displays and {self._room / 1e6:g} MB of them are kept)"
+        parts += [f"{mime}, which {why}" for mime, why in self._unfit.items()]
+        return f"… left out: {', '.join(parts)}"[:_SAID] if parts else ""
 
 
 def restored(said: object) -> tuple[Display, ...]:
@@ -144,8 +147,17 @@ def plain(displays: tuple[Display, ...]) -> list[dict[str, Any]]:
     return [{"data": dict(one.data), **({"metadata": dict(one.metadata)} if one.metadata else {})} for one in displays]
 
 
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    """Stands for a value that is not the JSON that its object says it is."""
+
+    why: str
+
+
 def _copied(mime: object, value: object, room: int) -> tuple[Any, int]:
-    """A representation as it is now, and its bytes as JSON. Without room: None and its bytes; unfit: None and 0."""
+    """A representation as it is now, and its bytes as JSON. Without room: None and its bytes; of no known type: None
+    and 0; unfit: why, and 0.
+    """
     if mime in TEXTS:
         if not isinstance(value, str) or (mime in {"image/png", "image/jpeg"} and not _BASE64.fullmatch(value)):
             return None, 0
@@ -163,9 +175,17 @@ def _plain_copy(value: object, room: int) -> tuple[Any, int]:
         if len(text) > room:
             return None, len(text)
         copy = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+    except RecursionError:
+        return _TOO_DEEP, 0
+    except (TypeError, ValueError):
+        return _NO_JSON, 0
+    if copy is None:
         return None, 0
-    return (copy, len(text)) if copy is not None and _is_flat(copy) else (None, 0)
+    return (copy, len(text)) if _is_flat(copy) else (_TOO_DEEP, 0)
+
+
+_TOO_DEEP = _Unfit(f"is nested more than {_DEEPEST} levels deep")
+_NO_JSON = _Unfit("is no JSON")
 
 
 def _is_flat(value: object, levels: int = _DEEPEST) -> bool:

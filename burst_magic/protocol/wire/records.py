@@ -338,11 +338,21 @@ def without_value(data: bytes | memoryview) -> bytes:
     return bytes(data[: _HEAD.size + read_header(data).text])
 
 
-def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN) -> Outcome:
-    """One packed outcome, of a block with this origin."""
+def displays_in(record: bytes | memoryview) -> int:
+    """How many displays there are in a packed outcome."""
+    shown = _said(record, read_header(record)).get("displays")
+    return len(shown) if isinstance(shown, list) else 0
+
+
+def _said(data: bytes | memoryview, header: Header) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(bytes(data[_HEAD.size : _HEAD.size + header.text])) if header.text else {}
+    return said
+
+
+def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN, *, shown: bool = True) -> Outcome:
+    """One packed outcome, of a block with this origin; its displays only if what it has ``shown`` is asked for."""
     header = read_header(data)
-    begin = _HEAD.size + header.text
-    said = json.loads(bytes(data[_HEAD.size : begin])) if header.text else {}
+    begin, said = _HEAD.size + header.text, _said(data, header)
     texts = {name: said[name] for name in _TEXTS if name in said}
     if header.kind >= len(_KINDS) and not texts.get("message"):
         texts["message"] = f"it ended in a way that this version does not know ({header.kind})"
@@ -357,6 +367,6 @@ def unpack_outcome(data: bytes | memoryview, origin: Provenance = UNKNOWN) -> Ou
         cpu=header.cpu,
         peak_mb=header.peak_mb,
         value=bytes(data[begin : begin + header.value]),
-        displays=displays.restored(said["displays"]) if "displays" in said else (),
+        displays=displays.restored(said["displays"]) if shown and "displays" in said else (),
         **texts,
     )

@@ -123,7 +123,7 @@ class SlotPool:
         output = self._mask.tail(process.slot.tail, _LIVE) if task is not None else ""
         heard_of, record = process.heard
         if not output and record and job in {"", heard_of}:
-            last = unpack_outcome(record)
+            last = unpack_outcome(record, shown=False)
             job, task, output = heard_of, last.task, last.output[-_LIVE:]
         return {"job": job, "output": output, "printed_by": task} if output else {"job": job}
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from burst_magic.aws.ecs import Ecs
-from burst_magic.aws.logs import Logs
+from burst_magic.aws.logs import Logs, LogStream
 from burst_magic.errors import Denied, Missing
 from burst_magic.launchers import own_arch
 from burst_magic.launchers.base import Again, Cause, Handle, Refusal, Start, WorkerState
@@ -776,6 +776,24 @@ def test_the_log_is_the_end_of_the_containers_stream(aws, fargate):
         assert fargate.log(handle("w")) == "one\ntwo\n"
     assert aws.requests("GetLogEvents")[0]["logStreamName"] == "burst/worker/w"
     assert len(aws.requests("DescribeTaskDefinition")) == 1
+
+
+def test_a_log_is_read_on_from_where_it_was_read_to(aws):
+    stream, logs = LogStream(group="g", name="s"), Logs("eu-west-1", aws.clients("eu-west-1"))
+    aws.script["GetLogEvents"] = [
+        ("ResourceNotFoundException", "The specified log stream does not exist."),
+        {"events": [{"message": "one"}], "nextForwardToken": "f/1"},
+        {"events": [], "nextForwardToken": "f/2"},
+        {"events": [{"message": "two"}], "nextForwardToken": "f/3"},
+        {"events": [], "nextForwardToken": "f/3"},
+    ]
+    assert logs.after(stream, "") == ([], "")
+    assert logs.after(stream, "") == (["one", "two"], "f/3")
+    aws.script["GetLogEvents"] = [{"events": [], "nextForwardToken": "f/3"}]
+    assert logs.after(stream, "f/3") == ([], "f/3")
+    asked = [each.get("nextToken") for each in aws.requests("GetLogEvents")]
+    assert asked == [None, None, "f/1", "f/2", "f/3", "f/3"]
+    assert {each["startFromHead"] for each in aws.requests("GetLogEvents")} == {True}
 
 
 @pytest.mark.parametrize(

@@ -38,3 +38,7 @@ def test_nested_progress_bars_are_a_line_each():
     lines = [line for line in as_seen(file.getvalue()).splitlines() if line.strip()]
     assert len(file.getvalue()) > 10_000
     assert [line.split()[:2] for line in lines] == [["outer:", "100%|##########|"]]
+
+
+def test_a_long_line_that_is_written_in_many_parts_is_put_together_once():
+    assert as_seen("x\x1b[K" * 500_000) == "x" * 500_000

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from burst_magic.errors import NotRun
+from burst_magic.errors import NotRun, OptionError
 from burst_magic.payload import pack_value
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import blocks, keys
@@ -145,6 +145,26 @@ def test_what_tasks_displayed_is_waited_for_again_when_the_end_is_taken_back(res
     assert "displayed nothing" in capsys.readouterr().out
     with pytest.raises(IndexError, match="task 4 of 4"):
         results.displays[4]
+
+
+def test_what_displays_there_are_is_said_as_far_as_it_is_known_without_asking(results_of):
+    results = results_of("told")
+    shown = results.displays
+    assert repr(shown) == "<Displays of 4 tasks, 0 of which have ended>"
+    assert len(shown[2]) == 2
+    assert repr(shown) == "<Displays of 4 tasks: 2 in the 1 that were looked at>"
+    assert len(list(shown)) == 4
+    assert repr(shown) == "<Displays of 4 tasks: 6 in the 4 that ended>"
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"), [((), "show needs the number of a task"), (("1",), "no task '1'"), ((4,), "no task 4")]
+)
+def test_show_says_which_tasks_there_are(results_of, asked, problem):
+    with pytest.raises(OptionError) as refused:
+        results_of("told").show(*asked)
+    assert refused.value.problem == f"{problem}: the job has 4 tasks, numbered from 0 to 3"
+    assert "results.show(0)" in refused.value.way_out
 
 
 def test_what_a_task_would_have_displayed_that_will_not_run_is_not_waited_for(results_of):

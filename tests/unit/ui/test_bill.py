@@ -49,7 +49,7 @@ def test_spot_is_marked_as_a_guess_with_what_it_costs_at_most(snapshot):
     text = bill_text(seen, Manifest(**MANIFEST, rate=30_000, ceiling=54_000, minimum=60.0))
     said = text.splitlines()[0].partition("so far, ")[2]
     assert said.startswith("at most $0.0032: AWS publishes no price of Spot")  # 210 s of 54 000
-    assert "counted at 56% of the list price" in said
+    assert said.endswith("which is counted at 50% of the list price (a worker is billed for 1 min 00 s at least)")
 
 
 def test_tasks_that_ended_before_they_could_work_are_on_the_bill(snapshot):

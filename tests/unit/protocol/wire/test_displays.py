@@ -8,7 +8,7 @@ import pytest
 
 from burst_magic.protocol.wire.displays import MOST, ROOM, Display, DisplayList, plain, restored
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
-from burst_magic.protocol.wire.records import pack_outcome, read_header, unpack_outcome
+from burst_magic.protocol.wire.records import displays_in, pack_outcome, read_header, unpack_outcome
 
 
 def texts(displays):
@@ -82,7 +82,6 @@ def test_the_room_is_of_all_together_and_an_update_gives_its_own_back():
         {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}},
         {"image/png": '"><script>'},
         {"text/html": ["not", "text"]},
-        {"application/json": {1, 2}},
         {7: "no type"},
     ],
 )
@@ -132,9 +131,30 @@ def test_json_is_kept_as_it_was_when_it_was_displayed():
     assert (display.data, display.metadata) == ({"application/json": {"a": 1}}, {"isolated": True})
 
 
+def test_displays_are_unpacked_and_counted_only_where_that_is_asked_for():
+    shown = (Display(data={"text/plain": "a"}), Display(data={"text/plain": "b"}))
+    packed = pack_outcome(Outcome(task=0, kind=OutcomeKind.VALUE, output="said", displays=shown))
+    told = unpack_outcome(packed, shown=False)
+    assert (told.output, told.displays, displays_in(packed)) == ("said", (), 2)
+    assert displays_in(pack_outcome(Outcome(task=0, kind=OutcomeKind.VALUE))) == 0
+
+
 def test_json_that_is_too_deep_for_some_readers_is_left_out():
     deep: list[object] = []
     for _ in range(200):
         deep = [deep]
-    (display,) = listed({"text/plain": "deep", "application/json": deep}).take()
+    display, said = listed({"text/plain": "deep", "application/json": deep}).take()
     assert display.data == {"text/plain": "deep"}
+    assert said.text == "… left out: application/json, which is nested more than 50 levels deep"
+    for _ in range(100_000):
+        deep = [deep]
+    assert listed({"application/json": deep}).take()[0].text == said.text
+
+
+def test_what_is_no_json_is_left_out_with_a_word_beside_what_is_too_large():
+    bundle = {"text/plain": "x", "application/json": {1, 2}, "text/html": "x" * 2_000_000}
+    display, said = listed(bundle).take()
+    assert display.data == {"text/plain": "x"}
+    kept = "of a task, 20 displays and 1 MB of them are kept"
+    assert said.text == f"… left out: text/html of 2.0 MB ({kept}), application/json, which is no JSON"
+    assert listed({"text/plain": "x", "application/json": None, "application/pdf": b"%"}).take() == (display,)

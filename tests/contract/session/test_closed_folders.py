@@ -1,0 +1,69 @@
+"""A session whose folders their own user has closed to himself is cleaned up all the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from burst_magic.protocol.wire import keys
+
+CLEAN = """
+import sys
+from pathlib import Path
+from burst_magic import cli, config
+from burst_magic.magics import cleaning
+root = Path(sys.argv[1])
+environ = {"BURST_STORE": (root / "data/store").as_uri()}
+settings = config.load({}, environ=environ, config_dir=root / "config", data_dir=root / "data")
+sys.exit(cli.main(["cleanup", sys.argv[2], *sys.argv[3:]], perform=lambda call, _: cleaning.run(call, settings)))
+"""
+REGAIN = """
+import sys
+from pathlib import Path
+from burst_magic.stores.owned import regain
+print([regain(Path(each)) for each in sys.argv[1:]])
+"""
+# No folder is closed to root, but for these rights.
+PLAIN = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def run(script, *words):
+    line = [*PLAIN, sys.executable, "-c", script, *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("closed", [("jobs", "control", "workers"), ("",), ("jobs/0/results",)])
+def test_a_session_in_folders_that_are_closed_to_their_own_user_can_be_deleted(world, closed):
+    session = world.burst("item", [1, 2])
+    assert list(session.results()) == [1, 2]
+    session.cleanup()
+    root = world.root / "data/store" / keys.SessionKeys(session.id).root
+    for name in closed:
+        (root / name).chmod(0)
+    done = run(CLEAN, world.root, session.id, "--force", "--yes")
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"the rights of this user to his own folders in {root} were restored\n",
+    )
+    assert not root.exists()
+
+
+def test_only_one_s_own_folders_are_opened_and_no_link_is_followed(tmp_path):
+    (tmp_path / "mine/inner").mkdir(parents=True)
+    (tmp_path / "mine/theirs").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "mine/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "mine/file").touch(mode=0)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "mine/theirs", 65534, -1)
+    names = ("mine/inner", "mine/theirs", "elsewhere", "mine")
+    for name in names:
+        (tmp_path / name).chmod(0o050)
+    done = run(REGAIN, tmp_path / "mine", tmp_path / "nothing", tmp_path / "mine/file")
+    (tmp_path / "mine").chmod(0o700)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in (*names[:3], "mine/file")]
+    theirs = 0o050 if os.geteuid() == 0 else 0o750
+    assert (done.stdout, modes) == (f"[{2 if theirs == 0o050 else 3}, 0, 0]\n", [0o750, theirs, 0o050, 0])
