@@ -15,6 +15,9 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 INSTALL := sh requirements/install.sh $(VENV)
 
+# Container images often forbid Python to keep what it compiled; every process would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template view panel labextension unit versions sim chaos mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 

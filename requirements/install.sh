@@ -15,7 +15,8 @@ fi
 
 echo "installing $lock with ${uv:-pip}"
 if [ -n "$uv" ]; then
-    "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock"
+    # As pip does: what is compiled once here, every kernel and worker would compile again.
+    "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes --compile-bytecode -r "$lock"
     "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable .
 else
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"

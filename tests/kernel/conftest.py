@@ -20,9 +20,6 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import KernelManager
 
-BYTECODE = (
-    Path(__file__).resolve().parents[2] / "build" / "bytecode"
-)  # modules are compiled once, as after an installation
 MARK = "KERNEL_TEST_HOME"  # in the environment of every process that a test starts
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SESSION = re.compile(r"session (\d{8}-\d{6}-[a-z2-7]{8})")
@@ -105,7 +102,7 @@ class Home:
             "BURST_CONFIG_DIR": str(self.config),
             "BURST_DATA_DIR": str(self.root / "data"),
             "IPYTHONDIR": str(self.root / "ipython"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # tests change modules of the user's within a second: bytecode would be stale
             MARK: str(self.root),
         }
         store = {"BURST_STORE": self.store} if self.store else {}
@@ -326,7 +323,7 @@ for _row in _burst.sessions():
 def module_kernel(tmp_path_factory):
     """A kernel for all tests of a module, with the sessions that the first of them starts."""
     home = Home(tmp_path_factory.mktemp("module") / "home")
-    kernel = Kernel(home, PYTHONDONTWRITEBYTECODE="", PYTHONPYCACHEPREFIX=str(BYTECODE))
+    kernel = Kernel(home)
     yield kernel
     kernel.run(CLEAN)
     kernel.close()
