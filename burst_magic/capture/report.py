@@ -87,8 +87,7 @@ def about_entries(found: Iterable[Captured], packed: Packed, home: Mapping[str, 
             path = find_secret(entry.name, home[entry.name])
             texts.append(f"{path} looks like a secret and would be sent to workers ({entry.why}); use --setenv instead")
         if entry.name in packed.anew:
-            kind = packed.anew[entry.name]
-            texts.append(f"{entry.name}: each task gets a new {kind}, which does not exclude other tasks")
+            texts.append(f"{entry.name}: each task gets a new {packed.anew[entry.name]}")
         if entry.size > LARGE:
             texts.append(f"{entry.name} is {entry.size / 1e6:,.0f} MB ({entry.why})")
     texts.extend(f"{name} has no effect on a worker and is ignored (used by {user})" for name, user in packed.omitted)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from burst_magic import config
 from burst_magic.capture.sensitive import find_secret
-from burst_magic.payload.settings import ENVIRONMENT, KINDS, OPAQUE, WARNINGS, Kind, Settings, State
+from burst_magic.payload.settings import ENVIRONMENT, KINDS, OF, OPAQUE, WARNINGS, Kind, Settings, State
 
 # Set by ipykernel, IPython, debuggers and pytest, and by libraries during their import.
 _KERNELS_VARIABLES = {"TERM", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGER", "GIT_PAGER", "MPLBACKEND",
@@ -28,7 +28,6 @@ _KERNELS_PACKAGES = {"IPython", "ipykernel", "traitlets", "jupyter_client", "zmq
 _KERNELS_MESSAGE = re.compile("Trio's signal handling")
 _LIBRARYS_MESSAGE = re.compile(r"numpy\.\w+ size changed|the matrix subclass is not")
 _LIBRARYS_ACTIONS = {"always", "once", "default"}
-_LEVEL = "level of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +109,7 @@ def _changed(kind: Kind) -> State:
 
 
 def _is_kernels_logger(key: str) -> bool:
-    return key.startswith(_LEVEL) and key.removeprefix(_LEVEL).partition(".")[0] in _KERNELS_LOGGERS
+    return key.partition(OF)[2].partition(".")[0] in _KERNELS_LOGGERS
 
 
 def _changed_filters(filters: list[list[object]], default: list[list[object]]) -> State:

@@ -88,7 +88,7 @@ class Notes:
         cells: cells that a function fills, by id; kept alive for their ids, like the globals in `scopes`.
         plain: types that pickle does by itself.
         ways: how objects of a type are reduced, once known.
-        anew: types of objects that are replaced with new ones on the other side.
+        anew: what is replaced with a new one on the other side, and what that means.
         generators: random generators in order of discovery.
         places: where modules keep generators, once looked up.
         steady: the bytes serve to detect changes; draws of a generator don't count.

@@ -171,7 +171,7 @@ def _scanner(_packer: PackerView, obj: Any) -> Reduction:
 
 def _lock(packer: PackerView, obj: Any) -> Reduction:
     """A new lock: the old one guarded something in another process."""
-    packer.notes.anew.add(type(obj).__name__)
+    packer.notes.anew.add(f"{type(obj).__name__}, which does not exclude other tasks")
     if packer.notes.steady:
         return rebuild.lock, (repr(obj),)
     return (rebuild.rlock if isinstance(obj, _RLock) else rebuild.lock), ()

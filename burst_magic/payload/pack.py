@@ -60,7 +60,7 @@ class Packed:
         omitted: (name, user): names that don't exist elsewhere and are not sent.
         files: file names of the code sent.
         changes: globals whose objects this code visibly changes in place.
-        anew: name -> type of a lock in it; every task gets a new one.
+        anew: name -> what in it every task gets a new one of, and what that means.
         runs_code: loading runs user code, such as a ``__setstate__``.
         packer: the packer, whose memo contains every object in it.
     """

@@ -206,6 +206,8 @@ def reduce_cached(packer: PackerView, obj: Any) -> Reduction:
         return reference
     if packer.notes.steady:
         return rebuild.cached, (*obj.cache_info(), obj.__wrapped__)
+    if obj.cache_info().currsize:
+        packer.notes.anew.add("cache, without the results that it has in the notebook")
     parameters = obj.cache_parameters()
     state = {key: value for key, value in vars(obj).items() if key not in {"cache_parameters", "__wrapped__"}}
     return rebuild.cached, (parameters["maxsize"], parameters["typed"], obj.__wrapped__), state

@@ -113,18 +113,42 @@ def _write_sys(module: Any, changes: State) -> None:
         module.set_int_max_str_digits(changes["int_max_str_digits"])
 
 
-_LEVEL = "level of "
+OF = " of "  # between a fact and the logger that it is about
 _STREAMS = ("stdout", "stderr")
 _HOSTS = ("_pytest.", "ipykernel.", "IPython.")  # the notebook didn't create their handlers
 
 
 def _read_logging(module: Any, keys: Keys = None) -> State:
     loggers = module.root.manager.loggerDict
-    names = loggers if keys is None else [key.removeprefix(_LEVEL) for key in keys if key.startswith(_LEVEL)]
-    levels = {_LEVEL + name: level for name in names if (level := getattr(loggers.get(name), "level", 0))}
-    handlers = [_handler(module, handler) for handler in module.root.handlers if not _of_host(handler)]
-    shown: Any = OPAQUE if OPAQUE in handlers else handlers
-    return {"level": module.root.level, "disable": module.root.manager.disable, "handlers": shown} | levels
+    names = loggers if keys is None else {name for key in keys if (name := key.partition(OF)[2])}
+    named: State = {}
+    for name in names:
+        if isinstance(logger := loggers.get(name), module.Logger):
+            facts = _facts(module, logger, whole=keys is not None or not _adds_its_own(name))
+            named |= {fact + OF + name: value for fact, value in facts.items()}
+    handlers = _handlers(module, module.root.handlers)
+    return {"level": module.root.level, "disable": module.root.manager.disable, "handlers": handlers} | named
+
+
+def _adds_its_own(logger: str) -> bool:
+    """Whether it is the logger of a loaded module, which adds handlers when it is imported: on a worker, too."""
+    top = logger.partition(".")[0]
+    return top in sys.modules and top != "__main__" and top not in sys.stdlib_module_names
+
+
+def _facts(module: Any, logger: Any, *, whole: bool) -> State:
+    """What was set on a named logger."""
+    facts: State = {"level": logger.level or None}
+    if whole:
+        handlers = [handler for handler in logger.handlers if type(handler) is not module.NullHandler]
+        facts |= {"handlers": _handlers(module, handlers) or None, "filters": OPAQUE if logger.filters else None}
+        facts |= {"propagate": None if logger.propagate else False, "disabled": True if logger.disabled else None}
+    return {fact: value for fact, value in facts.items() if value is not None}
+
+
+def _handlers(module: Any, handlers: list[Any]) -> Any:
+    said = [_handler(module, handler) for handler in handlers if not _of_host(handler)]
+    return OPAQUE if OPAQUE in said else said
 
 
 def _of_host(handler: Any) -> bool:
@@ -159,7 +183,21 @@ def _write_logging(module: Any, changes: State) -> None:
         elif key == "handlers":
             module.root.handlers[:] = [_made_handler(module, each) for each in value]
         else:
-            module.getLogger(key.removeprefix(_LEVEL)).setLevel(value or 0)
+            fact, _, name = key.partition(OF)
+            _write_fact(module, module.getLogger(name), fact, value)
+
+
+def _write_fact(module: Any, logger: Any, fact: str, value: Any) -> None:
+    """Set it on a named logger; None unsets it."""
+    if fact == "level":
+        logger.setLevel(value or 0)
+    elif fact == "handlers":
+        silent = [handler for handler in logger.handlers if type(handler) is module.NullHandler]
+        logger.handlers[:] = [*silent, *(_made_handler(module, each) for each in value or ())]
+    elif fact == "propagate":
+        logger.propagate = value is not False
+    else:
+        logger.disabled = bool(value)
 
 
 def _made_handler(module: Any, said: list[Any]) -> Any:

@@ -58,6 +58,11 @@ CASES = {
         "import logging; logging.getLogger('mine.own').setLevel(17)", "logging.getLogger('mine.own').level",
         "logging.getLogger('mine.own').setLevel(0)",
     ),
+    "a logger's own handler": (
+        "import logging, sys; _own = logging.getLogger('mine.own'); _own.propagate = False; _own.addHandler(logging.StreamHandler(sys.stdout))",
+        "[(type(h).__name__, h.stream is __import__('sys').stdout) for h in logging.getLogger('mine.own').handlers]",
+        "_own.propagate = True; _own.handlers.clear()",
+    ),
     "logging that is disabled": (
         "import logging; logging.disable(logging.ERROR)", "logging.getLogger().isEnabledFor(40)", "logging.disable(0)",
     ),

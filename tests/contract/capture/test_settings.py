@@ -55,6 +55,8 @@ def test_only_what_differs_is_collected():
         ("import numpy; numpy.seterrcall(print)", "numpy: errcall"),
         ("import pandas; pandas.options.display.float_format = lambda x: 'x'", "pandas: display.float_format"),
         ("import logging; logging.root.addHandler(logging.NullHandler())", "logging: handlers"),
+        ("import logging, io; logging.getLogger('sim.x').addHandler(logging.StreamHandler(io.StringIO()))", "logging: handlers of sim.x"),
+        ("import logging; logging.getLogger('__main__').addFilter(logging.Filter('a'))", "logging: filters of __main__"),
         ("import warnings\nclass W(Warning): pass\nwarnings.simplefilter('error', W)", "warnings: a filter for a warning class of the notebook"),
     ],
 )  # fmt: skip
@@ -62,6 +64,11 @@ def test_what_is_no_plain_data_is_told_and_does_not_travel(code, said):
     settings, told = collected(code)
     assert told == [f"{said} was set to something that cannot be pickled, so tasks use the default; set it in the cell"]
     assert {key for state in settings.values() for key in state} <= {"filters"}
+
+
+def test_a_logger_of_a_loaded_library_has_the_handlers_that_its_import_gives_it():
+    code = "import logging, numpy; logging.getLogger('numpy.x').addHandler(logging.FileHandler('/dev/null')); logging.getLogger('numpy').propagate = 0"
+    assert collected(f"{code}; logging.getLogger('sim').addHandler(logging.NullHandler())") == ({}, [])
 
 
 @pytest.mark.parametrize("place", ["source", "stream", "bundle"])

@@ -264,6 +264,15 @@ def test_a_lock_that_travels_as_a_new_one_is_named(notebook):
     )
 
 
+def test_a_cache_whose_results_do_not_travel_is_named(notebook):
+    notebook.run(
+        "import functools\n@functools.lru_cache(maxsize=8)\ndef used(x): return x\n@functools.cache\ndef unused(x): return x\n"
+        "class Loader:\n    @functools.cache\n    def load(self): return 1\nused(1)\nloader = Loader()\nloader.load()"
+    )
+    said = "each task gets a new cache, without the results that it has in the notebook"
+    assert notebook.capture("used(1), unused(1), loader.load()").warnings == (f"used: {said}", f"loader: {said}")
+
+
 def test_no_items_are_said_before_nothing_runs(notebook):
     assert notebook.capture("item", map_expr="[]").warnings == ("--map has no items: nothing to run",)
     assert notebook.capture("item", map_expr="[0]").warnings == ()

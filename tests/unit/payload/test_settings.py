@@ -55,7 +55,8 @@ def fresh(code):
 OTHER = {
     "decimal": {"prec": 9, "rounding": "ROUND_DOWN", "traps": ["DivisionByZero", "Inexact"]},
     "sys": {"recursionlimit": 1234, "int_max_str_digits": 5000},
-    "logging": {"level": 10, "disable": 20, "level of burst.test": 15, "handlers": [["stderr", 0, "%(message)s", None, "%"]]},
+    "logging": {"level": 10, "disable": 20, "level of burst.test": 15, "handlers": [["stderr", 0, "%(message)s", None, "%"]],
+                "handlers of burst": [["stdout", 20, "{message}", "%H", "{"]], "propagate of burst": False, "disabled of burst.off": True},
     "warnings": {"filters": [["error", "a.*b", "builtins", "UserWarning", None, 0], ["ignore", None, "builtins", "Warning", "m", 3]]},
     "locale": {"LC_NUMERIC": "C.UTF-8"},
     "socket": {"timeout": 2.5},
