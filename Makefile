@@ -25,7 +25,7 @@ help:
 	@echo 'make demo      run the quickstart notebook here: no account, no server'
 	@echo 'make cloud-demo  run a notebook on Fargate Spot in a stand-in for AWS: no account, no docker'
 	@echo 'make test      run all tests'
-	@echo 'make check     run lint, types, layers, unit tests, a quick simulation: two minutes'
+	@echo 'make check     run lint, types, layers, unit tests, a quick simulation: a minute'
 	@echo 'make format    format the code and apply fixes with ruff'
 	@echo 'make versions  run unit tests and quickstart on the oldest and newest other Python found'
 	@echo 'make sim       simulate more seeded worlds (N=200 FROM=0)'
@@ -126,7 +126,9 @@ system:
 
 # ---- every day --------------------------------------------------------------------------------------------------
 
-check: lint unit
+# Side by side: most linters keep one core busy, and so does each process of the tests.
+check:
+	@$(MAKE) --no-print-directory -j2 lint unit
 
 # One target each, so that `make -k check` reports everything at once and -j runs them in parallel.
 lint: ruff types layers spelling dockerfile template view
