@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SECOND = len("YYYYMMDD-hhmmss")
 _SHOWN = 9  # sessions listed in a question
+_BESIDE, _LABEL = 3, 20  # other jobs in one line, and characters of what each is called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,9 +359,13 @@ def typed(verb: str) -> str:
 def other_jobs(session: Session) -> str:
     """Name the session's other jobs, which what is done to the session is done to as well; "" if it has none."""
     jobs = _attaching().beside(session)
-    shown = ", ".join(f"{jid} {label}".rstrip() for jid, label in jobs[-_SHOWN:])
-    older = f" and {len(jobs) - _SHOWN} older" if len(jobs) > _SHOWN else ""
+    shown = ", ".join(f"{jid} {_shortened(label)}".rstrip() for jid, label in jobs[-_BESIDE:])
+    older = f" and {len(jobs) - _BESIDE} older" if len(jobs) > _BESIDE else ""
     return f"; its other jobs: {shown}{older}" if jobs else ""
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
 
 
 def goes_on(session: Session) -> bool:

@@ -15,7 +15,7 @@ from burst_magic import config, launchers
 from burst_magic.errors import OptionError
 from burst_magic.magics import calls, helptext, hints
 from burst_magic.magics.option import Argument, Option, Reader, Verb
-from burst_magic.magics.options import options
+from burst_magic.magics.options import OPTIONS, options
 from burst_magic.magics.verb_table import VERBS, verb
 
 _PIECE = r"""(?:[^\s'"]|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")"""
@@ -121,8 +121,16 @@ def _build(spec: Verb, words: list[str], *, terminal: bool) -> calls.Call:
 def _known(table: dict[str, Option], name: str, title: str) -> Option:
     if name in table:
         return table[name]
-    help_ = f"see {title} --help"
+    help_ = f"{_having(name, magics=title.startswith('%'))}see {title} --help"
     raise OptionError(f"{name}: " + _instead(name, tuple(table), what="option", otherwise=help_))
+
+
+def _having(name: str, *, magics: bool) -> str:
+    """The verbs that have an option which another one has not."""
+    found = [each for each in OPTIONS if each.name == name and each.shown and not (magics and each.terminal)]
+    verbs = {verb for option in found for verb in option.verbs}
+    named = [(each.magic if magics or not each.command else each.command) for each in VERBS if each.name in verbs]
+    return f"of {', '.join(filter(None, named))}; " if any(named) else ""
 
 
 def _instead(word: str, choices: tuple[str, ...], *, what: str, otherwise: str) -> str:

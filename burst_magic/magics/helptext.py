@@ -40,9 +40,11 @@ def help_text(verb: Verb, *, terminal: bool = False) -> str:
     """The text of ``--help``."""
     parts = [usage(verb, terminal=terminal), "", f"  {verb.help}"]
     shown = [option for option in options(verb.name, terminal=terminal) if option.shown]
-    for group in dict.fromkeys(option.group for option in shown if option.group):
+    groups = [*dict.fromkeys(option.group for option in shown if option.group)]
+    groups = groups if len(groups) > 1 else []  # of few options, one heading would say what the others are not
+    for group in groups:
         parts += ["", group, *_lines(option for option in shown if option.group == group)]
-    parts += ["", *_lines(option for option in shown if not option.group)]
+    parts += ["", *_lines(option for option in shown if option.group not in groups)]
     parts += ["", *_notes(verb)]
     return "\n".join(parts).rstrip()
 

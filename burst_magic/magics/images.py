@@ -130,6 +130,7 @@ def _repository(settings: Settings) -> Repository:
         raise OptionError(
             "aws.repository names no repository of ECR",
             context=settings.aws.get("repository", "") or "it is not set",
-            way_out="burst config aws.repository=ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME",
+            way_out="burst setup --repository makes one; or name yours: "
+            "burst config aws.repository=ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME",
         )
     return Repository(place)

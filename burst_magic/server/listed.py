@@ -129,7 +129,7 @@ def state_of(opened: OpenedSession, onlooker: Onlooker) -> ListedState:
     estimates = [job.estimate for job in jobs if job.estimate is not None]
     estimate = sum(estimates) if len(estimates) == len(jobs) else None
     return ListedState(
-        session=row_of(opened.manifest, jobs[-1].name, seen[::-1], estimate=estimate),
+        session=row_of(opened.manifest, seen[::-1], estimate=estimate),
         jobs=tuple(map(_job_state, frames)),
         money=frames[-1].money,
         workers=onlooker.living,

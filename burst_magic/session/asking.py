@@ -163,7 +163,7 @@ class Asking:
         for reason, holds in over.items():
             if holds:
                 problem = f"session {self._manifest.sid} accepts no more work: {reason}"
-                raise OptionError(problem, way_out="run the cell without --session to start a new one")
+                raise OptionError(problem, way_out="a burst without --session starts a new one")
         return asked
 
     def _controls(self) -> list[Control]:

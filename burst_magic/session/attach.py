@@ -184,16 +184,14 @@ def session_ids(store: Store) -> Iterator[str]:
 
 def _row(sid: str, url: str, settings: Settings, home: dict[str, object]) -> SessionRow | None:
     try:
-        session, seen, estimate, name = _looked_at(sid, _at(settings, url), home)
+        session, seen, estimate = _looked_at(sid, _at(settings, url), home)
     except BurstError as problem:
         return _unreadable(sid, url, settings, problem)
-    return row_of(session.manifest, name, seen, estimate=estimate)
+    return row_of(session.manifest, seen, estimate=estimate)
 
 
-def _looked_at(
-    sid: str, settings: Settings, home: dict[str, object]
-) -> tuple[Session, list[Snapshot], int | None, str]:
-    """A session: the state of each of its jobs, latest first, their estimate together, and the newest name."""
+def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[Session, list[Snapshot], int | None]:
+    """A session: the state of each of its jobs, latest first, and their estimate together."""
     session = attach(sid, settings=settings, home=home, replaces_lost_workers=False)
     jobs = [session]
     try:
@@ -202,9 +200,7 @@ def _looked_at(
                 jobs.append(sibling(session, ident))
         known = [each.description.estimate for each in jobs if each.description.estimate is not None]
         estimate = sum(known) if len(known) == len(jobs) else None
-        named = sorted((job for job in jobs if job.name), key=lambda job: job.description.created)
-        name = named[-1].name if named else ""
-        return session, [session.status(), *(job.facts() for job in jobs[1:])], estimate, name
+        return session, [session.status(), *(job.facts() for job in jobs[1:])], estimate
     finally:
         for job in jobs:
             job.detach()

@@ -42,18 +42,18 @@ class SessionRow:
     problem: str = ""
 
 
-def row_of(manifest: Manifest, name: str, seen: Sequence[Snapshot], *, estimate: int | None) -> SessionRow:
-    """A session's row.
+def row_of(manifest: Manifest, seen: Sequence[Snapshot], *, estimate: int | None) -> SessionRow:
+    """A session's row; its name is the newest that any of its jobs has.
 
     Args:
         manifest: the session.
-        name: its label.
         seen: the state of each of its jobs, the one that tells of the session first.
         estimate: what its jobs were expected to cost together.
     """
+    newest = max((each for each in seen if each.name), key=lambda each: each.created, default=None)
     return SessionRow(
         id=manifest.sid,
-        name=name,
+        name=newest.name if newest else "",
         created=manifest.created,
         last_activity=max(map(_last_activity, seen)),
         total=sum(each.total for each in seen),

@@ -49,7 +49,7 @@ export function rowOf(listed: ListedState, now: number): Row {
   const key = listed.mine ? "" : NO_KEY.replaceAll("ID", session.id);
   return {
     id: session.id,
-    title: titleOf(session.name || session.id, jobs),
+    title: titleOf(session, jobs),
     state: sentence(session.problem ? "unreadable" : (told?.state ?? session.state)),
     phase: session.problem ? "failed" : (told?.phase ?? "ended"),
     running,
@@ -114,7 +114,7 @@ export function totalOf(list: SessionList | null, now: number): Total {
   if (priced.length) parts.push(dollars(spent));
   if (over.length) parts.push("over budget");
   const unknown = running.filter(({ money }) => money && !money.priced).length;
-  const lines = running.map(({ session, jobs, money }) => `${titleOf(session.name || session.id, jobs)}: ${moneyOf(money, now)}`);
+  const lines = running.map(({ session, jobs, money }) => `${titleOf(session, jobs)}: ${moneyOf(money, now)}`);
   if (unknown) lines.push(`of ${plural(unknown, "session")} nobody knows the price`);
   return { running: running.length, words: parts.join(" · "), overBudget: over.length > 0, title: [...lines, "Open the list of sessions"].join("\n") };
 }
@@ -134,7 +134,7 @@ export function endedSince(before: SessionList | null, after: SessionList): Endi
     const latest = jobs.at(-1);
     if (!ran.has(session.id) || session.state === "running" || !latest) return [];
     const failed = session.failed > 0 || jobs.some((job) => job.phase === "ended");
-    const title = titleOf(session.name || session.id, jobs);
+    const title = titleOf(session, jobs);
     return [{ id: session.id, job: latest.job, failed, words: `${title} ${verb(latest)}: ${countsOf(listed, session.completed + session.failed)}` }];
   });
 }
@@ -143,9 +143,10 @@ function verb(job: ListedJobState): string {
   return job.phase === "ended" ? `ended (${job.state})` : "finished";
 }
 
-function titleOf(name: string, jobs: readonly ListedJobState[]): string {
-  const title = jobs.at(-1)?.title ?? name;
-  return jobs.length > 1 ? `${title || name} and ${plural(jobs.length - 1, "more job")}` : title || name;
+/** The name that `burst sessions` lists, too; of a session without one, what its latest job begins with. */
+function titleOf({ id, name }: ListedState["session"], jobs: readonly ListedJobState[]): string {
+  const title = jobs.at(-1)?.title || id;
+  return name || (jobs.length > 1 ? `${title} and ${plural(jobs.length - 1, "more job")}` : title);
 }
 
 function countsOf({ session }: ListedState, done: number): string {

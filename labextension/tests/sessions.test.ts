@@ -108,8 +108,9 @@ describe("a row of the list", () => {
 
   it("of several jobs tells the state of the one that runs, and names them all", () => {
     const jobs = [job({ title: "first" }), job({ job: "1", title: "second", state: "finished", phase: "finished", ended: NOW })];
-    const row = rowOf(listed({}, { jobs }), NOW);
+    const row = rowOf(listed({ name: "" }, { jobs }), NOW);
     expect([row.title, row.state, row.job]).toEqual(["second and 1 more job", "Running", "1"]);
+    expect(rowOf(listed({ name: "quickstart" }, { jobs }), NOW).title).toBe("quickstart"); // as burst sessions says
     expect(row.jobs.map(({ words }) => words)).toEqual(["first: running, 52 of 100", "second: finished, 52 of 100"]);
   });
 });

@@ -83,7 +83,8 @@ def cause_of(died: Died) -> tuple[OutcomeKind, str, str]:
     if died.overdue is not None:
         return OutcomeKind.TIMEOUT, "TaskTimeout", f"ran longer than {died.overdue:g} s (--timeout)"
     if died.over_mb is not None:
-        text = f"out of memory at {died.peak_mb:,.0f} MB: a slot has {died.over_mb:,.0f} MB (fewer --workers have more)"
+        limit = f"a slot has {died.over_mb:,.0f} MB (fewer --workers have more)"
+        text = f"out of memory at {died.peak_mb:,.0f} MB: its worker ended it, since {limit}"
         return OutcomeKind.CRASHED, "OutOfMemory", text
     if died.signal == signal.SIGKILL and died.system:
         text = f"out of memory at {died.peak_mb:,.0f} MB: the system killed its process"

@@ -585,6 +585,19 @@ def test_names_and_settings_are_kept_with_the_session(world):
     assert (again.name, again.manifest.slots, again.description.out) == ("fit", 2, "out")
     world.burst("item", [1], into=session)
     assert [row.name for row in sessions(world.settings())] == ["fit"]  # the newest job has none
+    world.burst("item", [1], name="refit", into=session)
+    assert [row.name for row in sessions(world.settings())] == ["refit"]
+
+
+def test_the_other_jobs_of_a_session_are_named_in_one_short_line(world):
+    from burst_magic.magics.desk import other_jobs
+
+    session = world.burst("1", [], name="longer than what is shown of it")
+    second = world.burst("2", [], name="fit1", into=session)
+    assert other_jobs(second) == "; its other jobs: 0 longer than what is…"
+    ids = [world.burst("2", [], name=f"fit{number}", into=session).job for number in range(2, 5)]
+    named = ", ".join(f"{jid} fit{number}" for number, jid in enumerate(ids, 2))
+    assert other_jobs(session) == f"; its other jobs: {named} and 1 older"
 
 
 def test_a_session_does_not_travel_and_its_results_do(world):

@@ -376,6 +376,12 @@ def test_a_kill_is_out_of_memory_when_the_system_says_so(system, error, said):
     assert said in outcome.message
 
 
+def test_a_worker_that_ends_a_task_for_its_memory_says_that_it_did():
+    died = Died(exit_code=None, signal=signal.SIGKILL, jid="j", task=3, peak_mb=812.4, over_mb=400.0)
+    said = "out of memory at 812 MB: its worker ended it, since a slot has 400 MB (fewer --workers have more)"
+    assert death_outcome(died).message == said
+
+
 def test_a_slot_is_first_to_go_when_memory_runs_out(bench, template):
     slot = bench.slot()
     bench.until(slot, Ready)

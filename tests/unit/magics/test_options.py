@@ -9,7 +9,7 @@ import pytest
 from burst_magic import config
 from burst_magic.magics.grammar import parse_argv, parse_line
 from burst_magic.magics.helptext import default, help_text, overview, reference
-from burst_magic.magics.options import OPTIONS, options
+from burst_magic.magics.options import OPTIONS, SIZE, options
 from burst_magic.magics.verb_table import VERBS, verb
 
 OF_THE_CELL = [
@@ -164,6 +164,11 @@ def test_help_names_every_shown_option_and_no_hidden_one(each, terminal):
     for option in options(each.name, terminal=terminal):
         assert (option.usage in text) == option.shown
     assert not any(line.endswith(" ") for line in text.splitlines())
+
+
+def test_one_group_of_options_among_others_has_no_heading():
+    assert SIZE not in help_text(verb("image"), terminal=True)
+    assert SIZE in help_text(verb("burst"))
 
 
 def test_help_begins_with_how_it_is_typed():
