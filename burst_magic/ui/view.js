@@ -676,7 +676,7 @@ function moneyOf(frame, now) {
   const { money } = frame;
   if (!money.priced) return "cost unknown";
   if (money.free) return `no charge${budgetOf(money)}`;
-  if (frame.ended !== null && money.job !== null) return dollars(money.job);
+  if (frame.ended !== null && frame.end !== "budget" && money.job !== null) return dollars(money.job);
   return sessionCost(frame, now);
 }
 function sessionCost(frame, now) {
@@ -692,7 +692,7 @@ function grown(spent, hourly, at, frame, now) {
 }
 function keptOf({ priced, kept }, now) {
   if (!kept || kept.until <= now) return "";
-  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour,` : ""} until ${timeOfDay(kept.until, now)} at the latest`;
+  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour` : ""}, at most until ${timeOfDay(kept.until, now)}`;
 }
 function countsOf(frame, idle) {
   const { counts } = frame;
@@ -1378,6 +1378,7 @@ var View = class {
   percent = make("span", "bv-percent");
   time = make("span", "bv-time");
   money = make("span", "bv-money");
+  kept = make("span", "bv-kept");
   bar = new Bar();
   counts = make("p", "bv-counts");
   note = make("p", "bv-note");
@@ -1446,7 +1447,7 @@ var View = class {
     what.append(mark, this.state, this.title);
     const controls = make("span", "bv-controls");
     controls.append(this.cancel.node, this.more, this.unfold);
-    head.append(what, this.percent, this.time, this.money, controls);
+    head.append(what, this.percent, this.time, this.money, this.kept, controls);
     this.node.setAttribute("aria-label", "burst");
     this.rest.append(this.bar.node, this.counts, this.note, this.failures.node, this.folds.node);
     this.node.append(head, this.actions.node, this.rest, this.voice.node);
@@ -1470,7 +1471,8 @@ var View = class {
     this.title.title = now.title;
     say(this.percent, now.percent);
     say(this.time, now.time);
-    say(this.money, [now.money, now.kept].filter(Boolean).join(" · "));
+    say(this.money, now.money);
+    say(this.kept, now.kept);
     this.cancel.allow(now.over ? null : this.host.can("cancel"));
     this.actions.draw();
     this.more.hidden = !this.actions.any;

@@ -143,7 +143,8 @@ function moneyOf(frame: Frame, now: number): string {
   const { money } = frame;
   if (!money.priced) return "cost unknown";
   if (money.free) return `no charge${budgetOf(money)}`;
-  if (frame.ended !== null && money.job !== null) return dollars(money.job); // the budget is the session's
+  // The budget is the session's: where it has ended the job, it is what a reader must see.
+  if (frame.ended !== null && frame.end !== "budget" && money.job !== null) return dollars(money.job);
   return sessionCost(frame, now);
 }
 
@@ -163,7 +164,7 @@ function grown(spent: number, hourly: number, at: number, frame: Frame, now: num
 
 function keptOf({ priced, kept }: Money, now: number): string {
   if (!kept || kept.until <= now) return "";
-  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour,` : ""} until ${timeOfDay(kept.until, now)} at the latest`;
+  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour` : ""}, at most until ${timeOfDay(kept.until, now)}`;
 }
 
 function countsOf(frame: Frame, idle: string): string {

@@ -40,6 +40,7 @@ class View {
   private readonly percent = make("span", "bv-percent");
   private readonly time = make("span", "bv-time");
   private readonly money = make("span", "bv-money");
+  private readonly kept = make("span", "bv-kept");
   private readonly bar = new Bar();
   private readonly counts = make("p", "bv-counts");
   private readonly note = make("p", "bv-note");
@@ -151,7 +152,7 @@ class View {
     what.append(mark, this.state, this.title);
     const controls = make("span", "bv-controls");
     controls.append(this.cancel.node, this.more, this.unfold);
-    head.append(what, this.percent, this.time, this.money, controls);
+    head.append(what, this.percent, this.time, this.money, this.kept, controls);
     this.node.setAttribute("aria-label", "burst");
     this.rest.append(this.bar.node, this.counts, this.note, this.failures.node, this.folds.node);
     this.node.append(head, this.actions.node, this.rest, this.voice.node);
@@ -176,7 +177,8 @@ class View {
     this.title.title = now.title;
     say(this.percent, now.percent);
     say(this.time, now.time);
-    say(this.money, [now.money, now.kept].filter(Boolean).join(" · "));
+    say(this.money, now.money);
+    say(this.kept, now.kept);
     this.cancel.allow(now.over ? null : this.host.can("cancel"));
     this.actions.draw();
     this.more.hidden = !this.actions.any; // workers that are kept for the next cell cost money after the job's end, too

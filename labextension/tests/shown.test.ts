@@ -153,10 +153,11 @@ describe("money", () => {
     const clock = new Date((NOW + 300) * 1000).toLocaleTimeString([], { timeStyle: "short" });
 
     expect(at(over).money).toBe("$0.12");
-    expect(at(over, NOW + 299).kept).toBe(`2 workers kept, $0.08 an hour, until ${clock} at the latest`);
+    expect(at({ ...over, phase: "ended", end: "budget" }).money).toBe("$0.20 / $5.00");
+    expect(at(over, NOW + 299).kept).toBe(`2 workers kept, $0.08 an hour, at most until ${clock}`);
     expect(at(over, NOW + 300).kept).toBe("");
     expect(shown(frameOf(over), { from: "saved", seen: null, problem: "", ahead: 0 }, NOW + 300).kept).toBe("");
-    expect(at({ ...over, money: { ...over.money, priced: false } }).kept).toBe(`2 workers kept until ${clock} at the latest`);
+    expect(at({ ...over, money: { ...over.money, priced: false } }).kept).toBe(`2 workers kept, at most until ${clock}`);
   });
 
   it("of the whole session grows after the job's end until the kept workers end", () => {

@@ -150,7 +150,7 @@ STATES = {
     "unpriced": lambda: job(priced=False, rate=0, spend=0),
     "huge": lambda: job(1_000_000, 400_000, running=64, failed=1),
     "finished": lambda: over(JobEnd.FINISHED, done=240, failed=0),
-    "some failed": lambda: over(JobEnd.FINISHED, done=234, failed=6, failures=(GROUP, LOST)),
+    "some failed": lambda: over(JobEnd.FINISHED, done=234, failed=6, failures=(GROUP, LOST), kept_until=NOW + 290),
     "all failed": lambda: over(
         JobEnd.FINISHED, done=0, failed=240, failures=(dataclasses.replace(GROUP, count=240, first=0),)
     ),
@@ -284,6 +284,7 @@ def test_nothing_is_cut_off_in_a_narrow_column(stage, state):
         "lost workers": ["1 of 2 lost, not replaced while no notebook is attached"],
         "store away": ["As seen 2 min ago: SlowDown"],
         "unpriced": ["cost unknown"],
+        "some failed": ["$0.0020", "1 worker kept, $0.18 an hour, at most until"],
         "cancelled": ["Cancelled", "87 not run"],
         "expired": ["Deadline reached"],
         "over budget": ["Budget spent", "$5.01 / $5.00"],
