@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burst_magic import folders
-from burst_magic.errors import BurstError, OptionError
+from burst_magic import folders, host
+from burst_magic.errors import OptionError
 from burst_magic.units import format_duration, format_size, parse_duration, parse_money, parse_size, whole
 
 if TYPE_CHECKING:
@@ -144,14 +142,14 @@ def load(
     Raises:
         OptionError: unknown key or wrong value; the message names its source.
     """
-    check_platform()
+    host.check_platform()
     environ = environment() if environ is None else environ
     config, data = directories(environ, config_dir=config_dir, data_dir=data_dir)
     said = {key: value for key, (value, _) in _said(overrides or {}, environ, config).items()}
     values: dict[str, Any] = {key: value for key, value in said.items() if not _in_table(key)}
     values[TABLE] = {key.partition(".")[2]: value for key, value in said.items() if _in_table(key)}
     values.setdefault("store", (data / "store").as_uri())
-    values.setdefault("workers", cores())
+    values.setdefault("workers", host.cores())
     return Settings(config_dir=config, data_dir=data, **values)
 
 
@@ -278,40 +276,6 @@ def changed_variables() -> set[str]:
     first, here = first_environment(), environment()
     _CHANGED.update(name for name in {*first, *here} if first.get(name) != here.get(name))
     return set(_CHANGED)
-
-
-def cores(*, control_groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """The number of cores this process may use, limited by a container's quota."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(there, _quota(control_groups, there)))
-
-
-def _quota(control_groups: Path, there: int) -> int:
-    """Whole cores in the container's quota (cgroups v1 and v2); ``there`` without a quota."""
-    with suppress(OSError, ValueError):
-        most, of = (control_groups / "cpu.max").read_text().split()
-        return there if most == "max" else ceil(int(most) / int(of))
-    with suppress(OSError, ValueError):
-        quota, period = (
-            int((control_groups / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period")
-        )
-        return ceil(quota / period) if quota > 0 else there
-    return there
-
-
-def memory_mb(*, control_groups: Path = Path("/sys/fs/cgroup")) -> float:
-    """MiB of this machine's memory, limited by a container's."""
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups v2 and v1
-        with suppress(OSError, ValueError):  # v2 says "max" without a limit
-            there = min(there, int((control_groups / name).read_text()))
-    return there / (1 << 20)
-
-
-def check_platform(platform: str = sys.platform) -> None:
-    """Refuse Windows: workers are forked, and files are renamed while open."""
-    if platform == "win32":
-        raise BurstError("burst_magic runs on Linux and macOS, not on Windows (WSL works).")
 
 
 def directories(

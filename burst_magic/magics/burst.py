@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from burst_magic import config, launchers
+from burst_magic import config, host, launchers
 from burst_magic.errors import BurstError, OptionError, visible
 from burst_magic.magics import calls, complete, consent, failures, joining, unsupported
 from burst_magic.magics.desk import DESK
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def load(shell: Any) -> None:
     """Register the magics and completion. Nothing heavy is imported before the first burst."""
-    config.check_platform()
+    host.check_platform()
     DESK.shell = shell
     for spec in VERBS:
         if spec.place == "cell":
@@ -189,7 +189,7 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     )
     if sampled:
         start = next(iter(terms.values())).usually_within
-        print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=config.cores(), start=start))))
+        print("\n".join(f"burst: {line}" for line in lines(judge(sampled, made, cores=host.cores(), start=start))))
     synced = None
     if not call.session:
         synced = environment_of(made, settings, capture, Labels(setenv=setenv), tell=_say)
@@ -343,7 +343,7 @@ def _threads(prepared: _Prepared) -> int:
     workers, slots = (made.workers, made.slots) if into is None else (into.status().wanted, into.manifest.slots)
     lanes = workers * slots if made.tasks is None else min(made.tasks, workers * slots)
     here = launchers.traits(made.launcher)[made.launcher].here if into is None else into.fleet.here
-    share = threads(lanes, here=here, slots=slots, cores=config.cores(), cpu=made.shape.cpu)
+    share = threads(lanes, here=here, slots=slots, cores=host.cores(), cpu=made.shape.cpu)
     return prepared.settings.threads or share
 
 

@@ -10,7 +10,7 @@ from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config as configuration
-from burst_magic import launchers
+from burst_magic import host, launchers
 from burst_magic.errors import AttachError, BurstError, OptionError, visible
 from burst_magic.magics import calls, listing
 from burst_magic.magics.desk import DESK, Known, pass_over, typed
@@ -245,7 +245,7 @@ def _crowded(session: Session, workers: int) -> str:
 
     manifest, job = session.manifest, session.description
     lanes = min(job.tasks, workers * manifest.slots)
-    here, cores = session.fleet.here, configuration.cores()
+    here, cores = session.fleet.here, host.cores()
     share = threads(lanes, here=here, slots=manifest.slots, cores=cores, cpu=manifest.cpu)
     if session.snapshot().finished or job.threads_asked or job.threads <= share:
         return ""

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from burst_magic import folders
-from burst_magic.config import IMAGE, __version__, cores
+from burst_magic import folders, host
+from burst_magic.config import IMAGE, __version__
 from burst_magic.errors import BurstError, CaptureError, LaunchError
 from burst_magic.launchers import kept_logs
 from burst_magic.payload.notes import Mode, Needs
@@ -319,7 +319,7 @@ class _Size:
 
 def _threads(manifest: Manifest, fleet: _Size, tasks: int) -> int:
     lanes = min(tasks, fleet.workers * manifest.slots)
-    return threads(lanes, here=fleet.here, slots=manifest.slots, cores=cores(), cpu=manifest.cpu)
+    return threads(lanes, here=fleet.here, slots=manifest.slots, cores=host.cores(), cpu=manifest.cpu)
 
 
 def _enlist(settings: Settings, url: str, manifest: Manifest, labels: Labels, *, job: str) -> None:

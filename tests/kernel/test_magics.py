@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from burst_magic.config import cores
+from burst_magic.host import cores
 
 GATED = """
 import os, time

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from burst_magic import config
-from burst_magic.config import Settings, cores, explain, load, memory_mb, save
-from burst_magic.errors import BurstError, OptionError
+from burst_magic import config, host
+from burst_magic.config import Settings, explain, load, save
+from burst_magic.errors import OptionError
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def write(home, text):
 
 def test_without_any_layer_the_defaults_hold(home, tmp_path):
     settings = load(environ={}, **home)
-    assert settings == Settings(store=(tmp_path / "data" / "store").as_uri(), workers=config.cores(), **home)
+    assert settings == Settings(store=(tmp_path / "data" / "store").as_uri(), workers=host.cores(), **home)
     assert (settings.launcher, settings.slots, settings.retries) == ("local", 1, 0)
     assert (settings.deadline, settings.idle, settings.timeout, settings.budget) == (86400, 300, None, None)
 
@@ -223,14 +223,6 @@ def test_what_is_shown_of_a_setting_can_be_typed_again(home, key):
     assert load({key: shown}, environ={}, **home) == once
 
 
-def test_windows_is_refused_in_one_line():
-    with pytest.raises(BurstError) as caught:
-        config.check_platform("win32")
-    assert "\n" not in str(caught.value)
-    config.check_platform("linux")
-    config.check_platform("darwin")
-
-
 def test_no_file_and_given_directories_import_neither_tomlkit_nor_platformdirs(tmp_path):
     code = (
         "import json, sys; from burst_magic.config import load; load();"
@@ -240,41 +232,6 @@ def test_no_file_and_given_directories_import_neither_tomlkit_nor_platformdirs(t
     environ |= {"BURST_CONFIG_DIR": str(tmp_path), "BURST_DATA_DIR": str(tmp_path)}
     ran = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout) == []
-
-
-@pytest.mark.parametrize(
-    ("files", "most"),
-    [
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "max 100000"}, 4096),
-        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 4096),
-        ({"cpu.max": "nonsense"}, 4096),
-        ({}, 4096),
-    ],
-)
-def test_a_containers_quota_counts_as_cores(tmp_path, files, most):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert cores(control_groups=tmp_path) == min(most, cores(control_groups=tmp_path / "none"))
-
-
-@pytest.mark.parametrize(
-    ("files", "most"),
-    [
-        ({"memory.max": "1048576000"}, 1000),
-        ({"memory.max": "max"}, 1 << 40),
-        ({"memory/memory.limit_in_bytes": "524288000"}, 500),
-        ({"memory/memory.limit_in_bytes": "9223372036854771712"}, 1 << 40),
-        ({}, 1 << 40),
-    ],
-)
-def test_a_containers_memory_counts_as_the_machines(tmp_path, files, most):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert memory_mb(control_groups=tmp_path) == min(most, memory_mb(control_groups=tmp_path / "none"))
 
 
 ACCOUNT = """

@@ -100,7 +100,7 @@ def _tell_native(said: Mapping[str, str | None]) -> None:
         from threadpoolctl import ThreadpoolController
     except ImportError:  # not installed here: only libraries loaded from now on follow
         return
-    from burst_magic.config import cores  # 3 ms, and few need it
+    from burst_magic.host import cores  # few need it
 
     found = ThreadpoolController()
     for api in {library["internal_api"] for library in found.info()}:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from burst_magic import config
+from burst_magic import host
 
 LOOK = """
 import os
@@ -19,7 +19,7 @@ import threadpoolctl
     {library["internal_api"]: library["num_threads"] for library in threadpoolctl.threadpool_info()},
 )
 """
-SHARE = max(1, config.cores() // 2)
+SHARE = max(1, host.cores() // 2)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_slots_count_like_workers(world):
 
 def test_a_cell_that_runs_once_has_all_cores_to_itself(world):
     ((variables, libraries),) = world.burst(LOOK, workers=8).results()
-    assert (variables["OMP_NUM_THREADS"], set(libraries.values())) == (str(config.cores()), {config.cores()})
+    assert (variables["OMP_NUM_THREADS"], set(libraries.values())) == (str(host.cores()), {host.cores()})
 
 
 def test_the_number_that_was_asked_for_overrides_the_environment(world, environment):
@@ -57,7 +57,7 @@ def test_what_the_user_set_before_is_kept(world, environment):
     ((variables, libraries),) = world.burst(LOOK, range(1)).results()
     assert variables["OMP_NUM_THREADS"] == "1"
     assert "OPENBLAS_NUM_THREADS" not in variables  # OpenBLAS takes the other
-    assert variables["POLARS_MAX_THREADS"] == str(config.cores())
+    assert variables["POLARS_MAX_THREADS"] == str(host.cores())
     assert libraries["openblas"] == 1
 
 
@@ -65,7 +65,7 @@ def test_libraries_that_an_earlier_job_loaded_follow_the_next_one(world):
     session = world.burst(LOOK, range(1), workers=1, threads=1)
     found = [session.results()[0], world.burst(LOOK, range(1), into=session, threads=2).results()[0]]
     found.append(world.burst(LOOK, range(1), into=session).results()[0])
-    assert [libraries["openblas"] for _, libraries in found] == [1, 2, config.cores()]
+    assert [libraries["openblas"] for _, libraries in found] == [1, 2, host.cores()]
 
 
 def test_libraries_that_are_loaded_when_a_slot_starts_are_told(world, environment, tmp_path):
