@@ -20,7 +20,7 @@ from burst_magic.capture.literal import Instance, same
 from burst_magic.capture.stated import ClassText, FileText, is_plain, read
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_COMPARED = (*_PLAIN, list, dict, set, tuple, frozenset, bytearray, range)
+COMPARED = (*_PLAIN, list, dict, set, tuple, frozenset, bytearray, range)
 _METACLASSES = (type, abc.ABCMeta)
 _MISSING = object()
 
@@ -36,7 +36,7 @@ def about_modules(roots: Iterable[Path]) -> list[str]:
         return []
     modules = [sys.modules[name] for name in sorted(sys.modules) if name.partition(".")[0] in tops]
     with_file = (module for module in modules if str(getattr(module, "__file__", None)).endswith(".py"))
-    texts = [(module, _text_of(module)) for module in with_file]
+    texts = [(module, text_of(module)) for module in with_file]
     known = [text for _, text in texts if text is not None]
     own = _Own(
         stored=frozenset().union(*(text.stored for text in known)),
@@ -53,7 +53,8 @@ class _Own:
     restless: frozenset[str]
 
 
-def _text_of(module: ModuleType) -> FileText | None:
+def text_of(module: ModuleType) -> FileText | None:
+    """The contents of a module's file, or None where it cannot be read or compiled."""
     file = str(module.__file__)
     try:
         return read(Path(file).read_bytes(), file)
@@ -171,7 +172,7 @@ def _is_other(here: object, source: str, name: str, module: ModuleType) -> bool:
 
 def _set_in(owner: ModuleType | None) -> set[str]:
     """Attributes set in the module of origin, reported for that module."""
-    text = None if owner is None or not str(getattr(owner, "__file__", None)).endswith(".py") else _text_of(owner)
+    text = None if owner is None or not str(getattr(owner, "__file__", None)).endswith(".py") else text_of(owner)
     if owner is None or text is None:
         return set()
     return {name for name, there in text.values.items() if _differs(vars(owner).get(name, _MISSING), there)}
@@ -195,7 +196,7 @@ def _in_class(name: str, here: object, said: ClassText, own: _Own, module: Modul
             yield f"{name}.{method}"
     for key, there in said.values.items():
         value = attributes.get(key, _MISSING)
-        told = isinstance(value, _COMPARED) or value is _MISSING or isinstance(there, Instance)
+        told = isinstance(value, COMPARED) or value is _MISSING or isinstance(there, Instance)
         if told and _is_set(key, value, there, own):
             yield f"{name}.{key}"
 
@@ -206,7 +207,7 @@ def _more_in_class(name: str, here: type, said: ClassText, own: _Own) -> Iterato
         return
     for key, part in vars(here).items():
         foreign = not key.startswith("_") and key not in said.names and key not in own.stored
-        if foreign and (of_notebook(part) or isinstance(part, _COMPARED)):
+        if foreign and (of_notebook(part) or isinstance(part, COMPARED)):
             yield f"{name}.{key}"
 
 

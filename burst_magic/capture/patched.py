@@ -1,9 +1,9 @@
-"""Detect what the notebook changed in installed modules: workers import these modules as installed.
+"""Detect what the notebook changed in modules and in the objects that they hold: workers import modules anew.
 
 Attributes show by an assignment such as ``np.mean = mine`` in a cell that was run, or by a function or class of the
 notebook in a module that the code uses; registrations by a call such as ``Number.register(Mine)`` in a cell that was
-run. Local modules are compared with their files instead (`drift`), and settings of
-well-known libraries are sent (`settings`).
+run. Names of local modules are compared with their files instead (`drift`), which say nothing of the attributes of
+their objects (``config.current.rate = 2``); settings of well-known libraries are sent (`settings`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
+from typing import cast
 
-from burst_magic.capture.drift import of_notebook
+from burst_magic.capture.drift import COMPARED, of_notebook, text_of
+from burst_magic.payload.settings import KINDS
 
 _REGISTERS = re.compile(r"(?:.*_)?register(?:_.*)?|add_(?:type|codec)|addLevelName")
 _OWN_MATTER = frozenset({"atexit", "faulthandler", "IPython"})  # nothing that a task could find there
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
+_SENT = frozenset(kind.module.partition(".")[0] for kind in KINDS)  # `pd.options.display.precision = 2`
+_ITEM = "[…]"  # an item in a chain of names: that of ``a.b[0] = 1`` is ("a", "b", "[…]")
 _FEW = 5  # attributes that the warning names
 
 
@@ -38,16 +42,33 @@ def about_attributes(
     found = {**dict(_of_the_notebook(modules, words)), **dict(_assigned(namespace))}
     used = {name.partition(".")[0] for name in modules}
     called = {name: where for name, where in _registered(namespace) if name.partition(".")[0] in used - _OWN_MATTER}
-    return [*_told(found, "set", local), *_told(called, "called", local)]
+    held = {
+        name: where
+        for name, where in _set_in_objects(namespace, local)
+        if (top := name.partition(".")[0]) in used and (top in local or top not in _SENT)
+    }
+    return [*_told(found, "set", local), *_told(called, "called", local), *_told_of_objects(held)]
+
+
+def _told_of_objects(held: Mapping[str, str]) -> Iterator[str]:
+    told = [name + where for name, where in held.items() if name.partition(".")[0] not in _STATE_OF_THE_PROCESS]
+    if told:
+        yield (
+            f"{_listed(told)} set in this notebook; workers import the module anew: set it in the cell if tasks need it"
+        )
+
+
+def _listed(told: list[str]) -> str:
+    more = f" and {len(told) - _FEW} more" if len(told) > _FEW else ""
+    return f"{', '.join(told[:_FEW])}{more} {'were' if len(told) > 1 else 'was'}"
 
 
 def _told(found: Mapping[str, str], done: str, local: Collection[str]) -> Iterator[str]:
     told = [name + where for name, where in found.items() if _is_installed(name.partition(".")[0], local)]
     if told:
-        more = f" and {len(told) - _FEW} more" if len(told) > _FEW else ""
-        named = f"{', '.join(told[:_FEW])}{more} {'were' if len(told) > 1 else 'was'}"
         it = {"set": "set it", "called": "call it"}[done]
-        yield f"{named} {done} in this notebook; workers use the module as installed: {it} in the cell if tasks need it"
+        where = f"{_listed(told)} {done} in this notebook; workers use the module as installed"
+        yield f"{where}: {it} in the cell if tasks need it"
 
 
 def _is_installed(top: str, local: Collection[str]) -> bool:
@@ -56,24 +77,68 @@ def _is_installed(top: str, local: Collection[str]) -> bool:
 
 def _assigned(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """(dotted name, the cell that set it), for all cells that were run."""
-    history = namespace.get("In")
-    if not isinstance(history, list):
-        return
-    for number, cell in enumerate(history):
-        for chain in _targets(cell) if isinstance(cell, str) else ():
+    for number, cell in _cells(namespace):
+        for chain in _targets(cell):
             owner = _owner(namespace.get(chain[0]), chain[1:-1])
-            if owner.partition(":")[0] in sys.modules:
+            if owner.partition(":")[0] in sys.modules and chain[-1] != _ITEM:
                 yield f"{owner.replace(':', '.')}.{chain[-1]}", f" (cell {number})"
 
 
 def _registered(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """(dotted name of the function, the cell that called it) of calls that register something with a module."""
-    history = namespace.get("In")
-    for number, cell in enumerate(history if isinstance(history, list) else ()):
-        for chain in _calls(cell) if isinstance(cell, str) else ():
+    for number, cell in _cells(namespace):
+        for chain in _calls(cell):
             owner = _owner(namespace.get(chain[0]), chain[1:-1], of_functions=True)
             if owner.partition(":")[0] in sys.modules:
                 yield f"{owner.replace(':', '.')}.{chain[-1]}", f" (cell {number})"
+
+
+def _cells(namespace: Mapping[str, object]) -> Iterator[tuple[int, str]]:
+    """Number and text of all cells that were run."""
+    history = namespace.get("In")
+    for number, cell in enumerate(history if isinstance(history, list) else ()):
+        if isinstance(cell, str):
+            yield number, cell
+
+
+def _set_in_objects(namespace: Mapping[str, object], local: Collection[str]) -> Iterator[tuple[str, str]]:
+    """(dotted name, the cell that set it) of attributes and items of objects that modules hold."""
+    held: Mapping[int, str] | None = None
+    for number, cell in _cells(namespace):
+        for chain in _targets(cell):
+            value = namespace.get(chain[0])
+            if isinstance(value, ModuleType):
+                name = _within(value, chain, local)
+            else:
+                held = _held(local) if held is None else held
+                name = ".".join([held[id(value)], *chain[1:]]) if id(value) in held else ""
+            if name:
+                yield name.replace(f".{_ITEM}", _ITEM), f" (cell {number})"
+
+
+def _within(module: ModuleType, chain: tuple[str, ...], local: Collection[str]) -> str:
+    """The dotted name that a chain of names sets, or "" unless it leads through an object of the module."""
+    path, value = module.__name__, cast("object", module)
+    for name in chain[1:-1]:
+        holder = isinstance(value, (ModuleType, type))
+        value = vars(value).get(name) if holder else value
+        path = value.__name__ if isinstance(value, ModuleType) else f"{path}.{name}"
+    compared = isinstance(value, COMPARED) and path.partition(".")[0] in local
+    return "" if value is None or compared or isinstance(value, (ModuleType, type)) else f"{path}.{chain[-1]}"
+
+
+def _held(local: Collection[str]) -> dict[int, str]:
+    """Objects of local modules, by id, to which functions of these refer; the notebook may hold them, too."""
+    loaded = [(name, sys.modules[name]) for name in sorted(sys.modules) if name.partition(".")[0] in local]
+    own = [(name, module) for name, module in loaded if str(getattr(module, "__file__", None)).endswith(".py")]
+    texts = [text for _, module in own if (text := text_of(module)) is not None]
+    read = {name for text in texts for code in text.codes for name in code.co_names}
+    return {
+        id(value): f"{name}.{key}"
+        for name, module in own
+        for key, value in vars(module).items()
+        if key in read and not isinstance(value, (ModuleType, FunctionType, type, *COMPARED))
+    }
 
 
 @functools.lru_cache(maxsize=4096)
@@ -98,21 +163,22 @@ def _calls(cell: str) -> tuple[tuple[str, ...], ...]:
 
 @functools.lru_cache(maxsize=4096)
 def _targets(cell: str) -> tuple[tuple[str, ...], ...]:
-    """Attributes that this text assigns to, as chains of names: ``a.b.c = 1`` gives ("a", "b", "c")."""
-    if "." not in cell or "=" not in cell:
+    """Attributes and items that this text assigns to, as chains of names: ``a.b.c = 1`` gives ("a", "b", "c")."""
+    if "=" not in cell or ("." not in cell and "[" not in cell):
         return ()
     try:
         tree = ast.parse(cell)
     except (SyntaxError, ValueError):
         return ()
-    stored = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+    places = (node for node in ast.walk(tree) if isinstance(node, (ast.Attribute, ast.Subscript)))
+    stored = (node for node in places if isinstance(node.ctx, ast.Store))
     return tuple(chain for node in stored if (chain := _chain(node)))
 
 
 def _chain(node: ast.expr) -> tuple[str, ...]:
     names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        names.append(node.attr if isinstance(node, ast.Attribute) else _ITEM)
         node = node.value
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
 

@@ -1,7 +1,9 @@
 """What the notebook has set in an installed module is said: workers import the module as it is installed."""
 
+import importlib
 import json
 import string
+import sys
 import types
 
 import pytest
@@ -66,6 +68,66 @@ def test_what_is_no_attribute_of_an_installed_module_is_not_told():
     ]
     home = defined("import types, sys\nclass Own: pass\nplace = types.SimpleNamespace()", string=string, In=cells)
     assert told("string.digits, Own, place", home) == []
+
+
+SETTINGS = """
+class Settings:
+    def __init__(self):
+        self.rate, self.deep = 1.0, {"a": 1}
+
+current, idle, TABLE = Settings(), Settings(), {"a": 1}
+
+def rate():
+    return current.rate
+"""
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    name = f"settings_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(SETTINGS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield importlib.import_module(name)
+    del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("m.current.rate = 2", "current.rate"),
+        ("m.current.deep['a'] += 2", "current.deep[…]"),
+        ("m.idle.rate = 2", "idle.rate"),
+        ("current.rate = 2", "current.rate"),
+        ("current.rate, other = 1, 2", "current.rate"),
+    ],
+)
+def test_what_is_set_in_an_object_of_a_local_module_is_told(settings, cell, name):
+    home = {"__name__": "__main__", "m": settings, "current": settings.current, "In": ["", cell]}
+    (text,) = told("m.rate()", home)
+    assert text.startswith(f"{settings.__name__}.{name} (cell 1) was set")
+    assert text.endswith("workers import the module anew: set it in the cell if tasks need it")
+    assert told("1 + 1", home) == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["idle.rate = 2", "m.TABLE['a'] = 1", "own.rate = 2", "rows[0] = 1", "m.Settings.x = 1"]
+)
+def test_what_the_code_of_the_module_does_not_see_and_what_is_compared_is_not_told_twice(settings, cell):
+    """The notebook's own object travels as it is; constants and classes are compared with the file."""
+    own = {"own": types.SimpleNamespace(), "rows": [0], "idle": settings.idle}
+    assert told("m.rate()", {"__name__": "__main__", "m": settings, **own, "In": ["", cell]}) == []
+
+
+@pytest.mark.parametrize(("cell", "name"), [("codes.own.x = 1", "own.x"), ("codes.own['k'] = 1", "own[…]")])
+def test_what_is_set_in_an_object_of_an_installed_module_is_told_where_the_code_uses_it(monkeypatch, cell, name):
+    from email import errors
+
+    monkeypatch.setattr(errors, "own", types.SimpleNamespace(), raising=False)
+    home = {"__name__": "__main__", "codes": errors, "In": ["", cell]}
+    (text,) = told("codes.MessageError", home)
+    assert text.startswith(f"email.errors.{name} (cell 1) was set")
+    assert told("1", home) == []
 
 
 def test_a_long_list_is_cut():
