@@ -342,8 +342,17 @@ function copyButton(text, label, word = "Copy") {
 var POLICY = "default-src 'none'; img-src data:; media-src data:; font-src data:; style-src 'unsafe-inline'";
 var STYLE = "body { margin: 8px; color: #111; background: #fff; font: 13px/1.45 system-ui, sans-serif } table { border-collapse: collapse; font-size: 12px } th, td { padding: 2px 8px; text-align: right } tr:nth-child(even) { background: #f5f5f5 }";
 function frameDocument(html) {
-  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><base target="_blank"><style>${STYLE}</style>`;
-  return `<!doctype html><html><head>${head}</head><body>${html}</body></html>`;
+  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
+  return `<!doctype html><html><head>${head}</head><body>${linkedOutside(html)}</body></html>`;
+}
+function linkedOutside(html) {
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  const clean = (part) => {
+    for (const node of part.querySelectorAll("a, area, [target]")) node.setAttribute("target", "_blank");
+    for (const { content } of part.querySelectorAll("template")) clean(content);
+  };
+  clean(parsed);
+  return parsed.documentElement.innerHTML;
 }
 function displayed(view, task) {
   const words = `Displayed by task ${task}: ${view.words}`;

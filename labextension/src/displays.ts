@@ -11,10 +11,22 @@ const STYLE =
   "table { border-collapse: collapse; font-size: 12px } th, td { padding: 2px 8px; text-align: right } " +
   "tr:nth-child(even) { background: #f5f5f5 }";
 
-/** The document of a frame that shows foreign HTML. */
+/** The document of a frame that shows foreign HTML. Its links open nowhere: new windows are not allowed to it. */
 export function frameDocument(html: string): string {
-  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><base target="_blank"><style>${STYLE}</style>`;
-  return `<!doctype html><html><head>${head}</head><body>${html}</body></html>`;
+  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
+  return `<!doctype html><html><head>${head}</head><body>${linkedOutside(html)}</body></html>`;
+}
+
+/** HTML whose links lead to new windows, those of drawings too: in the same frame, another page would stand in the task's name. */
+function linkedOutside(html: string): string {
+  const parsed = new DOMParser().parseFromString(html, "text/html"); // nothing runs or loads in it
+  const clean = (part: ParentNode): void => {
+    for (const node of part.querySelectorAll("a, area, [target]")) node.setAttribute("target", "_blank");
+    for (const { content } of part.querySelectorAll("template")) clean(content);
+  };
+  clean(parsed);
+  // eslint-disable-next-line no-restricted-properties -- it is read, for a frame's own document
+  return parsed.documentElement.innerHTML;
 }
 
 /** A node that shows one object. */

@@ -50,7 +50,10 @@ HOSTILE = (
     "<svg onload='parent.escaped = 3'></svg><iframe srcdoc='<script>top.escaped = 4</script>'></iframe>"
     "<meta http-equiv=refresh content='0;url=https://away.invalid/'><link rel=stylesheet href=https://style.invalid/>"
     "<img src=https://image.invalid/><form action=https://form.invalid/><input autofocus onfocus='parent.escaped = 5'>"
-    "</form><p>the end</p>"
+    "</form><p>the end</p><a href=https://plain.invalid/>plain</a><a href=https://self.invalid/ target=_self>self</a>"
+    "<a href=https://top.invalid/ target=_top>top</a><a href=https://parent.invalid/ target=_parent>parent</a>"
+    "<div><template shadowrootmode=open><a href=https://shadow.invalid/ target=_self>shadow</a></template></div>"
+    "<svg width=50 height=20><a href=https://drawn.invalid/ target=_self><text y=15>drawn</text></a></svg>"
 )
 SVG = (
     "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>parent.escaped = 6</script>"
@@ -511,6 +514,12 @@ def test_what_a_finished_task_displayed_is_seen_and_runs_nothing(stage):
     stage.expect(frames.nth(0).content_frame.locator("th")).to_have_text("a")
     stage.expect(frames.nth(1).content_frame.locator("p")).to_have_text("the end")
     stage.expect(stage.view.locator(".bv-task-details dl")).not_to_contain_text("Failed")
+    asked = []
+    stage.page.on("request", lambda request: asked.append(request.url))
+    for link in ("plain", "self", "top", "parent", "shadow", "drawn"):
+        frames.nth(1).content_frame.get_by_text(link, exact=True).click()
+    stage.expect(frames.nth(1).content_frame.locator("p")).to_have_text("the end")
+    assert asked == []
     assert stage.page.evaluate("window.escaped ?? 0") == 0
 
 
