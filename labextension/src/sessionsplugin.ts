@@ -104,7 +104,8 @@ function activate(
   const tabs = new WidgetTracker<MainAreaWidget<BurstOutput>>({ namespace: "burst-magic" });
   const notebookOf = (session: string): string => feed.list()?.sessions.find((each) => each.session.id === session)?.session.notebook ?? "";
   const collector = collectorWhereOpen(notebooks, notebookOf);
-  const open = (session: string, job: string): Promise<Answer> => openTab(shell, tabs, collector, { session, job });
+  const tabOf = (session: string, job: string): Promise<Opened> => openTab(shell, tabs, collector, { session, job });
+  const open = async (session: string, job: string): Promise<Answer> => (await tabOf(session, job)).answer;
   const post = async (path: string): Promise<Answer> => {
     const reply = await request(path, { method: "POST", body: "{}" });
     feed.look();
@@ -128,7 +129,11 @@ function activate(
   });
   app.commands.addCommand(OPEN, {
     label: "Open Burst Session",
-    execute: ({ session, job }) => open(session as string, job as string),
+    // JupyterLab forgets a tab whose command fails; one that cannot be read at the moment may come back another day.
+    execute: async ({ session, job }) => {
+      const { answer, gone } = await tabOf(session as string, job as string);
+      if (gone) throw new Error(answer.problem);
+    },
   });
   void restorer?.restore(tabs, {
     command: OPEN,
@@ -153,19 +158,30 @@ function activate(
   feed.want("status", SLOW);
 }
 
+interface Opened {
+  readonly answer: Answer;
+  /** There is no such job any more. */
+  readonly gone: boolean;
+}
+
 /** A tab with the view of one job; the one that is there, if it is. */
 async function openTab(
   shell: ILabShell,
   tabs: WidgetTracker<MainAreaWidget<BurstOutput>>,
   collector: Collector,
   { session, job }: { readonly session: string; readonly job: string },
-): Promise<Answer> {
+): Promise<Opened> {
   const id = `burst-${session}-${job}`;
   if (!tabs.find((tab) => tab.id === id)) {
     const reply = await request(`sessions/${encodeURIComponent(session)}/${encodeURIComponent(job)}/frame`);
     const frame = reply.status === 200 ? frameIn(reply.body) : null;
     if (tabs.find((tab) => tab.id === id)) return openTab(shell, tabs, collector, { session, job }); // a second click was faster
-    if (!frame) return reply.status === 200 ? { problem: "the server's answer cannot be read" } : fault(reply);
+    if (!frame) {
+      const answer = reply.status === 200 ? { problem: "the server's answer cannot be read" } : fault(reply);
+      return { answer, gone: reply.status === 404 };
+    }
+    // The server remembers a deleted session for a while.
+    if (frame.end === "deleted") return { answer: { problem: `${session} was deleted` }, gone: true };
     const content = new BurstOutput(null, collector);
     const tab = new MainAreaWidget({ content });
     tab.id = id;
@@ -179,7 +195,7 @@ async function openTab(
     void tabs.add(tab);
   }
   shell.activateById(id);
-  return { ok: "" };
+  return { answer: { ok: "" }, gone: false };
 }
 
 /** Tells of the end of a session: in JupyterLab, and in the browser to who looks elsewhere and has allowed it. */

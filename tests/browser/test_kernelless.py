@@ -69,6 +69,9 @@ def test_a_job_in_a_store_that_the_server_does_not_show_is_shown_by_its_kernel(f
     expect(view.last).to_contain_text("To follow it, run %burst_attach")
     view.last.get_by_role("button", name="Cancel", exact=True).click(force=True)
     expect(view.last).to_contain_text("the kernel that showed this has ended")
+    front_end.save()
+    front_end.reload()
+    expect(view.last).to_contain_text("is in another store than the one this server shows")
 
 
 def test_a_page_that_is_reloaded_beside_a_busy_kernel_shows_the_job_at_once(front_end, view, expect):

@@ -5,12 +5,16 @@ All tests share one page with one notebook; each has sessions of its own, whose 
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import PATIENCE, ROOT, SIZE, FrontEnd
+from burst_magic.launchers.ecs_task import TAG
+from burst_magic.testing.sandbox import Sandbox, TaskState
+from tests.aws.conftest import Account
+from tests.browser.conftest import PATIENCE, READY, ROOT, SIZE, FrontEnd
 
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 WAITING = (
@@ -29,11 +33,44 @@ THEME = "theme => window.jupyterapp.commands.execute('apputils:change-theme', { 
 DARK = "dark => (document.body.dataset.jpThemeLight === 'false') === dark"
 
 
+ELSEWHERE = "20261121-091500-abcd2345"  # a session of another store, with a worker in the account
+LOOKS_AWAY = """() => {
+    window.told = [];
+    const Real = window.Notification;
+    window.Notification = class extends Real {
+        constructor(title, options) {
+            super(title, options);
+            window.told.push({ words: `${title}: ${options.body}`, click: () => this.onclick() });
+        }
+    };
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+}"""
+RED = "rgb(165, 58, 6)"
+LIST = re.compile(r"/burst/api/sessions(\?|$)")
+KEPT = """([sid, count]) => fetch("/lab/api/workspaces").then((reply) => reply.json()).then(({ workspaces }) =>
+    workspaces.values.flatMap(({ data }) => Object.keys(data)).filter((key) => key.includes(sid)).length === count)"""
+LOOKS_BACK = "() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }"
+
+
+@pytest.fixture(scope="module")
+def lab(serve, tmp_path_factory):
+    """A JupyterLab of somebody with an AWS account, in which a session of another store has a worker."""
+    with Sandbox(home=tmp_path_factory.mktemp("cloud"), stop_timeout=1) as cloud, serve(**cloud.server.environ) as lab:
+        tags = [{"key": f"{TAG}{name}", "value": text} for name, text in {"session": ELSEWHERE, "owner": "ada"}.items()]
+        task = Account(cloud=cloud).start("import time; time.sleep(600)", tags=tags)
+        cloud.wait_for(task, TaskState.RUNNING, within=PATIENCE)
+        settings = lab.home / "burst_config_dir" / "config.toml"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text("".join(["[aws]\n", *(f"{name} = {json.dumps(text)}\n" for name, text in cloud.aws.items())]))
+        yield lab
+
+
 @pytest.fixture(scope="module")
 def lab_page(lab, chromium):
     """JupyterLab with a notebook whose job waits for a gate, and the list of sessions beside it."""
     context = chromium.new_context(viewport=SIZE)
     context.set_default_timeout(PATIENCE * 1000)
+    context.grant_permissions(["notifications"])
     page = context.new_page()
     thrown = []
     page.on("pageerror", lambda error: thrown.append(f"{error.message}\n{error.stack}"))
@@ -63,6 +100,14 @@ def row(list_of):
 def from_python(lab_page):
     """Starts a session that runs until it is stopped, without a notebook."""
     return lambda name: lab_page.lab.python(FROM_PYTHON.format(name=name)).strip()
+
+
+def test_what_runs_in_the_account_is_listed_below_with_what_stops_it(list_of, expect):
+    account = list_of.get_by_role("heading", name="Also runs in the account, us-east-1").locator("..")
+    expect(account).to_contain_text(ELSEWHERE)
+    expect(account).to_contain_text(re.compile(r"1 worker · fargate · \$0\.\d+ · .* old · started by ada"))
+    expect(account.get_by_role("button", name="Copy: the line")).to_be_visible()
+    expect(account).to_contain_text(f"%burst_cleanup {ELSEWHERE}")
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
@@ -119,13 +164,68 @@ def test_what_is_stopped_and_cleaned_up_asks_first_and_says_what_became_of_it(la
     expect(row("settle")).to_have_count(1)
 
 
+def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(
+    lab_page, row, from_python, expect
+):
+    page, tabs = lab_page.page, lab_page.page.locator(".burst-tab")
+    sid = from_python("brief")
+    for title in ("brief", "settle"):
+        row(title).get_by_role("button", name=title, exact=True).click()
+    expect(tabs).to_have_count(2)
+    lab_page.lab.burst("cleanup", sid, "--force", "--yes")
+    lab_page.wait(KEPT, [sid, 1])  # JupyterLab writes down its tabs a little later
+    lab_page.reload(ready=False)
+    expect(page.locator(".burst-tab .burst-view")).to_contain_text("0 done")
+    expect(tabs).to_have_count(1)
+    lab_page.wait(KEPT, [sid, 0])
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    lab_page.wait(READY)
+
+
+def test_more_than_the_budget_is_red_and_in_words(lab_page, row, expect):
+    """What the server says, but with money: nothing costs any here."""
+    page = lab_page.page
+
+    def dear(route):
+        answer = route.fetch(headers={**route.request.headers, "if-none-match": ""})
+        listed = answer.json()
+        for each in listed["sessions"]:
+            each["money"] |= {"free": False, "spent": 6_000_000, "budget": 5_000_000}
+        route.fulfill(status=200, json=listed)
+
+    page.route(LIST, dear)
+    label = page.locator(".burst-status-label")
+    expect(label).to_have_text("1 burst · $6.00 · over budget")
+    expect(row("settle")).to_contain_text("$6.00 / $5.00 · over budget")
+    expect(label).to_have_css("background-color", RED)
+    page.unroute(LIST)
+    expect(label).to_have_text("1 burst")
+    expect(label).not_to_have_css("background-color", RED)
+
+
 def test_the_end_of_a_session_is_told_without_a_kernel_and_attach_brings_its_results_back(lab_page, row, expect):
+    """To who looks elsewhere by the browser, too."""
     page = lab_page.page
     lab_page.restart()
     expect(page.locator(".burst-status-label")).to_have_text("1 burst")
-    lab_page.lab.work.joinpath("gate").touch()
+
+    def finished(route):  # the page is hidden before the answer that says so
+        lab_page.lab.work.joinpath("gate").touch()
+        answer = route.fetch(headers={**route.request.headers, "if-none-match": ""})
+        if "running" not in {each["session"]["state"] for each in answer.json()["sessions"]}:
+            page.evaluate(LOOKS_AWAY)
+        route.fulfill(response=answer)
+
+    page.route(LIST, finished)
+    lab_page.wait("() => window.told?.length")
+    page.unroute(LIST)
+    assert page.evaluate("() => window.told.map(({ words }) => words)") == ["burst: settle finished: 8 of 8"]
     toast = page.locator(".Toastify__toast", has_text="settle finished: 8 of 8")
     expect(toast.get_by_role("button", name="Open")).to_be_visible()
+    page.evaluate("() => window.told[0].click()")
+    expect(page.locator(".burst-tab .burst-view")).to_contain_text("Finished")
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    page.evaluate(LOOKS_BACK)
     expect(row("settle")).to_contain_text("Finished")
     expect(page.locator(".burst-status-label")).not_to_be_visible()
     row("settle").get_by_role("button", name="Attach").click()
