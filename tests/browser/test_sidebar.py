@@ -61,7 +61,9 @@ def lab(serve, tmp_path_factory):
         cloud.wait_for(task, TaskState.RUNNING, within=PATIENCE)
         settings = lab.home / "burst_config_dir" / "config.toml"
         settings.parent.mkdir(exist_ok=True)
-        settings.write_text("".join(["[aws]\n", *(f"{name} = {json.dumps(text)}\n" for name, text in cloud.aws.items())]))
+        settings.write_text(
+            "".join(["[aws]\n", *(f"{name} = {json.dumps(text)}\n" for name, text in cloud.aws.items())])
+        )
         yield lab
 
 
@@ -164,9 +166,7 @@ def test_what_is_stopped_and_cleaned_up_asks_first_and_says_what_became_of_it(la
     expect(row("settle")).to_have_count(1)
 
 
-def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(
-    lab_page, row, from_python, expect
-):
+def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(lab_page, row, from_python, expect):
     page, tabs = lab_page.page, lab_page.page.locator(".burst-tab")
     sid = from_python("brief")
     for title in ("brief", "settle"):

@@ -348,12 +348,21 @@ def test_unknown_sessions_are_one(home):
 # --- IPython in a terminal ---------------------------------------------------------------------------------------
 
 
-def test_ipython_runs_a_script_of_magics(home):
+SHOWING = """
+display(f"old {x}", display_id="a")
+update_display(f"new {x}", display_id="a")
+x * x"""
+
+
+def test_ipython_runs_a_script_of_magics_and_shows_what_a_task_displayed_last(home):
     script = home.work / "script.ipy"
     script.write_text(
         "%load_ext burst_magic\n"
-        "get_ipython().run_cell_magic('burst', '--workers 2 --map \"x in range(5)\" --out out --wait', 'x * x')\n"
+        "from IPython.display import update_display\n"
+        f"cell = {SHOWING!r}\n"
+        "get_ipython().run_cell_magic('burst', '--workers 2 --map \"x in range(5)\" --out out --wait', cell)\n"
         "print('values', list(out))\n"
+        "out.show(3)\n"
         "%burst_status\n"
         "%burst_cleanup --force --yes\n"
     )
@@ -368,6 +377,8 @@ def test_ipython_runs_a_script_of_magics(home):
     )
     assert ran.returncode == 0, ran.stderr
     assert "values [0, 1, 4, 9, 16]" in ran.stdout
+    assert "'new 3'" in ran.stdout
+    assert "'old" not in ran.stdout
     assert "5 of 5" in ran.stderr  # the bar
     assert "Traceback" not in ran.stderr + ran.stdout
     home.wait_for_workers_to_end()
