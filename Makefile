@@ -185,7 +185,7 @@ figures: $(STAMPS)/dev
 versions: $(STAMPS)/dev
 	@$(BIN)/python tests/versions.py
 
-bench: $(STAMPS)/bench
+bench: $(STAMPS)/bench $(STAMPS)/browser
 	@$(BIN)/python -m benchmarks
 
 build/quickstart.ipynb: notebooks/quickstart.ipynb $(STAMPS)/demo

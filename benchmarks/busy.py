@@ -12,6 +12,7 @@ import ast
 import os
 import time
 from collections import Counter
+from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
@@ -54,6 +55,7 @@ class Kernel:
         self._client.start_channels()
         self._client.wait_for_ready(timeout=_PATIENCE)
         self.messages: Counter[str] = Counter()  # by type, since the last cell began
+        self.heard: list[dict[str, Any]] = []  # contents of comms' messages, until somebody takes them
 
     def run(self, code: str) -> Any:
         """The value of a cell, if it is a literal."""
@@ -64,6 +66,8 @@ class Kernel:
         while True:
             said = self._client.get_iopub_msg(timeout=_PATIENCE)
             self.messages[said["msg_type"]] += 1
+            if said["msg_type"] in {"comm_open", "comm_msg"}:
+                self.heard.append(said["content"])
             if said["msg_type"] == "error":
                 raise RuntimeError("\n".join(said["content"]["traceback"]))
             if said["parent_header"].get("msg_id") != request["header"]["msg_id"]:
@@ -72,6 +76,11 @@ class Kernel:
                 value = ast.literal_eval(said["content"]["data"]["text/plain"])
             if said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
                 return value
+
+    def tell(self, comm: str, data: Mapping[str, Any]) -> None:
+        """Send to one of its comms, as a page does."""
+        message = self._client.session.msg("comm_msg", {"comm_id": comm, "data": data})
+        self._client.shell_channel.send(message)
 
     def close(self) -> None:
         """End it."""

@@ -15,7 +15,7 @@ OURS, PEERS = "benchmarks.ours", "benchmarks.peers"
 LARGE, LOSSES, SCALE = "benchmarks.large", "benchmarks.losses", "benchmarks.scale"
 NUMERIC = "benchmarks.numeric"
 IDIOMS = "benchmarks.idioms"
-CLOUD, BUSY = "benchmarks.cloud", "benchmarks.busy"
+CLOUD, BUSY, REPLAY = "benchmarks.cloud", "benchmarks.busy", "benchmarks.replay"
 MEMORY_FOLDER = "/dev/shm"  # a tmpfs on Linux; rows that need it are left out elsewhere
 Measured = Mapping[str, Sequence[Figures]]
 
@@ -152,6 +152,7 @@ WORKS: dict[str, Work] = {
     "svd": Work(case="svd", module=NUMERIC, arguments={"n": 20, "workers": 2}),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
     "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
+    "replayed": Work(case="replayed", module=REPLAY, arguments={"minutes": 120}, runs=1),
 }
 WORKS |= {  # on ECS, in the stand-in cloud
     "cloud_first": Work(case="first_claim", module=CLOUD),
@@ -296,6 +297,12 @@ ROWS = (
     Row(number="21", label="the first five minutes on AWS, in the stand-in: setup, trial, a burst of one's own",
         work="cloud_setup", value=_of("wall"), at_most=300.0),
     *(Row(number="", label=f"… {label}", work="cloud_setup", value=_of(phase)) for phase, label in _MINUTES.items()),
+    Row(number="22", label="two hours of 4 frames a second, 1 000 tasks: the kernel's memory grows by", work="replayed",
+        value=_of("kernel"), unit="%", at_most=5.0),
+    Row(number="", label="… the page's heap, everything in the panel open", work="replayed",
+        value=_of("JSHeapUsedSize"), unit="%", at_most=5.0),
+    Row(number="", label="… its nodes", work="replayed", value=_of("Nodes"), unit="%", at_most=5.0),
+    Row(number="", label="… its listeners", work="replayed", value=_of("JSEventListeners"), unit="%", at_most=5.0),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")
@@ -343,7 +350,7 @@ def _peer_runs(case: str, arguments: Mapping[str, Any]) -> int | None:
 
 def tiny(work: Work) -> Work:
     """The same with next to nothing to do: for trying the plumbing."""
-    most = {"n": 20, "megabytes": 2, "workers": 2, "rounds": 1}
+    most = {"n": 20, "megabytes": 2, "workers": 2, "rounds": 1, "minutes": 8}
     small = {key: min(value, most[key]) if key in most else value for key, value in work.arguments.items()}
     return replace(work, arguments=small)
 
