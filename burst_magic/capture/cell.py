@@ -146,7 +146,8 @@ def capture_cell(
         return _with_texts(capture, None)
     items = evaluate(map_expr, expression, namespace)
     capture = _with_texts(capture, items)
-    return replace(capture, items=items, warnings=(*capture.warnings, *report.about_items(items)))
+    said = *report.about_items(items), *report.about_rows(items, target, capture.packed, capture.home, capture.source)
+    return replace(capture, items=items, warnings=(*capture.warnings, *said))
 
 
 def capture_call(

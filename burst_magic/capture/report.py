@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from burst_magic.capture.closure import Captured, kind_of, used_by
 from burst_magic.capture.mapping import count
-from burst_magic.capture.names import CellNames
+from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.capture.nothing import gives_nothing
 from burst_magic.capture.sensitive import find_secret, secret_lines
 from burst_magic.payload import Packed
@@ -110,13 +110,40 @@ def about_views(packed: Packed, home: Mapping[str, object], source: str, changed
     groups = [names for names in owners.values() if len(names) > 1]
     if not groups:
         return []
-    targets = {node.target.id for node in ast.walk(ast.parse(source)) if _augments_a_name(node)}
+    targets = _augmented(ast.parse(source))
     return [
         f"{' and '.join(names)} share memory in the notebook but are separate arrays on a worker: "
         "a change to one does not affect the other; create the view in the cell"
         for names in groups
         if not targets.isdisjoint(names) or not set(changed).isdisjoint(names)
     ]
+
+
+def about_rows(items: object, target: str, packed: Packed, home: Mapping[str, object], source: str) -> list[str]:
+    """A warning if the items are rows of a captured array and the cell changes them: on a worker they are no views.
+
+    Args:
+        items: what ``--map`` evaluated to.
+        target: the name that an item gets.
+        packed: the captured values.
+        home: the notebook's globals.
+        source: the cell.
+    """
+    if type(items).__name__ != "ndarray" or getattr(items, "ndim", 1) < 2:
+        return []
+    tree = ast.parse(source)
+    if target not in {*cell_names(tree).changes, *_augmented(tree)}:
+        return []
+    return [
+        f"{target} is part of {name} in the notebook but a separate array on a worker: "
+        f"a change to it does not affect {name}"
+        for name in packed.names
+        if type(home[name]).__name__ == "ndarray" and _owner(home[name]) is _owner(items)
+    ]
+
+
+def _augmented(tree: ast.Module) -> set[str]:
+    return {node.target.id for node in ast.walk(tree) if _augments_a_name(node)}
 
 
 def _owner(array: Any) -> Any:

@@ -410,6 +410,17 @@ def test_arrays_that_share_memory_are_told_where_one_is_changed(notebook, cell):
     assert said.startswith(("a and row", "row and a"))
 
 
+@pytest.mark.parametrize("cell", ["row += 1\nfloat(a.sum())", "row[0] = 5\na", "row.sort()\na"])
+def test_items_that_are_rows_of_a_captured_array_are_told_where_the_cell_changes_them(notebook, cell):
+    notebook.run("import numpy as np\na = np.zeros((9, 3))\nb = a[::2]")
+    (said,) = notebook.capture(cell, map_expr="row in b").warnings
+    assert said.startswith("row is part of a in the notebook but a separate array on a worker")
+    assert notebook.capture("row.sum(), a", map_expr="row in b").warnings == ()
+    assert notebook.capture(cell, map_expr="row in b.copy()").warnings == ()
+    assert notebook.capture("row += 1\nrow", map_expr="row in b").warnings == ()
+    assert notebook.capture("a[0, 0]\nrow += 1\nrow", map_expr="row in b[0]").warnings == ()
+
+
 def test_arrays_that_are_only_read_may_share_what_they_like(notebook):
     notebook.run("import numpy as np\na = np.zeros((9, 3))\nrow, twin = a[3], a\nother = np.ones(3)")
     assert notebook.capture("other += 1\nfloat(a.sum() + row.sum())").warnings == ()
