@@ -20,6 +20,40 @@ function button(className, text, onClick) {
 function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
+function scrolled(text, label) {
+  const pre = make("pre", "bv-pre", text);
+  pre.tabIndex = 0;
+  pre.setAttribute("role", "group");
+  pre.setAttribute("aria-label", label);
+  return pre;
+}
+var Keyed = class {
+  constructor(parent, born) {
+    this.parent = parent;
+    this.born = born;
+  }
+  parent;
+  born;
+  items = /* @__PURE__ */ new Map();
+  /** One child for each value, in this order; `fill` draws it. */
+  draw(values, keyOf, fill2) {
+    const kept = new Set(values.map(keyOf));
+    for (const [key, item] of this.items) {
+      if (kept.has(key)) continue;
+      item.stop?.();
+      item.node.remove();
+      this.items.delete(key);
+    }
+    values.forEach((value, at) => {
+      const key = keyOf(value);
+      const item = this.items.get(key) ?? this.born(key);
+      this.items.set(key, item);
+      fill2(item, value);
+      const place = this.parent.children[at] ?? null;
+      if (place !== item.node) this.parent.insertBefore(item.node, place);
+    });
+  }
+};
 var ids = 0;
 function fresh(name) {
   ids += 1;
@@ -300,33 +334,28 @@ var Bar = class {
 // src/facts.ts
 var Facts = class {
   node = make("dl", "bv-facts");
-  rows = /* @__PURE__ */ new Map();
+  rows = new Keyed(this.node, (label) => new Row(label));
   draw(details) {
-    const kept = new Set(details.map(({ label }) => label));
-    for (const [label, row] of this.rows) {
-      if (kept.has(label)) continue;
-      row.label.remove();
-      row.fact.remove();
-      this.rows.delete(label);
-    }
-    details.forEach(({ label, text, copies }, at) => {
-      const row = this.rows.get(label) ?? rowOf(label, copies);
-      this.rows.set(label, row);
-      say(row.text, text);
-      const place = this.node.children[2 * at] ?? null;
-      if (place === row.label) return;
-      this.node.insertBefore(row.label, place);
-      row.label.after(row.fact);
+    this.rows.draw(details, ({ label }) => label, (row, detail) => {
+      row.draw(detail);
     });
   }
 };
-function rowOf(label, copies) {
-  const fact = make("dd");
-  const text = make("span");
-  fact.append(text);
-  if (copies) fact.append(" ", copyButton(() => text.textContent, label));
-  return { label: make("dt", "", label), fact, text };
-}
+var Row = class {
+  node = make("div", "bv-fact");
+  fact = make("dd");
+  text = make("span");
+  copy;
+  constructor(label) {
+    this.copy = copyButton(() => this.text.textContent, label);
+    this.fact.append(this.text, " ", this.copy);
+    this.node.append(make("dt", "", label), this.fact);
+  }
+  draw({ text, copies }) {
+    say(this.text, text);
+    this.copy.hidden = !copies;
+  }
+};
 function copyButton(text, label, word = "Copy") {
   const knob = button("bv-small", word, () => {
     void navigator.clipboard.writeText(text()).then(
@@ -371,11 +400,7 @@ function displayed(view, task) {
     image.alt = words;
     return image;
   }
-  const pre = make("pre", "bv-pre", view.data);
-  pre.tabIndex = 0;
-  pre.setAttribute("role", "group");
-  pre.setAttribute("aria-label", words);
-  return pre;
+  return scrolled(view.data, words);
 }
 
 // src/task.ts
@@ -392,12 +417,7 @@ async function taskDetails(host, task) {
   const frame = host.frame();
   if (frame) node.append(copyButton(() => linesFor(frame, task), `lines that bring the item of task ${task} here`, "Copy lines to run it here"));
   const add = (label, text) => {
-    if (!text) return;
-    const pre = make("pre", "bv-pre", text);
-    pre.tabIndex = 0;
-    pre.setAttribute("role", "group");
-    pre.setAttribute("aria-label", `${label} of task ${task}`);
-    node.append(pre);
+    if (text) node.append(scrolled(text, `${label} of task ${task}`));
   };
   add("Traceback", answer.ok.traceback);
   node.append(...answer.ok.displays.map((each) => displayed(each, task)));
@@ -437,27 +457,18 @@ var Failures = class {
   none = make("p", "bv-quiet", "No failures");
   list = make("ul", "bv-groups");
   more = make("p", "bv-quiet");
-  rows = /* @__PURE__ */ new Map();
+  rows = new Keyed(this.list, (id) => new Row2(id, this.host));
   draw(lines, more) {
     this.none.hidden = lines.length > 0;
     this.list.hidden = !lines.length;
     this.more.hidden = !more;
     say(this.more, more);
-    const kept = new Set(lines.map((line) => line.id));
-    for (const [id, row] of this.rows) {
-      if (kept.has(id)) continue;
-      row.node.remove();
-      this.rows.delete(id);
-    }
-    lines.forEach((line, at) => {
-      const row = this.rows.get(line.id) ?? new Row(line.id, this.host);
-      this.rows.set(line.id, row);
+    this.rows.draw(lines, ({ id }) => id, (row, line) => {
       row.draw(line);
-      if (this.list.children[at] !== row.node) this.list.insertBefore(row.node, this.list.children[at] ?? null);
     });
   }
 };
-var Row = class {
+var Row2 = class {
   constructor(id, host) {
     this.id = id;
     this.host = host;
@@ -883,6 +894,20 @@ var Rows = class {
   }
 };
 
+// src/sheet.ts
+function sheetOf(canvas, height) {
+  const width = canvas.clientWidth;
+  const pen = canvas.getContext("2d");
+  if (!width || !pen) return null;
+  const scale = window.devicePixelRatio || 1;
+  canvas.style.height = `${height}px`;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  const style = getComputedStyle(canvas);
+  return { pen, width, colour: (name) => style.getPropertyValue(`--bv-${name}`).trim() };
+}
+
 // src/tasks.ts
 var SIDES = [16, 12, 10, 8, 6, 5, 4, 3];
 var HEIGHT = 168;
@@ -952,17 +977,10 @@ var Tasks = class {
   }
   /** Also when the canvas comes back onto the screen, or the theme changes. */
   paint() {
-    const width = this.canvas.clientWidth;
-    const pen = this.canvas.getContext("2d");
-    if (!width || !pen) return;
-    const { side, columns, rows } = layout(this.cells.length, width);
-    const scale = window.devicePixelRatio || 1;
-    this.canvas.style.height = `${rows * side}px`;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(rows * side * scale);
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    const style = getComputedStyle(this.canvas);
-    const colour = (name) => style.getPropertyValue(`--bv-${name}`).trim();
+    const { side, columns, rows } = layout(this.cells.length, this.canvas.clientWidth);
+    const sheet = sheetOf(this.canvas, rows * side);
+    if (!sheet) return;
+    const { pen, colour } = sheet;
     const [done, running, pending, failed, ink] = ["done", "running", "edge", "failed", "ink"].map(colour);
     const box = side - 1;
     this.cells.forEach((cell, index) => {
@@ -1194,18 +1212,11 @@ var Lanes = class {
   }
   /** Also when the canvas comes back onto the screen, or the theme changes. */
   paint() {
-    const width = this.canvas.clientWidth;
-    const pen = this.canvas.getContext("2d");
-    if (!this.page || !width || !pen) return;
-    const { start, stop } = this.page;
     const { height } = this;
-    const scale = window.devicePixelRatio || 1;
-    this.canvas.style.height = `${this.bits.length * height}px`;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(this.bits.length * height * scale);
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    const style = getComputedStyle(this.canvas);
-    const colour = (name) => style.getPropertyValue(`--bv-${name}`).trim();
+    const sheet = this.page && sheetOf(this.canvas, this.bits.length * height);
+    if (!this.page || !sheet) return;
+    const { start, stop } = this.page;
+    const { pen, width, colour } = sheet;
     const [done, failed, ink, line] = [colour("done"), colour("failed"), colour("ink"), colour("line")];
     this.bits.forEach((bits, lane) => {
       const top = lane * height;

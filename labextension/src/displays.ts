@@ -1,7 +1,7 @@
 // What a task displayed. It is foreign: pictures are images, and HTML is the document of a frame that may run no script,
 // load nothing, send nothing and leave for nowhere.
 
-import { make } from "./dom.js";
+import { make, scrolled } from "./dom.js";
 import type { DisplayView } from "./frame.js";
 
 // The first child of the document: what follows cannot widen it.
@@ -48,9 +48,5 @@ export function displayed(view: DisplayView, task: number): HTMLElement {
     image.alt = words;
     return image;
   }
-  const pre = make("pre", "bv-pre", view.data);
-  pre.tabIndex = 0; // what scrolls must be reachable by keyboard
-  pre.setAttribute("role", "group");
-  pre.setAttribute("aria-label", words);
-  return pre;
+  return scrolled(view.data, words);
 }

@@ -1,6 +1,6 @@
 // Errors first: each kind of failure in one line with its first task; its tasks, and a task's traceback, on demand.
 
-import { button, fresh, make, say } from "./dom.js";
+import { button, fresh, Keyed, make, say } from "./dom.js";
 import type { TaskRow, TasksPage } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
 import type { FailureLine } from "./shown.js";
@@ -12,7 +12,7 @@ export class Failures {
   private readonly none = make("p", "bv-quiet", "No failures");
   private readonly list = make("ul", "bv-groups");
   private readonly more = make("p", "bv-quiet");
-  private readonly rows = new Map<string, Row>();
+  private readonly rows = new Keyed(this.list, (id) => new Row(id, this.host));
 
   constructor(private readonly host: Host) {
     this.node.append(this.none, this.list, this.more);
@@ -23,18 +23,8 @@ export class Failures {
     this.list.hidden = !lines.length;
     this.more.hidden = !more;
     say(this.more, more);
-    const kept = new Set(lines.map((line) => line.id));
-    for (const [id, row] of this.rows) {
-      if (kept.has(id)) continue;
-      row.node.remove();
-      this.rows.delete(id);
-    }
-    lines.forEach((line, at) => {
-      const row = this.rows.get(line.id) ?? new Row(line.id, this.host);
-      this.rows.set(line.id, row);
+    this.rows.draw(lines, ({ id }) => id, (row, line) => {
       row.draw(line);
-      // Moving a node that stands where it should would take the focus away.
-      if (this.list.children[at] !== row.node) this.list.insertBefore(row.node, this.list.children[at] ?? null);
     });
   }
 }

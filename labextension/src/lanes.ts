@@ -5,6 +5,7 @@ import { button, make, say } from "./dom.js";
 import type { TimelineLane, TimelinePage } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
 import { Rows } from "./rows.js";
+import { sheetOf } from "./sheet.js";
 import { bitsOf, described, lastBefore, summary, tableOf, type Bit } from "./timeline.js";
 
 const HEIGHTS = [18, 12, 8, 5, 3]; // pixels of a lane, gap included
@@ -77,18 +78,11 @@ export class Lanes {
 
   /** Also when the canvas comes back onto the screen, or the theme changes. */
   paint(): void {
-    const width = this.canvas.clientWidth;
-    const pen = this.canvas.getContext("2d");
-    if (!this.page || !width || !pen) return;
-    const { start, stop } = this.page;
     const { height } = this;
-    const scale = window.devicePixelRatio || 1;
-    this.canvas.style.height = `${this.bits.length * height}px`;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(this.bits.length * height * scale);
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    const style = getComputedStyle(this.canvas);
-    const colour = (name: string): string => style.getPropertyValue(`--bv-${name}`).trim();
+    const sheet = this.page && sheetOf(this.canvas, this.bits.length * height);
+    if (!this.page || !sheet) return;
+    const { start, stop } = this.page;
+    const { pen, width, colour } = sheet;
     const [done, failed, ink, line] = [colour("done"), colour("failed"), colour("ink"), colour("line")];
     this.bits.forEach((bits, lane) => {
       const top = lane * height;

@@ -3,7 +3,7 @@
 
 import { Action } from "./actions.js";
 import { Bar } from "./bar.js";
-import { button, make, say } from "./dom.js";
+import { button, Keyed, make, say } from "./dom.js";
 import { copyButton } from "./facts.js";
 import type { Feed } from "./feed.js";
 import type { SessionList } from "./frame.js";
@@ -36,7 +36,7 @@ export class Sidebar {
   private readonly account = make("section", "bs-account");
   private readonly told = make("p", "bs-rest");
   private readonly allow: HTMLButtonElement;
-  private readonly byId = new Map<string, SessionRow>();
+  private readonly sessions = new Keyed(this.rows, (id) => new SessionRow(id, this.deeds));
   private timer: ReturnType<typeof setInterval> | undefined;
   private off: (() => void) | undefined;
   private drawnAccount = "";
@@ -96,18 +96,9 @@ export class Sidebar {
   }
 
   private drawRows(list: SessionList | null, now: number): void {
-    const listed = list?.sessions ?? [];
-    const there = new Set(listed.map((each) => each.session.id));
-    for (const [id, row] of this.byId) {
-      if (there.has(id)) continue;
-      row.stop();
-      this.byId.delete(id);
-    }
-    listed.forEach((each, at) => {
-      const row = this.byId.get(each.session.id) ?? new SessionRow(each.session.id, this.deeds);
-      this.byId.set(each.session.id, row);
-      row.draw(rowOf(each, now));
-      if (this.rows.children[at] !== row.node) this.rows.insertBefore(row.node, this.rows.children[at] ?? null);
+    const listed = (list?.sessions ?? []).map((each) => rowOf(each, now));
+    this.sessions.draw(listed, ({ id }) => id, (row, each) => {
+      row.draw(each);
     });
   }
 
@@ -231,7 +222,6 @@ class SessionRow {
 
   stop(): void {
     for (const action of this.actions) action.stop();
-    this.node.remove();
   }
 
   private drawJobs(row: Row): void {

@@ -1,7 +1,7 @@
 // One task that has ended: its worker, duration, traceback, what it displayed and printed, fetched when asked for.
 
 import { displayed } from "./displays.js";
-import { make } from "./dom.js";
+import { make, scrolled } from "./dom.js";
 import { copyButton } from "./facts.js";
 import type { Frame, TaskDetail } from "./frame.js";
 import { inWords, type Answer, type Host } from "./host.js";
@@ -21,12 +21,7 @@ export async function taskDetails(host: Host, task: number): Promise<HTMLElement
   const frame = host.frame();
   if (frame) node.append(copyButton(() => linesFor(frame, task), `lines that bring the item of task ${task} here`, "Copy lines to run it here"));
   const add = (label: string, text: string): void => {
-    if (!text) return;
-    const pre = make("pre", "bv-pre", text);
-    pre.tabIndex = 0; // what scrolls must be reachable by keyboard
-    pre.setAttribute("role", "group");
-    pre.setAttribute("aria-label", `${label} of task ${task}`);
-    node.append(pre);
+    if (text) node.append(scrolled(text, `${label} of task ${task}`));
   };
   add("Traceback", answer.ok.traceback);
   node.append(...answer.ok.displays.map((each) => displayed(each, task)));

@@ -3,6 +3,7 @@
 
 import { make, say } from "./dom.js";
 import { Rows } from "./rows.js";
+import { sheetOf } from "./sheet.js";
 import type { Cell } from "./shown.js";
 import { count } from "./words.js";
 
@@ -84,17 +85,10 @@ export class Tasks {
 
   /** Also when the canvas comes back onto the screen, or the theme changes. */
   paint(): void {
-    const width = this.canvas.clientWidth;
-    const pen = this.canvas.getContext("2d");
-    if (!width || !pen) return;
-    const { side, columns, rows } = layout(this.cells.length, width);
-    const scale = window.devicePixelRatio || 1;
-    this.canvas.style.height = `${rows * side}px`;
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(rows * side * scale);
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    const style = getComputedStyle(this.canvas);
-    const colour = (name: string): string => style.getPropertyValue(`--bv-${name}`).trim();
+    const { side, columns, rows } = layout(this.cells.length, this.canvas.clientWidth);
+    const sheet = sheetOf(this.canvas, rows * side);
+    if (!sheet) return;
+    const { pen, colour } = sheet;
     const [done, running, pending, failed, ink] = ["done", "running", "edge", "failed", "ink"].map(colour) as [string, string, string, string, string];
     const box = side - 1;
     this.cells.forEach((cell, index) => {
