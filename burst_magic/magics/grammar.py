@@ -233,12 +233,22 @@ def _check_cleanup(given: dict[str, Any]) -> None:
         raise OptionError("--finished and --older-than choose sessions: omit ID")
 
 
+def _check_image(given: dict[str, Any]) -> None:
+    pruning, building = given.keys() & {"older_than", "all"}, given.keys() & {"base", "remote"}
+    if pruning and not given.get("prune"):
+        raise OptionError("--older-than and --all choose the images that --prune deletes: add --prune")
+    if building and given.get("prune"):
+        raise OptionError("--prune builds no image: omit --base and --remote")
+
+
 def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
     """Check combinations of options."""
     if spec.name == "extend" and not {"duration", "budget"} & given.keys():
         raise OptionError(f"{title}: give a duration (1h), --budget, or both")
     if spec.name == "cleanup":
         _check_cleanup(given)
+    if spec.name == "image":
+        _check_image(given)
     if given.get("session") and given.get("fresh"):
         raise OptionError("--fresh starts a new session: omit --session")
     if given.get("session"):
