@@ -241,8 +241,9 @@ def worker_names(seen: Snapshot) -> dict[str, str]:
 
 
 def workers_page(seen: Snapshot) -> WorkersPage:
-    """The workers."""
+    """The workers. When the job has ended, none runs a task of it, whatever was heard last."""
     names = worker_names(seen)
+    runs = "" if seen.ended else seen.jid
     by_wid = {worker.wid: worker for worker in seen.workers}
     ordered = sorted((by_wid[wid] for wid in names), key=lambda worker: not worker.alive)
     rows = [
@@ -255,8 +256,8 @@ def workers_page(seen: Snapshot) -> WorkersPage:
             ended="" if worker.gone is None else clean(_ending(worker.gone.why, worker.gone.detail), limit=LINE),
             slots=tuple(
                 SlotRow(
-                    task=slot.task if slot.job == seen.jid else None,
-                    since=slot.since if slot.job == seen.jid else None,
+                    task=slot.task if slot.job == runs else None,
+                    since=slot.since if slot.job == runs else None,
                     memory_mb=slot.memory_mb,
                 )
                 for slot in worker.slots

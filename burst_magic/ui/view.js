@@ -823,7 +823,8 @@ function tally(mix, letter, tasks) {
 function workerRows(frame, now) {
   const { workers } = frame;
   const rows = [
-    ["Alive", count(workers.alive)],
+    ...frame.ended === null ? [["Alive", count(workers.alive)]] : [],
+    // later, the frame counts none
     ["Wanted", count(workers.wanted)],
     ["Started so far", count(workers.started)]
   ];
@@ -1289,6 +1290,10 @@ var Lanes = class {
 
 // src/workers.ts
 var AGAIN = 5e3;
+function isDue(last, over, at) {
+  if (last.at === 0) return true;
+  return over ? !last.over : at - last.at > AGAIN;
+}
 var Workers = class {
   constructor(body, host) {
     this.host = host;
@@ -1300,7 +1305,7 @@ var Workers = class {
   table = new Rows(["Worker", "Now", "Memory", "Since"]);
   trouble = make("p", "bv-trouble");
   lanes;
-  asked = 0;
+  last = { at: 0, over: false };
   /** Also when the canvas comes back onto the screen, or the theme changes. */
   paint() {
     this.lanes.paint();
@@ -1311,11 +1316,12 @@ var Workers = class {
   /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */
   draw(facts, over, now) {
     say(this.summary, facts.map(([label, text]) => `${label}: ${text}`).join(" · "));
-    const due = this.asked === 0 || !over && Date.now() - this.asked > AGAIN;
-    if (due) void this.read(now);
+    const at = Date.now();
+    if (!isDue(this.last, over, at)) return;
+    this.last = { at, over };
+    void this.read(now);
   }
   async read(now) {
-    this.asked = Date.now();
     const answer = await this.host.ask("workers");
     say(this.trouble, answer.problem === void 0 ? "" : inWords(answer));
     if (answer.problem !== void 0) return;

@@ -294,7 +294,7 @@ function tally(mix: Mix | undefined, letter: string, tasks: number): void {
 function workerRows(frame: Frame, now: number): [string, string][] {
   const { workers } = frame;
   const rows: [string, string][] = [
-    ["Alive", count(workers.alive)],
+    ...(frame.ended === null ? ([["Alive", count(workers.alive)]] as [string, string][]) : []), // later, the frame counts none
     ["Wanted", count(workers.wanted)],
     ["Started so far", count(workers.started)],
   ];

@@ -9,12 +9,24 @@ import { age, count, duration, plural } from "./words.js";
 
 const AGAIN = 5000; // milliseconds between two looks while the section is open
 
+/** When the list was read last (0: never), and whether the job was over by then. */
+export interface Look {
+  readonly at: number;
+  readonly over: boolean;
+}
+
+/** Whether to read the list: now and then while the job runs, and once after its end, for what was read before goes on saying "task 7". */
+export function isDue(last: Look, over: boolean, at: number): boolean {
+  if (last.at === 0) return true;
+  return over ? !last.over : at - last.at > AGAIN;
+}
+
 export class Workers {
   private readonly summary = make("p", "bv-quiet");
   private readonly table = new Rows(["Worker", "Now", "Memory", "Since"]);
   private readonly trouble = make("p", "bv-trouble");
   private readonly lanes: Lanes;
-  private asked = 0;
+  private last: Look = { at: 0, over: false };
 
   constructor(
     body: HTMLElement,
@@ -36,12 +48,13 @@ export class Workers {
   /** Draws the numbers, and asks for the list if that is due. `now`: seconds since the epoch by the store's clock. */
   draw(facts: readonly (readonly [string, string])[], over: boolean, now: number): void {
     say(this.summary, facts.map(([label, text]) => `${label}: ${text}`).join(" · "));
-    const due = this.asked === 0 || (!over && Date.now() - this.asked > AGAIN);
-    if (due) void this.read(now);
+    const at = Date.now();
+    if (!isDue(this.last, over, at)) return;
+    this.last = { at, over };
+    void this.read(now);
   }
 
   private async read(now: number): Promise<void> {
-    this.asked = Date.now();
     const answer = (await this.host.ask("workers")) as Answer<WorkersPage>;
     say(this.trouble, answer.problem === undefined ? "" : inWords(answer));
     if (answer.problem !== undefined) return;

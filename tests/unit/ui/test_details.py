@@ -11,7 +11,7 @@ import pytest
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Span, WorkerView
 from burst_magic.protocol.wire.displays import Display
-from burst_magic.protocol.wire.model import EndCause, Gone, Outcome, OutcomeKind, SlotView
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, Outcome, OutcomeKind, SlotView
 from burst_magic.ui import frame
 from burst_magic.ui.details import EXACT, PAGE, states_page, task_detail, tasks_page, workers_page
 from burst_magic.ui.frame import to_json
@@ -128,9 +128,14 @@ def test_workers_have_names_in_order_of_their_start_and_the_living_come_first(sn
     )
 
     page = fits(workers_page(snapshot(workers=workers)))
+    over = workers_page(snapshot(workers=workers, ended=JobEnd.FINISHED))
 
     assert (page.workers[0].name, page.workers[0].id, page.workers[0].ended) == ("worker 2", "w1", "")
     assert [slot.task for slot in page.workers[0].slots] == [5, None]
+    assert [(slot.task, slot.since, slot.memory_mb) for slot in over.workers[0].slots] == [
+        (None, None, 12.5),
+        (None, None, 0),
+    ]
     assert len(page.workers) + page.more == many
     if not page.more:
         assert page.workers[-1].ended == "spot: the machine was taken back"
