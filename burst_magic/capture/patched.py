@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import logging
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -111,7 +112,8 @@ def _set_in_objects(namespace: Mapping[str, object], local: Collection[str]) -> 
                 name = _within(value, chain, local)
             else:
                 held = _held(local) if held is None else held
-                name = ".".join([held[id(value)], *chain[1:]]) if id(value) in held else ""
+                told = id(value) in held and not _is_sent(value, chain[-1])
+                name = ".".join([held[id(value)], *chain[1:]]) if told else ""
             if name:
                 yield name.replace(f".{_ITEM}", _ITEM), f" (cell {number})"
 
@@ -124,7 +126,13 @@ def _within(module: ModuleType, chain: tuple[str, ...], local: Collection[str]) 
         value = vars(value).get(name) if holder else value
         path = value.__name__ if isinstance(value, ModuleType) else f"{path}.{name}"
     compared = isinstance(value, COMPARED) and path.partition(".")[0] in local
-    return "" if value is None or compared or isinstance(value, (ModuleType, type)) else f"{path}.{chain[-1]}"
+    told = value is not None and not compared and not isinstance(value, (ModuleType, type))
+    return f"{path}.{chain[-1]}" if told and not _is_sent(value, chain[-1]) else ""
+
+
+def _is_sent(value: object, name: str) -> bool:
+    """Whether this attribute or item of an object is among the settings that are sent, wherever the object is held."""
+    return type(value).__module__ == "os" or (isinstance(value, logging.Logger) and name == "level")
 
 
 def _held(local: Collection[str]) -> dict[int, str]:

@@ -79,6 +79,9 @@ current, idle, TABLE = Settings(), Settings(), {"a": 1}
 
 def rate():
     return current.rate
+
+def told():
+    return environ, log
 """
 
 
@@ -117,6 +120,20 @@ def test_what_the_code_of_the_module_does_not_see_and_what_is_compared_is_not_to
     """The notebook's own object travels as it is; constants and classes are compared with the file."""
     own = {"own": types.SimpleNamespace(), "rows": [0], "idle": settings.idle}
     assert told("m.rate()", {"__name__": "__main__", "m": settings, **own, "In": ["", cell]}) == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["m.environ['OWN'] = '1'", "environ['OWN'] = '1'", "m.log.level = 10", "log.level = 10"]
+)
+def test_settings_that_are_sent_are_not_told_where_a_local_module_holds_them(settings, cell):
+    import logging
+    import os
+
+    settings.environ, settings.log = os.environ, logging.getLogger("own")
+    home = {"__name__": "__main__", "m": settings, "environ": settings.environ, "log": settings.log, "In": ["", cell]}
+    assert told("m.rate()", home) == []
+    home["In"] = ["", "m.log.propagate = False"]
+    assert told("m.rate()", home) != []
 
 
 @pytest.mark.parametrize(("cell", "name"), [("codes.own.x = 1", "own.x"), ("codes.own['k'] = 1", "own[…]")])
