@@ -19,6 +19,7 @@ from burst_magic.payload import Packed
 NO_ITEMS = "--map has no items: nothing to run"
 _LONG_HEAD = 60  # characters of a loop that are repeated
 LARGE = 10_000_000  # bytes of one captured value that trigger a warning
+_COPIES = {"array", "astype", "copy", "deepcopy"}  # functions that give an array of its own
 _FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), range, type, types.ModuleType,
           types.FunctionType, types.BuiltinFunctionType)  # fmt: skip
 
@@ -143,7 +144,20 @@ def about_rows(items: object, target: str, packed: Packed, home: Mapping[str, ob
 
 
 def _augmented(tree: ast.Module) -> set[str]:
-    return {node.target.id for node in ast.walk(tree) if _augments_a_name(node)}
+    """Names of which ``x += 1`` may change what was there before the cell."""
+    anew: dict[str, int] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and _makes_anew(node.value):
+            for target in node.targets:
+                anew.setdefault(getattr(target, "id", ""), node.lineno)
+    augmented = [node for node in ast.walk(tree) if _augments_a_name(node)]
+    return {node.target.id for node in augmented if node.lineno <= anew.get(node.target.id, node.lineno)}
+
+
+def _makes_anew(value: ast.expr) -> bool:
+    """Whether an array that this expression gives is surely no view of another."""
+    called = getattr(value, "func", None)
+    return isinstance(value, (ast.BinOp, ast.UnaryOp)) or getattr(called, "attr", getattr(called, "id", "")) in _COPIES
 
 
 def _owner(array: Any) -> Any:

@@ -418,6 +418,10 @@ def test_items_that_are_rows_of_a_captured_array_are_told_where_the_cell_changes
     assert notebook.capture("row.sum(), a", map_expr="row in b").warnings == ()
     assert notebook.capture(cell, map_expr="row in b.copy()").warnings == ()
     assert notebook.capture("row += 1\nrow", map_expr="row in b").warnings == ()
+    assert notebook.capture("row = row - 1\nrow /= 2\na", map_expr="row in b").warnings == ()
+    assert notebook.capture("row = row.copy()\nrow /= 2\na", map_expr="row in b").warnings == ()
+    assert notebook.capture("row = row[1:]\nrow /= 2\na", map_expr="row in b").warnings == (said,)
+    assert notebook.capture("row /= 2\nrow = row - 1\na", map_expr="row in b").warnings == (said,)
     assert notebook.capture("a[0, 0]\nrow += 1\nrow", map_expr="row in b[0]").warnings == ()
 
 
