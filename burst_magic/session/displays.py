@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, overload
 
+from burst_magic.errors import BurstError
 from burst_magic.protocol.wire.records import displays_in, unpack_outcome, without_value
 from burst_magic.session.outcomes import not_run
 
@@ -42,7 +43,10 @@ class Displays(Sequence["tuple[Display, ...]"]):
 
     def __repr__(self) -> str:
         near = self._reader.at_hand(self._job.segments)
-        counts = [displays_in(record) for _, record, _ in islice(self._reader.records(near), _COUNTED)]
+        try:
+            counts = [displays_in(record) for _, record, _ in islice(self._reader.records(near), _COUNTED)]
+        except BurstError:  # deleted or damaged, which whoever asks for one is told
+            counts = []
         shown, looked_at = sum(counts), len(counts)
         if not looked_at:
             return f"<Displays of {self._tasks:,} tasks, {self._job.covered:,} of which have ended>"

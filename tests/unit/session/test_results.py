@@ -90,8 +90,8 @@ def published(store, task):
 
 @pytest.fixture
 def results_of():
-    def build(until):
-        store = open_store(f"memory://results-{next(_names)}")
+    def build(until, url=""):
+        store = open_store(url or f"memory://results-{next(_names)}")
         driver = Hasty([published(store, task) for task in range(TASKS)], until)
         reader = SegmentReader(Carrier(store, SECRET, lambda _: False), JOB, "tour")
         return Results(driver, reader, Failures(reader), TASKS, {}, session=None)
@@ -155,6 +155,18 @@ def test_what_displays_there_are_is_said_as_far_as_it_is_known_without_asking(re
     assert repr(shown) == "<Displays of 4 tasks: 2 in the 1 that were looked at>"
     assert len(list(shown)) == 4
     assert repr(shown) == "<Displays of 4 tasks: 6 in the 4 that ended>"
+
+
+def test_what_displays_there_were_is_not_said_of_results_that_were_deleted(results_of, tmp_path):
+    results = results_of("told", tmp_path.as_uri())
+    assert len(results.collect()) == TASKS
+    assert repr(results.displays) == "<Displays of 4 tasks: 6 in the 4 that ended>"
+    again = results_of("told", (tmp_path / "other").as_uri())
+    assert again.ready() or again.wait()
+    for file in (tmp_path / "other").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    assert repr(again.displays) == "<Displays of 4 tasks, 4 of which have ended>"
 
 
 @pytest.mark.parametrize(
