@@ -48,7 +48,8 @@ def reopen(call: calls.CleanupCall, settings: Settings) -> None:
     from burst_magic.session import remains
 
     for ident in filter(None, (call.id, *call.more)):
-        remains.reopen(ident, settings)
+        with contextlib.suppress(BurstError):  # told of when it is cleaned up; the others can be
+            remains.reopen(ident, settings)
 
 
 def chosen(call: calls.CleanupCall, settings: Settings) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from burst_magic.protocol.wire import keys
+from burst_magic.session import session_list
 
 CLEAN = """
 import sys
@@ -49,6 +51,19 @@ def test_a_session_in_folders_that_are_closed_to_their_own_user_can_be_deleted(w
         f"the rights of this user to his own folders in {root} were restored\n",
     )
     assert not root.exists()
+
+
+def test_a_store_that_cannot_be_opened_keeps_no_other_session_from_being_cleaned_up(world):
+    session = world.burst("item", [1, 2])
+    assert list(session.results()) == [1, 2]
+    session.cleanup()
+    (world.root / "file").touch()
+    listed = world.settings().sessions_file
+    lost = replace(session_list.read(listed)[-1], id="20260101-000000-abcdefgh", store=(world.root / "file").as_uri())
+    session_list.append(listed, lost)
+    done = run(CLEAN, world.root, lost.id, session.id, "--force", "--yes")
+    assert "this is not a folder" in done.stderr
+    assert not (world.root / "data/store" / keys.SessionKeys(session.id).root).exists()
 
 
 def test_only_one_s_own_folders_are_opened_and_no_link_is_followed(tmp_path):
