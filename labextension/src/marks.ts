@@ -40,6 +40,12 @@ export function jobsOf(notebook: unknown): Found[] {
   return [...found.values()].sort((a, b) => a.mark.created - b.mark.created);
 }
 
+/** Whether a notebook has started a job, or has a cell that may start one. */
+export function bursts(notebook: unknown): boolean {
+  const says = (cell: unknown): boolean => JSON.stringify(part(cell, "source") ?? "").includes("burst");
+  return jobsOf(notebook).length > 0 || list(notebook, "cells").some(says);
+}
+
 /** The marks to keep in a notebook's own metadata; null if they are there. A new one gets the kernel that runs now. */
 export function gather(notebook: unknown, kernel: string | null): Mark[] | null {
   const before = list(part(part(notebook, "metadata"), META), "sessions");

@@ -35,6 +35,14 @@ export function offersOf(found: readonly Found[], list: SessionList, kernel: str
   return offers.filter((offer) => offer !== null).slice(0, MOST);
 }
 
+/** Where a notebook is, and since when what was started there may be its own. */
+export interface Place {
+  /** The path's end, from the server's root on: all that a browser knows of it. */
+  readonly path: string;
+  /** Seconds since the epoch. */
+  readonly since: number;
+}
+
 /** Whether this is the file of a notebook; one of the same name in another folder is not. `path`: from the server's root on. */
 export function isAt(file: string, path: string): boolean {
   return file.endsWith(`/${path}`);
@@ -42,15 +50,16 @@ export function isAt(file: string, path: string): boolean {
 
 /**
  * Offers of jobs that a notebook started and does not hold: a page that was reloaded before it was saved has lost their
- * outputs, and saving it later does not bring them back. A cell that was run again is not asked about its earlier runs.
+ * outputs, and saving it later does not bring them back. A cell that was run again is not asked about its earlier runs, and
+ * nobody about sessions whose key is not here: those of a colleague whose notebook has the same name, for instance.
  */
-export function lostOf(found: readonly Found[], list: SessionList, path: string): Offer[] {
+export function lostOf(found: readonly Found[], list: SessionList, { path, since }: Place): Offer[] {
   const known = new Set(found.map(({ mark }) => `${mark.session}/${mark.job}`));
   const newest = new Map<string, number>();
   for (const { mark, saved } of found) note(newest, mark.out || (saved?.title ?? ""), mark.created);
   const jobs = list.sessions
-    .filter(({ session }) => isAt(session.notebook, path))
-    .flatMap(({ session, jobs: its }) => its.map((job) => ({ session, job })));
+    .filter(({ session, mine }) => mine && isAt(session.notebook, path))
+    .flatMap(({ session, jobs: its }) => its.filter(({ created }) => created > since).map((job) => ({ session, job })));
   for (const { job } of jobs) note(newest, job.out || job.title, job.created);
   const lost = jobs
     .filter(({ session, job }) => !known.has(`${session.id}/${job.job}`) && newest.get(job.out || job.title) === job.created)

@@ -8,8 +8,8 @@ import { NotebookActions, type INotebookTracker, type NotebookPanel } from "@jup
 import type { Frame, SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
-import { forgotten, gather, jobsOf, META, withMark, type Mark } from "./marks.js";
-import { isAt, lostOf, offersOf, sessionsOf, type Offer } from "./offers.js";
+import { bursts, forgotten, gather, jobsOf, META, withMark, type Mark } from "./marks.js";
+import { isAt, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
 import type { Collector } from "./server.js";
 import type { Row } from "./sessions.js";
 
@@ -33,12 +33,20 @@ function keep(panel: NotebookPanel, marks: Mark[] | null): void {
 /** Offers the results that the notebook's kernel does not have, once after it was opened. */
 export async function offerResults(panel: NotebookPanel): Promise<void> {
   await panel.context.ready;
-  const found = jobsOf(panel.context.model.toJSON());
+  const notebook = panel.context.model.toJSON();
+  const found = jobsOf(notebook);
+  const place = placeOf(panel, notebook);
   await Promise.race([panel.sessionContext.ready, later(KERNEL_WITHIN)]);
   const reply = await request(`sessions?ids=${sessionsOf(found).join(",")}`);
   if (reply.status !== 200 || panel.isDisposed) return; // the outputs say what is wrong
   const list = reply.body as SessionList;
-  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, pathOf(panel))]) show(panel, offer);
+  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, place)]) show(panel, offer);
+}
+
+/** A notebook without bursts may be new, with the name of an earlier one (Untitled.ipynb): older jobs are not its own. */
+function placeOf(panel: NotebookPanel, notebook: unknown): Place {
+  const written = Date.parse(panel.context.contentsModel?.last_modified ?? "") / 1000;
+  return { path: pathOf(panel), since: bursts(notebook) ? 0 : written };
 }
 
 /** The end of a notebook's path: all that a browser knows of it. */

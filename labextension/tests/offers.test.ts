@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
-import { forgotten, gather, jobsOf, META, withMark, type Mark } from "../src/marks.js";
+import { bursts, forgotten, gather, jobsOf, META, withMark, type Mark } from "../src/marks.js";
 import { isAt, lostOf, offersOf, sessionsOf } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
@@ -126,13 +126,14 @@ describe("what a reopened notebook offers", () => {
 
 describe("a page that was reloaded before its notebook was saved", () => {
   const path = "work/study.ipynb";
+  const place = { path, since: 0 };
   const started = (created: number, notebook = "/notebooks/work/study.ipynb"): SessionList => {
     const list = listed({ created, ended: null, phase: "running" });
     return { ...list, sessions: list.sessions.map((each) => ({ ...each, session: { ...each.session, notebook } })) };
   };
 
   it("is offered what the notebook started since then, also where nothing is bound to a name", () => {
-    expect(lostOf([], started(101), path)).toEqual([
+    expect(lostOf([], started(101), place)).toEqual([
       {
         words: "settle was running when this page was loaded",
         label: "Show it here",
@@ -144,11 +145,11 @@ describe("a page that was reloaded before its notebook was saved", () => {
   });
 
   it("is offered it after later saves, too, until the notebook holds it or the offer was refused for good", () => {
-    const [offer] = lostOf([], started(101), path);
+    const [offer] = lostOf([], started(101), place);
     const later = [output(mark({ job: "7", out: "other", created: 500 }))];
-    expect(lostOf(jobsOf(notebook([later])), started(101), path)).toHaveLength(1);
+    expect(lostOf(jobsOf(notebook([later])), started(101), place)).toHaveLength(1);
     const refused = notebook([later], withMark(notebook([]), offer?.refusal ?? mark()));
-    expect(lostOf(jobsOf(refused), started(101), path)).toEqual([]);
+    expect(lostOf(jobsOf(refused), started(101), place)).toEqual([]);
     expect(offersOf(jobsOf(refused), started(101), null)).toEqual([]);
     expect(withMark(refused, mark({ job: "8" })).map(({ job }) => job)).toEqual(["0", "8"]);
   });
@@ -159,18 +160,30 @@ describe("a page that was reloaded before its notebook was saved", () => {
       const jobs = list.sessions[0]?.jobs.flatMap((job) => [{ ...job, ...changes }, { ...job, ...changes, job: "1", created: 105 }]) ?? [];
       return { ...list, sessions: list.sessions.map((each) => ({ ...each, jobs })) };
     };
-    for (const changes of [{}, { out: "" }]) expect(lostOf([], again(changes), path).map(({ refusal }) => refusal?.job)).toEqual(["1"]);
-    expect(lostOf([], again({ out: "", title: "x" }), path)).toHaveLength(1);
+    for (const changes of [{}, { out: "" }]) expect(lostOf([], again(changes), place).map(({ refusal }) => refusal?.job)).toEqual(["1"]);
+    expect(lostOf([], again({ out: "", title: "x" }), place)).toHaveLength(1);
     const held = jobsOf(notebook([[output(mark({ job: "9", created: 200 }))]]));
-    expect(lostOf(held, started(101), path)).toEqual([]);
+    expect(lostOf(held, started(101), place)).toEqual([]);
     const nameless = jobsOf(notebook([[output(mark({ job: "9", out: "", created: 200 }))]]));
-    expect(lostOf(nameless, again({ out: "" }), path)).toEqual([]);
-    expect(lostOf(nameless, again({}), path)).toHaveLength(1);
+    expect(lostOf(nameless, again({ out: "" }), place)).toEqual([]);
+    expect(lostOf(nameless, again({}), place)).toHaveLength(1);
+  });
+
+  it("is not offered the jobs of an earlier notebook of its name while it has no bursts itself", () => {
+    const cells = (...sources: unknown[]): object => ({ cells: sources.map((source) => ({ cell_type: "code", source, outputs: [] })) });
+    expect([cells(""), cells("x = 1"), cells(), cells("x = 1", "%%burst --map r"), cells(["import burst_magic\n"])].map(bursts)).toEqual([false, false, false, true, true]);
+    expect([notebook([[output(mark())]]), notebook([], [mark()])].map(bursts)).toEqual([true, true]);
+    expect([99, 100, NaN].map((since) => lostOf([], started(100), { path, since }).length)).toEqual([1, 0, 0]);
+  });
+
+  it("is not offered what is not this user's: its key is not here", () => {
+    const list = started(101);
+    expect(lostOf([], { ...list, sessions: list.sessions.map((each) => ({ ...each, mine: false })) }, place)).toEqual([]);
   });
 
   it("is not offered another notebook's jobs, or those that it shows", () => {
     expect(["/notebooks/work/study.ipynb", "/notebooks/work/old/study.ipynb"].map((file) => isAt(file, path))).toEqual([true, false]);
-    expect(lostOf([], started(101, "/notebooks/work/casestudy.ipynb"), "study.ipynb")).toEqual([]);
-    expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), path)).toEqual([]);
+    expect(lostOf([], started(101, "/notebooks/work/casestudy.ipynb"), { ...place, path: "study.ipynb" })).toEqual([]);
+    expect(lostOf(jobsOf(notebook([[output(mark())]])), started(101), place)).toEqual([]);
   });
 });
