@@ -130,7 +130,7 @@ def _having(name: str, *, magics: bool) -> str:
     found = [each for each in OPTIONS if each.name == name and each.shown and not (magics and each.terminal)]
     verbs = {verb for option in found for verb in option.verbs}
     named = [(each.magic if magics or not each.command else each.command) for each in VERBS if each.name in verbs]
-    return f"of {', '.join(filter(None, named))}; " if any(named) else ""
+    return f"an option of {', '.join(filter(None, named))}; " if any(named) else ""
 
 
 def _instead(word: str, choices: tuple[str, ...], *, what: str, otherwise: str) -> str:

@@ -247,7 +247,7 @@ def test_a_line_magic_is_read(name, line, call):
             "%burst_sessions: 'a' is an unexpected argument (usage: %burst_sessions [--all] [--json] [--account])",
         ),
         ("attach", "x KEY", "%burst_attach: 'KEY' is an unexpected argument (usage: %burst_attach [ID] [--key KEY])"),
-        ("status", "--nowait", "--nowait: unknown option (of %burst_collect; see %burst_status --help)"),
+        ("status", "--nowait", "--nowait: unknown option (an option of %burst_collect; see %burst_status --help)"),
         ("collect", "--error skip", "--error: unknown option; did you mean --errors?"),
         ("collect", "--errors rise", "--errors: rise: did you mean raise?"),
         ("collect", "--errors skips", "--errors: skips: did you mean skip?"),
@@ -328,8 +328,11 @@ def test_the_command_has_the_same_grammar(argv, call):
         (["inspect"], "burst inspect: ID is missing (usage: burst inspect ID)"),
         (["key", "show"], "burst key show: ID is missing (usage: burst key show ID)"),
         (["status", "--xyzzy"], "--xyzzy: unknown option (see burst status --help)"),
-        (["watch", "--json"], "--json: unknown option (of burst status, burst collect, burst sessions, burst cost,"),
-        (["status", "--workers", "3"], "--workers: unknown option (of %%burst; see burst status --help)"),
+        (
+            ["watch", "--json"],
+            "--json: unknown option (an option of burst status, burst collect, burst sessions, burst cost,",
+        ),
+        (["status", "--workers", "3"], "--workers: unknown option (an option of %%burst; see burst status --help)"),
         (["cleanup", "x", "--blobs"], "--blobs applies to the whole store: omit ID and --force"),
     ],
 )
