@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.payload import rebuild
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import OMITTED, OUT_OF_BAND, Mode, PackerView, by_import, find_module, importable
+from burst_magic.payload.pure import only_computes
 from burst_magic.payload.walk import belongs, is_notebook, needed
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def reduce_cached(packer: PackerView, obj: Any) -> Reduction:
         return reference
     if packer.notes.steady:
         return rebuild.cached, (*obj.cache_info(), obj.__wrapped__)
-    if obj.cache_info().currsize:
+    if obj.cache_info().currsize and not only_computes(obj.__wrapped__, obj):
         packer.notes.anew.add("cache, without the results that it has in the notebook")
     parameters = obj.cache_parameters()
     state = {key: value for key, value in vars(obj).items() if key not in {"cache_parameters", "__wrapped__"}}

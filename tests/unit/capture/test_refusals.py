@@ -266,11 +266,40 @@ def test_a_lock_that_travels_as_a_new_one_is_named(notebook):
 
 def test_a_cache_whose_results_do_not_travel_is_named(notebook):
     notebook.run(
-        "import functools\n@functools.lru_cache(maxsize=8)\ndef used(x): return x\n@functools.cache\ndef unused(x): return x\n"
-        "class Loader:\n    @functools.cache\n    def load(self): return 1\nused(1)\nloader = Loader()\nloader.load()"
+        "import functools\n@functools.lru_cache(maxsize=8)\ndef used(x): return [x]\n@functools.cache\ndef unused(x): return [x]\n"
+        "class Loader:\n    @functools.cache\n    def load(self): return [1]\nused(1)\nloader = Loader()\nloader.load()"
     )
     said = "each task gets a new cache, without the results that it has in the notebook"
     assert notebook.capture("used(1), unused(1), loader.load()").warnings == (f"used: {said}", f"loader: {said}")
+
+
+PURE = {
+    "a recursion": "def f(n): return n if n < 2 else f(n - 1) + f(n - 2)",
+    "with Python's own": "def f(n): return max((f(k) for k in range(n)), default=0) + 1",
+    "with math": "import math\ndef f(n): return math.sqrt(n)",
+}
+IMPURE = {
+    "a global": "rate = 2\ndef f(n): return n * rate",
+    "chance": "import random\ndef f(n): return random.random()",
+    "a list": "def f(n): return [n]",
+    "a comprehension": "def f(n): return [k for k in range(n)]",
+    "a default": "def f(n, seen=[]): return len(seen)",
+    "a name that hides Python's own": "max = print\ndef f(n): return max(n)",
+    "a global that is set": "def f(n):\n    global count\n    count = n",
+    "a method": "def f(n): return n.real",
+}
+
+
+@pytest.mark.parametrize("code", PURE.values(), ids=PURE)
+def test_nothing_is_said_of_a_cache_of_what_can_only_be_computed_again(notebook, code):
+    notebook.run(f"import functools\n{code}\nf = functools.cache(f)\nf(5)")
+    assert notebook.capture("f(1)").warnings == ()
+
+
+@pytest.mark.parametrize("code", IMPURE.values(), ids=IMPURE)
+def test_a_cache_may_hold_what_a_new_call_would_not_give(notebook, code):
+    notebook.run(f"import functools\n{code}\nf = functools.cache(f)\nf(5)")
+    assert any("each task gets a new cache" in text for text in notebook.capture("f(1)").warnings)
 
 
 def test_no_items_are_said_before_nothing_runs(notebook):
