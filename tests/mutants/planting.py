@@ -44,7 +44,7 @@ def plant(mutant: Mutant, package: Path) -> Path:
 
 def copy_to(folder: Path) -> None:
     """What tests need of the project, and what is compiled of it: only a planted bug is compiled anew."""
-    ignored = shutil.ignore_patterns(".hypothesis")
+    ignored = shutil.ignore_patterns(".hypothesis", "*.pyc.*")  # these are gone once they are written
     for name in ("burst_magic", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", folder)
