@@ -156,6 +156,8 @@ def _augmented(tree: ast.Module) -> set[str]:
 
 def _makes_anew(value: ast.expr) -> bool:
     """Whether an array that this expression gives is surely no view of another."""
+    if isinstance(value, ast.Subscript):
+        return isinstance(value.slice, (ast.Compare, ast.List))
     called = getattr(value, "func", None)
     return isinstance(value, (ast.BinOp, ast.UnaryOp)) or getattr(called, "attr", getattr(called, "id", "")) in _COPIES
 
