@@ -8,11 +8,12 @@ const TEXT = 10_000; // characters
 const ITEMS = 1000;
 const LATEST = 1e11; // seconds since the epoch; beyond it there are no dates
 const SESSION = /^\d{8}-\d{6}-[a-z2-7]{8}$/;
+const JOB = /^[A-Za-z0-9][A-Za-z0-9_~-]{0,199}$/;
 
 /** The frame in a value of any kind, or null if it is none. */
 export function frameIn(value: unknown): Frame | null {
   const frame = checked(value, "Frame") as Frame | undefined;
-  if (!frame || !SESSION.test(frame.session) || frame.tasks.size < 1) return null;
+  if (!frame || !SESSION.test(frame.session) || !JOB.test(frame.job) || frame.tasks.size < 1) return null;
   const { pending, running, completed, failed, not_run, total } = frame.counts;
   if (pending + running + completed + failed + not_run !== total) return null;
   // What a reader is told to copy and run is ours, whatever the file says.

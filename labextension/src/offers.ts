@@ -16,6 +16,7 @@ export interface Offer {
   readonly refusal: Mark | null;
 }
 
+export const LOAD = "%load_ext burst_magic\n"; // before the line that a kernel is to run
 const MOST = 3; // offers at once; `%burst_attach` brings everything back
 
 /** The sessions that the list is to be asked for. */
@@ -67,7 +68,8 @@ export function lostOf(found: readonly Found[], list: SessionList, { path, since
   return lost.slice(0, MOST).map(({ session, job }) => {
     const mark = { session: session.id, job: job.job, out: job.out, created: job.created };
     const refusal = { ...mark, out: "" }; // of no name: its results are not offered either
-    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here", refusal };
+    const code = `${LOAD}${job.attach}/${job.job}`; // this job: the session's latest may be there already
+    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here", code, refusal };
   });
 }
 
@@ -85,7 +87,7 @@ function offerOf({ mark, cell, saved }: Found, job: ListedJobState): Offer {
   return {
     words: `${job.title || mark.out || mark.session} ${running ? "was running when this page was loaded" : outcome(job, saved?.ended === null)}`,
     label: `${running ? "Attach as" : "Collect into"} ${mark.out}`,
-    code: `%load_ext burst_magic\n${job.attach}`,
+    code: `${LOAD}${job.attach}`,
     cell,
     refusal: null,
   };

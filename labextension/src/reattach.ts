@@ -9,7 +9,7 @@ import type { Frame, SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
 import { bursts, forgotten, gather, jobsOf, META, withMark, type Mark } from "./marks.js";
-import { isAt, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
+import { isAt, LOAD, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
 import type { Collector } from "./server.js";
 import type { Row } from "./sessions.js";
 
@@ -74,20 +74,31 @@ function show(panel: NotebookPanel, offer: Offer): void {
 }
 
 /** Attaches to a session in the notebook that started it, where that is open; otherwise says what to type. */
-export function attachWhereOpen(notebooks: INotebookTracker, row: Pick<Row, "id" | "notebook" | "attach">): Answer {
-  const panel = notebooks.find((each) => isAt(row.notebook, pathOf(each)));
+export function attachWhereOpen(notebooks: INotebookTracker, { id, notebook, attach }: Row): Answer {
+  return attachAt(notebooks, notebook, { session: id, line: attach });
+}
+
+/** A session with all its jobs, or one of them, and the line that brings it back. */
+interface Meant {
+  readonly session: string;
+  readonly job?: string;
+  readonly line: string;
+}
+
+function attachAt(notebooks: INotebookTracker, notebook: string, meant: Meant): Answer {
+  const panel = notebooks.find((each) => isAt(notebook, pathOf(each)));
   if (!panel) {
-    const where = row.notebook ? `${row.notebook} is not open here` : "no notebook started it";
-    return { problem: where, way_out: `in a cell of any notebook, type ${row.attach}` };
+    const where = notebook ? `${notebook} is not open here` : "no notebook started it";
+    return { problem: where, way_out: `in a cell of any notebook, type ${meant.line}` };
   }
-  return attachInside(panel, row.id, row.attach);
+  return attachInside(panel, meant);
 }
 
 /** Collects into the kernel of a notebook that shows the job. */
 export function collectorOf(panel: NotebookPanel): Collector {
   return {
     off: (frame) => stillRuns(frame) || (kernelOf(panel) === null ? "this notebook has no kernel: start one, then collect" : ""),
-    run: (frame) => attachInside(panel, frame.session, frame.attach),
+    run: (frame) => attachInside(panel, jobOf(frame)),
   };
 }
 
@@ -95,19 +106,24 @@ export function collectorOf(panel: NotebookPanel): Collector {
 export function collectorWhereOpen(notebooks: INotebookTracker, notebookOf: (session: string) => string): Collector {
   return {
     off: stillRuns,
-    run: ({ session, attach }) => attachWhereOpen(notebooks, { id: session, notebook: notebookOf(session), attach }),
+    run: (frame) => attachAt(notebooks, notebookOf(frame.session), jobOf(frame)),
   };
+}
+
+/** Of a session's jobs, only the one that is shown: its other names may be bound to something else by now. */
+function jobOf({ session, job, attach }: Frame): Meant {
+  return { session, job, line: `${attach}/${job}` };
 }
 
 function stillRuns(frame: Frame): string {
   return frame.ended === null ? `it still runs; ${frame.attach} in a cell waits for its results` : "";
 }
 
-function attachInside(panel: NotebookPanel, session: string, attach: string): Answer {
-  const found = jobsOf(panel.context.model.toJSON()).filter(({ mark }) => mark.session === session);
-  const ran = runBelow(panel, found.at(-1)?.cell ?? null, `%load_ext burst_magic\n${attach}`);
+function attachInside(panel: NotebookPanel, { session, job, line }: Meant): Answer {
+  const found = jobsOf(panel.context.model.toJSON()).filter(({ mark }) => mark.session === session && (job ?? mark.job) === mark.job);
+  const ran = runBelow(panel, found.at(-1)?.cell ?? null, `${LOAD}${line}`);
   ran.catch((error: unknown) => Notification.error(String(error))); // it may take as long as the job
-  return { ok: `${attach} runs in a new cell of ${panel.title.label}.` };
+  return { ok: `${line} runs in a new cell of ${panel.title.label}.` };
 }
 
 function collect(panel: NotebookPanel, offer: Offer): Promise<void> {

