@@ -3,13 +3,15 @@
 Attributes show by an assignment such as ``np.mean = mine`` in a cell that was run, or by a function or class of the
 notebook in a module that the code uses; registrations by a call such as ``Number.register(Mine)`` in a cell that was
 run. Names of local modules are compared with their files instead (`drift`), which say nothing of the attributes of
-their objects (``config.current.rate = 2``); settings of well-known libraries are sent (`settings`).
+their objects (``config.current.rate = 2``, ``config.current.configure(rate=2)``); settings of well-known libraries are
+sent (`settings`).
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import logging
 import re
 import sys
@@ -18,6 +20,8 @@ from types import FunctionType, ModuleType
 from typing import cast
 
 from burst_magic.capture.drift import COMPARED, of_notebook, text_of
+from burst_magic.capture.setters import keeps_arguments
+from burst_magic.payload.mentions import CHANGING
 from burst_magic.payload.settings import KINDS
 
 _REGISTERS = re.compile(r"(?:.*_)?register(?:_.*)?|add_(?:type|codec)|addLevelName")
@@ -25,6 +29,7 @@ _OWN_MATTER = frozenset({"atexit", "faulthandler", "IPython"})  # nothing that a
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
 _SENT = frozenset(kind.module.partition(".")[0] for kind in KINDS)  # `pd.options.display.precision = 2`
+_OF_LOGGERS = frozenset({"level", "setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter"})
 _ITEM = "[…]"  # an item in a chain of names: that of ``a.b[0] = 1`` is ("a", "b", "[…]")
 _FEW = 5  # attributes that the warning names
 
@@ -54,9 +59,9 @@ def about_attributes(
 def _told_of_objects(held: Mapping[str, str]) -> Iterator[str]:
     told = [name + where for name, where in held.items() if name.partition(".")[0] not in _STATE_OF_THE_PROCESS]
     if told:
-        yield (
-            f"{_listed(told)} set in this notebook; workers import the module anew: set it in the cell if tasks need it"
-        )
+        done, it = ("called", "call it") if all(name.endswith("()") for name in held) else ("set", "set it")
+        where = f"{_listed(told)} {done} in this notebook; workers import the module anew"
+        yield f"{where}: {it} in the cell if tasks need it"
 
 
 def _listed(told: list[str]) -> str:
@@ -116,6 +121,26 @@ def _set_in_objects(namespace: Mapping[str, object], local: Collection[str]) -> 
                 name = ".".join([held[id(value)], *chain[1:]]) if told else ""
             if name:
                 yield name.replace(f".{_ITEM}", _ITEM), f" (cell {number})"
+        for chain in _methods(cell):
+            held = _held(local) if held is None else held
+            if name := _keeper(namespace.get(chain[0]), chain, local, held):
+                yield f"{name}()", f" (cell {number})"
+
+
+def _keeper(value: object, chain: tuple[str, ...], local: Collection[str], held: Mapping[int, str]) -> str:
+    """The dotted name of a method that a cell calls, or "" unless it changes an object that a local module holds."""
+    path, inside = value.__name__ if isinstance(value, ModuleType) else held.get(id(value), ""), False
+    for name in chain[1:-1]:
+        inside = not isinstance(value, (ModuleType, type))
+        value = getattr(value, "__dict__", {}).get(name)
+        path = value.__name__ if isinstance(value, ModuleType) else path and f"{path}.{name}"
+    if not path or path.partition(".")[0] not in local or isinstance(value, (ModuleType, type)):
+        return ""
+    if isinstance(value, COMPARED):  # those that a module itself holds are compared with its file
+        return f"{path}.{chain[-1]}" if inside and chain[-1] in CHANGING else ""
+    method = inspect.getattr_static(type(value), chain[-1], None)
+    told = isinstance(method, FunctionType) and keeps_arguments(method) and not _is_sent(value, chain[-1])
+    return f"{path}.{chain[-1]}" if told else ""
 
 
 def _within(module: ModuleType, chain: tuple[str, ...], local: Collection[str]) -> str:
@@ -131,8 +156,8 @@ def _within(module: ModuleType, chain: tuple[str, ...], local: Collection[str]) 
 
 
 def _is_sent(value: object, name: str) -> bool:
-    """Whether this attribute or item of an object is among the settings that are sent, wherever the object is held."""
-    return type(value).__module__ == "os" or (isinstance(value, logging.Logger) and name == "level")
+    """Whether what is set by this attribute, item or method is among the settings, wherever the object is held."""
+    return type(value).__module__ == "os" or (isinstance(value, logging.Logger) and name in _OF_LOGGERS)
 
 
 def _held(local: Collection[str]) -> dict[int, str]:
@@ -172,15 +197,39 @@ def _calls(cell: str) -> tuple[tuple[str, ...], ...]:
 @functools.lru_cache(maxsize=4096)
 def _targets(cell: str) -> tuple[tuple[str, ...], ...]:
     """Attributes and items that this text assigns to, as chains of names: ``a.b.c = 1`` gives ("a", "b", "c")."""
-    if "=" not in cell or ("." not in cell and "[" not in cell):
+    if "setattr" not in cell and ("=" not in cell or ("." not in cell and "[" not in cell)):
         return ()
     try:
         tree = ast.parse(cell)
     except (SyntaxError, ValueError):
         return ()
     places = (node for node in ast.walk(tree) if isinstance(node, (ast.Attribute, ast.Subscript)))
-    stored = (node for node in places if isinstance(node.ctx, ast.Store))
-    return tuple(chain for node in stored if (chain := _chain(node)))
+    stored = [node for node in places if isinstance(node.ctx, ast.Store)]
+    chains = (_chain(node) for node in (*stored, *_set_by_call(tree)))
+    return tuple(chain for chain in chains if chain)
+
+
+def _set_by_call(tree: ast.AST) -> Iterator[ast.expr]:
+    """``a.b`` of ``setattr(a, "b", 1)``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setattr" and len(node.args) > 1:
+            owner, name, *_ = node.args
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield ast.Attribute(value=owner, attr=name.value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _methods(cell: str) -> tuple[tuple[str, ...], ...]:
+    """Methods with arguments that this text calls: ``a.b.put(1)`` gives ("a", "b", "put")."""
+    if "." not in cell or "(" not in cell:
+        return ()
+    try:
+        tree = ast.parse(cell)
+    except (SyntaxError, ValueError):
+        return ()
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and (node.args or node.keywords))
+    chains = (_chain(node.func) for node in calls if isinstance(node.func, ast.Attribute))
+    return tuple(chain for chain in chains if chain and _ITEM not in chain)
 
 
 def _chain(node: ast.expr) -> tuple[str, ...]:

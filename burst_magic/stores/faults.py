@@ -25,7 +25,7 @@ _stale = re.compile(r"ExpiredToken|InvalidToken|TokenRefreshRequired|InvalidAcce
 _skewed = re.compile(r"RequestTimeTooSkewed|RequestInTheFuture").search
 _code = re.compile(r"<Code>(\w+)</Code>").search
 _rejected = re.compile(r"Client error with status 4\d\d|status: 4\d\d").search
-_range = re.compile(r"\b416\b|InvalidRange|range was invalid|StartTooLarge").search
+_range = re.compile(rf"{_STATUS.format('416')}|<Code>InvalidRange|range was invalid|StartTooLarge").search
 
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

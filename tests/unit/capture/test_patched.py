@@ -19,7 +19,7 @@ def defined(code, **names):
 
 
 def told(source, home):
-    return [text for text in capture_cell(source, home).warnings if "set in this notebook" in text]
+    return [text for text in capture_cell(source, home).warnings if "in this notebook; workers" in text]
 
 
 @pytest.fixture
@@ -73,7 +73,21 @@ def test_what_is_no_attribute_of_an_installed_module_is_not_told():
 SETTINGS = """
 class Settings:
     def __init__(self):
-        self.rate, self.deep = 1.0, {"a": 1}
+        self.rate, self.deep, self._seen = 1.0, {"a": 1}, 0
+
+    def configure(self, rate, **more):
+        self.rate = float(rate)
+        return self
+
+    def put(self, *names):
+        self.deep.update(dict.fromkeys(names))
+
+    def take(self, name, value):
+        setattr(self, name, value)
+
+    def look(self, name):
+        self._seen += 1
+        return self.deep[name]
 
 current, idle, TABLE = Settings(), Settings(), {"a": 1}
 
@@ -103,6 +117,7 @@ def settings(tmp_path, monkeypatch):
         ("m.idle.rate = 2", "idle.rate"),
         ("current.rate = 2", "current.rate"),
         ("current.rate, other = 1, 2", "current.rate"),
+        ("setattr(m.current, 'rate', 2)", "current.rate"),
     ],
 )
 def test_what_is_set_in_an_object_of_a_local_module_is_told(settings, cell, name):
@@ -111,6 +126,31 @@ def test_what_is_set_in_an_object_of_a_local_module_is_told(settings, cell, name
     assert text.startswith(f"{settings.__name__}.{name} (cell 1) was set")
     assert text.endswith("workers import the module anew: set it in the cell if tasks need it")
     assert told("1 + 1", home) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("m.current.configure(2)", "current.configure()"),
+        ("x = current.configure(rate=2)", "current.configure()"),
+        ("m.current.put('b')", "current.put()"),
+        ("m.current.take('rate', 2)", "current.take()"),
+        ("m.current.deep.update(b=1)", "current.deep.update()"),
+    ],
+)
+def test_a_method_that_keeps_its_arguments_in_an_object_of_a_local_module_is_told(settings, cell, name):
+    home = {"__name__": "__main__", "m": settings, "current": settings.current, "In": ["", cell]}
+    (text,) = told("m.rate()", home)
+    assert text.startswith(f"{settings.__name__}.{name} (cell 1) was called")
+    assert text.endswith("workers import the module anew: call it in the cell if tasks need it")
+    assert told("1 + 1", home) == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["m.current.look('a')", "m.TABLE.update(b=1)", "m.rate()", "m.Settings().configure(2)"]
+)
+def test_a_method_that_keeps_nothing_and_an_object_that_is_compared_or_new_are_not_told(settings, cell):
+    assert told("m.rate()", {"__name__": "__main__", "m": settings, "In": ["", cell]}) == []
 
 
 @pytest.mark.parametrize(
@@ -123,7 +163,16 @@ def test_what_the_code_of_the_module_does_not_see_and_what_is_compared_is_not_to
 
 
 @pytest.mark.parametrize(
-    "cell", ["m.environ['OWN'] = '1'", "environ['OWN'] = '1'", "m.log.level = 10", "log.level = 10"]
+    "cell",
+    [
+        "m.environ['OWN'] = '1'",
+        "environ['OWN'] = '1'",
+        "m.environ.update(OWN='1')",
+        "m.log.level = 10",
+        "log.level = 10",
+        "m.log.setLevel(10)",
+        "log.addHandler(handler)",
+    ],
 )
 def test_settings_that_are_sent_are_not_told_where_a_local_module_holds_them(settings, cell):
     import logging

@@ -6,7 +6,7 @@ import pytest
 
 from burst_magic.errors import Denied, Exists, Missing, StoreError, Throttled, Unknown
 from burst_magic.stores import open_store
-from burst_magic.stores.faults import fault
+from burst_magic.stores.faults import fault, outside
 from burst_magic.stores.retry import Retry
 from burst_magic.stores.s3 import S3Store
 from burst_magic.testing.careless import LOST, careless
@@ -123,3 +123,12 @@ def test_a_computer_whose_clock_is_wrong_is_told_so_and_not_to_check_its_credent
 )
 def test_a_time_or_a_port_is_no_status(text, kind):
     assert type(fault(RuntimeError(text), "key")) is kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["elapsed: 416.962µs, status: 412", "uri: http://127.0.0.1:416/bucket/InvalidRange, elapsed: 416ms, status: 500"],
+)
+def test_a_time_a_port_or_a_name_makes_no_object_end_early(text):
+    assert not outside(RuntimeError(text))
+    assert outside(RuntimeError("elapsed: 5ms, status: 416, body: "))
