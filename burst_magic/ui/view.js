@@ -370,18 +370,28 @@ function copyButton(text, label, word = "Copy") {
 // src/displays.ts
 var POLICY = "default-src 'none'; img-src data:; media-src data:; font-src data:; style-src 'unsafe-inline'";
 var STYLE = "body { margin: 8px; color: #111; background: #fff; font: 13px/1.45 system-ui, sans-serif } table { border-collapse: collapse; font-size: 12px } th, td { padding: 2px 8px; text-align: right } tr:nth-child(even) { background: #f5f5f5 }";
+var TURNS = 20;
 function frameDocument(html) {
-  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
-  return `<!doctype html><html><head>${head}</head><body>${linkedOutside(html)}</body></html>`;
+  let text = documentOf(html);
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    const next = linkedOutside(text);
+    if (next === text) return text;
+    text = next;
+  }
+  return documentOf(`<pre>${html.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</pre>`);
 }
-function linkedOutside(html) {
-  const parsed = new DOMParser().parseFromString(html, "text/html");
+function documentOf(body) {
+  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
+  return `<!DOCTYPE html><html><head>${head}</head><body>${body}</body></html>`;
+}
+function linkedOutside(text) {
+  const parsed = new DOMParser().parseFromString(text, "text/html");
   const clean = (part) => {
     for (const node of part.querySelectorAll("a, area, [target]")) node.setAttribute("target", "_blank");
     for (const { content } of part.querySelectorAll("template")) clean(content);
   };
   clean(parsed);
-  return parsed.documentElement.innerHTML;
+  return `<!DOCTYPE html>${parsed.documentElement.outerHTML}`;
 }
 function displayed(view, task) {
   const words = `Displayed by task ${task}: ${view.words}`;

@@ -10,23 +10,35 @@ const STYLE =
   "body { margin: 8px; color: #111; background: #fff; font: 13px/1.45 system-ui, sans-serif } " +
   "table { border-collapse: collapse; font-size: 12px } th, td { padding: 2px 8px; text-align: right } " +
   "tr:nth-child(even) { background: #f5f5f5 }";
+const TURNS = 20; // of reading and writing; a reading drops the empty first line of a <pre>, for instance
 
 /** The document of a frame that shows foreign HTML. Its links open nowhere: new windows are not allowed to it. */
 export function frameDocument(html: string): string {
-  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
-  return `<!doctype html><html><head>${head}</head><body>${linkedOutside(html)}</body></html>`;
+  let text = documentOf(html);
+  // Some text is read as other nodes once it was written anew: what is shown has been read as it will be.
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    const next = linkedOutside(text);
+    if (next === text) return text;
+    text = next;
+  }
+  return documentOf(`<pre>${html.replaceAll("&", "&amp;").replaceAll("<", "&lt;")}</pre>`);
 }
 
-/** HTML whose links lead to new windows, those of drawings too: in the same frame, another page would stand in the task's name. */
-function linkedOutside(html: string): string {
-  const parsed = new DOMParser().parseFromString(html, "text/html"); // nothing runs or loads in it
+function documentOf(body: string): string {
+  const head = `<meta http-equiv="Content-Security-Policy" content="${POLICY}"><style>${STYLE}</style>`;
+  return `<!DOCTYPE html><html><head>${head}</head><body>${body}</body></html>`;
+}
+
+/** A document whose links lead to new windows, those of drawings too: in the same frame, another page would stand in the task's name. */
+function linkedOutside(text: string): string {
+  const parsed = new DOMParser().parseFromString(text, "text/html"); // nothing runs or loads in it
   const clean = (part: ParentNode): void => {
     for (const node of part.querySelectorAll("a, area, [target]")) node.setAttribute("target", "_blank");
     for (const { content } of part.querySelectorAll("template")) clean(content);
   };
   clean(parsed);
   // eslint-disable-next-line no-restricted-properties -- it is read, for a frame's own document
-  return parsed.documentElement.innerHTML;
+  return `<!DOCTYPE html>${parsed.documentElement.outerHTML}`;
 }
 
 /** A node that shows one object. */

@@ -54,6 +54,7 @@ HOSTILE = (
     "<a href=https://top.invalid/ target=_top>top</a><a href=https://parent.invalid/ target=_parent>parent</a>"
     "<div><template shadowrootmode=open><a href=https://shadow.invalid/ target=_self>shadow</a></template></div>"
     "<svg width=50 height=20><a href=https://drawn.invalid/ target=_self><text y=15>drawn</text></a></svg>"
+    "<form><math><mtext></form><form><mglyph><style></math><a href=https://late.invalid/ target=_self>late</a>"  # a link once parsed again
 )
 SVG = (
     "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><script>parent.escaped = 6</script>"
@@ -516,7 +517,7 @@ def test_what_a_finished_task_displayed_is_seen_and_runs_nothing(stage):
     stage.expect(stage.view.locator(".bv-task-details dl")).not_to_contain_text("Failed")
     asked = []
     stage.page.on("request", lambda request: asked.append(request.url))
-    for link in ("plain", "self", "top", "parent", "shadow", "drawn"):
+    for link in ("plain", "self", "top", "parent", "shadow", "drawn", "late"):
         frames.nth(1).content_frame.get_by_text(link, exact=True).click()
     stage.expect(frames.nth(1).content_frame.locator("p")).to_have_text("the end")
     assert asked == []
