@@ -59,9 +59,8 @@ def about_attributes(
 def _told_of_objects(held: Mapping[str, str]) -> Iterator[str]:
     told = [name + where for name, where in held.items() if name.partition(".")[0] not in _STATE_OF_THE_PROCESS]
     if told:
-        done, it = ("called", "call it") if all(name.endswith("()") for name in held) else ("set", "set it")
-        where = f"{_listed(told)} {done} in this notebook; workers import the module anew"
-        yield f"{where}: {it} in the cell if tasks need it"
+        done = "called" if all(name.endswith("()") for name in held) else "set"
+        yield f"{_listed(told)} {done} in this notebook; workers import the module anew: {_way_out(done, told)}"
 
 
 def _listed(told: list[str]) -> str:
@@ -72,9 +71,13 @@ def _listed(told: list[str]) -> str:
 def _told(found: Mapping[str, str], done: str, local: Collection[str]) -> Iterator[str]:
     told = [name + where for name, where in found.items() if _is_installed(name.partition(".")[0], local)]
     if told:
-        it = {"set": "set it", "called": "call it"}[done]
         where = f"{_listed(told)} {done} in this notebook; workers use the module as installed"
-        yield f"{where}: {it} in the cell if tasks need it"
+        yield f"{where}: {_way_out(done, told)}"
+
+
+def _way_out(done: str, told: list[str]) -> str:
+    it = "them" if len(told) > 1 else "it"
+    return f"{'call' if done == 'called' else 'set'} {it} in the cell if tasks need {it}"
 
 
 def _is_installed(top: str, local: Collection[str]) -> bool:

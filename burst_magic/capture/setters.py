@@ -14,7 +14,10 @@ from burst_magic.payload.mentions import CHANGING
 
 @functools.lru_cache(maxsize=1024)
 def keeps_arguments(method: FunctionType) -> bool:
-    """Whether a method's own text sets something in its object to what came of its arguments; false if unknown."""
+    """Whether a method's own text sets something in its object to what came of its arguments; false if unknown.
+
+    One that returns anything but what it was given is asked for that, and may remember what it was asked.
+    """
     try:
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(method))).body
     except (OSError, TypeError, ValueError, SyntaxError):
@@ -24,7 +27,14 @@ def keeps_arguments(method: FunctionType) -> bool:
     given = node.args
     more = [part for part in (given.vararg, given.kwarg) if part is not None]
     own, *names = [part.arg for part in (*given.posonlyargs, *given.args, *given.kwonlyargs, *more)] or [""]
+    if any(_is_an_answer(part.value, {own, *names}) for part in ast.walk(node) if isinstance(part, ast.Return)):
+        return False
     return any(_is_of(target, own) and _mentions(value, names) for target, value in _changes(node))
+
+
+def _is_an_answer(value: ast.expr | None, given: set[str]) -> bool:
+    """Whether a method returns something of its own making."""
+    return not isinstance(value, (ast.Constant, type(None))) and getattr(value, "id", "") not in given
 
 
 def _changes(function: ast.AST) -> Iterator[tuple[ast.expr, list[ast.expr]]]:

@@ -84,9 +84,15 @@ class Settings:
 
     def take(self, name, value):
         setattr(self, name, value)
+        return value
 
     def look(self, name):
         self._seen += 1
+        return self.deep[name]
+
+    def remember(self, name):
+        if name not in self.deep:
+            self.deep[name] = 2 * name
         return self.deep[name]
 
 current, idle, TABLE = Settings(), Settings(), {"a": 1}
@@ -147,7 +153,8 @@ def test_a_method_that_keeps_its_arguments_in_an_object_of_a_local_module_is_tol
 
 
 @pytest.mark.parametrize(
-    "cell", ["m.current.look('a')", "m.TABLE.update(b=1)", "m.rate()", "m.Settings().configure(2)"]
+    "cell",
+    ["m.current.look('a')", "m.current.remember('b')", "m.TABLE.update(b=1)", "m.rate()", "m.Settings().configure(2)"],
 )
 def test_a_method_that_keeps_nothing_and_an_object_that_is_compared_or_new_are_not_told(settings, cell):
     assert told("m.rate()", {"__name__": "__main__", "m": settings, "In": ["", cell]}) == []
@@ -200,6 +207,7 @@ def test_a_long_list_is_cut():
     cells = [f"string.own{index} = 1" for index in range(8)]
     (text,) = told("string.digits", {"string": string, "In": cells, "types": types})
     assert "and 3 more were set" in text
+    assert text.endswith("set them in the cell if tasks need them")
 
 
 class Mine:
