@@ -111,7 +111,10 @@ def _marks(notebook: object) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _is_mark(value: object) -> TypeGuard[Mapping[str, Any]]:
-    return isinstance(value, Mapping) and isinstance(value.get("session"), str) and bool(value["session"])
+    """Whether this names a job that the notebook started; one that its user has refused was perhaps another's."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("session"), str):
+        return False
+    return bool(value["session"]) and value.get("refused") is not True
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -16,6 +16,8 @@ export interface Mark {
   readonly created: number;
   /** The id of the kernel that started it, where that was seen. */
   readonly kernel?: string;
+  /** Not to be offered, nor to be attached to without its id. */
+  readonly refused?: true;
 }
 
 export interface Found {
@@ -61,17 +63,20 @@ export function withMark(notebook: unknown, mark: Mark): Mark[] {
 
 /** The marks to keep when the kernel restarts: it has the same id, and none of the results. Null if there are none. */
 export function forgotten(notebook: unknown): Mark[] | null {
-  const marks = jobsOf(notebook).map(({ mark: { session, job, out, created } }) => ({ session, job, out, created }));
+  const marks = jobsOf(notebook).map(({ mark }) => of(mark, undefined, mark.refused));
   return marks.length > 0 ? marks : null;
 }
 
 function add(found: Map<string, Found>, mark: unknown, cell: number | null, saved: Frame | null): void {
   if (!isMark(mark)) return;
   const before = found.get(keyOf(mark));
-  const kernel = before?.mark.kernel ?? mark.kernel;
-  const known = { session: mark.session, job: text(mark.job), out: text(mark.out), created: number(mark.created) };
-  const whole = typeof kernel === "string" ? { ...known, kernel } : known;
+  const whole = of(mark, before?.mark.kernel ?? mark.kernel, before?.mark.refused ?? mark.refused);
   found.set(keyOf(mark), { mark: whole, cell: cell ?? before?.cell ?? null, saved: saved ?? before?.saved ?? null });
+}
+
+function of(mark: Mark, kernel: unknown, refused: unknown): Mark {
+  const known = { session: mark.session, job: text(mark.job), out: text(mark.out), created: number(mark.created) };
+  return { ...known, ...(typeof kernel === "string" ? { kernel } : {}), ...(refused === true ? { refused } : {}) };
 }
 
 function keyOf(mark: Mark): string {

@@ -67,7 +67,7 @@ export function lostOf(found: readonly Found[], list: SessionList, { path, since
     .sort((a, b) => b.job.created - a.job.created);
   return lost.slice(0, MOST).map(({ session, job }) => {
     const mark = { session: session.id, job: job.job, out: job.out, created: job.created };
-    const refusal = { ...mark, out: "" }; // of no name: its results are not offered either
+    const refusal: Mark = { ...mark, out: "", refused: true }; // of no name: its results are not offered either
     const code = `${LOAD}${job.attach}/${job.job}`; // this job: the session's latest may be there already
     return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here", code, refusal };
   });

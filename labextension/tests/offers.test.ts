@@ -139,7 +139,7 @@ describe("a page that was reloaded before its notebook was saved", () => {
         label: "Show it here",
         code: `%load_ext burst_magic\n%burst_attach ${SID}/0`,
         cell: null,
-        refusal: mark({ out: "", created: 101 }),
+        refusal: mark({ out: "", created: 101, refused: true }),
       },
     ]);
   });
@@ -152,6 +152,7 @@ describe("a page that was reloaded before its notebook was saved", () => {
     expect(lostOf(jobsOf(refused), started(101), place)).toEqual([]);
     expect(offersOf(jobsOf(refused), started(101), null)).toEqual([]);
     expect(withMark(refused, mark({ job: "8" })).map(({ job }) => job)).toEqual(["0", "8"]);
+    expect(forgotten(refused)?.map((each) => each.refused)).toEqual([true, undefined]); // a restart forgets no refusal
   });
 
   it("is not offered an earlier run of what the notebook holds or has lost, by name or by title", () => {

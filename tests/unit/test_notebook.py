@@ -64,6 +64,16 @@ def test_sessions_are_found_though_all_outputs_were_cleared(tmp_path):
     ]
 
 
+def test_a_job_whose_offer_was_refused_is_attached_to_by_its_id_only(tmp_path):
+    path = saved(tmp_path / "a.ipynb", [output("own")])
+    notebook = json.loads(path.read_text())
+    marks = [{"session": "own", "job": "j1"}, {"session": "another", "job": "j1", "out": "", "refused": True}]
+    notebook["metadata"][META] = {"sessions": marks}
+    path.write_text(json.dumps(notebook))
+
+    assert [started.session for started in sessions_of(path)] == ["own"]
+
+
 @pytest.mark.parametrize("odd", [3, [], {"sessions": {}}, {"sessions": [3, {}, {"session": 4}, {"session": ""}, None]}])
 def test_a_notebooks_metadata_of_another_shape_is_somebody_elses(tmp_path, odd):
     path = saved(tmp_path / "a.ipynb", [output("good")])
