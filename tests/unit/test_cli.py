@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -111,8 +112,13 @@ def test_a_question_that_is_broken_off_is_answered_no(key, tmp_path):
         said += os.read(terminal, 1000)
     os.write(terminal, key)
     with contextlib.suppress(OSError):  # so a terminal ends whose process has ended
-        while more := os.read(terminal, 1000):
-            said += more
+        while True:
+            if not select.select([terminal], [], [], 5)[0]:
+                os.write(terminal, key)  # a signal between the question and the wait for its answer wakes nobody
+            elif more := os.read(terminal, 1000):
+                said += more
+            else:
+                break
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(status) == 1
