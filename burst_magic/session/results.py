@@ -261,10 +261,11 @@ class Results(Sequence[Any]):
             number = operator.index(asked)  # type: ignore[arg-type]
             shown = self.displays[number]
         except (TypeError, IndexError):
-            last = f", numbered from 0 to {self._tasks - 1:,}" if self._tasks else ""
+            tasks = "1 task" if self._tasks == 1 else f"{self._tasks:,} tasks"
+            last = f", numbered from 0 to {self._tasks - 1:,}" if self._tasks > 1 else ""
             problem = "show needs the number of a task" if task is None else f"no task {task!r}"
             way_out = "results.show(0); results.displays has those of all tasks"
-            raise OptionError(f"{problem}: the job has {self._tasks:,} tasks{last}", way_out=way_out) from None
+            raise OptionError(f"{problem}: the job has {tasks}{last}", way_out=way_out) from None
         show(shown)
 
     def seconds(self, most: int = 1000) -> tuple[float, ...]:

@@ -185,7 +185,7 @@ def _plain_copy(value: object, room: int) -> tuple[Any, int]:
 
 
 _TOO_DEEP = _Unfit(f"is nested more than {_DEEPEST} levels deep")
-_NO_JSON = _Unfit("is no JSON")
+_NO_JSON = _Unfit("is not JSON")
 
 
 def _is_flat(value: object, levels: int = _DEEPEST) -> bool:

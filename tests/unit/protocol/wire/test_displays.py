@@ -156,5 +156,5 @@ def test_what_is_no_json_is_left_out_with_a_word_beside_what_is_too_large():
     display, said = listed(bundle).take()
     assert display.data == {"text/plain": "x"}
     kept = "of a task, 20 displays and 1 MB of them are kept"
-    assert said.text == f"… left out: text/html of 2.0 MB ({kept}), application/json, which is no JSON"
+    assert said.text == f"… left out: text/html of 2.0 MB ({kept}), application/json, which is not JSON"
     assert listed({"text/plain": "x", "application/json": None, "application/pdf": b"%"}).take() == (display,)
