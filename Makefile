@@ -91,8 +91,8 @@ $(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.t
 	@cd labextension && rm -rf lib && node_modules/.bin/tsc -p tsconfig.build.json && ../$(BIN)/jupyter-builder build . >../build/labextension.log 2>&1 || { cat ../build/labextension.log; exit 1; }
 	@touch $@
 
-# What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers), file by file and four
-# at a time, for half of it is waiting; the containers, which share one machine-wide store of images; and JupyterLab in
+# What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers), file by file and six
+# at a time, for most of it is waiting; the containers, which share one machine-wide store of images; and JupyterLab in
 # a browser, file by file. The longest come first, so that no core idles beside the last one.
 QUICK := tests/unit tests/house tests/simulation
 SIDE_BY_SIDE := tests/endurance $(QUICK)
@@ -113,7 +113,7 @@ cloud-demo: $(STAMPS)/cloud
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(BY_FILE)
+	@$(BIN)/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 	@$(MAKE) --no-print-directory view browser
 
