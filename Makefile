@@ -163,8 +163,9 @@ labextension: $(SHARE)/labextensions/burst-magic/package.json
 panel: $(STAMPS)/node
 	@cd labextension && node build.mjs ../burst_magic/ui/view.js
 
+# One more than cores: a part of the tests waits for servers and processes of its own.
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -q -n auto --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
+	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff format .

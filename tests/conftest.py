@@ -18,7 +18,7 @@ from burst_magic.testing.servers import Keys, moto, seaweedfs
 # How long an example takes is the neighbours' doing: no deadline. `quick` is for what is run at every commit, and on
 # other Pythons; `make test` runs all examples on this one.
 settings.register_profile("whole", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("whole")
 READER = Keys(access="reader", secret="may-read-only")
 
