@@ -144,7 +144,7 @@ def about_rows(items: object, target: str, packed: Packed, home: Mapping[str, ob
 
 
 def _augmented(tree: ast.Module) -> set[str]:
-    """Names of which ``x += 1`` may change what was there before the cell."""
+    """Names for which ``x += 1`` may change an object that was there before the cell."""
     anew: dict[str, int] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and _makes_anew(node.value):

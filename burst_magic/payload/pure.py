@@ -1,4 +1,4 @@
-"""Find functions of which it shows in their code that calling them again is as good as remembering their results."""
+"""Find functions whose code shows that calling them again is as good as remembering their results."""
 
 from __future__ import annotations
 

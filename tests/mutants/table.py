@@ -355,13 +355,7 @@ MUTANTS = (
         "what a task left running outlives its container",
         "        code = self._code()\n        _end_family()\n",
         "        code = self._code()\n",
-        "contract/session/test_watchdog.py::test_orphans_are_reaped_and_none_is_left_behind",
-    ),
-    Mutant(
-        "the watchdog does not reap what others left",
-        "while (found := os.waitpid(-1, os.WNOHANG))[0]:",
-        "while (found := os.waitpid(self._worker, os.WNOHANG))[0]:",
-        "contract/session/test_watchdog.py::test_orphans_are_reaped_and_none_is_left_behind",
+        "contract/session/test_watchdog.py::test_what_a_task_left_running_ends_with_its_container_though_all_that_adopts_it_was_killed",
     ),
     Mutant(
         "SIGTERM ends at the watchdog",

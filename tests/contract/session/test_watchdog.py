@@ -22,16 +22,21 @@ from burst_magic.worker.watchdog import Leash
 DAY = 86400.0
 
 
-def family(pid):
-    """All living descendants, the parents first."""
+def children(pid):
+    """Its living children."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
                 if int(parent) == pid and state not in "ZX":
-                    found += [int(folder.name), *family(int(folder.name))]
+                    found.append(int(folder.name))
     return found
+
+
+def family(pid):
+    """All living descendants, the parents first."""
+    return [each for child in children(pid) for each in (child, *family(child))]
 
 
 class Container:
@@ -189,7 +194,7 @@ def test_news_reach_the_worker_and_end_nothing(container, world):
     ended(process, ExitCode.DRAINED)
 
 
-ORPHANS = """
+ORPHAN = """
 import os, signal, time
 def orphan(lives):
     '''A process that has left its session and lost its parent.'''
@@ -206,7 +211,7 @@ def orphan(lives):
         os._exit(0)
     os.wait()
     return int(os.read(read, 20))
-[orphan(False), orphan(True)]"""
+"""
 
 
 def test_orphans_are_reaped_and_none_is_left_behind(container, world, until):
@@ -214,11 +219,39 @@ def test_orphans_are_reaped_and_none_is_left_behind(container, world, until):
     container.write_key()
     process = container.start()
     container.joined(process)
-    ((short, long),) = world.burst(ORPHANS, range(1), into=container.session).results()
+    ((short, long),) = world.burst(f"{ORPHAN}[orphan(False), orphan(True)]", range(1), into=container.session).results()
     until(lambda: not Path(f"/proc/{short}").exists(), "the zombie to be reaped")
     process.terminate()
     ended(process, ExitCode.DRAINED)
     assert process_birth(long) is None
+
+
+def test_what_a_task_left_running_ends_with_its_container_though_all_that_adopts_it_was_killed(
+    container, world, gate, until
+):
+    """Slots, the fork server and the worker adopt it, one after the other; then the container's first process does."""
+    container.session()
+    container.write_key()
+    process = container.start()
+    container.joined(process)
+    told = gate.with_name("told")
+    cell = (
+        f"{ORPHAN}\n"
+        "two = [orphan(True), orphan(True)]\n"
+        f"with open({str(told)!r} + '.part', 'w') as file: print(*two, file=file)\n"
+        f"os.rename({str(told)!r} + '.part', {str(told)!r})\ntime.sleep(600)"
+    )
+    world.burst(cell, range(1), into=container.session)
+    until(told.exists, "the task to leave two processes")
+    first, second = map(int, told.read_text().split())
+    (worker,) = children(process.pid)
+    servers = [pid for pid in reversed(family(worker)) if pid not in {first, second}]
+    for pid in (worker, *servers):  # nobody sees another end, and cleans up
+        os.kill(pid, signal.SIGSTOP)
+    for pid in (*servers, worker):
+        os.kill(pid, signal.SIGKILL)
+    process.wait(40)
+    assert process_birth(first) is process_birth(second) is None
 
 
 def test_a_worker_that_hangs_is_killed_when_the_deadline_and_its_grace_are_over(container):
