@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar, cast
@@ -222,27 +222,33 @@ class Checkup:
         with contextlib.suppress(BurstError):  # said by its own check
             wanted += rights.of_definition(self._described, place, container=CONTAINER)
         try:
-            denied = [
-                f"{right.action} ({right.reason})"
-                for right in wanted
-                if not self._may(rights.principal(arn), right, rights.context(self._fleet.options, place))
-            ]
-            return [health.of_rights(denied, checked=len(wanted), how="simulated")]
+            denied = self._denied(rights.principal(arn), wanted, rights.context(self._fleet.options, place))
+            checked = len({right.action for right in wanted})
+            return [health.of_rights(denied, checked=checked, how="simulated")]
         except (Denied, LaunchError, Missing):
             tried = self._tries()
-            denied = [f"{action} ({reason})" for action, reason, call in tried if _is_denied(call)]
+            denied = [right for right, call in tried if _is_denied(call)]
             return [health.of_rights(denied, checked=len(tried), how="tried; the others cannot be without effect")]
 
-    def _may(self, principal: str, right: rights.Right, context: list[dict[str, Any]]) -> bool:
-        said = {"PolicySourceArn": principal, "ActionNames": [right.action], "ResourceArns": [right.resource]}
+    def _denied(
+        self, principal: str, wanted: Sequence[rights.Right], context: list[dict[str, Any]]
+    ) -> list[rights.Right]:
+        """The rights that a principal lacks; all that are about one resource are asked about at once."""
+        allowed = set()
+        for resource in dict.fromkeys(right.resource for right in wanted):
+            actions = [right.action for right in wanted if right.resource == resource]
+            said = {"PolicySourceArn": principal, "ActionNames": actions, "ResourceArns": [resource]}
 
-        def call(iam: Any) -> str:
-            answer = iam.simulate_principal_policy(**said, ContextEntries=context)
-            return str(answer["EvaluationResults"][0]["EvalDecision"])
+            def call(iam: Any, said: Mapping[str, Any] = said) -> list[dict[str, Any]]:
+                pages = iam.get_paginator("simulate_principal_policy").paginate(**said, ContextEntries=context)
+                return [result for page in pages for result in page["EvaluationResults"]]
 
-        return self._ask("iam", "SimulatePrincipalPolicy", call) == "allowed"
+            for result in self._ask("iam", "SimulatePrincipalPolicy", call):
+                if result["EvalDecision"] == "allowed":
+                    allowed.add((result["EvalActionName"].lower(), resource))
+        return [right for right in wanted if (right.action.lower(), right.resource) not in allowed]
 
-    def _tries(self) -> list[tuple[str, str, Callable[[], object]]]:
+    def _tries(self) -> list[tuple[rights.Right, Callable[[], object]]]:
         """Calls about things that do not exist: AWS checks the right before it looks for them."""
         options = self._fleet.options
         cluster, nothing = options.get("cluster", ""), "0" * 32
@@ -264,7 +270,10 @@ class Checkup:
             ("ListTasks", "to find workers", lambda ecs: ecs.list_tasks(cluster=cluster, maxResults=1)),
             ("DescribeTasks", "to see workers", lambda ecs: ecs.describe_tasks(cluster=cluster, tasks=[nothing])),
         )
-        return [(f"ecs:{action}", reason, partial(self._ask, "ecs", action, call)) for action, reason, call in calls]
+        return [
+            (rights.Right(action=f"ecs:{action}", resource="*", reason=reason), partial(self._ask, "ecs", action, call))
+            for action, reason, call in calls
+        ]
 
 
 def _is_denied(call: Callable[[], object]) -> bool:

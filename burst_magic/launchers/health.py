@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from burst_magic.aws import routes
+from burst_magic.launchers.rights import Right
 from burst_magic.plan.finding import Finding, bad, note, ok
 from burst_magic.plan.quota import QuotaReading
 
@@ -211,15 +212,19 @@ def of_stack(name: str, found: Mapping[str, Any] | None) -> Finding:
     return ok("stack", f"{name}: {status}")
 
 
-def of_rights(denied: Sequence[str], *, checked: int, how: str) -> Finding:
+def of_rights(denied: Sequence[Right], *, checked: int, how: str) -> Finding:
     """What the user may do.
 
     Args:
-        denied: "action: what needs it", of each that is not allowed.
-        checked: how many were.
+        denied: what is not allowed.
+        checked: how many actions were.
         how: in which way.
     """
-    if denied:
-        way_out = "attach the user's policy of burst setup --plan, or ask whoever administers the account"
-        return bad("permissions", f"not allowed: {', '.join(denied)}", way_out)
-    return ok("permissions", f"all of {checked} actions ({how})")
+    if not denied:
+        return ok("permissions", f"all of {checked} actions ({how})")
+    way_out = "attach the user's policy of burst setup --plan, or ask whoever administers the account"
+    first = sorted(denied, key=lambda right: not right.vital)
+    said = f"not allowed: {', '.join(f'{right.action} ({right.reason})' for right in first)}"
+    if first[0].vital:
+        return bad("permissions", said, way_out)
+    return note("permissions", f"{said}; bursts need none of these", way_out)

@@ -1,7 +1,7 @@
 """Which rights a user needs for bursts on ECS, on what, and why. Pure.
 
-The list is checked by ``burst doctor``; the policy that ``burst setup`` makes has the same actions, and a few that only
-setup and the doctor need.
+The list is checked by ``burst doctor``. The policy that ``burst setup`` makes for users has these actions, and no
+others.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
-    """An action on a resource (an ARN, or ``*``), and what it is needed for."""
+    """An action on a resource (an ARN, or ``*``), and what it is needed for.
+
+    Attributes:
+        vital: bursts fail without it; without another one, some other verb does.
+    """
 
     action: str
     resource: str
     reason: str
+    vital: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +55,59 @@ def needed(options: Mapping[str, str], store: str, place: RightsPlace) -> list[R
     """
     return [
         *_of_store(store, place),
-        *(_of_ecs(options, place) if options.get("cluster") else []),
+        *([*_of_ecs(options, place), *_of_account(options, place)] if options.get("cluster") else []),
+        *(_of_images(options, place) if options.get("repository") else []),
         *(_of_builds(options, place) if options.get("build_project") else []),
+    ]
+
+
+def _lesser(service: str, actions: str, resource: str, reason: str) -> list[Right]:
+    """Rights that bursts can do without."""
+    return [
+        Right(action=f"{service}:{action}", resource=resource, reason=reason, vital=False) for action in actions.split()
+    ]
+
+
+def _of_account(options: Mapping[str, str], place: RightsPlace) -> list[Right]:
+    """What shows more than one's own sessions, or is asked before a start and may remain unanswered."""
+    stack = place.named("cloudformation", f"stack/{options.get('stack', 'burst')}/{'0' * 32}")
+    network = "DescribeRouteTables DescribeSecurityGroups DescribeSubnets DescribeVpcEndpoints"
+    increases = "ListRequestedServiceQuotaChangeHistoryByQuota RequestServiceQuotaIncrease"
+    return [
+        *_lesser("ecs", "ListClusters", "*", "for burst sessions --account"),
+        *_lesser("pricing", "GetProducts", "*", "to read today's prices"),
+        *_lesser("servicequotas", "GetAWSDefaultServiceQuota GetServiceQuota", "*", "to read quotas"),
+        *_lesser("cloudwatch", "GetMetricStatistics", "*", "to see how much of a quota is in use"),
+        *_lesser("servicequotas", increases, "*", "for burst quota request"),
+        *_lesser("ecr", "DescribeImages DescribePullThroughCacheRules", "*", "to find images"),
+        *_lesser("cloudformation", "DescribeStacks", stack, "for burst doctor"),
+        *_lesser("ecs", "DescribeClusters", _cluster(options, place), "for burst doctor"),
+        *_lesser("ec2", network, "*", "for burst doctor"),
+        *_lesser("iam", "SimulatePrincipalPolicy", "*", "for burst doctor"),
+    ]
+
+
+def _of_images(options: Mapping[str, str], place: RightsPlace) -> list[Right]:
+    """To push images to the user's repository, and to build on what a pull-through cache holds if there is one."""
+    pulls = "BatchCheckLayerAvailability BatchGetImage GetDownloadUrlForLayer"
+    pushes = "BatchDeleteImage CompleteLayerUpload InitiateLayerUpload PutImage UploadLayerPart"
+    own = place.named("ecr", f"repository/{options['repository'].partition('/')[2]}")
+    cached = options.get("image", "").partition(".amazonaws.com")[2].partition("/")[2]
+    base = place.named("ecr", f"repository/{cached}")
+    filling = "BatchImportUpstreamImage CreateRepository"
+    return [
+        *_lesser("ecr", f"{pulls} {pushes}", own, "for burst image"),
+        *_lesser("ecr", "GetAuthorizationToken", "*", "for burst image"),
+        *(_lesser("ecr", f"{pulls} {filling}", base, "for burst image, to pull what it builds on") if cached else []),
     ]
 
 
 def _of_builds(options: Mapping[str, str], place: RightsPlace) -> list[Right]:
     project = place.named("codebuild", f"project/{options['build_project']}")
     return [
-        Right(action=f"codebuild:{action}", resource=project, reason=f"{reason} burst image --remote")
+        right
         for action, reason in (("StartBuild", "for"), ("BatchGetBuilds", "to follow"), ("StopBuild", "to stop"))
+        for right in _lesser("codebuild", action, project, f"{reason} burst image --remote")
     ]
 
 
@@ -71,6 +119,7 @@ def _of_store(store: str, place: RightsPlace) -> list[Right]:
     return [
         Right(action="s3:GetObject", resource=objects, reason="to read results"),
         Right(action="s3:PutObject", resource=objects, reason="to send work"),
+        Right(action="s3:AbortMultipartUpload", resource=objects, reason="to give up an upload"),
         Right(action="s3:DeleteObject", resource=objects, reason="to clean up"),
         Right(action="s3:ListBucket", resource=place.bucket(url.netloc), reason="to find results"),
     ]
@@ -113,18 +162,30 @@ def of_definition(definition: Mapping[str, Any], place: RightsPlace, *, containe
     if not group:
         return passed
     streams = place.named("logs", f"log-group:{group}:*")
-    return [*passed, Right(action="logs:FilterLogEvents", resource=streams, reason="to show containers' output")]
+    return [
+        *passed,
+        Right(action="logs:FilterLogEvents", resource=streams, reason="to show containers' output"),
+        Right(action="logs:GetLogEvents", resource=streams, reason="to show the last lines of a container or a build"),
+    ]
 
 
 def context(options: Mapping[str, str], place: RightsPlace) -> list[dict[str, Any]]:
     """The values of a call's conditions, for a simulation."""
-    cluster = options.get("cluster", "")
-    arn = cluster if cluster.startswith("arn:") else place.named("ecs", f"cluster/{cluster}")
-    said = {"ecs:cluster": arn, "ecs:CreateAction": "RunTask", "iam:PassedToService": "ecs-tasks.amazonaws.com"}
+    said = {
+        "ecs:cluster": _cluster(options, place),
+        "ecs:CreateAction": "RunTask",
+        "iam:PassedToService": "ecs-tasks.amazonaws.com",
+    }
     return [
         {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for name, value in said.items()
     ]
+
+
+def _cluster(options: Mapping[str, str], place: RightsPlace) -> str:
+    """The ARN of the cluster, which the settings name so or by its name."""
+    cluster = options.get("cluster", "")
+    return cluster if cluster.startswith("arn:") else place.named("ecs", f"cluster/{cluster}")
 
 
 def principal(arn: str) -> str:

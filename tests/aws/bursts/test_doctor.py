@@ -50,7 +50,7 @@ def test_a_healthy_account_is_found_healthy_and_the_stand_in_is_told_from_aws(lo
     assert list(found)[:2] == ["python", "directories"]
     assert {"credentials", "permissions", "cluster", "network", "addresses", "security group", "quota"} <= found.keys()
     assert as_user.endpoint in found["credentials"].detail
-    assert found["permissions"].detail == "all of 16 actions (simulated)"
+    assert found["permissions"].detail == "all of 31 actions (simulated)"
     assert "a second create is refused" in found["store"].detail
     assert "workers" not in found  # none was started
     assert as_user.tasks() == [] or all(task.is_over for task in as_user.tasks())
