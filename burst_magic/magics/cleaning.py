@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from burst_magic.session.session import Session
 
 _NAMED = 5  # sessions in a question, at most
+CLOSED = "you may not enter its folders now; your rights to them will be restored"  # in a question, too
 
 
 def run(call: calls.CleanupCall, settings: Settings) -> str:
@@ -50,6 +51,15 @@ def reopen(call: calls.CleanupCall, settings: Settings) -> None:
     for ident in filter(None, (call.id, *call.more)):
         with contextlib.suppress(BurstError):  # told of when it is cleaned up; the others can be
             remains.reopen(ident, settings)
+
+
+def closed(ident: str, settings: Settings) -> str:
+    """The session's id, if its folders would be opened: what is in them is not known before somebody has agreed."""
+    from burst_magic.session import remains
+
+    with contextlib.suppress(BurstError):
+        return remains.closed(ident, settings)
+    return ""
 
 
 def chosen(call: calls.CleanupCall, settings: Settings) -> list[str]:
@@ -117,8 +127,10 @@ def not_run(session: Session) -> int:
     return sum(each.pending for each in seen if each.ended is None)
 
 
-def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, Session]:
+def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, Session | None]:
     """What a clean-up of one session that keeps results would leave undone, in words, or ""; and the session."""
+    if sid := closed(call.id, settings):
+        return _unknown([sid]), None
     session = DESK.find(call.id, settings, sure=True)
     count = not_run(session)
     return (f"{_tasks(count)} of session {session.id}" if count else ""), session
@@ -130,8 +142,12 @@ def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, l
     Raises:
         BurstError: a name means no session. One that cannot be read is told of when it is cleaned up.
     """
-    waiting, idents = {}, []
+    waiting, idents, shut = {}, [], []
     for ident in chosen(call, settings):
+        if sid := closed(ident, settings):
+            idents.append(sid)
+            shut.append(sid)
+            continue
         try:
             with DESK.looking_at(ident, "", settings) as session:
                 idents.append(session.id)
@@ -141,7 +157,8 @@ def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, l
                 raise
             idents.append(ident)
     named = _listed([f"{ident} ({count:,})" for ident, count in waiting.items() if count])
-    return (f"{_tasks(sum(waiting.values()))} of {named}" if named else ""), idents
+    counted = [f"{_tasks(sum(waiting.values()))} of {named}"] if named else []
+    return "; and ".join([*counted, *([_unknown(shut)] if shut else [])]), idents
 
 
 def several_to_delete(call: calls.CleanupCall, settings: Settings) -> tuple[str, list[str]]:
@@ -152,6 +169,10 @@ def several_to_delete(call: calls.CleanupCall, settings: Settings) -> tuple[str,
     """
     what, idents = [], []
     for ident in chosen(call, settings):
+        if sid := closed(ident, settings):
+            what.append(f"{sid} ({CLOSED})")
+            idents.append(sid)
+            continue
         try:
             with _to_be_deleted(ident, settings) as session:
                 what.append(described(session).removeprefix("session "))
@@ -176,6 +197,10 @@ def _to_be_deleted(ident: str, settings: Settings) -> Iterator[Session]:
 
 def _tasks(count: int) -> str:
     return f"{count:,} task{'s' * (count != 1)} that {'has' if count == 1 else 'have'} not begun"
+
+
+def _unknown(shut: list[str]) -> str:
+    return f"whatever has not begun of {_listed(shut)} ({CLOSED})"
 
 
 def _listed(what: list[str]) -> str:

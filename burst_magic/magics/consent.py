@@ -51,7 +51,6 @@ def _confirm_cleanup(call: calls.CleanupCall, ask: Terminal) -> None:
     from burst_magic.magics import cleaning
 
     session, idents = None, None
-    cleaning.reopen(call, config.load())
     if call.force or call.blobs:
         if call.blobs:
             what = "stored values and parts of environments that no session uses"
@@ -117,7 +116,11 @@ def _insist(answer: str | None, *, what: str, done: str) -> None:
 
 def _session_to_delete(ident: str) -> tuple[str, Session | None]:
     """Describe a deletion in words, with the session, or None if only its remains may exist."""
+    from burst_magic.magics import cleaning
+
     settings = config.load()
+    if closed := cleaning.closed(ident, settings):
+        return f"every object of session {closed} ({cleaning.CLOSED})", None
     try:
         session = DESK.session_to_delete(ident, settings)
     except DELETED_ALL_THE_SAME as problem:

@@ -14,11 +14,13 @@ from burst_magic.session.deletion import delete_all, forget, objects
 from burst_magic.session.ending import await_end
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.own_store import open_own_store
-from burst_magic.stores.owned import regain
+from burst_magic.stores.owned import are_closed, regain
 from burst_magic.stores.retry import slept
 from burst_magic.stores.store_driver import Carrier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from burst_magic.config import Settings
     from burst_magic.stores import Store
 
@@ -64,11 +66,23 @@ def reopen(ident: str, settings: Settings) -> None:
         ident: a session's id or name, or one of its jobs; anything else is passed over.
         settings: the user's directories and default store.
     """
+    _, root = _folder(ident, settings)
+    if root is not None and regain(root):
+        _LOG.warning("the rights of this user to his own folders in %s were restored", root)
+
+
+def closed(ident: str, settings: Settings) -> str:
+    """The session's id, if ``reopen`` would change something; else "". Arguments as there."""
+    sid, root = _folder(ident, settings)
+    return sid if root is not None and are_closed(root) else ""
+
+
+def _folder(ident: str, settings: Settings) -> tuple[str, Path | None]:
+    """A session's id, and the folder that it is in if it is in one."""
     sid, url, _ = _meant(ident.partition("/")[0], settings)
-    if keys.is_session_id(sid) and url.startswith("file:"):
-        root = open_own_store(url, settings).path(keys.SessionKeys(sid).root)
-        if root is not None and regain(root):
-            _LOG.warning("the rights of this user to his own folders in %s were restored", root)
+    if not keys.is_session_id(sid) or not url.startswith("file:"):
+        return sid, None
+    return sid, open_own_store(url, settings).path(keys.SessionKeys(sid).root)
 
 
 def _meant(ident: str, settings: Settings) -> tuple[str, str, bool]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+
+
+def are_closed(root: Path) -> bool:
+    """Whether this user lacks rights to some of his own folders below one, itself included."""
+    return any(True for _ in _closed(root))
 
 
 def regain(root: Path) -> int:
@@ -13,7 +20,17 @@ def regain(root: Path) -> int:
     Returns:
         How many folders lacked them.
     """
-    changed, left = 0, [os.fspath(root)]
+    changed = 0
+    for folder, mode in _closed(root):
+        with contextlib.suppress(OSError):  # deleted meanwhile, or on a disk that takes no changes
+            folder.chmod(mode | stat.S_IRWXU)
+            changed += 1
+    return changed
+
+
+def _closed(root: Path) -> Iterator[tuple[Path, int]]:
+    """Each closed folder with its mode, before what is in it: the caller may open it."""
+    left = [os.fspath(root)]
     while left:
         folder = left.pop()
         try:
@@ -21,10 +38,8 @@ def regain(root: Path) -> int:
             if not stat.S_ISDIR(found.st_mode):
                 continue
             if found.st_uid == os.geteuid() and found.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-                Path(folder).chmod(stat.S_IMODE(found.st_mode) | stat.S_IRWXU)
-                changed += 1
+                yield Path(folder), stat.S_IMODE(found.st_mode)
             with os.scandir(folder) as inside:
                 left += [item.path for item in inside if item.is_dir(follow_symlinks=False)]
         except OSError:  # another user's, or deleted meanwhile
             continue
-    return changed

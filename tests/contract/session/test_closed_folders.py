@@ -22,6 +22,16 @@ environ = {"BURST_STORE": (root / "data/store").as_uri()}
 settings = config.load({}, environ=environ, config_dir=root / "config", data_dir=root / "data")
 sys.exit(cli.main(["cleanup", sys.argv[2], *sys.argv[3:]], perform=lambda call, _: cleaning.run(call, settings)))
 """
+ASKED = """
+import sys
+from pathlib import Path
+from burst_magic import cli
+answer, *words = sys.argv[1:]
+def ask(question):
+    print(question)
+    return answer
+sys.exit(cli.main(["cleanup", *words], ask=ask))
+"""
 REGAIN = """
 import sys
 from pathlib import Path
@@ -32,9 +42,9 @@ print([regain(Path(each)) for each in sys.argv[1:]])
 PLAIN = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 
 
-def run(script, *words):
+def run(script, *words, environ=None):
     line = [*PLAIN, sys.executable, "-c", script, *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+    return subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, **(environ or {})})
 
 
 @pytest.mark.parametrize("closed", [("jobs", "control", "workers"), ("",), ("jobs/0/results",)])
@@ -51,6 +61,31 @@ def test_a_session_in_folders_that_are_closed_to_their_own_user_can_be_deleted(w
         f"the rights of this user to his own folders in {root} were restored\n",
     )
     assert not root.exists()
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize("several", [False, True])
+def test_nothing_is_opened_before_somebody_has_agreed(world, force, several):
+    sessions = [world.burst("item", [1, 2]) for _ in range(1 + several)]
+    for session in sessions:
+        assert list(session.results()) == [1, 2]
+        session.cleanup()
+    closed = world.root / "data/store" / keys.SessionKeys(sessions[0].id).jobs_folder
+    closed.chmod(0)
+    environ = {
+        "BURST_STORE": world.store.url,
+        "BURST_CONFIG_DIR": str(world.root / "config"),
+        "BURST_DATA_DIR": str(world.root / "data"),
+    }
+    words = [*(session.id for session in sessions), *force]
+    done = run(ASKED, "n", *words, environ=environ)
+    assert (done.returncode, done.stderr) == (1, f"nothing was {'deleted' if force else 'stopped'}\n")
+    assert sessions[0].id in done.stdout
+    assert "your rights to them will be restored" in done.stdout
+    assert closed.stat().st_mode & 0o777 == 0
+    done = run(ASKED, "y", *words, environ=environ)
+    assert done.returncode == 0, done.stderr
+    assert closed.exists() is not bool(force)
 
 
 def test_a_store_that_cannot_be_opened_keeps_no_other_session_from_being_cleaned_up(world):
