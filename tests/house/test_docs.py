@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/**/*.md"))
+CODE = re.compile(r"^```python.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+USED = re.compile(
+    r"(?:^|[`\s])(?:import|from) (\w+)|\b(np|pd|plt)\."
+)  # modules, and what everybody calls three of them
+CALLED = {"np": "numpy", "pd": "pandas", "plt": "matplotlib"}
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
@@ -87,3 +93,12 @@ def test_the_page_explains_every_reason_for_which_ecs_starts_no_task(root):
     page = (root / "docs" / "troubleshooting.md").read_text()
 
     assert [problem for _, _, problem in reasons._TABLE if f"| {re.split('[:;]', problem)[0]} |" not in page] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md"])
+def test_a_tour_needs_only_what_its_commands_install_or_says_what_else(root, name):
+    page = (root / name).read_text()
+    used = {CALLED.get(found, found) for code in CODE.findall(page) for pair in USED.findall(code) for found in pair}
+    installed = set(re.findall(r"^([\w-]+)==", (root / "requirements" / "demo.lock").read_text(), re.MULTILINE))
+    said = set(" ".join(re.findall(r"pip install ([^`]*)", page)).split())
+    assert used - {"", "burst_magic"} - sys.stdlib_module_names - installed - said == set()
