@@ -236,7 +236,7 @@ MUTANTS = (
 _HUNT = """
 import sys
 from burst_magic.testing.simulator import play
-for seed in range(int(sys.argv[1])):
+for seed in map(int, sys.argv[1].split()):
     report = play(seed)
     if report.broken:
         print(seed + 1, report.broken)
@@ -244,26 +244,39 @@ for seed in range(int(sys.argv[1])):
 """
 
 
-def plant(mutant: Mutant, package: Path) -> None:
-    """Changes the copy of the package.
+def sources(package: Path) -> dict[Path, str]:
+    """The modules of the protocol."""
+    return {path: path.read_text() for path in sorted((package / "protocol").rglob("*.py"))}
+
+
+def planted(mutant: Mutant, modules: dict[Path, str]) -> tuple[Path, str]:
+    """The module that the bug is in, and its text with the bug.
 
     Raises:
         LookupError: the text to replace is not there, or not once.
     """
-    files = [path for path in sorted((package / "protocol").rglob("*.py")) if mutant.old in path.read_text()]
-    if len(files) != 1 or files[0].read_text().count(mutant.old) != 1:
-        raise LookupError(f"{mutant.name}: not once in burst_magic/protocol, but in {[path.name for path in files]}")
-    files[0].write_text(files[0].read_text().replace(mutant.old, mutant.new))
+    found = [path for path, text in modules.items() if mutant.old in text]
+    if len(found) != 1 or modules[found[0]].count(mutant.old) != 1:
+        raise LookupError(f"{mutant.name}: not once in burst_magic/protocol, but in {[path.name for path in found]}")
+    return found[0], modules[found[0]].replace(mutant.old, mutant.new)
 
 
-def hunt(mutant: Mutant, seeds: int = SEEDS) -> Catch:
-    """Plays seeds over a copy with the bug in it until a law is broken."""
+def caught_before() -> dict[str, int]:
+    """The world in which each bug was caught when the page was written: most are caught there again, at once."""
+    page = PAGE.read_text().partition(f"<!-- {MARK} -->")[2].partition(f"<!-- /{MARK} -->")[0]
+    return {name: int(worlds) - 1 for name, worlds in re.findall(r"^\| (.+) \| \d \| (\d+) \|$", page, re.MULTILINE)}
+
+
+def hunt(mutant: Mutant, seeds: int = SEEDS, *, first: int = 0) -> Catch:
+    """Plays seeds over a copy with the bug in it until a law is broken; ``first`` before the others."""
+    worlds = [first, *(seed for seed in range(seeds) if seed != first)]
     with tempfile.TemporaryDirectory() as copy:
         package = Path(copy) / "burst_magic"
         shutil.copytree(ROOT / "burst_magic", package, ignore=shutil.ignore_patterns("__pycache__"))
-        plant(mutant, package)
+        path, text = planted(mutant, sources(package))
+        path.write_text(text)
         done = subprocess.run(
-            [sys.executable, "-c", _HUNT, str(seeds)],
+            [sys.executable, "-c", _HUNT, " ".join(map(str, worlds))],
             cwd=copy,  # first on the path, before what is installed
             env={**os.environ, "PYTHONPATH": copy},
             check=True,
@@ -303,12 +316,13 @@ def main() -> int:
     began = time.monotonic()
     mutants = [mutant for mutant in MUTANTS if asked.only in mutant.name]
     elsewhere = [mutant for mutant in ELSEWHERE if asked.only in mutant.name]
+    before = caught_before()
     if elsewhere and (broken := planting.fails_anyway(elsewhere)):
         print(f"fails without any bug planted: {broken}")
         return 1
     catches, verdicts = [], []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for catch in pool.map(lambda mutant: hunt(mutant, asked.seeds), mutants):
+        for catch in pool.map(lambda mutant: hunt(mutant, asked.seeds, first=before.get(mutant.name, 0)), mutants):
             catches.append(catch)
             law = f"law {catch.law}" if catch.law else "SURVIVES"
             print(f"{catch.seeds:5} {law:8} {catch.mutant.name}: {catch.said[:100]}", flush=True)

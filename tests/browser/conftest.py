@@ -26,7 +26,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = ROOT / "build" / "share" / "jupyter"  # where `make` puts the lab extension
-PATIENCE = 30.0  # seconds for anything of this machine to answer; it takes a fraction
+PATIENCE = 60.0  # seconds for anything of this machine to answer; it takes a fraction
 STARTING = 120.0  # for a server to listen, on a machine that is busy with other things
 SIZE = {"width": 1100, "height": 800}
 FLAGS = [

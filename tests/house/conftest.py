@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MADE = {"build", "dist", "node_modules", "__pycache__"}  # what tools write; also ignored by git
 KEPT = {".ci", ".dockerignore", ".importlinter", ".gitignore", ".github"}
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """A module as it is parsed, once for all tests of a process."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +38,21 @@ def project_files() -> list[Path]:
                 continue
             (folders if path.is_dir() else files).append(path)
     return sorted(files)
+
+
+@pytest.fixture(scope="session")
+def nodes_of(project_files: list[Path]) -> Callable[..., Iterator[tuple[str, ast.AST]]]:
+    """(path within the package, node) of everything in the modules of the package that contain one of some texts."""
+    package = ROOT / "burst_magic"
+
+    def nodes(*texts: str) -> Iterator[tuple[str, ast.AST]]:
+        for path in project_files:
+            if path.suffix == ".py" and path.is_relative_to(package):
+                source = path.read_text(encoding="utf-8")
+                if any(text in source for text in texts):
+                    yield from ((path.relative_to(package).as_posix(), node) for node in ast.walk(tree_of(path)))
+
+    return nodes
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,11 @@ import ast
 from burst_magic.launchers import TABLE
 
 
-def test_no_launcher_is_named_outside_the_folder_but_the_default_setting(project_files, root):
-    package = root / "burst_magic"
+def test_no_launcher_is_named_outside_the_folder_but_the_default_setting(nodes_of):
     named = [
-        f"{path.relative_to(package)}: {node.value}"
-        for path in project_files
-        if path.suffix == ".py" and path.is_relative_to(package) and "launchers" not in path.relative_to(package).parts
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and node.value in TABLE
+        f"{path}: {node.value}"
+        for path, node in nodes_of(*TABLE)
+        if not path.startswith("launchers/") and isinstance(node, ast.Constant) and node.value in TABLE
     ]
 
     assert sorted(set(named)) == [
@@ -27,13 +24,10 @@ def test_no_launcher_is_named_outside_the_folder_but_the_default_setting(project
     ]
 
 
-def test_no_launcher_is_compared_with_a_name(project_files, root):
-    package = root / "burst_magic"
+def test_no_launcher_is_compared_with_a_name(nodes_of):
     asked = [
-        f"{path.relative_to(package)}:{node.lineno}"
-        for path in project_files
-        if path.suffix == ".py" and path.is_relative_to(package)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        f"{path}:{node.lineno}"
+        for path, node in nodes_of("launcher")
         if isinstance(node, ast.Compare)
         for side in [node.left, *node.comparators]
         if getattr(side, "attr", getattr(side, "id", "")) == "launcher"

@@ -115,7 +115,7 @@ class Home:
     def workers(self) -> list[int]:
         """The workers' supervisors; their templates and slots are forks with the same command."""
         found = [pid for pid, command in self.processes().items() if "burst_magic.worker --cwd" in command]
-        return [pid for pid in found if parent(pid) not in found]
+        return [pid for pid in found if parent(pid) not in {0, *found}]  # 0: it has ended since
 
     def objects(self, sid: str) -> list[str]:
         """Keys of a session in the default store."""

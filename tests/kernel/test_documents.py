@@ -134,7 +134,7 @@ class Reader:
             return self.command(shlex.split(step.code))
         if step.fate == "kills":
             self.kernel.start(step.code)
-            self.kernel.manager.provisioner.process.wait(20)
+            self.kernel.manager.provisioner.process.wait(60)
             self.close()
             return ""
         cell = self.kernel.fails(step.code) if step.fate else self.kernel.run(step.code)

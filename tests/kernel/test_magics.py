@@ -7,6 +7,7 @@ import re
 import pytest
 
 from burst_magic.host import cores
+from tests.kernel.conftest import PATIENCE
 
 GATED = """
 import os, time
@@ -44,7 +45,7 @@ def test_options_verbs_and_ids_complete(kernel):
     session = kernel.run('%%burst --workers 1 --map "[1]" --out out --name study\nitem').session
 
     def offered(text):
-        reply = kernel.client.complete(text, len(text), reply=True, timeout=20)
+        reply = kernel.client.complete(text, len(text), reply=True, timeout=PATIENCE)
         return reply["content"]["matches"]
 
     assert "--workers" in offered("%%burst --wor")

@@ -19,7 +19,7 @@ from burst_magic.testing.scenario import Deed, draw
 from burst_magic.testing.simulator import play, play_world
 
 REGRESSIONS = regressions.load(Path(__file__).parent / "regressions.json")
-QUICK = 48  # worlds, in eight tests so that they can run side by side; `make test` plays a thousand more
+QUICK = 32  # worlds, in eight tests so that they can run side by side; `make test` plays a thousand more
 
 
 @pytest.mark.parametrize("part", range(8))

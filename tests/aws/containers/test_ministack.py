@@ -45,7 +45,7 @@ def running(command: list[object], environ: dict[str, str], log: Path):
             yield process
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_a_worker_works_that_has_read_its_birth_in_its_environment(world, until,
         added = world.burst(LOOK, range(4), into=session)
         assert list(added.results()) == [0, 10, 20, 30]
         worker.terminate()
-        assert worker.wait(20) == ExitCode.DRAINED
+        assert worker.wait(60) == ExitCode.DRAINED
         assert secret.hex().encode() not in worker.stderr.read()
 
 
@@ -68,6 +68,6 @@ def test_a_key_that_somebody_else_has_put_there_starts_nothing(world, alone):
     session, secret = alone
     world.store.create(keys.session_key(session.id, sign.fingerprint(secret)), bytes(32))
     with start(world, session, secret) as worker:
-        assert worker.wait(20) == ExitCode.UNTRUSTED
+        assert worker.wait(60) == ExitCode.UNTRUSTED
         assert b"stored key doesn't match its fingerprint" in worker.stderr.read()
     assert not [key for key in world.objects() if "summoned" in key]

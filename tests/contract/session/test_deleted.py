@@ -28,10 +28,10 @@ def holds_up(session, flaky):
     def weather(verb, key):
         if threading.current_thread() is thread:
             reached.set()
-            held.wait(30)
+            held.wait(60)
 
     flaky.weather = weather
-    assert reached.wait(10)
+    assert reached.wait(60)
     return thread, held
 
 

@@ -114,7 +114,7 @@ def test_two_threads_that_fetch_one_segment_at_once_hold_it_once(world, flaky):
     published.final()
     reader = world.attach(published.ident)._reader
     together = Barrier(2)
-    flaky.weather = lambda verb, key: together.wait(10) if verb == "get" and "/hand/results/" in key else None
+    flaky.weather = lambda verb, key: together.wait(60) if verb == "get" and "/hand/results/" in key else None
     with ThreadPoolExecutor(2) as pool:
         read = pool.map(lambda _: [outcome.task for outcome in reader.outcomes(published.cover.parts)], range(2))
         assert list(read) == [[0, 1], [0, 1]]

@@ -356,12 +356,12 @@ def test_a_status_asked_in_the_midst_of_a_look_tells_what_came_meanwhile(flaky, 
     def weather(verb, key):
         if verb == "list" and key.endswith("/workers") and not listed.is_set():  # the results have been listed just now
             listed.set()
-            assert asked.wait(30)
+            assert asked.wait(60)
 
     flaky.weather = weather
     with ThreadPoolExecutor(2, "asks") as pool:
         pool.submit(session.status)
-        assert listed.wait(30)
+        assert listed.wait(60)
         gate.touch()
         until(lambda: [key for key in world.objects() if "/results/" in key], "a result")
         status = pool.submit(session.status)

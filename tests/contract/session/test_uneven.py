@@ -27,7 +27,7 @@ note("end")
 number
 """
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def run(world, tmp_path, long, *, tasks, workers, slots=1):

@@ -113,7 +113,7 @@ def container(world, until):
 
 def ended(process, code):
     """Waits for the exit code; what it said."""
-    assert process.wait(40) == code, process.stderr.read().decode()
+    assert process.wait(60) == code, process.stderr.read().decode()
     return process.stderr.read().decode()
 
 
@@ -250,7 +250,7 @@ def test_what_a_task_left_running_ends_with_its_container_though_all_that_adopts
         os.kill(pid, signal.SIGSTOP)
     for pid in (*servers, worker):
         os.kill(pid, signal.SIGKILL)
-    process.wait(40)
+    process.wait(60)
     assert process_birth(first) is process_birth(second) is None
 
 

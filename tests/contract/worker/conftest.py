@@ -188,7 +188,8 @@ class ClientByHand:
     def put(self, key, record) -> None:
         self.store.put(key, records.encode(record, secret=SECRET, key=key))
 
-    def open(self, *, idle=0.3, deadline=60.0, slots=1, **more) -> None:
+    def open(self, *, idle=1.0, deadline=60.0, slots=1, **more) -> None:
+        """``idle``: also how long the store may be silent, so no shorter than a crowded machine may stall."""
         now = time.time()
         facts = {
             "created": now,

@@ -33,7 +33,7 @@ import importlib.util, sys, only_here
 
 def test_slots_run_in_another_python_with_its_packages_and_none_of_the_supervisors(session, python):
     session.add(WHERE, [1, 2, 3], lanes=2)
-    session.open(slots=2, idle=0.5)
+    session.open(slots=2)
     assert session.work(Staging(install=lambda _: python)) is EndCause.IDLE
     prefix = str(Path(python).parent.parent)
     assert session.values() == [(prefix, "installed", None, 0, item) for item in (1, 2, 3)]
@@ -45,18 +45,18 @@ def test_a_worker_beats_while_it_installs_and_is_not_idle(session):
 
     def install(manifest):
         installed.append(manifest.sid)
-        assert gate.wait(20)
+        assert gate.wait(60)
         return sys.executable
 
     session.add("item", [1])
-    session.open(idle=0.3)
+    session.open(idle=1.0)
     stages = []
 
     def see():
         beat = session.heartbeat()
         if beat is not None and beat.number > len(stages):
             stages.append((beat.stage, len(beat.slots)))
-        return len(stages) >= 8  # 0.8 s: longer than it may be idle
+        return len(stages) >= 14  # 1.4 s: longer than it may be idle
 
     session.meanwhile(gate.set, see)
     assert session.work(Staging(install=install)) is EndCause.IDLE

@@ -120,11 +120,11 @@ def test_a_session_that_is_asked_for_by_id_while_a_look_is_under_way_is_in_the_n
     def slow(verb, key):
         if verb == "folders":
             looking.set()
-            go_on.wait(30)
+            go_on.wait(60)
 
     flaky.weather = slow
     first = listed.ask()
-    assert looking.wait(30)
+    assert looking.wait(60)
     second = listed.ask([finished.id])
     go_on.set()
     assert first.result(30).problem == second.result(30).problem == ""
@@ -184,7 +184,7 @@ def test_the_account_is_looked_into_where_one_is_set_up_and_keeps_nobody_waiting
 
     def look(settings):
         looks.append(settings.aws["cluster"])
-        go_on.wait(30)
+        go_on.wait(60)
         return AccountList(region="eu-central-1", sessions=(RUNS,), problem="", way_out="")
 
     account = AccountLook(look)
