@@ -27,7 +27,8 @@ from burst_magic import config
 from burst_magic.aws.clients import Clients
 from burst_magic.errors import BurstError
 
-_READY = 60.0  # seconds for a server to start; SeaweedFS needs about nine on two cores
+_READY = 120.0  # seconds for a server to start; SeaweedFS needs about nine on two cores
+_TIMEOUT = (10.0, 120.0)  # seconds to connect and to reply; moto loads a service at its first request
 _LAG = 0.1  # seconds between two checks
 _GRPC = 10_000  # SeaweedFS takes each of its ports plus this one as well
 _LAST_PORT = 65_535
@@ -87,7 +88,7 @@ class Server:
             aws_session_token=self.keys.token,
             region_name=self.region,
         )
-        return Clients(session, endpoint=self.endpoint)
+        return Clients(session, endpoint=self.endpoint, timeout=_TIMEOUT)
 
     def bucket(self, name: str) -> str:
         """Create a bucket and return its URL."""

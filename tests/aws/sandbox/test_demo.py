@@ -17,7 +17,7 @@ def test_the_demonstration_runs_from_top_to_bottom(tmp_path):
     environ["HOME"] = str(tmp_path / "home")
     done = subprocess.run(
         [sys.executable, "-m", "burst_magic", "sandbox", "--demo"],
-        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=280,
+        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
     assert not done.returncode, done.stdout + done.stderr
     notebook = nbformat.read(tmp_path / "cloud-demo.ipynb", as_version=4)
