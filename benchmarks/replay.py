@@ -15,7 +15,7 @@ from benchmarks.busy import Kernel
 from benchmarks.process import Figures, serve
 
 _RATE = 4  # frames a second
-_BATCH = 400  # frames at a time: fewer messages than a kernel's socket holds
+_BATCH = 200  # frames at a time: half the messages that a kernel's socket holds
 _WARM = 0.25  # of the time that counts, before it
 _BEGIN = """
 import ctypes, gc, sys
