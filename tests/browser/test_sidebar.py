@@ -175,7 +175,7 @@ def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgot
     lab_page.lab.burst("cleanup", sid, "--force", "--yes")
     lab_page.wait(KEPT, ["burst-magic:burst-", 2])  # JupyterLab writes down its tabs a little later
     lab_page.reload(ready=False)
-    expect(page.locator(".burst-tab .burst-view")).to_contain_text("0 done")
+    expect(tabs.get_by_role("region", name="burst settle")).to_contain_text("0 done")
     expect(tabs).to_have_count(1)
     lab_page.wait(KEPT, [sid, 0])
     page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
