@@ -13,6 +13,7 @@ import keyword
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from burst_magic.capture import bundle, report, unseen
@@ -43,6 +44,7 @@ from burst_magic.payload.walk import Found, closure, is_notebook
 # Names that IPython keeps in the notebook's globals, and why a cell that runs elsewhere cannot use them.
 _GUESSED = 3  # characters that a misspelt name must have: of a shorter one, another is easily "near"
 _HISTORY = frozenset({"In", "Out", "_ih", "_oh", "_dh"})
+_ASKED = frozenset({"pandas", "geopandas", "dask", "modin", "duckdb", "pandasql", "polars", "numexpr", "main__"})
 _BUILT_IN_TOO = frozenset({"exit", "quit"})  # IPython's versions; a worker has Python's
 
 
@@ -232,9 +234,16 @@ def _about_texts(capture: Capture, items: object, found: Found) -> Iterator[str]
     def is_text(name: str) -> bool:
         return any(True for _ in texts_of(items if name in bound else capture.home.get(name)))
 
+    def looks_up(name: str) -> bool:
+        value = capture.home.get(name)
+        if name in bound or value is None or isinstance(value, ModuleType):
+            return True
+        return any(base.__module__.partition(".")[0].lstrip("_") in _ASKED for base in type(value).__mro__)
+
     tree = ast.parse(capture.source)
-    yield from unseen.in_cell(tree, is_text)
+    yield from unseen.in_cell(tree, is_text, looks_up)
     for function, name in found.functions:
+        yield from (f"{shown(name)}: {text}" for text in unseen.walks_in_code(function.__code__))
         if not unseen.is_given_seen(tree, name, is_text):
             yield from (f"{shown(name)}: {text}" for text in unseen.in_code(function.__code__))
 

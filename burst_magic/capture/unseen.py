@@ -1,13 +1,14 @@
 """Warn about strings that are built at run time and evaluated: the names in them are unknown in advance.
 
-Covers ``eval``, ``exec`` and similar functions if the string is neither in the cell nor a captured value, and lookups
-in namespaces with a name built at run time.
+Covers ``eval``, ``exec`` and similar functions if the string is neither in the cell nor a captured value, lookups in
+namespaces with a name built at run time, and code that goes through all names of a namespace.
 """
 
 from __future__ import annotations
 
 import ast
 import dis
+import re
 from collections.abc import Callable, Iterator
 from types import CodeType
 
@@ -18,31 +19,94 @@ _CODE = frozenset({"eval", "exec"})
 _METHODS = frozenset({"query", "eval", "evaluate", "sql"})
 _SPACES = frozenset({"globals", "vars", "locals"})
 _KEEPING = frozenset({"format", "strip", "replace", "split", "splitlines", "values", "items", "keys", "get", "copy"})
+_GOING = frozenset({"values", "items", "keys", "copy"})
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _TAKING = frozenset(
     {"compile", "parse", "list", "tuple", "sorted", "enumerate", "zip", "dedent"}
 )  # their first argument
 _ADVICE = "of a string built at run time: refer in the cell to every name it uses, or they are not sent"
+_ALL = "has only the names that the cell and its functions refer to: refer to each name that it is to find"
+_COLUMNS = frozenset({"query", "eval"})  # methods that find names of the notebook after an @ only
+_TEXTLESS = (ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp,
+             ast.Lambda, ast.Compare)  # fmt: skip
+_PART = re.compile(r"(?<![\w.])[^\W\d]\w*$")  # the beginning of a name
+_AFTER = re.compile(r"@\s*\w*$")
+_PLACE = re.compile(r"%[^\W\d]|\{\w*\}")  # where ``%`` or ``format`` fills in a value
 
 
-def in_cell(tree: ast.Module, is_text: Callable[[str], bool]) -> Iterator[str]:
+def in_cell(
+    tree: ast.Module, is_text: Callable[[str], bool], looks_up: Callable[[str], bool] = lambda _: True
+) -> Iterator[str]:
     """One sentence per such call in a cell.
 
     Args:
         tree: the parsed cell.
         is_text: tells whether a captured name is a string, or contains only strings.
+        looks_up: tells whether methods of a captured name may look up names in strings.
     """
     written = _written(tree, is_text)
+
+    def known(name: str) -> bool:
+        return name in written or is_text(name)
+
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = _evaluates(node)
-            text = _text_of(node)
-            if name and text is not None and not _is_seen(text, lambda name: name in written or is_text(name)):
-                yield f"line {node.lineno}: {name}() {_ADVICE}"
-        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Call):
-            space = getattr(node.value.func, "id", "")
-            bare = space in _SPACES and not node.value.args
-            if bare and not _is_seen(node.slice, lambda name: name in written or is_text(name)):
+            name, text = _evaluates(node), _text_of(node)
+            owner = node.func.value if isinstance(node.func, ast.Attribute) else None
+            own = owner is not None and (
+                isinstance(text, _TEXTLESS) or (isinstance(owner, ast.Name) and not looks_up(owner.id))
+            )
+            if name and text is not None and not own:
+                ends = _AFTER if owner is not None and name in _COLUMNS else _PART
+                if not _is_seen(text, known) or _makes_names(text, ends):
+                    yield f"line {node.lineno}: {name}() {_ADVICE}"
+        elif isinstance(node, ast.Subscript) and (space := _space(node.value)):
+            made = isinstance(node.slice, ast.JoinedStr) or _makes_names(node.slice, _PART)
+            if made or not _is_seen(node.slice, known):
                 yield f"line {node.lineno}: {space}()[…] {_ADVICE}"
+    yield from (f"line {node.lineno}: {_space(node)}() {_ALL}" for node in _walked(tree))
+
+
+def _space(node: ast.AST) -> str:
+    """The function, if this is the namespace as a whole: ``globals()``."""
+    name = getattr(node.func, "id", "") if isinstance(node, ast.Call) and not node.args else ""
+    return name if name in _SPACES | {"dir"} else ""
+
+
+def _walked(tree: ast.Module) -> Iterator[ast.Call]:
+    """Namespaces of the cell that its code goes through: ``for name in globals()``, ``globals().items()``."""
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, _SCOPES) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        place: ast.AST | None = None
+        if isinstance(node, (ast.For, ast.comprehension)):
+            place = node.iter
+        elif isinstance(node, ast.Attribute) and node.attr in _GOING:
+            place = node.value
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _TAKING and node.args:
+            place = node.args[0]
+        space = "" if place is None else _space(place)
+        # A function's own names are all there.
+        if isinstance(place, ast.Call) and (space == "globals" or (space and id(place) not in inner)):
+            yield place
+
+
+def _makes_names(node: ast.expr, ends: re.Pattern[str]) -> bool:
+    """Whether values that are filled in become parts of names: ``f"model_{item}"``."""
+    return any(ends.search(text.rstrip() if ends is _AFTER else text) for text in _befores(node))
+
+
+def _befores(node: ast.expr) -> Iterator[str]:
+    """What is in a string before each of its places for values."""
+    if isinstance(node, ast.JoinedStr):
+        for before, part in zip(node.values, node.values[1:], strict=False):
+            if isinstance(before, ast.Constant) and isinstance(part, ast.FormattedValue):
+                yield str(before.value)
+    by_method = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "format"
+    text = getattr(node, "left", None) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+    if by_method:
+        text = getattr(getattr(node, "func", None), "value", None)
+    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+        yield from (text.value[: place.start()] for place in _PLACE.finditer(text.value))
 
 
 def _evaluates(node: ast.Call) -> str:
@@ -123,3 +187,15 @@ def in_code(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from in_code(constant)
+
+
+def walks_in_code(code: CodeType) -> Iterator[str]:
+    """Find code of a function that goes through the notebook's names."""
+    steps = [step for step in dis.get_instructions(code) if step.opname not in {"CACHE", "PRECALL", "PUSH_NULL"}]
+    for step, called, then in zip(steps, steps[1:], steps[2:], strict=False):
+        whole = step.opname == "LOAD_GLOBAL" and step.argval == "globals" and called.opname.startswith("CALL")
+        if whole and (then.opname == "GET_ITER" or then.argval in _GOING):
+            yield f"{step.argval}() {_ALL}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from walks_in_code(constant)

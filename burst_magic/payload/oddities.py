@@ -188,11 +188,14 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
     weakref.ProxyType: _weak_proxy,
     weakref.CallableProxyType: _weak_proxy,
     weakref.WeakKeyDictionary: lambda packer, obj: (
-        weakref.WeakKeyDictionary,
-        ({} if packer.notes.steady else dict(obj),),  # a cache: its contents don't count as a change
+        rebuild.weak_container,
+        (
+            weakref.WeakKeyDictionary,
+            {} if packer.notes.steady else dict(obj),
+        ),  # a cache: its contents don't count as a change
     ),
-    weakref.WeakValueDictionary: lambda _, obj: (weakref.WeakValueDictionary, (dict(obj),)),
-    weakref.WeakSet: lambda _, obj: (weakref.WeakSet, (list(obj),)),
+    weakref.WeakValueDictionary: lambda _, obj: (rebuild.weak_container, (weakref.WeakValueDictionary, dict(obj))),
+    weakref.WeakSet: lambda _, obj: (rebuild.weak_container, (weakref.WeakSet, list(obj))),
     functools.cached_property: _cached_property,
     types.MappingProxyType: _proxy,
     types.MemberDescriptorType: lambda _, obj: (rebuild.member, (obj.__objclass__, obj.__name__)),

@@ -315,6 +315,13 @@ def weak_proxy(target: Any, is_callable: bool) -> object:  # noqa: FBT001 - posi
     return weakref.proxy(gone if target is None else target, functools.partial(_forget, target))
 
 
+def weak_container(kind: Callable[[Any], Any], content: Any) -> object:
+    """The same for a `weakref.WeakSet` and its like."""
+    made = kind(content)
+    vars(made)["_alive"] = content
+    return made
+
+
 def _forget(_target: object, _reference: object) -> None:
     """Called when both are gone."""
 
@@ -325,8 +332,8 @@ def member(owner: type, name: str) -> object:
 
 
 def weak_method(target: Any) -> object:
-    """A `weakref.WeakMethod`; None for a dead object."""
-    return weakref.WeakMethod(_Gone().method if target is None else target)
+    """The same for a `weakref.WeakMethod`."""
+    return weakref.WeakMethod(_Gone().method if target is None else target, functools.partial(_forget, target))
 
 
 def scanner(parts: dict[str, object]) -> object:

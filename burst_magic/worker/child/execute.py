@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from time import monotonic, process_time, time
 from typing import Any
@@ -22,6 +22,7 @@ from burst_magic.payload import pack_error, pack_value, unpack_value
 from burst_magic.payload.display import SHOWN
 from burst_magic.payload.notes import Changed, Mode
 from burst_magic.payload.pack import ATOMS, culprit_of, pack_atom
+from burst_magic.payload.walk import functions_of
 from burst_magic.protocol.wire import records
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 from burst_magic.worker.channel.board import FAILED, NUDGE, TOLD, VALUE, Word
@@ -31,6 +32,7 @@ from burst_magic.worker.child.failures import name_of, short_repr, text_of, trac
 from burst_magic.worker.child.isolation.attached import spare_attached
 from burst_magic.worker.child.isolation.changes import ChangeDetector
 from burst_magic.worker.child.isolation.descent import Threads, leave_fork, may_be_forked
+from burst_magic.worker.child.isolation.held import HeldObjects
 from burst_magic.worker.child.isolation.import_hook import ImportHook
 from burst_magic.worker.child.isolation.libraries import Libraries
 from burst_magic.worker.child.isolation.prepared import PreparedModules
@@ -69,6 +71,7 @@ class Stage:
         self._libraries = Libraries(self._import_hook, self._spoil)
         self._program: Program | None = None
         self._detector: ChangeDetector | None = None
+        self._held: HeldObjects | None = None  # objects of modules that the program's code changes
         self._import_hook.of_any(self._look_at)
         self._threads = Threads()
         self._numeric = LoadedLibraries()
@@ -95,7 +98,7 @@ class Stage:
             return
         if self._program is not None:
             self._program.forget()
-        self._program, self._detector = program, None
+        self._program, self._detector, self._held = program, None, None
         self._empty_home()
         job, folder = program.job, program.envelope.folder
         setenv, unset = variables(program.envelope.settings)
@@ -212,6 +215,8 @@ class Stage:
                 bundle=job.bundle,
                 imports=program.cell.imports,
             )
+            held = HeldObjects(_codes(program, home), home, job.bundle)
+            self._held = held if held.any else None
         except BaseException:  # noqa: BLE001 - a failure to load repeats in each task, which reports it
             program.alone = program.alone or loaded  # the values cannot be compared
             return None
@@ -303,7 +308,10 @@ class Stage:
                 self._empty_home()
             for look in self._libraries.looks:
                 look()
-            if self._surroundings.restore() and not self._threads.left():
+            if self._held is not None:
+                self._held.restore()
+            kept = self._held is not None and self._held.irreversible
+            if self._surroundings.restore() and not self._threads.left() and not kept:
                 return
         except BaseException:  # noqa: BLE001, S110 - raised by a signal handler or timer of the task
             pass
@@ -320,6 +328,8 @@ class Stage:
         """Record a module that a task has just loaded, before the task can change it."""
         if self._detector is not None:
             self._detector.arrived(module)
+        if self._held is not None:
+            self._held.arrived(module.__name__)
 
     def _spoil(self) -> None:
         self.spoiled = True
@@ -387,6 +397,13 @@ class Stage:
             return pack_error(error, home=self.home)
         except BaseException:  # noqa: BLE001 - a __reduce__ is user code
             return b""
+
+
+def _codes(program: Program, home: dict[str, Any]) -> Iterator[types.CodeType]:
+    """The cell's code, and that of the notebook's functions."""
+    yield from program.cell.codes
+    for name in program.envelope.names:
+        yield from (function.__code__ for function in functions_of(home[name], home))
 
 
 def _is_default(value: object) -> bool:

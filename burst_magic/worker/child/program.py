@@ -45,7 +45,8 @@ class Cell:
         self._value = None
         if isinstance(value, ast.Expr):
             self._value = _compiled(ast.Expression(value.value), name, "eval", body.co_flags & _FUTURES)
-        self._awaits = any(code is not None and code.co_flags & _COROUTINE for code in (self._body, self._value))
+        self.codes = [code for code in (self._body, self._value) if code is not None]
+        self._awaits = any(code.co_flags & _COROUTINE for code in self.codes)
         self._name = envelope.target if envelope.target.isidentifier() else ""
         self._target = None
         if envelope.target and not self._name:
@@ -72,11 +73,10 @@ class Cell:
 
     async def _run_async(self, home: dict[str, Any]) -> object:
         value = None
-        for code in (self._body, self._value):
-            if code is not None:
-                value = eval(code, home)  # noqa: S307
-                if code.co_flags & _COROUTINE:
-                    value = await value
+        for code in self.codes:
+            value = eval(code, home)  # noqa: S307
+            if code.co_flags & _COROUTINE:
+                value = await value
         return None if self._value is None else value
 
 

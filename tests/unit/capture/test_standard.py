@@ -25,6 +25,12 @@ VALUES = {
     "a thread's own": ("import threading\nv = threading.local()\nv.x = 3", "v.x", 3),
     "the system's chance": ("import random\nv = random.SystemRandom()", "0 <= v.random() < 1", True),
     "a weak method": ("import weakref\nclass A:\n    def f(self): return 3\na = A()\nv = weakref.WeakMethod(a.f)", "v()() if a else 0", 3),
+    "a weak method of what is not sent": ("import weakref\nclass A:\n    def f(self): return 3\na = A()\nv = weakref.WeakMethod(a.f)", "v()()", 3),
+    "a weak method of what has gone": ("import weakref\nclass A:\n    def f(self): return 3\nv = weakref.WeakMethod(A().f)", "v() is None", True),
+    "weak containers of what is not sent": (
+        "import weakref\nclass A: pass\na = A()\na.x = 5\nv = weakref.WeakSet([a]), weakref.WeakValueDictionary({1: a}), weakref.WeakKeyDictionary({a: 2})",
+        "[k.x for k in v[0]], v[1][1].x, [(k.x, v[2][k]) for k in v[2]], v[1][1] in v[0]", ([5], 5, [(5, 2)], True),
+    ),
     "a super object": ("class A:\n    def f(self): return 1\nclass B(A):\n    def f(self): return 2\nv = super(B, B())", "v.f()", 1),
     "a function bound to an object": ("import types\nclass A: pass\nv = types.MethodType(len, 'abc')", "v()", 3),
     "a codec": ("import codecs\nv = codecs.lookup('utf-8')", "v.encode('ä')[0]", "ä".encode()),

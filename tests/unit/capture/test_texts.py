@@ -162,11 +162,20 @@ SAID = {
     "query after an @": ("frame.query(f'x > @{name}')", "line 1: query() of a string"),
     "globals": ("globals()[make()]", "line 1: globals()[…] of a string"),
     "concatenation": ("eval(make() + ' * 2')", "line 1: eval() of a string"),
+    "a part of a name": ("globals()[f'model_{item}']", "line 1: globals()[…] of a string"),
+    "a whole name": ("globals()[f'{item}']", "line 1: globals()[…] of a string"),
+    "a part of a name by %": ("globals()['model_%d' % item]", "line 1: globals()[…] of a string"),
+    "a part of a name by format": ("eval('model_{}(1)'.format(item))", "line 1: eval() of a string"),
+    "a part of a name in an expression": ("eval(f'2 * model_{item}')", "line 1: eval() of a string"),
+    "a part of a name after an @": ("frame.query(f'x > @limit_{item}')", "line 1: query() of a string"),
 }
 SEEN = (
     "eval('a')", "eval(expr)", "eval(many[0])", "text = 'a'\neval(text)", "frame.query(f'year == {item}')",
     "[eval(t) for t in ('a', 'b')]", "eval(make(), {'a': 1})", "globals()['a']", "eval(compile('a', 'b', 'eval'))",
-    "model.eval()", "'{}'.format(1)", "eval('{} * a'.format(2))",
+    "model.eval()", "'{}'.format(1)", "eval('{} * a'.format(2))", "frame.query(f'x{item} > 1')", "frame.eval(f'x{item}')",
+    "tree.query([0.1 * item, 0.2])", "eval(f'model.layer_{item}')", "eval('%d * a' % item)", "globals().get('a')",
+    "'a' in globals()", "'{a}'.format(**globals())", "eval('a', globals())", "dict(vars(a))", "sorted(dir(a))",
+    "def f():\n    b = 1\n    return list(locals())",
 )  # fmt: skip
 
 
@@ -175,6 +184,34 @@ def test_a_text_that_is_made_at_run_time_is_told(cell, expected):
     (told,) = unseen.in_cell(ast.parse(cell), lambda name: name in {"expr", "many"})
     assert told.startswith(expected)
     assert "refer in the cell to every name it uses" in told
+
+
+ALL = (
+    "[v for k, v in globals().items() if k.startswith('model_')]", "for name in dir():\n    print(name)",
+    "sorted(globals())", "list(vars().values())", "def f():\n    return [name for name in globals()]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", ALL)
+def test_code_that_goes_through_all_names_is_told_that_few_are_there(cell):
+    (told,) = unseen.in_cell(ast.parse(cell), lambda _: False)
+    assert "() has only the names that the cell and its functions refer to" in told
+
+
+def test_a_helper_that_goes_through_all_names_is_told_of(notebook):
+    notebook.run("def one(x): return x\ndef models():\n    return [v for k, v in globals().items() if k == 'one']")
+    assert any("models: globals() has only the names" in text for text in notebook.capture("models()").warnings)
+    notebook.run("def held():\n    return globals()['one']")
+    assert not any("globals()" in text for text in notebook.capture("held()").warnings)
+
+
+def test_methods_of_other_objects_look_nothing_up(notebook):
+    notebook.run(
+        "from scipy.spatial import cKDTree\nimport numpy as np, pandas as pd\nt, at = cKDTree(np.eye(2)), 'x > 1'"
+    )
+    notebook.run("def made(): return at\nframe = pd.DataFrame({'x': [1, 2]})")
+    assert not any("of a string" in text for text in notebook.capture("t.query(np.zeros(2))").warnings)
+    assert any("of a string" in text for text in notebook.capture("frame.query(made())").warnings)
 
 
 @pytest.mark.parametrize("cell", SEEN)

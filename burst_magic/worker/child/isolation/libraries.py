@@ -27,17 +27,23 @@ _CALLS = {
     "locale": ("setlocale",),
     "logging": ("Logger.addHandler", "Logger.removeHandler", "Logger.addFilter", "Logger.removeFilter",
                 "Logger.setLevel", "Handler.setLevel", "Handler.setFormatter", "addLevelName", "disable",
-                "setLogRecordFactory", "setLoggerClass"),
+                "setLogRecordFactory", "setLoggerClass", "captureWarnings"),
     "mimetypes": ("add_type",),
     "multiprocessing": ("set_start_method",),
     "numexpr": ("set_num_threads",),
+    "scipy.special": ("seterr",),
     "socket": ("setdefaulttimeout",),
+    "sqlite3": ("register_adapter", "register_converter", "enable_callback_tracebacks"),
+    "sympy": ("init_printing",),
     "sys": ("setprofile", "settrace", "set_int_max_str_digits"),
-    "threading": ("setprofile", "settrace", "stack_size"),
+    "threading": ("setprofile", "settrace", "setprofile_all_threads", "settrace_all_threads", "stack_size"),
     "torch": ("set_default_dtype", "set_default_device", "set_num_threads", "set_printoptions",
               "use_deterministic_algorithms", "set_float32_matmul_precision"),
     "tracemalloc": ("start", "stop"),
+    "urllib.request": ("install_opener",),
+    "zoneinfo": ("reset_tzpath",),
 }  # fmt: skip
+_OF_LOGGERS = frozenset({"propagate", "disabled", "level", "handlers", "filters"})
 _OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # process-wide
 
 
@@ -55,6 +61,7 @@ class Libraries:
         for name, paths in _CALLS.items():
             import_hook.of(name, functools.partial(self._watch_all, paths))
         import_hook.of("numpy", self._watch_numpy)
+        import_hook.of("logging", self._watch_loggers)
         for name, made in _LOOKS.items():
             import_hook.of(name, functools.partial(self._look_after, made))
 
@@ -67,6 +74,18 @@ class Libraries:
         version = tuple(int(part) for part in module.__version__.split(".")[:2] if part.isdigit())
         if version < (2, 2):
             self._watch_all(_OLD_NUMPY, module)
+
+    def _watch_loggers(self, module: ModuleType) -> None:
+        """Watch attributes of loggers: ``logger.propagate = False``. What a new logger sets itself doesn't count."""
+        keep = object.__setattr__
+
+        def watched(logger: Any, name: str, value: Any) -> None:
+            before = vars(logger).get(name, value)
+            if name in _OF_LOGGERS and before != value and not self._import_hook.under_way:
+                self._spoil()
+            keep(logger, name, value)
+
+        vars(module)["Logger"].__setattr__ = watched
 
     def _watch_all(self, paths: Iterable[str], module: ModuleType) -> None:
         for path in paths:
@@ -194,7 +213,19 @@ def _put_back(tree: dict[str, Any], before: dict[str, Any]) -> None:
             tree[name] = before[name]
 
 
+def _event_loop(module: Any) -> Callable[[], None]:
+    """The main thread's event loop: the next task must not find one that is closed."""
+
+    def look() -> None:
+        policy = module._event_loop_policy  # noqa: SLF001 - asking for it would make one
+        if policy is not None and hasattr(policy, "_local"):
+            vars(policy._local).clear()  # noqa: SLF001 - as above
+
+    return look
+
+
 _LOOKS: dict[str, Callable[[Any], Callable[[], None]]] = {
+    "asyncio.events": _event_loop,
     "matplotlib": _rc_params,
     "matplotlib._pylab_helpers": _figures,
     "pandas": _options,

@@ -20,7 +20,8 @@ from burst_magic.worker.child.isolation.offspring import end_strangers
 _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _FOR_GOOD = ("chroot", "nice", "setpriority", "setgid", "setuid", "setegid", "seteuid", "setregid", "setreuid",
-             "setresgid", "setresuid", "setgroups", "unshare", "setns")  # fmt: skip
+             "setresgid", "setresuid", "setgroups", "unshare", "setns", "setsid", "setpgid", "setpgrp",
+             "sched_setscheduler", "sched_setparam")  # fmt: skip
 
 Undo = Callable[[], None]
 
@@ -38,7 +39,8 @@ class Touched:
         self._mask = os.umask(0)
         os.umask(self._mask)
         self._depth, self._switch = sys.getrecursionlimit(), sys.getswitchinterval()
-        self._thresholds = gc.get_threshold()
+        self._thresholds, self._tracing = gc.get_threshold(), gc.get_debug()
+        self._flags = sys.getdlopenflags()
         self._processors = os.sched_getaffinity(0) if sys.platform == "linux" else None
         self._accepted: frozenset[Callable[[], None]] = frozenset()
         self.spoiled = False  # something cannot be restored
@@ -76,8 +78,8 @@ class Touched:
         self._watch(self._stop_timers, signal, "alarm", "setitimer")
         self._watch(self._unblock, signal, "pthread_sigmask")
         self._watch(self._restore_limits, resource, "setrlimit", "prlimit")
-        self._watch(self._restore_numbers, sys, "setrecursionlimit", "setswitchinterval")
-        self._watch(self._restore_numbers, gc, "disable", "set_threshold")
+        self._watch(self._restore_numbers, sys, "setrecursionlimit", "setswitchinterval", "setdlopenflags")
+        self._watch(self._restore_numbers, gc, "disable", "set_threshold", "set_debug")
         self._watch(self._restore_numbers, os, "umask", "sched_setaffinity")
         self._watch(self._read_zone, time, "tzset")
         self._watch(self._go_back, os, "chdir", "fchdir")
@@ -127,6 +129,8 @@ class Touched:
         sys.setswitchinterval(self._switch)
         gc.enable()
         gc.set_threshold(*self._thresholds)
+        gc.set_debug(self._tracing)
+        sys.setdlopenflags(self._flags)
         os.umask(self._mask)
         if self._processors is not None:
             os.sched_setaffinity(0, self._processors)

@@ -1,0 +1,182 @@
+"""Undo what tasks set in objects that installed modules hold: ``json.JSONEncoder.default``, ``sys.meta_path``.
+
+The code says where to look (`payload.mutations`), each task's end shows whether something is different. Attributes and
+the contents of containers are put back; where that is not possible, each task gets a process of its own. What code
+sets in another way, such as by a function of a library, is not seen here: see `libraries`.
+"""
+
+from __future__ import annotations
+
+import collections
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from burst_magic.payload.mutations import Mutation, Reach, mutations_of
+from burst_magic.worker.child.isolation.surroundings import packages_in
+
+# Restored after each task anyway, or by a runner of its own.
+_RESTORED = frozenset({
+    ("os", "environ"), ("sys", "path"), ("warnings", "filters"), ("matplotlib", "rcParams"),
+    ("matplotlib.pyplot", "rcParams"),
+})  # fmt: skip
+_COPIED = (list, dict, set, bytearray, collections.deque)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_MISSING = object()
+_names_of: Callable[[types.ModuleType], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
+
+
+class HeldObjects:
+    """Restores the objects that a program's code changes in installed modules.
+
+    Args:
+        codes: of the cell and of the notebook's functions.
+        home: the notebook's names and values.
+        bundle: the folder of local modules, or "": these have a check of their own.
+    """
+
+    def __init__(self, codes: Iterable[types.CodeType], home: Mapping[str, Any], bundle: str) -> None:
+        self._local = frozenset(packages_in(bundle))
+        self._looks: list[Callable[[], None]] = []  # each undoes what the last task may have changed
+        self.irreversible = False  # code changes something that cannot be put back
+        found = {mutation for code in codes for mutation in mutations_of(code)}
+        names = {mutation.owner.name for mutation in found} & home.keys()
+        held = {name: (home[name], module) for name in names if (module := _home_of(home[name], name))}
+        self._roots: dict[str, tuple[Any, str]] = held
+        self._pending = {mutation for mutation in found if mutation.owner.module or mutation.owner.name in held}
+        self._resolve()
+
+    @property
+    def any(self) -> bool:
+        """Whether tasks may change anything."""
+        return bool(self._looks or self._pending or self.irreversible)
+
+    def restore(self) -> None:
+        """Undo what the last task changed."""
+        for look in self._looks:
+            look()
+
+    def arrived(self, module: str) -> None:
+        """Look again for what wasn't there, since this module was loaded, and those that it needs."""
+        if self._pending:
+            self._resolve(module)
+
+    def _resolve(self, just: str = "") -> None:
+        for mutation in list(self._pending):
+            if just and _top(just) != _top(mutation.owner.module or self._roots[mutation.owner.name][1]):
+                continue
+            owner, module = self._owner(mutation.owner, just)
+            if owner is _MISSING:
+                continue
+            self._pending.discard(mutation)
+            if _top(module) not in self._local and not _is_restored(module, mutation):
+                self._note(owner, mutation.attribute)
+
+    def _owner(self, reach: Reach, just: str) -> tuple[Any, str]:
+        """The object, if it is there with all that its module sets, and the module that holds it.
+
+        Args:
+            reach: how the code reaches it.
+            just: the module that has just been loaded, or "".
+        """
+        if reach.module:
+            value, module = sys.modules.get(reach.module, _MISSING), reach.module
+        else:
+            value, module = self._roots[reach.name]
+        for name in ("", *reach.attributes):
+            value = _part(value, name) if name else value
+            if isinstance(value, types.ModuleType) and value.__name__ != just and _is_being_loaded(value):
+                return _MISSING, module
+        return value, module
+
+    def _note(self, owner: Any, attribute: str) -> None:
+        if attribute:
+            self._looks.append(_attribute(owner, attribute))
+        elif isinstance(owner, _COPIED) and owner is not sys.modules:
+            self._looks.append(_contents(owner))
+        elif not isinstance(owner, (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType)):
+            self.irreversible = True
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _is_being_loaded(module: types.ModuleType) -> bool:
+    return bool(getattr(_names_of(module).get("__spec__"), "_initializing", False))
+
+
+def _part(value: Any, name: str) -> Any:
+    if not isinstance(value, types.ModuleType):
+        return _read(value, name)
+    found = _names_of(value).get(name, _MISSING)  # not through the module: a lazy one would load itself
+    return sys.modules.get(f"{value.__name__}.{name}", _MISSING) if found is _MISSING else found
+
+
+def _read(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name, _MISSING)
+    except Exception:  # noqa: BLE001 - a property may be user code
+        return _MISSING
+
+
+def _home_of(value: Any, name: str) -> str:
+    """The module that a captured value belongs to, or "" if that is the notebook."""
+    if isinstance(value, types.ModuleType):
+        found = value.__name__
+    elif isinstance(value, (type, types.FunctionType)):
+        found = value.__module__
+    else:
+        loaded: list[Any] = list(sys.modules.values())
+        modules = (module for module in loaded if isinstance(module, types.ModuleType))
+        found = next((module.__name__ for module in modules if _names_of(module).get(name) is value), "")
+    return "" if found == "__main__" else found
+
+
+def _is_restored(module: str, mutation: Mutation) -> bool:
+    return (module, *mutation.owner.attributes[:1]) in _RESTORED
+
+
+def _attribute(owner: Any, name: str) -> Callable[[], None]:
+    before = _value(owner, name)
+
+    def look() -> None:
+        now = _value(owner, name)
+        if now is before or (type(now) is type(before) and isinstance(now, _PLAIN) and now == before):
+            return
+        if before is _MISSING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+    return look
+
+
+def _value(owner: Any, name: str) -> Any:
+    if isinstance(owner, type):
+        return vars(owner).get(name, _MISSING)
+    if isinstance(owner, types.ModuleType):
+        return _names_of(owner).get(name, _MISSING)
+    return _read(owner, name)
+
+
+def _contents(owner: Any) -> Callable[[], None]:
+    """Containers keep their identity: the module's own code may have them under other names."""
+    before = list(owner.items()) if isinstance(owner, dict) else list(owner)
+
+    def look() -> None:
+        now = list(owner.items()) if isinstance(owner, dict) else list(owner)
+        if len(now) == len(before) and all(map(_same, now, before)):
+            return
+        owner.clear()
+        owner.update(before) if isinstance(owner, (dict, set)) else owner.extend(before)
+
+    return look
+
+
+def _same(one: Any, other: Any) -> bool:
+    """By identity, the parts of a dict's items, too: an ``__eq__`` may be user code."""
+    if type(one) is tuple and type(other) is tuple and len(one) == len(other):
+        return all(a is b for a, b in zip(one, other, strict=True))
+    return one is other or (type(one) is type(other) and isinstance(one, _PLAIN) and one == other)

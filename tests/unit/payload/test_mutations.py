@@ -1,0 +1,52 @@
+"""What code sets in objects that it reaches by names is found in its bytecode."""
+
+import pytest
+
+from burst_magic.payload.mutations import mutations_of
+
+FOUND = {
+    "json.JSONEncoder.default = f": "json.JSONEncoder:default",
+    "import json\njson.JSONEncoder.default = f": "<json>.JSONEncoder:default",
+    "from json import JSONEncoder as J\nJ.default = 1": "<json>.JSONEncoder:default",
+    "import xml.etree.ElementTree as ET\nET.x.y = 1": "<xml.etree.ElementTree>.x:y",
+    "import xml.etree\nxml.etree.z.q = 2": "<xml>.etree.z:q",
+    "sys.modules['a'] = 1": "sys.modules:",
+    "sys.meta_path.append(1)": "sys.meta_path:",
+    "def f():\n    import os.path as p\n    q = p.abc\n    q.z[a + b] = 5": "<os.path>.abc.z:",
+    "import json\ndef f():\n    json.e.f = 1": "<json>.e:f",
+    "class A:\n    import json\n    def f(self):\n        a.b.c = 1": "a.b:c",
+    "a.b.c += 1": "a.b:c",
+    "a.b['x'] += 1": "a.b:",
+    "del a.b.c": "a.b:c",
+    "del a.b['x']": "a.b:",
+    "a.b[1:2] = 3": "a.b:",
+    "x = y = a.b\nx.z = 1": "a.b:z",
+    "setattr(a.b, 'k', 3)": "a.b:k",
+    "delattr(a.b, 'k')": "a.b:k",
+    "for a.b.i in x: pass": "a.b:i",
+    "a.b.c: int = 5": "a.b:c",
+    "if z:\n    a.b.c = 1\nelse:\n    x = 2": "a.b:c",
+    "x.y, z = a.b, 1": "x:y",
+}
+NOTHING = (
+    "def g(x):\n    x.y = 1\n    x[0] = 2", "a.b(1).c = 2", "a.b.c", "a.b.copy()", "from a import *", "x = {}\nx['a'] = 1",
+    "import a\na = make()\na.b = 1", "setattr(a, name, 1)", "self = a()\nself.b.c = 1",
+)  # fmt: skip
+
+
+def told(source):
+    return {
+        ".".join([mutation.owner.name or f"<{mutation.owner.module}>", *mutation.owner.attributes])
+        + f":{mutation.attribute}"
+        for mutation in mutations_of(compile(source, "<cell>", "exec"))
+    }
+
+
+@pytest.mark.parametrize("source", FOUND)
+def test_what_is_set_is_found_with_the_way_to_its_object(source):
+    assert told(source) == {FOUND[source]}
+
+
+@pytest.mark.parametrize("source", NOTHING)
+def test_what_is_reached_in_another_way_is_not(source):
+    assert told(source) == set()
