@@ -301,6 +301,7 @@ class Bar:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._bar: tqdm[Any] | None = None
+        self._blanks = ""  # over what the terminal echoes of ^C, beside the bar
         self._next = float("-inf")  # elapsed seconds when the next line is due, if the stream is not a terminal
 
     def draw(self, snapshot: Snapshot) -> None:
@@ -315,6 +316,7 @@ class Bar:
 
     def release(self) -> bool:
         """A bar that went on would be drawn over the next prompt."""
+        self._blanks = " " * len("^C")
         return False
 
     def close(self, snapshot: Snapshot | None) -> None:
@@ -330,7 +332,7 @@ class Bar:
     def _set(self, shown: Frame) -> tqdm[Any]:
         bar = self._bar = self._bar or _new_bar(shown.counts.total, self._stream)
         bar.n = phrases.done(shown)
-        bar.bar_format = f"{shown.progress:>5} |{{bar:24}}| {_braces(visible(bar_text(shown)))}"
+        bar.bar_format = f"{shown.progress:>5} |{{bar:24}}| {_braces(visible(bar_text(shown)))}{self._blanks}"
         return bar
 
 

@@ -195,6 +195,16 @@ def test_the_bar_of_a_finished_job_is_full_and_ends_its_line(finished):
     assert stream.getvalue() == f"\r100 % |{'#' * 24}| 100 of 100 · 3 min 20 s\n"
 
 
+def test_a_bar_that_is_interrupted_is_drawn_over_the_echo_of_the_key(snapshot):
+    stream = io.StringIO()
+    bar = Bar(stream)
+    bar.draw(snapshot())
+    before = stream.getvalue().splitlines()[-1]
+    assert bar.release() is False
+    bar.close(snapshot())
+    assert stream.getvalue().splitlines()[-2] == f"{before}  "
+
+
 def test_the_bar_leaves_failures_below(finished, group):
     stream = io.StringIO()
 
