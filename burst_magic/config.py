@@ -37,6 +37,10 @@ HERE = "local"  # the launcher of this machine
 ARCHES = ("x86_64", "arm64")
 ENVS = ("sync", "image")  # and image:URI
 IMAGE = "image:"
+_IN_PATH = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+_IMAGE_NAME = re.compile(
+    rf"(?:[\w.-]+(?::\d+)?/)?{_IN_PATH}(?:/{_IN_PATH})*(?::\w[\w.-]*)?(?:@\w+:[0-9a-f]+)?", re.ASCII
+)
 SCHEMES = ("file", "s3", "memory")
 # Fixed when a session starts; a later job of the session cannot change these.
 OF_THE_SESSION = (
@@ -396,8 +400,15 @@ def _env(text: str) -> str:
     """Whether an image exists is known where it is pulled."""
     if not text.startswith(IMAGE):
         return one_of(ENVS)(text)
-    if not text[len(IMAGE) :] or re.search(r"\s", text):
+    if text == IMAGE:
         raise ValueError(f"{text!r}: expected image:URI")
+    return IMAGE + image_name(text[len(IMAGE) :])
+
+
+def image_name(text: str) -> str:
+    """An image as docker names it: ``[host[:port]/]path[:tag][@digest]``."""
+    if not _IMAGE_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of an image ([HOST/]NAME[:TAG], the name in lower case)")
     return text
 
 

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 from burst_magic.errors import BurstError, Denied, Exists, LaunchError, Missing, Throttled, Unknown
 
 RENEW = "run `aws sso login` (or renew your credentials as usual); nothing needs to be restarted"
 _SET_UP = "run `aws configure` or `aws sso login`, or set AWS_PROFILE"
+_UNHEARD = (
+    "check the network, and the region: aws.region, or AWS_REGION; a stand-in for AWS is named in AWS_ENDPOINT_URL"
+)
 _ACTION = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?")
+_NAMED = re.compile(r"<(Code|Message)>(.*?)</\1>", re.DOTALL)
+_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_LONGEST = 200  # characters of a page in a message
 _REGION = re.compile(r"arn:[\w-]+:[\w-]+:([a-z]+(?:-[a-z]+)+-\d):")
 
 
@@ -46,7 +53,7 @@ def meaning(error: Exception, call: str) -> BurstError:
 
 def _of_answer(response: Any, call: str) -> BurstError:
     """AWS has answered."""
-    code, words = str(response["Error"].get("Code", "")), str(response["Error"].get("Message", ""))
+    code, words = _plain(str(response["Error"].get("Code", "")), str(response["Error"].get("Message", "")))
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{code}: {words}" if words else code
     for pattern, error in _ANSWERS:
@@ -55,6 +62,20 @@ def _of_answer(response: Any, call: str) -> BurstError:
     if status >= 500:
         return _no_answer(said, call)
     return LaunchError(words or code, context=said)
+
+
+def _plain(code: str, words: str) -> tuple[str, str]:
+    """An error's code and message in one line, also where a proxy or a stand-in answered in another format.
+
+    botocore then takes the HTTP status for the code, and the whole body for the message.
+    """
+    if not words.lstrip().startswith("<"):
+        return code, " ".join(words.split())
+    named = {name: unescape(text) for name, text in _NAMED.findall(words)}
+    if "Code" in named:
+        return named["Code"], " ".join(named.get("Message", "").split())
+    shown = " ".join(unescape(_TAG.sub(" ", words)).split())
+    return code, f"{shown[:_LONGEST]}…" if len(shown) > _LONGEST else shown
 
 
 def _throttled(said: str, call: str) -> BurstError:
@@ -120,7 +141,7 @@ def _of_client(error: Exception, call: str) -> BurstError:
         return Denied("cannot get AWS credentials", context=str(error), way_out=RENEW)
     if isinstance(error, (botocore.ParamValidationError, botocore.NoRegionError)):
         return LaunchError(f"{call}: {error}", context="the request was not sent")
-    return Unknown(f"{call} was not answered", context=str(error))
+    return Unknown(f"{call} was not answered", context=str(error), way_out=_UNHEARD)
 
 
 # What AWS says, by code and message; the first that matches counts. EC2's throttling comes wrapped in ECS's

@@ -241,6 +241,11 @@ def _check_image(given: dict[str, Any]) -> None:
         raise OptionError("--prune builds no image: omit --base and --remote")
 
 
+def _check_sandbox(given: dict[str, Any]) -> None:
+    if given.get("demo") and given.get("empty"):
+        raise OptionError("--demo runs on an account that is set up: omit --empty")
+
+
 def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
     """Check combinations of options."""
     if spec.name == "extend" and not {"duration", "budget"} & given.keys():
@@ -249,6 +254,8 @@ def _check(spec: Verb, given: dict[str, Any], title: str) -> None:
         _check_cleanup(given)
     if spec.name == "image":
         _check_image(given)
+    if spec.name == "sandbox":
+        _check_sandbox(given)
     if given.get("session") and given.get("fresh"):
         raise OptionError("--fresh starts a new session: omit --session")
     if given.get("session"):

@@ -314,6 +314,7 @@ OPTIONS: tuple[Option, ...] = (
         name="--base",
         verbs=("image",),
         metavar="IMAGE",
+        read=config.image_name,
         help="Image below it, with this minor version of Python and anything of yours; by default the stock Python.",
     ),
     Option(

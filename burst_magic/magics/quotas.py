@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic import config as configuration
 from burst_magic import launchers
-from burst_magic.errors import BurstError, PlanError
+from burst_magic.errors import BurstError, OptionError, PlanError
 from burst_magic.plan.quota import QuotaIncrease, QuotaReading, VcpuQuota, describe, suggest
 from burst_magic.plan.shapes import choose
 
@@ -22,16 +22,15 @@ _SHOWN = 5  # requests of each quota, newest first
 
 def shown(call: calls.QuotaCall, settings: Settings) -> str:
     """Every quota with its use, and the latest requests."""
+    quotas = _quotas(call)
     account, cpu = _account(settings), _cpu(settings)
-    wanted = launchers.parse(call.settings["launcher"]) if "launcher" in call.settings else ()
     read: dict[str, QuotaReading] = {}
     problems: dict[str, BurstError] = {}
-    for name, quota in _quotas().items():
-        if not wanted or name in wanted:
-            try:
-                read[name] = account.read(quota)
-            except BurstError as error:
-                problems[name] = error
+    for name, quota in quotas.items():
+        try:
+            read[name] = account.read(quota)
+        except BurstError as error:
+            problems[name] = error
     if problems and not read:
         raise next(iter(problems.values()))
     increases, unread = _history(account, read)
@@ -51,7 +50,7 @@ def shown(call: calls.QuotaCall, settings: Settings) -> str:
 def requested(call: calls.QuotaCall, settings: Settings) -> str:
     """Ask AWS for a larger quota of the launcher."""
     settings = configuration.load(call.settings) if call.settings else settings
-    quotas = _quotas()
+    quotas = _quotas(call)
     name = next((each for each in launchers.parse(settings.launcher) if each in quotas), next(iter(quotas)))
     quota, account = quotas[name], _account(settings)
     reading = account.read(quota)
@@ -83,10 +82,19 @@ def _account(settings: Settings) -> Quotas:
     return Quotas(settings.aws.get("region", ""), retry=READING)
 
 
-def _quotas() -> dict[str, VcpuQuota]:
-    """Of each launcher that has one, by its name."""
+def _quotas(call: calls.QuotaCall) -> dict[str, VcpuQuota]:
+    """Of each launcher that has one, by its name; of the call's own, if it names some.
+
+    Raises:
+        OptionError: they have none.
+    """
     named = {name: launchers.traits(name)[name].quota for name in launchers.names()}
-    return {name: quota for name, quota in named.items() if quota is not None}
+    quotas = {name: quota for name, quota in named.items() if quota is not None}
+    wanted = call.settings.get("launcher", "")
+    found = {name: quota for name, quota in quotas.items() if not wanted or name in launchers.parse(wanted)}
+    if not found:
+        raise OptionError(f"--launcher {wanted}: no quota of an AWS account limits it", way_out=", ".join(quotas))
+    return found
 
 
 def _cpu(settings: Settings) -> float:

@@ -223,6 +223,31 @@ def test_what_is_shown_of_a_setting_can_be_typed_again(home, key):
     assert load({key: shown}, environ={}, **home) == once
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "python",
+        "python:3.12-slim",
+        "127.0.0.1:5000/burst",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/lab/my_images.of--mine:0.1.0-py3.12_X",
+        f"public.ecr.aws/docker/library/python@sha256:{'0a' * 32}",
+        f"python:3@sha256:{'0a' * 32}",
+        "Registry.Example/x",
+    ],
+)
+def test_an_image_is_named_as_docker_names_it(name):
+    assert config.image_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", " ", "bad image!!", "Upper", "a//b", "/a", "a/", "a:", "a:b:c", "-a", "a@", "a:tag/x", "s3://x/y", "a\n", "ä"],
+)
+def test_what_is_no_name_of_an_image_is_refused(name):
+    with pytest.raises(ValueError, match="is not the name of an image"):
+        config.image_name(name)
+
+
 def test_no_file_and_given_directories_import_neither_tomlkit_nor_platformdirs(tmp_path):
     code = (
         "import json, sys; from burst_magic.config import load; load();"

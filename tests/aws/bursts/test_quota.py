@@ -9,7 +9,7 @@ import pytest
 
 import burst_magic as burst
 from burst_magic import config, launchers
-from burst_magic.errors import Denied, PlanError, QuotaExceeded
+from burst_magic.errors import Denied, OptionError, PlanError, QuotaExceeded
 from burst_magic.magics import calls, verbs
 from burst_magic.plan.planner import plan
 from burst_magic.session import outlook
@@ -100,6 +100,13 @@ def test_both_quotas_are_shown_with_their_codes_and_the_workers_that_they_allow(
     assert on_demand.split()[:5] == ["fargate", ON_DEMAND, "12", "0", "12"]
     assert spot.split()[:5] == ["spot", SPOT, "64", "0", "64"]
     assert spot.endswith("64 more now, 64 in all")
+
+
+@pytest.mark.parametrize("said", [{}, {"json": True}, {"request": "request"}, {"request": "request", "wanted": 40}])
+def test_a_launcher_without_a_quota_is_refused_and_nothing_is_requested_for_another(as_user, said):
+    with pytest.raises(OptionError, match="--launcher local: no quota of an AWS account limits it"):
+        say(**said, settings={"launcher": "local"})
+    assert [each["requests"] for each in json.loads(say(json=True))] == [[], []]
 
 
 def test_who_may_not_read_them_is_told(as_user, denied):

@@ -166,3 +166,30 @@ def test_a_right_that_is_missing_in_one_region_may_be_there_in_the_right_one(res
     way_out = meaning(error("AccessDeniedException", words), "ecs:RunTask").way_out
     assert hint in way_out
     assert ("aws.region" in way_out) == bool(hint)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "said"),
+    [
+        (
+            "403",
+            '<?xml version="1.0"?>\n<R><Error><Code>ExpiredToken</Code>\n<Message>it &lt;is&gt;\nover</Message></Error></R>',
+            "ExpiredToken: it <is> over",
+        ),
+        (
+            "407",
+            "<html><head><style>p {color: red}</style><title>Proxy</title></head>\n<p>sign in &amp; go on</p></html>",
+            "407: Proxy sign in & go on",
+        ),
+        ("403", f"<html>{'long ' * 100}</html>", f"403: {('long ' * 40)[:200]}…"),
+        ("ClientException", "one line\n  and another", "ClientException: one line and another"),
+    ],
+)
+def test_an_answer_in_another_format_is_shown_in_one_line(code, message, said):
+    assert meaning(error(code, message, 403), "ecs:RunTask").context == said
+
+
+def test_who_is_not_answered_is_told_what_to_look_at():
+    fault = meaning(botocore.EndpointConnectionError(endpoint_url="https://sts.moon-1.amazonaws.com"), "sts:X")
+    assert (type(fault), fault.problem) == (Unknown, "sts:X was not answered")
+    assert "aws.region" in fault.way_out

@@ -117,6 +117,10 @@ def test_what_was_typed_is_above_every_other_layer(tmp_path):
         ("--launcher nonsense", "--launcher: nonsense: not available (choose from local, fargate, spot)"),
         ("--arch x86", "--arch: x86: did you mean x86_64?"),
         ("--env conda", "--env: conda: not available (choose from sync, image)"),
+        (
+            "--env image:Bad/Name",
+            "--env: 'Bad/Name' is not the name of an image ([HOST/]NAME[:TAG], the name in lower case)",
+        ),
         ("--out 3x", "--out: '3x' is not a variable name"),
         ("--out class", "--out: 'class' is not a variable name"),
         ("--out a.b", "--out: 'a.b' is not a variable name"),
@@ -284,6 +288,11 @@ def test_a_line_magic_is_read(name, line, call):
         ),
         ("image", "--prune --remote", "--prune builds no image: omit --base and --remote"),
         ("image", "--base python:3.11 --prune", "--prune builds no image: omit --base and --remote"),
+        (
+            "image",
+            "--base 'python 3.11'",
+            "--base: 'python 3.11' is not the name of an image ([HOST/]NAME[:TAG], the name in lower case)",
+        ),
         ("cleanup", "--older-than soon", "--older-than: 'soon' is not a duration (300, 300s, 5m, 24h or 2d)"),
         ("cleanup", "--forse", "--forse: unknown option; did you mean --force?"),
     ],
