@@ -72,13 +72,14 @@ class Create:
 class Beat:
     """Put the heartbeat; the driver adds the slots' activity. Answered by ``Beaten``.
 
-    ``at`` is the time of the request, by the store's clock.
+    ``at`` is the time of the request, and ``idle_since`` since when there is nothing to do, by the store's clock.
     """
 
     key: str
     worker: str
     number: int
     at: float
+    idle_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from burst_magic.stores import Store
 
 _LOG = logging.getLogger(__name__)
+_LAST = {ControlKind.CANCEL, ControlKind.CLOSE}  # of a session: its workers end
 
 
 class Asking:
@@ -47,6 +48,7 @@ class Asking:
         refresh: what the store says now.
         now: the time by the store's clock, in seconds since the epoch.
         max_hourly_cost: micro-dollars that the session's workers may cost in an hour, or None.
+        dismissed: called when all workers were told to end.
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class Asking:
         refresh: Callable[[], Snapshot],
         now: Callable[[], float],
         max_hourly_cost: int | None,
+        dismissed: Callable[[], None] = lambda: None,
     ) -> None:
         self._store, self._secret, self._manifest, self._fleet = store, secret, manifest, fleet
-        self._refresh, self._now, self._max_hourly_cost = refresh, now, max_hourly_cost
+        self._refresh, self._now, self._dismissed = refresh, now, dismissed
+        self._max_hourly_cost = max_hourly_cost
         self._keys = keys.SessionKeys(manifest.sid)
         self._carrier = Carrier(store, secret, slept, retry=PERSON, give_up=(Denied,))
 
@@ -185,8 +189,8 @@ class Asking:
         if not is_there(self._store, self._keys):
             raise AttachError(f"session {self._manifest.sid} was deleted")
 
-    def ask(self, kind: ControlKind, **wishes: Any) -> None:
-        """Write one request, and wake the workers that can be.
+    def ask(self, kind: ControlKind, *, job: str = "", **wishes: Any) -> None:
+        """Write one request, of one job or all, and wake the workers that can be.
 
         Raises:
             AttachError: the session was deleted.
@@ -194,5 +198,7 @@ class Asking:
         """
         self._must_be_there()
         key = self._keys.control(f"{int(time.time() * 1000):014d}x{secrets.token_hex(4)}", kind)
-        self._carrier.insist(key, self._carrier.encode(Control(kind=kind, at=time.time(), **wishes), key))
+        self._carrier.insist(key, self._carrier.encode(Control(kind=kind, at=time.time(), job=job, **wishes), key))
         self._fleet.poke()
+        if kind in _LAST and not job:
+            self._dismissed()

@@ -81,6 +81,7 @@ class Driver:
         self._refused: StoreError | None = None  # why a start could not be announced
         self._fault: Exception | None = None  # the thread's failure; raised to the next waiting caller, then retried
         self._rounds, self._under_way, self._look_asked = 0, False, False  # the last: list everything in the next round
+        self._over = False  # all jobs, for good, as of the last round
         self._framed = self._fleet_at = 0.0
         self._stopped_at = 0.0  # the deadline at which workers that were still coming were stopped
 
@@ -224,6 +225,12 @@ class Driver:
 
         return unwatch
 
+    def dismissed(self) -> None:
+        """All workers were told to end from here: views hear of it at once, whether a thread looks or not."""
+        with self.news:
+            self.machine.dismiss()
+        self._show()
+
     # --- the thread ---------------------------------------------------------------------------------------
 
     def _live(self, life: _Life) -> None:
@@ -247,11 +254,25 @@ class Driver:
         with self.news:
             if self._life is not life:
                 return False
-            if self._look_asked or any(not (job.end and job.end.for_good) for job in self.machine.jobs.values()):
+            if self._look_asked or not self._all_over() or self._shows_kept():
                 return True
             self._life = None
             self.news.notify_all()
             return False
+
+    def _all_over(self) -> bool:
+        return all(job.end and job.end.for_good for job in self.machine.jobs.values())
+
+    def _ends_before_a_view(self) -> bool:
+        """Whether the last job has just ended while a view is open, which is to say what workers are left."""
+        with self.news:
+            before, self._over = self._over, self._all_over()
+            return self._over and not before and bool(self._viewers)
+
+    def _shows_kept(self) -> bool:
+        """Whether a view shows workers that are kept for the next job: their ends, and that job, are news."""
+        seen = [self.machine.snapshot(job, time.monotonic()) for job, _ in self._viewers if job.end]
+        return any(each.kept_until is not None and each.kept_until > each.now for each in seen)
 
     def _pause(self, life: _Life) -> None:
         with self.news:
@@ -270,7 +291,8 @@ class Driver:
             self._under_way = True
             looking, self._look_asked = self._look_asked, False
         life.rounds.play(looking=looking, coming=self.fleet.coming)
-        if looking and self.fleet.look():  # a worker met in this round may have ended long ago
+        ended = looking and self.fleet.look()  # a worker met in this round may have ended long ago
+        if self._ends_before_a_view() or ended:
             life.rounds.play(looking=True)
         with self.news:
             self.fleet.deadline = self.machine.deadline
@@ -293,20 +315,23 @@ class Driver:
             attends = self.machine.replaces_lost_workers
             replaced = self.machine.starts.replaced() if attends else ()
             late = attends and any(job.end is JobEnd.DEADLINE for job in self.machine.jobs.values())
-            deadline = self.machine.deadline
+            deadline, kept = self.machine.deadline, self._shows_kept()
         if replaced:
             self.fleet.stop_replaced(replaced)
         if late and deadline != self._stopped_at:
             self._stopped_at = deadline
             self.fleet.stop_coming()  # they would end at once, and cost a minute each
         stalled = self.secret is not None and self._stall.asks(covered, now)
-        self._look_asked |= ended or stalled
+        self._look_asked |= ended or stalled or kept
 
     def _frame(self, life: _Life, *, last: bool = False) -> None:
         now = time.monotonic()
         if life.stopping.is_set() or (now - self._framed < _FRAME and not last):
             return
         self._framed = now
+        self._show()
+
+    def _show(self) -> None:
         for viewing in list(self._viewers):
             job, viewer = viewing
             try:

@@ -63,6 +63,7 @@ class Session:
             self.fleet,
             refresh=self._followed.refresh,
             now=self.now,
+            dismissed=driver.dismissed,
             max_hourly_cost=settings.max_hourly_cost,
         )
         self._reads = Carrier(self.store, self._secret, slept, give_up=(Denied,))  # results are waited for

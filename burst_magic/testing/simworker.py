@@ -249,6 +249,7 @@ class SimulatedWorker(SimulatedHost):
             token=self.token,
             handle=self.handle,
             slots=views,
+            idle_since=effect.idle_since,
         )
         wrote = yield from self._world.store.putting(effect.key, body, self.line)
         if wrote is not fx.Wrote.DONE:

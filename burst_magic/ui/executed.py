@@ -23,12 +23,12 @@ class SavedPicture:
 
     Args:
         bar: the bar.
-        handle: of the display that names the session.
-        metadata: of its output in the notebook file.
+        picture: what replaces the line that names the session.
+        shell: IPython's shell.
     """
 
-    def __init__(self, bar: text.Bar, handle: Any, metadata: Mapping[str, object]) -> None:
-        self._bar, self._handle, self._metadata = bar, handle, metadata
+    def __init__(self, bar: text.Bar, picture: KeptFresh, shell: Any) -> None:
+        self._bar, self._picture, self._shell = bar, picture, shell
 
     def draw(self, snapshot: Snapshot) -> None:
         """Draw the bar."""
@@ -38,11 +38,12 @@ class SavedPicture:
         """The picture stays as it is then."""
         return False
 
-    def close(self, snapshot: Snapshot | None) -> None:
-        """End the bar, and replace the line by the last state."""
+    def close(self, snapshot: Snapshot | None) -> bool:
+        """End the bar, and replace the line by the last state; later cells show what becomes of kept workers."""
         self._bar.close(snapshot)
-        if snapshot is not None:
-            self._handle.update(bundle(frame_of(snapshot)), raw=True, metadata=self._metadata)
+        if snapshot is not None and self._picture.draw(snapshot):
+            self._picture.after_each_cell_of(self._shell)
+        return False
 
 
 class KeptFresh:
@@ -62,15 +63,18 @@ class KeptFresh:
         self._events: Any = None
 
     def after_each_cell_of(self, shell: Any) -> None:
-        """Begin; ends by itself after the job."""
+        """Begin; ends by itself after the job, once no worker is kept."""
         self._events = shell.events
         self._events.register("post_run_cell", self._refresh)
 
-    def _refresh(self, _result: object) -> None:
-        snapshot = self._session.facts()
+    def draw(self, snapshot: Snapshot) -> bool:
+        """Show the state; return whether it may change."""
         frame = frame_of(snapshot)
         if frame.etag != self._shown:
             self._shown = frame.etag
             self._handle.update(bundle(frame), raw=True, metadata=self._metadata)
-        if snapshot.ended:
+        return not frame.over or frame.money.kept is not None
+
+    def _refresh(self, _result: object) -> None:
+        if not self.draw(self._session.facts()):
             self._events.unregister("post_run_cell", self._refresh)

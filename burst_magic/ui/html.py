@@ -26,13 +26,14 @@ def style() -> str:
 
 
 def panel_html(shown: Frame) -> str:
-    """A job's state in a frame, for the notebook file. After success, it is one line and a bar."""
+    """A job's state in a frame, for the notebook file. After success, it is one line and a bar, and kept workers."""
+    calm = shown.phase is Phase.FINISHED
     parts = [
         f"<style>{style()}</style>",
         f'<section class="burst burst-is-{shown.phase.value}">',
         _head(shown),
         _bar(shown),
-        *([] if shown.phase is Phase.FINISHED else [_legend(shown), _waiting(shown), _facts(shown), _errors(shown)]),
+        *([_facts(shown)] if calm else [_legend(shown), _waiting(shown), _facts(shown), _errors(shown)]),
         _tail(shown),
         "</section>",
     ]

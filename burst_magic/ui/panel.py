@@ -65,12 +65,15 @@ class Screen(Protocol):
     def release(self) -> bool:
         """The cell does not block any more; return whether this is still to be drawn on."""
 
-    def close(self, snapshot: Snapshot | None) -> None:
-        """Leave the last state visible; nothing is drawn afterwards."""
+    def close(self, snapshot: Snapshot | None) -> bool:
+        """Leave the last state visible; return whether it is to be closed again with what becomes of kept workers."""
 
 
 class Showing:
     """Draws a session on a screen until it ends or ``stop`` or ``finish`` is called. Never ends the session itself.
+
+    Workers that are kept after the end join other jobs, or end: a screen that can tell so is closed again with each
+    change.
 
     Args:
         session: the session to show; snapshots of its other jobs are ignored.
@@ -84,7 +87,7 @@ class Showing:
         self._interval = interval
         self._latest: Snapshot | None = None
         self._news = threading.Event()
-        self._stopping = threading.Event()
+        self._finishing, self._stopping, self._closed = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"burst-view-{session.id}", daemon=True)
         self._unsubscribe: Callable[[], object] | None = None
 
@@ -103,13 +106,15 @@ class Showing:
         self.join(timeout)
 
     def finish(self, timeout: float = 5.0) -> None:
-        """Stop the view with the newest state, or the last one received if the store doesn't answer."""
+        """Close the view with the newest state, or the last one received if the store doesn't answer."""
         if self._thread.is_alive():
             try:
                 self._hear(self._session.status())
             except BurstError as fault:
                 logger.warning("session %s cannot be refreshed: %s", self._session.id, fault)
-        self.stop(timeout)
+            self._finishing.set()
+            self._news.set()
+            self._closed.wait(timeout)
 
     def release(self) -> None:
         """The cell stops waiting, and the session goes on: so does a panel; a bar ends."""
@@ -130,10 +135,15 @@ class Showing:
     def _run(self) -> None:
         try:
             self._draw_until_over()
-            self._screen.close(self._latest)
+            while self._screen.close(self._latest) and not self._stopping.is_set():
+                self._closed.set()
+                self._stopping.wait(self._interval)
+                self._news.wait()
+                self._news.clear()
         except Exception:
             logger.exception("stopped showing session %s; the session is still running", self._session.id)
         finally:
+            self._closed.set()
             if self._unsubscribe is not None:
                 self._unsubscribe()
 
@@ -142,7 +152,8 @@ class Showing:
             self._news.wait()
             self._news.clear()
             snapshot = self._latest
-            if self._stopping.is_set() or (snapshot is not None and snapshot.ended):
+            leaving = self._stopping.is_set() or self._finishing.is_set()
+            if leaving or (snapshot is not None and snapshot.ended):
                 return
             if snapshot is not None:
                 self._screen.draw(snapshot)
@@ -203,18 +214,23 @@ class Panel:
             self._tell()
         return True
 
-    def close(self, snapshot: Snapshot | None) -> None:
+    def close(self, snapshot: Snapshot | None) -> bool:
         """Take the widget out of the output.
 
         The widget itself stays open: a page that was closed meanwhile shows it when it is reopened, and requests its
         state.
         """
         with self._lock:
+            before = self._frame.etag if self._closed and self._frame is not None else ""
             self._closed = True
             atexit.unregister(self._leave)
             if snapshot is not None:
                 self.draw(snapshot)
-            self._swap()
+            if self._frame is None:
+                return False
+            if self._frame.etag != before:
+                self._swap()
+            return self._frame.money.kept is not None
 
     def _leave(self) -> None:
         """The kernel ends: what stays in the notebook must not look alive."""
@@ -340,11 +356,12 @@ def show(
     announced = _announce(snapshot, metadata, shell, stream if blocking else sys.stdout)
     bar = text.Bar(stream)
     saved = announced is not None and getattr(shell, "kernel", None) is not None
-    if not blocking:
-        if saved:
-            KeptFresh(session, announced, {META: metadata}).after_each_cell_of(shell)
-        return Showing(session, bar)
-    return Showing(session, SavedPicture(bar, announced, {META: metadata}) if saved else bar).start()
+    picture = KeptFresh(session, announced, {META: metadata}) if saved else None
+    if blocking:
+        return Showing(session, bar if picture is None else SavedPicture(bar, picture, shell)).start()
+    if picture is not None:
+        picture.after_each_cell_of(shell)
+    return Showing(session, bar)
 
 
 def waited(showing: Showing, wait: Callable[[], T]) -> T:

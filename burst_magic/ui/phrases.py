@@ -98,7 +98,7 @@ def cost(money: Money, *, at: float, over: bool) -> str:
     if money.free:
         return ""
     spent = dollars(grown(money.spent, money, at), gap=GAP)
-    said = spent if over and money.kept is None else f"{spent} so far"
+    said = spent if over and not money.hourly else f"{spent} so far"
     limit = "" if money.budget is None else f" of a budget of {dollars(money.budget, gap=GAP)}"
     if money.job is None:
         return f"{said}{limit}"

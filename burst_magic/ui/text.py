@@ -319,7 +319,7 @@ class Bar:
         self._blanks = " " * len("^C")
         return False
 
-    def close(self, snapshot: Snapshot | None) -> None:
+    def close(self, snapshot: Snapshot | None) -> bool:
         """Leave the last state visible, with its failures below."""
         if snapshot is not None:
             self._set(frame_of(snapshot))
@@ -328,6 +328,7 @@ class Bar:
             self._bar = None
             if snapshot is not None and snapshot.errors:
                 print(visible(errors_text(snapshot)), file=self._stream)
+        return False
 
     def _set(self, shown: Frame) -> tqdm[Any]:
         bar = self._bar = self._bar or _new_bar(shown.counts.total, self._stream)

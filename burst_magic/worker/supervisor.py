@@ -228,6 +228,7 @@ class Supervisor:
             refusals=self._carrier.refusals.count,
             refused=self._carrier.refusals.said,
             stage="" if self._stage is None else self._stage.doing(),
+            idle_since=effect.idle_since,
         )
         self._courier.call(lambda: self._courier.beat(effect.key, body), errand=Errand.BEAT)
 

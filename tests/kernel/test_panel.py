@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -163,3 +165,62 @@ def test_a_cell_that_does_not_wait_holds_the_state_after_the_later_cells_of_an_e
     front_end.until(lambda: later in front_end.idle)
     assert front_end.output[FRAME]["phase"] == "finished"
     assert "3 of 3" in front_end.output["text/plain"]
+
+
+DEAR = """
+from burst_magic import launchers
+from burst_magic.launchers.base import Traits
+from burst_magic.launchers.local import LocalLauncher
+
+class Dear(LocalLauncher):
+    name = "dear"
+    traits = Traits(starting_within=60.0, here=True, rate=lambda *_: 1_000_000)
+
+forget = launchers.register("dear", Dear)
+"""
+
+
+def pictures(front_end):
+    """What the page shows of each burst, oldest first."""
+    return [data for data in front_end.outputs.values() if FRAME in data]
+
+
+def keeps(front_end):
+    """Whether each of them says that a worker is kept, in all its forms alike."""
+    shown = pictures(front_end)
+    said = [
+        (
+            each[FRAME]["money"].get("kept") is not None,
+            *("1 kept" in each[f"text/{form}"] for form in ("html", "plain")),
+        )
+        for each in shown
+    ]
+    assert all(len(set(each)) == 1 for each in said), said
+    return [WIDGET not in data and kept for data, (kept, *_) in zip(shown, said, strict=True)]
+
+
+@pytest.mark.parametrize("end", ["%burst_cleanup", "another process", "the worker's own"])
+def test_a_panel_says_that_workers_are_kept_until_they_join_another_job_or_end(front_end, tmp_path, end):
+    gate = tmp_path / "gate"
+    gate.touch()
+    front_end.start(DEAR)
+    burst = f"%%burst --launcher dear --workers 1 --map 'n in range(3)'\n{SLEEPY.format(gate=str(gate))}"
+    front_end.start(burst)
+    front_end.until(lambda: keeps(front_end) == [True])
+
+    gate.unlink()
+    front_end.start(burst)
+    front_end.until(lambda: keeps(front_end) == [False, False])
+    gate.touch()
+    front_end.until(lambda: keeps(front_end)[1:] == [True])
+
+    (sid,) = {each[FRAME]["session"] for each in pictures(front_end)}
+    if end == "%burst_cleanup":
+        front_end.start(f"%burst_cleanup {sid} --yes")
+    elif end == "another process":
+        ended = front_end.kernel.home.burst("cleanup", sid, "--force", "--yes")
+        assert ended.returncode == 0, ended.stderr
+    else:
+        for pid in front_end.kernel.home.workers():
+            os.kill(pid, signal.SIGTERM)
+    front_end.until(lambda: keeps(front_end) == [False, False])

@@ -82,6 +82,7 @@ class SessionMachine:
         self._watch_at: float | None = None
         self._looking = False  # a look was requested, and workers are not listed yet
         self._bare = self._there = False  # ``control`` was empty; the manifest was just found
+        self._dismissed = False  # whatever the store has shown of it
         self._asked_since: float | None = None
         self.resume(now)
 
@@ -143,6 +144,10 @@ class SessionMachine:
             self._workers_at = min(self._workers_at, now + _LIVE)
             self.wake = now
 
+    def dismiss(self) -> None:
+        """Note that this client has told all workers to end, or that the session was deleted."""
+        self._dismissed = True
+
     def look_now(self, now: float) -> None:
         """List everything at the next step, because a caller waits."""
         self.wake = self._workers_at = self._control_at = now
@@ -168,8 +173,8 @@ class SessionMachine:
 
     @property
     def dismissed(self) -> bool:
-        """Whether all workers were told to end."""
-        return self._requested.cancel_all or self._requested.closed
+        """Whether all workers were told to end, or the session was deleted."""
+        return self._requested.cancel_all or self._requested.closed or self._dismissed
 
     def cancelled_at(self, jid: str) -> float | None:
         """When only this job was cancelled, by the requesting client's clock; None if it wasn't."""
@@ -228,6 +233,7 @@ class SessionMachine:
         elif event.key == self._keys.manifest:
             self._there = record is not None
             if not self._there:
+                self.dismiss()
                 for job in self._following:
                     job.conclude(JobEnd.DELETED)
 

@@ -91,14 +91,19 @@ def _stood_still(session: SessionMachine, machine: JobMachine, workers: Sequence
 
 
 def _kept_until(session: SessionMachine, machine: JobMachine, workers: Sequence[WorkerView]) -> float | None:
-    """A worker that came after the last end is idle from then on."""
+    """When workers end for which nothing is left to do; None if there are none.
+
+    A worker is idle from its birth, from the last end or, after jobs that are not followed, from when it says.
+    """
     alive = [worker for worker in workers if worker.alive]
     known = {each.job.jid: each for each in (machine, *session.jobs.values())}
     tasks = {slot.job for worker in alive for slot in worker.slots if slot.task is not None}
     if not alive or session.dismissed or tasks - set(known) or any(each.end is None for each in known.values()):
         return None
     ends = [_stood_still(session, each, workers) for each in known.values()]
-    idle_since = max(ends + [worker.started for worker in alive])
+    beats = [session.crew.beats[worker.wid] for worker in alive if worker.wid in session.crew.beats]
+    said = [beat.idle_since for beat in beats if beat.idle_since is not None]
+    idle_since = max([*ends, *said, *(worker.started for worker in alive)])
     return min(session.deadline, idle_since + session.manifest.idle)
 
 

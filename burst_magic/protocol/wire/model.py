@@ -243,6 +243,7 @@ class Heartbeat:
     refusals: int = 0  # so many of its writes the store has refused for good, ever
     refused: str = ""  # what the store says of those that it still refuses
     stage: str = ""  # what it does before its slots can run: "installing"
+    idle_since: float | None = None  # since when it has nothing to do, by the store's clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

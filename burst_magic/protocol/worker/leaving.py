@@ -55,6 +55,13 @@ class Leaving:
         """SIGTERM; only the first counts."""
         self._terminated = min(self._terminated, (now, within))
 
+    @property
+    def idle_since(self) -> float | None:
+        """Since when there is nothing to do, by the store's clock; None while there is."""
+        state = self._state
+        busy = state.holds or state.trying or state.installing
+        return None if busy else state.wall(state.idle_since)
+
     def limits(self, now: float) -> None:
         """Check all limits, also while it drains: a cancel or the deadline overrides a drain."""
         state, asked = self._state, self._state.asked

@@ -322,7 +322,7 @@ class WorkerMachine:
             self._beats += 1
             self._beat_at, self._beating, self._began_beat = now + interval, True, now
             key = state.keys.heartbeat(state.wid, state.billed_from, self.manifest.rate)
-            state.ask(fx.Beat(key, state.wid, self._beats, state.wall(now)))
+            state.ask(fx.Beat(key, state.wid, self._beats, state.wall(now), self._leaving.idle_since))
             looks = interval > LIVE or state.asked.wanted is not None or state.budget is not None
             if looks and now >= self._list_at:  # for viewers, for its rank, for the fleet's cost
                 self._list_at = now + interval

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import threading
+import time
 from types import ModuleType, SimpleNamespace
 
 import comm
@@ -17,7 +18,7 @@ from traitlets.config import Config
 
 from burst_magic.errors import Throttled
 from burst_magic.protocol.failures import key_of
-from burst_magic.protocol.snapshot import Span
+from burst_magic.protocol.snapshot import Span, WorkerView
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
 from burst_magic.protocol.wire.records import TaskSpan
 from burst_magic.ui.frame import MIME
@@ -81,6 +82,14 @@ def browser(shell):
     """The same, asked by a front end that names the cell."""
     shell.kernel = SimpleNamespace(get_parent=lambda: {"metadata": {"cellId": "c0ffee"}})
     return shell
+
+
+def until(condition):
+    """Wait for it."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def numbered(snapshot, count):
@@ -498,6 +507,65 @@ def test_a_page_that_comes_back_after_the_end_gets_the_static_picture_again(wire
 
     assert [output["update"] for output in browser.display_pub.outputs] == [False, True, True]
     assert browser.display_pub.outputs[1] == browser.display_pub.outputs[2]
+
+
+def kept(finished, **changes):
+    """The job is over, and its worker, which costs money, is kept for the next one."""
+    workers = (WorkerView(wid="w1", started=1000.0, seen=1200.0, rate=36_000),)
+    facts = {"launcher": "fargate", "rate": 36_000, "now": 1200.0, "workers": workers, "kept_until": 1500.0}
+    return finished(**(facts | changes))
+
+
+def said_of_kept(shell):
+    """What the pictures said of kept workers, one after the other."""
+    return [MIME in one["data"] and one["data"][MIME]["money"].get("kept") for one in shell.display_pub.outputs]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_panel_after_the_end_is_drawn_again_when_its_kept_workers_are_kept_no_more(
+    wire, browser, session, finished, blocking
+):
+    showing = show(session, blocking=blocking)
+    session.last = kept(finished)
+    if blocking:
+        showing.finish(PATIENCE)
+    else:
+        session.publish(session.last)
+    until(lambda: len(browser.display_pub.outputs) == 2)
+    session.publish(kept(finished, now=1300.0))  # nothing that a reader does not count by itself
+    session.publish(kept(finished, now=1310.0, kept_until=None))
+
+    assert showing.join(PATIENCE)
+    assert said_of_kept(browser)[1:] == [{"count": 1, "hourly": 36_000, "until": 1500.0}, None]
+    for mime in ("text/html", "text/plain"):
+        assert ["1 kept" in one["data"][mime] for one in browser.display_pub.outputs] == [False, True, False]
+    assert session.listeners == []
+
+
+def test_a_panel_that_is_stopped_waits_for_no_kept_workers(wire, browser, session, finished):
+    showing = show(session)
+    session.publish(kept(finished))
+    until(lambda: len(browser.display_pub.outputs) == 2)
+    showing.stop(PATIENCE)
+    assert session.listeners == []
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_picture_without_a_browser_says_after_later_cells_that_workers_are_kept_no_more(
+    shell, session, finished, blocking
+):
+    shell.kernel = SimpleNamespace(get_parent=lambda: {"metadata": {}})
+    showing = show(session, blocking=blocking, stream=io.StringIO())
+    session.last = kept(finished)
+    if blocking:
+        showing.finish(PATIENCE)
+    shell.run_cell("1")
+    session.last = kept(finished, now=1310.0, kept_until=None)
+    shell.run_cell("2")
+    session.last = kept(finished)
+    shell.run_cell("3")  # it has been told
+
+    assert said_of_kept(shell)[1:] == [{"count": 1, "hourly": 36_000, "until": 1500.0}, None]
 
 
 def test_a_terminal_that_does_not_wait_gets_one_line_and_no_thread(session, capsys):

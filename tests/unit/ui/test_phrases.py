@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from burst_magic.protocol.snapshot import StartView, WaitCause, WaitReason, WorkerView
-from burst_magic.protocol.wire.model import JobEnd, OutcomeKind
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, OutcomeKind
 from burst_magic.ui import phrases
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.words import clock
@@ -41,7 +41,11 @@ def test_on_aws_the_cost_is_what_was_spent(snapshot):
     assert cost(frame_of(snapshot(**AWS, workers=workers))) == "$0.0008 so far"
     assert cost(frame_of(snapshot(**AWS, workers=workers, budget=5_000_000))) == "$0.0008 so far of a budget of $5.00"
     over = snapshot(**AWS, workers=workers, ended=JobEnd.CANCELLED, finished_at=1050.0)
-    assert cost(frame_of(over)) == "$0.0008 (whole session; $0.0005 while this cell ran)"
+    assert cost(frame_of(over)) == "$0.0008 so far (whole session; $0.0005 while this cell ran)"  # the worker lives
+    ended = Gone(worker="w1", cause=EndCause.CANCEL, at=1080.0)
+    assert cost(frame_of(replace(over, workers=(replace(workers[0], gone=ended),)))) == (
+        "$0.0008 (whole session; $0.0005 while this cell ran)"
+    )
     assert cost(frame_of(snapshot(**AWS))) == "$0.00 so far"
     assert cost(frame_of(snapshot(**AWS, priced=False))) == "the price of its workers is not known"
 

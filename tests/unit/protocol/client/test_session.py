@@ -452,6 +452,34 @@ def test_no_worker_is_kept_while_another_job_runs_or_after_all_were_told_to_end(
     assert [kept_until(talk) for talk in (busy, strange, closed, alone)] == [None] * 4
 
 
+def test_workers_that_ran_a_job_of_another_client_are_kept_from_when_they_say(client):
+    born = SESSION.heartbeat("w1", int((WALL - 60.0) * 1000), 36_000).rpartition("/")[2]
+    talk = client(idle=300.0, deadline=WALL + 1e5)
+    begins(talk, workers=(born,))
+    talk.got(JOB_KEYS.final, replace(final(FIRST, SECOND), at=WALL + 10.0))
+    for since, kept in ((WALL + 5.0, WALL + 310.0), (None, WALL + 310.0), (WALL + 200.0, WALL + 500.0)):
+        beat = Heartbeat(worker="w1", number=1, at=0.0, idle_since=since)
+        talk.got(f"{SESSION.workers_folder}/{born}", beat)
+        assert kept_until(talk) == kept
+
+
+@pytest.mark.parametrize("told", ["deleted", "dismissed"])
+def test_no_worker_is_kept_in_a_session_that_this_client_has_ended_or_that_was_deleted(client, told):
+    born = SESSION.heartbeat("w1", int((WALL - 60.0) * 1000), 36_000).rpartition("/")[2]
+    talk = client(deadline=WALL + 1e5)
+    begins(talk, workers=(born,))
+    talk.got(JOB_KEYS.final, replace(final(FIRST, SECOND), at=WALL + 10.0))
+    assert kept_until(talk)
+    if told == "dismissed":
+        talk.machine.dismiss()
+    else:
+        talk.machine.look_now(talk.now)
+        talk.tell(fx.Tick())
+        talk.listed(SESSION.control_folder)
+        talk.got(SESSION.manifest, None)
+    assert kept_until(talk) is None
+
+
 def test_what_failed_after_its_image_pull_began_is_billed_and_what_sent_a_heartbeat_is_billed_once(client):
     talk = client(workers=1, minimum=60.0, deadline=WALL + 1e5)
     born = SESSION.heartbeat("w1", int((WALL - 3600.0) * 1000), 36_000).rpartition("/")[2]

@@ -57,6 +57,18 @@ def test_a_heartbeat_bears_the_stores_time(worker):
     assert beat.at == WALL + 100.0 + 10.0
 
 
+def test_a_heartbeat_says_since_when_there_is_nothing_to_do(worker):
+    talk = worker(idle=300.0)
+    talk.tell(fx.Tick())
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    (beat, *_) = [effect for effect in talk.wait(11) if isinstance(effect, fx.Beat)]
+    assert (beat.at, beat.idle_since) == (WALL + 10.0, WALL)
+    talk.tell(fx.Beaten(fx.Wrote.DONE))
+    talk.joins(job(tasks=4))
+    (beat, *_) = [effect for effect in talk.wait(11) if isinstance(effect, fx.Beat)]
+    assert beat.idle_since is None  # it takes a range
+
+
 def test_its_last_moment_comes_some_intervals_after_the_deadline_or_its_farewell(worker):
     talk = worker(idle=30.0)
     assert talk.machine.last_moment == 1000.0 + 30.0
