@@ -2,7 +2,8 @@
 
 The views put ``{"burst_magic": {"session", "job", "out", …}}`` into the metadata of their outputs; it survives
 saving, a dead kernel and a copy to another machine. On saving, the lab extension gathers these marks in the notebook's
-own metadata as ``{"burst_magic": {"sessions": […]}}``: they survive cleared outputs, too.
+own metadata as ``{"burst_magic": {"sessions": […], "since": …}}``: they survive cleared outputs, too. What began before
+``since`` was started by an earlier notebook of the same name.
 """
 
 from __future__ import annotations
@@ -36,21 +37,26 @@ class Started(NamedTuple):
     cell: int
 
 
-def sessions_of(path: Path | str) -> list[Started]:
-    """The sessions that a saved notebook started, newest last.
+def marks_of(path: Path | str) -> tuple[list[Started], float]:
+    """The sessions that a saved notebook names, newest last, and since when others may be its own, too.
+
+    Returns:
+        The sessions, and the time in seconds since the epoch; 0.0 if it is not known.
 
     Raises:
         AttachError: the file is missing, damaged, or not a notebook.
     """
+    notebook = _read(Path(path))
     found = [
         (_number(mark.get("created")), Started(mark["session"], _text(mark, "job"), _text(mark, "out"), index))
-        for index, mark in _marks(_read(Path(path)))
+        for index, mark in _marks(notebook)
     ]
     newest: dict[tuple[str, str, str], tuple[float, Started]] = {}
     for created, started in sorted(found, key=lambda one: (one[0], one[1].session)):
         newest.pop(started[:3], None)
         newest[started[:3]] = (created, started)
-    return [started for _, started in newest.values()]
+    own = _mapping(_mapping(_mapping(notebook).get("metadata")).get(META))
+    return [started for _, started in newest.values()], _number(own.get("since"))
 
 
 def this_notebook(shell: object, hints: Mapping[str, str]) -> Path | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic.errors import AttachError, BurstError, VersionError
 from burst_magic.magics import calls
-from burst_magic.magics.desk import DESK, described, other_jobs
+from burst_magic.magics.desk import DELETED_TOO, DESK, described, other_jobs
 from burst_magic.protocol.wire.keys import is_session_id
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _one(call: calls.CleanupCall, settings: Settings) -> str:
         if not removed:
             raise
         return removed
-    others = other_jobs(session)
+    others = other_jobs(session, **({"lead": DELETED_TOO} if call.force else {}))
     done = session.cleanup(force=call.force)
     if not call.force:
         return f"{done} (--force deletes them){others}"

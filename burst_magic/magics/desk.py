@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
 from burst_magic.errors import AttachError, BurstError, OptionError, visible
-from burst_magic.notebook import sessions_of, this_notebook
+from burst_magic.notebook import marks_of, this_notebook
 from burst_magic.protocol.wire.keys import is_session_id
 
 if TYPE_CHECKING:
@@ -278,15 +278,18 @@ class Desk:
         found: dict[tuple[str, str], Known] = {}
         lines = self._lines(settings)
         others = {(line.id, line.job) for line in self._of_others(lines)}
+        since = 0.0
         if path is not None:
-            for line in sessions_of(path):
+            marks, since = marks_of(path)
+            for line in marks:
                 found[line.session, line.job] = Known(session=line.session, job=line.job, out=line.out)
         for mine in lines:
-            found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
+            if mine.created >= since:  # an earlier notebook had this name, too
+                found[mine.id, mine.job] = Known(session=mine.id, job=mine.job, out=mine.out)
         found = {key: known for key, known in found.items() if key not in others}
         if path is not None:
             taken = {session for session, _ in [*found, *others]}
-            for sid in _attaching().in_store(settings, notebook=str(path)):
+            for sid in _attaching().in_store(settings, notebook=str(path), since=since):
                 if sid not in taken:
                     found[sid, ""] = Known(session=sid, job="", out="")
         # By the second in their ids; within one they were written down in order, and ids end in chance.
@@ -339,7 +342,7 @@ def pass_over(sid: str, problem: BurstError) -> None:
 
 
 def described(session: Session) -> str:
-    """Describe a session in a question, with all its jobs."""
+    """Describe a session in a question whether to delete its objects, with all its jobs."""
     seen = [session.status()]
     for ident in _attaching().siblings(session):
         with contextlib.suppress(AttachError):  # announced but never committed
@@ -348,7 +351,9 @@ def described(session: Session) -> str:
             job.detach()
     state = seen[0].ended.value if seen[0].ended and all(each.ended for each in seen) else "running"
     done = f"{sum(each.done for each in seen)} of {sum(each.total for each in seen)} tasks done"
-    return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})"))) + other_jobs(session)
+    return " ".join(filter(None, ("session", session.id, session.name, f"({state}, {done})"))) + other_jobs(
+        session, lead=DELETED_TOO
+    )
 
 
 def typed(verb: str) -> str:
@@ -356,12 +361,15 @@ def typed(verb: str) -> str:
     return f"burst {verb}" if DESK.shell is None else f"%burst_{verb}"
 
 
-def other_jobs(session: Session) -> str:
+DELETED_TOO = ", also those of its other jobs: "  # behind objects
+
+
+def other_jobs(session: Session, *, lead: str = "; its other jobs: ") -> str:
     """Name the session's other jobs, which what is done to the session is done to as well; "" if it has none."""
     jobs = _attaching().beside(session)
-    shown = ", ".join(f"{jid} {_shortened(label)}".rstrip() for jid, label in jobs[-_BESIDE:])
+    shown = [f"{_shortened(label)} (job {jid})" if label else f"job {jid}" for jid, label in jobs[-_BESIDE:]]
     older = f" and {len(jobs) - _BESIDE} older" if len(jobs) > _BESIDE else ""
-    return f"; its other jobs: {shown}{older}" if jobs else ""
+    return f"{lead}{', '.join(shown)}{older}" if jobs else ""
 
 
 def _shortened(label: str) -> str:

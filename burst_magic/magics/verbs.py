@@ -20,6 +20,7 @@ from burst_magic.units import format_money
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.magics.desk import Known
+    from burst_magic.protocol.snapshot import Snapshot
     from burst_magic.session.session import Session
 
 _NEWEST = 20  # sessions that are listed unless all are asked for
@@ -226,10 +227,20 @@ def logs(call: calls.LogsCall, settings: Settings) -> str | None:
     lines = session.logs(task=call.task, worker=call.worker or None, n=call.lines, follow=call.follow)
     shown = (f"[{line.source}] {line.text}" for line in lines)
     if not call.follow:
-        return "\n".join(shown) or "no output yet"
+        return "\n".join(shown) or _silence(session.snapshot(), call.task)
     for line in shown:
         print(visible(line), flush=True)
     return None
+
+
+def _silence(seen: Snapshot, task: int | None) -> str:
+    """What is said instead of output."""
+    states = [span.state for span in seen.spans if task is not None and span.start <= task < span.stop]
+    if {"completed", "failed"} & set(states):
+        return f"task {task} printed nothing"
+    if seen.ended is None:
+        return "no output yet"
+    return "nothing was printed" if task is None else f"task {task} did not finish; what it printed is not kept"
 
 
 def scale(call: calls.ScaleCall, settings: Settings) -> str:

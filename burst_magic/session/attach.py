@@ -147,8 +147,8 @@ def _unsearched(name: str, problems: Sequence[BurstError]) -> AttachError:
     return AttachError(problem, context=problems[-1].context, way_out=way_out)
 
 
-def in_store(settings: Settings, *, notebook: str) -> list[str]:
-    """Ids of sessions whose manifests name this notebook, oldest first."""
+def in_store(settings: Settings, *, notebook: str, since: float = 0.0) -> list[str]:
+    """Ids of sessions from this time on whose manifests name this notebook, oldest first."""
     store = open_own_store(settings.store, settings)
     found = []
     for sid in session_ids(store):
@@ -156,7 +156,7 @@ def in_store(settings: Settings, *, notebook: str) -> list[str]:
             manifest = stored_jobs.read_manifest(store, sid, None)
         except BurstError:
             continue
-        if manifest.notebook == notebook:
+        if manifest.notebook == notebook and manifest.created >= since:
             found.append(sid)
     return found
 

@@ -253,7 +253,10 @@ def test_what_would_be_deleted_is_named_before_it_is_agreed_to(gated):
     kernel.run(f"%%burst --session {session} --out more --wait\n3")
     kernel.run("list(slow)")
     shown = kernel.fails(f"%burst_cleanup {session} --force").traceback
-    assert f"every object of session {session} (finished, 3 of 3 tasks done); its other jobs: 0 long" in shown
+    assert (
+        f"every object of session {session} (finished, 3 of 3 tasks done), also those of its other jobs: long (job 0)"
+        in shown
+    )
     assert "Add --yes" in shown
 
 

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections import Counter
 
 import nbformat
 import pytest
 
+from burst_magic.notebook import META
 from burst_magic.protocol.wire import sign
 
 NEVER = "20200101-000000-aaaaaaaa"
@@ -152,6 +154,30 @@ def test_another_notebooks_sessions_are_not_taken_for_this_ones(start_kernel, ho
     cell = second.fails("%burst_attach")
     assert cell.error == "AttachError"
     assert "hasn't started a session" in cell.traceback
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_an_earlier_notebook_of_the_same_name_started_is_not_taken_for_this_ones(start_kernel, home, listed):
+    path = home.work / "Untitled.ipynb"
+    save_notebook(path)
+    first = start_kernel(JPY_SESSION_NAME=str(path))
+    first.run('%%burst --workers 1 --map "[1]" --out out\nitem')
+    assert first.value("list(out)") == [1]
+    first.kill()
+    if not listed:
+        (home.root / "data" / "sessions.jsonl").unlink()
+    marks = {META: {"sessions": [], "since": time.time()}}  # as the lab extension writes them
+    nbformat.write(nbformat.v4.new_notebook(metadata=marks), path)
+
+    second = start_kernel(JPY_SESSION_NAME=str(path))
+    assert "hasn't started a session" in second.fails("%burst_attach").traceback
+    second.run('%%burst --workers 1 --map "[2]" --out own\nitem')
+    second.run("list(own)")
+    second.kill()
+
+    third = start_kernel(JPY_SESSION_NAME=str(path))
+    third.run("%burst_attach")
+    assert third.value("list(own), 'out' in globals()") == ([2], False)
 
 
 def damaged(home, manifest):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 GATED = """
@@ -85,6 +87,23 @@ def test_what_running_tasks_print_is_seen_while_they_run(gated, until):
     kernel.run("list(out)")
     lines = kernel.run("%burst_logs --task 0").stdout.split("\n")
     assert lines[:2] == ["[0] waiting for the gate", "[0] through"]
+
+
+def test_logs_without_output_say_whether_any_may_come(kernel, tmp_path):
+    gate = str(tmp_path / "gate")
+    kernel.run(f"import os, time\ngate = {gate!r}")
+    kernel.run(
+        '%%burst --workers 1 --map "range(2)" --out out\nwhile item and not os.path.exists(gate): time.sleep(0.01)'
+    )
+    kernel.run("next(out.as_completed())")
+    said = [kernel.run(f"%burst_logs {option}").stdout.strip() for option in ("", "--task 0", "--task 1")]
+    assert said == ["no output yet", "task 0 printed nothing", "no output yet"]
+    Path(gate).touch()
+    kernel.run("out.wait()")
+    assert kernel.run("%burst_logs").stdout.strip() == "nothing was printed"
+    kernel.run('%%burst --workers 1 --map "range(2)" --out cut\ntime.sleep(600 * item)')
+    kernel.run("next(cut.as_completed())\n%burst_cancel\ncut.wait()")
+    assert kernel.run("%burst_logs --task 1").stdout.strip() == "task 1 did not finish; what it printed is not kept"
 
 
 def test_logs_follow_a_session_to_its_end(gated):

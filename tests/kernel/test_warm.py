@@ -285,9 +285,10 @@ def test_what_concerns_the_whole_session_names_its_other_jobs_and_a_job_s_name_d
             assert f"{ident} is one job of session {sid}" in said
             assert f"give the session's id: {sid}" in said
     asked = own.fails(f"%burst_cleanup {sid} --force").text
-    assert "; its other jobs: 0 first" in asked
-    for verb in (f"cleanup {sid}", f"cleanup {sid} --force --yes"):
-        assert "; its other jobs: 0 first" in own.run(f"%burst_{verb}").stdout
+    deleted = ", also those of its other jobs: first (job 0)"
+    assert deleted in asked
+    assert "; its other jobs: first (job 0)" in own.run(f"%burst_cleanup {sid}").stdout
+    assert f"objects{deleted}" in own.run(f"%burst_cleanup {sid} --force --yes").stdout
     assert sid not in own.run("%burst_sessions").stdout
 
 

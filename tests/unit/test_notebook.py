@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from burst_magic.errors import AttachError
-from burst_magic.notebook import META, NO_CELL, Started, sessions_of, this_notebook
+from burst_magic.notebook import META, NO_CELL, Started, marks_of, this_notebook
 
 
 def output(session, job="j1", out="", created=0.0):
@@ -25,6 +25,10 @@ def saved(path, *cells):
     )
     nbformat.write(notebook, path)
     return path
+
+
+def sessions_of(path):
+    return marks_of(path)[0]
 
 
 def test_sessions_are_found_newest_last_wherever_their_cells_stand(tmp_path):
@@ -72,6 +76,16 @@ def test_a_job_whose_offer_was_refused_is_attached_to_by_its_id_only(tmp_path):
     path.write_text(json.dumps(notebook))
 
     assert [started.session for started in sessions_of(path)] == ["own"]
+
+
+@pytest.mark.parametrize(("said", "since"), [({"since": 12.5}, 12.5), ({"since": "x"}, 0.0), ({}, 0.0), (3, 0.0)])
+def test_a_notebook_says_since_when_sessions_may_be_its_own(tmp_path, said, since):
+    path = saved(tmp_path / "a.ipynb", [])
+    notebook = json.loads(path.read_text())
+    notebook["metadata"][META] = said
+    path.write_text(json.dumps(notebook))
+
+    assert marks_of(path) == ([], since)
 
 
 @pytest.mark.parametrize("odd", [3, [], {"sessions": {}}, {"sessions": [3, {}, {"session": 4}, {"session": ""}, None]}])

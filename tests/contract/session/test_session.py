@@ -594,9 +594,9 @@ def test_the_other_jobs_of_a_session_are_named_in_one_short_line(world):
 
     session = world.burst("1", [], name="longer than what is shown of it")
     second = world.burst("2", [], name="fit1", into=session)
-    assert other_jobs(second) == "; its other jobs: 0 longer than what is…"
+    assert other_jobs(second) == "; its other jobs: longer than what is… (job 0)"
     ids = [world.burst("2", [], name=f"fit{number}", into=session).job for number in range(2, 5)]
-    named = ", ".join(f"{jid} fit{number}" for number, jid in enumerate(ids, 2))
+    named = ", ".join(f"fit{number} (job {jid})" for number, jid in enumerate(ids, 2))
     assert other_jobs(session) == f"; its other jobs: {named} and 1 older"
 
 
