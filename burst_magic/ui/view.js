@@ -646,6 +646,21 @@ var Output = class {
   }
 };
 
+// src/money.ts
+function grown(amount, hourly, at, until) {
+  return Math.round(amount + hourly * Math.max(0, until - at) / 3600);
+}
+function spentAt(money, until) {
+  return grown(money.spent, money.hourly, money.at, until);
+}
+function budgetOf(money) {
+  return money.budget === null ? "" : ` / ${dollars(money.budget)}`;
+}
+function keptWords(workers, money) {
+  const hourly = money?.priced && money.kept ? `, ${dollars(money.kept.hourly)} an hour` : "";
+  return `${plural(workers, "worker")} kept${hourly}`;
+}
+
 // src/shown.ts
 var SILENT = 15;
 var SLOW = 60;
@@ -710,19 +725,14 @@ function moneyOf(frame, now) {
   return sessionCost(frame, now);
 }
 function sessionCost(frame, now) {
-  const { money } = frame;
-  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budgetOf(money)}`;
+  return `${dollars(spentAt(frame.money, growsUntil(frame, now)))}${budgetOf(frame.money)}`;
 }
-function budgetOf(money) {
-  return money.budget === null ? "" : ` / ${dollars(money.budget)}`;
+function growsUntil({ ended, deadline, money, at }, now) {
+  return Math.min(now, ended === null ? deadline || now : money.kept?.until ?? at);
 }
-function grown(spent, hourly, at, frame, now) {
-  const until = Math.min(now, frame.ended === null ? frame.deadline || now : frame.money.kept?.until ?? frame.at);
-  return Math.round(spent + hourly * Math.max(0, until - at) / 3600);
-}
-function keptOf({ priced, kept }, now) {
-  if (!kept || kept.until <= now) return "";
-  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour` : ""}, at most until ${timeOfDay(kept.until, now)}`;
+function keptOf(money, now) {
+  const { kept } = money;
+  return !kept || kept.until <= now ? "" : `${keptWords(kept.count, money)}, at most until ${timeOfDay(kept.until, now)}`;
 }
 function countsOf(frame, idle) {
   const { counts } = frame;
@@ -848,6 +858,7 @@ function workerRows(frame, now) {
 }
 function detailsOf(frame, now) {
   const { money } = frame;
+  const until = growsUntil(frame, now);
   const details = [
     { label: "Session", text: `${frame.session}/${frame.job}`, copies: true },
     { label: "In another kernel", text: frame.attach, copies: true },
@@ -857,11 +868,12 @@ function detailsOf(frame, now) {
   else if (frame.deadline) details.push({ label: "Deadline", text: clock(frame.deadline), copies: false });
   if (money.estimate !== null) details.push({ label: "Estimate", text: dollars(money.estimate), copies: false });
   if (money.job !== null) {
-    const job = frame.ended === null ? grown(money.job, money.hourly, money.at, frame, now) : money.job;
+    const job = frame.ended === null ? grown(money.job, money.hourly, money.at, until) : money.job;
     details.push({ label: "While this cell ran", text: dollars(job), copies: false });
-    if (frame.ended !== null) details.push({ label: "Whole session", text: sessionCost(frame, now), copies: false });
+    const goesOn = money.hourly && !money.kept ? " so far" : "";
+    if (frame.ended !== null) details.push({ label: "Whole session", text: `${sessionCost(frame, now)}${goesOn}`, copies: false });
   }
-  const fargate = grown(money.fargate, money.fargate_hourly, money.at, frame, now);
+  const fargate = grown(money.fargate, money.fargate_hourly, money.at, until);
   if (money.priced && fargate) details.push({ label: "On Fargate", text: `would be ${dollars(fargate)}`, copies: false });
   details.push({ label: "Launcher", text: frame.launcher, copies: false });
   return details.filter(({ text }) => text);

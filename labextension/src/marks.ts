@@ -56,6 +56,11 @@ export function gather(notebook: unknown, kernel: string | null): Mark[] | null 
   return marks.length > known.size ? marks : null;
 }
 
+/** Since when what was started may be a notebook's own, seconds since the epoch; 0: that is not known. */
+export function sinceOf(notebook: unknown): number {
+  return number(part(part(part(notebook, "metadata"), META), "since"));
+}
+
 /** The marks to keep with one more. */
 export function withMark(notebook: unknown, mark: Mark): Mark[] {
   return [...list(part(part(notebook, "metadata"), META), "sessions").filter(isMark), mark];

@@ -75,11 +75,6 @@ export class BurstOutput extends Panel implements IRenderMime.IRenderer {
     host.start();
   }
 
-  /** The frame that it shows now, or null. */
-  get shows(): Frame | null {
-    return this.host?.frame() ?? null;
-  }
-
   override dispose(): void {
     this.end();
     super.dispose();

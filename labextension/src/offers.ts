@@ -2,6 +2,7 @@
 
 import type { ListedJobState, SessionList } from "./frame.js";
 import type { Found, Mark } from "./marks.js";
+import type { Fault } from "./server.js";
 
 export interface Offer {
   /** `settle finished while you were away`. */
@@ -22,6 +23,15 @@ const MOST = 3; // offers at once; `%burst_attach` brings everything back
 /** The sessions that the list is to be asked for. */
 export function sessionsOf(found: readonly Found[]): string[] {
   return [...new Set(found.filter(({ mark }) => mark.out).map(({ mark }) => mark.session))].slice(-100);
+}
+
+/** The path of the notebook that started a session, "" for none; or why the server's list does not tell it. */
+export function startedBy(list: unknown, session: string): string | Fault {
+  const { sessions = [], problem = "", context = "", way_out = "" } = (list ?? {}) as Partial<SessionList>;
+  const listed = sessions.find((each) => each.session.id === session);
+  if (listed && !listed.session.problem) return listed.session.notebook;
+  const why = problem ? { problem, context, way_out } : { problem: listed?.session.problem ?? "the server's list does not have it" };
+  return { ...why, problem: `it is not known which notebook started ${session}: ${why.problem}` };
 }
 
 /** Offers, newest first: the last job of each name whose results this kernel (null: none) did not start. */
@@ -68,8 +78,7 @@ export function lostOf(found: readonly Found[], list: SessionList, { path, since
   return lost.slice(0, MOST).map(({ session, job }) => {
     const mark = { session: session.id, job: job.job, out: job.out, created: job.created };
     const refusal: Mark = { ...mark, out: "", refused: true }; // of no name: its results are not offered either
-    const code = `${LOAD}${job.attach}/${job.job}`; // this job: the session's latest may be there already
-    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here", code, refusal };
+    return { ...offerOf({ mark, cell: null, saved: null }, job), label: "Show it here", refusal };
   });
 }
 
@@ -87,7 +96,7 @@ function offerOf({ mark, cell, saved }: Found, job: ListedJobState): Offer {
   return {
     words: `${job.title || mark.out || mark.session} ${running ? "was running when this page was loaded" : outcome(job, saved?.ended === null)}`,
     label: `${running ? "Attach as" : "Collect into"} ${mark.out}`,
-    code: `${LOAD}${job.attach}`,
+    code: `${LOAD}${job.attach}/${job.job}`, // the session's other names may be bound to something else by now
     cell,
     refusal: null,
   };

@@ -8,26 +8,30 @@ import { NotebookActions, type INotebookTracker, type NotebookPanel } from "@jup
 import type { Frame, SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
-import { bursts, forgotten, gather, jobsOf, META, withMark, type Mark } from "./marks.js";
-import { isAt, LOAD, lostOf, offersOf, sessionsOf, type Offer, type Place } from "./offers.js";
-import type { Collector } from "./server.js";
+import { bursts, forgotten, gather, jobsOf, META, sinceOf, withMark, type Mark } from "./marks.js";
+import { isAt, LOAD, lostOf, offersOf, sessionsOf, startedBy, type Offer, type Place } from "./offers.js";
+import { fault, type Collector } from "./server.js";
 import type { Row } from "./sessions.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
 
-/** Keeps the marks of a notebook's jobs in its own metadata. */
+/** Keeps the marks of a notebook's jobs in its own metadata, and since when jobs may be its own. */
 export function keepMarks(panel: NotebookPanel): void {
+  let since = 0;
+  void panel.context.ready.then(() => {
+    since = placeOf(panel, panel.context.model.toJSON()).since;
+  });
   panel.context.saveState.connect((context, state) => {
     if (state !== "started") return;
-    keep(panel, gather(context.model.toJSON(), kernelOf(panel)));
+    keep(panel, gather(context.model.toJSON(), kernelOf(panel)), since);
   });
   panel.sessionContext.statusChanged.connect((_, status) => {
     if (status === "restarting" || status === "autorestarting") keep(panel, forgotten(panel.context.model.toJSON()));
   });
 }
 
-function keep(panel: NotebookPanel, marks: Mark[] | null): void {
-  if (marks !== null) panel.content.model?.setMetadata(META, { sessions: marks });
+function keep(panel: NotebookPanel, marks: Mark[] | null, since = sinceOf(panel.context.model.toJSON())): void {
+  if (marks !== null) panel.content.model?.setMetadata(META, { sessions: marks, ...(since ? { since } : {}) });
 }
 
 /** Offers the results that the notebook's kernel does not have, once after it was opened. */
@@ -43,10 +47,13 @@ export async function offerResults(panel: NotebookPanel): Promise<void> {
   for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, place)]) show(panel, offer);
 }
 
-/** A notebook without bursts may be new, with the name of an earlier one (Untitled.ipynb): older jobs are not its own. */
+/**
+ * A notebook without bursts may be new, with the name of an earlier one (Untitled.ipynb): jobs from before it was written are
+ * not its own. It keeps that time when it gets bursts of its own.
+ */
 function placeOf(panel: NotebookPanel, notebook: unknown): Place {
   const written = Date.parse(panel.context.contentsModel?.last_modified ?? "") / 1000;
-  return { path: pathOf(panel), since: bursts(notebook) ? 0 : written };
+  return { path: pathOf(panel), since: sinceOf(notebook) || (bursts(notebook) ? 0 : written) };
 }
 
 /** The end of a notebook's path: all that a browser knows of it. */
@@ -102,11 +109,15 @@ export function collectorOf(panel: NotebookPanel): Collector {
   };
 }
 
-/** The same from a tab: into the notebook that started the job. */
-export function collectorWhereOpen(notebooks: INotebookTracker, notebookOf: (session: string) => string): Collector {
+/** The same from a tab: into the notebook that started the job. The list that is shown has the newest sessions only. */
+export function collectorWhereOpen(notebooks: INotebookTracker): Collector {
   return {
     off: stillRuns,
-    run: (frame) => attachAt(notebooks, notebookOf(frame.session), jobOf(frame)),
+    run: async (frame) => {
+      const reply = await request(`sessions?ids=${frame.session}`);
+      const found = reply.status === 200 ? startedBy(reply.body, frame.session) : fault(reply);
+      return typeof found === "string" ? attachAt(notebooks, found, jobOf(frame)) : found;
+    },
   };
 }
 

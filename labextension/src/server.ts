@@ -44,7 +44,7 @@ export function fault(reply: Reply): Fault {
 export interface Collector {
   /** Why that is not possible now, or "". */
   off(frame: Frame): string;
-  run(frame: Frame): Answer;
+  run(frame: Frame): Answer | Promise<Answer>;
 }
 
 /** Follows one job, beginning with the frame that was saved. */

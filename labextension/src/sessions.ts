@@ -1,6 +1,7 @@
 // What the sidebar, the status bar and notifications say of the list of sessions at an instant: pure.
 
 import type { AccountSessionState, ListedJobState, ListedState, Money, SessionList } from "./frame.js";
+import { budgetOf, grown, keptWords, spentAt } from "./money.js";
 import type { Segment } from "./shown.js";
 import { age, count, dollars, percent, plural } from "./words.js";
 
@@ -63,7 +64,7 @@ export function rowOf(listed: ListedState, now: number): Row {
     done,
     total: session.total,
     counts: countsOf(listed, done),
-    money: [moneyOf(listed.money, now), kept ? keptOf(kept, listed.money) : ""].filter(Boolean).join(" · "),
+    money: [moneyOf(listed.money, now), kept ? keptWords(kept, listed.money) : ""].filter(Boolean).join(" · "),
     overBudget: overBudget(listed.money, now),
     began: `${age(now - session.created)} ago`,
     notebook: session.notebook,
@@ -108,7 +109,7 @@ function costs({ session, money, workers }: ListedState): boolean {
 export function totalOf(list: SessionList | null, now: number): Total {
   const running = list?.sessions.filter(costs) ?? [];
   const priced = running.flatMap(({ money }) => (money && money.priced && !money.free ? [money] : []));
-  const spent = priced.reduce((sum, money) => sum + spentAt(money, now), 0);
+  const spent = priced.reduce((sum, money) => sum + spentNow(money, now), 0);
   const over = running.filter(({ money }) => overBudget(money, now));
   const parts = [plural(running.length, "burst")];
   if (priced.length) parts.push(dollars(spent));
@@ -161,26 +162,16 @@ function countsOf({ session }: ListedState, done: number): string {
 function moneyOf(money: Money | null, now: number): string {
   if (!money) return "";
   if (!money.priced) return "cost unknown";
-  const budget = money.budget === null ? "" : ` / ${dollars(money.budget)}`;
-  const spent = money.free ? "no charge" : dollars(spentAt(money, now));
-  return `${spent}${budget}${overBudget(money, now) ? " · over budget" : ""}`;
-}
-
-function keptOf(workers: number, money: Money | null): string {
-  const hourly = money?.priced && money.kept ? `, ${dollars(money.kept.hourly)} an hour` : "";
-  return `${plural(workers, "worker")} kept${hourly}`;
+  const spent = money.free ? "no charge" : dollars(spentNow(money, now));
+  return `${spent}${budgetOf(money)}${overBudget(money, now) ? " · over budget" : ""}`;
 }
 
 function overBudget(money: Money | null, now: number): boolean {
-  return money !== null && money.priced && !money.free && money.budget !== null && spentAt(money, now) > money.budget;
+  return money !== null && money.priced && !money.free && money.budget !== null && spentNow(money, now) > money.budget;
 }
 
-function spentAt(money: Money, now: number): number {
-  return grown(money.spent, money.hourly, money.at, Math.min(now, money.kept?.until ?? now));
-}
-
-function grown(spent: number, hourly: number, at: number, now: number): number {
-  return Math.round(spent + (hourly * Math.max(0, now - at)) / 3600);
+function spentNow(money: Money, now: number): number {
+  return spentAt(money, Math.min(now, money.kept?.until ?? now));
 }
 
 function sentence(text: string): string {

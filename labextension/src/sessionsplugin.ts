@@ -12,15 +12,15 @@ import { Widget } from "@lumino/widgets";
 
 import { button, say } from "./dom.js";
 import { Feed } from "./feed.js";
-import { frameIn } from "./checked.js";
 import type { SessionList } from "./frame.js";
-import type { Answer } from "./host.js";
+import { inWords, type Answer } from "./host.js";
+import { findJob, type TabPlace } from "./job.js";
 import { request } from "./jupyter.js";
-import { BurstOutput } from "./mime.js";
 import { attachWhereOpen, collectorWhereOpen } from "./reattach.js";
 import { fault, type Collector } from "./server.js";
 import { endedSince, totalOf, type Ending } from "./sessions.js";
 import { Sidebar, type Deeds, type Permission } from "./sidebar.js";
+import { JobTab } from "./tab.js";
 
 import "../style/sessions.css";
 
@@ -101,11 +101,8 @@ function activate(
 ): void {
   if (!shell) return; // Notebook 7 has no place for a list beside its one document
   const feed = new Feed(request, () => permission.state() === "granted");
-  const tabs = new WidgetTracker<MainAreaWidget<BurstOutput>>({ namespace: "burst-magic" });
-  const notebookOf = (session: string): string => feed.list()?.sessions.find((each) => each.session.id === session)?.session.notebook ?? "";
-  const collector = collectorWhereOpen(notebooks, notebookOf);
-  const tabOf = (session: string, job: string): Promise<Opened> => openTab(shell, tabs, collector, { session, job });
-  const open = async (session: string, job: string): Promise<Answer> => (await tabOf(session, job)).answer;
+  const tabs = new Tabs(shell, collectorWhereOpen(notebooks));
+  const open = (session: string, job: string): Promise<Answer> => tabs.open({ session, job, store: feed.list()?.store ?? "" });
   const post = async (path: string): Promise<Answer> => {
     const reply = await request(path, { method: "POST", body: "{}" });
     feed.look();
@@ -129,17 +126,9 @@ function activate(
   });
   app.commands.addCommand(OPEN, {
     label: "Open Burst Session",
-    // JupyterLab forgets a tab whose command fails; one that cannot be read at the moment may come back another day.
-    execute: async ({ session, job }) => {
-      const { answer, gone } = await tabOf(session as string, job as string);
-      if (gone) throw new Error(answer.problem);
-    },
+    execute: ({ session, job, store }) => tabs.restore({ session: session as string, job: job as string, store: (store ?? "") as string }),
   });
-  void restorer?.restore(tabs, {
-    command: OPEN,
-    args: ({ content }) => ({ session: content.shows?.session ?? "", job: content.shows?.job ?? "" }),
-    name: (tab) => tab.id,
-  });
+  void restorer?.restore(tabs.tracker, { command: OPEN, args: ({ content }) => content.place, name: (tab) => tab.id });
   const item = new StatusItem(() => void app.commands.execute(LIST));
   statusBar?.registerStatusItem("burst-magic:running", {
     item,
@@ -158,44 +147,52 @@ function activate(
   feed.want("status", SLOW);
 }
 
-interface Opened {
-  readonly answer: Answer;
-  /** There is no such job any more. */
-  readonly gone: boolean;
+/** Tabs with one job each. */
+class Tabs {
+  readonly tracker = new WidgetTracker<MainAreaWidget<JobTab>>({ namespace: "burst-magic" });
+
+  constructor(
+    private readonly shell: ILabShell,
+    private readonly collector: Collector,
+  ) {}
+
+  /** Opens a job's tab, or the one that is there; a job that cannot be read gets none. */
+  async open(place: TabPlace): Promise<Answer> {
+    const id = idOf(place);
+    if (!this.has(id)) {
+      const found = await findJob(request, place);
+      if (!found.frame) return found.fault;
+      if (!this.has(id)) this.add(place).tell(found); // a second click may have been faster
+    }
+    this.shell.activateById(id);
+    return { ok: "" };
+  }
+
+  /** Brings a tab of an earlier page back. JupyterLab forgets one whose command fails: that of a job that is gone. */
+  async restore(place: TabPlace): Promise<void> {
+    const found = await findJob(request, place);
+    if (!found.frame && found.gone) throw new Error(inWords(found.fault));
+    if (!this.has(idOf(place))) this.add(place).tell(found);
+  }
+
+  private has(id: string): boolean {
+    return this.tracker.find((tab) => tab.id === id) !== undefined;
+  }
+
+  private add(place: TabPlace): JobTab {
+    const content = new JobTab(place, request, this.collector);
+    const tab: MainAreaWidget<JobTab> = new MainAreaWidget({ content });
+    tab.id = idOf(place);
+    tab.title.icon = ICON;
+    tab.addClass("burst-tab");
+    this.shell.add(tab, "main");
+    void this.tracker.add(tab);
+    return content;
+  }
 }
 
-/** A tab with the view of one job; the one that is there, if it is. */
-async function openTab(
-  shell: ILabShell,
-  tabs: WidgetTracker<MainAreaWidget<BurstOutput>>,
-  collector: Collector,
-  { session, job }: { readonly session: string; readonly job: string },
-): Promise<Opened> {
-  const id = `burst-${session}-${job}`;
-  if (!tabs.find((tab) => tab.id === id)) {
-    const reply = await request(`sessions/${encodeURIComponent(session)}/${encodeURIComponent(job)}/frame`);
-    const frame = reply.status === 200 ? frameIn(reply.body) : null;
-    if (tabs.find((tab) => tab.id === id)) return openTab(shell, tabs, collector, { session, job }); // a second click was faster
-    if (!frame) {
-      const answer = reply.status === 200 ? { problem: "the server's answer cannot be read" } : fault(reply);
-      return { answer, gone: reply.status === 404 };
-    }
-    // The server remembers a deleted session for a while.
-    if (frame.end === "deleted") return { answer: { problem: `${session} was deleted` }, gone: true };
-    const content = new BurstOutput(null, collector);
-    const tab = new MainAreaWidget({ content });
-    tab.id = id;
-    tab.title.label = frame.title || session;
-    tab.title.caption = session;
-    tab.title.icon = ICON;
-    tab.title.closable = true;
-    tab.addClass("burst-tab");
-    content.follow(frame);
-    shell.add(tab, "main");
-    void tabs.add(tab);
-  }
-  shell.activateById(id);
-  return { answer: { ok: "" }, gone: false };
+function idOf({ session, job }: TabPlace): string {
+  return `burst-${session}-${job}`;
 }
 
 /** Tells of the end of a session: in JupyterLab, and in the browser to who looks elsewhere and has allowed it. */

@@ -2,6 +2,7 @@
 
 import type { Frame, Money, TaskStrip } from "./frame.js";
 import type { Link } from "./host.js";
+import { budgetOf, grown, keptWords, spentAt } from "./money.js";
 import { about, age, count, dollars, duration, percent, plural } from "./words.js";
 
 export interface Segment {
@@ -149,22 +150,17 @@ function moneyOf(frame: Frame, now: number): string {
 }
 
 function sessionCost(frame: Frame, now: number): string {
-  const { money } = frame;
-  return `${dollars(grown(money.spent, money.hourly, money.at, frame, now))}${budgetOf(money)}`;
+  return `${dollars(spentAt(frame.money, growsUntil(frame, now)))}${budgetOf(frame.money)}`;
 }
 
-function budgetOf(money: Money): string {
-  return money.budget === null ? "" : ` / ${dollars(money.budget)}`;
+/** When its costs stop growing, or now. */
+function growsUntil({ ended, deadline, money, at }: Frame, now: number): number {
+  return Math.min(now, ended === null ? deadline || now : (money.kept?.until ?? at));
 }
 
-function grown(spent: number, hourly: number, at: number, frame: Frame, now: number): number {
-  const until = Math.min(now, frame.ended === null ? frame.deadline || now : (frame.money.kept?.until ?? frame.at));
-  return Math.round(spent + (hourly * Math.max(0, until - at)) / 3600);
-}
-
-function keptOf({ priced, kept }: Money, now: number): string {
-  if (!kept || kept.until <= now) return "";
-  return `${plural(kept.count, "worker")} kept${priced ? `, ${dollars(kept.hourly)} an hour` : ""}, at most until ${timeOfDay(kept.until, now)}`;
+function keptOf(money: Money, now: number): string {
+  const { kept } = money;
+  return !kept || kept.until <= now ? "" : `${keptWords(kept.count, money)}, at most until ${timeOfDay(kept.until, now)}`;
 }
 
 function countsOf(frame: Frame, idle: string): string {
@@ -309,6 +305,7 @@ function workerRows(frame: Frame, now: number): [string, string][] {
 
 function detailsOf(frame: Frame, now: number): Detail[] {
   const { money } = frame;
+  const until = growsUntil(frame, now);
   const details: Detail[] = [
     { label: "Session", text: `${frame.session}/${frame.job}`, copies: true },
     { label: "In another kernel", text: frame.attach, copies: true },
@@ -318,11 +315,12 @@ function detailsOf(frame: Frame, now: number): Detail[] {
   else if (frame.deadline) details.push({ label: "Deadline", text: clock(frame.deadline), copies: false });
   if (money.estimate !== null) details.push({ label: "Estimate", text: dollars(money.estimate), copies: false });
   if (money.job !== null) {
-    const job = frame.ended === null ? grown(money.job, money.hourly, money.at, frame, now) : money.job;
+    const job = frame.ended === null ? grown(money.job, money.hourly, money.at, until) : money.job;
     details.push({ label: "While this cell ran", text: dollars(job), copies: false });
-    if (frame.ended !== null) details.push({ label: "Whole session", text: sessionCost(frame, now), copies: false });
+    const goesOn = money.hourly && !money.kept ? " so far" : ""; // workers live that are not idle, and nobody counts here
+    if (frame.ended !== null) details.push({ label: "Whole session", text: `${sessionCost(frame, now)}${goesOn}`, copies: false });
   }
-  const fargate = grown(money.fargate, money.fargate_hourly, money.at, frame, now);
+  const fargate = grown(money.fargate, money.fargate_hourly, money.at, until);
   if (money.priced && fargate) details.push({ label: "On Fargate", text: `would be ${dollars(fargate)}`, copies: false });
   details.push({ label: "Launcher", text: frame.launcher, copies: false });
   return details.filter(({ text }) => text);

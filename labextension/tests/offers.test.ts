@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
-import { bursts, forgotten, gather, jobsOf, META, withMark, type Mark } from "../src/marks.js";
-import { isAt, lostOf, offersOf, sessionsOf } from "../src/offers.js";
+import { bursts, forgotten, gather, jobsOf, META, sinceOf, withMark, type Mark } from "../src/marks.js";
+import { isAt, lostOf, offersOf, sessionsOf, startedBy } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
 const SID = "20261121-101828-5cj77ijt";
@@ -85,12 +85,38 @@ describe("the jobs of a notebook", () => {
   });
 });
 
+it.each([
+  [{ metadata: { [META]: { since: 12.5 } } }, 12.5],
+  [{ metadata: { [META]: { since: "x" } } }, 0],
+  [{ metadata: {} }, 0],
+  [null, 0],
+])("since when jobs may be a notebook's own is read of %o", (notebook, since) => {
+  expect(sinceOf(notebook)).toBe(since);
+});
+
+describe("the notebook that started a session", () => {
+  const answered = (session: object, changes: object = {}): unknown => ({ sessions: [{ session: { id: SID, ...session } }], ...changes });
+
+  it.each(["/notebooks/a.ipynb", ""])("is in the list: %j", (notebook) => {
+    expect(startedBy(answered({ notebook, problem: "" }), SID)).toBe(notebook);
+  });
+
+  it.each([
+    [answered({ problem: "its manifest is damaged", notebook: "" }), "its manifest is damaged"],
+    [{ sessions: [], problem: "the store is away", context: "s3", way_out: "wait" }, "the store is away"],
+    [{ sessions: [] }, "the server's list does not have it"],
+    [null, "the server's list does not have it"],
+  ])("is said to be unknown where %o does not tell it", (list, why) => {
+    expect(startedBy(list, SID)).toMatchObject({ problem: `it is not known which notebook started ${SID}: ${why}` });
+  });
+});
+
 describe("what a reopened notebook offers", () => {
   const found = jobsOf(notebook([[output(mark({ kernel: "old" }))]]));
 
   it("is to collect what finished meanwhile", () => {
     expect(offersOf(found, listed(), "new")).toEqual([
-      { words: "settle finished while you were away", label: "Collect into points", code: `%load_ext burst_magic\n%burst_attach ${SID}`, cell: 0, refusal: null },
+      { words: "settle finished while you were away", label: "Collect into points", code: `%load_ext burst_magic\n%burst_attach ${SID}/0`, cell: 0, refusal: null },
     ]);
     expect(offersOf(found, listed(), null)).toHaveLength(1);
   });

@@ -165,7 +165,8 @@ describe("money", () => {
     const whole = (now: number, changes: Partial<typeof money>): string | undefined =>
       at({ ended: NOW, money: { ...money, job: 100_000, ...changes } }, now).details.find(({ label }) => label === "Whole session")?.text;
 
-    expect([whole(NOW + 300, { kept }), whole(NOW + 6000, { kept }), whole(NOW + 6000, {})]).toEqual(["$0.15 / $5.00", "$0.18 / $5.00", "$0.12 / $5.00"]);
+    expect([whole(NOW + 300, { kept }), whole(NOW + 6000, { kept }), whole(NOW + 6000, {})]).toEqual(["$0.15 / $5.00", "$0.18 / $5.00", "$0.12 / $5.00 so far"]);
+    expect(whole(NOW, { hourly: 0 })).toBe("$0.12 / $5.00");
   });
 
   it("is nothing where workers are free; what Fargate would charge is a detail", () => {
