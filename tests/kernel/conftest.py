@@ -23,7 +23,7 @@ from jupyter_client.manager import KernelManager
 MARK = "KERNEL_TEST_HOME"  # in the environment of every process that a test starts
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SESSION = re.compile(r"session (\d{8}-\d{6}-[a-z2-7]{8})")
-PATIENCE = 100.0  # seconds that a cell may take at most; they take a fraction
+PATIENCE = 200.0  # seconds that a cell may take at most; they take a fraction
 NONE_LEFT = 60.0  # seconds for the processes of a test to end
 
 

@@ -72,6 +72,10 @@ class Jupyter:
         assert answer.status == 200, answer.said
         return answer.said
 
+    def knows(self, session) -> bool:
+        """Whether the store has answered about a session; until then a browser asks again."""
+        return self.get(f"sessions/{session.id}/{session.job}/frame").status == 200
+
     def memory(self) -> int:
         """Resident bytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

@@ -30,7 +30,7 @@ def waiting(world, remote, gate):
 
 
 def test_it_is_followed_on_s3_for_half_a_request_a_second(remote, road, waiting, until):
-    remote.frame(waiting)
+    until(lambda: remote.knows(waiting))
     listed = road.counts["LIST results"]
     until(lambda: remote.frame(waiting) and road.counts["LIST results"] > listed)  # the first look is over
     began, before, listed = time.monotonic(), road.counts.total(), road.counts["LIST results"]
@@ -41,7 +41,7 @@ def test_it_is_followed_on_s3_for_half_a_request_a_second(remote, road, waiting,
 
 
 def test_a_store_that_hangs_keeps_nobody_waiting_for_anything_else(remote, road, waiting, until):
-    remote.frame(waiting)
+    until(lambda: remote.knows(waiting))
     go_on = threading.Event()
 
     def hang(_):
@@ -64,6 +64,7 @@ def test_a_store_that_hangs_keeps_nobody_waiting_for_anything_else(remote, road,
 
 
 def test_a_cancel_reaches_workers_by_s3_alone(remote, waiting, until):
+    until(lambda: remote.knows(waiting))
     assert remote.frame(waiting)["end"] == ""
     assert remote.post(f"sessions/{waiting.id}/{waiting.job}/cancel").status == 200
     until(lambda: remote.frame(waiting)["end"] == "cancelled")
