@@ -193,8 +193,8 @@ MUTANTS = (
     ),
     Mutant(
         "a worker that was replaced is replaced again",
-        'return hashlib.sha256(f"{sid}/{lost}".encode()).hexdigest()[:16]',
-        'return hashlib.sha256(f"{sid}/{lost}/{id(object())}".encode()).hexdigest()[:16]',
+        "owed = [token for token in tokens if token not in announced]",
+        "owed = [replacement_token(sid, f'{token} {now}') if token in announced else token for token in tokens]",
     ),
     Mutant(
         "the budget is ignored",
