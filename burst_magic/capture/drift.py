@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -32,8 +32,23 @@ def about_modules(roots: Iterable[Path]) -> list[str]:
         roots: files and folders of the local sources to send.
     """
     tops = {root.stem for root in roots}
+    return [f"{module.__name__}: {told}" for module, text, own in _compared(tops) for told in _about(module, text, own)]
+
+
+def settled(tops: Collection[str]) -> frozenset[str]:
+    """Dotted names of these packages' modules that `about_modules` tells, or that are surely as in the file."""
+    found: set[str] = set()
+    for module, text, own in _compared(tops):
+        if text is not None:
+            alike = (name for name, there in text.values.items() if same(vars(module).get(name, _MISSING), there))
+            found.update(f"{module.__name__}.{name}" for name in (*alike, *_changed(module, text, own)))
+    return frozenset(found)
+
+
+def _compared(tops: Collection[str]) -> Iterator[tuple[ModuleType, FileText | None, _Own]]:
+    """The loaded modules of these packages, with their files."""
     if not tops:
-        return []
+        return
     modules = [sys.modules[name] for name in sorted(sys.modules) if name.partition(".")[0] in tops]
     with_file = (module for module in modules if str(getattr(module, "__file__", None)).endswith(".py"))
     texts = [(module, text_of(module)) for module in with_file]
@@ -42,7 +57,7 @@ def about_modules(roots: Iterable[Path]) -> list[str]:
         stored=frozenset().union(*(text.stored for text in known)),
         restless=frozenset().union(*(text.restless for text in known)),
     )
-    return [f"{module.__name__}: {told}" for module, text in texts for told in _about(module, text, own)]
+    yield from ((module, text, own) for module, text in texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

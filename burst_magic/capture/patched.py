@@ -3,8 +3,8 @@
 Attributes show by an assignment such as ``np.mean = mine`` in a cell that was run, or by a function or class of the
 notebook in a module that the code uses; registrations by a call such as ``Number.register(Mine)`` in a cell that was
 run. Names of local modules are compared with their files instead (`drift`), which say nothing of the attributes of
-their objects (``config.current.rate = 2``, ``config.current.configure(rate=2)``); settings of well-known libraries are
-sent (`settings`).
+their objects (``config.current.rate = 2``, ``config.current.configure(rate=2)``), nor of what their own functions leave
+in them (``config.setup(2)``); settings of well-known libraries are sent (`settings`).
 """
 
 from __future__ import annotations
@@ -15,21 +15,26 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import cast
 
-from burst_magic.capture.drift import COMPARED, of_notebook, text_of
-from burst_magic.capture.setters import keeps_arguments
+from burst_magic.capture.drift import COMPARED, of_notebook, settled, text_of
+from burst_magic.capture.setters import changed_globals, keeps_arguments
 from burst_magic.payload.mentions import CHANGING
-from burst_magic.payload.settings import KINDS
+from burst_magic.payload.settings import OF_JAX, adds_its_own
 
 _REGISTERS = re.compile(r"(?:.*_)?register(?:_.*)?|add_(?:type|codec)|addLevelName")
 _OWN_MATTER = frozenset({"atexit", "faulthandler", "IPython"})  # nothing that a task could find there
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
-_SENT = frozenset(kind.module.partition(".")[0] for kind in KINDS)  # `pd.options.display.precision = 2`
-_OF_LOGGERS = frozenset({"level", "setLevel", "addHandler", "removeHandler", "addFilter", "removeFilter"})
+_SENT = (
+    "pandas.options", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "warnings.filters", "logging.root",
+    "mpmath.mp.dps", "mpmath.mp.prec", "mpmath.mp.pretty", "os.environ", *(f"jax.config.{name}" for name in OF_JAX),
+)  # fmt: skip
+_SETTINGS = re.compile(rf"({'|'.join(map(re.escape, _SENT))})(?!\w)")
+_LEVELS = frozenset({"level", "setLevel"})
+_OF_LOGGERS = frozenset({"addHandler", "removeHandler", "addFilter", "removeFilter"})
 _ITEM = "[…]"  # an item in a chain of names: that of ``a.b[0] = 1`` is ("a", "b", "[…]")
 _FEW = 5  # attributes that the warning names
 
@@ -50,8 +55,8 @@ def about_attributes(
     called = {name: where for name, where in _registered(namespace) if name.partition(".")[0] in used - _OWN_MATTER}
     held = {
         name: where
-        for name, where in _set_in_objects(namespace, local)
-        if (top := name.partition(".")[0]) in used and (top in local or top not in _SENT)
+        for name, where in _set_in_objects(namespace, local, words)
+        if name.partition(".")[0] in used and not _SETTINGS.match(name)
     }
     return [*_told(found, "set", local), *_told(called, "called", local), *_told_of_objects(held)]
 
@@ -110,14 +115,18 @@ def _cells(namespace: Mapping[str, object]) -> Iterator[tuple[int, str]]:
             yield number, cell
 
 
-def _set_in_objects(namespace: Mapping[str, object], local: Collection[str]) -> Iterator[tuple[str, str]]:
+def _set_in_objects(
+    namespace: Mapping[str, object], local: Collection[str], words: Collection[str]
+) -> Iterator[tuple[str, str]]:
     """(dotted name, the cell that set it) of attributes and items of objects that modules hold."""
     held: Mapping[int, str] | None = None
+    known = functools.cache(lambda: settled(local))
     for number, cell in _cells(namespace):
         for chain in _targets(cell):
             value = namespace.get(chain[0])
             if isinstance(value, ModuleType):
-                name = _within(value, chain, local)
+                name = _within(value, chain)
+                name = "" if name.endswith(_ITEM) and name.removesuffix(f".{_ITEM}") in known() else name
             else:
                 held = _held(local) if held is None else held
                 told = id(value) in held and not _is_sent(value, chain[-1])
@@ -126,41 +135,71 @@ def _set_in_objects(namespace: Mapping[str, object], local: Collection[str]) -> 
                 yield name.replace(f".{_ITEM}", _ITEM), f" (cell {number})"
         for chain in _methods(cell):
             held = _held(local) if held is None else held
-            if name := _keeper(namespace.get(chain[0]), chain, local, held):
+            name = _keeper(namespace.get(chain[0]), chain, local, held)
+            if name and name.rpartition(".")[0] not in known():
                 yield f"{name}()", f" (cell {number})"
+        for chain in _called(cell) if local else ():
+            function = _function(namespace.get(chain[0]), chain[1:], local, words)
+            if function is not None and _is_setter(*function, words, known):
+                yield f"{'.'.join(function[1:])}()", f" (cell {number})"
 
 
 def _keeper(value: object, chain: tuple[str, ...], local: Collection[str], held: Mapping[int, str]) -> str:
     """The dotted name of a method that a cell calls, or "" unless it changes an object that a local module holds."""
-    path, inside = value.__name__ if isinstance(value, ModuleType) else held.get(id(value), ""), False
+    path = value.__name__ if isinstance(value, ModuleType) else held.get(id(value), "")
     for name in chain[1:-1]:
-        inside = not isinstance(value, (ModuleType, type))
         value = getattr(value, "__dict__", {}).get(name)
         path = value.__name__ if isinstance(value, ModuleType) else path and f"{path}.{name}"
     if not path or path.partition(".")[0] not in local or isinstance(value, (ModuleType, type)):
         return ""
-    if isinstance(value, COMPARED):  # those that a module itself holds are compared with its file
-        return f"{path}.{chain[-1]}" if inside and chain[-1] in CHANGING else ""
+    if isinstance(value, COMPARED):
+        return f"{path}.{chain[-1]}" if chain[-1] in CHANGING else ""
     method = inspect.getattr_static(type(value), chain[-1], None)
     told = isinstance(method, FunctionType) and keeps_arguments(method) and not _is_sent(value, chain[-1])
     return f"{path}.{chain[-1]}" if told else ""
 
 
-def _within(module: ModuleType, chain: tuple[str, ...], local: Collection[str]) -> str:
+def _function(
+    value: object, names: Iterable[str], local: Collection[str], words: Collection[str]
+) -> tuple[FunctionType, str, str] | None:
+    """A function or class method of a local module, with its module and name; None if tasks call it themselves."""
+    name = ""
+    for name in names:
+        part = inspect.getattr_static(value, name, None) if isinstance(value, (ModuleType, type)) else None
+        value = part.__func__ if isinstance(part, classmethod) else part
+    if not isinstance(value, FunctionType) or (name or value.__name__) in words:
+        return None
+    return (value, value.__module__, value.__qualname__) if value.__module__.partition(".")[0] in local else None
+
+
+def _is_setter(
+    function: FunctionType, module: str, name: str, words: Collection[str], known: Callable[[], Collection[str]]
+) -> bool:
+    """Whether it changes what other code reads, as far as that is not told otherwise."""
+    if "." in name:
+        return keeps_arguments(function)
+    changed = [word for word in changed_globals(function) if f"{module}.{word}" not in known()]
+    text = text_of(sys.modules[module]) if changed and module in sys.modules else None
+    codes = (code for code in text.codes if code.co_name != name) if text is not None else ()
+    return any(word in words or any(word in code.co_names for code in codes) for word in changed)
+
+
+def _within(module: ModuleType, chain: tuple[str, ...]) -> str:
     """The dotted name that a chain of names sets, or "" unless it leads through an object of the module."""
     path, value = module.__name__, cast("object", module)
     for name in chain[1:-1]:
         holder = isinstance(value, (ModuleType, type))
         value = vars(value).get(name) if holder else value
         path = value.__name__ if isinstance(value, ModuleType) else f"{path}.{name}"
-    compared = isinstance(value, COMPARED) and path.partition(".")[0] in local
-    told = value is not None and not compared and not isinstance(value, (ModuleType, type))
+    told = value is not None and not isinstance(value, (ModuleType, type))
     return f"{path}.{chain[-1]}" if told and not _is_sent(value, chain[-1]) else ""
 
 
 def _is_sent(value: object, name: str) -> bool:
     """Whether what is set by this attribute, item or method is among the settings, wherever the object is held."""
-    return type(value).__module__ == "os" or (isinstance(value, logging.Logger) and name in _OF_LOGGERS)
+    if not isinstance(value, logging.Logger):
+        return type(value).__module__ == "os"
+    return name in _LEVELS or (name in _OF_LOGGERS and not adds_its_own(value.name))
 
 
 def _held(local: Collection[str]) -> dict[int, str]:
@@ -233,6 +272,21 @@ def _methods(cell: str) -> tuple[tuple[str, ...], ...]:
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and (node.args or node.keywords))
     chains = (_chain(node.func) for node in calls if isinstance(node.func, ast.Attribute))
     return tuple(chain for chain in chains if chain and _ITEM not in chain)
+
+
+@functools.lru_cache(maxsize=4096)
+def _called(cell: str) -> tuple[tuple[str, ...], ...]:
+    """Functions that this text calls, or uses as decorators: ``@a.put`` gives ("a", "put"), ``put(1)`` ("put",)."""
+    if "(" not in cell and "@" not in cell:
+        return ()
+    try:
+        tree = ast.parse(cell)
+    except (SyntaxError, ValueError):
+        return ()
+    nodes = list(ast.walk(tree))
+    marks = (mark for node in nodes for mark in getattr(node, "decorator_list", ()))
+    chains = (_chain(node) for node in (*marks, *(node.func for node in nodes if isinstance(node, ast.Call))))
+    return tuple(dict.fromkeys(chain for chain in chains if chain and _ITEM not in chain))
 
 
 def _chain(node: ast.expr) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ No library is imported for this: a library that isn't loaded has no settings. Va
 
 from __future__ import annotations
 
+import linecache
+import re
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -124,16 +126,23 @@ def _read_logging(module: Any, keys: Keys = None) -> State:
     named: State = {}
     for name in names:
         if isinstance(logger := loggers.get(name), module.Logger):
-            facts = _facts(module, logger, whole=keys is not None or not _adds_its_own(name))
+            facts = _facts(module, logger, whole=keys is not None or not adds_its_own(name))
             named |= {fact + OF + name: value for fact, value in facts.items()}
     handlers = _handlers(module, module.root.handlers)
     return {"level": module.root.level, "disable": module.root.manager.disable, "handlers": handlers} | named
 
 
-def _adds_its_own(logger: str) -> bool:
-    """Whether it is the logger of a loaded module, which adds handlers when it is imported: on a worker, too."""
+_OF_HANDLERS = re.compile(r"Handler|logging\.config|basicConfig|propagate")
+
+
+def adds_its_own(logger: str) -> bool:
+    """Whether it is the logger of a loaded module that may add handlers when it is imported: on a worker, too."""
     top = logger.partition(".")[0]
-    return top in sys.modules and top != "__main__" and top not in sys.stdlib_module_names
+    if top not in sys.modules or top == "__main__" or top in sys.stdlib_module_names:
+        return False
+    parts = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == top]
+    files = [str(getattr(module, "__file__", None)) for module in parts]
+    return any("-packages" in file or _OF_HANDLERS.search("".join(linecache.getlines(file))) for file in files)
 
 
 def _facts(module: Any, logger: Any, *, whole: bool) -> State:
@@ -238,8 +247,6 @@ def read_filter(one: tuple[Any, ...]) -> list[Any]:
 
 def made_filter(said: list[Any]) -> tuple[Any, ...] | None:
     """The filter; None while the library that defines its category is not loaded and cannot warn."""
-    import re
-
     action, message, home, name, module, line = said
     category: Any = sys.modules.get(home)
     for part in name.split("."):
@@ -396,8 +403,15 @@ def _write_torch(module: Any, changes: State) -> None:
     module.set_default_dtype(getattr(module, changes["default_dtype"].rpartition(".")[2]))
 
 
+OF_JAX = {
+    "jax_enable_x64": False, "jax_default_matmul_precision": None, "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow", "jax_default_prng_impl": "threefry2x32", "jax_debug_nans": False,
+    "jax_debug_infs": False, "jax_disable_jit": False,
+}  # fmt: skip
+
+
 def _read_jax(module: Any, _keys: Keys = None) -> State:
-    return {"jax_enable_x64": bool(module.config.jax_enable_x64)}
+    return {key: plain(getattr(module.config, key)) for key in OF_JAX if hasattr(module.config, key)}
 
 
 def _write_jax(module: Any, changes: State) -> None:
@@ -461,6 +475,6 @@ KINDS: tuple[Kind, ...] = (
     _kind("sklearn", "sklearn", (_read_sklearn, _write_sklearn), _default_sklearn),
     _kind("matplotlib", "matplotlib", (_read_matplotlib, _write_matplotlib), _default_matplotlib),
     _kind("torch", "torch", (_read_torch, _write_torch), _always(default_dtype="torch.float32")),
-    _kind("jax", "jax", (_read_jax, _write_jax), _always(jax_enable_x64=False)),
+    _kind("jax", "jax", (_read_jax, _write_jax), _always(**OF_JAX)),
     _kind("mpmath", "mpmath", (_read_mpmath, _write_mpmath), _always(prec=53, pretty=False)),
 )  # fmt: skip

@@ -71,6 +71,26 @@ def test_a_logger_of_a_loaded_library_has_the_handlers_that_its_import_gives_it(
     assert collected(f"{code}; logging.getLogger('sim').addHandler(logging.NullHandler())") == ({}, [])
 
 
+LOCAL = """
+import logging, pathlib, sys
+pathlib.Path({folder!r}, "sims.py").write_text({text!r})
+sys.path.insert(0, {folder!r})
+import sims
+logging.getLogger("sims").addHandler(logging.StreamHandler(sys.stdout))
+"""
+
+
+def test_a_logger_of_a_local_module_has_the_notebook_s_handlers_unless_the_module_has_some_of_its_own(tmp_path):
+    plain = "import logging\nlog = logging.getLogger(__name__)"
+    settings, told = collected(LOCAL.format(folder=str(tmp_path), text=plain))
+    assert settings == {"logging": {"handlers of sims": [["stdout", 0, None, None, "%"]]}}
+    assert told == []
+    code = LOCAL.format(folder=str(tmp_path), text=plain) + "logging.getLogger('sims').addFilter(logging.Filter('a'))"
+    assert "logging: filters of sims" in collected(code)[1][0]
+    own = plain + "\nlog.addHandler(logging.NullHandler())"
+    assert collected(LOCAL.format(folder=str(tmp_path), text=own)) == ({}, [])
+
+
 @pytest.mark.parametrize("place", ["source", "stream", "bundle"])
 def test_a_variable_travels_when_code_names_it(place, tmp_path):
     import io

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import string
 import sys
 import types
@@ -248,3 +249,127 @@ def test_nothing_is_said_of_registrations_with_what_the_code_does_not_use():
     home["In"] = ["", "numbers.Number.register(dict)\natexit.register(print)\nmine.register(1)"]
     assert capture_cell("1 + 1", home).warnings == ()
     assert capture_cell("atexit._run_exitfuncs", home).warnings == ()
+
+
+STATE = """
+import logging, os, numpy as np
+CACHE, REG, NAMED, TABLE, SEEN, RATE, COUNT, ARRAY = {}, [], {}, {}, [], None, 0, np.zeros(3)
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+class Config:
+    rate = 1
+    @classmethod
+    def put(cls, rate):
+        cls.rate = rate
+
+def load(key):
+    if key not in CACHE:
+        CACHE[key] = key * 2
+    return CACHE[key]
+
+def register(function):
+    REG.append(function)
+    return function
+
+def named(name):
+    def mark(function):
+        NAMED[name] = function
+        return function
+    return mark
+
+def setup(rate):
+    global RATE
+    RATE = rate
+
+def tick():
+    global COUNT
+    COUNT += 1
+
+def note(text):
+    SEEN.append(text)
+
+def fill():
+    TABLE.update(a=1)
+
+def style():
+    os.environ["STYLE"] = "x"
+    np.nothing = 1
+    del np.nothing
+
+def run():
+    return [f() for f in REG], NAMED, RATE, COUNT, TABLE, ARRAY, Config.rate, CACHE, log
+"""
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    name = f"state_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(STATE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(os.environ, "STYLE", "")
+    importlib.invalidate_caches()
+    yield importlib.import_module(name)
+    del sys.modules[name]
+
+
+def about(state, cell, burst="m.run()"):
+    home = {"__name__": "__main__", "m": state, "In": ["", cell]}
+    exec(cell, home)
+    said = capture_cell(burst, home).warnings
+    return [text for text in said if text.startswith((f"{state.__name__}.", f"{state.__name__}:"))]
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [
+        ("@m.register\ndef f(): return 1", "register()"),
+        ("m.register(len)", "register()"),
+        ("@m.named('a')\ndef f(): return 1", "named()"),
+        ("m.setup(2)", "setup()"),
+        ("setup = m.setup\nsetup(2)", "setup()"),
+        ("m.fill()", "fill()"),
+        ("m.Config.put(3)", "Config.put()"),
+        ("m.REG.append(len)", "REG.append()"),
+        ("m.TABLE['a'] = 1", "TABLE[…]"),
+        ("m.log.addHandler(m.logging.NullHandler())", "log.addHandler()"),
+    ],
+)
+def test_what_functions_of_a_local_module_leave_in_it_is_told(state, cell, name):
+    (text,) = about(state, cell)
+    assert text.startswith(f"{state.__name__}.{name} (cell 1) was ")
+    assert text.endswith("in the cell if tasks need it")
+
+
+@pytest.mark.parametrize("cell", ["m.tick()", "m.ARRAY[0] = 5", "m.COUNT = 3"])
+def test_what_differs_from_the_file_is_told_once(state, cell):
+    (text,) = about(state, cell)
+    assert "was set here after the import" in text
+
+
+@pytest.mark.parametrize(
+    "cell", ["m.load(1)", "[m.load(i) for i in range(3)]", "m.note('a')", "m.style()", "m.run()", "m.log.setLevel(10)"]
+)
+def test_what_a_local_module_keeps_for_itself_is_not(state, cell):
+    assert about(state, cell) == []
+
+
+def test_what_tasks_call_themselves_is_not_told(state):
+    assert about(state, "m.setup(2)", "m.setup(2)\nm.run()") == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "cell", "told_of"),
+    [
+        ("import mpmath", "mpmath.iv.dps = 15", "mpmath.iv.dps"),
+        ("import mpmath", "mpmath.mp.dps = 15", ""),
+        ("import decimal", "decimal.DefaultContext.Emax = 999999", "decimal.DefaultContext.Emax"),
+        ("import pandas", "pandas.options.display.width = 80", ""),
+        ("import matplotlib.pyplot as plt", "plt.rcParams['lines.linewidth'] = plt.rcParams['lines.linewidth']", ""),
+    ],
+)
+def test_of_libraries_whose_settings_are_sent_only_those_are_not_told(setup, cell, told_of):
+    home = defined(f"{setup}\n{cell}", In=["", setup, cell])
+    name = setup.rpartition(" ")[2]
+    said = told(f"{name}.x", home)
+    assert [text.partition(" ")[0] for text in said] == ([told_of] if told_of else [])
