@@ -36,10 +36,11 @@ from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Envelope, Packed
+from burst_magic.payload.mentions import set_by
 from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.settings import Settings
 from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, modules_in, names_in, texts_of
-from burst_magic.payload.walk import Found, closure, is_notebook
+from burst_magic.payload.walk import Found, closure, functions_of, is_notebook
 
 # Names that IPython keeps in the notebook's globals, and why a cell that runs elsewhere cannot use them.
 _GUESSED = 3  # characters that a misspelt name must have: of a shorter one, another is easily "near"
@@ -363,7 +364,7 @@ def _refuse(names: CellNames, namespace: Mapping[str, object], *, target: str) -
                 f"{name!r} is the notebook's history and is not sent to workers (line {lines[0]})",
                 way_out="assign the value you need to a variable in another cell",
             )
-        if name in known or names.star or name in _BUILT_IN_TOO:
+        if name in known or names.star or name in _BUILT_IN_TOO or _is_made_by(namespace, name):
             continue
         if name == ITEM:
             way_out = f"--map binds {target} here, not item" if target else f"--map binds {name}: add --map xs"
@@ -373,3 +374,9 @@ def _refuse(names: CellNames, namespace: Mapping[str, object], *, target: str) -
         hint = f"; did you mean {near[0]!r}?" if near else ""
         each = "" if target or near else f'if {name} is to be each item of something: --map "{name} in …"'
         raise CaptureError(f"{name!r} is not defined (line {lines[0]}){hint}", way_out=each)
+
+
+def _is_made_by(namespace: Mapping[str, object], name: str) -> bool:
+    """Whether a function of the notebook binds this name by a ``global`` statement."""
+    functions = (function for value in namespace.values() for function in functions_of(value, namespace))
+    return any(name in set_by(function.__code__) for function in functions)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic.capture.mapping import CALL_FUNCTION
 from burst_magic.errors import CaptureError
+from burst_magic.payload import nans
 from burst_magic.payload.culprit import WAY_OUT
 from burst_magic.payload.notes import OMITTED, Changed, Mode
 from burst_magic.payload.pack import Packing, culprit_of
@@ -120,8 +121,9 @@ def _pack(
     *,
     last: tuple[str, ...],
     parts: Sequence[object],
+    apart: bool = False,
 ) -> Packed:
-    packing = Packing(home)
+    packing = Packing(home, apart=apart)
     packing.packer.notes.words.update(words)
     packing.packer.last = last
     for name, value in packing.packer.claim(dict.fromkeys(reads, "")).items():
@@ -130,10 +132,13 @@ def _pack(
         except Exception as error:
             raise _stuck(name, error, home, used_by(name, reads, packing.packer.notes.why)) from error
     try:
-        return packing.finish(parts)
+        packed = packing.finish(parts)
     except Exception as error:
         name = packing.current
         raise _stuck(name, error, home, used_by(name, reads, packing.packer.notes.why)) from error
+    if not apart and nans.may_matter(packed.stream, packed.words, (home.get(name) for name in packed.names)):
+        return _pack(reads, home, words, last=last, parts=parts, apart=True)
+    return packed
 
 
 def used_by(name: str, reads: Mapping[str, tuple[int, ...]], why: Mapping[str, str]) -> str:

@@ -85,6 +85,14 @@ def of_code(code: types.CodeType) -> Mentions:
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def set_by(code: types.CodeType) -> frozenset[str]:
+    """Globals that this code and its nested code bind."""
+    own = (step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL")
+    inner = (set_by(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return frozenset(own).union(*inner)
+
+
 def _constants(values: tuple[object, ...] | frozenset[object]) -> Iterator[str]:
     for value in values:
         if isinstance(value, str):

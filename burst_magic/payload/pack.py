@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import chance, classes, exceptions, oddities, rebuild, reducers
+from burst_magic.payload import chance, classes, exceptions, nans, oddities, rebuild, reducers
 from burst_magic.payload.culprit import find_culprit, reason_of
 from burst_magic.payload.notes import (
     OMITTED,
@@ -307,17 +307,35 @@ def _buffer_for(kept: list[memoryview] | None) -> Callable[[pickle.PickleBuffer]
     return in_band
 
 
-class Packing:
-    """A namespace while it is being packed, name after name."""
+class _NanPacker(Packer):
+    """Keeps the identity of NaNs."""
 
-    def __init__(self, home: Mapping[str, object], *, hold: bool = True) -> None:
+    def persistent_id(self, obj: object) -> nans.Key | None:
+        return self.keys.key(obj) if nans.is_nan(obj) else None
+
+    @functools.cached_property
+    def keys(self) -> nans.NanKeys:
+        """By object."""
+        return nans.NanKeys()
+
+
+class Packing:
+    """A namespace while it is being packed, name after name.
+
+    Args:
+        home: the notebook's globals.
+        hold: keep large buffers.
+        apart: keep the identity of NaNs (`nans`).
+    """
+
+    def __init__(self, home: Mapping[str, object], *, hold: bool = True, apart: bool = False) -> None:
         self._file = io.BytesIO()
         self._buffers: list[memoryview] = []
         self._sizes: dict[str, int] = {}
         self._anew: dict[str, str] = {}
         self._generators: list[tuple[str, object]] = []
         self.current = ""  # the name being packed
-        self.packer = Packer(
+        self.packer = (_NanPacker if apart else Packer)(
             self._file, home=home, mode=Mode.NAMESPACE, buffer_callback=_buffer_for(self._buffers if hold else None)
         )
 

@@ -10,6 +10,7 @@ import io
 import types
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.payload import nans
 from burst_magic.payload.notes import Mode, Needs
 from burst_magic.payload.pack import ATOMS, Packer, Packing, pack_atom
 
@@ -41,17 +42,19 @@ class Parts:
         self._packer = packed.packer  # its memo is copied for the first item that is not a number or string
         self._numbers: dict[int, int] = {}
         self._likely = False
+        captured = (home.get(name) for name in packed.names)
+        self._asks = bool(packed.names) and nans.asks(packed.words, captured)  # for a NaN (`nans`)
 
     def pack(self, item: object) -> bytes:
         """Pack an item."""
-        if type(item) in ATOMS:
+        if type(item) in ATOMS and not (self._asks and nans.is_nan(item)):
             return pack_atom(item)
         if self._packer is not None:
             self._known.update(self._packer.memo.copy())
             self._packer = None
         if not self._likely:
             packer, data = self._packed(item)
-            self._likely = self._shares(packer)
+            self._likely = self._shares(packer) or (self._asks and nans.is_in(data))
             if not self._likely:
                 return data
         before = len(self._numbers)
@@ -62,7 +65,9 @@ class Parts:
     def number(self, obj: Any) -> int | None:
         """The number of a part; None if the object isn't one."""
         known = self._numbers.get(id(obj))
-        if known is None and id(obj) in self._known and _has_identity(obj):
+        is_nan = self._asks and nans.is_nan(obj)
+        is_part = nans.home_of(obj) if is_nan else id(obj) in self._known and _has_identity(obj)
+        if known is None and is_part:
             known = self._numbers[id(obj)] = len(self._needs.parts)
             self._needs.parts.append(obj)
         return known

@@ -7,6 +7,7 @@ import pickle
 import threading
 from typing import TYPE_CHECKING
 
+from burst_magic.payload.nans import NanUnpickler
 from burst_magic.payload.rebuild import arrive, here, late, set_late_states
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def unpack(stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object
 
 def load_into(found: Namespace, stream: bytes, buffers: Sequence[Any] = (), *, home: dict[str, object]) -> None:
     """Like `unpack`; if loading raises, `found` contains the finished names."""
-    load = pickle.Unpickler(io.BytesIO(stream), buffers=buffers).load
+    load = NanUnpickler(io.BytesIO(stream), buffers=buffers).load
     _loaded(lambda: _load(load, home, found), home)
 
 

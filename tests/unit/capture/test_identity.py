@@ -129,3 +129,33 @@ def test_a_row_of_a_captured_frame_is_still_a_row(notebook):
     notebook.run("import pandas as pd\ndf = pd.DataFrame({'a': [1, 2], 'b': [3., 4.]})")
     assert notebook.burst("row.a + row.b, len(df)", "i, row in df.iterrows()") == [(4.0, 2), (6.0, 2)]
     assert np.isclose(notebook.burst("sum(row.a for _, row in df.iterrows())"), 3)
+
+
+NANS = {
+    "in a list": ("xs = [1.0, np.nan, 3.0]", "np.nan in xs, xs.index(np.nan)", (True, 1)),
+    "as a key": ("d = {math.nan: 'm', 1: 'a'}", "d.get(math.nan), np.nan in d", ("m", False)),
+    "as a default": ("def f(x=np.nan): return x is np.nan", "f(), f(float('nan'))", (True, False)),
+    "of the notebook's own": ("gone = float('nan')\nxs = [gone, np.nan]", "[x is gone for x in xs]", [True, False]),
+    "imported": ("from numpy import nan\nxs = {'a': (nan,)}", "nan in xs['a'], xs['a'][0] is np.nan", (True, True)),
+    "in a frame": ("import pandas as pd\ncol = pd.Series(['a', np.nan], dtype=object)", "col[1] is np.nan", True),
+}
+
+
+@pytest.mark.parametrize(("setup", "cell", "expected"), NANS.values(), ids=NANS)
+def test_a_nan_is_found_where_it_is_found_in_the_notebook(notebook, setup, cell, expected):
+    notebook.run(f"import math, numpy as np\n{setup}")
+    assert eval(cell, notebook.home) == expected
+    assert notebook.burst(cell) == expected
+
+
+def test_a_nan_among_the_items_is_the_one_that_the_code_knows(notebook):
+    notebook.run("import math, numpy as np\ngone = float('nan')\nrows = [[1.0, np.nan], [math.nan, 2.0]]")
+    assert notebook.burst("item is np.nan", map_expr="[1.0, np.nan, math.nan]") == [False, True, False]
+    assert notebook.burst("np.nan in item, math.nan in item", map_expr="rows") == [(True, False), (False, True)]
+    assert notebook.burst("item is np.nan, rows[0][1] is np.nan", map_expr="rows[0]") == [(False, True), (True, True)]
+
+
+def test_who_asks_for_no_nan_pays_for_none(notebook):
+    notebook.run("import numpy as np\nxs = [1.0, np.nan]")
+    assert b"G\x7f\xf8" in notebook.capture("sum(xs)").packed.stream
+    assert b"G\x7f\xf8" not in notebook.capture("np.nan in xs").packed.stream

@@ -237,6 +237,17 @@ def test_names_that_texts_may_bind_are_not_refused(notebook):
         notebook.capture("eval('1')\nmade")
 
 
+def test_names_that_functions_of_the_notebook_may_bind_are_not_refused(notebook):
+    notebook.run("total = 1\ndef add(x):\n    global total, made\n    total += x\n    made = x\n    return total")
+    assert notebook.burst("add(4), total, made") == (5, 5, 4)
+    notebook.run(
+        "class Adder:\n    def add(self, x):\n        def inner():\n            global late\n            late = x\n        inner()"
+    )
+    assert notebook.burst("Adder().add(3)\nlate") == 3
+    with pytest.raises(CaptureError, match="'laet' is not defined"):
+        notebook.capture("Adder().add(3)\nlaet")
+
+
 def test_names_in_texts():
     assert names_in("a.b + c1(d)['e'] _ _1 __name__", Looks.ALL) == {"a", "c1", "d", "e"}
     assert names_in("x > @a and y < @ b", Looks.MARKED) == {"a", "b"}
