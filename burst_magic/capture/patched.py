@@ -20,6 +20,7 @@ from types import FunctionType, ModuleType
 from typing import cast
 
 from burst_magic.capture.drift import COMPARED, of_notebook, settled, text_of
+from burst_magic.capture.history import cells_run
 from burst_magic.capture.setters import changed_globals, keeps_arguments
 from burst_magic.payload.mentions import CHANGING
 from burst_magic.payload.settings import OF_JAX, adds_its_own
@@ -91,7 +92,7 @@ def _is_installed(top: str, local: Collection[str]) -> bool:
 
 def _assigned(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """(dotted name, the cell that set it), for all cells that were run."""
-    for number, cell in _cells(namespace):
+    for number, cell in cells_run(namespace):
         for chain in _targets(cell):
             owner = _owner(namespace.get(chain[0]), chain[1:-1])
             if owner.partition(":")[0] in sys.modules and chain[-1] != _ITEM:
@@ -100,19 +101,11 @@ def _assigned(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def _registered(namespace: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """(dotted name of the function, the cell that called it) of calls that register something with a module."""
-    for number, cell in _cells(namespace):
+    for number, cell in cells_run(namespace):
         for chain in _calls(cell):
             owner = _owner(namespace.get(chain[0]), chain[1:-1], of_functions=True)
             if owner.partition(":")[0] in sys.modules:
                 yield f"{owner.replace(':', '.')}.{chain[-1]}", f" (cell {number})"
-
-
-def _cells(namespace: Mapping[str, object]) -> Iterator[tuple[int, str]]:
-    """Number and text of all cells that were run."""
-    history = namespace.get("In")
-    for number, cell in enumerate(history if isinstance(history, list) else ()):
-        if isinstance(cell, str):
-            yield number, cell
 
 
 def _set_in_objects(
@@ -121,7 +114,7 @@ def _set_in_objects(
     """(dotted name, the cell that set it) of attributes and items of objects that modules hold."""
     held: Mapping[int, str] | None = None
     known = functools.cache(lambda: settled(local))
-    for number, cell in _cells(namespace):
+    for number, cell in cells_run(namespace):
         for chain in _targets(cell):
             value = namespace.get(chain[0])
             if isinstance(value, ModuleType):

@@ -1,13 +1,15 @@
-"""Reductions for small standard-library objects that pickle would send by a name only the notebook knows."""
+"""Reductions for small objects, mostly of the standard library, that pickle would send by names nobody else knows."""
 
 from __future__ import annotations
 
 import codecs
 import contextvars
+import copyreg
 import dataclasses
 import functools
 import gc
 import pickle
+import sys
 import threading
 import types
 import typing
@@ -177,6 +179,20 @@ def _lock(packer: PackerView, obj: Any) -> Reduction:
     return (rebuild.rlock if isinstance(obj, _RLock) else rebuild.lock), ()
 
 
+def of_a_thread(obj: Any) -> Reduction:
+    """An object of a class derived from `threading.local`, as this thread sees it."""
+    return copyreg.__newobj__, (type(obj),), dict(vars(obj))  # type: ignore[attr-defined]
+
+
+def _of_mpmath(_packer: PackerView, obj: Any) -> Reduction:
+    """``mpmath.mp``, ``mpmath.pi`` and their like are the module's own; its precision is among the settings."""
+    module = sys.modules["mpmath"]
+    name = next((name for name, value in vars(module).items() if value is obj), "")
+    if not name:
+        raise pickle.PicklingError("only contexts and constants that mpmath itself has can be pickled")
+    return getattr, (module, name)
+
+
 _Lock, _RLock = type(threading.Lock()), type(threading.RLock())
 _VARIABLES = [getattr(typing, name) for name in ("TypeVar", "ParamSpec", "TypeVarTuple") if hasattr(typing, name)]
 
@@ -218,6 +234,10 @@ NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
     "_thread._local": lambda _, obj: (type(obj), (), dict(vars(obj))),
     "codecs.CodecInfo": lambda _, obj: (codecs.lookup, (obj.name,)),
     "functools.KeyWrapper": _comparison_key,
+    "mpmath.ctx_fp.FPContext": _of_mpmath,
+    "mpmath.ctx_iv.MPIntervalContext": _of_mpmath,
+    "mpmath.ctx_mp.MPContext": _of_mpmath,
+    "mpmath.ctx_mp_python.constant": _of_mpmath,
     "random.SystemRandom": lambda _, obj: (type(obj), ()),
     "weakref.WeakMethod": lambda _, obj: (rebuild.weak_method, (obj(),)),
 }

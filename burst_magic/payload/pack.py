@@ -13,6 +13,7 @@ import io
 import pickle
 import struct
 import sys
+import threading
 import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -200,6 +201,8 @@ def _of_a_family(packer: Packer, obj: Any, kind: type) -> Any:
         return exceptions.reduce_exception(packer, obj)
     if issubclass(kind, types.ModuleType):
         return reducers.reduce_module(packer, obj)
+    if issubclass(kind, threading.local) and not _reduces_itself(kind):
+        return oddities.of_a_thread(obj)
     return chance.reduce(packer, obj) if chance.is_generator(obj) else None
 
 

@@ -373,3 +373,32 @@ def test_of_libraries_whose_settings_are_sent_only_those_are_not_told(setup, cel
     name = setup.rpartition(" ")[2]
     said = told(f"{name}.x", home)
     assert [text.partition(" ")[0] for text in said] == ([told_of] if told_of else [])
+
+
+PATCH = "def patch():\n    string.digits = '01'"
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ([PATCH], False),
+        ([PATCH, "def other():\n    patch()"], False),
+        ([PATCH, "%%burst --map range(3)\npatch()"], False),
+        ([PATCH, "patch()"], True),
+        ([PATCH, "def other():\n    patch()", "other()"], True),
+        ([PATCH, "list(map(lambda _: patch(), [1]))"], True),
+        ([PATCH, "%time patch()"], True),
+        ([f"@run\n{PATCH}"], True),
+        (["class A:\n    def set(self):\n        string.digits = '01'", "A().set()"], True),
+        (["class A:\n    def __init__(self):\n        string.digits = '01'"], True),
+    ],
+)
+@pytest.mark.usefixtures("restored")
+def test_what_a_function_sets_that_no_cell_has_called_is_not_told(cells, said):
+    home = defined("import string", In=["", *cells])
+    assert bool(told("string.digits", home)) is said
+
+
+def test_calls_in_a_function_that_no_cell_has_called_are_not_told(state):
+    assert about(state, "def f(): m.setup(2)") == []
+    assert about(state, "def f(): m.setup(2)\nf()") != []

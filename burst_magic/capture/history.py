@@ -1,0 +1,87 @@
+"""Read the cells that were run, without the bodies of functions that no cell has called.
+
+Whether a function was called is not known; one whose name no cell mentions outside of such functions was not.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def cells_run(namespace: Mapping[str, object]) -> Iterator[tuple[int, str]]:
+    """Number and text of all cells that were run.
+
+    Args:
+        namespace: the notebook's globals, with ``In`` where IPython keeps it.
+    """
+    history = namespace.get("In")
+    texts = [text if isinstance(text, str) else "" for text in history] if isinstance(history, list) else []
+    idle = _idle(texts)
+    for number, text in enumerate(texts):
+        own = frozenset(name for name, _ in _mentions(text)[1] if name in idle) if text else frozenset[str]()
+        yield number, _without(text, own) if own else text
+
+
+def _idle(texts: list[str]) -> frozenset[str]:
+    """Functions that no cell mentions, but for each other."""
+    seen = frozenset[str]().union(*(_mentions(text)[0] for text in texts))
+    functions = [pair for text in texts for pair in _mentions(text)[1]]
+    while met := [pair for pair in functions if pair[0] in seen]:
+        seen = seen.union(*(names for _, names in met))
+        functions = [pair for pair in functions if pair not in met]
+    return frozenset(name for name, _ in functions)
+
+
+@functools.lru_cache(maxsize=4096)
+def _mentions(text: str) -> tuple[frozenset[str], tuple[tuple[str, frozenset[str]], ...]]:
+    """Names and attributes outside of functions, and for each function its name, and those in it."""
+    if text.lstrip().startswith("%%burst"):  # runs elsewhere
+        return frozenset(), ()
+    if "def " not in text:
+        return frozenset(_words(text)), ()
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # magics and the like: words will do
+        return frozenset(_words(text)), ()
+    functions = list(_functions(tree))
+    inside = {id(part) for function in functions for part in ast.walk(function)}
+    outside = frozenset(_names(part for part in ast.walk(tree) if id(part) not in inside))
+    return outside, tuple((function.name, frozenset(_names(ast.walk(function)))) for function in functions)
+
+
+def _words(text: str) -> set[str]:
+    """Whatever may be a name."""
+    return set("".join(char if char.isalnum() or char == "_" else " " for char in text).split())
+
+
+def _names(nodes: Iterator[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+
+
+def _functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Outermost functions that run only when somebody calls them by their names."""
+    stack: list[ast.AST] = [tree]
+    while stack:
+        for node in ast.iter_child_nodes(stack.pop()):
+            if not isinstance(node, _FUNCTIONS):
+                stack.append(node)
+            elif not node.decorator_list and not node.name.startswith("__"):
+                yield node
+
+
+@functools.lru_cache(maxsize=4096)
+def _without(text: str, names: frozenset[str]) -> str:
+    """The text without the bodies of these functions."""
+    tree = ast.parse(text)
+    for function in list(_functions(tree)):
+        if function.name in names:
+            function.body = [ast.Pass()]
+    return ast.unparse(ast.fix_missing_locations(tree))
