@@ -53,6 +53,15 @@ def mutations_of(code: types.CodeType) -> frozenset[Mutation]:
     return frozenset(_mutations(code, {}))
 
 
+def mutations_by_functions(module: types.CodeType) -> frozenset[Mutation]:
+    """What the nested code of a module's code sets; what the module itself sets belongs to it."""
+    known: dict[str, Reach | None] = {}
+    for _ in _of_steps(module, known):
+        pass
+    inner = (constant for constant in module.co_consts if isinstance(constant, types.CodeType))
+    return frozenset(mutation for code in inner for mutation in _mutations(code, known))
+
+
 def _mutations(code: types.CodeType, outer: Mapping[str, Reach | None]) -> Iterator[Mutation]:
     known = dict(outer)
     yield from _of_steps(code, known)

@@ -629,6 +629,32 @@ def test_what_a_task_does_to_libraries_no_other_sees(bench, name):
     assert all(before != after for before, after in found)
 
 
+PATCHING = """
+import json
+from string import Template
+
+def patch():
+    json.JSONEncoder.default = len
+
+class Marks:
+    def set(self):
+        Template.delimiter += "!"
+
+def look():
+    return json.JSONEncoder.default is len, Template.delimiter
+"""
+
+
+@pytest.mark.parametrize("change", ["m.patch()", "m.Marks().set()"])
+def test_what_a_local_module_does_to_libraries_no_other_task_sees(bench, tmp_path, change):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "m.py").write_text(PATCHING)
+    cell = f"import m\nfound = m.look()\n{change}\nfound, m.look()"
+    found = values(bench.perform(cell, range(4), bundle=str(tmp_path / "bundle")))
+    assert [before for before, _ in found] == [(False, "$")] * 4
+    assert all(before != after for before, after in found)
+
+
 NOISE = """
 import random
 import numpy as np

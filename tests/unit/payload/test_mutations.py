@@ -2,7 +2,7 @@
 
 import pytest
 
-from burst_magic.payload.mutations import mutations_of
+from burst_magic.payload.mutations import mutations_by_functions, mutations_of
 
 FOUND = {
     "json.JSONEncoder.default = f": "json.JSONEncoder:default",
@@ -50,3 +50,15 @@ def test_what_is_set_is_found_with_the_way_to_its_object(source):
 @pytest.mark.parametrize("source", NOTHING)
 def test_what_is_reached_in_another_way_is_not(source):
     assert told(source) == set()
+
+
+def test_of_a_module_what_its_functions_set_counts():
+    code = compile(
+        "import json, sys\nsys.modules['a'] = 1\ndef f():\n    json.JSONEncoder.default = len", "m.py", "exec"
+    )
+    (mutation,) = mutations_by_functions(code)
+    assert (mutation.owner.module, mutation.owner.attributes, mutation.attribute) == (
+        "json",
+        ("JSONEncoder",),
+        "default",
+    )

@@ -8,12 +8,13 @@ sets in another way, such as by a function of a library, is not seen here: see `
 from __future__ import annotations
 
 import collections
+import contextlib
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from burst_magic.payload.mutations import Mutation, Reach, mutations_of
+from burst_magic.payload.mutations import Mutation, Reach, mutations_by_functions, mutations_of
 from burst_magic.worker.child.isolation.surroundings import packages_in
 
 # Restored after each task anyway, or by a runner of its own.
@@ -31,9 +32,9 @@ class HeldObjects:
     """Restores the objects that a program's code changes in installed modules.
 
     Args:
-        codes: of the cell and of the notebook's functions.
+        codes: of the cell and of the notebook's functions; local modules are added when they are loaded.
         home: the notebook's names and values.
-        bundle: the folder of local modules, or "": these have a check of their own.
+        bundle: the folder of local modules, or "": what is in these has a check of its own.
     """
 
     def __init__(self, codes: Iterable[types.CodeType], home: Mapping[str, Any], bundle: str) -> None:
@@ -45,12 +46,15 @@ class HeldObjects:
         held = {name: (home[name], module) for name in names if (module := _home_of(home[name], name))}
         self._roots: dict[str, tuple[Any, str]] = held
         self._pending = {mutation for mutation in found if mutation.owner.module or mutation.owner.name in held}
+        self._read: set[str] = set()  # local modules
+        for module in list(sys.modules) if self._local else ():
+            self._add_local(module)
         self._resolve()
 
     @property
     def any(self) -> bool:
         """Whether tasks may change anything."""
-        return bool(self._looks or self._pending or self.irreversible)
+        return bool(self._local or self._looks or self._pending or self.irreversible)
 
     def restore(self) -> None:
         """Undo what the last task changed."""
@@ -59,8 +63,21 @@ class HeldObjects:
 
     def arrived(self, module: str) -> None:
         """Look again for what wasn't there, since this module was loaded, and those that it needs."""
-        if self._pending:
+        if self._local and _top(module) in self._local:
+            self._add_local(module)
+            self._resolve()
+        elif self._pending:
             self._resolve(module)
+
+    def _add_local(self, module: str) -> None:
+        """Add what the functions of a local module change in modules that it imports."""
+        if _top(module) in self._local and module not in self._read:
+            self._read.add(module)
+            loader = getattr(getattr(sys.modules.get(module), "__spec__", None), "loader", None)
+            with contextlib.suppress(Exception):  # other loaders have no code
+                code = getattr(loader, "get_code", lambda _: None)(module)
+                found = mutations_by_functions(code) if code is not None else ()
+                self._pending.update(mutation for mutation in found if mutation.owner.module)
 
     def _resolve(self, just: str = "") -> None:
         for mutation in list(self._pending):
