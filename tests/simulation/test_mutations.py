@@ -10,7 +10,7 @@ TESTS = Path(__file__).parent.parent
 CHEAP = (
     "final is written one task too early",
     "tasks start after a cancel was read",
-    "no truncation after a split",
+    "a client believes its own final",
 )
 
 
