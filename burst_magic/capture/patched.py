@@ -30,8 +30,9 @@ _OWN_MATTER = frozenset({"atexit", "faulthandler", "IPython"})  # nothing that a
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
 _SENT = (
-    "pandas.options", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "warnings.filters", "logging.root",
-    "mpmath.mp.dps", "mpmath.mp.prec", "mpmath.mp.pretty", "os.environ", *(f"jax.config.{name}" for name in OF_JAX),
+    "pandas.options", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pylab.rcParams", "warnings.filters",
+    "logging.root", "mpmath.mp.dps", "mpmath.mp.prec", "mpmath.mp.pretty", "os.environ",
+    *(f"jax.config.{name}" for name in OF_JAX),
 )  # fmt: skip
 _SETTINGS = re.compile(rf"({'|'.join(map(re.escape, _SENT))})(?!\w)")
 _LEVELS = frozenset({"level", "setLevel"})

@@ -610,6 +610,12 @@ LIBRARIES = {
     "collector": ("import gc", "gc.set_debug(4); gc.callbacks.append(len)", "(gc.get_debug(), len(gc.callbacks))"),
     "linker": ("import sys, os", "sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)", "sys.getdlopenflags()"),
     "group of processes": ("import os", "os.setpgid(0, 0)", "os.getpgid(0) == os.getpid()"),
+    "a virtual subclass": ("import numbers", "numbers.Number.register(dict)", "isinstance({}, numbers.Number)"),
+    "an accessor": (
+        "import pandas as pd",
+        "pd.api.extensions.register_series_accessor('mine')(len)",
+        "hasattr(pd.Series, 'mine')",
+    ),
     "opener": ("import urllib.request as u", "u.install_opener(u.build_opener())", "u._opener is None"),
     "adapters": ("import sqlite3 as q", "q.register_adapter(complex, str)", "len(q.adapters)"),
     "time zones": ("import zoneinfo", "zoneinfo.reset_tzpath(['/none'])", "zoneinfo.TZPATH"),

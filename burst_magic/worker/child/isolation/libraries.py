@@ -31,6 +31,7 @@ _CALLS = {
     "mimetypes": ("add_type",),
     "multiprocessing": ("set_start_method",),
     "numexpr": ("set_num_threads",),
+    "pandas.api.extensions": ("register_dataframe_accessor", "register_index_accessor", "register_series_accessor"),
     "scipy.special": ("seterr",),
     "socket": ("setdefaulttimeout",),
     "sqlite3": ("register_adapter", "register_converter", "enable_callback_tracebacks"),
@@ -62,6 +63,7 @@ class Libraries:
             import_hook.of(name, functools.partial(self._watch_all, paths))
         import_hook.of("numpy", self._watch_numpy)
         import_hook.of("logging", self._watch_loggers)
+        import_hook.of("abc", self._watch_abstract)
         for name, made in _LOOKS.items():
             import_hook.of(name, functools.partial(self._look_after, made))
 
@@ -86,6 +88,20 @@ class Libraries:
             keep(logger, name, value)
 
         vars(module)["Logger"].__setattr__ = watched
+
+    def _watch_abstract(self, module: ModuleType) -> None:
+        """Watch ``Number.register(Mine)`` on classes that outlive the task."""
+        meta: Any = vars(module)["ABCMeta"]
+        register = meta.register
+
+        @functools.wraps(register)
+        def watched(cls: type, subclass: type) -> type:
+            if cls.__module__ != "__main__" and not self._import_hook.under_way:
+                self._spoil()
+            made: type = register(cls, subclass)
+            return made
+
+        meta.register = watched
 
     def _watch_all(self, paths: Iterable[str], module: ModuleType) -> None:
         for path in paths:
