@@ -108,11 +108,13 @@ def _kept_until(session: SessionMachine, machine: JobMachine, workers: Sequence[
 
 
 def _views(crew: Crew, wall: float) -> list[WorkerView]:
-    views = []
+    """A silent worker counts as alive until another one is heard of: then it has been replaced, or will be."""
+    views, living = [], set(crew.living())
     for wid, (modified, _) in sorted(crew.log.beats.items()):
         gone, beat = crew.gone.get(wid), crew.beats.get(wid)
         billed_ms, rate = crew.log.born[wid]
-        silent = gone is None and wall - modified > DIFFER + crew.patience
+        unheard = bool(living) and wid not in living
+        silent = gone is None and (unheard or wall - modified > DIFFER + crew.patience)
         if gone is None and wid in crew.log.gone:
             gone = Gone(worker=wid, cause=EndCause.CRASH, at=modified)
         views.append(
@@ -138,13 +140,13 @@ def _why_waiting(
     refused = [crew.beats[worker.wid].refused for worker in alive if worker.wid in crew.beats]
     if any(refused):
         return WaitReason(cause=WaitCause.WRITES, words=f"the store refuses the workers' writes: {max(refused)}")
-    runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
-    if any(job.jid in jobs for jobs in runs.values()):
-        return None
     silent = [worker.wid for worker in alive if crew.log.silent_for(worker.wid) > crew.patience]
     if silent and len(silent) == len(alive):
         heard = max(crew.log.beats[wid][0] for wid in silent)
         return WaitReason(cause=WaitCause.SILENT, words="no heartbeat", since=heard)
+    runs = {worker.wid: {slot.job for slot in worker.slots if slot.task is not None} for worker in alive}
+    if any(job.jid in jobs for jobs in runs.values()):
+        return None
     # A heartbeat from before this job is outdated; if this job has a result, workers are running it.
     others = {other for wid, jobs in runs.items() if jobs and crew.beats[wid].at > job.created for other in jobs}
     if others and not started:

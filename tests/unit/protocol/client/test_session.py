@@ -10,6 +10,7 @@ from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.starts import STARTING, replacement_token
 from burst_magic.protocol.log import make_final
 from burst_magic.protocol.ranges import Cover
+from burst_magic.protocol.snapshot import WaitCause
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ControlKind, EndCause, Final, Gone, Heartbeat, JobEnd, Manifest, SlotView
 from burst_magic.protocol.worker.poison import DEATHS, SILENT
@@ -908,6 +909,31 @@ def busy_with(talk, *jobs, results=()):
     begins(talk, workers=("w.0.0",), results=results)
     talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0, slots=slots))
     return talk.machine.snapshot(talk.job, talk.now).waiting
+
+
+def test_a_silent_worker_counts_as_alive_until_another_is_heard_of(client):
+    talk = client(workers=2)
+    begins(talk, workers=("a.0.0", "b.0.0"))
+    for wid, task in (("a", 0), ("b", 1)):
+        beat = Heartbeat(worker=wid, number=1, at=0.0, slots=(SlotView(job="0", task=task),))
+        talk.got(f"{SESSION.workers_folder}/{wid}.0.0", beat)
+
+    def seen():
+        snapshot = talk.machine.snapshot(talk.job, talk.now)
+        return snapshot.alive, snapshot.running, snapshot.wait and snapshot.wait.cause
+
+    def listed(**beats):
+        names = tuple((f"{wid}.0.0", WALL + at) for wid, at in beats.items())
+        talk.tell(fx.Listed(SESSION.workers_folder, "", names), after=10.0)
+
+    assert seen() == (2, 2, None)
+    for _ in range(5):
+        listed(a=0, b=0)
+    assert seen() == (2, 2, WaitCause.SILENT)
+    listed(a=0, b=0, c=60)
+    assert seen() == (1, 0, None)
+    listed(a=70, b=70, c=70)  # a laptop that slept
+    assert seen()[0] == 3
 
 
 def test_a_job_that_waits_for_another_of_its_session_says_so(client):
