@@ -18,7 +18,7 @@ from burst_magic.payload import Envelope, unpack
 from burst_magic.payload.envelope import running_python
 from burst_magic.payload.unpack import Namespace
 from burst_magic.worker.channel.board import JobCode
-from burst_magic.worker.child.failures import name_of
+from burst_magic.worker.child.failures import name_of, text_of
 
 _FUTURES = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 _COROUTINE = 0x80  # inspect.CO_COROUTINE
@@ -121,7 +121,7 @@ class Program:
             self.cell = Cell(self.envelope)
             self.files.extend(blob.open() for blob in job.blobs)
         except Exception as error:  # noqa: BLE001 - becomes the outcome of each task
-            self.problem = name_of(error), str(error)
+            self.problem = name_of(error), text_of(error)
 
     @property
     def code(self) -> JobCode:

@@ -181,6 +181,16 @@ def test_the_cause_of_a_failure_is_in_its_traceback(bench):
     assert "direct cause" in outcome.traceback
 
 
+ODD_CLASS = """
+class M(type):
+    @property
+    def __module__(self): raise RuntimeError
+    @property
+    def __name__(self): raise RuntimeError
+    def __repr__(self): raise RuntimeError
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "error"),
     [
@@ -192,6 +202,10 @@ def test_the_cause_of_a_failure_is_in_its_traceback(bench):
         ("class Odd(BaseException):\n    def __str__(self): raise SystemExit\nraise Odd", "Odd"),
         ("import decimal\nraise decimal.Overflow", "decimal.Overflow"),
         ("import asyncio\nasync def f(): raise SystemExit(1)\nawait f()", "SystemExit"),
+        ("made = {}\nexec('E = type(\"E\", (Exception,), {})', made)\nraise made['E']", "E"),  # a class of no module
+        ("made = {}\nexec('E = type(\"E\", (BaseException,), {})', made)\nraise made['E']('x')", "E"),
+        (f"{ODD_CLASS}class E(Exception, metaclass=M): pass\nraise E", "E"),
+        ("class E(Exception): pass\nE.__module__ = 5\nraise E", "E"),
     ],
 )
 def test_whatever_a_task_raises_fails_that_task_only(bench, source, error):
@@ -1211,6 +1225,14 @@ def test_a_slot_loads_nothing_heavy_for_plain_tasks():
         (
             "class A:\n    def __reduce__(self): raise SystemExit('never')\n[A()]",
             "the result, a list, cannot be returned: never",
+        ),
+        (
+            "made = {}\nexec('R = type(\"R\", (), {\"__reduce__\": lambda self: 1 / 0})', made)\nmade['R']()",
+            "the result, a R, cannot be returned: __module__",
+        ),
+        (
+            f"{ODD_CLASS}class R(metaclass=M):\n    def __reduce__(self): return 1 / 0\nR()",
+            "the result, a R, cannot be returned: RuntimeError",
         ),
     ],
 )
