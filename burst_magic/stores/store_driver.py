@@ -35,6 +35,7 @@ from burst_magic.stores.retry import DOUBTFUL, DRIVER, GONE, Retry, persist, sle
 _LOG = logging.getLogger(__name__)
 _TOLD_FROM = 1.0  # seconds of a pause: shorter troubles are not reported
 _TOLD_AGAIN = 60.0  # seconds between two reports of one fault
+_NAMED = 3  # records in one folder that cannot be read
 T = TypeVar("T")
 
 
@@ -93,7 +94,7 @@ class Carrier:
         self._clock = clock
         self._give_up: tuple[type[StoreError], ...] = (Missing, Exists, *give_up)
         self._told: dict[str, float] = {}
-        self._passed_over: set[str] = set()  # said once
+        self._passed_over: dict[str, set[str]] = {}  # keys by folder; each is said once, and of many the first
         self._unanswered = 0  # creates in a row
         self._gone = GONE
         self.refusals = Refusals()
@@ -198,10 +199,19 @@ class Carrier:
         except Missing:
             return None
         except (SignatureError, RecordError) as fault:  # whoever wrote it, it is not believed
-            if key not in self._passed_over:
-                self._passed_over.add(key)
-                _LOG.warning("%s", fault)
+            self._pass_over(key, fault)
             return ClaimBody(worker="", slot=0, nonce="", at=0.0) if effect.kind is ClaimBody else None
+
+    def _pass_over(self, key: str, fault: BurstError) -> None:
+        folder = _folder(key)
+        known = self._passed_over.setdefault(folder, set())
+        if key in known:
+            return
+        known.add(key)
+        if len(known) <= _NAMED:
+            _LOG.warning("%s", fault)
+        elif len(known) == _NAMED + 1:
+            _LOG.warning("more records in %s cannot be read, either; they are passed over without a message", folder)
 
     def patiently(self, call: Callable[[], T], repeat: type[StoreError]) -> T:
         """What a call of the store returns; faults of the kind ``repeat`` are waited out."""

@@ -162,6 +162,24 @@ def test_who_ends_does_not_wait_for_what_does_not_verify(carrier):
     assert len(pauses) == 1
 
 
+def test_of_many_records_in_a_folder_that_cannot_be_read_the_first_are_named_and_each_once(carrier, caplog):
+    made, store, _ = carrier()
+    places = [f"sessions/s/jobs/{job}/claims/{number:03}.0" for job in range(2) for number in range(9)]
+    for key in places:
+        store.calm.put(key, b"noise")
+    with caplog.at_level(logging.WARNING):
+        for asked in (made, made.once()):
+            for key in places:
+                asked.carry(fx.Read(key, ClaimBody))
+    said = [record.message for record in caplog.records]
+    assert [key for key in places if any(key in message for message in said)] == [*places[:3], *places[9:12]]
+    assert [message for message in said if "more records" in message] == [
+        f"more records in sessions/s/jobs/{job}/claims cannot be read, either; they are passed over without a message"
+        for job in range(2)
+    ]
+    assert len(said) == 8
+
+
 def test_a_lasting_fault_is_told_once_and_asked_about_ever_more_seldom(carrier, caplog):
     made, store, pauses = carrier(*[StoreError("the disk is full")] * 12)
     with caplog.at_level(logging.WARNING):
