@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from burst_magic.errors import OptionError
+from burst_magic.errors import OptionError, StoreError
+from burst_magic.protocol.wire import keys
 from burst_magic.stores import open_store
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
     from burst_magic.stores import Store
 
+_FOLDERS = (keys.SESSIONS, "blobs", "envs")
+
 
 def open_own_store(url: str, settings: Settings) -> Store:
-    """Open a store with this user's credentials, and probe it."""
+    """Open a store with this user's credentials, and probe it.
+
+    Raises:
+        StoreError: it cannot be used; or a link stands for one of its folders, whose objects then look deleted.
+    """
     from burst_magic.stores.patient import Patient
     from burst_magic.stores.probe import probe
 
@@ -26,6 +33,14 @@ def open_own_store(url: str, settings: Settings) -> Store:
 
         credentials = provider(otherwise=settings.aws.get("region", ""))
     store = open_store(url, credentials=credentials)
+    for folder in _FOLDERS:
+        place = store.path(folder)
+        if place is not None and place.is_symlink():
+            raise StoreError(
+                f"the store's folder {folder} is a link, and links in a store are not followed",
+                context=str(place),
+                way_out="move the folder itself there; or move the whole store, which may be a link",
+            )
     if url.startswith("s3://"):
         probe(store, remembered=settings.data_dir)
         store = Patient(store)

@@ -82,6 +82,28 @@ def test_a_store_whose_folders_are_links_deletes_nothing_behind_them(world, type
     assert content(documents) == before
 
 
+@pytest.mark.parametrize("folder", ["sessions", "blobs", "envs"])
+def test_a_store_whose_folder_became_a_link_is_not_taken_for_one_whose_sessions_were_deleted(
+    world, typed, finished, folder
+):
+    place = world.store.path(folder)
+    place.mkdir(exist_ok=True)
+    moved = place.rename(world.root / "moved")
+    place.symlink_to(moved)
+    for words in (
+        ("sessions",),
+        ("status", finished.id),
+        ("collect", "mine"),
+        ("cleanup", finished.id, "--force", "--yes"),
+        ("cleanup", "--blobs", "--yes"),
+    ):
+        _, said = typed(*words)
+        assert f"the store's folder {folder} is a link, and links in a store are not followed" in said, words
+    place.unlink()
+    moved.rename(place)
+    assert typed("collect", "mine")[1].splitlines()[:2] == ["1", "2"]  # its key is still there
+
+
 def test_only_names_of_ours_are_deleted(world, typed, finished):
     root = world.store.path(f"sessions/{finished.id}")
     for name in ("notes.txt", "jobs/0/results/notes", "jobs/thesis/draft.tex", "control/x", "workers/a.b"):
