@@ -19,10 +19,15 @@ _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "arm64", "aarch64":
 _ALONE = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 _LAST = 8  # lines of output in an error
 _REMOTE = "burst image --remote builds it in your AWS account instead"
+_UNREACHED = "no such host|server misbehaving|connection refused|i/o timeout|Temporary failure|network is unreachable"
 _WAYS_OUT = (  # what tools say, and what to do
     (
-        re.compile(r"dkr\.ecr\.\S+.*(no such host|connection refused|i/o timeout|Temporary failure)", re.DOTALL),
+        re.compile(rf"dkr\.ecr\.\S+.*({_UNREACHED})", re.DOTALL),
         "check aws.repository and the network; the sandbox has no registry, but burst image --remote builds in it",
+    ),
+    (
+        re.compile(rf"{_UNREACHED}|manifest unknown|(manifest|image) .*not found|pull access denied"),
+        f"check the network, and --base: the image that this one is built on was not pulled; or {_REMOTE}",
     ),
     (
         re.compile(r"no basic auth credentials|authentication required|403 Forbidden|denied: "),
