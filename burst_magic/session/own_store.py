@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from burst_magic.errors import OptionError, StoreError
 from burst_magic.protocol.wire import keys
 from burst_magic.stores import open_store
+from burst_magic.stores.folder import MARK
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
@@ -44,4 +45,21 @@ def open_own_store(url: str, settings: Settings) -> Store:
     if url.startswith("s3://"):
         probe(store, remembered=settings.data_dir)
         store = Patient(store)
+    return store
+
+
+def open_listed_store(url: str, settings: Settings) -> Store:
+    """The same of a store that has had sessions: a folder that is not there, or an empty one, is not taken for it.
+
+    Raises:
+        StoreError: it is away; or as above.
+    """
+    store = open_own_store(url, settings)
+    place = store.path(keys.SESSIONS)
+    if place is not None and not place.is_dir() and not (place.parent / MARK).exists():
+        raise StoreError(
+            "the folder of the store is not there now",
+            context=str(place.parent),
+            way_out=f"mount it again, or move it back; if it was deleted for good, mkdir -p {place} lets you clean up",
+        )
     return store

@@ -104,6 +104,35 @@ def test_a_store_whose_folder_became_a_link_is_not_taken_for_one_whose_sessions_
     assert typed("collect", "mine")[1].splitlines()[:2] == ["1", "2"]  # its key is still there
 
 
+@pytest.mark.parametrize("instead", ["nothing", "an empty mount"])
+def test_a_store_that_is_away_is_said_to_be_and_its_sessions_are_kept(world, typed, finished, instead):
+    place = world.store.path("sessions").parent
+    moved = place.rename(world.root / "moved")
+    if instead != "nothing":
+        place.mkdir()
+    verbs_of_one = [("status", finished.id), ("collect", "mine"), ("attach", finished.id), ("inspect", finished.id)]
+    deleting = [("cleanup", finished.id, "--force", "--yes"), ("cleanup", finished.id, "mine", "--force", "--yes")]
+    for words in (*verbs_of_one, ("sessions",), *deleting):
+        _, said = typed(*words)
+        assert "not there now" in said, words
+        assert "unknown" not in said, words
+    if place.exists():
+        place.rmdir()
+    moved.rename(place)
+    assert typed("collect", "mine")[1].splitlines()[:2] == ["1", "2"]  # its key is still there
+
+
+def test_sessions_of_a_store_that_was_deleted_for_good_can_be_cleaned_up(world, typed, finished):
+    place = world.store.path("sessions")
+    shutil.rmtree(place)
+    (place.parent / "#store").unlink()
+    _, said = typed("cleanup", finished.id, "--force", "--yes")
+    assert f"mkdir -p {place} lets you clean up" in said
+    place.mkdir(parents=True)
+    assert typed("cleanup", finished.id, "--force", "--yes")[0] == 0
+    assert world.keys_kept() == []
+
+
 def test_only_names_of_ours_are_deleted(world, typed, finished):
     root = world.store.path(f"sessions/{finished.id}")
     for name in ("notes.txt", "jobs/0/results/notes", "jobs/thesis/draft.tex", "control/x", "workers/a.b"):
