@@ -9,7 +9,7 @@ from burst_magic.protocol.client.clocks import DIFFER
 from burst_magic.protocol.client.starts import in_words
 from burst_magic.protocol.money import lived_until, spend
 from burst_magic.protocol.snapshot import Snapshot, StartView, WaitCause, WaitReason, WorkerView
-from burst_magic.protocol.wire.model import EndCause, Gone, SlotView
+from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, SlotView
 
 FARGATE_MINIMUM = 60.0  # seconds that are billed of a process at least (aws.amazon.com/fargate/pricing)
 
@@ -26,7 +26,7 @@ def snapshot(session: SessionMachine, machine: JobMachine, now: float) -> Snapsh
     """All facts of a job at this instant of the machines' own clock."""
     manifest, job, cover, crew = session.manifest, machine.job, machine.cover, session.crew
     wall = session.clock.wall(now)
-    workers = tuple(_views(crew, wall))
+    workers = tuple(_views(crew, wall, nobody=machine.end is JobEnd.NOBODY))
     coming = tuple(session.starts.coming(now))
     slots = [slot for worker in workers if worker.alive for slot in worker.slots]
     tasks = [] if machine.end else [slot.task for slot in slots if slot.job == job.jid and slot.task is not None]
@@ -107,13 +107,13 @@ def _kept_until(session: SessionMachine, machine: JobMachine, workers: Sequence[
     return min(session.deadline, idle_since + session.manifest.idle)
 
 
-def _views(crew: Crew, wall: float) -> list[WorkerView]:
-    """A silent worker counts as alive until another one is heard of: then it has been replaced, or will be."""
+def _views(crew: Crew, wall: float, *, nobody: bool) -> list[WorkerView]:
+    """A silent worker counts as alive until another one is heard of, or the job has ended since nobody lives."""
     views, living = [], set(crew.living())
     for wid, (modified, _) in sorted(crew.log.beats.items()):
         gone, beat = crew.gone.get(wid), crew.beats.get(wid)
         billed_ms, rate = crew.log.born[wid]
-        unheard = bool(living) and wid not in living
+        unheard = (nobody or bool(living)) and wid not in living
         silent = gone is None and (unheard or wall - modified > DIFFER + crew.patience)
         if gone is None and wid in crew.log.gone:
             gone = Gone(worker=wid, cause=EndCause.CRASH, at=modified)

@@ -573,6 +573,22 @@ def test_a_job_that_was_just_submitted_may_get_its_workers_yet(client):
     assert talk.machine.starts.sure_of_unannounced(talk.now + 30.0)
 
 
+def test_where_silence_shows_that_no_worker_lives_none_is_counted_as_alive(client):
+    talk = client(workers=1, replaces_lost_workers=False, deadline=WALL + 1e5)
+    begins(talk, workers=("w.0.0",))
+    talk.got(f"{SESSION.workers_folder}/w.0.0", Heartbeat(worker="w", number=1, at=0.0))
+    alive = []
+    while talk.job.end is None:
+        alive.append(talk.machine.snapshot(talk.job, talk.now).alive)
+        assert len(alive) < 200
+        talk.wait(1.0)
+        talk.ahead = -talk.now  # its heartbeat stays as old as it is
+        answer(talk, "w.0.0")
+    assert set(alive) == {1}
+    assert talk.job.end is JobEnd.NOBODY
+    assert talk.machine.snapshot(talk.job, talk.now).alive == 0
+
+
 def test_of_workers_that_were_announced_nowhere_no_more_are_started_than_there_are_tasks(client):
     made, _ = announced_in_time(client(workers=64, deadline=WALL + 1e5))
     assert len(made) == 4
