@@ -14,6 +14,7 @@ from burst_magic.errors import BurstError
 
 _MOST = 64 << 20  # bytes of a file that is read whole
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_FILE = {errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO}  # something else has its name
 _ELSEWHERE = "set BURST_CONFIG_DIR and BURST_DATA_DIR to folders"
 
 
@@ -40,7 +41,7 @@ def refused(path: Path, error: OSError) -> BurstError:
     if error.errno in _FULL:
         way_out = f"free some space, or {_ELSEWHERE} on another disk"
         return BurstError(f"the disk is full: {reason}", context=where, way_out=way_out)
-    if error.errno == errno.EINVAL:
+    if error.errno in _NO_FILE:
         return BurstError(f"burst_magic cannot use its own files: {reason}", context=where, way_out="move it away")
     return BurstError(
         f"burst_magic cannot use its own files: {reason}", context=where, way_out=f"{_ELSEWHERE} that you may write to"
