@@ -14,7 +14,7 @@ from burst_magic.capture.mapping import count
 from burst_magic.capture.names import CellNames, cell_names
 from burst_magic.capture.nothing import gives_nothing
 from burst_magic.capture.sensitive import find_secret, secret_lines
-from burst_magic.payload import Packed
+from burst_magic.payload import Packed, live
 
 NO_ITEMS = "--map has no items: nothing to run"
 _LONG_HEAD = 60  # characters of a loop that are repeated
@@ -26,7 +26,8 @@ _FIXED = (int, float, complex, bool, str, bytes, tuple, frozenset, type(None), r
 
 def mutated(changed: Iterable[str], packed: Packed, home: Mapping[str, object]) -> tuple[str, ...]:
     """The captured ones of these names whose objects can change in place."""
-    return tuple(dict.fromkeys(name for name in changed if name in packed.sizes and not isinstance(home[name], _FIXED)))
+    captured = dict.fromkeys(name for name in changed if name in packed.sizes)
+    return tuple(name for name in captured if not isinstance(home[name], _FIXED) and live.own(home[name]) is None)
 
 
 def entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[str, object]) -> tuple[Captured, ...]:
@@ -39,7 +40,7 @@ def entries(packed: Packed, reads: Mapping[str, tuple[int, ...]], home: Mapping[
             size=packed.sizes[name],
             lines=reads.get(name, ()),
             why=used_by(name, reads, packed.why),
-            secret=bool(find_secret(name, home[name])),
+            secret=live.own(home[name]) is None and bool(find_secret(name, home[name])),
         )
         for name in packed.names
     )

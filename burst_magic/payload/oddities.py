@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from burst_magic.payload import rebuild
+from burst_magic.payload import live, rebuild
 from burst_magic.payload.notes import PackerView, importable
 from burst_magic.payload.reducers import by_name
 
@@ -226,7 +226,7 @@ TABLE: dict[type, Callable[[Any, Any], Reduction]] = {
 if hasattr(typing, "TypeAliasType"):  # 3.12
     TABLE[typing.TypeAliasType] = _type_alias
 
-# Types whose modules must not be imported here: "module.name" -> reducer.
+# Types whose modules must not be imported here: "module.name" -> reducer; None is for whatever comes next.
 NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
     "_contextvars.ContextVar": _context_variable,
     "_json.Scanner": _scanner,
@@ -234,10 +234,13 @@ NAMED: dict[str, Callable[[Any, Any], Reduction]] = {
     "_thread._local": lambda _, obj: (type(obj), (), dict(vars(obj))),
     "codecs.CodecInfo": lambda _, obj: (codecs.lookup, (obj.name,)),
     "functools.KeyWrapper": _comparison_key,
+    "matplotlib.RcParams": live.reduce_inside,
+    "matplotlib.cm.ColormapRegistry": live.reduce_inside,
     "mpmath.ctx_fp.FPContext": _of_mpmath,
     "mpmath.ctx_iv.MPIntervalContext": _of_mpmath,
     "mpmath.ctx_mp.MPContext": _of_mpmath,
     "mpmath.ctx_mp_python.constant": _of_mpmath,
+    "os._Environ": live.reduce_inside,
     "random.SystemRandom": lambda _, obj: (type(obj), ()),
     "weakref.WeakMethod": lambda _, obj: (rebuild.weak_method, (obj(),)),
 }

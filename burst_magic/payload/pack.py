@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.errors import CaptureError
-from burst_magic.payload import chance, classes, exceptions, nans, oddities, rebuild, reducers
+from burst_magic.payload import chance, classes, exceptions, live, nans, oddities, rebuild, reducers
 from burst_magic.payload.culprit import find_culprit, reason_of
 from burst_magic.payload.notes import (
     OMITTED,
@@ -348,6 +348,9 @@ class Packing:
         start, first = self._file.tell(), len(self._buffers)
         if type(value) is bytes and len(value) >= OUT_OF_BAND:
             value = reducers.Raw(value)
+        elif (own := live.own(value)) is not None:
+            value = own
+            self.packer.notes.module(own.module)
         self.packer.dump((name, value))
         while self.packer.notes.anew:
             self._anew[name] = self.packer.notes.anew.pop()
