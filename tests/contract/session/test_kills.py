@@ -27,6 +27,7 @@ INTERVAL, FLOOR = 0.2, 0.02  # seconds; see conftest.py
 LEASE = 3 * INTERVAL
 TASKS, SECONDS = 2000, 0.16
 WORKERS, SLOTS = 4, 2
+_PROGRESS = 4 * 2 * WORKERS * SLOTS  # bytes of the log between two deeds: two tasks a slot
 
 NOTED = """
 import os, time
@@ -61,10 +62,14 @@ def family(pid):
 
 
 class Reaper:
-    """Ends and stops workers at random, until told to rest."""
+    """Ends and stops workers at random, until told to rest.
 
-    def __init__(self, session, seed: int) -> None:
-        self.session, self.chance = session, random.Random(seed)
+    Between two deeds a few tasks begin, however slow the machine is: three deaths without progress would be blamed on
+    the task that runs.
+    """
+
+    def __init__(self, session, seed: int, log: Path) -> None:
+        self.session, self.chance, self._log = session, random.Random(seed), log
         self.deeds: list[tuple[str, float]] = []  # what, and how many seconds after it began
         self.began = time.monotonic()
         self._over = threading.Event()
@@ -73,11 +78,13 @@ class Reaper:
         self._thread.start()
 
     def _reap(self) -> None:
+        seen = 0
         while not self._over.wait(self.chance.uniform(0.3, 1.0)):
             self._wake(time.monotonic())
-            living = supervisors(self.session)
-            if not living:
+            living, begun = supervisors(self.session), self._log.stat().st_size if self._log.exists() else 0
+            if not living or begun < seen + _PROGRESS:
                 continue
+            seen = begun
             pid = living[self.chance.choice(sorted(living))]
             deed = self.chance.choice(["kill", "kill", "stop", "term"])
             with contextlib.suppress(ProcessLookupError):
@@ -144,7 +151,7 @@ def test_under_random_deaths_every_result_is_right_and_little_is_run_twice(world
     source = NOTED.format(log=str(log), seconds=SECONDS)
     session = world.burst(source, range(TASKS), workers=WORKERS, slots=SLOTS, idle=5)
     other = world.attach(session.id)
-    reaper = Reaper(session, seed)
+    reaper = Reaper(session, seed, log)
     try:
         with ThreadPoolExecutor(2) as pool:
             one, two = pool.map(handed_out, [session, other])
