@@ -124,8 +124,8 @@ class Taking:
     def claim_read(self, key: str, body: ClaimBody | None, now: float) -> None:
         """Settle a refused claim by its content: ours, another worker's, or none.
 
-        What is refused again and again, and cannot be read, is no claim of a worker: somebody put a folder in its
-        place. It counts as that of one who has died.
+        What is refused again and again, and cannot be read, may be no claim of a worker: somebody put a folder in its
+        place. Or conflicts had no winner yet: whose it is, is asked before it is taken for that of one who has died.
         """
         one = self._state.trying[key]
         if body is None and one.refused >= _REFUSALS:
@@ -139,8 +139,9 @@ class Taking:
             job = self._state.jobs[one.job]
             job.asked.discard("owner")  # this read answers that question too
             job.claims.setdefault(one.claim, body.at)
-            job.owners[one.claim] = body.worker
-            self._state.fleet.hear_of(body.worker)
+            if body.worker:
+                job.owners[one.claim] = body.worker
+                self._state.fleet.hear_of(body.worker)
             job.claims_known = False
             if one.heir_of is not None and (hold := self._state.holds.get((one.job, one.heir_of))) is not None:
                 self._publishing.superseded(hold)
