@@ -21,7 +21,7 @@ from burst_magic.server.listed import NOTHING, ListedState, SessionList, state_o
 from burst_magic.server.opening import open_in
 from burst_magic.server.request_limit import RATE, Metered, RequestLimit
 from burst_magic.session import stored_jobs
-from burst_magic.session.own_store import open_own_store
+from burst_magic.session.own_store import open_known_store
 from burst_magic.session.session_rows import unreadable_row
 from burst_magic.stores.patient import Patient, bare
 
@@ -55,7 +55,7 @@ class Listing:
     def __init__(
         self,
         settings: Callable[[], Settings] = config.load,
-        opens: Callable[[Settings], Store] = lambda settings: open_own_store(settings.store, settings),
+        opens: Callable[[Settings], Store] = lambda settings: open_known_store(settings.store, settings),
         *,
         account: AccountLook | None = None,
         limit: RequestLimit | None = None,

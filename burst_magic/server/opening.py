@@ -13,7 +13,7 @@ from burst_magic.server.request_limit import Metered, RequestLimit
 from burst_magic.session import keyring, remains, session_list, stored_jobs
 from burst_magic.session.engines import Engines
 from burst_magic.session.onlooker import Onlooker
-from burst_magic.session.own_store import open_listed_store, open_own_store
+from burst_magic.session.own_store import open_known_store
 from burst_magic.stores.patient import bare
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def open_session(sid: str, *, reopen: bool = False) -> OpenedSession:
     settings = config.load()
     if reopen:
         remains.reopen(sid, settings)
-    listed = any((line.id, line.store) == (sid, settings.store) for line in session_list.read(settings.sessions_file))
-    store = open_listed_store(settings.store, settings) if listed else open_own_store(settings.store, settings)
-    return open_in(store, sid, settings)
+    return open_in(open_known_store(settings.store, settings), sid, settings)
 
 
 def open_in(store: Store, sid: str, settings: Settings) -> OpenedSession:

@@ -17,7 +17,7 @@ from burst_magic.session import keyring, session_list, stored_jobs
 from burst_magic.session.deletion import objects
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
-from burst_magic.session.own_store import open_listed_store, open_own_store
+from burst_magic.session.own_store import open_known_store, open_own_store
 from burst_magic.session.session import Session
 from burst_magic.session.session_rows import SessionRow, row_of, unreadable_row
 from burst_magic.stores.store_driver import ours
@@ -51,8 +51,7 @@ def attach(
         AttachError: the session doesn't exist or has expired, or the key is wrong.
     """
     sid, jid, url = _resolve(ident, settings)
-    listed = any(line.id == sid for line in known(settings))
-    store = open_listed_store(url, settings) if listed else open_own_store(url, settings)
+    store = open_known_store(url, settings)
     mine = keyring.find(settings.keys_dir, sid)
     secret = keyring.parse(key, where="--key") if key else mine or keyring.fetch(store, sid)
     try:
@@ -131,7 +130,7 @@ def named_elsewhere(name: str, settings: Settings) -> list[session_list.ListedJo
     Raises:
         AttachError: there is none, but some sessions could not be searched.
     """
-    found, problems = stored_jobs.named_in_store(name, open_own_store(settings.store, settings), settings.keys_dir)
+    found, problems = stored_jobs.named_in_store(name, open_known_store(settings.store, settings), settings.keys_dir)
     if problems and not found:
         raise _unsearched(name, problems)
     if problems:
@@ -210,7 +209,7 @@ def _looked_at(sid: str, settings: Settings, home: dict[str, object]) -> tuple[S
 def _unreadable(sid: str, url: str, settings: Settings, problem: BurstError) -> SessionRow | None:
     """Report a damaged session without hiding others; omit one that was deleted or never began."""
     with contextlib.suppress(BurstError):  # unreachable: already reported
-        opened = open_listed_store if url == settings.store else open_own_store  # others may be of long ago
+        opened = open_known_store if url == settings.store else open_own_store  # others may be of long ago
         if not objects(opened(url, settings), keys.SessionKeys(sid)):
             return None
     return unreadable_row(sid, problem)

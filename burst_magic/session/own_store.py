@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError, StoreError
 from burst_magic.protocol.wire import keys
+from burst_magic.session import session_list
 from burst_magic.stores import open_store
 from burst_magic.stores.folder import MARK
 
@@ -48,15 +49,17 @@ def open_own_store(url: str, settings: Settings) -> Store:
     return store
 
 
-def open_listed_store(url: str, settings: Settings) -> Store:
-    """The same of a store that has had sessions: a folder that is not there, or an empty one, is not taken for it.
+def open_known_store(url: str, settings: Settings) -> Store:
+    """The same of a store that may have sessions: if it has some of this user's list, no other folder is taken for it.
 
     Raises:
-        StoreError: it is away; or as above.
+        StoreError: its folder is not there, or an empty one is; or as above.
     """
     store = open_own_store(url, settings)
     place = store.path(keys.SESSIONS)
-    if place is not None and not place.is_dir() and not (place.parent / MARK).exists():
+    if place is None or place.is_dir() or (place.parent / MARK).exists():
+        return store
+    if any(line.store == url for line in session_list.read(settings.sessions_file)):
         raise StoreError(
             "the folder of the store is not there now",
             context=str(place.parent),

@@ -13,7 +13,7 @@ from burst_magic.session import keyring, session_list
 from burst_magic.session.deletion import delete_all, forget, objects
 from burst_magic.session.ending import await_end
 from burst_magic.session.fleet import Fleet
-from burst_magic.session.own_store import open_listed_store, open_own_store
+from burst_magic.session.own_store import open_known_store, open_own_store
 from burst_magic.stores.owned import are_closed, regain
 from burst_magic.stores.retry import slept
 from burst_magic.stores.store_driver import Carrier
@@ -45,7 +45,7 @@ def remove(ident: str, settings: Settings, *, damaged: bool = False) -> tuple[st
     sid, url, listed = _meant(ident, settings)
     if not keys.is_session_id(sid):
         return None
-    store = open_listed_store(url, settings) if listed else open_own_store(url, settings)
+    store = open_known_store(url, settings)
     session = keys.SessionKeys(sid)
     found = objects(store, session)
     if not damaged and _is_whole(session, found):

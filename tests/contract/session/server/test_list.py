@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 
 import pytest
 
-from burst_magic.errors import AttachError, Throttled
+from burst_magic.errors import AttachError, StoreError, Throttled
 from burst_magic.server.account import AccountLook
 from burst_magic.server.listed import NOTHING, AccountList, AccountSessionState
 from burst_magic.server.listing import Listing
 from burst_magic.server.request_limit import RequestLimit
+from burst_magic.session.attach import attach
 
 LONG = "import os, time\nwhile not os.path.exists(gate):\n    time.sleep(0.01)\nitem"
 RUNS = AccountSessionState(
@@ -204,3 +206,30 @@ def test_why_the_account_cannot_be_looked_into_is_said(world, until):
     account, set_up = AccountLook(refuse), replace(world.settings(), aws={"cluster": "burst"})
     found = until(lambda: account.newest(set_up))
     assert (found.problem, found.way_out) == ("the credentials have expired", "aws sso login")
+
+
+@pytest.mark.parametrize("instead", ["nothing", "an empty mount"])
+def test_a_store_that_is_away_is_not_said_to_be_empty(world, finished, until, instead):
+    listed = Listing(world.settings)
+    place = world.store.path("sessions").parent
+    moved = place.rename(world.root / "moved")
+    if instead != "nothing":
+        place.mkdir()
+    assert "not there now" in listed.ask().result(60).problem
+    with pytest.raises(StoreError, match="not there now"):
+        attach("20200101-000000-aaaaaaaa", settings=world.settings(), home={})  # somebody else's, which may be there
+    if place.exists():
+        place.rmdir()
+    moved.rename(place)
+    found = until(lambda: (now := listed.ask().result(60)).sessions and now, "the list of what is back")
+    assert (found.problem, [row.session.id for row in found.sessions]) == ("", [finished.id])
+    listed.stop()
+
+
+def test_a_store_of_which_the_user_has_no_session_is_an_empty_one(world):
+    listed = Listing(world.settings)
+    place = world.store.path("sessions").parent
+    shutil.rmtree(place, ignore_errors=True)
+    found = listed.ask().result(60)
+    assert (found.problem, found.sessions) == ("", ())
+    listed.stop()
