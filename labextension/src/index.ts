@@ -4,7 +4,7 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from "@jupyterlab/applica
 import { INotebookTracker } from "@jupyterlab/notebook";
 
 import { factory, RANK } from "./mime.js";
-import { collectorOf, keepMarks, offerResults } from "./reattach.js";
+import { collectorOf, reattach } from "./reattach.js";
 import { keepSavedFramesFresh } from "./saving.js";
 import { sessions } from "./sessionsplugin.js";
 
@@ -28,8 +28,7 @@ const reattaching: JupyterFrontEndPlugin<void> = {
   requires: [INotebookTracker],
   activate: (_app: JupyterFrontEnd, notebooks: INotebookTracker) => {
     notebooks.widgetAdded.connect((_tracker, panel) => {
-      keepMarks(panel);
-      void offerResults(panel);
+      void reattach(panel);
     });
   },
 };

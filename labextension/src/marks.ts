@@ -72,6 +72,45 @@ export function forgotten(notebook: unknown): Mark[] | null {
   return marks.length > 0 ? marks : null;
 }
 
+/**
+ * What a notebook keeps in its own metadata: the marks, and since when jobs may be its own, with the first of them. A notebook
+ * without bursts may be new, with the name of an earlier one (Untitled.ipynb): jobs from before it was written are not its own.
+ */
+export class Keeper {
+  #since = 0;
+
+  constructor(
+    private readonly notebook: () => unknown,
+    private readonly write: (kept: object) => void,
+  ) {}
+
+  get since(): number {
+    return this.#since;
+  }
+
+  /** It was opened; its file was written then, seconds since the epoch. */
+  opened(written: number): void {
+    this.#since = sinceOf(this.notebook()) || (bursts(this.notebook()) ? 0 : written);
+  }
+
+  saved(kernel: string | null): void {
+    this.#keep(gather(this.notebook(), kernel));
+  }
+
+  restarted(): void {
+    this.#keep(forgotten(this.notebook()));
+  }
+
+  refused(mark: Mark): void {
+    this.#keep(withMark(this.notebook(), mark));
+  }
+
+  #keep(marks: Mark[] | null): void {
+    const since = sinceOf(this.notebook()) || this.#since;
+    if (marks !== null) this.write({ sessions: marks, ...(since ? { since } : {}) });
+  }
+}
+
 function add(found: Map<string, Found>, mark: unknown, cell: number | null, saved: Frame | null): void {
   if (!isMark(mark)) return;
   const before = found.get(keyOf(mark));

@@ -8,52 +8,44 @@ import { NotebookActions, type INotebookTracker, type NotebookPanel } from "@jup
 import type { Frame, SessionList } from "./frame.js";
 import type { Answer } from "./host.js";
 import { request } from "./jupyter.js";
-import { bursts, forgotten, gather, jobsOf, META, sinceOf, withMark, type Mark } from "./marks.js";
-import { isAt, LOAD, lostOf, offersOf, sessionsOf, startedBy, type Offer, type Place } from "./offers.js";
+import { jobsOf, Keeper, META } from "./marks.js";
+import { isAt, LOAD, lostOf, offersOf, sessionsOf, startedBy, type Offer } from "./offers.js";
 import { fault, type Collector } from "./server.js";
 import type { Row } from "./sessions.js";
 
 const KERNEL_WITHIN = 10_000; // milliseconds to wait for a kernel; there may be none
 
-/** Keeps the marks of a notebook's jobs in its own metadata, and since when jobs may be its own. */
-export function keepMarks(panel: NotebookPanel): void {
-  let since = 0;
-  void panel.context.ready.then(() => {
-    since = placeOf(panel, panel.context.model.toJSON()).since;
-  });
-  panel.context.saveState.connect((context, state) => {
-    if (state !== "started") return;
-    keep(panel, gather(context.model.toJSON(), kernelOf(panel)), since);
+/** Keeps the marks of a notebook's jobs in its own metadata; offers the results that its kernel does not have, once. */
+export async function reattach(panel: NotebookPanel): Promise<void> {
+  const keeper = keepMarks(panel);
+  await panel.context.ready;
+  keeper.opened(Date.parse(panel.context.contentsModel?.last_modified ?? "") / 1000);
+  await offerResults(panel, keeper);
+}
+
+function keepMarks(panel: NotebookPanel): Keeper {
+  const { model, saveState } = panel.context;
+  const write = (kept: object): void => {
+    panel.content.model?.setMetadata(META, kept);
+  };
+  const keeper = new Keeper(() => model.toJSON(), write);
+  saveState.connect((_, state) => {
+    if (state === "started") keeper.saved(kernelOf(panel));
   });
   panel.sessionContext.statusChanged.connect((_, status) => {
-    if (status === "restarting" || status === "autorestarting") keep(panel, forgotten(panel.context.model.toJSON()));
+    if (status === "restarting" || status === "autorestarting") keeper.restarted();
   });
+  return keeper;
 }
 
-function keep(panel: NotebookPanel, marks: Mark[] | null, since = sinceOf(panel.context.model.toJSON())): void {
-  if (marks !== null) panel.content.model?.setMetadata(META, { sessions: marks, ...(since ? { since } : {}) });
-}
-
-/** Offers the results that the notebook's kernel does not have, once after it was opened. */
-export async function offerResults(panel: NotebookPanel): Promise<void> {
-  await panel.context.ready;
-  const notebook = panel.context.model.toJSON();
-  const found = jobsOf(notebook);
-  const place = placeOf(panel, notebook);
+async function offerResults(panel: NotebookPanel, keeper: Keeper): Promise<void> {
+  const found = jobsOf(panel.context.model.toJSON());
+  const place = { path: pathOf(panel), since: keeper.since };
   await Promise.race([panel.sessionContext.ready, later(KERNEL_WITHIN)]);
   const reply = await request(`sessions?ids=${sessionsOf(found).join(",")}`);
   if (reply.status !== 200 || panel.isDisposed) return; // the outputs say what is wrong
   const list = reply.body as SessionList;
-  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, place)]) show(panel, offer);
-}
-
-/**
- * A notebook without bursts may be new, with the name of an earlier one (Untitled.ipynb): jobs from before it was written are
- * not its own. It keeps that time when it gets bursts of its own.
- */
-function placeOf(panel: NotebookPanel, notebook: unknown): Place {
-  const written = Date.parse(panel.context.contentsModel?.last_modified ?? "") / 1000;
-  return { path: pathOf(panel), since: sinceOf(notebook) || (bursts(notebook) ? 0 : written) };
+  for (const offer of [...offersOf(found, list, kernelOf(panel)), ...lostOf(found, list, place)]) show(panel, keeper, offer);
 }
 
 /** The end of a notebook's path: all that a browser knows of it. */
@@ -62,7 +54,7 @@ function pathOf(panel: NotebookPanel): string {
   return [root, panel.context.localPath].filter(Boolean).join("/");
 }
 
-function show(panel: NotebookPanel, offer: Offer): void {
+function show(panel: NotebookPanel, keeper: Keeper, offer: Offer): void {
   const callback = (): void => {
     void collect(panel, offer);
   };
@@ -70,7 +62,7 @@ function show(panel: NotebookPanel, offer: Offer): void {
   const { refusal } = offer;
   if (refusal) {
     const refuse = (): void => {
-      keep(panel, withMark(panel.context.model.toJSON(), refusal));
+      keeper.refused(refusal);
     };
     actions.push({ label: "Don't offer it again", callback: refuse });
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { MIME, type ListedJobState, type SessionList } from "../src/frame.js";
-import { bursts, forgotten, gather, jobsOf, META, sinceOf, withMark, type Mark } from "../src/marks.js";
+import { bursts, forgotten, gather, jobsOf, Keeper, META, sinceOf, withMark, type Mark } from "../src/marks.js";
 import { isAt, lostOf, offersOf, sessionsOf, startedBy } from "../src/offers.js";
 import { frameOf, NOW } from "./frames.js";
 
@@ -92,6 +92,60 @@ it.each([
   [null, 0],
 ])("since when jobs may be a notebook's own is read of %o", (notebook, since) => {
   expect(sinceOf(notebook)).toBe(since);
+});
+
+describe("since when jobs may be a notebook's own", () => {
+  const opened = (outputs: object[][], metadata: object = {}): { keeper: Keeper; ran: (...made: Mark[]) => void; kept: () => unknown } => {
+    const file = { ...notebook(outputs), metadata: { ...metadata } as Record<string, unknown> };
+    const keeper = new Keeper(
+      () => file,
+      (kept) => {
+        file.metadata[META] = kept;
+      },
+    );
+    keeper.opened(100);
+    const ran = (...made: Mark[]): void => {
+      Object.assign(file, { cells: [{ cell_type: "code", outputs: made.map((each) => output(each)) }] });
+    };
+    return { keeper, ran, kept: () => file.metadata[META] };
+  };
+  const first = {
+    save: (keeper: Keeper) => {
+      keeper.saved("k");
+    },
+    restart: (keeper: Keeper) => {
+      keeper.restarted();
+    },
+    refusal: (keeper: Keeper) => {
+      keeper.refused(mark({ job: "9", refused: true }));
+    },
+  };
+
+  it.each(Object.entries(first))("is kept with its first marks, whatever writes them: a %s", (_, write) => {
+    const { keeper, ran, kept } = opened([[]]);
+    ran(mark({ created: 110 }));
+    write(keeper);
+    expect(kept()).toMatchObject({ since: 100 });
+    for (const each of Object.values(first)) each(keeper);
+    expect(kept()).toMatchObject({ since: 100 });
+  });
+
+  it.each(Object.entries(first))("stays as it was kept, and is none of a notebook that had bursts: a %s", (_, write) => {
+    const before = opened([], { [META]: { sessions: [], since: 50 } });
+    before.ran(mark());
+    write(before.keeper);
+    expect([before.keeper.since, before.kept()]).toMatchObject([50, { since: 50 }]);
+    const other = opened([[output(mark())]]);
+    write(other.keeper);
+    expect([other.keeper.since, other.kept()]).toEqual([0, { sessions: expect.anything() as unknown }]);
+  });
+
+  it("is not written before there are marks", () => {
+    const { keeper, kept } = opened([[]]);
+    first.save(keeper);
+    first.restart(keeper);
+    expect([keeper.since, kept()]).toEqual([100, undefined]);
+  });
 });
 
 describe("the notebook that started a session", () => {
