@@ -32,7 +32,7 @@ from burst_magic.worker.child.failures import name_of, short_repr, text_of, trac
 from burst_magic.worker.child.isolation.attached import spare_attached
 from burst_magic.worker.child.isolation.changes import ChangeDetector
 from burst_magic.worker.child.isolation.descent import Threads, leave_fork, may_be_forked
-from burst_magic.worker.child.isolation.held import HeldObjects
+from burst_magic.worker.child.isolation.held import HeldObjects, learn_local
 from burst_magic.worker.child.isolation.import_hook import ImportHook
 from burst_magic.worker.child.isolation.libraries import Libraries
 from burst_magic.worker.child.isolation.prepared import PreparedModules
@@ -129,6 +129,7 @@ class Stage:
         for name in modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+        learn_local(program.job.bundle)
         if program.problem is None and not program.anew:
             program.load(self.home)
 
@@ -308,9 +309,11 @@ class Stage:
                 self._empty_home()
             for look in self._libraries.looks:
                 look()
-            if self._held is not None:
+            kept = False
+            if self._held is not None and self._program is not None:
                 self._held.restore()
-            kept = self._held is not None and self._held.irreversible
+                kept = self._held.irreversible
+                self._program.alone = self._program.alone or kept
             if self._surroundings.restore() and not self._threads.left() and not kept:
                 return
         except BaseException:  # noqa: BLE001, S110 - raised by a signal handler or timer of the task

@@ -675,6 +675,32 @@ def test_what_a_local_module_does_to_libraries_no_other_task_sees(bench, tmp_pat
     assert all(before != after for before, after in found)
 
 
+READING = {
+    "a method named like one of a container's": ("from scipy import stats", "stats.norm.fit([1.0, 2.0, 4.0])"),
+    "a patched function": ("import json", "json.dumps = len"),
+}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_changes_nothing_for_good_keeps_the_process(bench, name):
+    load, call = READING[name]
+    assert len(set(values(bench.perform(f"import os\n{load}\n{call}\nos.getpid()", range(6))))) == 1
+
+
+def test_a_local_modules_reading_calls_keep_the_process(bench, tmp_path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "m.py").write_text("from scipy import stats\ndef fit(x):\n    return stats.norm.fit(x)\n")
+    cell = "import os, m\nfitted = m.fit([1.0, 2.0])\nos.getpid()"
+    assert len(set(values(bench.perform(cell, range(6), bundle=str(tmp_path / "bundle"))))) <= 2  # one that loaded it
+
+
+def test_what_cannot_be_put_back_gets_each_task_a_process_of_its_own(bench):
+    cell = "import os, sys\nfound = 'zzz' in sys.modules\nsys.modules['zzz'] = sys\nfound, os.getpid()"
+    found = values(bench.perform(cell, range(4)))
+    assert [seen for seen, _ in found] == [False] * 4
+    assert len({pid for _, pid in found}) == 4
+
+
 NOISE = """
 import random
 import numpy as np

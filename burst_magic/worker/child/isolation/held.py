@@ -2,7 +2,8 @@
 
 The code says where to look (`payload.mutations`), each task's end shows whether something is different. Attributes and
 the contents of containers are put back; where that is not possible, each task gets a process of its own. What code
-sets in another way, such as by a function of a library, is not seen here: see `libraries`.
+sets in another way, such as by a function of a library, is not seen here: see `libraries`. A method counts only where
+its object is a container: ``scipy.stats.norm.fit(x)`` sets nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import collections
 import contextlib
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, MutableSet
 from typing import Any
 
 from burst_magic.payload.mutations import Mutation, Reach, mutations_by_functions, mutations_of
@@ -23,8 +25,10 @@ _RESTORED = frozenset({
     ("matplotlib.pyplot", "rcParams"),
 })  # fmt: skip
 _COPIED = (list, dict, set, bytearray, collections.deque)
+_CONTAINERS = (MutableMapping, MutableSequence, MutableSet)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _MISSING = object()
+_learnt: dict[str, tuple[weakref.ref[types.ModuleType], frozenset[Mutation]]] = {}  # by name of a local module
 _names_of: Callable[[types.ModuleType], dict[str, Any]] = vars(types.ModuleType)["__dict__"].__get__
 
 
@@ -73,11 +77,7 @@ class HeldObjects:
         """Add what the functions of a local module change in modules that it imports."""
         if _top(module) in self._local and module not in self._read:
             self._read.add(module)
-            loader = getattr(getattr(sys.modules.get(module), "__spec__", None), "loader", None)
-            with contextlib.suppress(Exception):  # other loaders have no code
-                code = getattr(loader, "get_code", lambda _: None)(module)
-                found = mutations_by_functions(code) if code is not None else ()
-                self._pending.update(mutation for mutation in found if mutation.owner.module)
+            self._pending.update(_set_by(module))
 
     def _resolve(self, just: str = "") -> None:
         for mutation in list(self._pending):
@@ -88,7 +88,7 @@ class HeldObjects:
                 continue
             self._pending.discard(mutation)
             if _top(module) not in self._local and not _is_restored(module, mutation):
-                self._note(owner, mutation.attribute)
+                self._note(owner, mutation)
 
     def _owner(self, reach: Reach, just: str) -> tuple[Any, str]:
         """The object, if it is there with all that its module sets, and the module that holds it.
@@ -107,13 +107,38 @@ class HeldObjects:
                 return _MISSING, module
         return value, module
 
-    def _note(self, owner: Any, attribute: str) -> None:
-        if attribute:
-            self._looks.append(_attribute(owner, attribute))
+    def _note(self, owner: Any, mutation: Mutation) -> None:
+        if mutation.attribute:
+            self._looks.append(_attribute(owner, mutation.attribute))
         elif isinstance(owner, _COPIED) and owner is not sys.modules:
             self._looks.append(_contents(owner))
+        elif mutation.by_method and not issubclass(type(owner), _CONTAINERS):
+            return
         elif not isinstance(owner, (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType)):
             self.irreversible = True
+
+
+def learn_local(bundle: str) -> None:
+    """Read the local modules that are loaded, for all processes that are forked from this one."""
+    local = frozenset(packages_in(bundle))
+    for module in list(sys.modules) if local else ():
+        if _top(module) in local:
+            _set_by(module)
+
+
+def _set_by(module: str) -> frozenset[Mutation]:
+    """What the functions of a local module set in other modules; read once."""
+    there, (known, found) = sys.modules.get(module), _learnt.get(module, (None, frozenset()))
+    if not isinstance(there, types.ModuleType) or (known is not None and known() is there):
+        return found
+    code = None
+    with contextlib.suppress(Exception):  # other loaders have no code
+        loader: Any = there.__spec__ and there.__spec__.loader
+        code = loader.get_code(module)
+    if code is not None:
+        found = mutations_by_functions(code)
+    _learnt[module] = weakref.ref(there), found
+    return found
 
 
 def _top(module: str) -> str:

@@ -1,0 +1,52 @@
+"""What code sets in objects of installed modules is put back, and local modules are read once."""
+
+import importlib
+import json
+import sys
+from contextlib import contextmanager
+
+from burst_magic.worker.child.isolation.held import HeldObjects, learn_local
+
+PATCH = "import json\ndef patch():\n    json.JSONEncoder.default = len\n"
+
+
+@contextmanager
+def bundled(tmp_path, monkeypatch, name, source):
+    """A local module that is loaded."""
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    try:
+        yield importlib.import_module(name)
+    finally:
+        del sys.modules[name]
+
+
+def is_put_back(held):
+    before = json.JSONEncoder.default
+    json.JSONEncoder.default = len
+    held.restore()
+    found = json.JSONEncoder.default is before
+    json.JSONEncoder.default = before
+    return found
+
+
+def test_a_local_module_is_read_once_for_all_processes(tmp_path, monkeypatch):
+    with bundled(tmp_path, monkeypatch, "held_once", PATCH):
+        learn_local(str(tmp_path))
+        (tmp_path / "held_once.py").write_text("")  # who reads it again finds nothing
+        assert is_put_back(HeldObjects([], {}, str(tmp_path)))
+
+
+def test_another_module_of_that_name_is_read(tmp_path, monkeypatch):
+    for source, expected in (("x = 1\n", False), (PATCH, True)):
+        with bundled(tmp_path, monkeypatch, "held_twice", source):
+            learn_local(str(tmp_path))
+            assert is_put_back(HeldObjects([], {}, str(tmp_path))) is expected
+
+
+def test_a_method_counts_where_its_object_is_a_container():
+    read = compile("import json\njson.JSONEncoder.x.fit(1)\njson.x.sort()", "<cell>", "exec")
+    assert not HeldObjects([read], {}, "").irreversible
+    filled = compile("import sys\nsys.modules.pop('x', None)", "<cell>", "exec")
+    assert HeldObjects([filled], {}, "").irreversible
