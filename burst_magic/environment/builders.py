@@ -26,8 +26,15 @@ _WAYS_OUT = (  # what tools say, and what to do
         "check aws.repository and the network; the sandbox has no registry, but burst image --remote builds in it",
     ),
     (
-        re.compile(rf"{_UNREACHED}|manifest unknown|(manifest|image) .*not found|pull access denied"),
+        re.compile(
+            rf"(?:pinging|pulling|initializing source|resolve source metadata|load metadata)[^\n]*(?:{_UNREACHED})"
+            "|manifest unknown|(?:manifest|image) .*not found|pull access denied"
+        ),
         f"check the network, and --base: the image that this one is built on was not pulled; or {_REMOTE}",
+    ),
+    (
+        re.compile(_UNREACHED),
+        f"check the tool's daemon, and the network, of containers that are built too; or {_REMOTE}",
     ),
     (
         re.compile(r"no basic auth credentials|authentication required|403 Forbidden|denied: "),

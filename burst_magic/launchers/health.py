@@ -223,8 +223,11 @@ def of_rights(denied: Sequence[Right], *, checked: int, how: str) -> Finding:
     if not denied:
         return ok("permissions", f"all of {checked} actions ({how})")
     way_out = "attach the user's policy of burst setup --plan, or ask whoever administers the account"
-    first = sorted(denied, key=lambda right: not right.vital)
-    said = f"not allowed: {', '.join(f'{right.action} ({right.reason})' for right in first)}"
-    if first[0].vital:
+    vital, lesser = (
+        ", ".join(f"{right.action} ({right.reason})" for right in denied if right.vital is wanted)
+        for wanted in (True, False)
+    )
+    if vital:
+        said = f"not allowed: {vital}" + (f"; nor, which bursts can do without: {lesser}" if lesser else "")
         return bad("permissions", said, way_out)
-    return note("permissions", f"{said}; bursts need none of these", way_out)
+    return note("permissions", f"not allowed: {lesser}; bursts need none of these", way_out)

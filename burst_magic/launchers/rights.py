@@ -119,7 +119,7 @@ def _of_store(store: str, place: RightsPlace) -> list[Right]:
     return [
         Right(action="s3:GetObject", resource=objects, reason="to read results"),
         Right(action="s3:PutObject", resource=objects, reason="to send work"),
-        Right(action="s3:AbortMultipartUpload", resource=objects, reason="to give up an upload"),
+        *_lesser("s3", "AbortMultipartUpload", objects, "to give up an upload"),
         Right(action="s3:DeleteObject", resource=objects, reason="to clean up"),
         Right(action="s3:ListBucket", resource=place.bucket(url.netloc), reason="to find results"),
     ]
@@ -164,8 +164,8 @@ def of_definition(definition: Mapping[str, Any], place: RightsPlace, *, containe
     streams = place.named("logs", f"log-group:{group}:*")
     return [
         *passed,
-        Right(action="logs:FilterLogEvents", resource=streams, reason="to show containers' output"),
-        Right(action="logs:GetLogEvents", resource=streams, reason="to show the last lines of a container or a build"),
+        *_lesser("logs", "FilterLogEvents", streams, "to show containers' output"),
+        *_lesser("logs", "GetLogEvents", streams, "to show the last lines of a container or a build"),
     ]
 
 

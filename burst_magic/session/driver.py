@@ -18,6 +18,7 @@ from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobMachine
 from burst_magic.protocol.client.session import SessionMachine
+from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.model import Heartbeat, Job, JobEnd, Manifest
 from burst_magic.session.fleet import Fleet
@@ -81,7 +82,7 @@ class Driver:
         self._refused: StoreError | None = None  # why a start could not be announced
         self._fault: Exception | None = None  # the thread's failure; raised to the next waiting caller, then retried
         self._rounds, self._under_way, self._look_asked = 0, False, False  # the last: list everything in the next round
-        self._over = False  # all jobs, for good, as of the last round
+        self._over_at: float | None = None  # when a round has found all jobs over, for good
         self._framed = self._fleet_at = 0.0
         self._stopped_at = 0.0  # the deadline at which workers that were still coming were stopped
 
@@ -266,13 +267,21 @@ class Driver:
     def _ends_before_a_view(self) -> bool:
         """Whether the last job has just ended while a view is open, which is to say what workers are left."""
         with self.news:
-            before, self._over = self._over, self._all_over()
-            return self._over and not before and bool(self._viewers)
+            before = self._over_at
+            self._over_at = (before or time.monotonic()) if self._all_over() else None
+            return self._over_at is not None and before is None and bool(self._viewers)
 
     def _shows_kept(self) -> bool:
-        """Whether a view shows workers that are kept for the next job: their ends, and that job, are news."""
-        seen = [self.machine.snapshot(job, time.monotonic()) for job, _ in self._viewers if job.end]
-        return any(each.kept_until is not None and each.kept_until > each.now for each in seen)
+        """Whether a view shows workers that are kept for the next job: their ends, and that job, are news.
+
+        Soon after the end, some may not have been heard yet.
+        """
+        now = time.monotonic()
+        seen = [self.machine.snapshot(job, now) for job, _ in self._viewers if job.end]
+        if any(each.kept_until is not None and each.kept_until > each.now for each in seen):
+            return True
+        soon = self._over_at is not None and now < self._over_at + DEAD_AFTER * self.manifest.interval
+        return soon and bool(seen) and not self.machine.dismissed
 
     def _pause(self, life: _Life) -> None:
         with self.news:
@@ -308,6 +317,10 @@ class Driver:
         now = time.monotonic()
         if now < self._fleet_at:
             return
+        with self.news:
+            if self._all_over() and self._shows_kept():  # no more often than workers beat; the round looks at the fleet
+                self._fleet_at, self._look_asked = now + self.manifest.interval, True
+                return
         self._fleet_at = now + min(self.manifest.interval, 5.0)
         ended = self.fleet.look()
         with self.news:
@@ -315,14 +328,14 @@ class Driver:
             attends = self.machine.replaces_lost_workers
             replaced = self.machine.starts.replaced() if attends else ()
             late = attends and any(job.end is JobEnd.DEADLINE for job in self.machine.jobs.values())
-            deadline, kept = self.machine.deadline, self._shows_kept()
+            deadline = self.machine.deadline
         if replaced:
             self.fleet.stop_replaced(replaced)
         if late and deadline != self._stopped_at:
             self._stopped_at = deadline
             self.fleet.stop_coming()  # they would end at once, and cost a minute each
         stalled = self.secret is not None and self._stall.asks(covered, now)
-        self._look_asked |= ended or stalled or kept
+        self._look_asked |= ended or stalled
 
     def _frame(self, life: _Life, *, last: bool = False) -> None:
         now = time.monotonic()

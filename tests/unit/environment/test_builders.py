@@ -97,6 +97,11 @@ def test_a_password_is_in_no_command(tools):
             "sandbox has no registry",
         ),
         ("pinging registry public.ecr.aws: dial tcp: lookup public.ecr.aws: no such host", "--base"),
+        (
+            "RUN uv pip sync\nerror: lookup an.index: Temporary failure in name resolution",
+            "of containers that are built",
+        ),
+        ("dial unix docker.sock: connect: connection refused", "the tool's daemon"),
         ("pull access denied for nobody/nothing, repository does not exist", "--base"),
         ("docker.io/library/python:1: manifest unknown", "--base"),
         ("denied: User is not authorized to perform: ecr:InitiateLayerUpload", "burst doctor"),

@@ -64,4 +64,7 @@ def test_what_bursts_can_do_without_is_no_fault():
     found = health.of_rights([without], checked=2, how="simulated")
     assert (found.level, found.detail) == (Level.NOTE, "not allowed: a:A (for x); bursts need none of these")
     found = health.of_rights([without, with_it], checked=2, how="simulated")
-    assert (found.level, found.detail) == (Level.BAD, "not allowed: a:A (for x), a:A (for x)")
+    assert (found.level, found.detail) == (
+        Level.BAD,
+        "not allowed: a:A (for x); nor, which bursts can do without: a:A (for x)",
+    )
