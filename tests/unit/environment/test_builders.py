@@ -98,7 +98,7 @@ def test_a_password_is_in_no_command(tools):
         ),
         ("pinging registry public.ecr.aws: dial tcp: lookup public.ecr.aws: no such host", "--base"),
         (
-            "RUN uv pip sync\nerror: lookup an.index: Temporary failure in name resolution",
+            "RUN uv pip sync: lookup an.index: Temporary failure in name resolution",
             "of containers that are built",
         ),
         ("dial unix docker.sock: connect: connection refused", "the tool's daemon"),
