@@ -6,6 +6,7 @@ No library is imported for this: a library that isn't loaded has no settings. Va
 
 from __future__ import annotations
 
+import functools
 import linecache
 import re
 import sys
@@ -123,10 +124,10 @@ _HOSTS = ("_pytest.", "ipykernel.", "IPython.")  # the notebook didn't create th
 def _read_logging(module: Any, keys: Keys = None) -> State:
     loggers = module.root.manager.loggerDict
     names = loggers if keys is None else {name for key in keys if (name := key.partition(OF)[2])}
-    named: State = {}
+    adds, named = functools.cache(adds_its_own), dict[str, Any]()
     for name in names:
         if isinstance(logger := loggers.get(name), module.Logger):
-            facts = _facts(module, logger, whole=keys is not None or not adds_its_own(name))
+            facts = _facts(module, logger, whole=keys is not None or not adds(name.partition(".")[0]))
             named |= {fact + OF + name: value for fact, value in facts.items()}
     handlers = _handlers(module, module.root.handlers)
     return {"level": module.root.level, "disable": module.root.manager.disable, "handlers": handlers} | named
@@ -140,8 +141,7 @@ def adds_its_own(logger: str) -> bool:
     top = logger.partition(".")[0]
     if top not in sys.modules or top == "__main__" or top in sys.stdlib_module_names:
         return False
-    parts = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == top]
-    files = [str(getattr(module, "__file__", None)) for module in parts]
+    files = [str(getattr(one, "__file__", "")) for name, one in [*sys.modules.items()] if top == name.partition(".")[0]]
     return any("-packages" in file or _OF_HANDLERS.search("".join(linecache.getlines(file))) for file in files)
 
 

@@ -632,6 +632,12 @@ LIBRARIES = {
     ),
     "opener": ("import urllib.request as u", "u.install_opener(u.build_opener())", "u._opener is None"),
     "adapters": ("import sqlite3 as q", "q.register_adapter(complex, str)", "len(q.adapters)"),
+    "an adapter that was there": (
+        "import sqlite3 as q, datetime as d\nkey = d.date, q.PrepareProtocol",
+        "q.register_adapter(d.date, len)",
+        "q.adapters[key] is len",
+    ),
+    "converters": ("import sqlite3 as q", "q.register_converter('mine', len)", "'MINE' in q.converters"),
     "time zones": ("import zoneinfo", "zoneinfo.reset_tzpath(['/none'])", "zoneinfo.TZPATH"),
     "event loop": (
         "import asyncio",
@@ -677,6 +683,10 @@ def test_what_a_local_module_does_to_libraries_no_other_task_sees(bench, tmp_pat
 
 READING = {
     "a method named like one of a container's": ("from scipy import stats", "stats.norm.fit([1.0, 2.0, 4.0])"),
+    "adapters that pandas registers for each table": (
+        "import pandas as pd, sqlite3",
+        "pd.DataFrame({'a': [1]}).to_sql('t', sqlite3.connect(':memory:'))",
+    ),
     "a patched function": ("import json", "json.dumps = len"),
 }
 

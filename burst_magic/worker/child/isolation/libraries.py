@@ -34,7 +34,7 @@ _CALLS = {
     "pandas.api.extensions": ("register_dataframe_accessor", "register_index_accessor", "register_series_accessor"),
     "scipy.special": ("seterr",),
     "socket": ("setdefaulttimeout",),
-    "sqlite3": ("register_adapter", "register_converter", "enable_callback_tracebacks"),
+    "sqlite3": ("enable_callback_tracebacks",),
     "sympy": ("init_printing",),
     "sys": ("setprofile", "settrace", "set_int_max_str_digits"),
     "threading": ("setprofile", "settrace", "setprofile_all_threads", "settrace_all_threads", "stack_size"),
@@ -64,6 +64,7 @@ class Libraries:
         import_hook.of("numpy", self._watch_numpy)
         import_hook.of("logging", self._watch_loggers)
         import_hook.of("abc", self._watch_abstract)
+        import_hook.of("sqlite3", self._undo_sqlite)
         for name, made in _LOOKS.items():
             import_hook.of(name, functools.partial(self._look_after, made))
 
@@ -102,6 +103,36 @@ class Libraries:
             return made
 
         meta.register = watched
+
+    def _undo_sqlite(self, module: ModuleType) -> None:
+        """Take back adapters and converters: pandas registers its own for each table that it writes."""
+        for call, table in (("register_adapter", "adapters"), ("register_converter", "converters")):
+            with contextlib.suppress(AttributeError):  # a local module of that name
+                self._undo_entries(module, call, getattr(module, table))
+
+    def _undo_entries(self, module: ModuleType, call: str, table: dict[Any, Any]) -> None:
+        """Put back the entries of a table that a call sets, except those that belong to a module being imported."""
+        original, changed = getattr(module, call), dict[Any, Any]()
+
+        @functools.wraps(original)
+        def watched(*args: Any, **options: Any) -> Any:
+            before = None if self._import_hook.under_way else dict(table)
+            found = original(*args, **options)
+            if before is not None:
+                for key in table.keys() - {key for key in before if before[key] is table.get(key)}:
+                    changed.setdefault(key, before.get(key))
+            return found
+
+        def look() -> None:
+            for key, value in changed.items():
+                if value is None:
+                    table.pop(key, None)
+                else:
+                    table[key] = value
+            changed.clear()
+
+        setattr(module, call, watched)
+        self.looks.append(look)
 
     def _watch_all(self, paths: Iterable[str], module: ModuleType) -> None:
         for path in paths:
