@@ -35,7 +35,7 @@ from burst_magic.capture.patched import about_attributes
 from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
-from burst_magic.payload import Envelope, Packed
+from burst_magic.payload import Envelope, Packed, nans
 from burst_magic.payload.mentions import set_by
 from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.settings import Settings
@@ -312,6 +312,10 @@ def _with_modules(capture: Capture) -> Capture:
     used = {*capture.packed.modules, *capture.imports}
     installed, roots = bundle.split(used)
     zipped = bundle.build(roots, capture.include)
+    packed = capture.packed
+    may_ask = (nans.is_in(packed.stream) or capture.target) and not nans.asks(packed.words, ())
+    if may_ask and (named := nans.named_in(zipped)):  # local code is not among the words
+        return _packed(capture, capture.reads, {*packed.words, named})
     found = collect(capture.source, capture.packed.stream, zipped)
     patched = about_attributes(capture.home, used, capture.packed.words, {root.stem for root in roots})
     warnings = dict.fromkeys((*capture.warnings, *about_modules(roots), *patched, *found.told))

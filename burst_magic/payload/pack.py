@@ -310,16 +310,8 @@ def _buffer_for(kept: list[memoryview] | None) -> Callable[[pickle.PickleBuffer]
     return in_band
 
 
-class _NanPacker(Packer):
+class _NanPacker(nans.ByIdentity, Packer):
     """Keeps the identity of NaNs."""
-
-    def persistent_id(self, obj: object) -> nans.Key | None:
-        return self.keys.key(obj) if nans.is_nan(obj) else None
-
-    @functools.cached_property
-    def keys(self) -> nans.NanKeys:
-        """By object."""
-        return nans.NanKeys()
 
 
 class Packing:

@@ -43,7 +43,9 @@ class Parts:
         self._numbers: dict[int, int] = {}
         self._likely = False
         captured = (home.get(name) for name in packed.names)
-        self._asks = bool(packed.names) and nans.asks(packed.words, captured)  # for a NaN (`nans`)
+        self._asks = nans.asks(packed.words, captured)  # for a NaN (`nans`)
+        packer: object = packed.packer
+        self._nans = packer.nans if isinstance(packer, nans.ByIdentity) else nans.NanKeys()  # captured ones
 
     def pack(self, item: object) -> bytes:
         """Pack an item."""
@@ -66,7 +68,10 @@ class Parts:
         """The number of a part; None if the object isn't one."""
         known = self._numbers.get(id(obj))
         is_nan = self._asks and nans.is_nan(obj)
-        is_part = nans.home_of(obj) if is_nan else id(obj) in self._known and _has_identity(obj)
+        if is_nan:
+            is_part = obj in self._nans or bool(nans.home_of(obj))
+        else:
+            is_part = id(obj) in self._known and _has_identity(obj)
         if known is None and is_part:
             known = self._numbers[id(obj)] = len(self._needs.parts)
             self._needs.parts.append(obj)

@@ -137,7 +137,7 @@ class Program:
         if self.loaded is not None:
             home.update(self.loaded)
             return
-        if not self.envelope.names:
+        if not self.envelope.stream:
             return
         maps = self.maps()
         found = unpack(self.envelope.stream, maps, home=home)

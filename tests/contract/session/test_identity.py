@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 SETUP = """
@@ -43,6 +45,11 @@ def test_a_generator_that_is_an_item_keeps_its_own_state_though_it_is_captured_t
     own = type(notebook["rng"])(5).random()
     ((found, drawn),) = world.burst("item is rng, item.random()", [notebook["rng"]]).results().collect()
     assert (found, drawn) == (True, own)
+
+
+def test_a_nan_is_found_by_a_cell_that_captures_nothing(world):
+    session = world.burst("import math\nitem is math.nan", [math.nan, 1.0, float("nan"), math.nan])
+    assert session.results().collect() == [True, False, False, True]
 
 
 def test_a_failed_task_tells_its_item(world, notebook):

@@ -5,6 +5,7 @@ import pytest
 
 from burst_magic.capture.cell import with_needs
 from burst_magic.payload import pack_value
+from burst_magic.payload.nans import named_in
 from burst_magic.payload.notes import Needs
 from burst_magic.payload.parts import Parts
 
@@ -153,6 +154,47 @@ def test_a_nan_among_the_items_is_the_one_that_the_code_knows(notebook):
     assert notebook.burst("item is np.nan", map_expr="[1.0, np.nan, math.nan]") == [False, True, False]
     assert notebook.burst("np.nan in item, math.nan in item", map_expr="rows") == [(True, False), (False, True)]
     assert notebook.burst("item is np.nan, rows[0][1] is np.nan", map_expr="rows[0]") == [(False, True), (True, True)]
+    assert notebook.burst("item is gone, gone", map_expr="[gone, 1.0, np.nan]")[0][0] is True
+    assert notebook.burst("item is gone", map_expr="[gone, 1.0, np.nan]") == [True, False, False]
+    assert notebook.burst("gone in item", map_expr="[[1, gone], [np.nan]]") == [True, False]
+
+
+def test_a_nan_among_the_items_is_the_one_that_the_cell_imports(notebook):
+    notebook.run("import math\nimport numpy")
+    assert notebook.burst("import numpy as np\nitem is np.nan", map_expr="[numpy.nan, 1.0, math.nan]") == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+HELPING = """
+import numpy as np
+
+def gaps(values):
+    return [value is np.nan for value in values]
+"""
+
+
+def test_a_nan_is_the_one_that_local_code_knows(notebook, tmp_path, monkeypatch):
+    (tmp_path / "nan_helper.py").write_text(HELPING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    notebook.run("import numpy as np, nan_helper\nfrom nan_helper import gaps\nxs = [np.nan, float('nan'), 1.0]")
+    assert (
+        notebook.burst("gaps(xs)") == notebook.burst("import nan_helper\nnan_helper.gaps(xs)") == [True, False, False]
+    )
+    assert notebook.burst("gaps([item])", map_expr="xs") == [[True], [False], [False]]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (b"x is np.nan", "nan"),
+        (b"from numpy import inf, nan", "nan"),
+        (b"from numpy import (\n    inf,\n    NaN,\n)", "NaN"),
+        (b"# all that is nan\nx.nanmean()", ""),
+    ],
+)
+def test_modules_that_name_a_nan(source, expected):
+    assert named_in(source) == expected
 
 
 def test_who_asks_for_no_nan_pays_for_none(notebook):
