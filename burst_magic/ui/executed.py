@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from burst_magic.errors import BurstError
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.ui import text
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.saved import bundle
+
+_LOG = logging.getLogger(__name__)
+_LOOK = 3.0  # seconds that a look at the store may take after a cell
 
 
 class KnownSession(Protocol):
@@ -16,6 +21,9 @@ class KnownSession(Protocol):
 
     def facts(self) -> Snapshot:
         """What is known, with failures counted, without asking the store for news."""
+
+    def status(self, timeout: float) -> Snapshot:
+        """The same, as it is in the store now, if it answers in time."""
 
 
 class SavedPicture:
@@ -76,5 +84,16 @@ class KeptFresh:
         return not frame.over or frame.money.kept is not None
 
     def _refresh(self, _result: object) -> None:
-        if not self.draw(self._session.facts()):
+        if not self.draw(self._newest()):
             self._events.unregister("post_run_cell", self._refresh)
+
+    def _newest(self) -> Snapshot:
+        """What is known; after the job nobody else looks for what becomes of its workers."""
+        known = self._session.facts()
+        if known.ended is None:
+            return known
+        try:
+            return self._session.status(_LOOK)
+        except BurstError as fault:
+            _LOG.warning("it is not known whether workers are kept: %s", fault)
+            return known

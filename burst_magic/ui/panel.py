@@ -49,8 +49,8 @@ class SessionLike(AskedSession, Protocol):
     def subscribe(self, callback: Callback) -> Callable[[], object]:
         """Call back with each new Snapshot, from any thread; return a function that unsubscribes."""
 
-    def status(self) -> Snapshot:
-        """Return the newest Snapshot."""
+    def status(self, timeout: float = ...) -> Snapshot:
+        """Return the newest Snapshot; after this many seconds, an older one."""
 
     def facts(self) -> Snapshot:
         """Return what is known, with failures counted, without asking the store for news."""

@@ -224,3 +224,23 @@ def test_a_panel_says_that_workers_are_kept_until_they_join_another_job_or_end(f
         for pid in front_end.kernel.home.workers():
             os.kill(pid, signal.SIGTERM)
     front_end.until(lambda: keeps(front_end) == [False, False])
+
+
+@pytest.mark.parametrize("flags", ["--wait", ""])
+@pytest.mark.parametrize("end", ["another process", "the worker's own"])
+def test_an_executed_notebook_says_after_a_later_cell_that_kept_workers_ended(front_end, end, flags):
+    def executed(code):
+        message = front_end.start(code, cell="")
+        front_end.until(lambda: message in front_end.idle)
+        return keeps(front_end)
+
+    executed(DEAR)
+    executed(f"%%burst --launcher dear --workers 1 --map 'n in range(3)' {flags}\nn * n")
+    front_end.until(lambda: executed("1") == [True])
+    if end == "another process":
+        ended = front_end.kernel.home.burst("cleanup", front_end.output[FRAME]["session"], "--force", "--yes")
+        assert ended.returncode == 0, ended.stderr
+    else:
+        for pid in front_end.kernel.home.workers():
+            os.kill(pid, signal.SIGTERM)
+    front_end.until(lambda: executed("1") == [False])

@@ -77,6 +77,7 @@ class FakeSession:
     others: bool = False  # the session has other jobs
     refusal: Exception | None = None  # what cancel raises
     silence: Exception | None = None  # what status raises
+    unseen: Snapshot | None = None  # what a look finds
     eager: bool = False  # calls back at once
     outcomes: list[Outcome] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
@@ -93,9 +94,10 @@ class FakeSession:
         for listener in list(self.listeners):
             listener(snapshot)
 
-    def status(self):
+    def status(self, timeout=30.0):
         if self.silence:
             raise self.silence
+        self.last, self.unseen = self.unseen or self.last, None
         return self.last
 
     def snapshot(self):

@@ -568,6 +568,20 @@ def test_a_picture_without_a_browser_says_after_later_cells_that_workers_are_kep
     assert said_of_kept(shell)[1:] == [{"count": 1, "hourly": 36_000, "until": 1500.0}, None]
 
 
+def test_a_picture_without_a_browser_looks_for_the_end_of_kept_workers_after_later_cells(shell, session, finished):
+    shell.kernel = SimpleNamespace(get_parent=lambda: {"metadata": {}})
+    showing = show(session, blocking=True, stream=io.StringIO())
+    session.last = kept(finished)
+    showing.finish(PATIENCE)
+    session.unseen = kept(finished, now=1310.0, kept_until=None)  # nobody else looks
+    session.silence = Throttled("SlowDown")
+    shell.run_cell("1")
+    assert said_of_kept(shell)[1:] == [{"count": 1, "hourly": 36_000, "until": 1500.0}]
+    session.silence = None
+    shell.run_cell("2")
+    assert said_of_kept(shell)[2:] == [None]
+
+
 def test_a_terminal_that_does_not_wait_gets_one_line_and_no_thread(session, capsys):
     show(session, stream=io.StringIO()).stop()
 
