@@ -24,14 +24,13 @@ from burst_magic.protocol.wire.model import Heartbeat, Job, JobEnd, Manifest
 from burst_magic.session.fleet import Fleet
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.stall import Stall
+from burst_magic.session.views import View, Viewer
 from burst_magic.stores import Store
 from burst_magic.stores.probe import try_to_write
 from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
 _FRAME = 0.25  # seconds between two snapshots for a viewer, at least
-
-Viewer = Callable[[Snapshot], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +77,7 @@ class Driver:
         self._stall = Stall(store, manifest)
         self._life: _Life | None = None
         self._cut_short = False  # answers were dropped
-        self._viewers: list[tuple[JobMachine, Viewer]] = []
+        self._views: list[View] = []
         self._refused: StoreError | None = None  # why a start could not be announced
         self._fault: Exception | None = None  # the thread's failure; raised to the next waiting caller, then retried
         self._rounds, self._under_way, self._look_asked = 0, False, False  # the last: list everything in the next round
@@ -207,21 +206,25 @@ class Driver:
             raise fault
 
     def watch(self, job: JobMachine, viewer: Viewer) -> Callable[[], None]:
-        """Call ``viewer`` with snapshots from this driver's thread, at most four a second; returns a stop function."""
-        viewing = (job, viewer)
+        """Call ``viewer`` with snapshots, each newer than the last, one at a time; returns a stop function.
+
+        At most four a second come from this driver's thread; others, from the thread that asks, when it is over already
+        and when all workers are told to end.
+        """
+        view = View(job, viewer)
         with self.news:
-            self._viewers.append(viewing)
+            self._views.append(view)
             self.machine.watch(time.monotonic(), on=True)
             self.start(job)
             self._wake()
             over = job.end is not None
         if over:
-            viewer(self.snapshot(job))
+            view.show(self.snapshot)
 
         def unwatch() -> None:
             with self.news:
-                self._viewers = [each for each in self._viewers if each is not viewing]
-                if not self._viewers:
+                self._views = [each for each in self._views if each is not view]
+                if not self._views:
                     self.machine.watch(time.monotonic(), on=False)
 
         return unwatch
@@ -269,7 +272,7 @@ class Driver:
         with self.news:
             before = self._over_at
             self._over_at = (before or time.monotonic()) if self._all_over() else None
-            return self._over_at is not None and before is None and bool(self._viewers)
+            return self._over_at is not None and before is None and bool(self._views)
 
     def _shows_kept(self) -> bool:
         """Whether a view shows workers that are kept for the next job: their ends, and that job, are news.
@@ -277,7 +280,7 @@ class Driver:
         Soon after the end, some may not have been heard yet.
         """
         now = time.monotonic()
-        seen = [self.machine.snapshot(job, now) for job, _ in self._viewers if job.end]
+        seen = [self.machine.snapshot(each.job, now) for each in self._views if each.job.end]
         if any(each.kept_until is not None and each.kept_until > each.now for each in seen):
             return True
         soon = self._over_at is not None and now < self._over_at + DEAD_AFTER * self.manifest.interval
@@ -286,7 +289,7 @@ class Driver:
     def _pause(self, life: _Life) -> None:
         with self.news:
             pause = min(self.machine.wake, self._fleet_at) - time.monotonic()
-            pause = min(pause, 4 * _FRAME) if self._viewers else pause
+            pause = min(pause, 4 * _FRAME) if self._views else pause
             pause = 0.0 if self._look_asked else pause
         if pause > 0:
             life.wake.wait(pause)
@@ -345,14 +348,13 @@ class Driver:
         self._show()
 
     def _show(self) -> None:
-        for viewing in list(self._viewers):
-            job, viewer = viewing
+        for view in list(self._views):
             try:
-                viewer(self.snapshot(job))
+                view.show(self.snapshot)
             except Exception:  # noqa: BLE001 - a failing viewer must not stop callers that wait for results
                 _LOG.exception("a view of %s failed and is not called again", self.manifest.sid)
                 with self.news:
-                    self._viewers = [each for each in self._viewers if each is not viewing]
+                    self._views = [each for each in self._views if each is not view]
 
     # --- deeds --------------------------------------------------------------------------------------------
 

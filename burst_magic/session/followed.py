@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from burst_magic.protocol.ranges import Part
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.model import Gone, Job, JobEnd, SegmentKey
-from burst_magic.session.driver import Driver, Viewer
+from burst_magic.session.driver import Driver
+from burst_magic.session.views import Viewer
 
 _REFRESH = 30.0  # seconds that a look at the store may take
 
@@ -50,7 +51,7 @@ class Followed:
         return self._driver.wait_for(self._machine, ready, timeout)
 
     def watch(self, viewer: Viewer) -> Callable[[], None]:
-        """Calls ``viewer`` with snapshots from the driver's thread, at most four a second; returns how to stop."""
+        """Calls ``viewer`` with snapshots, one at a time, each newer than the last; returns how to stop."""
         return self._driver.watch(self._machine, viewer)
 
     @property

@@ -17,7 +17,7 @@ from burst_magic.protocol.wire.model import ControlKind, Job, JobEnd, Outcome
 from burst_magic.protocol.wire.records import TaskSpan, unpack_outcome
 from burst_magic.session.asking import Asking
 from burst_magic.session.deletion import Cleaned, delete_ended, is_there
-from burst_magic.session.driver import Driver, Viewer
+from burst_magic.session.driver import Driver
 from burst_magic.session.ending import GRACE, await_end
 from burst_magic.session.facts import JobStatus, status_of
 from burst_magic.session.followed import Followed
@@ -31,6 +31,7 @@ from burst_magic.stores.store_driver import Carrier
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings
+    from burst_magic.session.views import Viewer
 
 _LOG = logging.getLogger(__name__)
 _LAST = 5.0  # seconds to wait for the driver
@@ -210,7 +211,7 @@ class Session:
         return self._followed.snapshot()
 
     def subscribe(self, viewer: Viewer) -> Callable[[], None]:
-        """Call ``viewer`` with snapshots from a thread, at most four a second; returns a stop function."""
+        """Call ``viewer`` with snapshots from any thread, one at a time, each newer; returns how to stop."""
         return self._followed.watch(lambda snapshot: viewer(self._told(snapshot)))
 
     def _told(self, snapshot: Snapshot) -> Snapshot:

@@ -186,3 +186,25 @@ def test_what_the_store_says_instead_of_an_answer_is_told(world, flaky, gate, un
     assert (seen.trouble, seen.age >= 1.0) == ("slow down", True)
     flaky.weather = lambda verb, key: None
     until(lambda: not session.status().trouble, "an answer")
+
+
+def test_a_view_never_hears_of_older_facts_after_newer_ones_and_holds_up_nobody_who_asks(world, until):
+    session = world.burst("item", [1], idle=600)
+    assert list(session.results()) == [1]
+    until(lambda: session.status().kept_until, "a worker that is kept")
+    busy, go_on, heard = threading.Event(), threading.Event(), []
+
+    def viewer(snapshot):
+        if not busy.is_set():
+            busy.set()
+            assert go_on.wait(100)
+        heard.append(snapshot.kept_until is None)
+
+    subscribing = threading.Thread(target=session.subscribe, args=[viewer], daemon=True)
+    subscribing.start()
+    assert busy.wait(100)
+    session.close()
+    go_on.set()
+    until(lambda: heard and not subscribing.is_alive() and not threads(session), "all to be told")
+    assert (heard[0], heard[-1]) == (False, True)
+    assert heard == sorted(heard)
