@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import AttachError, BurstError, VersionError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from burst_magic.session.session import Session
 
 _NAMED = 5  # sessions in a question, at most
-CLOSED = "you may not enter its folders now; your rights to them will be restored"  # in a question, too
+CLOSED = "its folders are closed to you; access will be restored"  # in a question
 
 
 def run(call: calls.CleanupCall, settings: Settings) -> str:
@@ -30,9 +30,9 @@ def run(call: calls.CleanupCall, settings: Settings) -> str:
         swept = sweep_blobs(settings)
         young = f"; {swept.young} unused values were kept because they are less than an hour old"
         return f"{swept.deleted} stored values deleted, {swept.bytes / 1e6:,.1f} MB{young if swept.young else ''}"
-    reopen(call, settings)
     if not call.several:
-        return _one(call, settings)
+        (ident,) = DESK.agreed_sessions or (call.id,)
+        return _one(replace(call, id=ident), settings)
     said, problems = [], []
     for ident in chosen(call, settings):
         try:
@@ -44,22 +44,34 @@ def run(call: calls.CleanupCall, settings: Settings) -> str:
     return "\n".join(said) or "no such sessions"
 
 
-def reopen(call: calls.CleanupCall, settings: Settings) -> None:
+def closed(ident: str, settings: Settings, *, force: bool) -> str:
+    """The session's id, if its folders would be opened: what is in them is not known before somebody has agreed.
+
+    Args:
+        ident: what the user typed; "" is never closed.
+        settings: the user's directories and store.
+        force: it would be deleted.
+
+    Raises:
+        OptionError: it would be deleted, and several sessions have the name, or it means one job of several.
+    """
+    from burst_magic.session import remains
+
+    sid = ""
+    with contextlib.suppress(BurstError):  # told of when it is cleaned up
+        sid = remains.closed(ident, settings)
+    if sid and force:
+        DESK.sure_of_closed(ident, sid, settings)
+    return sid
+
+
+def _reopen(ident: str, settings: Settings, *, force: bool) -> None:
     """What this user has closed to himself would be denied, for as long as somebody waits for it to be opened."""
     from burst_magic.session import remains
 
-    for ident in filter(None, (call.id, *call.more)):
-        with contextlib.suppress(BurstError):  # told of when it is cleaned up; the others can be
-            remains.reopen(ident, settings)
-
-
-def closed(ident: str, settings: Settings) -> str:
-    """The session's id, if its folders would be opened: what is in them is not known before somebody has agreed."""
-    from burst_magic.session import remains
-
-    with contextlib.suppress(BurstError):
-        return remains.closed(ident, settings)
-    return ""
+    if sid := closed(ident, settings, force=force):
+        with contextlib.suppress(BurstError):  # told of at once
+            remains.reopen(sid, settings)
 
 
 def chosen(call: calls.CleanupCall, settings: Settings) -> list[str]:
@@ -85,6 +97,7 @@ def _one(call: calls.CleanupCall, settings: Settings) -> str:
     from burst_magic.magics.consent import DELETED_ALL_THE_SAME
 
     agreed = None if call.several else DESK.agreed
+    _reopen(call.id, settings, force=call.force)
     try:
         if call.force:
             session = agreed or DESK.session_to_delete(call.id, settings)
@@ -96,6 +109,7 @@ def _one(call: calls.CleanupCall, settings: Settings) -> str:
         if not removed:
             raise
         return removed
+    _reopen(session.id, settings, force=call.force)  # without an ID, it is known only now which one is meant
     others = other_jobs(session, **({"lead": DELETED_TOO} if call.force else {}))
     done = session.cleanup(force=call.force)
     if not call.force:
@@ -127,16 +141,26 @@ def not_run(session: Session) -> int:
     return sum(each.pending for each in seen if each.ended is None)
 
 
-def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, Session | None]:
-    """What a clean-up of one session that keeps results would leave undone, in words, or ""; and the session."""
-    if sid := closed(call.id, settings):
-        return _unknown([sid]), None
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What a clean-up that keeps results leaves undone, in words: whose workers it stops, and why it asks."""
+
+    workers: str
+    why: str
+
+
+def to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[Lost | None, list[str], Session | None]:
+    """What a clean-up of one session would leave undone; its id; the session, unless it cannot be read yet."""
+    if sid := closed(call.id, settings, force=False):
+        return _lost("", [sid]), [sid], None
     session = DESK.find(call.id, settings, sure=True)
+    if closed(session.id, settings, force=False):  # without an ID, it is known only now which one is meant
+        return _lost("", [session.id]), [session.id], None
     count = not_run(session)
-    return (f"{_tasks(count)} of session {session.id}" if count else ""), session
+    return _lost(f"{_tasks(count)} of session {session.id}" if count else "", []), [session.id], session
 
 
-def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, list[str]]:
+def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[Lost | None, list[str]]:
     """The same of several, and their ids. Looks at them only: nobody has asked for their lost workers.
 
     Raises:
@@ -144,7 +168,7 @@ def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, l
     """
     waiting, idents, shut = {}, [], []
     for ident in chosen(call, settings):
-        if sid := closed(ident, settings):
+        if sid := closed(ident, settings, force=False):
             idents.append(sid)
             shut.append(sid)
             continue
@@ -157,8 +181,7 @@ def several_to_stop(call: calls.CleanupCall, settings: Settings) -> tuple[str, l
                 raise
             idents.append(ident)
     named = _listed([f"{ident} ({count:,})" for ident, count in waiting.items() if count])
-    counted = [f"{_tasks(sum(waiting.values()))} of {named}"] if named else []
-    return "; and ".join([*counted, *([_unknown(shut)] if shut else [])]), idents
+    return _lost(f"{_tasks(sum(waiting.values()))} of {named}" if named else "", shut), idents
 
 
 def several_to_delete(call: calls.CleanupCall, settings: Settings) -> tuple[str, list[str]]:
@@ -169,7 +192,7 @@ def several_to_delete(call: calls.CleanupCall, settings: Settings) -> tuple[str,
     """
     what, idents = [], []
     for ident in chosen(call, settings):
-        if sid := closed(ident, settings):
+        if sid := closed(ident, settings, force=True):
             what.append(f"{sid} ({CLOSED})")
             idents.append(sid)
             continue
@@ -199,8 +222,17 @@ def _tasks(count: int) -> str:
     return f"{count:,} task{'s' * (count != 1)} that {'has' if count == 1 else 'have'} not begun"
 
 
-def _unknown(shut: list[str]) -> str:
-    return f"whatever has not begun of {_listed(shut)} ({CLOSED})"
+def _lost(counted: str, shut: list[str]) -> Lost | None:
+    """Tasks that were counted, in words, and the sessions whose tasks cannot be; None if there are neither."""
+    counted = f"{counted} will not run" if counted else ""
+    if not shut:
+        return Lost("the workers", counted) if counted else None
+    whose = "its" if len(shut) == 1 else "their"
+    folders = f"the folders of {_listed(shut)}" if counted else f"{whose} folders"
+    unknown = f"{folders} are closed to you, so {whose} pending tasks cannot be counted; access will be restored"
+    if counted:
+        return Lost("the workers", f"{counted}; {unknown}")
+    return Lost(f"the workers of {_listed(shut)}", unknown)
 
 
 def _listed(what: list[str]) -> str:

@@ -57,17 +57,17 @@ def _confirm_cleanup(call: calls.CleanupCall, ask: Terminal) -> None:
         elif call.several:
             what, idents = cleaning.several_to_delete(call, config.load())
         else:
-            what, session = _session_to_delete(call.id)
+            what, idents, session = _session_to_delete(call.id)
         if what:
             _ask_about(what, ask)
     else:
         if call.several:
             lost, idents = cleaning.several_to_stop(call, config.load())
         else:
-            lost, session = cleaning.to_stop(call, config.load())
+            lost, idents, session = cleaning.to_stop(call, config.load())
         if lost:
-            question = f"Stop the workers? {lost} will not run. [y/N] "
-            _insist(ask(question), what=f"stops the workers, and {lost} will not run", done="stopped")
+            question = f"Stop {lost.workers}? {lost.why[0].upper()}{lost.why[1:]}. [y/N] "
+            _insist(ask(question), what=f"stops {lost.workers}, and {lost.why}", done="stopped")
     DESK.agreed, DESK.agreed_sessions = session, None if idents is None else tuple(idents)
 
 
@@ -114,21 +114,30 @@ def _insist(answer: str | None, *, what: str, done: str) -> None:
         raise BurstError(f"nothing was {done}")
 
 
-def _session_to_delete(ident: str) -> tuple[str, Session | None]:
-    """Describe a deletion in words, with the session, or None if only its remains may exist."""
+def _session_to_delete(ident: str) -> tuple[str, list[str] | None, Session | None]:
+    """Describe a deletion in words, with the session's id and the session, or None: only its remains may exist, or it
+    cannot be read yet."""
     from burst_magic.magics import cleaning
 
     settings = config.load()
-    if closed := cleaning.closed(ident, settings):
-        return f"every object of session {closed} ({cleaning.CLOSED})", None
+    if sid := cleaning.closed(ident, settings, force=True):
+        return _closed_one(sid), [sid], None
     try:
         session = DESK.session_to_delete(ident, settings)
     except DELETED_ALL_THE_SAME as problem:
         if not ident or isinstance(problem, VersionError):
             raise
         why = "" if isinstance(problem, AttachError) else f", which cannot be read ({problem.problem})"
-        return f"the remains of {ident}{why}", None
-    return f"every object of {described(session)}", session
+        return f"the remains of {ident}{why}", None, None
+    if cleaning.closed(session.id, settings, force=True):  # without an ID, it is known only now which one is meant
+        return _closed_one(session.id), [session.id], None
+    return f"every object of {described(session)}", [session.id], session
+
+
+def _closed_one(sid: str) -> str:
+    from burst_magic.magics import cleaning
+
+    return f"every object of session {sid} ({cleaning.CLOSED})"
 
 
 def ask(question: str, /) -> str | None:

@@ -57,7 +57,7 @@ class Desk:
         open: (session, job) -> Session, newest last.
         agreed: the session that a question has named and whose deletion was agreed to. It is what goes, whatever was
             started before the answer.
-        agreed_sessions: the same of several sessions, by their IDs; None: nobody was asked.
+        agreed_sessions: the same by their IDs, of several sessions, too; None: nobody was asked, or of remains only.
         agreed_images: the same of images, by their tags.
     """
 
@@ -166,8 +166,7 @@ class Desk:
             session = self.find(ident, settings, sure=True)
             others = "" if is_session_id(ident) else other_jobs(session)
             if others:
-                problem = f"{ident} is one job of session {session.id}, which is deleted as a whole{others}"
-                raise OptionError(problem, way_out=f"to delete all its jobs, give the session's id: {session.id}")
+                raise _one_of_several(ident, session.id, others)
             return session
         known = self.known(settings)
         seen = self._seen(known, settings)
@@ -269,6 +268,21 @@ class Desk:
         if name and len(candidates) > 1:
             raise which_one(f"{len(candidates)} sessions are named {name}", candidates)
 
+    def sure_of_closed(self, ident: str, sid: str, settings: config.Settings) -> None:
+        """The same of a session that cannot be read yet; of its jobs, those in the user's list are known.
+
+        Raises:
+            OptionError: several sessions have the name, or it means one job of several.
+        """
+        if is_session_id(ident):
+            return
+        self.sure_of(ident, settings)
+        named = _attaching().named(ident, settings)
+        meant = ident.rpartition("/")[2] if named is None else named.job
+        jobs = {line.job: line.name for line in _attaching().known(settings) if line.id == sid and line.job != meant}
+        if jobs:
+            raise _one_of_several(ident, sid, _in_words(list(jobs.items())))
+
     def known(self, settings: config.Settings) -> list[Known]:
         """The jobs of this notebook, oldest first: from its file, the user's list and the store's manifests.
 
@@ -324,6 +338,11 @@ def which_one(problem: str, names: dict[str, str]) -> OptionError:
     return OptionError(f"{problem}. Give an id:\n{listed}")
 
 
+def _one_of_several(ident: str, sid: str, others: str) -> OptionError:
+    problem = f"{ident} is one job of session {sid}, which is deleted as a whole{others}"
+    return OptionError(problem, way_out=f"to delete all its jobs, give the session's id: {sid}")
+
+
 def anybodys(known: list[Known], others: dict[str, str]) -> OptionError:
     """The error for sessions that another kernel started (id -> name), or may have started."""
     found = {**dict.fromkeys((each.session for each in known), ""), **others}
@@ -361,12 +380,17 @@ def typed(verb: str) -> str:
     return f"burst {verb}" if DESK.shell is None else f"%burst_{verb}"
 
 
+_OTHERS = "; its other jobs: "
 DELETED_TOO = ", also those of its other jobs: "  # behind objects
 
 
-def other_jobs(session: Session, *, lead: str = "; its other jobs: ") -> str:
+def other_jobs(session: Session, *, lead: str = _OTHERS) -> str:
     """Name the session's other jobs, which what is done to the session is done to as well; "" if it has none."""
-    jobs = _attaching().beside(session)
+    return _in_words(_attaching().beside(session), lead=lead)
+
+
+def _in_words(jobs: list[tuple[str, str]], *, lead: str = _OTHERS) -> str:
+    """A session's other jobs: id and label."""
     shown = [f"{_shortened(label)} (job {jid})" if label else f"job {jid}" for jid, label in jobs[-_BESIDE:]]
     older = f" and {len(jobs) - _BESIDE} older" if len(jobs) > _BESIDE else ""
     return f"{lead}{', '.join(shown)}{older}" if jobs else ""

@@ -156,7 +156,6 @@ def cleanup(opened: OpenedSession, jid: str, _body: Mapping[str, object]) -> str
 
 Action = Callable[[OpenedSession, str, Mapping[str, object]], str]  # what was opened, the job or "", the request's body
 OF_A_JOB: Mapping[str, Action] = {"cancel": cancel}
-CLEANING = (cleanup, delete)  # nobody's rights to his own folders keep a session from these
 OF_A_SESSION: Mapping[str, Action] = {
     "cancel": cancel_session,
     "cleanup": cleanup,

@@ -10,7 +10,7 @@ from burst_magic import config
 from burst_magic.errors import AttachError
 from burst_magic.protocol.wire import keys
 from burst_magic.server.request_limit import Metered, RequestLimit
-from burst_magic.session import keyring, remains, session_list, stored_jobs
+from burst_magic.session import keyring, session_list, stored_jobs
 from burst_magic.session.engines import Engines
 from burst_magic.session.onlooker import Onlooker
 from burst_magic.session.own_store import open_known_store
@@ -48,20 +48,17 @@ class OpenedSession:
         return Onlooker(store, self.manifest, self.secret, over=over, patience=patience)
 
 
-def open_session(sid: str, *, reopen: bool = False) -> OpenedSession:
+def open_session(sid: str) -> OpenedSession:
     """Find a session in the store that this user's settings name.
 
     Args:
         sid: its id.
-        reopen: restore this user's rights to his own folders of this session first.
 
     Raises:
         AttachError: it isn't there, or its key is not the one that signed it.
         StoreError: the store does not answer.
     """
     settings = config.load()
-    if reopen:
-        remains.reopen(sid, settings)
     return open_in(open_known_store(settings.store, settings), sid, settings)
 
 

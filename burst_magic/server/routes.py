@@ -254,7 +254,7 @@ class ActionHandler(BurstHandler):
         jid, name = (first, second) if second else ("", first)
         act = (actions.OF_A_JOB if jid else actions.OF_A_SESSION)[name]
         body = self._body()
-        notice = await self.desk.ask(lambda: act(open_session(sid, reopen=act in actions.CLEANING), jid, body))
+        notice = await self.desk.ask(lambda: act(open_session(sid), jid, body))
         self.desk.listing.look_soon(sid)
         follower = self.desk.followers.known(sid)
         if follower is not None:

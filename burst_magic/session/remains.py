@@ -68,7 +68,7 @@ def reopen(ident: str, settings: Settings) -> None:
     """
     _, root = _folder(ident, settings)
     if root is not None and regain(root):
-        _LOG.warning("the rights of this user to his own folders in %s were restored", root)
+        _LOG.warning("restored your access to %s", root)
 
 
 def closed(ident: str, settings: Settings) -> str:
@@ -87,7 +87,7 @@ def _folder(ident: str, settings: Settings) -> tuple[str, Path | None]:
 
 def _meant(ident: str, settings: Settings) -> tuple[str, str, bool]:
     """The id and the store's URL of a session, and whether it is in the user's list."""
-    lines = [line for line in session_list.read(settings.sessions_file) if ident in {line.id, line.name}]
+    lines = [line for line in session_list.read(settings.sessions_file) if ident and ident in {line.id, line.name}]
     return (lines[-1].id, lines[-1].store, True) if lines else (ident, settings.store, False)
 
 

@@ -230,15 +230,6 @@ def test_a_session_is_deleted_with_its_results_once_it_has_ended(jupyter, world,
     assert not world.workers()
 
 
-@pytest.mark.parametrize("what", ["cleanup", "delete"])
-def test_a_session_whose_user_has_closed_its_folders_is_opened_for_clean_up(jupyter, world, finished, what):
-    closed = world.store.path(f"sessions/{finished.id}/jobs")
-    closed.chmod(0)
-    answer = jupyter.post(f"sessions/{finished.id}/{what}")
-    assert answer.status == 200, answer.said
-    assert not closed.exists() if what == "delete" else closed.stat().st_mode & 0o777 == 0o700
-
-
 def test_extending_moves_the_deadline(jupyter, waiting, until):
     before = jupyter.frame(waiting)["deadline"]
     answer = jupyter.post(f"sessions/{waiting.id}/extend", seconds=3600)
