@@ -240,7 +240,13 @@ def _silence(seen: Snapshot, task: int | None) -> str:
         return f"task {task} printed nothing"
     if seen.ended is None:
         return "no output yet"
-    return "nothing was printed" if task is None else f"task {task} did not finish; what it printed is not kept"
+    if task is not None:
+        cut = f"task {task} did not finish; output is kept of finished tasks only"
+        return cut if seen.workers else f"task {task} did not run"
+    left = seen.total - seen.done
+    if not left:
+        return "nothing was printed"
+    return f"no output was kept: {left:,} task{'s' * (left != 1)} did not finish"
 
 
 def scale(call: calls.ScaleCall, settings: Settings) -> str:

@@ -103,7 +103,12 @@ def test_logs_without_output_say_whether_any_may_come(kernel, tmp_path):
     assert kernel.run("%burst_logs").stdout.strip() == "nothing was printed"
     kernel.run('%%burst --workers 1 --map "range(2)" --out cut\ntime.sleep(600 * item)')
     kernel.run("next(cut.as_completed())\n%burst_cancel\ncut.wait()")
-    assert kernel.run("%burst_logs --task 1").stdout.strip() == "task 1 did not finish; what it printed is not kept"
+    said = [kernel.run(f"%burst_logs {option}").stdout.strip() for option in ("", "--task 0", "--task 1")]
+    assert said == [
+        "no output was kept: 1 task did not finish",
+        "task 0 printed nothing",
+        "task 1 did not finish; output is kept of finished tasks only",
+    ]
 
 
 def test_logs_follow_a_session_to_its_end(gated):

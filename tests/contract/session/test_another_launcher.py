@@ -10,6 +10,8 @@ import pytest
 from burst_magic import launchers
 from burst_magic.launchers.base import Again, Refusal, Status, Traits, WorkerState
 from burst_magic.launchers.local import LocalLauncher
+from burst_magic.magics import calls, verbs
+from burst_magic.magics.desk import DESK
 
 PAGE = Path(__file__).parents[3] / "docs" / "launchers.md"
 
@@ -114,6 +116,18 @@ def test_while_all_are_refused_for_now_it_says_why_it_waits_and_goes_on_when_the
     until(lambda: session.status().refused == said, "the reason")
     assert list(session.results()) == [2]
     assert session.status().refused == ""
+
+
+@pytest.mark.usefixtures("full")
+def test_logs_of_what_no_worker_was_there_for_say_that_it_did_not_run(world):
+    session = DESK.keep(world.burst("print(item)", range(3), launcher="full"))
+    try:
+        session.cancel()
+        session.results().wait()
+        said = verbs.logs(calls.LogsCall(id=session.id, task=2), world.settings())
+    finally:
+        DESK.open.pop((session.id, session.job))
+    assert said == "task 2 did not run"
 
 
 def test_a_launcher_that_asks_for_patience_is_waited_for_though_there_is_a_fallback(world, full):
