@@ -207,7 +207,11 @@ def _prepare(call: calls.BurstCall, cell: str) -> _Prepared:
     alone = not call.map and "workers" in call.settings and made.workers > made.starting
     warnings = (
         *capture.warnings,
-        *(["without --map the cell runs once, on one worker; later cells may use them all"] if alone else ()),
+        *(
+            [f"without --map the cell runs once, on one worker; later cells may use all {made.workers}"]
+            if alone
+            else ()
+        ),
         *(_other_environment(capture, into, settings) if into is not None and not joins else made.warnings),
         *(synced.warnings if synced is not None else ()),
         *unchecked,

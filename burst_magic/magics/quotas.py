@@ -93,7 +93,9 @@ def _quotas(call: calls.QuotaCall) -> dict[str, VcpuQuota]:
     wanted = call.settings.get("launcher", "")
     found = {name: quota for name, quota in quotas.items() if not wanted or name in launchers.parse(wanted)}
     if not found:
-        raise OptionError(f"--launcher {wanted}: no quota of an AWS account limits it", way_out=", ".join(quotas))
+        raise OptionError(
+            f"--launcher {wanted}: no quota of an AWS account limits it", way_out=f"--launcher {' or '.join(quotas)}"
+        )
     return found
 
 

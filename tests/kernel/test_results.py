@@ -78,7 +78,7 @@ def test_results_are_an_array_where_one_is_asked_for(kernel):
 def test_without_map_the_cell_runs_once(kernel):
     cell = kernel.run("%%burst --workers 2\nimport os\nseen = os.getpid()\nseen")
     assert cell.result.startswith("<Session ")
-    assert "without --map the cell runs once, on one worker; later cells may use them all" in cell.stdout
+    assert "without --map the cell runs once, on one worker; later cells may use all 2" in cell.stdout
     kernel.run("once = _")
     assert len(kernel.value("once.results()[:]")) == 1
     assert kernel.value("len(once.status().workers)") == 1

@@ -104,8 +104,9 @@ def test_both_quotas_are_shown_with_their_codes_and_the_workers_that_they_allow(
 
 @pytest.mark.parametrize("said", [{}, {"json": True}, {"request": "request"}, {"request": "request", "wanted": 40}])
 def test_a_launcher_without_a_quota_is_refused_and_nothing_is_requested_for_another(as_user, said):
-    with pytest.raises(OptionError, match="--launcher local: no quota of an AWS account limits it"):
+    with pytest.raises(OptionError, match="--launcher local: no quota of an AWS account limits it") as refused:
         say(**said, settings={"launcher": "local"})
+    assert refused.value.way_out == "--launcher fargate or spot"
     assert [each["requests"] for each in json.loads(say(json=True))] == [[], []]
 
 

@@ -343,6 +343,7 @@ def test_the_command_has_the_same_grammar(argv, call):
         ),
         (["status", "--workers", "3"], "--workers: unknown option (an option of %%burst; see burst status --help)"),
         (["cleanup", "x", "--blobs"], "--blobs applies to the whole store: omit ID and --force"),
+        (["sandbox", "--demo", "--empty"], "--demo runs on an account that is set up: omit --empty"),
     ],
 )
 def test_a_mistake_in_the_command_is_one_line(argv, says):
