@@ -166,14 +166,14 @@ def _read(value: Any, name: str) -> Any:
 def _home_of(value: Any, name: str) -> str:
     """The module that a captured value belongs to, or "" if that is the notebook."""
     if isinstance(value, types.ModuleType):
-        found = value.__name__
+        found = _read(value, "__name__")
     elif isinstance(value, (type, types.FunctionType)):
-        found = value.__module__
+        found = _read(value, "__module__")  # types that ``exec`` made may lack it
     else:
         loaded: list[Any] = list(sys.modules.values())
         modules = (module for module in loaded if isinstance(module, types.ModuleType))
         found = next((module.__name__ for module in modules if _names_of(module).get(name) is value), "")
-    return "" if found == "__main__" else found
+    return found if isinstance(found, str) and found != "__main__" else ""
 
 
 def _is_restored(module: str, mutation: Mutation) -> bool:

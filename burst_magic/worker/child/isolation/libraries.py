@@ -97,7 +97,7 @@ class Libraries:
 
         @functools.wraps(register)
         def watched(cls: type, subclass: type) -> type:
-            if cls.__module__ != "__main__" and not self._import_hook.under_way:
+            if getattr(cls, "__module__", "") != "__main__" and not self._import_hook.under_way:
                 self._spoil()
             made: type = register(cls, subclass)
             return made

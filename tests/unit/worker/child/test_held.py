@@ -45,6 +45,14 @@ def test_another_module_of_that_name_is_read(tmp_path, monkeypatch):
             assert is_put_back(HeldObjects([], {}, str(tmp_path))) is expected
 
 
+def test_a_class_without_a_module_is_the_notebooks():
+    namespace = {}
+    exec("class Made: pass", {"__builtins__": {"__build_class__": __build_class__, "__name__": 3}}, namespace)
+    made = namespace["Made"]
+    assert not isinstance(getattr(made, "__module__", None), str)
+    assert not HeldObjects([compile("Made.x = 1", "<cell>", "exec")], namespace, "").any
+
+
 def test_a_method_counts_where_its_object_is_a_container():
     read = compile("import json\njson.JSONEncoder.x.fit(1)\njson.x.sort()", "<cell>", "exec")
     assert not HeldObjects([read], {}, "").irreversible
