@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+import functools
 import inspect
 import keyword
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,11 +37,12 @@ from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Envelope, Packed, nans
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import set_by
 from burst_magic.payload.notes import OMITTED, Changed, Needs
 from burst_magic.payload.settings import Settings
 from burst_magic.payload.texts import IMPORTERS, Looks, evaluates, may_look, modules_in, names_in, texts_of
-from burst_magic.payload.walk import Found, closure, functions_of, is_notebook
+from burst_magic.payload.walk import Found, closure, is_notebook
 
 # Names that IPython keeps in the notebook's globals, and why a cell that runs elsewhere cannot use them.
 _GUESSED = 3  # characters that a misspelt name must have: of a shorter one, another is easily "near"
@@ -239,10 +241,10 @@ def _about_texts(capture: Capture, items: object, found: Found) -> Iterator[str]
         value = capture.home.get(name)
         if name in bound or value is None or isinstance(value, ModuleType):
             return True
-        return any(base.__module__.partition(".")[0].lstrip("_") in _ASKED for base in type(value).__mro__)
+        return any(module_of(base).partition(".")[0].lstrip("_") in _ASKED for base in type(value).__mro__)
 
     tree = ast.parse(capture.source)
-    yield from unseen.in_cell(tree, is_text, looks_up)
+    yield from unseen.in_cell(tree, is_text, looks_up, exists={*capture.home, *bound, *bound_names(tree)}.__contains__)
     for function, name in found.functions:
         yield from (f"{shown(name)}: {text}" for text in unseen.walks_in_code(function.__code__))
         if not unseen.is_given_seen(tree, name, is_text):
@@ -360,6 +362,7 @@ def _syntax(error: SyntaxError) -> CaptureError:
 def _refuse(names: CellNames, namespace: Mapping[str, object], *, target: str) -> None:
     """Refuse names that don't exist on a worker, or at all."""
     known = {*namespace, *vars(builtins), *names.bound}
+    made = functools.cache(lambda: _made_by_functions(names, namespace))
     for name, lines in names.reads.items():
         if name == "get_ipython":
             raise CaptureError(f"get_ipython() cannot be used (line {lines[0]})", way_out="workers don't run IPython")
@@ -368,7 +371,7 @@ def _refuse(names: CellNames, namespace: Mapping[str, object], *, target: str) -
                 f"{name!r} is the notebook's history and is not sent to workers (line {lines[0]})",
                 way_out="assign the value you need to a variable in another cell",
             )
-        if name in known or names.star or name in _BUILT_IN_TOO or _is_made_by(namespace, name):
+        if name in known or names.star or name in _BUILT_IN_TOO or name in made():
             continue
         if name == ITEM:
             way_out = f"--map binds {target} here, not item" if target else f"--map binds {name}: add --map xs"
@@ -380,7 +383,8 @@ def _refuse(names: CellNames, namespace: Mapping[str, object], *, target: str) -
         raise CaptureError(f"{name!r} is not defined (line {lines[0]}){hint}", way_out=each)
 
 
-def _is_made_by(namespace: Mapping[str, object], name: str) -> bool:
-    """Whether a function of the notebook binds this name by a ``global`` statement."""
-    functions = (function for value in namespace.values() for function in functions_of(value, namespace))
-    return any(name in set_by(function.__code__) for function in functions)
+def _made_by_functions(names: CellNames, namespace: Mapping[str, object]) -> frozenset[str]:
+    """Names that functions of the notebook bind by a ``global`` statement, as far as the cell may call them."""
+    asked = {**names.reads, **names.spoken} if names.looks is not Looks.NOT else names.reads
+    found = closure(dict.fromkeys(asked, ""), namespace, skip=frozenset(), omit=OMITTED, looks=names.looks)
+    return frozenset().union(*(set_by(function.__code__) for function, _ in found.functions))

@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import of_code
 
 _LIBRARIES = {
@@ -85,7 +86,7 @@ def _is_generator(value: object) -> bool:
 def _compiled(values: Mapping[str, object]) -> Iterator[str]:
     """Numba-compiled functions that draw."""
     for name, value in values.items():
-        if type(value).__module__.partition(".")[0] == "numba":
+        if module_of(type(value)).partition(".")[0] == "numba":
             function = getattr(value, "py_func", None)
             if isinstance(function, types.FunctionType) and "random" in of_code(function.__code__).words:
                 yield name

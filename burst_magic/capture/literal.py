@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from burst_magic.payload.declared import module_of
+
 LIMIT = 100_000  # elements of one value
 
 
@@ -297,7 +299,7 @@ def same(here: Any, there: Any, depth: int = 20) -> bool:
         return True
     if isinstance(there, Instance):
         return _same_instance(here, there, depth)
-    if type(here).__module__ == type(there).__module__ == "numpy":
+    if module_of(type(here)) == module_of(type(there)) == "numpy":
         return type(here) is type(there) and _same_array(here, there)
     if isinstance(here, collections.defaultdict):  # as `evaluate` gives it
         here = dict(here)

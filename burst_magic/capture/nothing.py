@@ -18,6 +18,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 
 from burst_magic.payload.culprit import attributes_of
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import CHANGING, of_code
 
 _ITEMS = frozenset({"__setitem__", "__delitem__"})
@@ -100,7 +101,7 @@ def _is_homes(node: ast.expr, home: Mapping[str, object]) -> bool:
     while isinstance(root, (ast.Attribute, ast.Subscript)):
         root = root.value
     value = home.get(root.id) if isinstance(root, ast.Name) else None
-    return value is not None and not isinstance(value, ModuleType) and type(value).__module__ != "builtins"
+    return value is not None and not isinstance(value, ModuleType) and module_of(type(value)) != "builtins"
 
 
 def _call_in(node: ast.expr) -> ast.Call | None:
@@ -184,7 +185,7 @@ def _path_of(value: object) -> str:
         return value.__name__
     if not isinstance(value, (BuiltinFunctionType, FunctionType, MethodType)):
         return ""
-    module = getattr(value, "__module__", None) or type(getattr(value, "__self__", None)).__module__
+    module = getattr(value, "__module__", None) or module_of(type(getattr(value, "__self__", None)))
     return f"{module}.{value.__name__}"
 
 
@@ -224,9 +225,9 @@ def _is_in_place(kind: type, name: str) -> bool:
     for base in kind.__mro__:
         if name in vars(base):
             part = vars(base)[name]
-            if base.__module__ == "__main__":
+            if module_of(base) == "__main__":
                 return isinstance(part, FunctionType) and _only_changes(part.__code__)
-            return name in _METHODS.get(f"{base.__module__}.{base.__qualname__}", ())
+            return name in _METHODS.get(f"{module_of(base)}.{base.__qualname__}", ())
     return False
 
 

@@ -21,7 +21,9 @@ from typing import cast
 
 from burst_magic.capture.drift import COMPARED, of_notebook, settled, text_of
 from burst_magic.capture.history import cells_run
+from burst_magic.capture.reach import Reached, reached
 from burst_magic.capture.setters import changed_globals, keeps_arguments
+from burst_magic.payload import live
 from burst_magic.payload.mentions import CHANGING
 from burst_magic.payload.settings import OF_JAX, adds_its_own
 
@@ -29,12 +31,13 @@ _REGISTERS = re.compile(r"(?:.*_)?register(?:_.*)?|add_(?:type|codec)|addLevelNa
 _OWN_MATTER = frozenset({"atexit", "faulthandler", "IPython"})  # nothing that a task could find there
 # Their attributes are process state: the part that matters to tasks is sent as settings.
 _STATE_OF_THE_PROCESS = frozenset({"builtins", "os", "sys", "__main__"})
-_SENT = (
-    "pandas.options", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pylab.rcParams", "warnings.filters",
-    "logging.root", "mpmath.mp.dps", "mpmath.mp.prec", "mpmath.mp.pretty", "os.environ",
-    *(f"jax.config.{name}" for name in OF_JAX),
-)  # fmt: skip
-_SETTINGS = re.compile(rf"({'|'.join(map(re.escape, _SENT))})(?!\w)")
+# Objects that are sent as settings - as a whole, or these attributes - besides those in `live`.
+_SENT: Mapping[tuple[str, str], Collection[str] | None] = {
+    ("pandas", "options"): None,
+    ("logging", "root"): None,
+    ("mpmath", "mp"): ("dps", "prec", "pretty"),
+    ("jax", "config"): OF_JAX,
+}
 _LEVELS = frozenset({"level", "setLevel"})
 _OF_LOGGERS = frozenset({"addHandler", "removeHandler", "addFilter", "removeFilter"})
 _ITEM = "[…]"  # an item in a chain of names: that of ``a.b[0] = 1`` is ("a", "b", "[…]")
@@ -55,11 +58,7 @@ def about_attributes(
     found = {**dict(_of_the_notebook(modules, words)), **dict(_assigned(namespace))}
     used = {name.partition(".")[0] for name in modules}
     called = {name: where for name, where in _registered(namespace) if name.partition(".")[0] in used - _OWN_MATTER}
-    held = {
-        name: where
-        for name, where in _set_in_objects(namespace, local, words)
-        if name.partition(".")[0] in used and not _SETTINGS.match(name)
-    }
+    held = {name: where for name, where in _set_in_objects(namespace, local, words) if name.partition(".")[0] in used}
     return [*_told(found, "set", local), *_told(called, "called", local), *_told_of_objects(held)]
 
 
@@ -115,6 +114,7 @@ def _set_in_objects(
     """(dotted name, the cell that set it) of attributes and items of objects that modules hold."""
     held: Mapping[int, str] | None = None
     known = functools.cache(lambda: settled(local))
+    met = functools.cache(lambda: reached(namespace, words, local))
     for number, cell in cells_run(namespace):
         for chain in _targets(cell):
             value = namespace.get(chain[0])
@@ -134,7 +134,7 @@ def _set_in_objects(
                 yield f"{name}()", f" (cell {number})"
         for chain in _called(cell) if local else ():
             function = _function(namespace.get(chain[0]), chain[1:], local, words)
-            if function is not None and _is_setter(*function, words, known):
+            if function is not None and _is_setter(function, words, known, met):
                 yield f"{'.'.join(function[1:])}()", f" (cell {number})"
 
 
@@ -163,18 +163,23 @@ def _function(
         value = part.__func__ if isinstance(part, classmethod) else part
     if not isinstance(value, FunctionType) or (name or value.__name__) in words:
         return None
-    return (value, value.__module__, value.__qualname__) if value.__module__.partition(".")[0] in local else None
+    module = value.__module__ or ""
+    return (value, module, value.__qualname__) if module.partition(".")[0] in local else None
 
 
 def _is_setter(
-    function: FunctionType, module: str, name: str, words: Collection[str], known: Callable[[], Collection[str]]
+    found: tuple[FunctionType, str, str],
+    words: Collection[str],
+    known: Callable[[], Collection[str]],
+    met: Callable[[], Reached],
 ) -> bool:
-    """Whether it changes what other code reads, as far as that is not told otherwise."""
-    if "." in name:
-        return keeps_arguments(function)
+    """Whether it changes what the cell, or code that the cell may call, reads; as far as that is not told otherwise."""
+    function, module, name = found
+    owner, _, method = name.rpartition(".")
+    if method != name:
+        return keeps_arguments(function) and not met().names.isdisjoint(owner.split("."))
     changed = [word for word in changed_globals(function) if f"{module}.{word}" not in known()]
-    text = text_of(sys.modules[module]) if changed and module in sys.modules else None
-    codes = (code for code in text.codes if code.co_name != name) if text is not None else ()
+    codes = [code for code in met().codes if code.co_name != name] if changed else []
     return any(word in words or any(word in code.co_names for code in codes) for word in changed)
 
 
@@ -191,8 +196,11 @@ def _within(module: ModuleType, chain: tuple[str, ...]) -> str:
 
 def _is_sent(value: object, name: str) -> bool:
     """Whether what is set by this attribute, item or method is among the settings, wherever the object is held."""
+    for (module, held), names in _SENT.items():
+        if value is not None and getattr(sys.modules.get(module), "__dict__", {}).get(held) is value:
+            return names is None or name in names
     if not isinstance(value, logging.Logger):
-        return type(value).__module__ == "os"
+        return live.own(value) is not None
     return name in _LEVELS or (name in _OF_LOGGERS and not adds_its_own(value.name))
 
 

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
 
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import CHANGING
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -56,7 +57,7 @@ def changed_globals(function: FunctionType) -> frozenset[str]:
 
 def _is_elsewhere(value: object) -> bool:
     """Whether what is set in it is no state of the module that has it under a name."""
-    return isinstance(value, ModuleType) or type(value).__module__ in {"os", "logging"}
+    return isinstance(value, ModuleType) or module_of(type(value)) in {"os", "logging"}
 
 
 def _definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

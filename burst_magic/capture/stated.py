@@ -55,6 +55,7 @@ class FileText:
         classes: classes bound once.
         stored: attributes that its code sets on anything but ``self``.
         restless: names and attributes whose objects its code changes in place, or passes on at import.
+        kept: names that it reads at import, and decorated functions: what they name may be called by another name.
     """
 
     codes: frozenset[CodeType]
@@ -67,6 +68,7 @@ class FileText:
     classes: Mapping[str, ClassText]
     stored: frozenset[str]
     restless: frozenset[str]
+    kept: frozenset[str]
 
 
 @functools.lru_cache(maxsize=64)
@@ -99,7 +101,27 @@ def read(source: bytes, path: str) -> FileText:
             node.attr for node in nodes if isinstance(node, ast.Attribute) and _is_set(node) and _root(node) != "self"
         ),
         restless=frozenset(restless),
+        kept=frozenset(_kept(tree.body)),
     )
+
+
+def _kept(body: Iterable[ast.AST]) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.Name) and not _is_set(node):
+            yield node.id
+        elif isinstance(node, ast.If) and _asks_for_main(node.test):
+            continue
+        elif isinstance(node, _FUNCTIONS):
+            if node.decorator_list:
+                yield node.name
+            yield from _kept([*node.decorator_list, node.args])
+        elif not isinstance(node, ast.Lambda):
+            yield from _kept(ast.iter_child_nodes(node))
+
+
+def _asks_for_main(test: ast.expr) -> bool:
+    """Whether this is ``__name__ == "__main__"``."""
+    return any(isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(test))
 
 
 def _is_loose(node: ast.AST) -> bool:

@@ -20,7 +20,8 @@ _METHODS = frozenset({"query", "eval", "evaluate", "sql"})
 _SPACES = frozenset({"globals", "vars", "locals"})
 _KEEPING = frozenset({"format", "strip", "replace", "split", "splitlines", "values", "items", "keys", "get", "copy"})
 _GOING = frozenset({"values", "items", "keys", "copy"})
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.Lambda, ast.ClassDef)
 _TAKING = frozenset(
     {"compile", "parse", "list", "tuple", "sorted", "enumerate", "zip", "dedent"}
 )  # their first argument
@@ -31,11 +32,15 @@ _TEXTLESS = (ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp,
              ast.Lambda, ast.Compare)  # fmt: skip
 _PART = re.compile(r"(?<![\w.])[^\W\d]\w*$")  # the beginning of a name
 _AFTER = re.compile(r"@\s*\w*$")
+_FILLED = "ˑ"  # stands for a value that is filled in; a letter to Python
 _PLACE = re.compile(r"%[^\W\d]|\{\w*\}")  # where ``%`` or ``format`` fills in a value
 
 
 def in_cell(
-    tree: ast.Module, is_text: Callable[[str], bool], looks_up: Callable[[str], bool] = lambda _: True
+    tree: ast.Module,
+    is_text: Callable[[str], bool],
+    looks_up: Callable[[str], bool] = lambda _: True,
+    exists: Callable[[str], bool] = lambda _: False,
 ) -> Iterator[str]:
     """One sentence per such call in a cell.
 
@@ -43,12 +48,14 @@ def in_cell(
         tree: the parsed cell.
         is_text: tells whether a captured name is a string, or contains only strings.
         looks_up: tells whether methods of a captured name may look up names in strings.
+        exists: tells whether the notebook has a name: between two that exist stands an operator.
     """
     written = _written(tree, is_text)
 
     def known(name: str) -> bool:
         return name in written or is_text(name)
 
+    grown = {id(node.target) for node in ast.walk(tree) if isinstance(node, ast.AugAssign)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name, text = _evaluates(node), _text_of(node)
@@ -57,10 +64,12 @@ def in_cell(
                 isinstance(text, _TEXTLESS) or (isinstance(owner, ast.Name) and not looks_up(owner.id))
             )
             if name and text is not None and not own:
-                ends = _AFTER if owner is not None and name in _COLUMNS else _PART
-                if not _is_seen(text, known) or _makes_names(text, ends):
+                made = _reads_made_names(text, name, exists) if owner is None else _makes_names(text, _ends_of(name))
+                if not _is_seen(text, known) or made:
                     yield f"line {node.lineno}: {name}() {_ADVICE}"
         elif isinstance(node, ast.Subscript) and (space := _space(node.value)):
+            if not isinstance(node.ctx, ast.Load) and id(node) not in grown:
+                continue  # binds the name
             made = isinstance(node.slice, ast.JoinedStr) or _makes_names(node.slice, _PART)
             if made or not _is_seen(node.slice, known):
                 yield f"line {node.lineno}: {space}()[…] {_ADVICE}"
@@ -90,23 +99,60 @@ def _walked(tree: ast.Module) -> Iterator[ast.Call]:
             yield place
 
 
-def _makes_names(node: ast.expr, ends: re.Pattern[str]) -> bool:
-    """Whether values that are filled in become parts of names: ``f"model_{item}"``."""
-    return any(ends.search(text.rstrip() if ends is _AFTER else text) for text in _befores(node))
+def _ends_of(method: str) -> re.Pattern[str]:
+    return _AFTER if method in _COLUMNS else _PART
 
 
-def _befores(node: ast.expr) -> Iterator[str]:
-    """What is in a string before each of its places for values."""
+def _makes_names(node: ast.expr, ends: re.Pattern[str], quotes: str = "'") -> bool:
+    """Whether values that are filled in become parts of names: ``f"model_{item}"``, but not in a string's quotes."""
+    parts = _parts(node)
+    befores = (_FILLED.join(parts[:count]) for count in range(1, len(parts)))
+    found = (ends.search(text.rstrip() if ends is _AFTER else text) for text in befores if not _quoted(text, quotes))
+    return any(each is not None and each.group().strip(_FILLED) for each in found)
+
+
+def _reads_made_names(node: ast.expr, function: str, exists: Callable[[str], bool]) -> bool:
+    """Whether Python code with values filled in reads such names, and doesn't bind them: ``f"result_{item} = 1"``."""
+    parts = _parts(node)
+    if len(parts) < 2:
+        return False
+    try:
+        tree = ast.parse(_FILLED.join(parts).strip(), mode=function)
+    except (SyntaxError, ValueError):
+        return _makes_names(node, _PART, "'\"")
+    names = [part for part in ast.walk(tree) if isinstance(part, ast.Name)]
+    own = {part.id for part in names if not isinstance(part.ctx, ast.Load)}
+    own.update(part.name for part in ast.walk(tree) if isinstance(part, (*_FUNCTIONS, ast.ClassDef)))
+    own.update(part.arg for part in ast.walk(tree) if isinstance(part, ast.arg))
+    pieces = [part.id.split(_FILLED) for part in names if part.id not in own]
+    return any(any(each[:-1]) and not all(map(exists, each)) for each in pieces)
+
+
+def _quoted(text: str, quotes: str) -> bool:
+    """Whether a string is open at the end of this text."""
+    inside = ""
+    for char in text:
+        if inside:
+            inside = "" if char == inside else inside
+        elif char in quotes:
+            inside = char
+    return bool(inside)
+
+
+def _parts(node: ast.expr) -> list[str]:
+    """What is in a string between its places for values; one part if it has none."""
     if isinstance(node, ast.JoinedStr):
-        for before, part in zip(node.values, node.values[1:], strict=False):
-            if isinstance(before, ast.Constant) and isinstance(part, ast.FormattedValue):
-                yield str(before.value)
-    by_method = isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "format"
-    text = getattr(node, "left", None) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
-    if by_method:
-        text = getattr(getattr(node, "func", None), "value", None)
-    if isinstance(text, ast.Constant) and isinstance(text.value, str):
-        yield from (text.value[: place.start()] for place in _PLACE.finditer(text.value))
+        parts = [""]
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                parts[-1] += str(part.value)
+            else:
+                parts.append("")
+        return parts
+    text = node.left if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) else None
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        text = node.func.value
+    return _PLACE.split(text.value) if isinstance(text, ast.Constant) and isinstance(text.value, str) else []
 
 
 def _evaluates(node: ast.Call) -> str:

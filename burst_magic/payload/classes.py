@@ -16,6 +16,7 @@ from enum import EnumMeta
 from typing import Any
 
 from burst_magic.payload import rebuild
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.notes import Mode, PackerView, by_import, importable
 from burst_magic.payload.reducers import by_name, path_in
 
@@ -83,7 +84,7 @@ def _identity(packer: PackerView, cls: type) -> str:
 def _body(cls: type) -> dict[str, Any]:
     """Contents that the class needs at its creation."""
     given = {name: vars(cls)[name] for name in ("__slots__", "__orig_bases__") if name in vars(cls)}
-    return {**given, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    return {**given, "__module__": module_of(cls) or "__main__", "__qualname__": cls.__qualname__}
 
 
 def _state(cls: type) -> dict[str, Any]:

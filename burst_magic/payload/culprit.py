@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import importable
 
@@ -72,7 +73,7 @@ def find_culprit(
 
 def attributes_of(value: object) -> dict[str, object]:
     """An object's own attributes, read without its help; none for classes of this package."""
-    if type(value).__module__.partition(".")[0] == _OURS:
+    if module_of(type(value)).partition(".")[0] == _OURS:
         return {}
     try:
         state = object.__getattribute__(value, "__dict__")

@@ -14,6 +14,7 @@ from typing import Any
 
 from burst_magic.errors import TaskFailed
 from burst_magic.payload import rebuild
+from burst_magic.payload.declared import module_of, qualname_of
 from burst_magic.payload.notes import PROTOCOL, Link, PackerView
 
 Reduction = Any
@@ -31,21 +32,8 @@ _LINKS: dict[str, Any] = {  # in the order in which they can be set
 
 def type_name(kind: type) -> str:
     """A type's name for display."""
-    module, name = _module_of(kind), _declared(kind, "__qualname__")
+    module, name = module_of(kind), qualname_of(kind)
     return name if module in {"", "builtins", "__main__"} else f"{module}.{name}"
-
-
-def _module_of(kind: type) -> str:
-    return _declared(kind, "__module__")
-
-
-def _declared(kind: type, name: str) -> str:
-    """A name of a type, or "" if it has none: types that ``exec`` made may lack a module. No metaclass is asked."""
-    try:
-        said = type.__dict__[name].__get__(kind)
-    except AttributeError:
-        return ""
-    return said if isinstance(said, str) else ""
 
 
 def text_of(error: BaseException) -> str:
@@ -115,7 +103,7 @@ def reduce_exception(packer: PackerView, obj: BaseException) -> Reduction:
 
 def _says_how(kind: type[BaseException]) -> bool:
     """Whether a class of the user or a library defines its reduction."""
-    known: set[Any] = {base.__reduce__ for base in kind.__mro__ if _module_of(base) == "builtins"}
+    known: set[Any] = {base.__reduce__ for base in kind.__mro__ if module_of(base) == "builtins"}
     return kind.__reduce__ not in known or kind.__reduce_ex__ is not object.__reduce_ex__
 
 
@@ -128,7 +116,7 @@ def _members(error: BaseException) -> Iterator[tuple[str, object]]:
             if isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType) and name not in _LEFT:
                 with contextlib.suppress(AttributeError):  # not set
                     value = member.__get__(error)
-                    if value is not None or _module_of(base) != "builtins":  # to C, None set is more than none set
+                    if value is not None or module_of(base) != "builtins":  # to C, None set is more than none set
                         yield name, value
 
 
@@ -174,7 +162,7 @@ def _sent(packer: PackerView, error: BaseException, depth: int) -> BaseException
 
 def rebuild_exception(kind: type[BaseException], args: tuple[object, ...]) -> BaseException:
     """First step: create it without the user's ``__new__`` or ``__init__``, whose parameters are unknown."""
-    builtin: Any = next(base for base in kind.__mro__ if _module_of(base) == "builtins")
+    builtin: Any = next(base for base in kind.__mro__ if module_of(base) == "builtins")
     made: BaseException = builtin.__new__(kind, *args)
     builtin.__init__(made, *args)
     return made

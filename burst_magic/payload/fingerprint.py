@@ -9,6 +9,7 @@ import types
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.notes import Mode, is_within
 from burst_magic.payload.pack import Packer, Packing, Reserved
 
@@ -86,7 +87,7 @@ def generators_of(named: Iterable[tuple[str, object]], *, local: frozenset[str])
 
 
 def _is_looked_into(value: Any, local: frozenset[str]) -> bool:
-    return isinstance(value, _OPEN) or is_within((value if isinstance(value, type) else type(value)).__module__, local)
+    return isinstance(value, _OPEN) or is_within(module_of(value if isinstance(value, type) else type(value)), local)
 
 
 # A callable whose whole state is visible.

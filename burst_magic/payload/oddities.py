@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from burst_magic.payload import live, rebuild
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.notes import PackerView, importable
 from burst_magic.payload.reducers import by_name
 
@@ -27,7 +28,7 @@ Reduction = Any
 _SENTINELS = {
     id(value): name
     for name, value in vars(dataclasses).items()
-    if type(value).__module__ == "dataclasses" and not callable(value)
+    if module_of(type(value)) == "dataclasses" and not callable(value)
 }
 
 
@@ -130,7 +131,7 @@ def _view(_packer: PackerView, obj: memoryview) -> Reduction:
 
 
 def _shows_all(view: memoryview) -> bool:
-    known = type(view.obj).__module__ in {"builtins", "array", "numpy"}
+    known = module_of(type(view.obj)) in {"builtins", "array", "numpy"}
     return known and view.c_contiguous and memoryview(view.obj).nbytes == view.nbytes
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from burst_magic.errors import CaptureError
 from burst_magic.payload import chance, classes, exceptions, live, nans, oddities, rebuild, reducers
 from burst_magic.payload.culprit import find_culprit, reason_of
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.notes import (
     OMITTED,
     OUT_OF_BAND,
@@ -208,8 +209,8 @@ def _of_a_family(packer: Packer, obj: Any, kind: type) -> Any:
 
 def _of_the_process(packer: Packer, obj: Any, kind: type) -> Any:
     """Reduce per-process singletons, and standard-library objects that cannot pickle themselves."""
-    if kind.__module__ in oddities.MODULES:
-        named = oddities.NAMED.get(f"{kind.__module__}.{kind.__qualname__}")
+    if module_of(kind) in oddities.MODULES:
+        named = oddities.NAMED.get(f"{module_of(kind)}.{kind.__qualname__}")
         if named is not None:
             return named(packer, obj)
         if getattr(sys, kind.__name__, None) is obj:  # sys.flags, sys.version_info

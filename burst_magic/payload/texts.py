@@ -17,6 +17,8 @@ from enum import IntEnum
 from itertools import islice
 from typing import Any
 
+from burst_magic.payload.declared import module_of
+
 
 class Looks(IntEnum):
     """What code looks up in strings: nothing, names after an @ and SQL tables, or any name."""
@@ -153,7 +155,7 @@ def _parts(value: Any) -> Iterable[object]:
     if isinstance(value, dict):
         return (part for pair in list(dict.items(value)) for part in pair)
     if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return iter(list(value)) if type(value).__module__ in _PLAIN_HOMES else ()
+        return iter(list(value)) if module_of(type(value)) in _PLAIN_HOMES else ()
     if isinstance(value, functools.partial):
         return (*value.args, *value.keywords.values())
     if isinstance(value, types.CodeType):
@@ -163,8 +165,8 @@ def _parts(value: Any) -> Iterable[object]:
 
 def _attributes(value: Any) -> Iterable[object]:
     if isinstance(value, type):
-        return list(vars(value).values()) if value.__module__ == "__main__" else ()
-    if type(value).__module__ not in _OBJECTS or callable(value):
+        return list(vars(value).values()) if module_of(value) == "__main__" else ()
+    if module_of(type(value)) not in _OBJECTS or callable(value):
         return ()
     own = getattr(value, "__dict__", None)
     return (type(value), *(list(own.values()) if isinstance(own, dict) else ()))

@@ -7,6 +7,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import globals_of
 from burst_magic.payload.texts import Looks, evaluates, names_in, texts_of
@@ -166,7 +167,7 @@ def functions_of(value: object, home: Mapping[str, object]) -> Iterator[types.Fu
                 yield here
             stack.extend(_inside_function(here))
         elif isinstance(here, type):
-            if here.__module__ == "__main__":
+            if module_of(here) == "__main__":
                 stack.extend(vars(here).values())
                 stack.extend((*here.__bases__, type(here)))
         else:
@@ -188,7 +189,7 @@ def _inside(value: Any) -> tuple[object, ...]:
     look = _LOOK.get(type(value))
     if look is not None:
         return look(value)
-    return (type(value),) if type(value).__module__ == "__main__" else ()
+    return (type(value),) if module_of(type(value)) == "__main__" else ()
 
 
 def _wrapped(value: Any) -> tuple[object, ...]:

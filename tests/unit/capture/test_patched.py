@@ -8,6 +8,7 @@ import sys
 import types
 
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 from burst_magic.capture.cell import capture_cell
 
@@ -302,15 +303,72 @@ def run():
 """
 
 
+TIMERS = """
+import time
+_START, LINES = None, []
+
+class Timer:
+    pace = 1
+    @classmethod
+    def tune(cls, pace):
+        cls.pace = pace
+    def wait(self):
+        return self.pace
+
+def tic():
+    global _START
+    _START = time.time()
+
+def toc(_=None):
+    return [time.time() - start for start in (_START,)]
+
+def timed():
+    return toc()
+
+def say(line):
+    LINES.append(line)
+
+def show():
+    print(LINES)
+
+def square(x):
+    return x * x
+
+def last(_):
+    return toc()
+
+if __name__ == "__main__":
+    tic()
+    show(toc())
+"""
+
+
 @pytest.fixture
-def state(tmp_path, monkeypatch):
-    name = f"state_{tmp_path.name.replace('-', '_')}"
-    (tmp_path / f"{name}.py").write_text(STATE)
-    monkeypatch.syspath_prepend(str(tmp_path))
+def local(tmp_path, monkeypatch):
+    loaded = []
+
+    def load(text):
+        name = f"state_{tmp_path.name.replace('-', '_')}"
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        importlib.invalidate_caches()
+        loaded.append(name)
+        return importlib.import_module(name)
+
+    yield load
+    for name in loaded:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def timers(local):
+    return local(TIMERS)
+
+
+@pytest.fixture
+def state(local, monkeypatch):
     monkeypatch.setitem(os.environ, "STYLE", "")
-    importlib.invalidate_caches()
-    yield importlib.import_module(name)
-    del sys.modules[name]
+    return local(STATE)
 
 
 def about(state, cell, burst="m.run()"):
@@ -354,6 +412,31 @@ def test_what_a_local_module_keeps_for_itself_is_not(state, cell):
     assert about(state, cell) == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "burst", "name"),
+    [
+        ("m.tic()", "m.square(2)", ""),
+        ("m.tic()", "m.timed()", "tic()"),
+        ("m.tic()", "m._START", "tic()"),
+        ("m.tic()\nlater = m.toc", "later()", "tic()"),
+        ("m.tic()\nsteps = [m.square, m.toc]", "[step(2) for step in steps]", "tic()"),
+        ("m.say('start')", "m.square(2)", ""),
+        ("m.say('start')", "m.show()", "say()"),
+        ("m.Timer.tune(2)", "m.square(2)", ""),
+        ("m.Timer.tune(2)", "m.Timer().wait()", "Timer.tune()"),
+    ],
+)
+def test_a_call_is_told_where_the_cell_reaches_code_that_reads_what_it_left(timers, cell, burst, name):
+    said = [text.partition(" ")[0].partition(".")[2] for text in about(timers, cell, burst)]
+    assert said == ([name] if name else [])
+
+
+@pytest.mark.parametrize("kept", ['STEPS = {"toc": toc}', "STEPS = [lambda: toc()]", "@list\ndef show(): toc()"])
+def test_what_a_module_keeps_in_a_table_or_decorates_may_be_called(local, kept):
+    timers = local(TIMERS.replace("if __name__", f"def list(f): return f\n{kept}\nif __name__"))
+    assert "tic() (cell 1)" in about(timers, "m.tic()", "m.square(2)")[0]
+
+
 def test_what_tasks_call_themselves_is_not_told(state):
     assert about(state, "m.setup(2)", "m.setup(2)\nm.run()") == []
 
@@ -365,6 +448,7 @@ def test_what_tasks_call_themselves_is_not_told(state):
         ("import mpmath", "mpmath.mp.dps = 15", ""),
         ("import decimal", "decimal.DefaultContext.Emax = 999999", "decimal.DefaultContext.Emax"),
         ("import pandas", "pandas.options.display.width = 80", ""),
+        ("import matplotlib.pylab as pl", "pl.rcParams['lines.linewidth'] = pl.rcParams['lines.linewidth']", ""),
         ("import matplotlib.pyplot as plt", "plt.rcParams['lines.linewidth'] = plt.rcParams['lines.linewidth']", ""),
     ],
 )
@@ -390,12 +474,20 @@ PATCH = "def patch():\n    string.digits = '01'"
         ([PATCH, "%time patch()"], True),
         ([f"@run\n{PATCH}"], True),
         (["class A:\n    def set(self):\n        string.digits = '01'", "A().set()"], True),
+        ([f"{PATCH}\n%time patch()"], True),
+        ([PATCH, "%%time\ndef g():\n    return 1\npatch()"], True),
+        ([PATCH, "%%time\nx = 1\npatch()"], True),
+        ([PATCH, "exec('x = 1\\npatch()')"], True),
+        ([PATCH, "%%burst --map patch()\nitem"], True),
+        (["class T(Thread):\n    def run(self):\n        string.digits = '01'", "T().start()"], True),
+        (["@made\nclass A:\n    def set(self):\n        string.digits = '01'"], True),
+        (["class A:\n    def set(self):\n        string.digits = '01'"], False),
         (["class A:\n    def __init__(self):\n        string.digits = '01'"], True),
     ],
 )
 @pytest.mark.usefixtures("restored")
 def test_what_a_function_sets_that_no_cell_has_called_is_not_told(cells, said):
-    home = defined("import string", In=["", *cells])
+    home = defined("import string", In=["", *map(TransformerManager().transform_cell, cells)])
     assert bool(told("string.digits", home)) is said
 
 

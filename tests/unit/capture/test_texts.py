@@ -167,6 +167,14 @@ SAID = {
     "a part of a name by %": ("globals()['model_%d' % item]", "line 1: globals()[…] of a string"),
     "a part of a name by format": ("eval('model_{}(1)'.format(item))", "line 1: eval() of a string"),
     "a part of a name in an expression": ("eval(f'2 * model_{item}')", "line 1: eval() of a string"),
+    "a part of a name of a table": ("duckdb.sql(f'select * from sales_{item}')", "line 1: sql() of a string"),
+    "names of two parts": ("duckdb.sql(f'select * from {a}_{b}')", "line 1: sql() of a string"),
+    "names of two parts in code": ("eval(f'{a}_{b}')", "line 1: eval() of a string"),
+    "a name that is read and bound": ("globals()[f'r_{item}'] += 1", "line 1: globals()[…] of a string"),
+    "a name that is read first": ("exec(f'r_{item} += model_{item}')", "line 1: exec() of a string"),
+    "a part after a string": ("eval(f'\"a\" + model_{item}')", "line 1: eval() of a string"),
+    "a part of no known names": ("eval(f'model{op}one')", "line 1: eval() of a string"),
+    "a part of code that cannot be parsed": ("eval(f'model_{item} {op} 1')", "line 1: eval() of a string"),
     "a part of a name after an @": ("frame.query(f'x > @limit_{item}')", "line 1: query() of a string"),
 }
 SEEN = (
@@ -176,6 +184,10 @@ SEEN = (
     "tree.query([0.1 * item, 0.2])", "eval(f'model.layer_{item}')", "eval('%d * a' % item)", "globals().get('a')",
     "'a' in globals()", "'{a}'.format(**globals())", "eval('a', globals())", "dict(vars(a))", "sorted(dir(a))",
     "def f():\n    b = 1\n    return list(locals())",
+    "duckdb.sql(f\"SELECT avg(x) FROM 'part_{item}.csv'\")", "con.sql(f\"select * from t where city = 'x{item}'\")",
+    "eval(f\"'abc{item}'\")", "eval(f'\"it\\'s x{item}\"')", "eval(f'\"x{item}\" {op} 1')", "exec(f'result_{item} = 1')",
+    "exec(f'a_{item}, b_{item} = 1, 2\\nprint(a_{item})')", "exec(f'def f_{item}(x): return x')", "eval(f'a {op} b')",
+    "exec('result_%d = 1' % item)", "globals()[f'r_{item}'] = 3", "del globals()[f'r_{item}']", "globals()[make()] = 3",
 )  # fmt: skip
 
 
@@ -214,6 +226,20 @@ def test_methods_of_other_objects_look_nothing_up(notebook):
     assert any("of a string" in text for text in notebook.capture("frame.query(made())").warnings)
 
 
+def test_between_two_names_that_exist_stands_an_operator(notebook):
+    notebook.run("a, b = 1, 2\nmodel_1_b = 3")
+    assert notebook.burst("eval(f'a{item}b')", map_expr="'+-'") == [3, -1]
+    assert not any("of a string" in text for text in notebook.capture("eval(f'a{item}b')", map_expr="'+-'").warnings)
+    assert any("of a string" in text for text in notebook.capture("eval(f'model_{item}_b')", map_expr="[1]").warnings)
+
+
+def test_an_object_whose_class_has_no_module_is_no_table(notebook):
+    made = {}
+    exec("Own = type('Own', (), {'query': lambda self, text: text})", made)
+    notebook.home["own"] = made["Own"]()
+    assert notebook.capture("own.query(own.query('x'))").warnings == ()
+
+
 @pytest.mark.parametrize("cell", SEEN)
 def test_a_text_before_our_eyes_is_not(cell):
     assert list(unseen.in_cell(ast.parse(cell), lambda name: name in {"expr", "many"})) == []
@@ -246,6 +272,16 @@ def test_names_that_functions_of_the_notebook_may_bind_are_not_refused(notebook)
     assert notebook.burst("Adder().add(3)\nlate") == 3
     with pytest.raises(CaptureError, match="'laet' is not defined"):
         notebook.capture("Adder().add(3)\nlaet")
+
+
+def test_what_only_a_function_binds_that_the_cell_does_not_reach_is_refused(notebook):
+    notebook.run("def init():\n    global model\n    model = 3\ndef start():\n    init()\ndef other(): pass")
+    for cell in ("model + 1", "other()\nmodel"):
+        with pytest.raises(CaptureError, match="'model' is not defined"):
+            notebook.capture(cell)
+    assert notebook.burst("start()\nmodel") == 3
+    assert notebook.burst("[f() for f in (init,)]\nmodel") == 3
+    assert notebook.burst("eval('init()')\nmodel") == 3
 
 
 def test_names_in_texts():
