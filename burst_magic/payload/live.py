@@ -2,6 +2,9 @@
 
 Tasks get those of their own process, as they do by ``os.environ``. What the notebook set in them is sent with its
 settings, or named in a warning. A copy would do nothing, and would hold the whole environment with its secrets.
+
+``sys.argv`` and ``sys.path`` are not among them: no settings hold what the notebook put there, so code that imports
+them by name gets a copy.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ _HELD = {
     "copyreg": ("dispatch_table",),
     "matplotlib": ("rcParams", "rcParamsDefault", "rcParamsOrig", "colormaps", "color_sequences"),
     "os": ("environ", "environb"),
-    "sys": ("argv", "meta_path", "modules", "path", "path_hooks", "path_importer_cache"),
+    "sys": ("meta_path", "modules", "path_hooks", "path_importer_cache"),
     "warnings": ("filters",),
 }
 

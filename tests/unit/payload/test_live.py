@@ -17,8 +17,6 @@ from burst_magic.payload.unpack import unpack
 def live():
     return {
         "environ": os.environ,
-        "path": sys.path,
-        "argv": sys.argv,
         "modules": sys.modules,
         "filters": warnings.filters,
         "rc": mpl.rcParams,
@@ -58,6 +56,16 @@ def test_a_copy_that_the_notebook_made_is_sent():
     assert loaded["copied"] == home["copied"]
     assert loaded["edited"] == home["edited"]
     assert loaded["edited"] is not mpl.rcParams
+
+
+def test_the_command_line_and_the_path_are_sent_as_the_notebook_has_them(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["prog", "--n", "5"])
+    monkeypatch.setattr(sys, "path", [*sys.path, "/somewhere"])
+    home = {"argv": sys.argv, "path": sys.path}
+    packed = pack(home, home=home)
+    before, sys.argv, sys.path = (sys.argv, sys.path), ["worker"], list(sys.path[:-1])
+    loaded = loaded_from(packed)
+    assert (loaded["argv"], loaded["path"]) == before
 
 
 def test_what_a_task_returns_is_what_it_had(token):
