@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _WORD = re.compile(r"\w+")
@@ -22,14 +22,21 @@ def cells_run(namespace: Mapping[str, object]) -> Iterator[tuple[int, str]]:
         namespace: the notebook's globals, with ``In`` where IPython keeps it.
     """
     history = namespace.get("In")
-    texts = [text if isinstance(text, str) else "" for text in history] if isinstance(history, list) else []
+    if isinstance(history, list):
+        yield from _run(tuple(text if isinstance(text, str) else "" for text in history))
+
+
+@functools.lru_cache(maxsize=4)
+def _run(texts: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
     idle = _idle(texts)
+    found: list[tuple[int, str]] = []
     for number, text in enumerate(texts):
         own = frozenset(name for name, _ in _mentions(text)[1] if name in idle) if text else frozenset[str]()
-        yield number, _without(text, own) if own else text
+        found.append((number, _without(text, own) if own else text))
+    return tuple(found)
 
 
-def _idle(texts: list[str]) -> frozenset[str]:
+def _idle(texts: Sequence[str]) -> frozenset[str]:
     """Functions that no cell mentions, but for each other."""
     seen = frozenset[str]().union(*(_mentions(text)[0] for text in texts))
     functions = [pair for text in texts for pair in _mentions(text)[1]]

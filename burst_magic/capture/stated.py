@@ -71,7 +71,7 @@ class FileText:
     kept: frozenset[str]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def read(source: bytes, path: str) -> FileText:
     """Analyse this source.
 
