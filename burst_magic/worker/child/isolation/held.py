@@ -14,7 +14,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, MutableSet
-from typing import Any
+from typing import Any, TypeGuard
 
 from burst_magic.payload.mutations import Mutation, Reach, mutations_by_functions, mutations_of
 from burst_magic.worker.child.isolation.surroundings import packages_in
@@ -87,7 +87,7 @@ class HeldObjects:
             if owner is _MISSING:
                 continue
             self._pending.discard(mutation)
-            if _top(module) not in self._local and not _is_restored(module, mutation):
+            if _top(module) not in self._local and not _is_restored(owner, module, mutation):
                 self._note(owner, mutation)
 
     def _owner(self, reach: Reach, just: str) -> tuple[Any, str]:
@@ -103,7 +103,7 @@ class HeldObjects:
             value, module = self._roots[reach.name]
         for name in ("", *reach.attributes):
             value = _part(value, name) if name else value
-            if isinstance(value, types.ModuleType) and value.__name__ != just and _is_being_loaded(value):
+            if _is_module(value) and value.__name__ != just and _is_being_loaded(value):
                 return _MISSING, module
         return value, module
 
@@ -129,7 +129,7 @@ def learn_local(bundle: str) -> None:
 def _set_by(module: str) -> frozenset[Mutation]:
     """What the functions of a local module set in other modules; read once."""
     there, (known, found) = sys.modules.get(module), _learnt.get(module, (None, frozenset()))
-    if not isinstance(there, types.ModuleType) or (known is not None and known() is there):
+    if not _is_module(there) or (known is not None and known() is there):
         return found
     code = None
     with contextlib.suppress(Exception):  # other loaders have no code
@@ -141,6 +141,11 @@ def _set_by(module: str) -> frozenset[Mutation]:
     return found
 
 
+def _is_module(value: Any) -> TypeGuard[types.ModuleType]:
+    """Not by ``isinstance``: libraries of cffi in ``sys.modules`` say that they are modules."""
+    return issubclass(type(value), types.ModuleType)
+
+
 def _top(module: str) -> str:
     return module.partition(".")[0]
 
@@ -150,7 +155,7 @@ def _is_being_loaded(module: types.ModuleType) -> bool:
 
 
 def _part(value: Any, name: str) -> Any:
-    if not isinstance(value, types.ModuleType):
+    if not _is_module(value):
         return _read(value, name)
     found = _names_of(value).get(name, _MISSING)  # not through the module: a lazy one would load itself
     return sys.modules.get(f"{value.__name__}.{name}", _MISSING) if found is _MISSING else found
@@ -165,19 +170,22 @@ def _read(value: Any, name: str) -> Any:
 
 def _home_of(value: Any, name: str) -> str:
     """The module that a captured value belongs to, or "" if that is the notebook."""
-    if isinstance(value, types.ModuleType):
+    if _is_module(value):
         found = _read(value, "__name__")
     elif isinstance(value, (type, types.FunctionType)):
         found = _read(value, "__module__")  # types that ``exec`` made may lack it
     else:
         loaded: list[Any] = list(sys.modules.values())
-        modules = (module for module in loaded if isinstance(module, types.ModuleType))
+        modules = (module for module in loaded if _is_module(module))
         found = next((module.__name__ for module in modules if _names_of(module).get(name) is value), "")
     return found if isinstance(found, str) and found != "__main__" else ""
 
 
-def _is_restored(module: str, mutation: Mutation) -> bool:
-    return (module, *mutation.owner.attributes[:1]) in _RESTORED
+def _is_restored(owner: Any, module: str, mutation: Mutation) -> bool:
+    """Whether that is done elsewhere; ``from os import environ`` gives such an object another name."""
+    if (module, *mutation.owner.attributes[:1]) in _RESTORED:
+        return True
+    return any(home in sys.modules and _part(sys.modules[home], name) is owner for home, name in _RESTORED)
 
 
 def _attribute(owner: Any, name: str) -> Callable[[], None]:
@@ -198,7 +206,7 @@ def _attribute(owner: Any, name: str) -> Callable[[], None]:
 def _value(owner: Any, name: str) -> Any:
     if isinstance(owner, type):
         return vars(owner).get(name, _MISSING)
-    if isinstance(owner, types.ModuleType):
+    if _is_module(owner):
         return _names_of(owner).get(name, _MISSING)
     return _read(owner, name)
 

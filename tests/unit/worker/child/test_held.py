@@ -2,8 +2,12 @@
 
 import importlib
 import json
+import os
 import sys
+import warnings
 from contextlib import contextmanager
+
+import pytest
 
 from burst_magic.worker.child.isolation.held import HeldObjects, learn_local
 
@@ -51,6 +55,24 @@ def test_a_class_without_a_module_is_the_notebooks():
     made = namespace["Made"]
     assert not isinstance(getattr(made, "__module__", None), str)
     assert not HeldObjects([compile("Made.x = 1", "<cell>", "exec")], namespace, "").any
+
+
+@pytest.mark.parametrize("value", [os.environ, sys.path, warnings.filters], ids=["environ", "path", "filters"])
+def test_what_is_restored_elsewhere_is_left_alone_when_it_is_imported_by_name(value):
+    change = compile("environ['A'] = path['A'] = filters['A'] = '1'", "<cell>", "exec")
+    assert not HeldObjects([change], {"environ": value, "path": value, "filters": value}, "").any
+
+
+class Library:
+    """Like those of cffi."""
+
+    __class__ = type(os)
+
+
+def test_what_only_says_that_it_is_a_module_is_not_asked_for_its_names(monkeypatch):
+    monkeypatch.setitem(sys.modules, "held_library", Library())
+    change = compile("mine.append(1)", "<cell>", "exec")
+    assert not HeldObjects([change], {"mine": []}, "").any
 
 
 def test_a_method_counts_where_its_object_is_a_container():
