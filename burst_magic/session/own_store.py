@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from burst_magic.errors import OptionError, StoreError
@@ -47,6 +48,15 @@ def open_own_store(url: str, settings: Settings) -> Store:
         probe(store, remembered=settings.data_dir)
         store = Patient(store)
     return store
+
+
+def settle(store: Store) -> None:
+    """Make the folder of a store, if it is one, before this user's list names it: later, missing means away."""
+    place = store.path(keys.SESSIONS)
+    if place is not None:
+        with contextlib.suppress(OSError):  # the first write will say why
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(mode=0o775, exist_ok=True)
 
 
 def open_known_store(url: str, settings: Settings) -> Store:

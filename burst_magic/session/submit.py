@@ -34,7 +34,7 @@ from burst_magic.session import kernels, keyring, packs, session_list
 from burst_magic.session.deletion import delete_all
 from burst_magic.session.driver import Driver
 from burst_magic.session.fleet import Fleet
-from burst_magic.session.own_store import open_own_store
+from burst_magic.session.own_store import open_own_store, settle
 from burst_magic.session.session import Session, note
 from burst_magic.session.values import Values
 from burst_magic.units import format_duration
@@ -119,6 +119,7 @@ def submit(
     writer = _Writer(store, secret, sid, FIRST_JOB)
     fleet = Fleet(manifest, secret, store, settings.logs_dir)
     try:
+        settle(store)
         # First, so that an interrupted submission can be found.
         _enlist(settings, store.url, manifest, labels, job=FIRST_JOB)
         keyring.keep(settings.keys_dir, sid, secret)

@@ -89,7 +89,11 @@ class Podman:
         return self.call("podman", *words, check=check).stdout.strip()
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        (found,) = json.loads(self(kind, "inspect", name))
+        said = self.call("podman", kind, "inspect", name, check=False)
+        while "no such process" in said.stderr:  # it looks into /proc, and its process has just ended
+            said = self.call("podman", kind, "inspect", name, check=False)
+        assert said.returncode == 0, said.stderr
+        (found,) = json.loads(said.stdout)
         return found
 
     def has_image(self, name: str) -> bool:
