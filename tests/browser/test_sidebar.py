@@ -167,22 +167,6 @@ def test_what_is_stopped_and_cleaned_up_asks_first_and_says_what_became_of_it(la
     expect(row("settle")).to_have_count(1)
 
 
-def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(lab_page, row, from_python, expect):
-    page, tabs = lab_page.page, lab_page.page.locator(".burst-tab")
-    sid = from_python("brief")
-    for title in ("brief", "settle"):
-        row(title).get_by_role("button", name=title, exact=True).click()
-    expect(tabs).to_have_count(2)
-    lab_page.lab.burst("cleanup", sid, "--force", "--yes")
-    lab_page.wait(KEPT, ["burst-magic:burst-", 2])  # JupyterLab writes down its tabs a little later
-    lab_page.reload(ready=False)
-    expect(tabs.get_by_role("region", name="burst settle")).to_contain_text("0 done")
-    expect(tabs).to_have_count(1)
-    lab_page.wait(KEPT, [sid, 0])
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
-    lab_page.wait(READY)
-
-
 def test_a_tab_says_why_it_cannot_be_shown_and_comes_back_once_the_server_shows_its_store_again(lab_page, row, expect):
     """The server's follower of the job lives for a minute: as a server that was started meanwhile, it refuses the job."""
     page, lab = lab_page.page, lab_page.lab
@@ -207,6 +191,22 @@ def test_a_tab_says_why_it_cannot_be_shown_and_comes_back_once_the_server_shows_
     expect(tab.locator(".bs-trouble")).to_have_count(0)
     page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab", has_text="settle").locator(".lm-TabBar-tabCloseIcon").click()
     expect(tab).to_have_count(0)
+    lab_page.wait(READY)
+
+
+def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(lab_page, row, from_python, expect):
+    page, tabs = lab_page.page, lab_page.page.locator(".burst-tab")
+    sid = from_python("brief")
+    for title in ("brief", "settle"):
+        row(title).get_by_role("button", name=title, exact=True).click()
+    expect(tabs).to_have_count(2)
+    lab_page.lab.burst("cleanup", sid, "--force", "--yes")
+    lab_page.wait(KEPT, ["burst-magic:burst-", 2])  # JupyterLab writes down its tabs a little later
+    lab_page.reload(ready=False)
+    expect(tabs.get_by_role("region", name="burst settle")).to_contain_text("0 done")
+    expect(tabs).to_have_count(1)
+    lab_page.wait(KEPT, [sid, 0])
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
     lab_page.wait(READY)
 
 
