@@ -106,8 +106,8 @@ def _ends_of(method: str) -> re.Pattern[str]:
 def _makes_names(node: ast.expr, ends: re.Pattern[str], quotes: str = "'") -> bool:
     """Whether values that are filled in become parts of names: ``f"model_{item}"``, but not in a string's quotes."""
     parts = _parts(node)
-    befores = (_FILLED.join(parts[:count]) for count in range(1, len(parts)))
-    found = (ends.search(text.rstrip() if ends is _AFTER else text) for text in befores if not _quoted(text, quotes))
+    preceding = (_FILLED.join(parts[:count]) for count in range(1, len(parts)))
+    found = (ends.search(text.rstrip() if ends is _AFTER else text) for text in preceding if not _quoted(text, quotes))
     return any(each is not None and each.group().strip(_FILLED) for each in found)
 
 

@@ -47,7 +47,6 @@ LOOKS_AWAY = """() => {
 }"""
 RED = "rgb(165, 58, 6)"
 LIST = re.compile(r"/burst/api/sessions(\?|$)")
-FRAME = re.compile(r"/burst/api/sessions/[^/]+/[^/]+/frame")
 KEPT = """([sid, count]) => fetch("/lab/api/workspaces").then((reply) => reply.json()).then(({ workspaces }) =>
     workspaces.values.flatMap(({ data }) => Object.keys(data)).filter((key) => key.includes(sid)).length === count)"""
 LOOKS_BACK = "() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }"
@@ -165,33 +164,6 @@ def test_what_is_stopped_and_cleaned_up_asks_first_and_says_what_became_of_it(la
     doomed.get_by_role("button", name="Delete it with its results?").click()
     expect(doomed).to_have_count(0)
     expect(row("settle")).to_have_count(1)
-
-
-def test_a_tab_says_why_it_cannot_be_shown_and_comes_back_once_the_server_shows_its_store_again(lab_page, row, expect):
-    """The server's follower of the job lives for a minute: as a server that was started meanwhile, it refuses the job."""
-    page, lab = lab_page.page, lab_page.lab
-    lab_page.wait(KEPT, ["burst-magic:burst-", 0])  # tabs that were closed before
-    row("settle").get_by_role("button", name="settle", exact=True).click()
-    lab_page.wait(KEPT, ["burst-magic:burst-", 1])
-    settings = lab.home / "burst_config_dir" / "config.toml"
-    before = settings.read_text()
-    lab.burst("config", f"store={(lab.home / 'other').as_uri()}")
-    page.route(FRAME, lambda route: route.fulfill(status=404, json={"problem": "it is in another store"}))
-    tab = page.locator(".burst-tab")
-    try:
-        lab_page.reload(ready=False)
-        expect(tab.locator(".bs-trouble")).to_have_text("it is in another store")
-        expect(tab.locator(".burst-view")).to_have_count(0)
-        lab_page.wait(KEPT, ["burst-magic:burst-", 1])
-    finally:
-        settings.write_text(before)
-        page.unroute(FRAME)
-    tab.get_by_role("button", name="Try again").click()
-    expect(tab.locator(".burst-view")).to_contain_text("0 done")
-    expect(tab.locator(".bs-trouble")).to_have_count(0)
-    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab", has_text="settle").locator(".lm-TabBar-tabCloseIcon").click()
-    expect(tab).to_have_count(0)
-    lab_page.wait(READY)
 
 
 def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(lab_page, row, from_python, expect):
