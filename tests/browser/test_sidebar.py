@@ -14,7 +14,7 @@ import pytest
 from burst_magic.launchers.ecs_task import TAG
 from burst_magic.testing.sandbox import Sandbox, TaskState
 from tests.aws.conftest import Account
-from tests.browser.conftest import PATIENCE, READY, ROOT, SIZE, FrontEnd
+from tests.browser.conftest import PATIENCE, ROOT, SIZE, FrontEnd
 
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 WAITING = (
@@ -47,8 +47,6 @@ LOOKS_AWAY = """() => {
 }"""
 RED = "rgb(165, 58, 6)"
 LIST = re.compile(r"/burst/api/sessions(\?|$)")
-KEPT = """([sid, count]) => fetch("/lab/api/workspaces").then((reply) => reply.json()).then(({ workspaces }) =>
-    workspaces.values.flatMap(({ data }) => Object.keys(data)).filter((key) => key.includes(sid)).length === count)"""
 LOOKS_BACK = "() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }"
 
 
@@ -164,22 +162,6 @@ def test_what_is_stopped_and_cleaned_up_asks_first_and_says_what_became_of_it(la
     doomed.get_by_role("button", name="Delete it with its results?").click()
     expect(doomed).to_have_count(0)
     expect(row("settle")).to_have_count(1)
-
-
-def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(lab_page, row, from_python, expect):
-    page, tabs = lab_page.page, lab_page.page.locator(".burst-tab")
-    sid = from_python("brief")
-    for title in ("brief", "settle"):
-        row(title).get_by_role("button", name=title, exact=True).click()
-    expect(tabs).to_have_count(2)
-    lab_page.lab.burst("cleanup", sid, "--force", "--yes")
-    lab_page.wait(KEPT, ["burst-magic:burst-", 2])  # JupyterLab writes down its tabs a little later
-    lab_page.reload(ready=False)
-    expect(tabs.get_by_role("region", name="burst settle")).to_contain_text("0 done")
-    expect(tabs).to_have_count(1)
-    lab_page.wait(KEPT, [sid, 0])
-    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
-    lab_page.wait(READY)
 
 
 def test_more_than_the_budget_is_red_and_in_words(lab_page, row, expect):
