@@ -112,7 +112,7 @@ cloud-demo: $(STAMPS)/cloud
 
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
-	@$(BIN)/python -m pytest -q -n auto $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest -q -n auto --dist worksteal $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
 	@$(BIN)/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(BY_FILE)
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
 	@$(MAKE) --no-print-directory view browser
@@ -163,9 +163,10 @@ labextension: $(SHARE)/labextensions/burst-magic/package.json
 panel: $(STAMPS)/node
 	@cd labextension && node build.mjs ../burst_magic/ui/view.js
 
-# One more than cores: a part of the tests waits for servers and processes of its own.
+# One more than cores: a part of the tests waits for servers and processes of its own. A file's tests stay together until
+# another core idles: what they import and set up is needed once.
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
+	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff format .

@@ -166,7 +166,16 @@ class StackFailed(LaunchError):
 
 
 class AttachError(BurstError):
-    """The session doesn't exist, has expired, or its key is not on this machine."""
+    """The session doesn't exist, has expired, or its key is not on this machine.
+
+    Args:
+        problem, context, way_out: as ever.
+        missing_from: URL of the store that was searched and has nothing of the session.
+    """
+
+    def __init__(self, problem: str, *, context: str = "", way_out: str = "", missing_from: str = "") -> None:
+        super().__init__(problem, context=context, way_out=way_out)
+        self.missing_from = missing_from
 
 
 class TaskError(BurstError):

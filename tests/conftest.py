@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import http.server
 import sys
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from burst_magic.environment.indexes import Index
 from burst_magic.testing.servers import Keys, moto, seaweedfs
@@ -30,6 +34,23 @@ def _same_main():
     yield
     assert sys.modules["__main__"] is before
     assert hasattr(before, "__spec__")
+
+
+@pytest.fixture
+def make_shell(tmp_path):
+    """Makes IPython shells without history; nothing is left for the process's exit, where each would search all garbage."""
+    made = []
+
+    def make(create: Callable[..., InteractiveShell] = InteractiveShell, **traits: object) -> InteractiveShell:
+        config = Config({"HistoryManager": {"enabled": False}})
+        shell = create(ipython_dir=str(tmp_path), config=config, **traits)
+        atexit.unregister(shell.atexit_operations)
+        made.append(shell)
+        return shell
+
+    yield make
+    for shell in reversed(made):
+        shell.restore_sys_module_state()
 
 
 @pytest.fixture(scope="session")

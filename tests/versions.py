@@ -91,6 +91,8 @@ def commands(home: Path, more: list[str]) -> list[list[str]]:
         "-q",
         "-n",
         "2",
+        "--dist",
+        "worksteal",
         "--hypothesis-profile",
         "quick",
         "-o",

@@ -46,6 +46,8 @@ def status_of(problem: BurstError) -> int:
 
 
 def as_json(problem: BurstError) -> str:
-    """The body of the answer."""
+    """The body of the answer; with ``missing_from``, a store's URL, if that has nothing of the session."""
     texts = {"problem": problem.problem, "context": problem.context, "way_out": problem.way_out}
+    if isinstance(problem, AttachError) and problem.missing_from:
+        texts["missing_from"] = problem.missing_from
     return json.dumps({name: visible(text) for name, text in texts.items()})

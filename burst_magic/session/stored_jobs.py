@@ -52,9 +52,8 @@ def read_manifest(store: Store, sid: str, secret: bytes | None) -> Manifest:
         if objects(store, session):
             raise _cut_short(sid) from None
         problem = f"session {sid} is unknown or has expired"
-        raise AttachError(
-            problem, context=store.url, way_out="%burst_sessions lists the sessions in the store"
-        ) from None
+        way_out = "%burst_sessions lists the sessions in the store"
+        raise AttachError(problem, context=store.url, way_out=way_out, missing_from=store.url) from None
 
 
 def latest_job(store: Store, sid: str, jid: str, secret: bytes | None) -> Job:

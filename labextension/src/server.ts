@@ -28,6 +28,7 @@ export interface Fault {
   readonly problem: string;
   readonly context?: string;
   readonly way_out?: string;
+  readonly missing_from?: string; // the store that has nothing of the session
 }
 
 /** What is wrong with a reply, in the server's words if it has any. */

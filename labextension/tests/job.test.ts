@@ -6,15 +6,15 @@ import { frameOf } from "./frames.js";
 
 const STORE = "file:///store";
 const PLACE = { session: "20261121-101828-5cj77ijt", job: "0", store: STORE };
-const MISSING: Reply = { status: 404, etag: "", body: { problem: "no session here" } };
+const MISSING = missingFrom(STORE);
 
-function list(changes: object = {}): Reply {
-  return { status: 200, etag: "", body: { store: STORE, sessions: [], problem: "", ...changes } };
+function missingFrom(store: string): Reply {
+  return { status: 404, etag: "", body: { problem: "no session here", missing_from: store } };
 }
 
-/** A server with these answers about a job and about all. */
-function server(job: Reply, sessions: Reply = list()): Request {
-  return (path) => Promise.resolve(path === "sessions" ? sessions : job);
+/** A server with this answer about a job. */
+function server(reply: Reply): Request {
+  return () => Promise.resolve(reply);
 }
 
 describe("a job that is asked for", () => {
@@ -30,15 +30,13 @@ describe("a job that is asked for", () => {
   });
 
   it.each([
-    ["another store", MISSING, list({ store: "file:///other" })],
-    ["a store that does not answer", MISSING, list({ problem: "the store does not answer" })],
-    ["no list", MISSING, { status: 0, etag: "", body: null }],
-    ["an odd list", MISSING, { status: 200, etag: "", body: null }],
-    ["no answer", { status: 0, etag: "", body: null }, list()],
-    ["a fault", { status: 503, etag: "", body: { problem: "the store is busy" } }, list()],
-    ["a page of a proxy", { status: 200, etag: "", body: null }, list()],
-  ])("may come back where the server has %s", async (_, job, sessions) => {
-    expect(await findJob(server(job, sessions), PLACE)).toMatchObject({ frame: null, gone: false });
+    ["looks into another store", missingFrom("file:///other")],
+    ["knows of another store that has it", { status: 404, etag: "", body: { problem: "it is in another store" } }],
+    ["does not answer", { status: 0, etag: "", body: null }],
+    ["has a fault", { status: 503, etag: "", body: { problem: "the store is busy" } }],
+    ["is behind a proxy with a page", { status: 200, etag: "", body: null }],
+  ])("may come back where the server %s", async (_, reply) => {
+    expect(await findJob(server(reply), PLACE)).toMatchObject({ frame: null, gone: false });
   });
 
   it("may come back where nobody knows which store had it", async () => {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from burst_magic.launchers.ecs_task import TAG
 from burst_magic.testing.sandbox import Sandbox, TaskState
 from tests.aws.conftest import Account
-from tests.browser.conftest import PATIENCE, ROOT, SIZE, FrontEnd
+from tests.browser.conftest import PATIENCE, READY, ROOT, SIZE, FrontEnd
 
 AXE = ROOT / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 WAITING = (
@@ -47,6 +48,11 @@ LOOKS_AWAY = """() => {
 }"""
 RED = "rgb(165, 58, 6)"
 LIST = re.compile(r"/burst/api/sessions(\?|$)")
+FRAME = re.compile(r"/burst/api/sessions/[^/]+/[^/]+/frame")
+KEPT = """() => fetch("/lab/api/workspaces").then((reply) => reply.json()).then(({ workspaces: { values: [{ data }] } }) => {
+    const tabs = Object.keys(data).filter((key) => key.startsWith("burst-magic:burst-"));
+    const layout = JSON.stringify(data["layout-restorer:data"]?.main ?? null);
+    return [tabs.length, new Set(layout.match(/burst-magic:burst-[^"]+/g)).size]; })"""
 LOOKS_BACK = "() => { delete document.hidden; document.dispatchEvent(new Event('visibilitychange')); }"
 
 
@@ -83,6 +89,19 @@ def lab_page(lab, chromium):
     gate.touch()
     context.close()
     assert [error for error in thrown if "burst" in error] == []
+
+
+@pytest.fixture
+def wait_kept(lab_page):
+    """Waits until JupyterLab has written down that so many tabs are open, and where: a page that goes earlier forgets them."""
+
+    def wait(count: int) -> None:
+        end = time.monotonic() + PATIENCE
+        while [count, count] != (kept := lab_page.page.evaluate(KEPT)):
+            assert time.monotonic() < end, kept
+            lab_page.page.wait_for_timeout(50)
+
+    return wait
 
 
 @pytest.fixture
@@ -162,6 +181,53 @@ def test_what_is_stopped_and_cleaned_up_asks_first_and_says_what_became_of_it(la
     doomed.get_by_role("button", name="Delete it with its results?").click()
     expect(doomed).to_have_count(0)
     expect(row("settle")).to_have_count(1)
+
+
+def test_a_tab_says_why_it_cannot_be_shown_and_comes_back_once_the_server_shows_its_store_again(
+    lab_page, row, wait_kept, expect
+):
+    """The server's follower of the job lives for a minute: as a server that was started meanwhile, it refuses the job."""
+    page, lab = lab_page.page, lab_page.lab
+    wait_kept(0)  # tabs that were closed before
+    row("settle").get_by_role("button", name="settle", exact=True).click()
+    wait_kept(1)
+    settings = lab.home / "burst_config_dir" / "config.toml"
+    before = settings.read_text()
+    lab.burst("config", f"store={(lab.home / 'other').as_uri()}")
+    page.route(FRAME, lambda route: route.fulfill(status=404, json={"problem": "it is in another store"}))
+    tab = page.locator(".burst-tab")
+    try:
+        lab_page.reload(ready=False)
+        expect(tab.locator(".bs-trouble")).to_have_text("it is in another store")
+        expect(tab.locator(".burst-view")).to_have_count(0)
+        wait_kept(1)
+    finally:
+        settings.write_text(before)
+        page.unroute(FRAME)
+    tab.get_by_role("button", name="Try again").click()
+    expect(tab.locator(".burst-view")).to_contain_text("0 done")
+    expect(tab.locator(".bs-trouble")).to_have_count(0)
+    page.locator(".lm-DockPanel-tabBar .lm-TabBar-tab", has_text="settle").locator(".lm-TabBar-tabCloseIcon").click()
+    expect(tab).to_have_count(0)
+    lab_page.wait(READY)
+
+
+def test_a_tab_comes_back_after_a_reload_and_that_of_a_deleted_session_is_forgotten(
+    lab_page, row, from_python, wait_kept, expect
+):
+    page, tabs = lab_page.page, lab_page.page.locator(".burst-tab")
+    sid = from_python("brief")
+    for title in ("brief", "settle"):
+        row(title).get_by_role("button", name=title, exact=True).click()
+    expect(tabs).to_have_count(2)
+    lab_page.lab.burst("cleanup", sid, "--force", "--yes")
+    wait_kept(2)
+    lab_page.reload(ready=False)
+    expect(tabs.locator("[aria-label='burst settle']")).to_contain_text("0 done")
+    expect(tabs).to_have_count(1)
+    wait_kept(1)
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.close()")
+    lab_page.wait(READY)
 
 
 def test_more_than_the_budget_is_red_and_in_words(lab_page, row, expect):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
-import nbformat
 import pytest
 
 from burst_magic.errors import AttachError
@@ -14,16 +13,15 @@ from burst_magic.notebook import META, NO_CELL, Started, marks_of, this_notebook
 
 def output(session, job="j1", out="", created=0.0):
     mark = {"session": session, "job": job, "out": out, "created": created}
-    return nbformat.v4.new_output("display_data", {"text/html": "x"}, metadata={META: mark})
+    return {"output_type": "display_data", "data": {"text/html": "x"}, "metadata": {META: mark}}
 
 
 def saved(path, *cells):
     """Writes a notebook whose code cells have these lists of outputs."""
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("text")]
-        + [nbformat.v4.new_code_cell("%%burst", outputs=list(outputs)) for outputs in cells]
-    )
-    nbformat.write(notebook, path)
+    code = {"cell_type": "code", "metadata": {}, "execution_count": None, "source": "%%burst"}
+    text = {"cell_type": "markdown", "id": "0", "metadata": {}, "source": "text"}
+    all_cells = [text, *({**code, "id": str(n), "outputs": list(outputs)} for n, outputs in enumerate(cells, 1))]
+    path.write_text(json.dumps({"cells": all_cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     return path
 
 
@@ -36,7 +34,7 @@ def test_sessions_are_found_newest_last_wherever_their_cells_stand(tmp_path):
         tmp_path / "a.ipynb",
         [output("s3", out="late", created=30.0)],
         [],
-        [nbformat.v4.new_output("stream", text="hello"), output("s1", out="early", created=10.0)],
+        [{"output_type": "stream", "name": "stdout", "text": "hello"}, output("s1", out="early", created=10.0)],
         [output("s2", job="j7", created=20.0)],
     )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from burst_magic import cli, load_ipython_extension, unload_ipython_extension
 from burst_magic.errors import BurstError, visible
@@ -84,9 +82,8 @@ def test_output_and_errors_of_tasks_are_shown_as_text(world, said):
 
 
 @pytest.fixture
-def notebook(monkeypatch):
-    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # the shell takes its place
-    shell = InteractiveShell()
+def notebook(make_shell):
+    shell = make_shell()
     load_ipython_extension(shell)
     yield shell.user_ns
     unload_ipython_extension(shell)

@@ -284,24 +284,16 @@ def test_threads_pack_and_unpack_at_once(notebook):
         assert list(pool.map(load, range(200))) == list(range(200))
 
 
-def test_a_cell_in_a_real_shell_is_captured_with_its_transform(notebook, worker):
+def test_a_cell_in_a_real_shell_is_captured_with_its_transform(notebook, worker, make_shell):
     """IPython's own namespace and transform, as the magic hands them over."""
-    import sys
-
-    from IPython.core.interactiveshell import InteractiveShell
-
-    before = sys.modules["__main__"]
-    shell = InteractiveShell()
-    try:
-        shell.run_cell("base = 2\ndef f(x):\n    return x + base\nclass P:\n    def __init__(self, x): self.x = x")
-        notebook = type(notebook)(worker, shell.user_ns)
-        results = notebook.burst(
-            "%matplotlib inline\nq = !echo {item}\nP(f(item) + len(q))", "range(2)", transform=shell.transform_cell
-        )
-        assert [result.x for result in results] == [3, 4]
-        assert all(type(result) is shell.user_ns["P"] for result in results)
-    finally:
-        sys.modules["__main__"] = before
+    shell = make_shell()
+    shell.run_cell("base = 2\ndef f(x):\n    return x + base\nclass P:\n    def __init__(self, x): self.x = x")
+    notebook = type(notebook)(worker, shell.user_ns)
+    results = notebook.burst(
+        "%matplotlib inline\nq = !echo {item}\nP(f(item) + len(q))", "range(2)", transform=shell.transform_cell
+    )
+    assert [result.x for result in results] == [3, 4]
+    assert all(type(result) is shell.user_ns["P"] for result in results)
 
 
 def test_burst_map_hides_no_name_of_the_notebook(notebook):

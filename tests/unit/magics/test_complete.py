@@ -1,11 +1,7 @@
 """Completion: what is offered, and that a real IPython shell offers it."""
 
-import atexit
-
 import pytest
 from IPython.core.completer import provisionalcompleter
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from burst_magic.magics.complete import register, session_ids, unregister
 from burst_magic.magics.offer import offer
@@ -100,16 +96,12 @@ def test_ids_and_names_are_read_from_the_session_list_newest_first_and_once(tmp_
 
 
 @pytest.fixture
-def shell(tmp_path):
+def shell(make_shell):
     """A real IPython shell with the matcher."""
-    quiet = Config({"HistoryManager": {"enabled": False}})
-    made = InteractiveShell(ipython_dir=str(tmp_path), config=quiet)
-    atexit.unregister(made.atexit_operations)  # it is ended here, not with the process
+    made = make_shell()
     register(made)
     made.user_ns["itemlist"] = [1]
-    yield made
-    made.restore_sys_module_state()  # __main__ is pytest's again
-    made.atexit_operations()
+    return made
 
 
 def completions(shell, text):

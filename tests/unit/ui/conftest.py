@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from burst_magic.protocol.snapshot import FailureGroup, Snapshot, Span
 from burst_magic.protocol.wire.model import JobEnd, Outcome, OutcomeKind
 from burst_magic.protocol.wire.records import TaskSpan
+from burst_magic.ui import frame
+from burst_magic.ui.frame import to_json
 
+SCHEMA = Path(frame.__file__).with_name("frame.schema.json")
 SID = "20261121-091500-abcd2345"
+
+
+def conforms(value):
+    """Checks a value of the views' classes against the schema that the panel's types are made from."""
+    import jsonschema  # two seconds where JupyterLab is installed: whoever only collects tests goes without
+
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads(to_json(value)), {**schema, "$ref": f"#/$defs/{type(value).__name__}"})
+    return value
 
 
 def group(count, message, *, line=None, error="", first=0, messages=1, kind=OutcomeKind.ERROR):

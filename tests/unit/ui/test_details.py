@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import jsonschema
 import pytest
 
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Span, WorkerView
 from burst_magic.protocol.wire.displays import Display
 from burst_magic.protocol.wire.model import EndCause, Gone, JobEnd, Outcome, OutcomeKind, SlotView
-from burst_magic.ui import frame
 from burst_magic.ui.details import EXACT, PAGE, states_page, task_detail, tasks_page, workers_page
-from burst_magic.ui.frame import to_json
-
-SCHEMA = json.loads(Path(frame.__file__).with_name("frame.schema.json").read_text(encoding="utf-8"))
+from tests.unit.ui.conftest import conforms
 
 
 def failed(task, message="no 1", **facts):
     return Outcome(task=task, kind=OutcomeKind.ERROR, error="ValueError", message=message, **facts)
-
-
-def fits(value):
-    jsonschema.validate(json.loads(to_json(value)), {**SCHEMA, "$ref": f"#/$defs/{type(value).__name__}"})
-    return value
 
 
 def test_the_tasks_of_a_group_come_page_by_page_and_no_others():
@@ -34,7 +22,7 @@ def test_the_tasks_of_a_group_come_page_by_page_and_no_others():
 
     found, after = [], -1
     while after is not None:
-        page = fits(tasks_page(outcomes, group, after=after))
+        page = conforms(tasks_page(outcomes, group, after=after))
         assert len(page.rows) <= PAGE
         found += [row.task for row in page.rows]
         after = page.next
@@ -64,7 +52,7 @@ def test_a_task_tells_all_that_is_known_of_it_and_nothing_that_moves_a_cursor():
         attempts=2,
     )
 
-    shown = fits(task_detail(outcome))
+    shown = conforms(task_detail(outcome))
 
     assert (shown.task, shown.type, shown.line, shown.worker, shown.slot) == (7, "ValueError", 2, "w1", 3)
     assert (shown.began, shown.wall, shown.cpu, shown.peak_mb, shown.attempts) == (1000.5, 2.5, 1.5, 64.0, 2)
@@ -86,7 +74,7 @@ def test_a_task_shows_what_it_displayed_in_the_richest_form_that_is_safe():
     shown = tuple(Display(data=data) for data in bundles)
     outcome = Outcome(task=7, kind=OutcomeKind.VALUE, value=b"pickle", output="printed, too\n", displays=shown)
 
-    detail = fits(task_detail(outcome))
+    detail = conforms(task_detail(outcome))
 
     assert [(each.mime, each.data, each.words) for each in detail.displays] == [
         ("image/png", "aaaa", "<Figure>"),
@@ -111,7 +99,7 @@ def test_states_are_exact_for_ten_thousand_tasks_at_a_time(snapshot):
     spans = tuple(Span(start=at, stop=at + 1, state="completed" if at % 2 else "failed") for at in range(EXACT + 5))
     seen = snapshot(total=EXACT + 5, spans=spans)
 
-    first, rest = fits(states_page(seen)), fits(states_page(seen, EXACT))
+    first, rest = conforms(states_page(seen)), conforms(states_page(seen, EXACT))
 
     assert (first.start, first.stop, first.tasks.size, first.tasks.cells) == (0, EXACT, 1, "fc" * (EXACT // 2))
     assert (rest.start, rest.stop, rest.tasks.cells) == (EXACT, EXACT + 5, "fcfcf")
@@ -127,7 +115,7 @@ def test_workers_have_names_in_order_of_their_start_and_the_living_come_first(sn
         for n in range(many)
     )
 
-    page = fits(workers_page(snapshot(workers=workers)))
+    page = conforms(workers_page(snapshot(workers=workers)))
     over = workers_page(snapshot(workers=workers, ended=JobEnd.FINISHED))
 
     assert (page.workers[0].name, page.workers[0].id, page.workers[0].ended) == ("worker 2", "w1", "")

@@ -14,7 +14,6 @@ import pytest
 from comm.base_comm import BaseComm
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from burst_magic.errors import Throttled
 from burst_magic.protocol.failures import key_of
@@ -63,16 +62,11 @@ def wire(monkeypatch):
 
 
 @pytest.fixture
-def shell(tmp_path):
+def shell(make_shell):
     """IPython's shell with a publisher that keeps what is displayed; __main__ stays pytest's."""
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = InteractiveShell.instance(
-        ipython_dir=str(tmp_path), config=config, user_module=ModuleType("a_notebook"), user_ns={}
-    )
+    shell = make_shell(InteractiveShell.instance, user_module=ModuleType("a_notebook"), user_ns={})
     shell.display_pub = CapturingDisplayPublisher()
     yield shell
-    shell.restore_sys_module_state()
     InteractiveShell.clear_instance()
     sys.modules.pop("a_notebook", None)
 

@@ -353,6 +353,7 @@ def test_a_session_of_another_store_is_not_shown_and_its_store_is_named(jupyter,
     assert answer.status == 404
     assert "another store" in answer.said["problem"]
     assert world.store.url in answer.said["context"]
+    assert "missing_from" not in answer.said
     assert jupyter.post(path_of(finished, "cancel")).status == 404
 
 
@@ -369,9 +370,10 @@ def test_a_session_folder_that_is_a_link_shows_nothing_behind_it(jupyter, world,
 # --- when something is wrong --------------------------------------------------------------------------------
 
 
-def test_a_session_that_never_was_is_said_to_be_unknown(jupyter):
+def test_a_session_that_never_was_is_said_to_be_unknown_to_the_store(jupyter, world):
     answer = jupyter.get("sessions/20200101-000000-aaaaaaaa/0/frame")
     assert (answer.status, "unknown or has expired" in answer.said["problem"]) == (404, True)
+    assert answer.said["missing_from"] == world.store.url
 
 
 def test_a_job_that_never_was_is_refused_and_the_others_are_shown(jupyter, finished):
