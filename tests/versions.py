@@ -90,7 +90,7 @@ def commands(home: Path, more: list[str]) -> list[list[str]]:
         "pytest",
         "-q",
         "-n",
-        "2",
+        "3",
         "--dist",
         "worksteal",
         "--hypothesis-profile",

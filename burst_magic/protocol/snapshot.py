@@ -191,8 +191,8 @@ class Snapshot:
 
     @property
     def eta(self) -> float | None:
-        """Seconds to go, None while unknown."""
-        return None if self.forecast is None or self.ended else max(0.0, self.forecast - self.now)
+        """Seconds to go; None while unknown, and once it takes longer than expected."""
+        return None if self.forecast is None or self.ended or self.forecast <= self.now else self.forecast - self.now
 
     @property
     def age(self) -> float:

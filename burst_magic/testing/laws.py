@@ -134,10 +134,10 @@ class Laws:
         plan, now = self.world.plan, self.world.clock.now
         flush = self._flush(jid)
         trouble = plan.weather.slow or plan.weather.upload or self.world.store.door.down_until or worker.cut_until
-        if trouble or worker.paused_until or plan.stutter or flush < 6 * plan.weather.latency:
+        if trouble or worker.paused_until or plan.stutter or flush < 6 * plan.weather.latency or after <= 2 * flush:
             return
         for claim, taken in self._claims(jid):
-            if claim.start == task and after > 2 * flush and now - after < taken.at < now - 4 * plan.weather.latency:
+            if claim.start == task and now - after < taken.at < now - 4 * plan.weather.latency:
                 body = self.world.store.get(self.keys.job(jid).claim(claim))
                 if isinstance(body, ClaimBody) and keys.base_of(body.worker) != worker.wid:
                     what = f"{worker.wid} begins {task} after a long task, though {claim} took it meanwhile"

@@ -99,12 +99,13 @@ class World:
         self.clock.at(self.plan.calm, self._send_heirs)
         self.clock.spawn(self._counting())
         turns, end = 0, 0.0
+        slowest = max([STARTING, *self.clouds.patience.values()])
         while not self._quiet() and self.clock.turn():
             turns += 1
             if turns > _TURNS:
                 self.broken(6, "the world does not end")
             end = max(self.deadline - EPOCH, self.plan.calm, self.store.door.down_until)
-            if self.clock.now > end + _PATIENCE * self.plan.interval + 3 * self._slowest:
+            if self.clock.now > end + _PATIENCE * self.plan.interval + 3 * slowest:
                 self._say_who_hangs()
         reckon(self)
 
@@ -112,10 +113,6 @@ class World:
         while True:
             yield 3 * self.plan.interval
             count_idle(self)
-
-    @property
-    def _slowest(self) -> float:
-        return max([STARTING, *self.clouds.patience.values()])
 
     def _quiet(self) -> bool:
         return (

@@ -16,8 +16,10 @@ def elapsed(shown: Frame) -> float:
 
 
 def left(shown: Frame) -> str:
-    """The remaining time: ``≈ 3 min left``, or ""."""
-    return "" if shown.forecast is None else f"{about(shown.forecast - shown.at)} left"
+    """The remaining time: ``≈ 3 min left``, or ""; past the forecast, no number is better than a wrong one."""
+    if shown.forecast is None:
+        return ""
+    return f"{about(shown.forecast - shown.at)} left" if shown.forecast > shown.at else "longer than expected"
 
 
 def done(shown: Frame) -> int:

@@ -15,7 +15,7 @@ from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, Phase
 from burst_magic.ui.phrases import GAP
 from burst_magic.ui.rows import AccountLine, CapturedRow, CostLine, SessionLine
-from burst_magic.ui.words import THIN, about, clean, clock, count, dollars, duration, size_of
+from burst_magic.ui.words import THIN, clean, clock, count, dollars, duration, size_of
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -42,8 +42,8 @@ def frame_line(shown: Frame) -> str:
             parts.append(f"{_count(shown.counts.failed)} failed")
         if shown.waiting:
             parts.append(f"waiting: {phrases.waiting(shown)}")
-        elif shown.forecast is not None:
-            parts.append(about(shown.forecast - shown.at))
+        elif phrases.left(shown):
+            parts.append(phrases.left(shown))
     return ", ".join(parts)
 
 
@@ -372,7 +372,7 @@ def bar_text(shown: Frame) -> str:
         _plain(shown.state) if shown.phase is Phase.ENDED or not shown.counts.total else "",
         f"{shown.workers.alive} of {shown.workers.wanted} workers" if not over else "",
         duration(phrases.elapsed(shown)),
-        phrases.waiting(shown) or (about(shown.forecast - shown.at) if shown.forecast is not None else ""),
+        phrases.waiting(shown) or phrases.left(shown),
         _cost(shown),
     ]
     return " · ".join(filter(None, parts))

@@ -137,7 +137,7 @@ function timeOf(frame: Frame, now: number): string {
   if (frame.ended !== null) return `in ${duration(frame.ended - frame.created)}`;
   if (frame.forecast === null) return duration(now - frame.created);
   // A forecast that has passed is wrong by an unknown amount: no number is better than a wrong one.
-  return frame.forecast <= now ? "any moment" : `${about(frame.forecast - now)} left`;
+  return frame.forecast <= now ? "longer than expected" : `${about(frame.forecast - now)} left`;
 }
 
 function moneyOf(frame: Frame, now: number): string {

@@ -185,8 +185,14 @@ class Kernel:
 
     def __init__(self, home: Home, *, load: bool = True, **environ: str) -> None:
         self.home = home
-        connection = home.root / f"kernel-{time.monotonic_ns()}.json"
-        self.manager = KernelManager(kernel_name="python3", connection_file=str(connection))
+        number = time.monotonic_ns()
+        # Sockets in a folder: a free port may be taken by another test before the kernel has it.
+        self.manager = KernelManager(
+            kernel_name="python3",
+            connection_file=str(home.root / f"kernel-{number}.json"),
+            transport="ipc",
+            ip=str(home.root / f"k{number % 10**9}"),
+        )
         self.manager.start_kernel(
             env={**home.environ, **environ}, cwd=str(home.work), extra_arguments=["--log-level=ERROR"]
         )

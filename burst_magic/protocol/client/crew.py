@@ -60,7 +60,7 @@ class Crew:
     @property
     def tokens(self) -> dict[str, str]:
         """The token of each process that was heard of, by its launcher's name; the name itself where none is known."""
-        names = {keys.base_of(wid): keys.base_of(wid) for wid in (*self.log.born, *self.gone)}
+        names = {name: name for name in map(keys.base_of, (*self.log.born, *self.gone))}
         said: list[Heartbeat | Gone] = [*self.beats.values(), *self.gone.values()]
         return names | {keys.base_of(each.worker): each.token for each in said if each.token}
 

@@ -303,11 +303,13 @@ class WorkerKey:
     rate: int = 0
 
 
+@lru_cache(maxsize=8192)  # each step of a machine asks for that of every worker
 def base_of(wid: str) -> str:
     """The launcher's name for a worker, even after it rejoined under a new id."""
     return wid.partition("~")[0]
 
 
+@lru_cache(maxsize=8192)  # each listing of a fleet has the same names, but for some
 def parse_worker(key: str) -> WorkerKey:
     """Distinguish heartbeats, ends and starts."""
     name = key.rpartition("/")[2]

@@ -580,7 +580,7 @@ def test_a_terminal_that_does_not_wait_gets_one_line_and_no_thread(session, caps
     show(session, stream=io.StringIO()).stop()
 
     line = capsys.readouterr().out
-    assert line == f"session {session.id}: 42 of 100, 2 failed, ≈ 2 min\n"
+    assert line == f"session {session.id}: 42 of 100, 2 failed, ≈ 2 min left\n"
     assert session.listeners == []
 
 

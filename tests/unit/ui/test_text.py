@@ -50,7 +50,13 @@ class Terminal(io.StringIO):
 
 
 def test_one_line_says_how_far_and_how_long(snapshot):
-    assert one_line(snapshot(total=1_000, completed=412, failed=0, forecast=1260.0)) == "412 of 1 000, ≈ 3 min"
+    assert one_line(snapshot(total=1_000, completed=412, failed=0, forecast=1260.0)) == "412 of 1 000, ≈ 3 min left"
+
+
+def test_past_the_forecast_there_is_no_number(snapshot):
+    late = snapshot(forecast=1079.0)
+    assert one_line(late) == "42 of 100, 2 failed, longer than expected"
+    assert (late.eta, snapshot(forecast=1081.0).eta) == (None, 1.0)
 
 
 def test_one_line_counts_failures_and_says_why_nothing_runs(snapshot):
@@ -182,7 +188,7 @@ def test_the_bar_shows_counts_workers_and_the_forecast(snapshot):
 
     line = stream.getvalue().rsplit("\r", 1)[-1]
     assert line.startswith(" 42 % |")
-    assert line.rstrip().endswith("| 42 of 100 · 2 failed · 0 of 4 workers · 1 min 20 s · ≈ 2 min")
+    assert line.rstrip().endswith("| 42 of 100 · 2 failed · 0 of 4 workers · 1 min 20 s · ≈ 2 min left")
     bar.close(None)
 
 
