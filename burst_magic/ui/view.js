@@ -715,7 +715,7 @@ function sentence(text) {
 function timeOf(frame, now) {
   if (frame.ended !== null) return `in ${duration(frame.ended - frame.created)}`;
   if (frame.forecast === null) return duration(now - frame.created);
-  return frame.forecast <= now ? "any moment" : `${about(frame.forecast - now)} left`;
+  return frame.forecast <= now ? "longer than expected" : `${about(frame.forecast - now)} left`;
 }
 function moneyOf(frame, now) {
   const { money } = frame;
