@@ -18,7 +18,7 @@ INSTALL := sh requirements/install.sh $(VENV)
 # Container images often forbid Python to keep what it compiled; every process would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo cloud-demo test browser system check lint ruff types layers spelling dockerfile template view panel labextension unit versions sim chaos mutations figures bench lab docs lock format clean
+.PHONY: help demo cloud-demo test containers browser system check lint ruff types layers spelling dockerfile template view panel labextension unit versions sim chaos mutations figures bench lab docs lock format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -91,13 +91,16 @@ $(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.t
 	@cd labextension && rm -rf lib && node_modules/.bin/tsc -p tsconfig.build.json && ../$(BIN)/jupyter-builder build . >../build/labextension.log 2>&1 || { cat ../build/labextension.log; exit 1; }
 	@touch $@
 
-# What runs side by side on all cores; what has dear fixtures (stand-in clouds, kernels, workers), file by file and six
-# at a time, for most of it is waiting; the containers, which share one machine-wide store of images; and JupyterLab in
-# a browser, file by file. The longest come first, so that no core idles beside the last one.
+# What takes minutes, one by one on all cores; what is quick, more at a time, for a part of it waits for servers and
+# processes of its own: there a file's tests stay together until a core idles, since what they import and set up is needed
+# once. What has dear fixtures (stand-in clouds, kernels, workers), file by file and six at a time, for most of it is waiting.
+# Then, beside each other, the containers, which share one machine-wide store of images, and JupyterLab in a browser. The
+# longest come first, so that no core idles beside the last one.
+LONG := tests/endurance
 QUICK := tests/unit tests/house tests/simulation
-SIDE_BY_SIDE := tests/endurance $(QUICK)
+QUICKLY = $(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal
 BY_FILE := tests/kernel tests/aws/bursts tests/aws/sandbox tests/contract
-ALONE := tests/aws/containers
+CONTAINERS := tests/aws/containers
 IN_BROWSER := tests/browser
 
 # ---- the two commands -------------------------------------------------------------------------------------------
@@ -112,10 +115,13 @@ cloud-demo: $(STAMPS)/cloud
 
 test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
-	@$(BIN)/python -m pytest -q -n auto --dist worksteal $(PYTEST_FLAGS) $(SIDE_BY_SIDE)
+	@$(BIN)/python -m pytest -q -n auto --maxschedchunk 1 $(PYTEST_FLAGS) $(LONG)
+	@$(QUICKLY) $(PYTEST_FLAGS) $(QUICK)
 	@$(BIN)/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(BY_FILE)
-	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(ALONE)
-	@$(MAKE) --no-print-directory view browser
+	@$(MAKE) --no-print-directory -j2 browser containers view
+
+containers: $(STAMPS)/dev $(STAMPS)/ministack
+	@$(BIN)/python -m pytest -q $(PYTEST_FLAGS) $(CONTAINERS)
 
 browser: $(STAMPS)/browser labextension
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(PYTEST_FLAGS) $(IN_BROWSER)
@@ -163,10 +169,8 @@ labextension: $(SHARE)/labextensions/burst-magic/package.json
 panel: $(STAMPS)/node
 	@cd labextension && node build.mjs ../burst_magic/ui/view.js
 
-# One more than cores: a part of the tests waits for servers and processes of its own. A file's tests stay together until
-# another core idles: what they import and set up is needed once.
 unit: $(STAMPS)/dev
-	@$(BIN)/python -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist worksteal --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
+	@$(QUICKLY) --hypothesis-profile quick $(PYTEST_FLAGS) $(QUICK)
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff format .

@@ -72,7 +72,7 @@ def reopen(ident: str, settings: Settings) -> None:
 
 
 def closed(ident: str, settings: Settings) -> str:
-    """The session's id, if ``reopen`` would change something; else "". Arguments as there."""
+    """The id of the session whose folders ``reopen`` would open again, or "" if it would change nothing; same arguments."""
     sid, root = _folder(ident, settings)
     return sid if root is not None and are_closed(root) else ""
 

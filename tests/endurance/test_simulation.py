@@ -1,4 +1,4 @@
-"""What takes longer than `make check` may: more than a thousand worlds, and a fleet of 256 workers."""
+"""What takes longer than `make check` may: a thousand worlds, and a fleet of 256 workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
-WORLDS = range(10_000, 11_010)
+WORLDS = range(10_000, 11_000)
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def _scripts(monkeypatch):
 
 
 @pytest.mark.timeout(600)
-def test_the_laws_hold_in_more_than_a_thousand_worlds():
+def test_the_laws_hold_in_a_thousand_worlds():
     from worlds import play_all
 
     failed, _, _ = play_all(WORLDS)
