@@ -72,7 +72,7 @@ def reopen(ident: str, settings: Settings) -> None:
 
 
 def closed(ident: str, settings: Settings) -> str:
-    """The id of the session whose folders ``reopen`` would open again, or "" if it would change nothing; same arguments."""
+    """The id of the session whose folders ``reopen`` would open again; "" if there are none. Arguments as there."""
     sid, root = _folder(ident, settings)
     return sid if root is not None and are_closed(root) else ""
 
