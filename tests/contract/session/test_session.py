@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 
 from burst_magic.errors import AttachError, BurstError, CaptureError, Denied, NotRun, OptionError
-from burst_magic.launchers.base import Handle
+from burst_magic.launchers import open_launcher
+from burst_magic.launchers.base import Handle, WorkerState
 from burst_magic.protocol.wire import keys, records
 from burst_magic.protocol.wire.model import Control, Heartbeat, Next
 from burst_magic.session import session_list
@@ -395,7 +396,9 @@ def test_the_first_status_of_another_client_tells_who_was_killed(world, gate, un
     until(running(session, 1), "a task to run")
     session.detach()  # sees nothing of what follows
     session.fleet.stop(kill=True)
-    until(lambda: not world.workers(), "the worker to be dead")
+    launcher = open_launcher("local", logs=world.settings().logs_dir)
+    (handle,) = launcher.find(session.id, {})
+    until(lambda: launcher.describe([handle])[handle.wid].state is WorkerState.ENDED, "the worker to be dead")
     other = world.attach(session.id)
     assert [each.gone.cause.value for each in other.status().workers if each.gone] == ["crash"]
     gate.touch()
