@@ -93,7 +93,7 @@ $(SHARE)/labextensions/burst-magic/package.json: $(wildcard labextension/src/*.t
 
 # What takes minutes, one by one on all cores; what is quick, more at a time, for a part of it waits for servers and
 # processes of its own: there a file's tests stay together until a core idles, since what they import and set up is needed
-# once. What has dear fixtures (stand-in clouds, kernels, workers), file by file and six at a time, for most of it is waiting.
+# once. What has dear fixtures (stand-in clouds, kernels, workers), file by file and five at a time, for much of it is waiting.
 # Then the containers, which share one machine-wide store of images, and JupyterLab in a browser, file by file. The longest
 # come first, so that no core idles beside the last one.
 LONG := tests/endurance
@@ -117,7 +117,7 @@ test: $(STAMPS)/dev $(STAMPS)/ministack system
 	@$(BIN)/python tests/versions.py
 	@$(BIN)/python -m pytest -q -n auto --maxschedchunk 1 $(PYTEST_FLAGS) $(LONG)
 	@$(QUICKLY) $(PYTEST_FLAGS) $(QUICK)
-	@$(BIN)/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(BY_FILE)
+	@$(BIN)/python -m pytest -q -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS) $(BY_FILE)
 	@$(MAKE) --no-print-directory containers view browser
 
 containers: $(STAMPS)/dev $(STAMPS)/ministack
