@@ -68,17 +68,16 @@ class BurstError(Exception):
         return visible("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickles with its context: the default would lose the keyword arguments."""
-        state = {"context": self.context, "way_out": self.way_out}
-        return (_rebuild, (type(self), self.problem, state))
+        """Pickles with all attributes, also those of a subclass. Its constructor is not called: it may ask for more."""
+        return (_made, (type(self), self.args), self.__dict__)
 
     def _render_traceback_(self) -> list[str]:
         """IPython shows this instead of burst_magic's traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
-def _rebuild(kind: type[BurstError], problem: str, state: dict[str, str]) -> BurstError:
-    return kind(problem, **state)
+def _made(kind: type[BurstError], args: tuple[object, ...]) -> BurstError:
+    return kind.__new__(kind, *args)
 
 
 class OptionError(BurstError):

@@ -1,4 +1,4 @@
-"""Find the sessions that a saved notebook started. Only the sandbox's demonstration uses nbformat besides.
+"""Find the sessions that a saved notebook started.
 
 The views put ``{"burst_magic": {"session", "job", "out", …}}`` into the metadata of their outputs; it survives
 saving, a dead kernel and a copy to another machine. On saving, the lab extension gathers these marks in the notebook's
@@ -8,7 +8,8 @@ own metadata as ``{"burst_magic": {"sessions": […], "since": …}}``: they sur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -18,6 +19,8 @@ from burst_magic.errors import AttachError
 META = "burst_magic"
 SUFFIX = ".ipynb"
 _LARGEST = 1 << 30  # bytes of a notebook that is read
+_OURS = 4  # the major version of notebooks' format that may hold marks
+_FORMATS = (2, 3, _OURS)  # the first one has no cells
 NO_CELL = -1
 
 
@@ -44,7 +47,7 @@ def marks_of(path: Path | str) -> tuple[list[Started], float]:
         The sessions, and the time in seconds since the epoch; 0.0 if it is not known.
 
     Raises:
-        AttachError: the file is missing, damaged, or not a notebook.
+        AttachError: the file is missing, damaged, not a notebook, or of a later format than 4.
     """
     notebook = _read(Path(path))
     found = [
@@ -79,21 +82,38 @@ def this_notebook(shell: object, hints: Mapping[str, str]) -> Path | None:
     return None
 
 
-def _read(path: Path) -> object:
-    """The notebook as nbformat parses it. Not validated: an older or newer version may have written it."""
-    from nbformat import ValidationError, reader
+def _read(path: Path) -> Mapping[str, object]:
+    """The notebook as its JSON has it. Not validated: an older or newer version may have written it.
 
-    reads: Callable[[str], object] = reader.reads
+    nbformat's import takes a second or two where JupyterLab is installed, for a validation that isn't wanted here.
+    Formats 2 and 3 are older than burst_magic and hold no marks. One later than 4 might hold them anywhere: refused.
+    """
     if not path.is_file():
         raise AttachError("No such notebook.", context=str(path), way_out="save it first, or give the session's id")
     try:
-        notebook = reads(folders.read(path, most=_LARGEST).decode())
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, ValidationError) as error:
-        # nbformat has no single error for JSON that is not a notebook.
+        notebook = json.loads(folders.read(path, most=_LARGEST).decode())
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, f"{type(error).__name__}: {error}") from error
-    if not isinstance(notebook, Mapping) or not {"cells", "worksheets"} & notebook.keys():
+    if not isinstance(notebook, dict) or not {"cells", "worksheets"} & notebook.keys():
         raise _unreadable(path, "it has no cells")
+    version = notebook.get("nbformat", "missing")
+    if version not in _FORMATS:
+        raise _unreadable(path, f"its nbformat is {version}; 2, 3 and 4 can be read")
+    if version == _OURS and not _has_cells(notebook):
+        raise _unreadable(path, "its cells are damaged")
     return notebook
+
+
+def _has_cells(notebook: Mapping[str, object]) -> bool:
+    """Whether cells and outputs are lists of objects, so that no mark is missed in a damaged file."""
+    cells = notebook.get("cells")
+    if not _are_objects(cells):
+        return False
+    return all(_are_objects(cell.get("outputs", [])) for cell in cells)
+
+
+def _are_objects(value: object) -> TypeGuard[list[Mapping[str, Any]]]:
+    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
 def _unreadable(path: Path, why: str) -> AttachError:

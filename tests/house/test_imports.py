@@ -169,3 +169,20 @@ def site_modules() -> set[str]:
     command = [sys.executable, "-X", "importtime", "-c", ""]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in said.splitlines()}
+
+
+READING_A_NOTEBOOK = """
+import tempfile
+from pathlib import Path
+from burst_magic.notebook import marks_of
+
+path = Path(tempfile.mkdtemp(), "a.ipynb")
+path.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+assert marks_of(path) == ([], 0.0)
+"""
+
+
+def test_reading_a_notebook_loads_no_library_that_validates_it(modules_after):
+    modules = modules_after(READING_A_NOTEBOOK)
+
+    assert third_party(modules) == {"burst_magic"}

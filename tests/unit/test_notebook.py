@@ -123,11 +123,15 @@ def test_metadata_of_another_shape_is_somebody_elses(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "not json", "[]", "3", "null", "{}"),
+        *("", "not json", "[]", "3", "null", "{}", "[" * 100_000),
         '{"nbformat": "four", "cells": []}',
+        '{"cells": []}',
         '{"nbformat": 99, "nbformat_minor": 0, "cells": []}',
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}',
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [7]}',
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": {"0": {}}}',
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "worksheets": []}',
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "outputs": {}}]}',
         '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "outputs": [null]}]}',
     ],
 )
@@ -150,14 +154,23 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         sessions_of(path)
 
 
+def test_a_notebook_of_a_later_format_is_refused_with_its_number(tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_text('{"nbformat": 99, "nbformat_minor": 0, "cells": []}')
+
+    with pytest.raises(AttachError, match="its nbformat is 99; 2, 3 and 4 can be read"):
+        sessions_of(path)
+
+
 def test_a_missing_notebook_is_refused(tmp_path):
     with pytest.raises(AttachError, match="No such notebook"):
         sessions_of(tmp_path / "none.ipynb")
 
 
-def test_a_notebook_of_the_third_format_has_no_sessions_and_no_warning(tmp_path):
+@pytest.mark.parametrize("major", [2, 3])
+def test_a_notebook_of_an_older_format_has_no_sessions_and_no_warning(tmp_path, major):
     path = tmp_path / "old.ipynb"
-    path.write_text(json.dumps({"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": []}]}))
+    path.write_text(json.dumps({"nbformat": major, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": []}]}))
 
     assert sessions_of(path) == []
 
