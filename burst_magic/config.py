@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import folders, host
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import OptionError
 from burst_magic.units import format_duration, format_size, parse_duration, parse_money, parse_size, whole
 

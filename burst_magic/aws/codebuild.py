@@ -8,12 +8,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.logs import LogStream
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import LaunchError, Missing
 
 SUCCEEDED, RUNNING = "SUCCEEDED", "IN_PROGRESS"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import LaunchError, Missing
 
 _ADDRESS = re.compile(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.rates import LOGS_FILTER, LOGS_GET
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import Missing
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ What is missing is said before anything is made: a worker without a way out wait
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from burst_magic.aws import patience, routes
 from burst_magic.aws.clients import Clients
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import LaunchError
 
 if TYPE_CHECKING:

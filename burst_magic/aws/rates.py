@@ -7,7 +7,7 @@ whoever is throttled all the same waits (``aws/patience.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from burst_magic.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ developer guide ("Stopped tasks error messages", "API failure reasons") and from
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
+
+from burst_magic.dataclass import dataclass
 
 
 class StartProblem(Enum):

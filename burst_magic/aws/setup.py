@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from burst_magic.aws.ecr import ROOT
 from burst_magic.aws.network import Ec2, WorkerNetwork
 from burst_magic.aws.stack import Stack, StackFacts
 from burst_magic.aws.template import StackTemplate, Whereabouts
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import Denied, Exists, LaunchError, Missing, OptionError, StackFailed
 
 if TYPE_CHECKING:

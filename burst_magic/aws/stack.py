@@ -9,11 +9,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from burst_magic.aws import patience, template
 from burst_magic.aws.clients import Clients
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import LaunchError, Missing, StackFailed
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+
+from burst_magic.dataclass import dataclass
 
 _VARIABLE = re.compile(r"\$\{([^!}]+)\}")
 _OF_VALUES: dict[str, Callable[..., object]] = {

@@ -12,7 +12,7 @@ import functools
 import inspect
 import keyword
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,6 +35,7 @@ from burst_magic.capture.names import CellNames, bound_names, cell_names
 from burst_magic.capture.patched import about_attributes
 from burst_magic.capture.settings import collect
 from burst_magic.capture.steady import is_steady
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import CaptureError
 from burst_magic.payload import Envelope, Packed, nans
 from burst_magic.payload.declared import module_of

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import types
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic.capture.mapping import CALL_FUNCTION
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import CaptureError
 from burst_magic.payload import nans
 from burst_magic.payload.culprit import WAY_OUT

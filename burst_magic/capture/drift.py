@@ -12,12 +12,12 @@ from __future__ import annotations
 import abc
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 
 from burst_magic.capture.literal import Instance, same
 from burst_magic.capture.stated import ClassText, FileText, is_plain, read
+from burst_magic.dataclass import dataclass
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 COMPARED = (*_PLAIN, list, dict, set, tuple, frozenset, bytearray, range)

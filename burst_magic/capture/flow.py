@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from burst_magic.capture.bindings import captures, unbound
+from burst_magic.dataclass import dataclass
 
 Key = Any  # a top-level name, or (scope, name) in a class body
 

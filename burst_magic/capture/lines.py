@@ -10,9 +10,9 @@ import ast
 import re
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import CaptureError
 
 _SHELL = 'getattr(__import__("burst_magic.payload.shell", fromlist=["*"]), "{}")({})'

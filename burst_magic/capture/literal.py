@@ -15,9 +15,10 @@ import operator
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.declared import module_of
 
 LIMIT = 100_000  # elements of one value

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from burst_magic.capture.bindings import (
@@ -26,6 +26,7 @@ from burst_magic.capture.bindings import (
     unbound,
 )
 from burst_magic.capture.flow import Flow, Key
+from burst_magic.dataclass import dataclass
 from burst_magic.payload import texts
 from burst_magic.payload.mentions import CHANGING
 from burst_magic.payload.texts import Looks

@@ -10,10 +10,10 @@ import io
 import re
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from burst_magic import config
 from burst_magic.capture.sensitive import find_secret
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.settings import ENVIRONMENT, KINDS, OF, OPAQUE, WARNINGS, Kind, Settings, State
 
 # Set by ipykernel, IPython, debuggers and pytest, and by libraries during their import.

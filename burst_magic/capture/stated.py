@@ -10,11 +10,11 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from types import CodeType
 
 from burst_magic.capture.bindings import bindings, global_names, unbound
 from burst_magic.capture.literal import FileScope, NotLiteral, evaluate
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.mentions import CHANGING
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

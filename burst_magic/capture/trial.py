@@ -7,10 +7,11 @@ after it. Where the code doesn't reveal this, the first load does: values that f
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic.capture.closure import pack_names, refusal, used_by
+from burst_magic.dataclass import dataclass
 from burst_magic.payload import unpack_value
 from burst_magic.payload.culprit import find_culprit, first_line
 from burst_magic.payload.pack import pack_part

@@ -18,10 +18,10 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.environment.uv import Target, UvError, refusal, run
 from burst_magic.worker import stage0
 

@@ -12,11 +12,11 @@ import re
 import shutil
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from burst_magic import config
 from burst_magic.config import __version__
+from burst_magic.dataclass import dataclass
 from burst_magic.environment import indexes
 from burst_magic.environment.sync import Synced, prepare
 from burst_magic.environment.uv import Target, UvError, refusal, run

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.ecr import Repository, RepositoryPlace
 from burst_magic.config import IMAGE, __version__
+from burst_magic.dataclass import dataclass
 from burst_magic.environment.image import ImageName
 from burst_magic.errors import BurstError, Missing, PlanError
 

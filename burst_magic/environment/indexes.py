@@ -11,13 +11,14 @@ import netrc
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from burst_magic import folders
+from burst_magic.dataclass import dataclass
 
 PYPI = "https://pypi.org/simple"
 _TOKEN = re.compile(r"[A-Za-z0-9_]{16,}")

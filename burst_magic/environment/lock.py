@@ -14,9 +14,10 @@ import re
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from burst_magic.dataclass import dataclass
 from burst_magic.environment.bundle import Archive
 from burst_magic.environment.indexes import Indexes
 from burst_magic.environment.installed import Installed, PackageOrigin

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.environment import FOLDER, indexes
 from burst_magic.environment.bundle import Archive, uv_tool, worker_bundle
 from burst_magic.environment.installed import read

@@ -6,9 +6,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import PlanError
 
 # What workers can run: the stock images are Debian, whose glibc is newer than that of these tags.

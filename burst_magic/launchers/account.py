@@ -7,11 +7,11 @@ tagging API lags behind and does not tell which of them run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from burst_magic.aws.ecs import Ecs
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, Denied
 from burst_magic.launchers.ecs import FARGATE, SPOT
 from burst_magic.launchers.ecs_task import CPU_UNITS, DEADLINE_FORMAT, TAG

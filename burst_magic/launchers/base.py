@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from enum import Enum
 from typing import Any, Protocol
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError
 from burst_magic.plan.cost import Rate, free, no_address
 from burst_magic.plan.quota import VcpuQuota

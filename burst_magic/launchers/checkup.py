@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
 from burst_magic.aws import patience
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.quotas import Quotas
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, Denied, LaunchError, Missing, PlanError
 from burst_magic.launchers import health, rights
 from burst_magic.launchers.ecs_definition import arch_of

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from burst_magic.aws import reasons
 from burst_magic.aws.ecs import Ecs
 from burst_magic.aws.logs import Logs
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, Exists, LaunchError, Missing, Throttled, Unknown
 from burst_magic.launchers.base import Again, Handle, PrintedLine, Refusal, Start, Status, Traits, WorkerState
 from burst_magic.launchers.ecs_definition import arch_of, check_worker, derived, fits, image_of

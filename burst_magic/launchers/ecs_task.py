@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from burst_magic.aws.reasons import StartProblem, read
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import LaunchError
 from burst_magic.launchers.base import Cause, Handle, Start, Status, WorkerState, cause_of
 from burst_magic.protocol.wire import sign

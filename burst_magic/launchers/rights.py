@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from burst_magic.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,10 @@ the other layers. Everything else is parsed: durations are seconds, money is mic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeVar
+
+from burst_magic.dataclass import dataclass
 
 if TYPE_CHECKING:
     from burst_magic.config import Settings

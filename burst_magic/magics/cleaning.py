@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import AttachError, BurstError, VersionError
 from burst_magic.magics import calls
 from burst_magic.magics.desk import DELETED_TOO, DESK, described, other_jobs

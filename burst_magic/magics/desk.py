@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import AttachError, BurstError, OptionError, visible
 from burst_magic.notebook import marks_of, this_notebook
 from burst_magic.protocol.wire.keys import is_session_id

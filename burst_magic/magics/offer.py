@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from burst_magic import config, launchers
+from burst_magic.dataclass import dataclass
 from burst_magic.magics.option import Option, Verb
 from burst_magic.magics.options import options
 from burst_magic.magics.verb_table import verb

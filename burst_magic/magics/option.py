@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from burst_magic.dataclass import dataclass
 from burst_magic.magics import calls
 
 Reader = Callable[[str], object]

@@ -7,9 +7,9 @@ finished class is pickled.
 from __future__ import annotations
 
 import operator
+import os
 import pickle
 import types
-import uuid
 from _abc import _get_dump  # type: ignore[import-not-found] # typeshed leaves it out; functools and abc use it too
 from abc import ABCMeta
 from enum import EnumMeta
@@ -25,7 +25,7 @@ Reduction = Any
 Head = tuple[Any, Any, str, tuple[type, ...], dict[str, Any], str]
 Members = tuple[tuple[str, tuple[object, ...], object], ...]  # name, arguments of the mixed-in type, value
 
-_PROCESS = uuid.uuid4().hex
+_PROCESS = os.urandom(16).hex()
 
 _IMMUTABLE, _HEAP = 1 << 8, 1 << 9  # type flags: immutable; created at run time
 
@@ -78,7 +78,7 @@ def _identity(packer: PackerView, cls: type) -> str:
     """An id for a class without a name that both sides know."""
     if packer.mode is Mode.NAMESPACE and path_in(packer.home, cls) is not None:
         return ""
-    return rebuild.tracker.id_of(cls, lambda: f"{_PROCESS}.{uuid.uuid4().hex}")
+    return rebuild.tracker.id_of(cls, lambda: f"{_PROCESS}.{os.urandom(16).hex()}")
 
 
 def _body(cls: type) -> dict[str, Any]:

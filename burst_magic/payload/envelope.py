@@ -6,9 +6,10 @@ import json
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError
 
 _MAGIC = b"BURST-P1"

@@ -6,8 +6,9 @@ import dis
 import functools
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from burst_magic.dataclass import dataclass
 from burst_magic.payload import texts
 from burst_magic.payload.texts import Looks
 

@@ -11,8 +11,8 @@ import functools
 import types
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.mentions import CHANGING
 
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME"})

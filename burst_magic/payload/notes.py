@@ -6,10 +6,11 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.rebuild import Scope
 
 OUT_OF_BAND = 1 << 20  # bytes from which a buffer is sent separately: smaller ones cost more as objects than as bytes

@@ -15,9 +15,10 @@ import struct
 import sys
 import threading
 import types
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import CaptureError
 from burst_magic.payload import chance, classes, exceptions, live, nans, oddities, rebuild, reducers
 from burst_magic.payload.culprit import find_culprit, reason_of

@@ -16,8 +16,9 @@ import threading
 import types
 import typing
 import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from burst_magic.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

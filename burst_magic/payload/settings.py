@@ -11,8 +11,9 @@ import linecache
 import re
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
+
+from burst_magic.dataclass import dataclass
 
 OPAQUE = "\0opaque"
 ENVIRONMENT = "environment"  # in the same table of settings: variable -> value, or None if deleted

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import types
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.declared import module_of
 from burst_magic.payload.mentions import of_code
 from burst_magic.payload.notes import globals_of

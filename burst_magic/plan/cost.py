@@ -6,9 +6,9 @@ Fargate bills each worker by the second with a minimum of one minute (aws.amazon
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import ceil, log
 
+from burst_magic.dataclass import dataclass
 from burst_magic.plan import prices
 from burst_magic.plan.prices import FargatePrice, Market, RequestPrice
 from burst_magic.plan.shapes import Shape

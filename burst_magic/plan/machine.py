@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from burst_magic.dataclass import dataclass
 
 _FREE = 0.2  # part of the memory that slots leave to the kernel, the workers' own processes and everybody else
 _CROWD = 8  # slots for a core, above which more of them only cost memory

@@ -7,10 +7,11 @@ said beside it. What differs between launchers comes in as their terms: nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from typing import Protocol
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BudgetExceeded, PlanError
 from burst_magic.plan import cost, prices
 from burst_magic.plan.cost import Estimate, Rate
@@ -171,13 +172,16 @@ class Plan:
     slot_limit_mb: float | None = None  # what a slot of this machine may occupy
 
 
+_NO_WISHES = Wishes()
+
+
 def plan(
     asked: FleetRequest,
     terms: Mapping[str, Terms],
     *,
     tasks: int | None,
     sample: float | None = None,
-    wishes: Wishes = Wishes(),
+    wishes: Wishes = _NO_WISHES,
     starts: bool = True,
     own_arch: str = "",
     price_list: PriceList | None = None,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from typing import Any
+
+from burst_magic.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

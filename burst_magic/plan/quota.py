@@ -6,9 +6,9 @@ A quota is never a barrier: workers start as far as there is room, and the other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import QuotaExceeded
 from burst_magic.plan.planner import Plan, coarse
 

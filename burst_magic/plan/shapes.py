@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log2
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import PlanError
 from burst_magic.units import MIB_PER_GB, format_size
 

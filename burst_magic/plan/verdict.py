@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.plan import cost
 from burst_magic.plan.planner import Plan, coarse
 from burst_magic.units import format_money

@@ -8,9 +8,9 @@ result, since only the machine may judge a refusal.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.wire.lock import InstalledPack
 from burst_magic.protocol.wire.model import (
     ClaimBody,

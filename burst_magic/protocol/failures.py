@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from typing import NamedTuple
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.snapshot import FailureGroup
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 

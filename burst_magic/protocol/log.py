@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol import money
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys

@@ -7,7 +7,8 @@ may have died unobserved, three intervals after its last heartbeat. An end that 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from burst_magic.dataclass import dataclass
 
 HOUR = 3600.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.wire.model import ClaimKey, Range, SegmentKey
 
 FINER = 4  # lanes for each slot

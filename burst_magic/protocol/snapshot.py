@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire.model import Gone, JobEnd, OutcomeKind, SlotView
 

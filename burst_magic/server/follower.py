@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, StoreError
 from burst_magic.server.request_limit import RATE, RequestLimit
 from burst_magic.session import stored_jobs

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.session.session_rows import SessionRow, row_of
 from burst_magic.ui.drawing import frame_of
 from burst_magic.ui.frame import Frame, Money, to_json

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import AttachError
 from burst_magic.protocol.wire import keys
 from burst_magic.server.request_limit import Metered, RequestLimit

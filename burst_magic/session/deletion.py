@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, Missing, NoBucket, RecordError
 from burst_magic.launchers import kept_logs
 from burst_magic.protocol.wire import keys

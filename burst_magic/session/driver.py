@@ -11,8 +11,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import Denied, StoreError, Throttled, Unknown
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx

@@ -9,10 +9,10 @@ import signal
 import site
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from burst_magic.config import environment
+from burst_magic.dataclass import dataclass
 
 _METADATA = (".dist-info", ".egg-info", ".egg-link", ".pth")
 

@@ -10,9 +10,10 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import AttachError, BurstError, Denied, OptionError
 from burst_magic.protocol.client.session import SessionMachine
 from burst_magic.protocol.snapshot import Snapshot

@@ -8,10 +8,11 @@ directory, and the manifests of later sessions with the same lock name it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from burst_magic import folders
+from burst_magic.dataclass import dataclass
 from burst_magic.environment import FOLDER
 from burst_magic.errors import BurstError
 from burst_magic.protocol.wire import keys

@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from burst_magic import folders
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.wire.fitting import LATEST
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import calendar
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.model import Manifest

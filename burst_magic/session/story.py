@@ -6,8 +6,9 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.ranges import Cover, Piece, lane_end, partition
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.keys import base_of

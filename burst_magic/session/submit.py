@@ -15,11 +15,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from burst_magic import folders, host
 from burst_magic.config import IMAGE, __version__
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, CaptureError, LaunchError
 from burst_magic.launchers import kept_logs
 from burst_magic.payload.notes import Mode, Needs

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import Missing, RecordError, SignatureError
 from burst_magic.payload import Envelope
 from burst_magic.protocol.wire import keys, sign

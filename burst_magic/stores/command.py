@@ -12,10 +12,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import Denied
 from burst_magic.stores.handed import HandedOn
 from burst_magic.stores.retry import Retry

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError
 
 T = TypeVar("T")

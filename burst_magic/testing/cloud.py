@@ -11,11 +11,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
+from burst_magic.dataclass import dataclass
 from burst_magic.launchers.base import (
     Again,
     Cause,

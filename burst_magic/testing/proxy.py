@@ -19,12 +19,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.servers import Server
 
 _PART = re.compile(r"sessions/[^/]+/(?:jobs/[^/]+/)?([^/?]+)")

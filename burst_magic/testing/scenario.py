@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from random import Random
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.client.starts import STARTING
 from burst_magic.testing.cloud import CloudWeather
 from burst_magic.testing.orders import ORDERS

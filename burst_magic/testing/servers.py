@@ -18,13 +18,14 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from burst_magic import config
 from burst_magic.aws.clients import Clients
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError
 
 _READY = 120.0  # seconds for a server to start; SeaweedFS needs about nine on two cores

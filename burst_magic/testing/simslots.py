@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import ClaimKey, SegmentKey
 from burst_magic.protocol.worker.ledger import Ledger

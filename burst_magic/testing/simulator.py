@@ -8,8 +8,9 @@ assert report.broken is None, report.story
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.keys import segment_name
 from burst_magic.testing.laws import LawBroken

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.keys import parse_worker
 from burst_magic.testing.clock import Clock

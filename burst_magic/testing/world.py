@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import NoReturn
 
+from burst_magic.dataclass import dataclass
 from burst_magic.launchers.base import Handle
 from burst_magic.protocol.client.starts import STARTING
 from burst_magic.protocol.ranges import job_lanes

@@ -7,8 +7,8 @@ cent.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.money import HOUR, charge
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.keys import base_of

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import visible
 from burst_magic.protocol.failures import key_of
 from burst_magic.protocol.snapshot import Snapshot, Span

@@ -15,6 +15,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import visible
 from burst_magic.protocol.snapshot import WaitCause
 
@@ -55,7 +56,7 @@ class FailureClass(str, Enum):
     OTHER = "other"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskCounts:
     """Numbers of tasks, which add up to ``total``, but for ``reused``: those are some of the completed ones."""
 
@@ -68,7 +69,7 @@ class TaskCounts:
     reused: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStrip:
     """The state of each task in order, as runs: ``c40f2r8p50``; a letter without a number is a run of one.
 
@@ -81,7 +82,7 @@ class TaskStrip:
     cells: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptWorkers:
     """Workers that are kept for the next job: their number, what they cost an hour, and until when at the latest."""
 
@@ -90,7 +91,7 @@ class KeptWorkers:
     until: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """What the session costs. At another instant ``t`` it is ``spent + hourly * (t - at) / 3600``.
 
@@ -118,7 +119,7 @@ class Money:
     kept: KeptWorkers | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComingWorkers:
     """Workers that are being brought up, by phase; ``since``: when the first of them entered it."""
 
@@ -127,7 +128,7 @@ class ComingWorkers:
     since: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerFacts:
     """Numbers of workers: ``started`` ever, ``alive`` now (after the end: none counts), ``wanted``.
 
@@ -142,7 +143,7 @@ class WorkerFacts:
     refused: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WaitAdvice:
     """Why nothing runs, since when if that is known, and what to do about it ("" for nothing)."""
 
@@ -152,7 +153,7 @@ class WaitAdvice:
     way_out: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Staleness:
     """The store does not answer, and all facts are as of ``since``; ``why``: its error, or ""."""
 
@@ -160,7 +161,7 @@ class Staleness:
     why: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LongestTask:
     """The task that has been running for the longest time."""
 
@@ -169,7 +170,7 @@ class LongestTask:
     worker: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailureView:
     """Failed tasks of one class, exception, line of the cell and pattern of the message.
 
@@ -191,7 +192,7 @@ class FailureView:
     first: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FailuresPart:
     """The failures, most frequent first.
 
@@ -206,7 +207,7 @@ class FailuresPart:
     unread: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputLine:
     """One line that a task printed."""
 
@@ -214,14 +215,14 @@ class OutputLine:
     text: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputPart:
     """The last lines that running tasks printed, oldest first."""
 
     lines: tuple[OutputLine, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartRevisions:
     """What the failures and the output are at: equal revisions mean equal parts, in every process."""
 
@@ -229,7 +230,7 @@ class PartRevisions:
     output: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """One job of a session at one instant.
 

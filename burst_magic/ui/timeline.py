@@ -7,9 +7,10 @@ page has the same bounds at a million tasks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.records import TaskSpan
 

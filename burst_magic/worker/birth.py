@@ -8,7 +8,6 @@ Only the standard library is used here: a template is forked before anything els
 
 from __future__ import annotations
 
-import calendar
 import json
 import math
 import os
@@ -16,9 +15,10 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import Denied, KeyRefused, LaunchError, Missing
 from burst_magic.protocol.wire import keys, sign
 from burst_magic.protocol.wire.summons import Summons
@@ -165,6 +165,8 @@ def own_name(variables: Mapping[str, str]) -> Name | None:
 
 def _seconds(text: str) -> float:
     """Since the epoch, of a time as the agent writes it (UTC, nanoseconds); 0 where there is none."""
+    import calendar  # 2 ms, and a local worker has no use for it
+
     try:
         return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
     except ValueError:

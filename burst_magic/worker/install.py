@@ -24,9 +24,10 @@ import time
 import venv
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, LaunchError, Missing, RecordError, SignatureError, StoreError
 from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.lock import InstalledPack, Lock

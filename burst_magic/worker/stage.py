@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError
 from burst_magic.protocol.wire.model import Manifest
 from burst_magic.worker.forkserver import Template

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.log import SKEW
 
 DIFFER = 900.0  # seconds that a client's clock may be off, at most

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.log import DEAD_AFTER, WorkersLog
 from burst_magic.protocol.money import Life
 from burst_magic.protocol.wire import keys

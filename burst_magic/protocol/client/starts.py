@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.clocks import StoreClock
 from burst_magic.protocol.client.crew import NOT_LOST, Crew

@@ -14,8 +14,8 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError
 from burst_magic.protocol.wire import sign
 from burst_magic.protocol.wire.sign import Buffer

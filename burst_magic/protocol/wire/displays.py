@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from burst_magic.dataclass import dataclass
 
 MOST = 20  # bundles that are kept of a task
 ROOM = 1_000_000  # bytes that they may take

@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError
 from burst_magic.protocol.wire.model import ClaimKey, ControlKind, SegmentKey
 

@@ -7,8 +7,9 @@ document names.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError
 
 _FORMAT = 1

@@ -17,10 +17,11 @@ Laws (cited by number in code and tests):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.wire.displays import Display
 
 

@@ -18,6 +18,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar, cast
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError, VersionError
 from burst_magic.protocol.wire import displays, fitting, keys, sign
 from burst_magic.protocol.wire.lock import InstalledPack
@@ -306,7 +307,7 @@ def _walk(data: bytes | memoryview, first: int, count: int) -> Iterator[tuple[in
         raise RecordError("a segment is truncated")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRun:
     """Packed outcomes of consecutive tasks, concatenated as in a segment."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import LaunchError
 
 PREFIX = "BURST_BIRTH_"  # of the variables; no task sees them

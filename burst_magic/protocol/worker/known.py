@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.log import SKEW
 from burst_magic.protocol.ranges import Cover, Piece, free_lanes, lane_end, partition
 from burst_magic.protocol.wire import keys

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import ClaimKey, SegmentKey

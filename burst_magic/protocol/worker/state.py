@@ -6,9 +6,10 @@ The parts request effects and wake-ups here; no other code reads it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.log import WorkersLog, fold_control
 from burst_magic.protocol.wire import keys

@@ -15,9 +15,9 @@ progress at its next check. The victim checks for a cut before each publish, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.wire.model import ClaimKey, Range
 
 LEAST_TASKS = 2  # quick tasks, not yet started

@@ -6,10 +6,10 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.sandbox.awslogs import LogDriver, NoStream, discard
 from burst_magic.testing.sandbox.container import CannotStart, NoImage, SandboxContainer, interpreter_of
 from burst_magic.testing.sandbox.lives import EcsStopCode, Ending, TaskLife, TaskState

@@ -7,9 +7,11 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import parse_qs
+
+from burst_magic.dataclass import dataclass
 
 _SIGNED = re.compile(r"Credential=([^/,]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _KEY = re.compile(r"<Key>([^<]*)</Key>")

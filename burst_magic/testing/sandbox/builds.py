@@ -13,7 +13,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from burst_magic.config import environment
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.sandbox.aws_call import AskedRight
 from burst_magic.testing.sandbox.awslogs import LogDriver
 from burst_magic.testing.sandbox.container import SandboxContainer

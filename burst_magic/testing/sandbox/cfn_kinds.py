@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from burst_magic.aws.clients import Clients
+from burst_magic.dataclass import dataclass
 
 Properties = Mapping[str, Any]
 

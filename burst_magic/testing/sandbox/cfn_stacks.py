@@ -9,13 +9,14 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
 from burst_magic.aws.clients import Clients
 from burst_magic.aws.template import StackTemplate, Whereabouts, parse, references
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.sandbox.cfn_kinds import Made, Refused, kind_of
 
 _LOG = logging.getLogger(__name__)

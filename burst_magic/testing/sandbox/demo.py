@@ -6,11 +6,11 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from burst_magic import config
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError
 from burst_magic.testing.sandbox.lives import EcsStopCode, SandboxTask, TaskState
 from burst_magic.testing.sandbox.sandbox import Sandbox

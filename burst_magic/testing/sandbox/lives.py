@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.sandbox.orders import Order
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.plan.shapes import LEGAL
 
 _MOST_TASKS = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult, create_access_k
 from moto.iam.models import SERVICE_NAME_CONVERSION, iam_backends
 from moto.sts.models import sts_backends
 
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.sandbox.aws_call import AskedRight
 from burst_magic.testing.sandbox.orders import EcsRefusal
 from burst_magic.testing.servers import Keys

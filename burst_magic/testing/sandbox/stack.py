@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from burst_magic.aws import rights
 from burst_magic.aws.setup import Account, SetupWishes, expected, prepare, settings
 from burst_magic.aws.template import StackTemplate, Whereabouts, parse, text
+from burst_magic.dataclass import dataclass
 from burst_magic.testing.servers import Keys, Server
 
 _IMAGE = "burst-sandbox/python"  # not pulled: the image is this process's interpreter, with all that it has

@@ -18,9 +18,10 @@ import os
 import signal
 import struct
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
+from burst_magic.dataclass import dataclass
 from burst_magic.worker.supply.blobs import BlobFile
 
 BOARD_BYTES = 4096

@@ -14,8 +14,9 @@ from array import array
 from binascii import crc32
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import RecordError
 from burst_magic.worker.channel.board import JobCode, PauseCode, PrepareCode, RunCode, StopCode, Word, anonymous_file
 from burst_magic.worker.channel.mail import Code, Inbox

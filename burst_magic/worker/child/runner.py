@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from time import monotonic
 
+from burst_magic.dataclass import dataclass
 from burst_magic.worker.channel.board import IMPORTED, READY, Word
 from burst_magic.worker.channel.slot_channel import SlotChannel
 from burst_magic.worker.child.execute import Stage

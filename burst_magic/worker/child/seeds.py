@@ -12,11 +12,11 @@ import functools
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.payload.chance import is_generator, is_global
 from burst_magic.payload.fingerprint import generators_of
 from burst_magic.worker.child.isolation.import_hook import ImportHook

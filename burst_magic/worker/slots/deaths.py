@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 
+from burst_magic.dataclass import dataclass
 from burst_magic.protocol.wire.model import Outcome, OutcomeKind
 
 RENEW = 75  # EX_TEMPFAIL: its exit code when it imported modules in advance, and a task must not find them

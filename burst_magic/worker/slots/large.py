@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from burst_magic.dataclass import dataclass
 from burst_magic.worker.channel.spool import Spool
 
 

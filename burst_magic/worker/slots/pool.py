@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import selectors
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, LaunchError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.model import Manifest, Outcome, OutcomeKind, SegmentKey, SlotView

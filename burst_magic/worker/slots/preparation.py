@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from burst_magic.dataclass import dataclass
 from burst_magic.worker.channel.board import JobCode, PrepareCode
 from burst_magic.worker.slots.deaths import RENEW, Died
 

@@ -6,10 +6,10 @@ in threads, so that neither heartbeats nor other jobs are delayed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from burst_magic.config import environment
+from burst_magic.dataclass import dataclass
 from burst_magic.errors import BurstError, StoreError
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.wire.blocks import Entries

@@ -14,11 +14,12 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
+from burst_magic.dataclass import dataclass
 from burst_magic.worker.child.isolation import registrations
 from burst_magic.worker.child.isolation.import_record import ImportRecord
 from burst_magic.worker.child.isolation.offspring import children
