@@ -4,7 +4,8 @@
     python tests/mutations.py --write           the same, and into docs/simulation.md
     python tests/mutations.py --only NAME       those with this in their names
 
-Bugs in the protocol are found by the simulator and listed here; those elsewhere are found by other tests and listed in
+Bugs in the protocol are found by the simulator and listed here; where drawn worlds would take too long, it plays one
+arranged for the bug (``mutants/directed.py``). Those elsewhere are found by other tests and listed in
 ``mutants/table.py``. Each is a replacement of text that must occur exactly once: one that no longer applies is an
 error, not a success.
 """
@@ -24,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutants import planting
+from mutants.directed import DIRECTED, world
 from mutants.table import MUTANTS as ELSEWHERE
 
-from burst_magic.testing.simulator import play
+from burst_magic.testing.simulator import play_world
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "simulation.md"
@@ -235,9 +237,11 @@ MUTANTS = (
 
 _HUNT = """
 import sys
-from burst_magic.testing.simulator import play
-for seed in map(int, sys.argv[1].split()):
-    report = play(seed)
+from burst_magic.testing.simulator import play_world
+from mutants.directed import world
+bug, *seeds = sys.argv[1:]
+for seed in map(int, seeds):
+    report = play_world(world(bug, seed))
     if report.broken:
         print(seed + 1, report.broken)
         break
@@ -264,7 +268,9 @@ def planted(mutant: Mutant, modules: dict[Path, str]) -> tuple[Path, str]:
 def caught_before() -> dict[str, int]:
     """The world in which each bug was caught when the page was written: most are caught there again, at once."""
     page = PAGE.read_text().partition(f"<!-- {MARK} -->")[2].partition(f"<!-- /{MARK} -->")[0]
-    return {name: int(worlds) - 1 for name, worlds in re.findall(r"^\| (.+) \| \d \| (\d+) \|$", page, re.MULTILINE)}
+    return {
+        name: int(worlds) - 1 for name, worlds in re.findall(r"^\| (.+) \| \d \| (\d+)\b.* \|$", page, re.MULTILINE)
+    }
 
 
 def hunt(mutant: Mutant, seeds: int = SEEDS, *, first: int = 0) -> Catch:
@@ -276,9 +282,9 @@ def hunt(mutant: Mutant, seeds: int = SEEDS, *, first: int = 0) -> Catch:
         path, text = planted(mutant, sources(package))
         path.write_text(text)
         done = subprocess.run(
-            [sys.executable, "-c", _HUNT, " ".join(map(str, worlds))],
+            [sys.executable, "-c", _HUNT, mutant.name, *map(str, worlds)],
             cwd=copy,  # first on the path, before what is installed
-            env={**os.environ, "PYTHONPATH": copy},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((copy, str(ROOT / "tests")))},
             check=True,
             capture_output=True,
             text=True,
@@ -286,7 +292,7 @@ def hunt(mutant: Mutant, seeds: int = SEEDS, *, first: int = 0) -> Catch:
     caught = re.match(r"(\d+) law (\d): (.*)", done.stdout)
     if caught is None:
         return Catch(mutant, None, seeds, "")
-    sound = play(int(caught[1]) - 1)
+    sound = play_world(world(mutant.name, int(caught[1]) - 1))
     if sound.broken is not None:
         raise RuntimeError(f"seed {sound.seed} breaks a law without any bug planted: {sound.broken}")
     return Catch(mutant, int(caught[2]), int(caught[1]), caught[3])
@@ -294,8 +300,16 @@ def hunt(mutant: Mutant, seeds: int = SEEDS, *, first: int = 0) -> Catch:
 
 def table(catches: list[Catch]) -> str:
     """What the page shows."""
-    rows = [f"| {catch.mutant.name} | {catch.law or 'survives'} | {catch.seeds} |" for catch in catches]
+    rows = [
+        f"| {catch.mutant.name} | {catch.law or 'survives'} | {catch.seeds}{directed(catch.mutant)} |"
+        for catch in catches
+    ]
     return "\n".join(["| planted | caught by law | seeds until then |", "|---|---|---|", *rows])
+
+
+def directed(mutant: Mutant) -> str:
+    """Tells the seeds of a directed world from those of drawn ones."""
+    return ", directed" if mutant.name in DIRECTED else ""
 
 
 def put(page: Path, mark: str, text: str) -> None:
@@ -325,7 +339,8 @@ def main() -> int:
         for catch in pool.map(lambda mutant: hunt(mutant, asked.seeds, first=before.get(mutant.name, 0)), mutants):
             catches.append(catch)
             law = f"law {catch.law}" if catch.law else "SURVIVES"
-            print(f"{catch.seeds:5} {law:8} {catch.mutant.name}: {catch.said[:100]}", flush=True)
+            seeds = f"{catch.seeds:5}{directed(catch.mutant)}"
+            print(f"{seeds} {law:8} {catch.mutant.name}: {catch.said[:100]}", flush=True)
         for verdict in pool.map(planting.hunt, elsewhere):
             verdicts.append(verdict)
             print(f"{verdict.seconds:4.0f} s {verdict.mutant.name}: {verdict.caught_by or 'SURVIVES'}", flush=True)

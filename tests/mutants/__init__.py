@@ -1,1 +1,1 @@
-"""Bugs that are planted where the simulator does not look, and what plants them: ``make mutations``."""
+"""Bugs that are planted where drawn worlds do not find them, what plants them, and worlds that are arranged for some."""

@@ -42,6 +42,12 @@ def test_a_planted_bug_is_found_within_a_few_worlds(mutations, name):
     assert mutations.hunt(mutant, 60).law is not None
 
 
+def test_a_directed_world_breaks_a_law_with_its_bug_and_none_without(mutations):
+    bugs = [mutant for mutant in mutations.MUTANTS if mutant.name in mutations.DIRECTED]
+    assert len(bugs) == len(mutations.DIRECTED)
+    assert [mutant.name for mutant in bugs if mutations.hunt(mutant, 1).law is None] == []
+
+
 def test_the_page_lists_exactly_the_bugs_that_are_planted(mutations):
     page = (TESTS.parent / "docs" / "simulation.md").read_text()
     shown = page.partition("<!-- mutations -->")[2].partition("<!-- /mutations -->")[0]
