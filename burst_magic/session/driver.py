@@ -19,10 +19,10 @@ from burst_magic.launchers.base import Handle
 from burst_magic.protocol import effects as fx
 from burst_magic.protocol.client.job import JobMachine
 from burst_magic.protocol.client.session import SessionMachine
-from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.snapshot import Snapshot
 from burst_magic.protocol.wire.model import Heartbeat, Job, JobEnd, Manifest
 from burst_magic.session.fleet import Fleet
+from burst_magic.session.kept import pause_after_end
 from burst_magic.session.rounds import Rounds
 from burst_magic.session.stall import Stall
 from burst_magic.session.views import View, Viewer
@@ -259,7 +259,7 @@ class Driver:
         with self.news:
             if self._life is not life:
                 return False
-            if self._look_asked or not self._all_over() or self._shows_kept():
+            if self._look_asked or not self._all_over() or self._pause_after_end() is not None:
                 return True
             self._life = None
             self.news.notify_all()
@@ -275,17 +275,12 @@ class Driver:
             self._over_at = (before or time.monotonic()) if self._all_over() else None
             return self._over_at is not None and before is None and bool(self._views)
 
-    def _shows_kept(self) -> bool:
-        """Whether a view shows workers that are kept for the next job: their ends, and that job, are news.
-
-        Soon after the end, some may not have been heard yet.
-        """
+    def _pause_after_end(self) -> float | None:
+        """Seconds between two looks while views show, or may yet show, workers that are kept; None: no more looks."""
         now = time.monotonic()
         seen = [self.machine.snapshot(each.job, now) for each in self._views if each.job.end]
-        if any(each.kept_until is not None and each.kept_until > each.now for each in seen):
-            return True
-        soon = self._over_at is not None and now < self._over_at + DEAD_AFTER * self.manifest.interval
-        return soon and bool(seen) and not self.machine.dismissed
+        over_at = now if self._over_at is None else self._over_at
+        return pause_after_end([] if self.machine.dismissed else seen, self.manifest, after=now - over_at)
 
     def _pause(self, life: _Life) -> None:
         with self.news:
@@ -322,8 +317,9 @@ class Driver:
         if now < self._fleet_at:
             return
         with self.news:
-            if self._all_over() and self._shows_kept():  # no more often than workers beat; the round looks at the fleet
-                self._fleet_at, self._look_asked = now + self.manifest.interval, True
+            pause = self._pause_after_end() if self._all_over() else None
+            if pause is not None:  # the round looks at the fleet
+                self._fleet_at, self._look_asked = now + pause, True
                 return
         self._fleet_at = now + min(self.manifest.interval, 5.0)
         ended = self.fleet.look()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 
@@ -9,6 +11,7 @@ import pytest
 
 from burst_magic.errors import Throttled
 from burst_magic.protocol.client.session import SessionMachine
+from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.wire.model import JobEnd
 from burst_magic.session.attach import sibling
 from burst_magic.session.rounds import Rounds
@@ -208,3 +211,26 @@ def test_a_view_never_hears_of_older_facts_after_newer_ones_and_holds_up_nobody_
     until(lambda: heard and not subscribing.is_alive() and not threads(session), "all to be told")
     assert (heard[0], heard[-1]) == (False, True)
     assert heard == sorted(heard)
+
+
+def test_a_view_hears_of_a_kept_worker_that_comes_back_long_after_the_jobs_end(world, flaky, until):
+    """As on a machine that was suspended, or that has too much to do."""
+    session = world.burst("item", [1], idle=600)
+    assert list(session.results()) == [1]
+    until(lambda: session.status().kept_until, "a worker that is kept")
+    (worker,) = session.status().workers
+    (supervisor,) = (pid for pid in world.workers() if str(pid) in worker.wid.split("-"))
+    session.detach()
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        for key in world.objects(f"sessions/{session.id}/workers"):
+            os.utime(world.store.path(key), (0, time.time() - 3600))
+        other, heard = world.attach(session.id), []
+        other.subscribe(lambda seen: heard.append(seen))
+        until(lambda: heard and heard[-1].workers, "a look at the workers")
+        assert (heard[-1].workers[0].silent, heard[-1].kept_until) == (True, None)
+        began = time.monotonic()
+        until(lambda: time.monotonic() > began + 2 * DEAD_AFTER * world.interval, "more than it takes to be dead")
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    until(lambda: heard[-1].kept_until, "the worker to be told of")
