@@ -16,6 +16,7 @@ LARGE, LOSSES, SCALE = "benchmarks.large", "benchmarks.losses", "benchmarks.scal
 NUMERIC = "benchmarks.numeric"
 IDIOMS = "benchmarks.idioms"
 CLOUD, BUSY, REPLAY = "benchmarks.cloud", "benchmarks.busy", "benchmarks.replay"
+LISTED = "benchmarks.listed"
 MEMORY_FOLDER = "/dev/shm"  # a tmpfs on Linux; rows that need it are left out elsewhere
 Measured = Mapping[str, Sequence[Figures]]
 
@@ -106,6 +107,7 @@ _UNEVEN = {"n": 1000, "workers": 8, "draw": 0}
 _ORDERS = {"n": 40, "workers": 2, "draw": 0}
 _DRAWS = {"constant": 2, "exponential": 3, "pareto": 5}
 _MEGABYTES = {"n": 1000}
+_SESSIONS = {"n": 200, "segments": 1000, "strays": 20_000}
 WORKS: dict[str, Work] = {
     "load_ext": Work(case="load_ext"),
     "import": Work(case="imported"),
@@ -151,6 +153,8 @@ WORKS: dict[str, Work] = {
     "noops_beside": Work(case="noops", module=NUMERIC, arguments={"n": 100_000, "workers": 2, "rounds": 7}, runs=3),
     "svd": Work(case="svd", module=NUMERIC, arguments={"n": 20, "workers": 2}),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
+    "sessions_listed": Work(case="listed", module=LISTED, arguments={**_SESSIONS, "finished": True}, runs=3),
+    "sessions_listed_open": Work(case="listed", module=LISTED, arguments={**_SESSIONS, "finished": False}, runs=3),
     "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
     "replayed": Work(case="replayed", module=REPLAY, arguments={"minutes": 120}, runs=1),
 }
@@ -303,6 +307,11 @@ ROWS = (
         value=_of("JSHeapUsedSize"), unit="%", at_most=5.0),
     Row(number="", label="… its nodes", work="replayed", value=_of("Nodes"), unit="%", at_most=5.0),
     Row(number="", label="… its listeners", work="replayed", value=_of("JSEventListeners"), unit="%", at_most=5.0),
+    Row(number="23", label="200 finished sessions of 1 000 segments, 20 000 stray files: `burst_magic.sessions()`",
+        work="sessions_listed", value=_of("wall"), at_most=1.0),
+    Row(number="", label="… `burst sessions --all`", work="sessions_listed", value=_of("command")),
+    Row(number="", label="… each cancelled before its last task: `burst_magic.sessions()`", work="sessions_listed_open",
+        value=_of("wall")),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")
@@ -350,7 +359,7 @@ def _peer_runs(case: str, arguments: Mapping[str, Any]) -> int | None:
 
 def tiny(work: Work) -> Work:
     """The same with next to nothing to do: for trying the plumbing."""
-    most = {"n": 20, "megabytes": 2, "workers": 2, "rounds": 1, "minutes": 8}
+    most = {"n": 20, "megabytes": 2, "workers": 2, "rounds": 1, "minutes": 8, "segments": 20, "strays": 20}
     small = {key: min(value, most[key]) if key in most else value for key, value in work.arguments.items()}
     return replace(work, arguments=small)
 

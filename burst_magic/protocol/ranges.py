@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter, itemgetter
 
 from burst_magic.dataclass import dataclass
+from burst_magic.protocol.wire import keys
 from burst_magic.protocol.wire.model import ClaimKey, Range, SegmentKey
 
 FINER = 4  # lanes for each slot
@@ -96,17 +97,23 @@ class Cover:
         self.covered = 0
         self._starts: list[int] = []  # the parts, in parallel lists: a long log has many
         self._stops: list[int] = []
-        self._segments: list[SegmentKey] = []
+        self._segments: list[SegmentKey | str] = []  # or its name, which is parsed when it is asked for
         self._begins: list[int] = []  # covered stretches, adjacent parts joined: few, however many parts there are
         self._ends: list[int] = []
         self.failing: list[Part] = []
 
     @classmethod
-    def of(cls, tasks: int, parts: Iterable[Part]) -> Cover:
-        """The cover that ``final`` describes: a partition; a segment may count for only some of its tasks."""
+    def of(cls, tasks: int, parts: Iterable[tuple[int, int, str]]) -> Cover:
+        """The cover that ``final`` describes: a partition; a segment may count for only some of its tasks.
+
+        Whoever lists many sessions only counts: of segments without failures, no more than the names is kept.
+
+        Raises:
+            RecordError: a name is not a segment's.
+        """
         cover = cls(tasks)
-        for start, stop, segment in sorted(parts, key=_first):
-            cover._append(start, stop, segment)
+        for start, stop, name in sorted(parts, key=_first):
+            cover._append(start, stop, name if keys.is_flawless(name) else keys.parse_segment(name))
         return cover
 
     def add(self, segment: SegmentKey) -> list[Range]:
@@ -132,12 +139,12 @@ class Cover:
             else:
                 self.add(segment)
 
-    def _append(self, start: int, stop: int, segment: SegmentKey) -> None:
-        """Add a part after all others, which needs no search."""
+    def _append(self, start: int, stop: int, segment: SegmentKey | str) -> None:
+        """Add a part after all others, which needs no search. Given by its name, the segment has no failures."""
         self._starts.append(start)
         self._stops.append(stop)
         self._segments.append(segment)
-        if segment.failed:
+        if not isinstance(segment, str) and segment.failed:
             self.failing.append((start, stop, segment))
         self.covered += stop - start
         if self._ends and self._ends[-1] == start:
@@ -181,13 +188,13 @@ class Cover:
         place = bisect_right(self._starts, task) - 1
         if place < 0:
             return None
-        return self._segments[place] if task < self._stops[place] else None
+        return _parsed(self._segments[place]) if task < self._stops[place] else None
 
     def within(self, start: int, stop: int) -> list[Part]:
         """(first task, one past the last, segment) of each covered part of ``start`` … ``stop``, ascending."""
         first, end = bisect_right(self._stops, start), bisect_left(self._starts, stop)
         return [
-            (max(start, self._starts[place]), min(stop, self._stops[place]), self._segments[place])
+            (max(start, self._starts[place]), min(stop, self._stops[place]), _parsed(self._segments[place]))
             for place in range(first, end)
         ]
 
@@ -212,4 +219,8 @@ class Cover:
     @property
     def parts(self) -> tuple[Part, ...]:
         """(first task, one past the last, segment) of all that is covered, ascending."""
-        return tuple(zip(self._starts, self._stops, self._segments, strict=True))
+        return tuple(zip(self._starts, self._stops, map(_parsed, self._segments), strict=True))
+
+
+def _parsed(segment: SegmentKey | str) -> SegmentKey:
+    return keys.parse_segment(segment) if isinstance(segment, str) else segment

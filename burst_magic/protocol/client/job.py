@@ -188,8 +188,7 @@ class JobMachine:
 
     def _adopt(self, final: Final) -> None:
         self.final, self.finished_at = final, final.at
-        parts = [(start, stop, keys.parse_segment(name)) for start, stop, name in final.parts]
-        self.cover = Cover.of(self.job.tasks, parts)
+        self.cover = Cover.of(self.job.tasks, final.parts)
         self.seen = {name for _, _, name in final.parts}
         self.state, self.end, self.detail = JobState.SETTLED, JobEnd.FINISHED, ""
 

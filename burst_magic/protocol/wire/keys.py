@@ -43,6 +43,7 @@ _NAMES = {  # names of the objects in a folder
     "results": rf"{_INT}\.{_INT}-{_INT}\.{_INT}\.{_INT}-{_INT}",
 }
 _SEGMENT = re.compile(_NAMES["results"], re.ASCII)
+_FLAWLESS = re.compile(rf"{_INT}\.{_INT}-{_INT}\.0\.{_INT}-{_INT}", re.ASCII).fullmatch
 _NAMED = re.compile(
     rf"{SESSIONS}/(?:([^/]+)/manifest\.json|[^/]+/jobs/([^/]+)/(?:job\.json|final)"
     rf"|[^/]+/workers/([^/.]+)\.(?:gone|\d+\.\d+))"
@@ -254,6 +255,11 @@ def parse_segment(key: str) -> SegmentKey:
 def is_segment(name: str) -> bool:
     """Whether it is the name of a segment, in its folder."""
     return _SEGMENT.fullmatch(name) is not None
+
+
+def is_flawless(name: str) -> bool:
+    """Whether it is the name of a segment without failures, in its folder."""
+    return _FLAWLESS(name) is not None
 
 
 @lru_cache(maxsize=8192)  # one claim has many segments

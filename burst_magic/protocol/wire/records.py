@@ -186,7 +186,7 @@ def _restored(kind: type[R], fields: dict[str, Any]) -> R:
         except ValueError:
             found |= {name: enum("other"), "other": fields[name]}
     checks = fitting.fields_of(cast("Any", kind))
-    if not all(checks[name](value) for name, value in found.items()):
+    if not all(checks[name]((value,)) for name, value in found.items()):
         raise ValueError(kind)
     return kind(**found)
 

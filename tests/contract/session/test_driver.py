@@ -226,7 +226,7 @@ def test_a_view_hears_of_a_kept_worker_that_comes_back_long_after_the_jobs_end(w
         for key in world.objects(f"sessions/{session.id}/workers"):
             os.utime(world.store.path(key), (0, time.time() - 3600))
         other, heard = world.attach(session.id), []
-        other.subscribe(lambda seen: heard.append(seen))
+        other.subscribe(heard.append)
         until(lambda: heard and heard[-1].workers, "a look at the workers")
         assert (heard[-1].workers[0].silent, heard[-1].kept_until) == (True, None)
         began = time.monotonic()

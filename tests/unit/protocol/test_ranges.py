@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burst_magic.errors import RecordError
 from burst_magic.protocol import ranges
-from burst_magic.protocol.wire import keys
+from burst_magic.protocol.log import make_final
 from burst_magic.protocol.wire.model import ClaimKey, Range, SegmentKey
 
 TASKS = 30
 
 
 def segment(start, stop, at_ms=0) -> SegmentKey:
-    return SegmentKey(at_ms=at_ms, start=start, stop=stop, failed=0, claim=ClaimKey(start=start, number=0))
+    return SegmentKey(at_ms=at_ms, start=start, stop=stop, failed=start % 3 // 2, claim=ClaimKey(start=start, number=0))
 
 
 spans = st.tuples(st.integers(0, TASKS - 1), st.integers(1, TASKS)).map(sorted).filter(lambda s: s[0] < s[1])
@@ -98,17 +99,29 @@ def test_the_parts_are_a_partition_of_what_is_covered(found):
     ]
 
 
+def named(cover):
+    """The parts as ``final`` has them."""
+    return make_final("0", cover, 0.0, by="w1").parts
+
+
+@pytest.mark.parametrize("name", ["", "1.0-1.0", "1.0-1.0.0", "1.0-1.x.0-0"])
+def test_a_name_that_is_no_segments_is_refused_at_once(name):
+    with pytest.raises(RecordError):
+        ranges.Cover.of(1, [(0, 1, name)])
+
+
 @given(segment_lists)
 def test_final_names_whole_segments_and_says_which_part_of_each_counts(found):
     """A segment of which only a part counts is still read under its own key."""
     cover = ranges.Cover(TASKS)
     for each in found:
         cover.add(each)
-    parts = [(start, stop, keys.parse_segment(keys.segment_name(each))) for start, stop, each in cover.parts]
-    again = ranges.Cover.of(TASKS, reversed(parts))
+    again = ranges.Cover.of(TASKS, reversed(named(cover)))
 
     assert again.parts == cover.parts
-    assert again.covered == cover.covered
+    assert again.within(1, TASKS - 1) == cover.within(1, TASKS - 1)
+    assert (again.covered, again.failed) == (cover.covered, cover.failed)
+    assert sorted(again.failing) == sorted(cover.failing)
     assert [again.find(task) for task in range(TASKS)] == [cover.find(task) for task in range(TASKS)]
 
 
@@ -133,7 +146,7 @@ def test_many_segments_at_once_cover_what_they_cover_one_by_one(segments):
 
     assert at_once.gaps() == one_by_one.gaps()
     assert at_once.covered == one_by_one.covered
-    assert ranges.Cover.of(TASKS, at_once.parts).gaps() == at_once.gaps()
+    assert ranges.Cover.of(TASKS, named(at_once)).gaps() == at_once.gaps()
 
 
 @given(segment_lists, spans)
