@@ -1,4 +1,4 @@
-"""Large values: one array that every slot of a machine uses, and a gigabyte of results."""
+"""Large values: one array that every slot of a machine uses, a gigabyte of results, single large results and lines."""
 
 from __future__ import annotations
 
@@ -136,6 +136,47 @@ def collected(*, n: int, s3: bool) -> Figures:
     return figures
 
 
+def passed(*, megabytes: int) -> Figures:
+    """Two results of so many MB each, and a line of half as much again without an end, each on a worker of its own.
+
+    Returns:
+        MB: the most that the supervisor of each took, and by how much the line made its slot grow.
+    """
+    import burst_magic as burst
+
+    def result(item: int) -> bytes:
+        return item.to_bytes(8, "little") * (megabytes * MB // 8)
+
+    def line(_: int) -> float:
+        import sys
+        from pathlib import Path
+
+        def peak() -> float:
+            said = Path("/proc/self/status").read_text()
+            return int(said.partition("VmHWM:")[2].split()[0]) * 1024 / MB
+
+        piece, before = "x" * MB, peak()
+        for _ in range(megabytes * 3 // 2):
+            sys.stdout.write(piece)
+        return peak() - before
+
+    figures: Figures = {"n": megabytes}
+    session = burst.map(result, range(2), workers=1).wait()
+    figures["result"] = _peak_of_supervisors()
+    assert [len(value) for value in session.results()] == [megabytes * MB // 8 * 8] * 2
+    session.cleanup(force=True)
+    session = burst.map(line, range(1), workers=1).wait()
+    figures["line"] = _peak_of_supervisors()
+    (figures["slot"],) = session.results()
+    session.cleanup(force=True)
+    return figures
+
+
+def _peak_of_supervisors() -> float:
+    """MB that any of them had at most."""
+    return max(memory("VmHWM", pid) for pid, (depth, _) in descendants().items() if depth == 1)
+
+
 @contextmanager
 def _store(*, s3: bool) -> Iterator[dict[str, str]]:
     if not s3:
@@ -164,4 +205,4 @@ def _raw(store: Any, folder: str) -> float:
 
 
 if __name__ == "__main__":
-    serve({"shared": shared, "moved": moved, "collected": collected})
+    serve({"shared": shared, "moved": moved, "collected": collected, "passed": passed})

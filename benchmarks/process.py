@@ -107,9 +107,9 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def memory(what: str) -> float:
-    """MB that this process occupies (``VmRSS``) or occupied at most (``VmHWM``)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def memory(what: str, pid: int | str = "self") -> float:
+    """MB that a process occupies (``VmRSS``) or occupied at most (``VmHWM``)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(what):
             return int(line.split()[1]) * 1024 / 1e6
     raise KeyError(what)

@@ -153,6 +153,7 @@ WORKS: dict[str, Work] = {
     "noops_beside": Work(case="noops", module=NUMERIC, arguments={"n": 100_000, "workers": 2, "rounds": 7}, runs=3),
     "svd": Work(case="svd", module=NUMERIC, arguments={"n": 20, "workers": 2}),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
+    "passed": Work(case="passed", module=LARGE, arguments={"megabytes": 400}, runs=3),
     "sessions_listed": Work(case="listed", module=LISTED, arguments={**_SESSIONS, "finished": True}, runs=3),
     "sessions_listed_open": Work(case="listed", module=LISTED, arguments={**_SESSIONS, "finished": False}, runs=3),
     "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
@@ -312,6 +313,11 @@ ROWS = (
     Row(number="", label="… `burst sessions --all`", work="sessions_listed", value=_of("command")),
     Row(number="", label="… each cancelled before its last task: `burst_magic.sessions()`", work="sessions_listed_open",
         value=_of("wall")),
+    Row(number="24", label="2 results of 400 MB, one worker: its supervisor's peak memory", work="passed",
+        value=_of("result"), unit="MB", at_most=100),
+    Row(number="", label="… 600 MB printed without a line's end: the slot's peak grows by", work="passed",
+        value=_of("slot"), unit="MB", at_most=100),
+    Row(number="", label="… its supervisor's peak", work="passed", value=_of("line"), unit="MB", at_most=100),
 )  # fmt: skip
 
 PEER_NAMES = ("multiprocessing", "concurrent.futures", "loky", "joblib", "dask", "ipyparallel")

@@ -6,6 +6,8 @@ import contextlib
 import os
 import secrets
 import signal
+import subprocess
+import sys
 from multiprocessing import shared_memory
 from pathlib import Path
 
@@ -170,6 +172,57 @@ subprocess.Popen(['sleep', NAP])"""
         session.cancel()
     until(lambda: not naming(nap) and not world.workers(), "everything to end")
     until(lambda: set(SHARED.iterdir()) <= before, "shared memory to be deleted")
+
+
+SHARING = {
+    "multiprocessing": """
+from multiprocessing import get_context, shared_memory
+memory = shared_memory.SharedMemory(create=True, size=1000)
+semaphore = get_context("spawn").Semaphore()
+with open("names", "w") as file:
+    print(memory.name, "sem." + semaphore._semlock.name[1:], file=file)
+os.system(f"(setsid sleep {NAP} &) ; sleep {NAP}")""",
+    "joblib": """
+import numpy
+from joblib import Parallel, delayed
+big = numpy.zeros(1_000_000)  # so large that joblib puts it into /dev/shm
+def nap(data):
+    os.system(f"(setsid sleep {NAP} &) ; sleep {NAP}")
+Parallel(n_jobs=2)(delayed(nap)(big) for _ in range(2))""",
+}
+
+
+def shared_by(world):
+    """Objects in /dev/shm that this world's processes made: named in a file, or for their process as joblib's are."""
+    names = world.root / "names"
+    told = set(names.read_text().split()) if names.exists() else set()
+    marks = [f"{mark}{pid}{end}" for pid in world.workers() for mark, end in (("loky-", "-"), ("folder_", "_"))]
+    return {path for path in SHARED.iterdir() if path.name in told or any(mark in path.name for mark in marks)}
+
+
+@pytest.mark.parametrize("library", SHARING)
+def test_a_clean_up_after_a_supervisors_death_leaves_no_process_and_no_shared_memory(world, until, library):
+    """By another process, as after a night: the kernel has gone, too."""
+    session, nap = burst(world, until, SHARING[library])
+    shared = until(lambda: len(found := shared_by(world)) > 1 and found, "shared memory and semaphores")
+    assert [path for path in shared if path.name.startswith("sem.")]
+    assert [path for path in shared if not path.name.startswith("sem.")]
+    until(lambda: len(naming(nap)) > 1, "grandchildren")
+    session.detach()
+    ENDS["the supervisor's death"](world, session)
+    settings = world.settings()
+    environ = {
+        **os.environ,
+        "BURST_STORE": world.store.url,
+        "BURST_CONFIG_DIR": str(settings.config_dir),
+        "BURST_DATA_DIR": str(settings.data_dir),
+    }
+    command = [sys.executable, "-m", "burst_magic", "cleanup", session.id, "--force", "--yes"]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not naming(nap)
+    assert not world.workers()
+    assert [path.name for path in shared if path.exists()] == []
 
 
 @pytest.mark.parametrize("leave", ["", "os._exit(1)"], ids=["a task that ends", "a task that ends its process"])

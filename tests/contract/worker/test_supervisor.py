@@ -126,10 +126,21 @@ def test_a_task_that_takes_too_long_is_ended_and_those_after_it_run(session):
     assert kinds == [OutcomeKind.VALUE, OutcomeKind.TIMEOUT, OutcomeKind.VALUE, OutcomeKind.VALUE]
 
 
-def test_a_task_above_the_sessions_memory_limit_is_out_of_memory_and_the_others_live(session):
+RUNAWAYS = {
+    "a list": "import time\nkept = []\nwhile item == 3:\n    kept.append(b'x' * (1 << 20))\n    time.sleep(0.001)\nitem",
+    "a recursion": """
+import sys
+sys.setrecursionlimit(1_000_000_000)
+def down(steps):
+    return down(steps + 1) if item == 3 else item
+down(0)""",
+}
+
+
+@pytest.mark.parametrize("runaway", RUNAWAYS)
+def test_a_task_above_the_sessions_memory_limit_is_out_of_memory_and_the_others_live(session, runaway):
     session.open(slots=2, memory_limit_mb=200)
-    grow = "import time\nkept = []\nwhile item == 3:\n    kept.append(b'x' * (1 << 20))\n    time.sleep(0.001)\nitem"
-    session.add(grow, range(8), lanes=2)
+    session.add(RUNAWAYS[runaway], range(8), lanes=2)
     session.work()
     outcomes = session.outcomes()
     assert [each.task for each in outcomes if each.kind is not OutcomeKind.VALUE] == [3]
