@@ -96,7 +96,7 @@ def running_sessions(
     for cluster in names:
         try:
             arns = region.list_tasks(cluster)
-            found += region.describe(cluster, arns)[0] if arns else []
+            found += region.describe(cluster, arns, tags=True)[0] if arns else []
         except BurstError as error:
             unread[cluster] = error
     if unread and len(unread) == len(names):

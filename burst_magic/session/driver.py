@@ -31,6 +31,7 @@ from burst_magic.stores.probe import try_to_write
 from burst_magic.stores.store_driver import Carrier
 
 _LOG = logging.getLogger(__name__)
+_COMING, _UP = 5.0, 10.0  # seconds between two looks at the fleet, at most: while workers are coming; once all are up
 _FRAME = 0.25  # seconds between two snapshots for a viewer, at least
 
 
@@ -321,8 +322,8 @@ class Driver:
             if pause is not None:  # the round looks at the fleet
                 self._fleet_at, self._look_asked = now + pause, True
                 return
-        self._fleet_at = now + min(self.manifest.interval, 5.0)
         ended = self.fleet.look()
+        self._fleet_at = now + min(self.manifest.interval, _COMING if self.fleet.coming else _UP)
         with self.news:
             covered = sum(job.cover.covered for job in self.machine.jobs.values())
             attends = self.machine.replaces_lost_workers

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from burst_magic.protocol import effects as fx
+from burst_magic.protocol.client.job import WIDE_EVERY
 from burst_magic.protocol.log import DEAD_AFTER
 from burst_magic.protocol.ranges import Cover
 from burst_magic.protocol.wire import keys
@@ -271,12 +272,13 @@ class Laws:
     # --- readers -----------------------------------------------------------------------------------------------
 
     def check_reader(self, client: SimulatedClient, asked_at: float) -> None:
-        """Law 7: a segment that landed within the window of its name is in the next listing."""
+        """Law 7: a segment that landed within the window of its name is in the next listing of the whole window."""
         folder = self.keys.job(client.job.jid).results_folder
         for name, _ in self.world.store.names(folder):
             segment, at = keys.parse_segment(name), self.world.store.objects[f"{folder}/{name}"].at
             prompt = EPOCH + at - segment.at_ms / 1000 < MAX_FLUSH
-            if prompt and at < asked_at and client.followed.final is None and name not in client.followed.seen:
+            missed = client.followed.final is None and name not in client.followed.seen
+            if prompt and at < asked_at - WIDE_EVERY and missed:
                 self.world.broken(7, f"{client.name} lists results but misses {name}", client.job.jid)
 
     def check_agrees(self, client: SimulatedClient, final: Final, task: int, run: SimulatedRun) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from enum import Enum
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -308,9 +309,10 @@ def revision_of(value: object) -> str:
 
 def plain(value: object) -> Any:
     """A value of these classes in dicts, lists, numbers and strings, which any page, message or notebook takes."""
-    if dataclasses.is_dataclass(value):
-        facts = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
-        return {field.name: plain(fact) for field, fact in facts if fact is not None or not is_optional(field)}
+    cls: type = type(value)
+    if dataclasses.is_dataclass(cls):
+        facts = [(name, getattr(value, name), optional) for name, optional in _fields(cls)]
+        return {name: plain(fact) for name, fact, optional in facts if fact is not None or not optional}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, str):
@@ -321,6 +323,12 @@ def plain(value: object) -> Any:
         rounded = round(value, 3)
         return int(rounded) if rounded.is_integer() else rounded
     return value
+
+
+@cache
+def _fields(cls: type) -> list[tuple[str, bool]]:
+    """Names, and whether they are optional; asked for each value of each frame."""
+    return [(field.name, is_optional(field)) for field in dataclasses.fields(cls)]
 
 
 def is_optional(field: dataclasses.Field[Any]) -> bool:

@@ -6,6 +6,7 @@ Laws, by the numbers of ``wire.model``:
 * (1) ``final`` decides which segment counts; the cover before it only counts tasks. A client that finds every task
   covered writes ``final``, and then reads it, whatever the store answered to the write.
 * (7) A reader lists from a minute before the newest name it knows, and lists everything after a minute without news.
+  Since few names come out of order by more than a write takes, most listings begin a few seconds before the newest.
 
 States and transitions::
 
@@ -33,6 +34,8 @@ from burst_magic.protocol.wire.model import Final, Job, JobEnd, Manifest
 from burst_magic.protocol.worker.known import WINDOW, newest_ms
 
 _SLOWEST = 5.0  # seconds between two listings of results, at most
+_NEAR = 3.0  # seconds before the newest name from which most listings begin
+WIDE_EVERY = 5.0  # seconds between two listings of the whole window
 _SOONEST = 0.1  # seconds between the first listings if the floor is longer, since the first result is published at once
 
 
@@ -74,7 +77,7 @@ class JobMachine:
         self.final: Final | None = None
         self.finished_at: float | None = None
         self.looked_again = False
-        self._after = ""
+        self._after = self._near = ""
         self._drawn: tuple[int, bool, frozenset[int]] | None = None  # of what ``_drawing`` is
         self._drawing: tuple[Span, ...] = ()
         self.resume(now)
@@ -83,7 +86,7 @@ class JobMachine:
         """Start, or continue after answers were dropped: pending requests are repeated."""
         self._questions.drop()
         self.wake = self._born = self._news_at = now
-        self._results_at = self._listed_at = self._final_at = now
+        self._results_at = self._listed_at = self._wide_at = self._final_at = now
         self.looked_again = False
         if self.end is not None and not self.end.for_good:
             self.conclude(None)
@@ -109,7 +112,7 @@ class JobMachine:
 
     def look_now(self, now: float) -> None:
         """List the results at the next step, because a caller waits."""
-        self._results_at = self.wake = now
+        self._results_at = self._wide_at = self.wake = now
 
     def look_again(self) -> list[fx.Effect]:
         """List everything before an end is concluded: the last results may be outside the usual window."""
@@ -169,6 +172,7 @@ class JobMachine:
             newest = newest_ms(fresh)
             self.newest = max(self.newest, newest / 1000)
             self._after = max(self._after, keys.results_after(newest - int(WINDOW * 1000)))
+            self._near = max(self._near, keys.results_after(newest - int(_NEAR * 1000)))
             self.cover.add_all(keys.parse_segment(name) for name, _ in fresh)
 
     def _on_final(self, record: fx.Record | None) -> None:
@@ -209,10 +213,19 @@ class JobMachine:
 
     def _look(self, now: float) -> None:
         if now >= self._results_at:
-            quiet, age = now - self._news_at >= WINDOW, now - self._born
+            age = now - self._born
             every = max(min(self._manifest.floor / 4, max(_SOONEST, age / 4)), min(_SLOWEST, 0.02 * age))
-            self._results_at, self._listed_at = now + every, now
-            self._questions.list_folder(self._keys.results_folder, "" if quiet else self._after)
-            if quiet:
-                self._news_at = now
+            self._results_at = now + every
+            if self._keys.results_folder not in self._questions.outstanding:
+                self._listed_at = now
+                self._questions.list_folder(self._keys.results_folder, self._from(now))
         self.wake = min(self.wake, self._results_at)
+
+    def _from(self, now: float) -> str:
+        """The name after which the next listing of results begins."""
+        quiet = now - self._news_at >= WINDOW
+        if not quiet and now < self._wide_at:
+            return self._near
+        self._wide_at = now + WIDE_EVERY
+        self._news_at = now if quiet else self._news_at
+        return "" if quiet else self._after

@@ -97,23 +97,47 @@ def test_without_the_key_it_writes_nothing_and_waits_for_final(client):
     assert JOB_KEYS.final in [each.key for each in talk.wait(5.0) if isinstance(each, fx.Read)]
 
 
+def listed_from(talk, seconds: int, *there: str) -> list[str]:
+    """Where the listings of results begin that it asks for in this time; they find what is there."""
+    found = []
+    for _ in range(10 * seconds):
+        talk.wait(0.1)
+        for after in [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder]:
+            found.append(after)
+            talk.listed(JOB_KEYS.results_folder, *(name for name in there if name > after))
+    return found
+
+
 def test_a_name_that_is_ahead_of_the_stores_clock_hides_no_others(client):
     talk = client()
     ahead = keys.segment_name(keys.parse_segment(FIRST)._replace(at_ms=1_800_000_900_000))
     begins(talk, results=(ahead,), workers=("w.0.0",))
-    talk.wait(6.0)
-    assert [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder][-1:] == [
-        "01799999942000"
-    ]
+    assert set(listed_from(talk, 12, ahead)) == {"01799999942000", "01799999999000"}
 
 
-def test_a_reader_goes_back_a_minute(client):
+def test_a_reader_goes_back_a_minute_now_and_then_and_a_few_seconds_in_between(client):
     talk = client()
     begins(talk, results=(FIRST,), workers=("w.0.0",))
-    talk.wait(6.0)
-    assert [each.after for each in talk.of(fx.List) if each.folder == JOB_KEYS.results_folder][-1:] == [
-        "01799999940100"
-    ]
+    minute, seconds = "01799999940100", "01799999997100"
+    begun = listed_from(talk, 30, FIRST)
+    assert set(begun) == {minute, seconds}
+    assert begun.count(seconds) > begun.count(minute) >= 5
+
+
+def test_who_waits_for_a_look_has_the_whole_minute_listed(client):
+    talk = client()
+    begins(talk, results=(FIRST,), workers=("w.0.0",))
+    listed_from(talk, 2, FIRST)
+    talk.machine.look_now(talk.now)
+    assert listed_from(talk, 1, FIRST)[0] == "01799999940100"
+
+
+def test_a_segment_that_lands_long_after_its_key_was_named_is_found(client):
+    talk = client()
+    begins(talk, results=(SECOND,), workers=("w.0.0",))
+    late = keys.segment_name(keys.parse_segment(FIRST)._replace(at_ms=1_799_999_960_000))
+    listed_from(talk, 10, late, SECOND)
+    assert talk.job.cover.whole
 
 
 def test_after_a_quiet_minute_it_lists_everything(client):
