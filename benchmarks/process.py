@@ -108,7 +108,7 @@ def forget_peak() -> None:
 
 
 def memory(what: str, pid: int | str = "self") -> float:
-    """MB that a process occupies (``VmRSS``) or occupied at most (``VmHWM``)."""
+    """MB that a process occupies (``VmRSS``), of its own (``RssAnon``), or occupied at most (``VmHWM``)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(what):
             return int(line.split()[1]) * 1024 / 1e6

@@ -154,8 +154,12 @@ WORKS: dict[str, Work] = {
     "svd": Work(case="svd", module=NUMERIC, arguments={"n": 20, "workers": 2}),
     "long_log": Work(case="long_log", module=SCALE, arguments={"n": 100_000}, folder=MEMORY_FOLDER, runs=5),
     "passed": Work(case="passed", module=LARGE, arguments={"megabytes": 400}, runs=3),
-    "sessions_listed": Work(case="listed", module=LISTED, arguments={**_SESSIONS, "finished": True}, runs=3),
-    "sessions_listed_open": Work(case="listed", module=LISTED, arguments={**_SESSIONS, "finished": False}, runs=3),
+    "sessions_listed": Work(
+        case="listed", module=LISTED, arguments={**_SESSIONS, "finished": True}, folder=MEMORY_FOLDER, runs=3
+    ),
+    "sessions_listed_open": Work(
+        case="listed", module=LISTED, arguments={**_SESSIONS, "finished": False}, folder=MEMORY_FOLDER, runs=3
+    ),
     "right": Work(case="right", module=IDIOMS, arguments={"n": 1000}, runs=1),
     "replayed": Work(case="replayed", module=REPLAY, arguments={"minutes": 120}, runs=1),
 }
