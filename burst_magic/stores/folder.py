@@ -15,6 +15,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby, islice
@@ -33,6 +34,7 @@ _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV} 
 _UNREADABLE = {errno.EACCES, errno.EPERM}
 _NO_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}  # a link, if it is the last part of a path; a socket, a device
 _TRIES = 20  # a delete may remove an empty folder while a write is about to use it
+_PAUSE = 0.001  # seconds that each try waits longer than the one before
 _ONE_READ = 1 << 30  # Linux reads at most 2 GB at a time
 _PRIVATE = 0o700  # a folder that we make
 _FOLDER = 0o775  # and the umask: one that we make in it
@@ -117,12 +119,13 @@ class FolderStore:
             draft.close()
 
     def _begun(self, folder: str, key: str) -> Draft:
-        for last in (*[False] * (_TRIES - 1), True):
+        for number in range(_TRIES):
             try:
                 return Draft(self._made(folder), key)
             except FileNotFoundError:  # a delete has just removed the empty folder
-                if last:
+                if number == _TRIES - 1:
                     raise
+                time.sleep(number * _PAUSE)  # the longer, the fewer are in each other's way
         raise AssertionError(folder)
 
     def _made(self, folder: str) -> int:
