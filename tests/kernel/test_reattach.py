@@ -80,9 +80,7 @@ def test_a_new_kernel_has_what_is_still_running(start_kernel, tmp_path, until):
 
     second = start_kernel()
     second.run(f"%burst_attach {burst.id}")
-    status = second.run("%burst_status").stdout
-    assert "2 running" in status
-    assert "2 alive" in status
+    until(lambda: "2 running" in (said := second.run("%burst_status").stdout) and "2 alive" in said, "both to say so")
     burst.gate.touch()
     assert second.value("list(squares)") == burst.expected
     assert burst.each_ran_once()
