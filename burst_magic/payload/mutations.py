@@ -28,6 +28,7 @@ _JUMPS = frozenset({*dis.hasjrel, *dis.hasjabs})
 _SETTERS = {"setattr": 3, "delattr": 2}
 _SETTING = frozenset(dis.opmap[name] for name in ("STORE_ATTR", "DELETE_ATTR", *_ITEMS) if name in dis.opmap)
 _SPOKEN = CHANGING | _SETTERS.keys()
+ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Mutation:
 
     Attributes:
         owner: how the code reaches the object.
-        attribute: what is set; "" for its contents.
+        attribute: what is set; "" for its contents, ``ANY`` where its name is computed.
         by_method: by a method that changes containers, and may do something else to another object.
     """
 
@@ -171,8 +172,8 @@ def _found(step: dis.Instruction, stack: list[_Known]) -> Iterator[Mutation]:
         reaches = (reach for one in called if isinstance(one, frozenset) for reach in one)
         setter = next((reach.name for reach in reaches if not reach.attributes), "")
         said = _at(stack, (step.arg or 0) - 1)
-        if _SETTERS.get(setter) == step.arg and isinstance(said, str):
-            owner, attribute = _at(stack, step.arg or 0), said
+        if _SETTERS.get(setter) == step.arg:
+            owner, attribute = _at(stack, step.arg or 0), said if isinstance(said, str) else ANY
     if isinstance(owner, frozenset):
         yield from (Mutation(reach, attribute, by_method) for reach in owner)
 

@@ -574,6 +574,29 @@ LIBRARIES = {
         "pl.Config.set_thousands_separator(True)",
         "str(pl.DataFrame({'a': [10**6]}))",
     ),
+    "a backend": ("import matplotlib", "matplotlib.use('svg')", "matplotlib.rcParams['backend']"),
+    "pyplot's backend": (
+        "import matplotlib.pyplot as plt\nplt.figure()",
+        "plt.switch_backend('pdf')",
+        "plt.get_backend().lower()",
+    ),
+    "a mock": ("import json\nfrom unittest import mock", "mock.patch('json.dumps', len).start()", "json.dumps is len"),
+    "a mocked attribute": (
+        "import json\nfrom unittest.mock import patch",
+        "p = patch.object(json.JSONDecoder, 'decode', len)\np.start()",
+        "json.JSONDecoder.decode is len",
+    ),
+    "a mocked table": (
+        "import os\nfrom unittest import mock",
+        "mock.patch.dict('os.environ', ZZZ='1').start()",
+        "'ZZZ' in os.environ",
+    ),
+    "joblib": ("import joblib", "joblib.parallel_config(n_jobs=3)", "joblib.Parallel().n_jobs"),
+    "joblib's backend": (
+        "import joblib",
+        "joblib.parallel_backend('threading', n_jobs=2)",
+        "type(joblib.Parallel()._backend).__name__",
+    ),
     "csv": ("import csv", "csv.field_size_limit(77)", "csv.field_size_limit()"),
     "calendar": ("import calendar", "calendar.setfirstweekday(3)", "calendar.firstweekday()"),
     "a patched module": ("import json", "json.dumps = len", "json.dumps is len"),
@@ -600,6 +623,21 @@ LIBRARIES = {
     "a class": ("from json import JSONEncoder as E", "E.default = len", "E.default is len"),
     "a new attribute of a class": ("import textwrap as t", "t.TextWrapper.mine = 1", "hasattr(t.TextWrapper, 'mine')"),
     "setattr": ("import json", "setattr(json.JSONDecoder, 'decode', len)", "json.JSONDecoder.decode is len"),
+    "setattr with a computed name": (
+        "import json",
+        "for name in ['decode', 'mine']:\n    setattr(json.JSONDecoder, name, len)",
+        "(json.JSONDecoder.decode is len, hasattr(json.JSONDecoder, 'mine'))",
+    ),
+    "setattr of an object": (
+        "import reprlib",
+        "for name in ['maxlist', 'mine']:\n    setattr(reprlib.aRepr, name, 2)",
+        "(reprlib.aRepr.maxlist, hasattr(reprlib.aRepr, 'mine'))",
+    ),
+    "delattr with a computed name": (
+        "import string",
+        "name = 'delimiter'\ndelattr(string.Template, name)",
+        "hasattr(string.Template, 'delimiter')",
+    ),
     "delattr": ("import string", "del string.Template.delimiter", "hasattr(string.Template, 'delimiter')"),
     "an object's attribute": ("import reprlib", "reprlib.aRepr.maxlist = 2", "reprlib.aRepr.maxlist"),
     "a property": ("import mpmath", "mpmath.mp.dps = 50", "mpmath.mp.dps"),
@@ -688,6 +726,13 @@ READING = {
         "pd.DataFrame({'a': [1]}).to_sql('t', sqlite3.connect(':memory:'))",
     ),
     "a patched function": ("import json", "json.dumps = len"),
+    "the backend that is there": (
+        "import matplotlib",
+        "matplotlib.use('agg')\nimport matplotlib.pyplot as p\np.figure()",
+    ),
+    "a mock": ("import json\nfrom unittest import mock", "with mock.patch('json.dumps', len): json.dumps([])"),
+    "a mock that stays": ("import json\nfrom unittest import mock", "mock.patch('json.dumps', len).start()"),
+    "joblib": ("import joblib", "with joblib.parallel_config(n_jobs=3): pass"),
 }
 
 

@@ -23,6 +23,8 @@ FOUND = {
     "x = y = a.b\nx.z = 1": "a.b:z",
     "setattr(a.b, 'k', 3)": "a.b:k",
     "delattr(a.b, 'k')": "a.b:k",
+    "setattr(a, name, 1)": "a:*",
+    "for k in z: delattr(a.b, k)": "a.b:*",
     "for a.b.i in x: pass": "a.b:i",
     "a.b.c: int = 5": "a.b:c",
     "if z:\n    a.b.c = 1\nelse:\n    x = 2": "a.b:c",
@@ -35,7 +37,7 @@ FOUND = {
 }
 NOTHING = (
     "def g(x):\n    x.y = 1\n    x[0] = 2", "a.b(1).c = 2", "a.b.c", "a.b.copy()", "from a import *", "x = {}\nx['a'] = 1",
-    "import a\na = make()\na.b = 1", "setattr(a, name, 1)", "self = a()\nself.b.c = 1",
+    "import a\na = make()\na.b = 1", "self = a()\nself.b.c = 1",
     "import json\ndef f(json):\n    json.x = 1", "import json\ndef f():\n    json = make()\n    json.x = 1",
     "import json\ndef f(json):\n    def g():\n        json.x = 1",
 )  # fmt: skip

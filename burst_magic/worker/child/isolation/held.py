@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, MutableSet
 from typing import Any, TypeGuard
 
-from burst_magic.payload.mutations import Mutation, Reach, mutations_by_functions, mutations_of
+from burst_magic.payload.mutations import ANY, Mutation, Reach, mutations_by_functions, mutations_of
 from burst_magic.worker.child.isolation.surroundings import packages_in
 
 # Restored after each task anyway, or by a runner of its own.
@@ -108,7 +108,9 @@ class HeldObjects:
         return value, module
 
     def _note(self, owner: Any, mutation: Mutation) -> None:
-        if mutation.attribute:
+        if mutation.attribute == ANY:
+            self._looks.append(_attributes(owner))
+        elif mutation.attribute:
             self._looks.append(_attribute(owner, mutation.attribute))
         elif isinstance(owner, _COPIED) and owner is not sys.modules:
             self._looks.append(_contents(owner))
@@ -201,6 +203,27 @@ def _attribute(owner: Any, name: str) -> Callable[[], None]:
             setattr(owner, name, before)
 
     return look
+
+
+def _attributes(owner: Any) -> Callable[[], None]:
+    """All that it has of its own, where the name is not known in advance."""
+    before = dict(_own(owner))
+
+    def look() -> None:
+        now = _own(owner)
+        for name in [name for name in {**before, **now} if now.get(name, _MISSING) is not before.get(name, _MISSING)]:
+            if name in before:
+                setattr(owner, name, before[name])
+            else:
+                delattr(owner, name)
+
+    return look
+
+
+def _own(owner: Any) -> Mapping[str, Any]:
+    """Its attributes; none where it has no room for any, and a class defines them all."""
+    found: Mapping[str, Any] = _names_of(owner) if _is_module(owner) else getattr(owner, "__dict__", {})
+    return found
 
 
 def _value(owner: Any, name: str) -> Any:

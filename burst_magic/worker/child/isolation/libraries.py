@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import types
 from collections.abc import Callable, Iterable
 from types import ModuleType
@@ -23,6 +24,7 @@ _CALLS = {
     "codecs": ("register", "register_error"),
     "copyreg": ("pickle", "constructor"),
     "csv": ("field_size_limit", "register_dialect", "unregister_dialect"),
+    "joblib": ("register_parallel_backend",),
     "faulthandler": ("disable", "enable", "register"),
     "locale": ("setlocale",),
     "logging": ("Logger.addHandler", "Logger.removeHandler", "Logger.addFilter", "Logger.removeFilter",
@@ -45,6 +47,7 @@ _CALLS = {
     "zoneinfo": ("reset_tzpath",),
 }  # fmt: skip
 _OF_LOGGERS = frozenset({"propagate", "disabled", "level", "handlers", "filters"})
+_HEADLESS = "agg"  # matplotlib's choice where there is no screen
 _OLD_NUMPY = ("set_printoptions", "seterr", "seterrcall", "setbufsize", "set_string_function")  # process-wide
 
 
@@ -65,6 +68,7 @@ class Libraries:
         import_hook.of("logging", self._watch_loggers)
         import_hook.of("abc", self._watch_abstract)
         import_hook.of("sqlite3", self._undo_sqlite)
+        import_hook.of("matplotlib", self._watch_backend)
         for name, made in _LOOKS.items():
             import_hook.of(name, functools.partial(self._look_after, made))
 
@@ -103,6 +107,27 @@ class Libraries:
             return made
 
         meta.register = watched
+
+    def _watch_backend(self, module: ModuleType) -> None:
+        """Watch what draws matplotlib's figures. Which one the first figure chooses is no change."""
+        settings: dict[str, Any] | None = getattr(module, "rcParams", None)
+        if settings is None:  # a local module of that name
+            return
+        before = dict.get(settings, "backend")
+        known = before.lower() if isinstance(before, str) else _HEADLESS  # "Agg" becomes "agg"
+
+        def look() -> None:
+            now, pyplot = dict.get(settings, "backend"), sys.modules.get("matplotlib.pyplot")
+            if now is before or str(now).lower() == known:
+                return
+            if pyplot is None:
+                dict.__setitem__(settings, "backend", before)
+            elif isinstance(before, str):
+                pyplot.switch_backend(before)
+            else:
+                self._spoil()
+
+        self.looks.append(look)
 
     def _undo_sqlite(self, module: ModuleType) -> None:
         """Take back adapters and converters: pandas registers its own for each table that it writes."""
@@ -200,6 +225,31 @@ def _figures(module: Any) -> Callable[[], None]:
     return look
 
 
+def _patches(module: Any) -> Callable[[], None]:
+    """What ``mock.patch(…).start()`` has patched."""
+    active = module._patch._active_patches  # noqa: SLF001 - ``patch.stopall`` would end those of a local module, too
+    before = list(active)
+
+    def look() -> None:
+        for each in reversed([each for each in active if each not in before]):
+            each.stop()
+
+    return look
+
+
+def _parallel(module: Any) -> Callable[[], None]:
+    """What ``joblib.parallel_config``, and its older names, set without ``with``."""
+    local = module._backend  # noqa: SLF001 - every way to configure it ends here
+    before = dict(vars(local))
+
+    def look() -> None:
+        if vars(local) != before:
+            vars(local).clear()
+            vars(local).update(before)
+
+    return look
+
+
 def _grad(module: Any) -> Callable[[], None]:
     """Whether torch records gradients; its context managers restore that themselves."""
     before = module.is_grad_enabled()
@@ -273,11 +323,13 @@ def _event_loop(module: Any) -> Callable[[], None]:
 
 _LOOKS: dict[str, Callable[[Any], Callable[[], None]]] = {
     "asyncio.events": _event_loop,
+    "joblib.parallel": _parallel,
     "matplotlib": _rc_params,
     "matplotlib._pylab_helpers": _figures,
     "pandas": _options,
     "polars": _polars,
     "sklearn": _configuration,
     "torch": _grad,
+    "unittest.mock": _patches,
     "xarray.core.options": _dictionary,
 }
