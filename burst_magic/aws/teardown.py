@@ -130,7 +130,7 @@ class Teardown:
     def _running(self, cluster: str) -> list[TaskTypeDef]:
         """Tasks that have not stopped; those that were told to are listed as stopped before they have."""
         arns = [*self._ecs.list_tasks(cluster), *self._ecs.list_tasks(cluster, stopped=True)]
-        found = self._ecs.describe(cluster, arns)[0] if arns else []
+        found = self._ecs.describe(cluster, arns, tags=True)[0] if arns else []
         return [task for task in found if task.get("lastStatus") != "STOPPED"]
 
     def _stop_builds(self, project: str) -> None:

@@ -6,8 +6,17 @@ import time
 
 import pytest
 
+from burst_magic.protocol.wire import keys
+
 GATED = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nitem"
 AWAY = 3.0  # seconds: heartbeats are due all 0.2
+
+
+def last_beat(session) -> float:
+    """When a worker was last heard of, by the store's clock."""
+    found = session.store.list(f"sessions/{session.id}/workers")
+    beats = [each.modified for each in found if keys.parse_worker(each.key.rpartition("/")[2]).kind == "beat"]
+    return max(beats, default=0.0)
 
 
 @pytest.fixture
@@ -44,9 +53,12 @@ def test_work_goes_on_when_the_store_is_back(world, waiting, gate, until, shadow
 
 
 def test_workers_of_a_store_that_is_gone_for_good_end_by_themselves(world, until):
-    session = world.burst("item", [1], idle=1)
+    session = world.burst("item", [1], idle=3)
     assert list(session.results()) == [1]
     session.detach()
+    for _ in range(2):  # what is being written when the store goes is tried for four minutes
+        before = last_beat(session)
+        until(lambda before=before: last_beat(session) > before, "a heartbeat")
     root = world.store.path("a").parent
     root.rename(root.with_name("gone"))
     until(lambda: not world.workers(), "the workers to end")
