@@ -12,9 +12,9 @@ STARBURST = 195.0  # requests to S3 a task: a replica of its source, detached, 1
 # Where a count comes from; W workers. A heartbeat is due every 20 s, and nobody watches.
 FORMULA = {
     "ecs RunTask": "W",
-    "ecs DescribeTaskDefinition": "1",
+    "ecs DescribeTaskDefinition": "2: the configured one, and that of this image",
     "ecs ListTasks": "1",
-    "ecs DescribeTasks": "W/100 every 5 s while a client is attached",
+    "ecs DescribeTasks": "W/100 every 10 s while a client is attached, every 5 s while workers are coming",
     "agent credentials": "W; not AWS: the task's own agent",
     "agent metadata": "W; the same",
     "logs": "W: ECS opens a stream for each task",
