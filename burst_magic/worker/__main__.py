@@ -86,7 +86,9 @@ def _born(cwd: str | None) -> EndCause:
 
         handed = None if credentials.handed is None else HandedOn(credentials.handed)
         provider = from_command(list(credentials.command), handed=handed)
-    return join(born, open_store(born.store, credentials=provider, there=True), template)
+    store = open_store(born.store, credentials=provider, there=True)
+    _collect_again()
+    return join(born, store, template)
 
 
 def _summoned(cwd: str | None) -> EndCause:
@@ -111,7 +113,14 @@ def _summoned(cwd: str | None) -> EndCause:
     store = open_store(summons.store)
     born = birth.answer(summons, lambda key: fetch_key(store, key), config.environment())
     installer = Installer(carrier=Carrier(store, born.secret, slept), wid=born.wid, packs=not born.number)
+    _collect_again()
     return join(born, store, Staging(cwd=cwd, install=installer.python, doing=lambda: installer.doing), leash)
+
+
+def _collect_again() -> None:
+    """All is imported: from now on there is garbage, and none of it among what is there already."""
+    gc.freeze()
+    gc.enable()
 
 
 def _log() -> None:

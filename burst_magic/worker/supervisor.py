@@ -6,7 +6,6 @@ communicate through pipes. User code never runs here, and the session's key neve
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import random
@@ -118,8 +117,6 @@ class Supervisor:
 
     def run(self) -> EndCause:
         """Work until the machine exits."""
-        gc.freeze()
-        gc.enable()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: self._courier.post(fx.Terminate(self._birth.grace)))
         signal.signal(signal.SIGUSR1, lambda *_: self._courier.post(fx.Poke()))

@@ -59,6 +59,15 @@ def _classes(decorator):
             return "own"
 
     @decorator(frozen=True, slots=True)
+    class Hashed:
+        """Has a hash of its own, and is compared by its field."""
+
+        x: int
+
+        def __hash__(self):
+            return 7
+
+    @decorator(frozen=True, slots=True)
     class Derived(One):
         """A field more."""
 
@@ -70,7 +79,7 @@ def _classes(decorator):
 
         x: int
 
-    return {each.__name__: each for each in (Point, One, Nothing, Mutable, Identity, Own, Derived, Ordered)}
+    return {each.__name__: each for each in (Point, One, Nothing, Mutable, Identity, Own, Hashed, Derived, Ordered)}
 
 
 THEIRS, OURS = _classes(dataclasses.dataclass), _classes(ours.dataclass)
@@ -112,6 +121,7 @@ def _said(act):
         lambda c: c["Identity"]() == c["Identity"](),
         lambda c: len({c["Identity"](), c["Identity"]()}),
         lambda c: (c["Own"](1) == c["Own"](2), hash(c["Own"](1)), repr(c["Own"](1))),
+        lambda c: (c["Hashed"](1) == c["Hashed"](2), hash(c["Hashed"](1))),
         lambda c: c["Derived"](1) == c["One"](1),
         lambda c: repr(c["Derived"](1)),
         lambda c: c["Ordered"](1) < c["Ordered"](2),

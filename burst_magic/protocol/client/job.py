@@ -223,9 +223,10 @@ class JobMachine:
 
     def _from(self, now: float) -> str:
         """The name after which the next listing of results begins."""
-        quiet = now - self._news_at >= WINDOW
-        if not quiet and now < self._wide_at:
-            return self._near
-        self._wide_at = now + WIDE_EVERY
-        self._news_at = now if quiet else self._news_at
-        return "" if quiet else self._after
+        if now - self._news_at >= WINDOW:
+            self._news_at, self._wide_at = now, now + WIDE_EVERY
+            return ""
+        if now >= self._wide_at:
+            self._wide_at = now + WIDE_EVERY
+            return self._after
+        return self._near
